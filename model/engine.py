@@ -1,0 +1,41 @@
+"""The Engine contract: the whole of what the floors above know about inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from model.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What an engine says of `n` texts, in the order in which they were given."""
+
+    probabilities: FloatArray
+    """Shape (n, 3), columns as in `model.labels.LABELS`, each row sums to 1."""
+    truncated: BoolArray
+    """Shape (n,): the text was longer than the model reads, and its tail was left out."""
+
+
+class Engine(Protocol):
+    """Turns cleaned texts into class probabilities: one row for each text, in the same order.
+
+    Thread-safe: several threads may call `score` at once; one's tokenisation then runs beside another's scoring.
+    A text's scores do not depend on the texts it is scored with.
+    """
+
+    @property
+    def identity(self) -> str:
+        """`name@revision/engine`: names the weights and the arithmetic, and so is part of every cache key."""
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda:0`, ..."""
+
+    def warm(self) -> None:
+        """Runs every shape that scoring will meet once, so that no caller pays for a first time."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Scores any number of texts, in micro-batches. Raises what the library below raises."""

@@ -1,0 +1,41 @@
+"""Emoji as tokens of their own: the base vocabulary knows almost none, so "😍" and "😡" were both `[UNK]`.
+
+A new token's embedding starts as the mean of the embeddings of the words of its Unicode name.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+
+_EMPTY_WORDS = frozenset("face with sign black white heavy emoji symbol for of and component modifier fitzpatrick type".split())
+
+
+def frequent(texts: Iterable[str], at_least: int) -> list[str]:
+    """The emoji that stand in at least so many texts, by falling frequency."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update({char for char in text if ord(char) > 0x2000 and unicodedata.category(char) == "So"})
+    return [char for char, count in counts.most_common() if count >= at_least]
+
+
+def words(char: str) -> str:
+    """The words of an emoji's Unicode name that carry meaning: "smiling heart shaped eyes"."""
+    name = unicodedata.name(char, "").lower().replace("-", " ").split()
+    return " ".join([word for word in name if word not in _EMPTY_WORDS] or name)
+
+
+def add_to(tokenizer, model, emoji: list[str]) -> int:  # type: ignore[no-untyped-def]
+    """Adds the emoji that the tokenizer lacks, their embeddings made from their names; returns how many were new."""
+    new = [char for char in emoji if tokenizer.convert_tokens_to_ids(tokenizer.tokenize(char)) == [tokenizer.unk_token_id]]
+    starts = [tokenizer(words(char), add_special_tokens=False)["input_ids"] for char in new]
+    tokenizer.add_tokens(new)
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    weight = model.get_input_embeddings().weight
+    with torch.no_grad():
+        for char, ids in zip(new, starts, strict=True):
+            weight[tokenizer.convert_tokens_to_ids(char)] = weight[ids].mean(0)
+    return len(new)
