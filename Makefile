@@ -1,0 +1,53 @@
+# make run     everything in the foreground, on $PORT (8000)
+# make test    every test that needs no more than this machine
+# make lint    ruff and mypy
+# make fault   what takes longer: real processes, real faults
+# make help    this list
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help run test lint fault clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# exec and the parent's pid: the launcher ends with make, even when make is killed.
+run: $(VENV)/.run
+	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e
+
+fault: $(VENV)/.test
+	$(BIN)/python -m pytest tests/fault
+
+lint: $(VENV)/.test $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy webapp tasks model celeryconfig.py tests
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian's package python3-venv)."; exit 1; }
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Sentiq into $(VENV); once, about half a minute."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Sentiq with torch and the test tools into $(VENV); once, a few minutes."
+	@$(PIP) --editable '.[torch,test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) --editable '.[lint]'
+	@touch $@
