@@ -1,0 +1,51 @@
+"""The Celery application: policy from `celeryconfig`, addresses from the settings, and how chunks are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from tasks import kombu_guard
+from tasks.connections import celery_url
+from tasks.jobs import chunk_id
+from tasks.settings import Settings
+
+TASK = "score"
+
+
+def create_celery(settings: Settings) -> Celery:
+    """An application for either side; only a worker binds the task's body to it."""
+    kombu_guard.install()
+    app = Celery("sentiq", set_as_current=False, fixups=[])
+    app.config_from_object("celeryconfig")
+    app.conf.update(
+        broker_url=celery_url(settings.broker_url),
+        result_backend=celery_url(settings.results_url),
+        result_expires=settings.job_ttl,
+    )
+    return app
+
+
+class ChunkSender:
+    """Puts chunks into the queues. Raises redis.RedisError when the broker is away, whatever kombu made of it."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send_texts(self, texts: list[str], tag: str) -> None:
+        """Texts of callers who wait."""
+        self._send({"tag": tag, "texts": texts}, queue="interactive")
+
+    def send_job_chunk(self, job_id: str, number: int, tag: str) -> None:
+        """A part of a job."""
+        self._send({"tag": tag, "job": job_id, "n": number}, queue="batch", task_id=chunk_id(job_id, number))
+
+    def _send(self, chunk: dict[str, Any], **options: Any) -> None:
+        try:
+            # No retry here: the caller is told at once, or tries again himself.
+            self._app.send_task(TASK, args=[chunk], retry=False, **options)
+        except OperationalError as error:
+            raise redis.ConnectionError("the broker is away") from error

@@ -1,0 +1,41 @@
+"""Redis clients and URLs. One place knows the time-outs."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+Client = redis.Redis
+
+
+def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
+    """A client with its own pool.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        timeout_s: for connecting and for each answer, so that no caller hangs on a server that is stopped.
+        blocking: for BLPOP alone: `timeout_s` is then the longest wait that the caller will ask for, and the socket's is longer
+            (redis-py 8 raises when its own time-out, 5 s by default, ends first).
+
+    A broken connection is replaced once and the command sent again; every command of ours may safely be sent twice.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=min(timeout_s, 1.0),
+        socket_timeout=timeout_s + 5.0 if blocking else timeout_s,
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[redis.ConnectionError],
+        protocol=2,
+    )
+
+
+def celery_url(url: str) -> str:
+    """The same server as Celery and kombu spell it: they know unix sockets under another scheme."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"

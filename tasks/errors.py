@@ -1,0 +1,99 @@
+"""What can go wrong between the web and the worker.
+
+    SentimentError
+    ├── InvalidText
+    │   ├── EmptyText           nothing is left of it after cleaning
+    │   └── TextTooLong         more than MAX_TEXT_CHARS
+    ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
+    ├── TextFailed              the engine cannot score this one text
+    ├── JobNotFound             unknown or expired
+    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
+    └── ServiceUnavailable      Redis is away
+    SettingsRefused             the environment holds a value that cannot be used; ends the start
+
+They know no HTTP: `webapp.errors` has the one table that gives each its status. `code` is stable, part of the API.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SentimentError(Exception):
+    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of theirs."""
+
+    code: ClassVar[str] = "error"
+
+
+class InvalidText(SentimentError):
+    """A text that cannot be scored because of what it is."""
+
+    code = "invalid_text"
+
+
+class EmptyText(InvalidText):
+    """Nothing is left of the text after cleaning."""
+
+    code = "empty_text"
+
+    def __init__(self) -> None:
+        super().__init__("The text is empty or blank.")
+
+
+class TextTooLong(InvalidText):
+    """The text has more characters than MAX_TEXT_CHARS allows."""
+
+    code = "text_too_long"
+
+    def __init__(self, chars: int, limit: int) -> None:
+        super().__init__(f"The text has {chars} characters; at most {limit} are accepted.")
+
+
+class TooManyTexts(SentimentError):
+    """A job holds more texts than MAX_BATCH_TEXTS allows."""
+
+    code = "too_many_texts"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A job holds at most {limit} texts.")
+
+
+class TextFailed(SentimentError):
+    """The engine failed on this one text, alone; trying again would fail again."""
+
+    code = "text_failed"
+
+    def __init__(self) -> None:
+        super().__init__("The model could not score this text.")
+
+
+class JobNotFound(SentimentError):
+    """No job has this id: it never existed, or it has expired."""
+
+    code = "job_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("No job has this id. Jobs expire.")
+
+
+class QueueFull(SentimentError):
+    """Raised at submission when more texts wait than QUEUE_LIMIT allows."""
+
+    code = "queue_full"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("Too many texts are waiting.")
+        self.retry_after_s = retry_after_s
+
+
+class ServiceUnavailable(SentimentError):
+    """Redis does not answer: nothing can be looked up, queued or stored."""
+
+    code = "service_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The service cannot reach its store. Nothing was accepted; try again.")
+
+
+class SettingsRefused(Exception):
+    """A setting's value cannot be used; the message names the variable and says what is accepted."""

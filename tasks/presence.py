@@ -1,0 +1,117 @@
+"""Which workers are ready, with what model, and how fast: told by each worker, expiring when it no longer tells.
+
+    sentiq:w:<worker id>   one worker's mark, MARK_TTL_S
+    sentiq:workers         the ids of all marks, some perhaps gone
+    sentiq:m:<model tag>   the identity that answers to this model name now
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from tasks.connections import Client
+
+MARK_TTL_S = 10
+REFRESH_S = 2.0
+_INDEX = "sentiq:workers"
+_IDENTITY_TTL_S = 7 * 86_400
+"""Long, so that known texts are answered while every worker is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMark:
+    """What a ready worker says of itself."""
+
+    id: str
+    role: str
+    """`interactive` or `batch`."""
+    model: str
+    """The model identity."""
+    tag: str
+    """The model name and revision that it was asked for."""
+    device: str
+    texts_per_s: float
+    """The engine's rate on short texts, measured at its start."""
+    started_at: float
+    """Unix seconds."""
+
+
+class Presence:
+    """Announces a worker, and lists those that are ready. Raises redis.RedisError when the server is away."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def announce(self, mark: WorkerMark) -> None:
+        """Says that the worker is ready, for MARK_TTL_S seconds; an interactive worker's model is the one that callers get."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.set(f"sentiq:w:{mark.id}", orjson.dumps(asdict(mark)), ex=MARK_TTL_S)
+        pipe.sadd(_INDEX, mark.id)
+        pipe.expire(_INDEX, 86_400)
+        if mark.role == "interactive":
+            pipe.set(f"sentiq:m:{mark.tag}", mark.model, ex=_IDENTITY_TTL_S)
+        pipe.execute()
+
+    def withdraw(self, mark: WorkerMark) -> None:
+        """The worker is about to stop."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.delete(f"sentiq:w:{mark.id}")
+        pipe.srem(_INDEX, mark.id)
+        pipe.execute()
+
+    def ready(self) -> list[WorkerMark]:
+        """The workers whose marks have not expired, by their start."""
+        ids = sorted(member.decode() for member in self._client.smembers(_INDEX))
+        if not ids:
+            return []
+        values = self._client.mget([f"sentiq:w:{worker_id}" for worker_id in ids])
+        if gone := [worker_id for worker_id, value in zip(ids, values, strict=True) if value is None]:
+            self._client.srem(_INDEX, *gone)
+        marks = [WorkerMark(**orjson.loads(value)) for value in values if value is not None]
+        return sorted(marks, key=lambda mark: mark.started_at)
+
+    def identity(self, tag: str) -> str | None:
+        """The model that answers to this name now, or did last; None before any worker was ready."""
+        value = self._client.get(f"sentiq:m:{tag}")
+        return value.decode() if value is not None else None
+
+
+class KnownModel:
+    """What a web process knows of the workers, asked for at most once a second."""
+
+    def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0) -> None:
+        self._presence = presence
+        self._tag = tag
+        self._max_age_s = max_age_s
+        self._lock = threading.Lock()
+        self._identity: str | None = None
+        self._rates: dict[str, float] = {}
+        self._asked_at = -1e9
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._asked_at < self._max_age_s:
+                return
+            self._asked_at = time.monotonic()
+        try:
+            identity = self._presence.identity(self._tag)
+            rates = {mark.role: mark.texts_per_s for mark in self._presence.ready() if mark.tag == self._tag}
+        except BaseException:
+            self._asked_at = -1e9
+            raise
+        self._identity = identity
+        self._rates |= rates
+
+    @property
+    def identity(self) -> str | None:
+        """The model identity that cached predictions are looked up under; None if no worker was ever ready."""
+        self._refresh()
+        return self._identity
+
+    def texts_per_s(self, role: str) -> float:
+        """The last rate that a worker of this role told; a cautious guess before that."""
+        return self._rates.get(role, 50.0)

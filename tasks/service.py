@@ -1,0 +1,295 @@
+"""All that the web knows: predict a text, submit a job, look at jobs and workers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as WaitOver
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+
+from model.text import clean
+from tasks import metrics
+from tasks.app import ChunkSender, create_celery
+from tasks.cache import PredictionCache, Reply
+from tasks.coalescer import Coalescer
+from tasks.connections import connect
+from tasks.errors import EmptyText, InvalidText, ServiceUnavailable, TextFailed, TextTooLong, TooManyTexts
+from tasks.jobs import TERMINAL, Job, JobStore, Line, Plan
+from tasks.outcomes import Failed, Outcome, Scored, digest
+from tasks.presence import KnownModel, Presence, WorkerMark
+from tasks.results import CeleryResults
+from tasks.settings import Settings
+
+TIMEOUT_S = 0.9
+"""The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
+CHUNKS_UNDER_WAY = 3
+"""Of one web process: one being scored, one tokenised, one on its way."""
+CALLER_CHUNK_S = 0.25
+"""A chunk of callers' texts takes about so long to score at the most."""
+JOB_CHUNK_S = 0.5
+"""A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest wait on a GPU."""
+JOB_WINDOW = 4
+"""Chunks of one job that are in the queue at once. So jobs share the workers, and a small one waits for few chunks of a large one."""
+LOST_REPLY_S = 0.5
+"""After so long without a reply the cache is asked: the reply is a hint, the cache is the truth."""
+EXPIRE_S = 10.0
+"""After so long a chunk without a reply no longer holds back the next."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One text's answer."""
+
+    scored: Scored
+    cached: bool
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    outcome: Outcome
+    model: str
+
+
+@contextmanager
+def _redis_or_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        _log.warning("Redis away: %s", type(error).__name__)
+        raise ServiceUnavailable from error
+
+
+class SentimentService:
+    """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        app = create_celery(settings)
+        self._sender = ChunkSender(app)
+        self._client = connect(settings.cache_url, timeout_s=TIMEOUT_S)
+        self._cache = PredictionCache(self._client, ttl_s=settings.cache_ttl)
+        self._replies = PredictionCache(connect(settings.cache_url, timeout_s=1.0, blocking=True), ttl_s=settings.cache_ttl)
+        self._jobs = JobStore(connect(settings.results_url, timeout_s=TIMEOUT_S), CeleryResults(app), ttl_s=settings.job_ttl)
+        self._presence = Presence(self._client)
+        self._model = KnownModel(self._presence, settings.model_tag)
+        self._reply_key = f"sentiq:r:{uuid.uuid4().hex}"
+        self._listener: threading.Thread | None = None
+        self._listener_lock = threading.Lock()
+        self._coalescer: Coalescer[_Answer] = Coalescer(
+            self._send,
+            chunk_limit=lambda: max(1, int(self._model.texts_per_s("interactive") * CALLER_CHUNK_S)),
+            max_under_way=CHUNKS_UNDER_WAY,
+            queue_limit=max(1, settings.queue_limit // settings.web_concurrency),
+            expire_after_s=EXPIRE_S,
+        )
+
+    # One text
+
+    def predict(self, text: str, wait_s: float) -> Prediction | None:
+        """The text's prediction, from the cache or fresh; None if none came within `wait_s` seconds.
+
+        Raises:
+            InvalidText, TextFailed: the text's own fault.
+            QueueFull: too many wait.
+        """
+        cleaned = self._cleaned(text)
+        key = digest(cleaned)
+        with _redis_or_unavailable():
+            identity = self._model.identity
+            if identity is not None:
+                known = self._cache.get(identity, key)
+                metrics.CACHE_LOOKUPS.labels("miss" if known is None else "hit").inc()
+                if known is not None:
+                    return Prediction(known, True, identity)
+        if wait_s <= 0:
+            return None
+        self._listen()
+        started = time.monotonic()
+        future = self._coalescer.submit(key, cleaned)
+        try:
+            with _redis_or_unavailable():
+                answer = future.result(timeout=wait_s)
+        except WaitOver:
+            return None
+        finally:
+            self._coalescer.leave(key, future)
+        metrics.WAIT_SECONDS.observe(time.monotonic() - started)
+        if isinstance(answer.outcome, Failed):
+            raise TextFailed
+        return Prediction(answer.outcome, False, answer.model)
+
+    def _cleaned(self, text: str) -> str:
+        if len(text) > self._settings.max_text_chars:
+            raise TextTooLong(len(text), self._settings.max_text_chars)
+        cleaned = clean(text)
+        if not cleaned:
+            raise EmptyText
+        return cleaned
+
+    def _send(self, texts: Mapping[str, str]) -> list[str]:
+        """The coalescer's `Send`: claims the texts, and sends those that nobody else has under way."""
+        tag, identity = self._settings.model_tag, self._model.identity
+        claim = self._cache.claim(identity, tag, list(texts), self._reply_key)
+        if claim.to_send:
+            try:
+                self._sender.send_texts([texts[key] for key in claim.to_send], tag)
+            except BaseException:
+                self._cache.release(tag, claim.to_send)
+                raise
+            metrics.CHUNK_TEXTS.observe(len(claim.to_send))
+        if claim.known and identity is not None:
+            self._coalescer.resolve({key: _Answer(outcome, identity) for key, outcome in claim.known.items()})
+        return claim.to_send
+
+    def _listen(self) -> None:
+        with self._listener_lock:
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._receive, name="replies", daemon=True)
+                self._listener.start()
+
+    def _receive(self) -> None:
+        swept_at = time.monotonic()
+        while True:
+            try:
+                reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+                if reply is not None:
+                    self._resolve(reply)
+                if time.monotonic() - swept_at > LOST_REPLY_S:
+                    swept_at = time.monotonic()
+                    self._sweep()
+            except redis.RedisError:
+                time.sleep(0.1)
+            except Exception:
+                _log.exception("reply not understood")
+
+    def _resolve(self, reply: Reply) -> None:
+        self._coalescer.resolve({key: _Answer(outcome, reply.model) for key, outcome in reply.outcomes.items()})
+
+    def _sweep(self) -> None:
+        """Asks the cache for texts whose reply may have been lost."""
+        overdue = self._coalescer.overdue(LOST_REPLY_S)
+        metrics.WAITING.set(self._coalescer.waiting)
+        identity = self._model.identity
+        if not overdue or identity is None:
+            return
+        found = zip(overdue, self._cache.get_many(identity, overdue), strict=True)
+        self._coalescer.resolve({key: _Answer(scored, identity) for key, scored in found if scored is not None})
+
+    # Jobs
+
+    def submit(self, texts: Sequence[str]) -> Job:
+        """Stores a job, sends its first chunks, and returns it. A text that cannot be scored is an error of its line.
+
+        Raises:
+            TooManyTexts: more than MAX_BATCH_TEXTS.
+        """
+        if len(texts) > self._settings.max_batch_texts:
+            raise TooManyTexts(self._settings.max_batch_texts)
+        with _redis_or_unavailable():
+            plan = self._plan(texts)
+            job_id = self._jobs.create(plan)
+            for number in range(min(len(plan.chunks), JOB_WINDOW)):
+                self._sender.send_job_chunk(job_id, number, self._settings.model_tag)
+            metrics.JOBS.inc()
+            metrics.JOB_TEXTS.inc(len(texts))
+            return self._jobs.get(job_id)
+
+    def _plan(self, texts: Sequence[str]) -> Plan:
+        errors: dict[int, Failed] = {}
+        digests: dict[int, str] = {}
+        unique: dict[str, str] = {}
+        for position, text in enumerate(texts):
+            if position % 500 == 0:
+                time.sleep(0)  # lets other callers of a cooperative web process in between
+            try:
+                cleaned = self._cleaned(text)
+            except InvalidText as error:
+                errors[position] = Failed(error.code)
+                continue
+            digests[position] = key = digest(cleaned)
+            unique.setdefault(key, cleaned)
+        identity = self._model.identity
+        known: dict[str, Outcome] = {}
+        if identity is not None:
+            found = zip(unique, self._cache.get_many(identity, list(unique)), strict=True)
+            known = {key: scored for key, scored in found if scored is not None}
+            metrics.CACHE_LOOKUPS.labels("hit").inc(len(known))
+            metrics.CACHE_LOOKUPS.labels("miss").inc(len(unique) - len(known))
+        index = {key: i for i, key in enumerate(key for key in unique if key not in known)}
+        weights = [0] * len(index)
+        lines: list[tuple[str, int | Outcome]] = []
+        for position, text in enumerate(texts):
+            if position in errors:
+                lines.append((text, errors[position]))
+            elif (key := digests[position]) in known:
+                lines.append((text, known[key]))
+            else:
+                weights[index[key]] += 1
+                lines.append((text, index[key]))
+        size = max(1, int(self._model.texts_per_s("batch") * JOB_CHUNK_S))
+        todo = [unique[key] for key in index]
+        starts = range(0, len(todo), size)
+        return Plan(
+            lines=lines,
+            chunks=[todo[start : start + size] for start in starts],
+            weights=[weights[start : start + size] for start in starts],
+            chunk_size=size,
+            window=JOB_WINDOW,
+            cached=sum(digests[position] in known for position in digests),
+            duplicates=len(digests) - len(unique),
+            model=identity if known else None,
+        )
+
+    def job(self, job_id: str, wait_s: float = 0.0) -> Job:
+        """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
+
+        Raises:
+            JobNotFound: unknown or expired.
+        """
+        until = time.monotonic() + wait_s
+        pause_s = 0.02
+        while True:
+            with _redis_or_unavailable():
+                job = self._jobs.get(job_id)
+            left_s = until - time.monotonic()
+            if job.status in TERMINAL or left_s <= 0:
+                return job
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(0.5, pause_s * 1.5)
+
+    def lines(self, job: Job, start: int, count: int) -> list[Line]:
+        """At most `count` lines of a job from position `start`, in input order."""
+        with _redis_or_unavailable():
+            return self._jobs.lines(job, start, count)
+
+    # Health
+
+    def ping(self) -> None:
+        """Returns if every Redis server answers now."""
+        with _redis_or_unavailable():
+            for url in {self._settings.cache_url, self._settings.broker_url, self._settings.results_url}:
+                if url == self._settings.cache_url:
+                    self._client.ping()
+                else:
+                    connect(url, timeout_s=TIMEOUT_S).ping()
+
+    def workers(self) -> list[WorkerMark]:
+        """The workers that told lately that they are ready."""
+        with _redis_or_unavailable():
+            return self._presence.ready()
+
+    @property
+    def model_tag(self) -> str:
+        """The model name and revision that this service asks its workers for."""
+        return self._settings.model_tag
+
+

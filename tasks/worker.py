@@ -1,0 +1,167 @@
+"""Composition root of a worker: `python -m tasks.worker interactive|batch`.
+
+Pins the device before any library sees it, loads and warms the engine once, and only then takes chunks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+import warnings
+from pathlib import Path
+
+import redis
+
+ROLES = ("interactive", "batch")
+THREADS = {"interactive": 2, "batch": 1}
+"""Chunks at once: a caller's chunk is tokenised beside another's scoring; a job's has no hurry."""
+BATCH_NICENESS = 10
+"""Added to the batch worker's: live callers have the processor first, and jobs still get about a tenth of it."""
+EX_CONFIG = 78
+"""The exit status (sysexits.h) that says: starting again will not help."""
+
+_RATE_TEXTS = ("what a great show tonight", "the bus leaves at nine from the usual place", "worst product launch i have ever seen, avoid") * 11
+
+_log = logging.getLogger(__name__)
+
+
+def pin_device(device: str) -> str:
+    """Hides all GPUs but the wanted one, before torch is imported: one process, one GPU.
+
+    Returns:
+        The device as the engine is to name it: the one that is left is `cuda:0`.
+    """
+    if not device.startswith("cuda:"):
+        return device
+    os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+    return "cuda:0"
+
+
+def _announce_for_ever(presence, mark, stop: threading.Event) -> None:  # type: ignore[no-untyped-def]
+    from tasks.presence import REFRESH_S
+
+    while not stop.is_set():
+        try:
+            presence.announce(mark)
+        except redis.RedisError:
+            _log.warning("Redis away: not announced")
+        stop.wait(REFRESH_S)
+    try:
+        presence.withdraw(mark)
+    except redis.RedisError:
+        pass  # the mark expires by itself
+
+
+def run(role: str) -> None:
+    """Serves chunks of one queue until SIGTERM, which lets the chunks that were begun end."""
+    from tasks.errors import SettingsRefused
+    from tasks.logs import configure_logs
+    from tasks.parent import follow_parent
+    from tasks.settings import load_settings
+
+    try:
+        settings = load_settings()
+    except SettingsRefused as error:
+        sys.exit(f"{error}")
+    configure_logs(settings.log_level)
+    follow_parent()
+    if role == "batch":
+        os.nice(BATCH_NICENESS)
+    device = pin_device(settings.device)
+
+    from celery.platforms import SecurityWarning
+    from celery.signals import worker_ready, worker_shutting_down
+
+    import celeryconfig
+    from model.errors import ModelError
+    from model.loading import load_engine
+    from tasks import metrics
+    from tasks.app import TASK, ChunkSender, create_celery
+    from tasks.cache import PredictionCache
+    from tasks.connections import connect
+    from tasks.jobs import JobStore
+    from tasks.lease import Leases
+    from tasks.presence import Presence, WorkerMark
+    from tasks.results import CeleryResults
+    from tasks.scoring import NotStored, Scorer
+
+    try:
+        engine = load_engine(
+            settings.model_name,
+            revision=settings.model_revision,
+            engine=settings.engine,
+            device=device,
+            batch_size=settings.batch_size,
+            threads=settings.engine_threads,
+            label_map=settings.label_map or None,
+        )
+    except ModelError as error:
+        _log.error("%s", error)
+        sys.exit(EX_CONFIG)
+    engine.warm()
+    started = time.perf_counter()
+    engine.score(_RATE_TEXTS)
+    rate = len(_RATE_TEXTS) / (time.perf_counter() - started)
+
+    app = create_celery(settings)
+    cache_client = connect(settings.cache_url, timeout_s=5.0)
+    jobs = JobStore(connect(settings.results_url, timeout_s=5.0), CeleryResults(app), ttl_s=settings.job_ttl)
+    scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, ChunkSender(app).send_job_chunk)
+    leases = Leases(connect(settings.broker_url, timeout_s=5.0), period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
+    stop = threading.Event()
+    mark = WorkerMark(
+        id=f"{role}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
+        role=role,
+        model=engine.identity,
+        tag=settings.model_tag,
+        device=engine.device,
+        texts_per_s=round(rate, 1),
+        started_at=time.time(),
+    )
+
+    @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def score(self, chunk):  # type: ignore[no-untyped-def]
+        with leases.held((self.request.properties or {}).get("delivery_tag")):
+            try:
+                scorer.score(chunk, self.request.id)
+            except NotStored:
+                # Back into the queue, for whoever reaches Redis first. Without Redis this fails too, and the delivery comes back by itself.
+                from celery.exceptions import Reject
+
+                raise Reject("not stored", requeue=True) from None
+
+    @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
+    def ready(**_: object) -> None:
+        leases.start()
+        threading.Thread(target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True).start()
+        metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
+        _log.info("ready: %s on %s, about %.0f texts/s", engine.identity, engine.device, rate)
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def stopping(**_: object) -> None:
+        stop.set()
+        scorer.stop()
+
+    # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never accept pickle.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.worker_main(
+        ["--quiet", "worker", "--pool", "threads", "--concurrency", str(THREADS[role]), "--queues", role, "--hostname", f"{mark.id}@%h"]
+        + ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """A Sentiq worker: `interactive` for callers who wait, `batch` for jobs."""
+    if len(arguments) != 1 or arguments[0] not in ROLES:
+        sys.exit(f"usage: python -m tasks.worker {'|'.join(ROLES)}")
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # celeryconfig lies beside the packages
+    run(arguments[0])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
