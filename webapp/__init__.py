@@ -1,0 +1,1 @@
+"""HTTP. Imports the tasks floor; never torch, transformers or the body of a task."""

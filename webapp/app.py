@@ -1,0 +1,78 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
+
+from tasks.service import SentimentService
+from tasks.settings import Settings
+from webapp.docs import docs_blueprint
+from webapp.errors import register_errors
+from webapp.health import health_blueprint
+from webapp.jobs import jobs_blueprint
+from webapp.predictions import predictions_blueprint
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
+    """The web application on a given service."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    register_errors(app)
+    app.register_blueprint(predictions_blueprint(sentiment, predict_timeout_s=settings.predict_timeout))
+    app.register_blueprint(jobs_blueprint(sentiment))
+    app.register_blueprint(health_blueprint(sentiment))
+    app.register_blueprint(docs_blueprint())
+    _register_request_ids(app)
+    _register_metrics(app)
+    return app
+
+
+def _register_request_ids(app: Flask) -> None:
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.started = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.get("request_id", "")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        # What went well at once is in the metrics; a line for each would cost more than answering from the cache.
+        quiet = response.status_code < 202 or response.status_code == 304 or request.path.startswith(("/health", "/metrics"))
+        log = _log.debug if quiet else _log.info
+        log(
+            "answered",
+            method=request.method,
+            path=request.path[:200],
+            status=response.status_code,
+            ms=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
+        )
+        return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _register_metrics(app: Flask) -> None:
+    # By rule: by path, every unknown address would become a series of its own.
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        GunicornInternalPrometheusMetrics(app, group_by="url_rule")
+    else:
+        PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())

