@@ -1,0 +1,168 @@
+"""`/predict` on a running service: the same answer every time, for every text that there is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from model.stub import StubEngine
+from model.text import clean
+from tasks.outcomes import digest, scored
+from tests.support.stack import STUB, Stack
+
+LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+
+
+def unknown(text: str = "a text that nobody has sent") -> str:
+    """The text, made one that the cache does not hold."""
+    return f"{text} {uuid.uuid4().hex}"
+
+
+def test_fresh_then_cached(service: Stack) -> None:
+    """The second answer to a text comes from the cache and equals the first to the last digit, and the engine's own."""
+    text = unknown("I love this show, it is great")
+    first, second = service.predict(text), service.predict(text)
+    assert (first.status_code, second.status_code) == (200, 200)
+    fresh, cached = first.json(), second.json()
+    assert (fresh.pop("cached"), cached.pop("cached")) == (False, True)
+    assert fresh.pop("processing_time_ms") > 0
+    assert cached.pop("processing_time_ms") > 0
+    assert fresh == cached
+    assert fresh["text"] == text
+    assert fresh["label"] == "POSITIVE"
+    assert fresh["model"] == "stub@1/stub"
+    assert fresh["truncated"] is False
+    assert fresh["confidence"] == max(fresh["scores"].values())
+    direct = StubEngine.from_name(STUB).score([clean(text)])
+    assert tuple(fresh["scores"][label] for label in LABELS) == scored(direct.probabilities[0], False).scores
+
+
+def test_spellings_share_an_answer(service: Stack) -> None:
+    """Texts that are the same once cleaned share one scoring; each caller gets back the text that was sent."""
+    word = uuid.uuid4().hex
+    first = service.predict(f"@ann see  https://a.example/{word} {word}").json()
+    second = service.predict(f"@bob  see https://b.example/x\t{word}").json()
+    assert second["cached"]
+    assert second["scores"] == first["scores"]
+    assert second["text"] == f"@bob  see https://b.example/x\t{word}"
+
+
+def test_fifty_callers_one_scoring(service: Stack) -> None:
+    """Fifty callers at once of one unknown text, over two Gunicorn processes, cause one scoring and get the same answer."""
+    text, before = unknown(), service.texts_scored()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: httpx.post(f"{service.http.base_url}/predict", json={"text": text}, timeout=30), range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({json.dumps(answer.json()["scores"]) for answer in answers}) == 1
+    assert service.texts_scored() - before == 1
+
+
+def test_many_texts_at_once(service: Stack) -> None:
+    """Each of many callers at once gets the answer to his own text, the one that the engine gives to it alone."""
+    texts = [unknown("good" if i % 2 else "bad") for i in range(200)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(service.predict, texts))
+    assert {answer.status_code for answer in answers} == {200}
+    direct = StubEngine.from_name("stub").score([clean(text) for text in texts]).probabilities
+    got = [tuple(answer.json()["scores"][label] for label in LABELS) for answer in answers]
+    assert got == [scored(row, False).scores for row in direct]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\r\n ", "\u00a0\u2003\u3000", "\x00", "\x00\x01\x1f\x7f"])
+def test_nothing_to_score(service: Stack, text: str) -> None:
+    """An empty or blank text, and one of control characters alone, is refused: there is nothing in it to score."""
+    answer = service.predict(text)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "empty_text"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😀😡🎉",
+        "👨‍👩‍👧‍👦🏳️‍🌈",
+        "שלום, מה שלומך היום?",
+        "\u202eright to left\u202c مرحبا بالعالم",
+        "good\x00morning",
+        "e\u0301" * 1000,
+        "\u200b",
+        "\ufffd",
+        "a" * 99_000,
+        '"; DROP TABLE tweets; -- {{7*7}} %s %n \\u0000 </script>',
+    ],
+    ids=["emoji", "joined emoji", "hebrew", "bidi marks", "NUL", "combining", "zero width", "replacement", "one long word", "injection"],
+)
+def test_unusual_text(service: Stack, text: str) -> None:
+    """Every text that holds something gets an answer, comes back as it was sent, and is found again."""
+    first, second = service.predict(text), service.predict(text)
+    assert (first.status_code, second.status_code) == (200, 200), first.text
+    assert first.json()["text"] == text
+    assert second.json()["cached"]
+    assert first.json()["scores"] == second.json()["scores"]
+
+
+@pytest.mark.parametrize("escape", [r"\ud83d", r"\uDE00", r"\ud83d\ud83d", r"\ude00\ud83d"])
+def test_lone_surrogate(service: Stack, escape: str) -> None:
+    """Half an emoji, as broken clients send it, is read as U+FFFD and answered."""
+    body = f'{{"text": "great {escape} {uuid.uuid4().hex}"}}'
+    answer = service.http.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    assert "\ufffd" in answer.json()["text"]
+    assert not any("\ud800" <= char <= "\udfff" for char in answer.json()["text"])
+
+
+def test_ten_thousand_words(service: Stack) -> None:
+    """A text longer than the model reads is answered, and the answer says that its tail was left out."""
+    answer = service.predict(unknown("word " * 10_000))
+    assert answer.status_code == 200
+    assert answer.json()["truncated"] is True
+
+
+def test_one_megabyte(service: Stack) -> None:
+    """A text of more characters than MAX_TEXT_CHARS is refused with the limit, and is not sent back."""
+    answer = service.predict("x" * 1_000_000)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "text_too_long"
+    assert "100000" in answer.json()["detail"]
+    assert len(answer.content) < 1000
+
+
+def test_engine_failure_is_an_error(service: Stack) -> None:
+    """A text that the engine raises on is an error, never NEUTRAL and never cached; the next call scores it anew."""
+    text = unknown("poison")
+    before = service.metric("sentiment_texts_failed_total")
+    for _ in range(2):
+        answer = service.predict(text)
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "text_failed"
+        assert text not in answer.text
+    assert service.metric("sentiment_texts_failed_total") - before == 2
+    assert service.redis.exists(f"sentiq:p:stub@1/stub:{digest(clean(text))}") == 0
+
+
+def test_neighbours_of_a_failure(service: Stack) -> None:
+    """Callers whose texts travel with one that the engine raises on get their answers."""
+    texts = [unknown("poison" if i == 7 else "fine") for i in range(30)]
+    with ThreadPoolExecutor(30) as pool:
+        statuses = [answer.status_code for answer in pool.map(service.predict, texts)]
+    assert statuses == [422 if i == 7 else 200 for i in range(30)]
+
+
+def test_no_text_in_store_log_or_metrics(service: Stack) -> None:
+    """A caller's text is in no key, no cached value, no log line and no metric."""
+    secret = uuid.uuid4().hex
+    assert service.predict(f"great {secret}").status_code == 200
+    assert service.predict(f"poison {secret}").status_code == 422
+    assert service.predict(secret * 4000).status_code == 422
+    for key in service.redis.scan_iter("sentiq:[pfraw]:*"):
+        assert secret.encode() not in key
+        if service.redis.type(key) == b"string":
+            assert secret.encode() not in (service.redis.get(key) or b"")
+    assert service.web is not None
+    for process in [service.web, *service.workers]:
+        assert secret not in process.log
+    assert secret not in service.http.get("/metrics").text

@@ -1,0 +1,1 @@
+"""Real parts for tests: a server, workers, Gunicorn, and waiting for facts."""

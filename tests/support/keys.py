@@ -1,0 +1,34 @@
+"""Every key of ours has an end: the checker that says which does not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tasks.connections import Client
+
+_QUEUES = ("interactive", "batch")
+
+
+def _is_kombus(key: str) -> bool:
+    """A key of the queue's own structure: bindings, the lists of messages (one a priority), what is unacknowledged."""
+    return key.startswith(("_kombu.binding", "unacked")) or key.partition("\x06\x16")[0] in _QUEUES
+
+
+def keys_without_end(client: Client) -> list[str]:
+    """Keys that have no TTL now and still have none half a second later: the two commands that make a key are not always one."""
+    suspects = _without_ttl(client)
+    until = time.monotonic() + 0.5
+    while suspects and time.monotonic() < until:
+        time.sleep(0.05)
+        still = set(_without_ttl(client))
+        suspects = [key for key in suspects if key in still]
+    return suspects
+
+
+def _without_ttl(client: Client) -> list[str]:
+    keys: list[Any] = [key for key in client.scan_iter(count=1000) if not _is_kombus(key.decode())]
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.ttl(key)
+    return [key.decode() for key, ttl in zip(keys, pipe.execute(), strict=True) if ttl == -1]
