@@ -81,13 +81,15 @@ def _sentiment_error(error: SentimentError) -> Response:
 
 def _invalid_fields(error: ValidationError) -> Response:
     # Without pydantic's own `input`: it is the caller's text.
-    faults = [{"field": ".".join(map(str, fault["loc"])) or "(body)", "message": fault["msg"]} for fault in error.errors()[:20]]
+    # A field's name may be the caller's too, and long.
+    faults = [{"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]} for fault in error.errors()[:20]]
     return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)
 
 
 def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
-    code = re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
+    # Phrases differ between Python's versions (3.13 renamed this one); a code may not.
+    code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
     response = problem(status, code, error.description or "")
     for name, value in error.get_headers():
         if name.lower() == "allow":

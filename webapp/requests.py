@@ -29,6 +29,8 @@ def json_body() -> Any:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedType("Send the body uncompressed.")
     raw = request.get_data(cache=False)
+    if request.content_length is None:
+        request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -1,0 +1,236 @@
+"""What is wrong with a request is said as problem+json, with the right status, and never by sending the text back."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+JSON = {"Content-Type": "application/json"}
+SECRET = "a secret that nobody may read twice"
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The answer's body, once it is known to be a problem of this status and code."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+@pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"text": "a secret',
+        b"{'text': 'x'}",
+        b'{"text": NaN}',
+        b'{"text": Infinity}',
+        b'{"text": "\xff\xfe"}',
+        b'{"text": "\\ud83d"',
+        b'{"text": "\\ud83d", "n": NaN}',
+        b'{"text": "tab\there"}',
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"[" * 100_000 + b'"\\ud83d"' + b"]" * 100_000,
+        b'{"text": ' + b"9" * 10_000 + b'}"\\ud83d"',
+        b'\xef\xbb\xbf{"text": "x"}',
+        b'{"text": "x"} trailing',
+    ],
+    ids=lambda body: f"{body[:24]!r}{len(body)}",
+)
+def test_malformed_json(service: Stack, path: str, body: bytes) -> None:
+    """A body that is not JSON is 400, however deep or broken it is."""
+    problem(service.http.post(path, content=body, headers=JSON), 400, "malformed_json")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/predict", {}, "text"),
+        ("/predict", {"text": None}, "text"),
+        ("/predict", {"text": 5}, "text"),
+        ("/predict", {"text": True}, "text"),
+        ("/predict", {"text": [SECRET]}, "text"),
+        ("/predict", {"text": {"a": SECRET}}, "text"),
+        ("/predict", {"text": SECRET, "lang": "en"}, "lang"),
+        ("/predict", [SECRET], "(body)"),
+        ("/predict", SECRET, "(body)"),
+        ("/predict", None, "(body)"),
+        ("/predict", 1e308, "(body)"),
+        ("/batch_predict", {}, "texts"),
+        ("/batch_predict", {"texts": []}, "texts"),
+        ("/batch_predict", {"texts": SECRET}, "texts"),
+        ("/batch_predict", {"texts": {"0": SECRET}}, "texts"),
+        ("/batch_predict", {"texts": [SECRET, 5]}, "texts.1"),
+        ("/batch_predict", {"texts": [SECRET, None]}, "texts.1"),
+        ("/batch_predict", {"texts": [[SECRET]]}, "texts.0"),
+        ("/batch_predict", {"texts": [SECRET], "text": SECRET}, "text"),
+    ],
+)
+def test_wrong_fields(service: Stack, path: str, body: Any, field: str) -> None:
+    """A missing, wrong or unknown field is 422 and named; what was sent is not echoed."""
+    answer = service.http.post(path, content=json.dumps(body), headers=JSON)
+    assert field in [fault["field"] for fault in problem(answer, 422, "invalid_field")["errors"]]
+    assert SECRET not in answer.text
+
+
+def test_many_faults_make_a_short_answer(service: Stack) -> None:
+    """Neither thousands of faults nor a huge name of a field make a huge answer."""
+    for body in ({"texts": [1] * 3000}, {"texts": ["x"], "n" * 1_000_000: 1}):
+        answer = service.http.post("/batch_predict", json=body)
+        problem(answer, 422, "invalid_field")
+        assert len(answer.content) < 10_000
+
+
+def test_last_of_duplicate_keys(service: Stack) -> None:
+    """Of a key that stands in the body twice the last counts, with and without a lone surrogate beside it."""
+    for tail in ("", r"\ud83d"):
+        answer = service.http.post("/predict", content=f'{{"text": "first", "text": "last{tail}"}}', headers=JSON)
+        assert answer.json()["text"].startswith("last")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "nonsense"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_wrong_type(service: Stack, path: str, headers: dict[str, str]) -> None:
+    """A body that is not declared as plain application/json is 415."""
+    problem(service.http.post(path, content=b'{"text": "x", "texts": ["x"]}', headers=headers), 415, "unsupported_media_type")
+
+
+def test_json_with_charset(service: Stack) -> None:
+    """A charset parameter does no harm."""
+    answer = service.http.post("/predict", content=b'{"text": "x"}', headers={"Content-Type": "application/json; charset=utf-8"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
+def test_body_too_large(service: Stack, path: str) -> None:
+    """A body of more than MAX_UPLOAD_BYTES is 413, by its declared length as by the bytes that come."""
+    code = "request_entity_too_large"
+    problem(service.http.post(path, content=b" " * 4_000_001, headers=JSON), 413, code)
+    chunks = (b" " * 100_000 for _ in range(41))
+    problem(service.http.post(path, content=chunks, headers=JSON), 413, code)
+
+
+def test_body_declared_too_large(service: Stack) -> None:
+    """A length past MAX_UPLOAD_BYTES is answered before the body has come."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_too_many_texts(service: Stack) -> None:
+    """A job of more than MAX_BATCH_TEXTS texts is 413, with the limit."""
+    body = problem(service.http.post("/batch_predict", json={"texts": ["x"] * 3001}), 413, "too_many_texts")
+    assert "3000" in body["detail"]
+
+
+@pytest.mark.parametrize("tail", ["", "/results"])
+@pytest.mark.parametrize("job_id", [uuid.uuid4().hex, "0", "x" * 3000, "%00", "%2e%2e", "é", uuid.uuid4().hex.upper(), str(uuid.uuid4())])
+def test_unknown_job(service: Stack, job_id: str, tail: str) -> None:
+    """An id that no job has is 404, well-formed or not; nobody waits for it."""
+    answer = service.http.get(f"/jobs/{job_id}{tail}", headers={"Prefer": "wait=50"})
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_unknown_job_code(service: Stack) -> None:
+    """The code tells an unknown job from an unknown address."""
+    problem(service.http.get(f"/jobs/{uuid.uuid4().hex}"), 404, "job_not_found")
+    problem(service.http.get("/jobs/5/results"), 404, "job_not_found")
+    problem(service.http.get("/nowhere"), 404, "not_found")
+
+
+@pytest.mark.parametrize("query", ["cursor=-1", "cursor=x", "limit=0", "limit=5001", "limit=1.5", "cursor=", "page=1", f"cursor={2**70}"])
+def test_wrong_page(service: Stack, query: str) -> None:
+    """A page that cannot be is 422 and the parameter is named."""
+    job = service.submit(["x"])
+    body = problem(service.http.get(f"{job['links']['results']}?{query}"), 422, "invalid_field")
+    assert [fault["field"] for fault in body["errors"]] == [query.partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/predict", "POST"),
+        ("DELETE", "/predict", "POST"),
+        ("GET", "/batch_predict", "POST"),
+        ("POST", "/jobs/1", "GET"),
+        ("PUT", "/health", "GET"),
+        ("POST", "/openapi.json", "GET"),
+    ],
+)
+def test_wrong_method(service: Stack, method: str, path: str, allowed: str) -> None:
+    """A method that an address does not have is 405, with those that it has."""
+    answer = service.http.request(method, path)
+    problem(answer, 405, "method_not_allowed")
+    assert allowed in answer.headers["Allow"].split(", ")
+
+
+def test_request_id_is_kept(service: Stack) -> None:
+    """The caller's X-Request-ID comes back, stands in a problem's body and in the log line of the request."""
+    given = f"caller-{uuid.uuid4().hex}"
+    answer = service.http.get("/nowhere", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given
+    assert answer.json()["request_id"] == given
+    web = service.web
+    assert web is not None
+    line = wait_until(lambda: next((line for line in web.log.splitlines() if given in line), None), what="the request's log line")
+    assert "404" in line
+    assert "/nowhere" in line
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "a;b", "é".encode()])
+def test_request_id_is_replaced(service: Stack, given: str | bytes) -> None:
+    """An X-Request-ID that could do harm in a log is replaced by one of ours."""
+    answer = service.http.get("/health/live", headers={"X-Request-ID": given})  # type: ignore[dict-item]
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
+
+
+def test_request_ids_differ(service: Stack) -> None:
+    """Each request without an id gets one of its own."""
+    assert len({service.http.get("/health/live").headers["X-Request-ID"] for _ in range(20)}) == 20
+
+
+def test_path_cannot_forge_log_lines(service: Stack) -> None:
+    """A line break in an address stays inside its log line."""
+    mark = uuid.uuid4().hex
+    service.http.get(f"/x%0A12:00:00 [info] forged {mark}")
+    web = service.web
+    assert web is not None
+    line = wait_until(lambda: next((line for line in web.log.splitlines() if mark in line), None), what="the request's log line")
+    assert "answered" in line
+
+
+def test_every_answer_forbids_sniffing(service: Stack) -> None:
+    """Answers and errors alike tell browsers to keep to the declared type."""
+    for path in ("/health/live", "/nowhere", "/docs"):
+        assert service.http.get(path).headers["X-Content-Type-Options"] == "nosniff"
