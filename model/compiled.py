@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model.batching import Group, cut, score_groups, shapes
 from model.digests import read_manifest
 from model.engine import Scores
 from model.types import BoolArray, FloatArray
+
+_Ids = NDArray[np.int32]
 
 GRAPH_FILES = ("graph.xml", "graph.bin", "tokenizer.json")
 """What the engine reads from its folder, apart from `manifest.json`."""
@@ -100,7 +103,7 @@ class CompiledEngine:
         longer = [was_cut or bool(encoding.overflowing) for (_, was_cut), encoding in zip(windows, encodings, strict=True)]
         return [encoding.ids for encoding in encodings], np.array(longer, dtype=np.bool_)
 
-    def _infer(self, input_ids: np.ndarray, mask: np.ndarray) -> FloatArray:  # type: ignore[type-arg]
+    def _infer(self, input_ids: _Ids, mask: _Ids) -> FloatArray:
         """Class probabilities of one batch, shape (batch, 3); each thread has an inference request of its own."""
         if not hasattr(self._local, "request"):
             self._local.request = self._graph.create_infer_request()

@@ -92,9 +92,7 @@ def _compiled(name: str, device: str, batch_size: int, threads: int) -> Engine:
     return CompiledEngine(folder, threads=threads, batch_size=batch_size, name=Path(name).name)
 
 
-def _pipeline(
-    name: str, revision: str | None, device: str, batch_size: int, threads: int, label_map: Mapping[str, str] | None
-) -> Engine:
+def _pipeline(name: str, revision: str | None, device: str, batch_size: int, threads: int, label_map: Mapping[str, str] | None) -> Engine:
     if find_spec("torch") is None or find_spec("transformers") is None:
         _no_torch("the pipeline engine")
     from model.pipeline import PipelineEngine

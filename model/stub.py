@@ -15,10 +15,8 @@ from model.engine import Scores
 from model.errors import ModelNotFound
 from model.types import FloatArray
 
-_WORDS = {
-    "POSITIVE": frozenset("amazing awesome best excellent glad good great happy like love loved nice perfect thanks wonderful".split()),
-    "NEGATIVE": frozenset("angry awful bad boring broken disappointed hate hated horrible sad terrible ugly useless worst wrong".split()),
-}
+_POSITIVE = {"amazing", "awesome", "best", "excellent", "glad", "good", "great", "happy", "love", "loved", "nice", "perfect", "thanks"}
+_NEGATIVE = {"angry", "awful", "bad", "boring", "broken", "hate", "hated", "horrible", "sad", "terrible", "useless", "worst", "wrong"}
 _MAX_WORDS = 256
 
 
@@ -96,9 +94,10 @@ class StubEngine:
 def _probabilities(text: str) -> FloatArray:
     """Softmax of the counts of negative and positive words, shifted a little by the text's digest; shape (3,)."""
     words = [word.strip(".,;:!?'\"()#").lower() for word in text.split()[:_MAX_WORDS]]
-    positive = sum(word in _WORDS["POSITIVE"] for word in words)
-    negative = sum(word in _WORDS["NEGATIVE"] for word in words)
+    positive = sum(word in _POSITIVE for word in words)
+    negative = sum(word in _NEGATIVE for word in words)
     shift = np.frombuffer(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:12], dtype="<u4") / 2**32
     logits = np.array([2.0 * negative, 1.0, 2.0 * positive]) + 0.5 * shift
     raised = np.exp(logits - logits.max())
-    return (raised / raised.sum()).astype(np.float32)
+    probabilities: FloatArray = (raised / raised.sum()).astype(np.float32)
+    return probabilities

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import torch
 
-_EMPTY_WORDS = frozenset("face with sign black white heavy emoji symbol for of and component modifier fitzpatrick type".split())
+_EMPTY = "face with sign black white heavy emoji symbol for of and component modifier fitzpatrick type"
+_EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
 def frequent(texts: Iterable[str], at_least: int) -> list[str]:

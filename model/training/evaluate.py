@@ -1,0 +1,88 @@
+"""`python -m model.training.evaluate`: how good an engine's answers are on labelled files."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from model.engine import Engine
+from model.errors import ModelError
+from model.labels import LABELS
+from model.loading import load_engine
+from model.training import data
+from model.training.metrics import Metrics, metrics
+from model.types import FloatArray
+
+_CHUNK = 512
+
+
+def scores(engine: Engine, texts: list[str], what: str) -> FloatArray:
+    """The engine's probabilities, shape (len(texts), 3), with a progress bar where there is a terminal."""
+    parts = [np.empty((0, len(LABELS)), dtype=np.float32)]
+    with tqdm(total=len(texts), unit="text", desc=what, disable=None, leave=False) as bar:
+        for start in range(0, len(texts), _CHUNK):
+            parts.append(engine.score(texts[start : start + _CHUNK]).probabilities)
+            bar.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def evaluate(engine: Engine, path: Path) -> tuple[Metrics, int, float]:
+    """Figures of a file, its number of texts, and the seconds that scoring took."""
+    examples = data.read(path)
+    started = time.perf_counter()
+    probabilities = scores(engine, [example.text for example in examples], path.name)
+    seconds = time.perf_counter() - started
+    return metrics(probabilities, np.array([example.label for example in examples])), len(examples), seconds
+
+
+def main(
+    files: Annotated[list[Path], typer.Option("--data", help="A labelled file; may be given several times.", exists=True)],
+    model: Annotated[str, typer.Option(help="`default`, a folder, or a Hugging Face name.")] = "default",
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit of a Hugging Face model.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, compiled, pipeline or stub.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = os.cpu_count() or 1,
+    label_map: Annotated[str | None, typer.Option(help='The model\'s classes to ours, as JSON: {"LABEL_0": "NEGATIVE"}.')] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
+) -> None:
+    """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
+    console = Console()
+    try:
+        loaded = load_engine(
+            model,
+            revision=revision,
+            engine=engine,
+            device=device,
+            batch_size=batch_size,
+            threads=threads,
+            label_map=json.loads(label_map) if label_map else None,
+        )
+        loaded.warm()
+    except ModelError as error:
+        raise typer.BadParameter(str(error)) from error
+    table = Table("file", "texts", "macro recall", "macro F1", "accuracy", "ECE", *(label.lower() for label in LABELS), "texts/s")
+    table.title = f"{loaded.identity} on {loaded.device}"
+    for path in files:
+        figures, count, seconds = evaluate(loaded, path)
+        values = (figures.macro_recall, figures.macro_f1, figures.accuracy, figures.ece, *figures.recall)
+        if as_json:
+            names = ("macro_recall", "macro_f1", "accuracy", "ece", *(f"recall_{label.lower()}" for label in LABELS))
+            rounded = {name: round(100 * value, 3) for name, value in zip(names, values, strict=True)}
+            print(json.dumps({"model": loaded.identity, "file": path.name, "texts": count, **rounded, "seconds": round(seconds, 2)}))
+        table.add_row(path.name, str(count), *(f"{100 * value:.2f}" for value in values), f"{count / seconds:.0f}")
+    if not as_json:
+        console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
