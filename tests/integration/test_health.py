@@ -1,0 +1,152 @@
+"""What operators look at: health, metrics, the API's own documents."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+def test_ready(service: Stack) -> None:
+    """With Redis and a worker of each role there, the service is ready and names the workers."""
+    for path in ("/health", "/health/ready"):
+        answer = service.http.get(path)
+        assert answer.status_code == 200
+        body = answer.json()
+        assert (body["status"], body["redis"], body["missing"]) == ("ready", "up", [])
+        assert {worker["role"] for worker in body["workers"]} == {"interactive", "batch"}
+        assert {worker["model"] for worker in body["workers"]} == {"stub@1/stub"}
+        assert all(worker["texts_per_s"] > 10 for worker in body["workers"])
+
+
+def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> None:
+    """Without workers or Redis the service says 503 and which of them is missing; alive it is all the time; each comes back."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub")
+
+    def missing() -> list[str]:
+        answer = stack.http.get("/health/ready")
+        names: list[str] = answer.json()["missing"]
+        assert answer.status_code == (503 if names else 200)
+        assert answer.json()["status"] == ("unready" if names else "ready")
+        assert ("Retry-After" in answer.headers) == bool(names)
+        assert stack.http.get("/health/live").status_code == 200
+        return names
+
+    stack.start_web()
+    assert missing() == ["redis", "interactive worker", "batch worker"]
+    assert stack.http.get("/health").json()["redis"] == "down"
+    stack.start_server()
+    assert missing() == ["interactive worker", "batch worker"]
+    worker = stack.start_worker("batch")
+    assert missing() == ["interactive worker"]
+    stack.start_worker("interactive")
+    assert missing() == []
+    worker.terminate()
+    assert missing() == ["batch worker"], "a worker that was ended in order takes its mark away"
+    stack.start_worker("batch").kill()
+    wait_until(lambda: missing() == ["batch worker"], what="the killed worker's mark to expire")
+
+
+def test_metrics(service: Stack) -> None:
+    """The metrics page parses, and holds the exporter's and our own metrics of web and workers."""
+    service.predict(f"good {uuid.uuid4().hex}")
+    service.ended(service.submit([f"good {uuid.uuid4().hex}"]))
+    service.http.get("/nowhere")
+    families = {family.name: family for family in text_string_to_metric_families(service.http.get("/metrics").text)}
+    assert {
+        "flask_http_request",
+        "flask_http_request_duration_seconds",
+        "sentiment_predictions",
+        "sentiment_cache_lookups",
+        "sentiment_rejected",
+        "sentiment_pending",
+        "sentiment_jobs",
+        "sentiment_job_texts",
+        "sentiment_chunk_texts",
+        "sentiment_wait_seconds",
+        "sentiment_waiting_texts",
+        "sentiment_texts_scored",
+        "sentiment_texts_failed",
+        "sentiment_engine_seconds",
+        "sentiment_model_info",
+    } <= set(families)
+    info = {sample.labels["role"]: sample for sample in families["sentiment_model_info"].samples}
+    assert {sample.labels["model"] for sample in info.values()} == {"stub@1/stub"}
+    assert set(info) == {"interactive", "batch"}
+
+
+def test_metrics_count(service: Stack) -> None:
+    """Over all Gunicorn processes, each fresh answer, hit, job and refusal is counted once."""
+    names = {
+        "fresh": ("sentiment_predictions_total", {"source": "fresh"}),
+        "cache": ("sentiment_predictions_total", {"source": "cache"}),
+        "hit": ("sentiment_cache_lookups_total", {"result": "hit"}),
+        "miss": ("sentiment_cache_lookups_total", {"result": "miss"}),
+        "refused": ("sentiment_rejected_total", {"code": "empty_text"}),
+        "jobs": ("sentiment_jobs_total", {}),
+        "lines": ("sentiment_job_texts_total", {}),
+        "waits": ("sentiment_wait_seconds_count", {}),
+    }
+
+    def read() -> dict[str, float]:
+        return {key: service.metric(name, **labels) for key, (name, labels) in names.items()}
+
+    before, text = read(), f"good {uuid.uuid4().hex}"
+    for _ in range(8):
+        service.predict(text)
+    for _ in range(3):
+        service.predict("")
+    service.submit([text, "", text])
+    grown = {key: value - before[key] for key, value in read().items()}
+    assert grown == {"fresh": 1, "cache": 7, "hit": 8, "miss": 1, "refused": 3, "jobs": 1, "lines": 3, "waits": 1}
+
+
+def test_unknown_paths_make_no_series(service: Stack) -> None:
+    """However many unknown addresses and ids are asked for, the number of series stays as it is."""
+    service.http.get("/nowhere")
+    service.http.get(f"/jobs/{uuid.uuid4().hex}")
+    before = service.http.get("/metrics").text
+    for _ in range(20):
+        service.http.get(f"/{uuid.uuid4().hex}")
+        service.http.get(f"/jobs/{uuid.uuid4().hex}")
+        service.http.get(f"/jobs/{uuid.uuid4().hex}/results")
+    page = service.http.get("/metrics").text
+    assert not re.search(r"[0-9a-f]{32}", page)
+    # A process that met none of these before may add its few.
+    assert len(page.splitlines()) - len(before.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/docs", "text/html"), ("/redoc", "text/html"), ("/openapi.json", "application/json"), ("/metrics", "text/plain")]
+)
+def test_pages(service: Stack, path: str, kind: str) -> None:
+    """The API's pages are there, and `/` leads to them."""
+    answer = service.http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith(kind)
+    assert service.http.get("/", follow_redirects=True).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_are_served_from_here(service: Stack, path: str) -> None:
+    """Everything that a page of documentation loads comes from this service, and is there."""
+    page = service.http.get(path).text
+    addresses = re.findall(r'(?:src|href|spec-url)="([^"]+)"|url: "([^"]+)"', page)
+    assert addresses
+    for address in map("".join, addresses):
+        assert "//" not in address
+        assert service.http.get(f"/{address}").status_code == 200, address
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/swagger/../../x", "/assets/swagger/%2e%2e/%2e%2e/__init__.py", "/assets/other/x.js", "/assets/redoc/no.js"]
+)
+def test_no_file_outside_the_assets(service: Stack, path: str) -> None:
+    """Only the pages' own files are served."""
+    assert service.http.get(path).status_code == 404
