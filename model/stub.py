@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
+from model.batching import cut
 from model.engine import Scores
 from model.errors import ModelNotFound
 from model.types import FloatArray
@@ -84,10 +85,11 @@ class StubEngine:
                 raise ValueError("a text contains what the stub engine was told to fail on")
         if texts and self._delay_s > 0:
             time.sleep(self._delay_s * len(texts))
-        rows = [_probabilities(text) for text in texts]
+        windows = [cut(text, _MAX_WORDS) for text in texts]
+        rows = [_probabilities(window) for window, _ in windows]
         return Scores(
             np.array(rows, dtype=np.float32).reshape(len(texts), 3),
-            np.array([len(text.split()) > _MAX_WORDS for text in texts], dtype=np.bool_),
+            np.array([was_cut or len(window.split()) > _MAX_WORDS for window, was_cut in windows], dtype=np.bool_),
         )
 
 

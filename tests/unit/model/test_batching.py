@@ -1,0 +1,99 @@
+"""Micro-batches: every text once, few shapes, little padding, the caller's order."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.batching import CHARS_PER_TOKEN, Group, Shapes, cut, score_groups, shapes, sorted_groups
+
+LENGTHS = st.lists(st.integers(1, 256), max_size=80)
+
+
+def echo(lengths: list[int]):  # type: ignore[no-untyped-def]
+    """A model whose answer for a text is its length, and for a padded row something else."""
+
+    def score(group: Group) -> np.ndarray:  # type: ignore[type-arg]
+        out = np.full((group.batch, 3), -1, dtype=np.float32)
+        out[: len(group.rows)] = np.array([[lengths[row]] for row in group.rows])
+        return out
+
+    return score
+
+
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40))
+def test_planned_groups_restore_the_order(lengths: list[int], batch_size: int) -> None:
+    """Each text's answer stands where the text stood, and no padded row's answer anywhere."""
+    groups = shapes(batch_size, 256).plan(lengths)
+    out = score_groups(groups, len(lengths), echo(lengths))
+    assert out[:, 0].tolist() == lengths
+
+
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40))
+def test_sorted_groups_restore_the_order(lengths: list[int], batch_size: int) -> None:
+    """The same for batches without fixed shapes, none of them larger than was allowed."""
+    groups = sorted_groups(lengths, batch_size)
+    assert all(len(group.rows) <= batch_size for group in groups)
+    out = score_groups(groups, len(lengths), echo(lengths))
+    assert out[:, 0].tolist() == lengths
+
+
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40))
+def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None:
+    """A plan has no shape beyond those that are run at start, and each text fits into its group's."""
+    few = shapes(batch_size, 256)
+    known = set(few.all())
+    for group in few.plan(lengths):
+        assert (group.batch, group.length) in known
+        assert len(group.rows) <= group.batch <= batch_size
+        assert max(lengths[row] for row in group.rows) <= group.length
+
+
+def test_shapes_stay_few() -> None:
+    """Every shape costs the graph a kernel, in memory and at start: there are at most 40 for the usual batch size."""
+    assert len(list(shapes(32, 256).all())) <= 40
+
+
+def test_plan_weighs_padding_against_calls() -> None:
+    """Texts of alike lengths share a call; a long one is not made the measure of many short ones."""
+    few = Shapes(batches=(1, 2, 4), lengths=(16, 256), max_cells=1024, call_cost=25)
+    assert [len(group.rows) for group in few.plan([10, 12, 14])] == [3]
+    assert sorted((len(group.rows), group.length) for group in few.plan([10, 12, 14, 200])) == [(1, 256), (3, 16)]
+
+
+def test_text_longer_than_every_shape_is_refused() -> None:
+    """The plan does not drop a text's tail in silence."""
+    with pytest.raises(ValueError, match="300 tokens"):
+        shapes(8, 256).plan([5, 300])
+
+
+def test_plan_of_a_large_chunk_is_quick() -> None:
+    """Planning 2,000 texts takes less time than scoring ten."""
+    lengths = [5 + 37 * i % 60 for i in range(2000)]
+    started = time.perf_counter()
+    shapes(32, 256).plan(lengths)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_short_text_is_not_cut() -> None:
+    """A text inside the window stays as it is."""
+    assert cut("one two", 256) == ("one two", False)
+
+
+def test_long_text_is_cut_at_a_blank() -> None:
+    """A text beyond the window loses its tail, not half a word."""
+    window, was_cut = cut("words " * 10_000, 256)
+    assert was_cut
+    assert len(window) <= 256 * CHARS_PER_TOKEN
+    assert window.endswith("words")
+
+
+def test_endless_word_is_cut_anywhere() -> None:
+    """Where there is no blank near the window's end, the cut falls inside the word."""
+    window, was_cut = cut("a " + "x" * 100_000, 256)
+    assert was_cut
+    assert len(window) == 256 * CHARS_PER_TOKEN

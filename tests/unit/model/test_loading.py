@@ -1,0 +1,168 @@
+"""Which engine a name gets, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
+from model.loading import DEFAULT_FOLDER, load_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_import_loads_no_library() -> None:
+    """Importing the loader costs no inference library."""
+    heavy = "torch transformers openvino tokenizers"
+    assert python(f"import sys, model.loading; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]"
+
+
+def test_compiled_engine_needs_no_torch() -> None:
+    """The embedded model is scored without torch and transformers, even where they are installed."""
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+from model.loading import load_engine
+engine = load_engine("default", engine="compiled", device="cpu")
+print(engine.score(["I love this!"]).probabilities.argmax())
+"""
+    assert python(code) == "2"
+
+
+def test_without_torch_the_pipeline_says_what_to_install() -> None:
+    """Asking for the pipeline engine where torch is not installed ends in a sentence that helps."""
+    code = """
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find_spec(name, *rest)
+from model.errors import EngineUnavailable
+from model.loading import load_engine
+for arguments in ({"engine": "pipeline"}, {"device": "cuda:0"}):
+    try:
+        load_engine("default", **arguments)
+    except EngineUnavailable as error:
+        print(error)
+print(load_engine("default").identity.rpartition("/")[2])
+"""
+    lines = python(code).splitlines()
+    assert all('pip install "sentiq[torch]"' in line for line in lines[:2])
+    assert lines[2] == "compiled"
+
+
+def test_default_on_a_cpu_is_compiled() -> None:
+    """The embedded model on a CPU runs compiled, under an identity made of its files' digest."""
+    engine = load_engine("default", device="cpu")
+    name, _, rest = engine.identity.partition("@")
+    assert name == "default"
+    assert len(rest.removesuffix("/compiled")) == 12
+
+
+def test_both_engines_agree_on_the_embedded_model(compiled: Any, tiny: Callable[..., Path]) -> None:
+    """int8 graph and safetensors are one model: the same labels, nearly the same scores, the same limit."""
+    texts = ["I love this so much 😂", "worst day ever", "the meeting is at noon", "meh. not bad though", "w " * 300]
+    pipeline = load_engine("default", engine="pipeline", device="cpu", threads=2).score(texts)
+    graph = compiled.score(texts)
+    assert pipeline.probabilities.argmax(1).tolist() == graph.probabilities.argmax(1).tolist()
+    np.testing.assert_allclose(pipeline.probabilities, graph.probabilities, atol=0.12)
+    assert pipeline.truncated.tolist() == graph.truncated.tolist() == [False, False, False, False, True]
+
+
+def test_embedded_model_tells_the_three_apart(compiled: Any) -> None:
+    """Plain texts get the label that anyone would give them."""
+    texts = ["I love this show, it is wonderful", "The bus leaves at 9", "This is terrible, I hate it"]
+    assert compiled.score(texts).probabilities.argmax(1).tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("file", ["graph.bin", "graph.xml", "tokenizer.json"])
+def test_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
+    """A file that is not the one the manifest lists, such as one cut short by a broken copy, is refused by name."""
+    folder = tmp_path / "copy"
+    shutil.copytree(DEFAULT_FOLDER, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / file).write_bytes((folder / file).read_bytes()[:-10])
+    with pytest.raises(ModelRefused, match=file):
+        load_engine(str(folder), engine="compiled", device="cpu")
+    (folder / file).unlink()
+    with pytest.raises((ModelNotFound, EngineUnavailable), match="graph" if "graph" in file else file):
+        load_engine(str(folder), engine="compiled", device="cpu")
+
+
+def test_model_without_head_is_refused(tiny: Callable[..., Path]) -> None:
+    """A checkpoint without a trained classification head is refused, and the message names the missing weights."""
+    folder = tiny(head=False)
+    with pytest.raises(MissingHead, match=r"classifier\.bias, classifier\.weight"):
+        load_engine(str(folder), engine="pipeline", device="cpu")
+
+
+def test_unknown_classes_are_refused_unless_mapped(tiny: Callable[..., Path]) -> None:
+    """Classes of unknown meaning are refused; with a map the model is served, under an identity of its own."""
+    folder = tiny(["LABEL_0", "LABEL_1"])
+    with pytest.raises(UnknownLabels):
+        load_engine(str(folder), engine="pipeline", device="cpu")
+    one = load_engine(str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "NEGATIVE", "LABEL_1": "POSITIVE"})
+    other = load_engine(str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "POSITIVE", "LABEL_1": "NEGATIVE"})
+    assert one.identity != other.identity
+    np.testing.assert_allclose(one.score(["love"]).probabilities, other.score(["love"]).probabilities[:, ::-1], atol=1e-6)
+
+
+def test_mapped_classes_add_up(tiny: Callable[..., Path]) -> None:
+    """The probabilities of classes with the same meaning are added: one to five stars become three labels."""
+    folder = tiny([f"{n} star{'s' * (n > 1)}" for n in range(1, 6)])
+    scores = load_engine(str(folder), engine="pipeline", device="cpu").score(["this is a good show", "bad"])
+    np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["multi_label_classification", "regression"])
+def test_model_that_does_not_choose_is_refused(tiny: Callable[..., Path], kind: str) -> None:
+    """Outputs that are not one probability for each of several classes are refused."""
+    with pytest.raises(ModelRefused, match=kind):
+        load_engine(str(tiny(problem_type=kind)), engine="pipeline", device="cpu")
+
+
+def test_weights_other_than_safetensors_are_refused(tiny: Callable[..., Path]) -> None:
+    """A pickled checkpoint is not loaded: reading it could run code."""
+    import torch
+
+    folder = tiny()
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="safetensors"):
+        load_engine(str(folder), engine="pipeline", device="cpu")
+
+
+def test_identity_follows_the_weights(tiny: Callable[..., Path]) -> None:
+    """Two folders with different weights have different identities, even under one name."""
+    first, second = (load_engine(str(tiny(intermediate=n)), engine="pipeline", device="cpu") for n in (1, 2))
+    assert first.identity.partition("@")[2] != second.identity.partition("@")[2]
+
+
+def test_model_that_is_not_there(tmp_path: Path) -> None:
+    """A folder that does not exist is an error that names it, for either engine."""
+    with pytest.raises(EngineUnavailable, match="no-model"):
+        load_engine(str(tmp_path / "no-model"), engine="compiled", device="cpu")
+    from tests.unit.model.conftest import need_torch
+
+    need_torch()
+    with pytest.raises(ModelNotFound, match="no-model"):
+        load_engine(str(tmp_path / "no-model"), engine="pipeline", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"engine": "fast"}, "fast"), ({"device": "tpu"}, "tpu"), ({"device": "cuda:x"}, "cuda:x"), ({"device": "cuda:99"}, "cuda:99")],
+)
+def test_engine_or_device_that_is_not_there(arguments: dict[str, str], said: str) -> None:
+    """An engine or device that is unknown or not here is refused by name."""
+    with pytest.raises(EngineUnavailable, match=said):
+        load_engine("default", **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""The stub engine's own switches; what it shares with the others is in test_engines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from model.errors import ModelNotFound
+from model.loading import load_engine
+from model.stub import StubEngine
+
+
+def test_words_decide() -> None:
+    """Words of the lexicon make the label; without any the text is neutral."""
+    scores = StubEngine().score(["I love it!", "I hate it.", "a chair"]).probabilities
+    assert scores.argmax(1).tolist() == [2, 0, 1]
+
+
+def test_texts_differ_by_digest() -> None:
+    """Two texts never have the same scores, so that a mix-up shows."""
+    first, second = StubEngine().score(["a chair", "a table"]).probabilities
+    assert (first != second).any()
+
+
+def test_failure_can_be_asked_for() -> None:
+    """A call with a text that contains `fail_on` raises; calls without it do not."""
+    engine = StubEngine(fail_on="poison")
+    engine.score(["fine"])
+    with pytest.raises(ValueError):
+        engine.score(["fine", "a poison pill"])
+
+
+def test_crash_can_be_asked_for() -> None:
+    """A text that contains `exit_on` ends the process at once."""
+    code = "from model.stub import StubEngine; StubEngine(exit_on='crash').score(['a crash']); print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+
+
+def test_delay_is_each_texts() -> None:
+    """Scoring takes `delay_s` for each text."""
+    started = time.perf_counter()
+    StubEngine(delay_s=0.02).score(["one", "two", "three"])
+    assert time.perf_counter() - started >= 0.06
+
+
+def test_name_carries_arguments() -> None:
+    """A model name of `stub?...` sets the switches, so that a worker started by a test gets them through its settings."""
+    engine = load_engine("stub?delay_s=0.001&fail_on=poison", revision="b")
+    assert engine.identity == "stub@b/stub"
+    with pytest.raises(ValueError):
+        engine.score(["poison"])
+
+
+@pytest.mark.parametrize("name", ["stub?speed=1", "stub?delay_s=slow"])
+def test_wrong_arguments_are_refused(name: str) -> None:
+    """An argument that the stub does not have, or that is no number, is refused."""
+    with pytest.raises(ModelNotFound):
+        load_engine(name)

@@ -1,0 +1,114 @@
+"""The parts of training that are plain arithmetic: data files, metrics, temperature."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.training.calibration import fitted, scaled
+from model.training.data import Example, Source, batches, draw, read, with_links
+from model.training.metrics import ece, metrics, nll
+
+
+def test_figures_of_a_hand_counted_case() -> None:
+    """Six answers whose recalls are 1/2, 2/3 and 1, and whose F1s are 1/2, 2/3 and 1."""
+    labels = np.array([0, 0, 1, 1, 1, 2])
+    predicted = [0, 1, 1, 1, 0, 2]
+    figures = metrics(np.eye(3, dtype=np.float32)[predicted], labels)
+    assert figures.recall == pytest.approx((1 / 2, 2 / 3, 1))
+    assert figures.macro_recall == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
+    assert figures.macro_f1 == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
+    assert figures.accuracy == pytest.approx(4 / 6)
+    assert figures.ece == pytest.approx(2 / 6)
+
+
+def test_precision_counts_in_f1() -> None:
+    """Saying one class always: recall 1 for it, but F1 of 2·2/(2+4); the others have none."""
+    figures = metrics(np.eye(3, dtype=np.float32)[[0, 0, 0, 0]], np.array([0, 0, 1, 2]))
+    assert figures.macro_recall == pytest.approx(1 / 3)
+    assert figures.macro_f1 == pytest.approx((4 / 6) / 3)
+
+
+def test_absent_class_is_left_out() -> None:
+    """A class without a single text does not count in the averages."""
+    figures = metrics(np.eye(3, dtype=np.float32)[[0, 2]], np.array([0, 2]))
+    assert figures.macro_recall == 1
+    assert np.isnan(figures.recall[1])
+
+
+def test_ece_of_two_bins() -> None:
+    """Bins of equal mass: |0.5 - 0.5| for the lower half, |0.9 - 0.5| for the upper, so 0.2 on average."""
+    confidence = np.array([0.9, 0.4, 0.9, 0.6], dtype=np.float32)
+    correct = np.array([True, True, False, False])
+    assert ece(confidence, correct, bins=2) == pytest.approx(0.2)
+
+
+def test_ece_of_fewer_answers_than_bins() -> None:
+    """Empty bins weigh nothing."""
+    assert ece(np.array([0.8], dtype=np.float32), np.array([True])) == pytest.approx(0.2)
+
+
+def test_nll_of_a_hand_counted_case() -> None:
+    """The mean of -ln 0.5 and -ln 0.25."""
+    probabilities = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]], dtype=np.float32)
+    assert nll(probabilities, np.array([0, 1])) == pytest.approx((np.log(2) + np.log(4)) / 2)
+
+
+def test_temperature_is_found_again() -> None:
+    """Answers drawn from known probabilities and then made twice too sure are brought back by a temperature of 2."""
+    rng = np.random.default_rng(1)
+    honest = scaled(rng.dirichlet([1, 1, 1], 20_000).astype(np.float32), 1.0)
+    labels = np.array([rng.choice(3, p=row / row.sum()) for row in honest.astype(np.float64)])
+    assert fitted([(scaled(honest, 0.5), labels)]) == pytest.approx(2, abs=0.06)
+
+
+def test_temperature_changes_no_label() -> None:
+    """Scaling makes answers more or less sure, never different."""
+    probabilities = np.random.default_rng(2).dirichlet([1, 1, 1], 100).astype(np.float32)
+    for temperature in (0.5, 3.0):
+        assert (scaled(probabilities, temperature).argmax(1) == probabilities.argmax(1)).all()
+
+
+def write(path: Path, *rows: str) -> Path:
+    """A data file of the given rows."""
+    path.write_bytes(gzip.compress("\n".join(["text\tlabel", *rows, ""]).encode()))
+    return path
+
+
+def test_file_is_read_and_cleaned(tmp_path: Path) -> None:
+    """Rows come cleaned as the service cleans, quotes as they are."""
+    path = write(tmp_path / "a.tsv.gz", 'hello @Bob "you\tpositive', "bad &amp; sad\tnegative")
+    assert read(path) == [Example('hello @user "you', 2), Example("bad & sad", 0)]
+
+
+@pytest.mark.parametrize("row", ["no tab", "text\thappy"])
+def test_wrong_row_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
+    """A row that is not text, tab and label is an error that says which line."""
+    with pytest.raises(ValueError, match="line 3"):
+        read(write(tmp_path / "a.tsv.gz", "fine\tpositive", row))
+
+
+def test_draw_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    """A pass can be drawn again, which resuming relies on; another seed draws others."""
+    write(tmp_path / "a.tsv.gz", *(f"text {n}\tneutral" for n in range(100)))
+    sources = (Source("a.tsv.gz", 10),)
+    assert draw(tmp_path, sources, 1) == draw(tmp_path, sources, 1) != draw(tmp_path, sources, 2)
+    assert len({example.text for example in draw(tmp_path, sources, 1)}) == 10
+
+
+def test_links_are_added_to_a_share() -> None:
+    """About the asked share of the texts gets a link at an end, and no label changes."""
+    examples = [Example(f"text {n}", n % 3) for n in range(2000)]
+    linked = with_links(examples, 0.15, 1)
+    assert 0.1 < np.mean(["http" in example.text for example in linked]) < 0.2
+    assert [example.label for example in linked] == [example.label for example in examples]
+
+
+def test_batches_hold_each_row_once() -> None:
+    """Every row is in exactly one batch of at most the given size."""
+    made = batches([n % 40 for n in range(1000)], 32, 1)
+    assert sorted(row for batch in made for row in batch) == list(range(1000))
+    assert max(map(len, made)) == 32
