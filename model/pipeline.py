@@ -67,7 +67,8 @@ class PipelineEngine:
         config, tokenizer, model = _load(name, source, revision, device)
         self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map)
         self._tokenizer = tokenizer
-        # transformers switches truncation on and off inside the tokenizer: two threads at once raise "Already borrowed".
+        # transformers switches truncation on and off inside the tokenizer: of two threads at once, one would be cut by the other's
+        # setting, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
         self._max_tokens = _max_tokens(tokenizer, model)
         self._pipeline: Any = transformers.pipeline(
@@ -146,8 +147,6 @@ def _load(name: str, source: str | Path, revision: str | None, device: str) -> t
     folder = Path(source)
     if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
         raise ModelNotFound(f"{source} is no folder")
-    if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        raise ModelNotFound(f"{source} holds no *.safetensors; weights are loaded from nothing else")
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)

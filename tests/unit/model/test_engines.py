@@ -59,6 +59,13 @@ def test_scores_do_not_depend_on_companions(engine: Engine) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
+def test_padding_does_not_count(engine: Engine) -> None:
+    """A short text that is padded to a longer one's length gets the scores that it gets alone."""
+    short, longer = "this is good", "the show is good and the chair is bad and i love it and i hate it"
+    together = engine.score([short, longer]).probabilities[0]
+    np.testing.assert_allclose(together, engine.score([short]).probabilities[0], atol=1e-3)
+
+
 def test_same_text_gets_same_scores(engine: Engine) -> None:
     """Repeats in a list get one and the same row."""
     scores = engine.score(["I love this show !"] * 20).probabilities
@@ -78,6 +85,11 @@ def test_long_text_is_truncated_and_says_so(engine: Engine) -> None:
     assert np.isfinite(scores.probabilities).all()
 
 
+def test_many_short_words_are_truncated_and_say_so(engine: Engine) -> None:
+    """A text of few characters but of more tokens than the model reads is flagged too."""
+    assert engine.score(["a " * 500, "a chair"]).truncated.tolist() == [True, False]
+
+
 def test_a_megabyte_without_a_blank_is_scored(engine: Engine) -> None:
     """A text that is one endless word is cut before it is tokenised, and the answer says so."""
     scores = engine.score(["x" * 1_000_000])
@@ -93,9 +105,10 @@ def test_hostile_texts_are_scored_once_cleaned(engine: Engine) -> None:
 
 def test_threads_may_score_at_once(engine: Engine) -> None:
     """Eight threads on one engine get what one thread gets: tokenizers complain of being 'Already borrowed' otherwise."""
-    expected = engine.score(TEXTS).probabilities
+    texts = [*TEXTS, "this is good " * 200]
+    expected = engine.score(texts).probabilities
     with ThreadPoolExecutor(8) as pool:
-        for scores in pool.map(engine.score, [TEXTS] * 24):
+        for scores in pool.map(engine.score, [texts] * 40):
             np.testing.assert_allclose(scores.probabilities, expected, atol=1e-3)
 
 
