@@ -20,14 +20,14 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
         blocking: for BLPOP alone: `timeout_s` is then the longest wait that the caller will ask for, and the socket's is longer
             (redis-py 8 raises when its own time-out, 5 s by default, ends first).
 
-    A broken connection is replaced once and the command sent again; every command of ours may safely be sent twice.
+    A broken connection is replaced once and the command sent again; every command of ours may safely be sent twice. A server that
+    does not answer in time is not asked again: the caller would wait twice as long as he was told.
     """
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=min(timeout_s, 1.0),
         socket_timeout=timeout_s + 5.0 if blocking else timeout_s,
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[redis.ConnectionError],
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         protocol=2,
     )
 

@@ -91,12 +91,15 @@ class KnownModel:
         self._identity: str | None = None
         self._rates: dict[str, float] = {}
         self._asked_at = -1e9
+        self._answered = False
 
     def _refresh(self) -> None:
         with self._lock:
             if time.monotonic() - self._asked_at < self._max_age_s:
                 return
-            self._asked_at = time.monotonic()
+            # One asks, and the others go on with what is known; but before the first answer "nothing asked yet" is not "no model".
+            if self._answered:
+                self._asked_at = time.monotonic()
         try:
             identity = self._presence.identity(self._tag)
             rates = {mark.role: mark.texts_per_s for mark in self._presence.ready() if mark.tag == self._tag}
@@ -105,6 +108,7 @@ class KnownModel:
             raise
         self._identity = identity
         self._rates |= rates
+        self._answered, self._asked_at = True, time.monotonic()
 
     @property
     def identity(self) -> str | None:

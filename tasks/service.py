@@ -26,7 +26,7 @@ from tasks.presence import KnownModel, Presence, WorkerMark
 from tasks.results import CeleryResults
 from tasks.settings import Settings
 
-TIMEOUT_S = 0.9
+TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
 CHUNKS_UNDER_WAY = 3
 """Of one web process: one being scored, one tokenised, one on its way."""
