@@ -15,8 +15,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
+# EXTRAS=torch installs what other models than the embedded one need.
+EXTRAS ?=
+
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
-run: $(VENV)/.run
+run: $(VENV)/.run$(EXTRAS)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
 
 test: $(VENV)/.test
@@ -38,9 +41,9 @@ $(BIN)/python:
 	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian's package python3-venv)."; exit 1; }
 
-$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq into $(VENV); once, about half a minute."
-	@$(PIP) --editable .
+	@$(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from model.errors import UnknownLabels
-from model.types import FloatArray
+
+if TYPE_CHECKING:
+    from model.types import FloatArray
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 """The order of the columns of every score array."""
@@ -58,6 +59,8 @@ def label_matrix(names: list[str], label_map: Mapping[str, str] | None = None) -
             f"the model's classes {', '.join(missing)} fit none of {', '.join(LABELS)}; "
             'give LABEL_MAP, for example {"LABEL_0": "NEGATIVE", "LABEL_1": "POSITIVE"}'
         )
+    import numpy as np  # here: a web process wants the labels alone, and numpy would be a tenth of its memory
+
     matrix = np.zeros((len(names), len(LABELS)), dtype=np.float32)
     for row, label in enumerate(labels):
         matrix[row, LABELS.index(str(label))] = 1.0

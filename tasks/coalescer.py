@@ -51,9 +51,7 @@ class Coalescer(Generic[T]):
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
     """
 
-    def __init__(
-        self, send: Send, *, chunk_limit: Callable[[], int], max_under_way: int, queue_limit: int, expire_after_s: float
-    ) -> None:
+    def __init__(self, send: Send, *, chunk_limit: Callable[[], int], max_under_way: int, queue_limit: int, expire_after_s: float) -> None:
         self._send = send
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-Client = redis.Redis
+Client: TypeAlias = Any
+"""A redis.Redis that answers in bytes. Its own types say `bytes | str` and `Awaitable` everywhere, whichever it was made for."""
 
 
 def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:

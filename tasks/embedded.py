@@ -40,7 +40,9 @@ def find_server() -> Path:
     raise ServerNotFound("No Valkey or Redis server was found. Install one (valkey-server or redis-server), or set REDIS_URL.")
 
 
-def start_server(data_dir: Path, socket: Path, *, output: int | IO[bytes] | None = None, keep_open: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+def start_server(
+    data_dir: Path, socket: Path, *, output: int | IO[bytes] | None = None, keep_open: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
     """Starts the server as a child: append-only file under `data_dir`, no TCP port, a unix socket that only this user may open.
 
     Args:

@@ -1,8 +1,8 @@
 """Which workers are ready, with what model, and how fast: told by each worker, expiring when it no longer tells.
 
-    sentiq:w:<worker id>   one worker's mark, MARK_TTL_S
-    sentiq:workers         the ids of all marks, some perhaps gone
-    sentiq:m:<model tag>   the identity that answers to this model name now
+sentiq:w:<worker id>   one worker's mark, MARK_TTL_S
+sentiq:workers         the ids of all marks, some perhaps gone
+sentiq:m:<model tag>   the identity that answers to this model name now
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from tasks.settings import Settings
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
-CHUNKS_UNDER_WAY = 3
-"""Of one web process: one being scored, one tokenised, one on its way."""
+CHUNKS_UNDER_WAY = 2
+"""Of one web process: one being scored, the next tokenised or on its way. More would only make them smaller."""
 CALLER_CHUNK_S = 0.25
 """A chunk of callers' texts takes about so long to score at the most."""
 JOB_CHUNK_S = 0.5
@@ -291,5 +291,3 @@ class SentimentService:
     def model_tag(self) -> str:
         """The model name and revision that this service asks its workers for."""
         return self._settings.model_tag
-
-

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.errors import SettingsRefused
 
@@ -43,7 +44,7 @@ class Settings(BaseSettings):
     """`default` (the embedded model), a local folder, or a Hugging Face text-classification model."""
     model_revision: str | None = None
     """Pins a revision of a Hugging Face model."""
-    label_map: dict[str, str] = {}
+    label_map: Annotated[dict[str, str], NoDecode] = {}
     """JSON: a model's own class names to `NEGATIVE`, `NEUTRAL`, `POSITIVE`, where they cannot be guessed."""
     engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model, for tests)."""
@@ -75,6 +76,16 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _is_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('must be a JSON object, for example {"LABEL_0": "NEGATIVE"}') from None
 
     @property
     def embedded(self) -> bool:
@@ -120,7 +131,5 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
         raise SettingsRefused("; ".join(faults)) from None
-    except Exception as error:  # pydantic-settings reports unparsable JSON in a class of its own
-        raise SettingsRefused(str(error)) from None

@@ -109,7 +109,9 @@ def openapi_document() -> dict[str, Any]:
         "description": "As given by the 202 answer.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
-    accepted = _ok("Accepted: the answer will be at the job's address.", schemas.JobResponse, Location=location, **{"Retry-After": _RETRY_AFTER})
+    accepted = _ok(
+        "Accepted: the answer will be at the job's address.", schemas.JobResponse, Location=location, **{"Retry-After": _RETRY_AFTER}
+    )
     unready = _ok("Something is missing.", schemas.HealthResponse, **{"Retry-After": _RETRY_AFTER})
     health = {"200": _ok("All is there.", schemas.HealthResponse), "503": unready}
     paths: dict[str, Any] = {

@@ -138,7 +138,7 @@ class Child:
 
     def buried(self, process: subprocess.Popen[bytes]) -> None:
         """The process has ended: its gauges no longer count."""
-        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])
+        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
 
     def signal(self, number: int) -> None:
         """Sends a signal, SIGKILL to all that the process has started too."""
@@ -234,10 +234,11 @@ class Launcher:
         self._check_port()
         try:
             self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(self._settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock()
         except OSError as error:
-            raise StartFailed(f"DATA_DIR {self._settings.data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can.") from None
-        self._lock()
+            raise StartFailed(
+                f"DATA_DIR {self._settings.data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can."
+            ) from None
         metrics_dir = self._settings.data_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         metrics_dir.mkdir()
@@ -257,21 +258,33 @@ class Launcher:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
         except OSError as error:
-            raise StartFailed(f"Cannot listen on {host}:{port} ({error.strerror}); free it, or choose another: PORT={port + 1} make run") from None
+            raise StartFailed(
+                f"Cannot listen on {host}:{port} ({error.strerror}); free it, or choose another: PORT={port + 1} make run"
+            ) from None
 
     def _lock(self) -> None:
-        """Two servers on one folder would ruin it; the lock is the server's too, so it outlives a launcher that was killed."""
-        until, told = time.monotonic() + _ORPHAN_SERVER_S + 5, False
+        """Two servers on one folder would ruin it. The launcher's lock ends with it; the server's, which the server inherits,
+        outlives a launcher that was killed, until the server has ended too."""
+        launcher_fd = os.open(self._settings.data_dir / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(launcher_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(launcher_fd, 10, 0).decode().strip()
+            raise StartFailed(
+                f"Another Sentiq (pid {owner}) runs on {self._settings.data_dir}; end it, or choose another folder: DATA_DIR=... make run"
+            ) from None
+        os.pwrite(launcher_fd, f"{os.getpid():<10}".encode(), 0)
+        self._lock_fd = os.open(self._settings.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        until, told = time.monotonic() + _ORPHAN_SERVER_S + 10, False
         while True:
             try:
-                return fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except BlockingIOError:
                 if time.monotonic() > until or self._ending:
-                    raise StartFailed(
-                        f"Another Sentiq is running on {self._settings.data_dir}; end it, or choose another folder: DATA_DIR=... make run"
-                    ) from None
+                    raise StartFailed(f"A server of an earlier start still runs on {self._settings.data_dir}; end it.") from None
                 if not told:
-                    self._console.print("sentiq", f"waiting for: {self._settings.data_dir}, which another Sentiq still uses")
+                    self._console.print("sentiq", "waiting for: the server of an earlier start, which was killed, to end")
                     told = True
                 time.sleep(0.2)
 
@@ -341,7 +354,9 @@ class Launcher:
             status, prediction = self._call("/predict", {"text": text}, {"Prefer": "wait=5"})
             if status == 200 and not prediction["cached"]:
                 seconds = time.monotonic() - self._began_at
-                self._console.print("sentiq", f"ready at {self._address} after {seconds:.1f} s ({prediction['model']}); API at {self._address}/docs; try:")
+                self._console.print(
+                    "sentiq", f"ready at {self._address} after {seconds:.1f} s ({prediction['model']}); API at {self._address}/docs; try:"
+                )
                 body = """'{"text": "What a show, I loved it!"}'"""
                 self._console.print("sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {body}")
                 return True

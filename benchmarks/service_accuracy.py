@@ -1,0 +1,129 @@
+"""Sends a labelled file through a running Sentiq and compares with the engine asked directly.
+
+    python -m benchmarks.service_accuracy FILE.tsv.gz --url http://127.0.0.1:8000 [--singles 3000] [--connections 32]
+
+All rows go through `/batch_predict` as one job; the first so many distinct ones also through `/predict`, each made unknown to the
+cache by a request of its own. Prints macro recall both ways, wall times, statuses, and the largest difference of any score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import gzip
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from model.labels import LABELS
+from model.loading import load_engine
+from model.text import clean
+from model.training.metrics import metrics
+
+
+def _get(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, dict]:  # type: ignore[type-arg]
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | (headers or {}))
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as response:
+        return response.status, json.load(response)
+
+
+def run_job(url: str, texts: list[str]) -> tuple[list[dict], float]:  # type: ignore[type-arg]
+    """All texts as one job: its lines in order, and seconds from submission to the last result read."""
+    started = time.perf_counter()
+    _, job = _get(f"{url}/batch_predict", json.dumps({"texts": texts}).encode())
+    while job["status"] in ("queued", "running"):
+        _, job = _get(url + job["links"]["self"], headers={"Prefer": "wait=30"})
+    lines: list[dict] = []  # type: ignore[type-arg]
+    page: str | None = job["links"]["results"]
+    while page:
+        _, body = _get(url + page)
+        lines += body["items"]
+        page = body["next"]
+    return lines, time.perf_counter() - started
+
+
+def run_singles(url: str, texts: list[str], connections: int) -> tuple[list[tuple[int, dict]], list[float]]:  # type: ignore[type-arg]
+    """Each text through `/predict` over so many kept-alive connections: (status, body) in order, and seconds of each."""
+    where = urlsplit(url)
+    answers: list[tuple[int, dict]] = [(0, {})] * len(texts)  # type: ignore[type-arg]
+    seconds = [0.0] * len(texts)
+    numbers = iter(range(len(texts)))
+    lock = threading.Lock()
+
+    def client() -> None:
+        connection = HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=60)
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            started = time.perf_counter()
+            connection.request("POST", "/predict", json.dumps({"text": texts[number]}), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answers[number] = (response.status, json.loads(response.read()))
+            seconds[number] = time.perf_counter() - started
+
+    threads = [threading.Thread(target=client) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers, seconds
+
+
+def _difference(scores: dict[str, float], direct: np.ndarray) -> float:  # type: ignore[type-arg]
+    return max(abs(scores[label] - float(direct[i])) for i, label in enumerate(LABELS))
+
+
+def main() -> None:
+    """Prints the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--singles", type=int, default=3000)
+    parser.add_argument("--connections", type=int, default=32)
+    arguments = parser.parse_args()
+
+    with gzip.open(arguments.file, "rt", encoding="utf-8", newline="\n") as file:
+        next(file)
+        rows = [
+            (text, [name.lower() for name in LABELS].index(label))
+            for text, _, label in (line.rstrip("\n").rpartition("\t") for line in file)
+        ]
+    texts, gold = [text for text, _ in rows], np.array([label for _, label in rows])
+    engine = load_engine("default", revision=None, engine="auto", device="auto", batch_size=32, threads=0, label_map=None)
+    direct = engine.score([clean(text) for text in texts]).probabilities
+
+    distinct = list({clean(text): i for i, text in enumerate(texts) if clean(text)}.values())[: arguments.singles]
+    started = time.perf_counter()
+    answers, seconds = run_singles(arguments.url, [texts[i] for i in distinct], arguments.connections)
+    wall_s = time.perf_counter() - started
+    statuses = collections.Counter(status for status, _ in answers)
+    good = [(body, i) for (status, body), i in zip(answers, distinct, strict=True) if status == 200]
+    print(f"/predict: {len(answers)} distinct texts, {arguments.connections} connections, {wall_s:.1f} s, statuses {dict(statuses)}")
+    print(f"  {len(answers) / wall_s:.0f} a second, p50 and p95 {np.percentile(seconds, [50, 95]) * 1e3} ms")
+    print(f"  cached: {sum(body['cached'] for body, _ in good)}; labels that differ from the engine's: ", end="")
+    print(sum(body["label"] != LABELS[int(direct[i].argmax())] for body, i in good), end="; ")
+    print(f"largest difference of a score: {max((_difference(body['scores'], direct[i]) for body, i in good), default=0):.6f}")
+
+    lines, wall_s = run_job(arguments.url, texts)
+    assert all(line["status"] == "done" for line in lines)
+    assert [line["position"] for line in lines] == list(range(len(texts)))
+    served = np.array([[line["scores"][label] for label in LABELS] for line in lines], dtype=np.float32)
+    print(f"/batch_predict: {len(lines)} lines, {wall_s:.1f} s, {len(lines) / wall_s:.0f} a second")
+    print(
+        f"  macro recall {100 * metrics(served, gold).macro_recall:.2f}; the engine directly {100 * metrics(direct, gold).macro_recall:.2f}"
+    )
+    print(f"  labels that differ: {int((served.argmax(1) != direct.argmax(1)).sum())}; ", end="")
+    print(f"largest difference of a score: {np.abs(served - direct).max():.6f}")
+
+
+if __name__ == "__main__":
+    main()

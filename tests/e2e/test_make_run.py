@@ -1,0 +1,192 @@
+"""`make run` from start to end, with everything that its user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.launched import LAUNCHER, MAKE_RUN, Launched
+from tests.support.stack import ROOT, Stack, free_port
+from tests.support.waiting import wait_until
+
+Launch = Callable[..., Launched]
+
+
+def _gone(sentiq: Launched) -> None:
+    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+
+
+def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
+    """`make run` says when it is ready and what to type; typed, that gives the README's answer; Ctrl-C ends all of it with status 0.
+
+    A second start finds the cache and the jobs as they were.
+    """
+    readme = (ROOT / "README.md").read_text()
+    promised = json.loads(re.search(r"```json\n(\{.*?\})\n```", readme, re.S)[1])  # type: ignore[index]
+
+    first = launch(command=MAKE_RUN, model="default", ENGINE_THREADS=0).wait_until_ready()
+    assert any("waiting for:" in line for line in first.lines)
+    curl = wait_until(lambda: next((line for line in first.lines if "curl -s" in line), None), what="the curl to try")
+    answer = json.loads(subprocess.run(curl.partition("|")[2], shell=True, capture_output=True, check=True).stdout)
+    volatile = {"processing_time_ms", "cached", "scores", "confidence"}
+    assert {key: answer[key] for key in answer.keys() - volatile} == {key: promised[key] for key in promised.keys() - volatile}
+    assert answer["label"] == "POSITIVE"
+    # Another processor's arithmetic may differ in the last digits.
+    assert answer["scores"] == pytest.approx(promised["scores"], abs=0.02)
+    job = first.http.post("/batch_predict", json={"texts": ["What a show, I loved it!", "never again"]}).json()
+    wait_until(lambda: first.http.get(job["links"]["self"]).json()["status"] == "succeeded", what="the job to end")
+    os.killpg(first.process.pid, signal.SIGINT)  # as the terminal does: to make and all that it runs
+    first.ended()
+    _gone(first)
+    assert first.lines[-1].endswith(("| stopped", "Interrupt")), first.output
+
+    second = launch(model="default", ENGINE_THREADS=0).wait_until_ready()
+    again = second.http.post("/predict", json={"text": "What a show, I loved it!"}).json()
+    assert again["cached"] is True
+    assert again["scores"] == answer["scores"]
+    results = second.http.get(job["links"]["results"]).json()
+    assert [item["label"] for item in results["items"]] == ["POSITIVE", "NEGATIVE"]
+    assert second.stop() == 0
+    _gone(second)
+
+
+def test_every_line_names_its_process(launch: Launch) -> None:
+    """Whatever is printed has the name of its process before it."""
+    sentiq = launch().wait_until_ready()
+    sentiq.stop()
+    assert sentiq.lines
+    assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
+    """A request that was accepted before the signal is answered, and a chunk that was begun is finished."""
+    sentiq = launch(model="stub?delay_s=0.8", PREDICT_TIMEOUT=20).wait_until_ready()
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(sentiq.http.post("/predict", json={"text": "slow but sure"}).status_code))
+    caller.start()
+    with httpx.Client(base_url=sentiq.http.base_url, trust_env=False) as other:
+        wait_until(lambda: "sentiment_chunk_texts_count 2.0" in other.get("/metrics").text, what="the request's chunk to leave")
+    assert sentiq.stop(number) == 0
+    caller.join(30)
+    assert answers == [200], sentiq.output
+    _gone(sentiq)
+
+
+def test_killed_launcher_leaves_no_orphan(launch: Launch) -> None:
+    """kill -9 of the launcher ends every process of it, and the next start on the same folder works."""
+    first = launch().wait_until_ready()
+    first.process.kill()
+    second = launch().wait_until_ready()
+    assert second.http.get("/health").status_code == 200
+    assert second.stop() == 0
+    _gone(second)
+
+
+def test_killed_make_leaves_no_orphan(launch: Launch) -> None:
+    """kill -9 of make ends the launcher, and with it everything."""
+    sentiq = launch(command=MAKE_RUN).wait_until_ready()
+    sentiq.process.kill()
+    _gone(sentiq)
+
+
+def test_dead_processes_are_started_again(launch: Launch) -> None:
+    """Each process that is killed is started again, the server with its data, and the service answers as before."""
+    sentiq = launch().wait_until_ready()
+    known = sentiq.http.post("/predict", json={"text": "good to know"}).json()
+    for words in ("tasks.worker interactive", "tasks.worker batch", "valkey-server", "redis-server", "webapp.wsgi"):
+        try:
+            victim = sentiq.member(words)
+        except AssertionError:
+            assert words.endswith("-server")  # one of the two is there
+            continue
+        os.kill(victim, signal.SIGKILL)
+        wait_until(
+            lambda victim=victim: f"(pid {victim}) ended by signal 9; starting it again" in sentiq.output, what=f"{words} to be mourned"
+        )
+        wait_until(lambda: sentiq.http.get("/health").status_code == 200, what=f"health after the end of {words}", timeout_s=60)
+        fresh = sentiq.http.post("/predict", json={"text": f"after the end of {words}"}, headers={"Prefer": "wait=30"})
+        assert fresh.status_code == 200, fresh.text
+    again = sentiq.http.post("/predict", json={"text": "good to know"}).json()
+    assert (again["cached"], again["scores"]) == (True, known["scores"])
+    assert sentiq.stop() == 0
+
+
+def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: Callable[..., Stack]) -> None:
+    """With REDIS_URL, everything happens on that server and no embedded one runs."""
+    stack = make_stack()
+    stack.start_server()
+    sentiq = launch(REDIS_URL=stack.url).wait_until_ready()
+    assert sentiq.http.post("/predict", json={"text": "fine"}).status_code == 200
+    assert stack.redis.keys("sentiq:p:*")
+    assert not (sentiq.folder / "valkey").exists()
+    assert "server " not in {line[:7] for line in sentiq.lines}
+    assert sentiq.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"REDIS_URL": "redis://127.0.0.1:1"}, "REDIS_URL at redis://127.0.0.1:1 does not answer; start that server"),
+        ({"REDIS_URL": "127.0.0.1"}, "REDIS_URL: must begin with redis://"),
+        ({"BATCH_SIZE": "many"}, "BATCH_SIZE: "),
+        ({"model": "/no/such/model"}, "/no/such/model" if find_spec("torch") else "sentiq[torch]"),
+        ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR /proc/nowhere cannot be written"),
+    ],
+)
+def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, str], sentence: str) -> None:
+    """What makes a start impossible is said in a sentence that names it; the exit status is not 0; nothing is left running."""
+    sentiq = launch(**variables)
+    assert sentiq.ended() not in (0, None)
+    assert sentence in sentiq.output
+    assert "Traceback" not in sentiq.output
+    _gone(sentiq)
+
+
+def test_port_in_use(launch: Launch) -> None:
+    """A port that another program listens on ends the start at once, with the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentiq = launch(PORT=port)
+        assert sentiq.ended() == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in sentiq.output
+    assert f"PORT={port + 1} make run" in sentiq.output
+
+
+def test_second_launcher_on_the_same_folder(launch: Launch) -> None:
+    """A folder in use is refused with the pid of its user, who is not disturbed."""
+    first = launch().wait_until_ready()
+    second = launch(PORT=free_port())
+    assert second.ended() == 1
+    assert f"Another Sentiq (pid {first.process.pid}) runs on" in second.output
+    assert first.http.get("/health").status_code == 200
+    assert first.stop() == 0
+
+
+def test_python_too_old(tmp_path: Path) -> None:
+    """make refuses a Python that is too old in one sentence, before it installs anything."""
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" || exit 1\n')
+    old.chmod(0o755)
+    made = subprocess.run(["make", "run", f"PYTHON={old}", f"VENV={tmp_path}/venv"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode != 0
+    assert f"Sentiq needs Python 3.11 or newer, and {old} is Python 3.9.1." in made.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+def test_launcher_is_what_make_runs() -> None:
+    """The command that the tests use is the one in the Makefile."""
+    recipe = subprocess.run([*MAKE_RUN, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert " ".join(LAUNCHER[1:]) in recipe

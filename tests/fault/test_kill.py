@@ -1,0 +1,111 @@
+"""Processes killed under load, by a launcher that starts them again: nothing is lost, nothing is invented."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from model.loading import load_engine
+from model.text import clean
+from tasks.outcomes import scored
+from tests.support.launched import Launched
+from tests.support.waiting import wait_until
+
+Launch = Callable[..., Launched]
+MODEL = "stub?delay_s=0.003"
+
+
+def _expected(texts: list[str]) -> list[tuple[str, float]]:
+    engine = load_engine(MODEL, revision=None, engine="auto", device="auto", batch_size=32, threads=1, label_map=None)
+    instant = load_engine("stub", revision=None, engine="auto", device="auto", batch_size=32, threads=1, label_map=None)
+    assert engine.identity.partition("@")[0] == instant.identity.partition("@")[0]
+    scores = instant.score([clean(text) for text in texts])
+    outcomes = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
+    return [(outcome.label, outcome.confidence) for outcome in outcomes]
+
+
+class Callers:
+    """Live callers, one text after another each, until stopped. Every answer is kept."""
+
+    def __init__(self, port: int, count: int = 4) -> None:
+        self.answers: list[tuple[str, int, dict[str, object]]] = []
+        self.broken = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(port, number)) for number in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _call(self, port: int, number: int) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
+            turn = 0
+            while not self._stop.is_set():
+                text = f"a good day, caller {number}, turn {turn}"
+                turn += 1
+                try:
+                    response = http.post("/predict", json={"text": text})
+                except httpx.TransportError:
+                    self.broken += 1  # the web process that held this connection was killed
+                    continue
+                self.answers.append((text, response.status_code, response.json()))
+
+    def stop(self) -> None:
+        """Ends them and waits for their last answers."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a caller hangs"
+
+
+@pytest.mark.parametrize("victim", ["tasks.worker interactive", "tasks.worker batch", "-server", "webapp.wsgi"])
+def test_kill_under_load(launch: Launch, victim: str) -> None:
+    """kill -9 in the middle of a job with callers waiting: each of its lines comes out once and right, and no caller gets a wrong answer.
+
+    Callers may hear 202 (their job then answers) or, while Redis is away, 503; only a killed web process breaks connections.
+    """
+    sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
+    texts = [f"{'awful' if i % 3 else 'wonderful'} thing number {i}" for i in range(1500)]
+    job = sentiq.http.post("/batch_predict", json={"texts": texts}).json()
+
+    def progress() -> dict[str, object]:
+        state: dict[str, object] = sentiq.http.get(job["links"]["self"]).json()
+        return state
+
+    callers = Callers(sentiq.port)
+    wait_until(lambda: progress().get("done", 0) and len(callers.answers) > 20, what="job and callers to be on their way")
+    pid = sentiq.member(victim)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: f"(pid {pid}) ended by signal 9" in sentiq.output, what="the death to be noticed")
+    wait_until(lambda: sentiq.http.get("/health").status_code == 200, what="health", timeout_s=60)
+    answered = len(callers.answers)
+    wait_until(lambda: len(callers.answers) > answered + 20, what="callers to be answered again", timeout_s=60)
+    callers.stop()
+    wait_until(lambda: progress().get("status") == "succeeded", what="the job to end", timeout_s=90)
+
+    items = []
+    page = job["links"]["results"]
+    while page:
+        body = sentiq.http.get(page).json()
+        items += body["items"]
+        page = body["next"]
+    assert [item["position"] for item in items] == list(range(len(texts)))
+    assert [item["text"] for item in items] == texts
+    assert [(item["label"], item["confidence"]) for item in items] == _expected(texts)
+    final = progress()
+    assert (final["total"], final["done"], final["failed"]) == (len(texts), len(texts), 0)
+    assert sum(final["labels"].values()) == len(texts)  # type: ignore[attr-defined]
+
+    allowed = {200, 202, 503} if victim == "-server" else {200, 202}
+    assert {status for _, status, _ in callers.answers} <= allowed
+    assert callers.broken == 0 or victim == "webapp.wsgi"
+    good = [(text, body) for text, status, body in callers.answers if status == 200]
+    assert [(body["label"], body["confidence"]) for _, body in good] == _expected([text for text, _ in good])
+    slow = [str(body["id"]) for _, status, body in callers.answers if status == 202]
+    wait_until(
+        lambda: all(sentiq.http.get(f"/jobs/{job_id}").json()["status"] == "succeeded" for job_id in slow), what="slow callers' jobs to end"
+    )
+    assert sentiq.stop() == 0

@@ -1,0 +1,143 @@
+"""Sentiq as its user starts it: the launcher, or make, in a process of its own, with its own folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import httpx
+
+from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.settings import Settings
+from tests.support.stack import ROOT, free_port
+from tests.support.waiting import wait_until
+
+MAKE_RUN = ("make", "run", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.run")
+"""`make run` on the environment that the tests run in, taken as installed."""
+LAUNCHER = (sys.executable, "-m", "webapp.launch")
+
+
+class Launched:
+    """One start of Sentiq. Ends it and all that belongs to it when closed."""
+
+    def __init__(self, folder: Path, *, command: tuple[str, ...] = LAUNCHER, model: str = "stub", **variables: str | int | float) -> None:
+        """Starts it.
+
+        Args:
+            folder: DATA_DIR.
+            command: what the user types.
+            model: MODEL_NAME.
+            variables: further settings.
+        """
+        self.folder = folder
+        self.port = int(variables.get("PORT", free_port()))
+        known = {name.upper() for name in Settings.model_fields} | {PARENT_VARIABLE, "PROMETHEUS_MULTIPROC_DIR"}
+        environment = {name: value for name, value in os.environ.items() if name.upper() not in known}
+        environment |= {"DATA_DIR": str(folder), "PORT": str(self.port), "MODEL_NAME": model, "ENGINE_THREADS": "1", "WEB_CONCURRENCY": "1"}
+        environment |= {name: str(value) for name, value in variables.items()}
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.decode().rstrip("\n"))
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return "\n".join(self.lines)
+
+    def has_printed(self, words: str) -> bool:
+        """Whether these words are in its output."""
+        return words in self.output
+
+    def wait_until_ready(self) -> Launched:
+        """Returns when it has said that it is ready."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, f"ended with {self.process.poll()}:\n{self.output}"
+            return re.search(r"ready at http://127\.0\.0\.1:\d+ after", self.output) is not None
+
+        wait_until(ready, what="Sentiq to say that it is ready", timeout_s=90)
+        return self
+
+    def ended(self, *, timeout_s: float = 60) -> int:
+        """Its exit status, once it has ended."""
+        status = self.process.wait(timeout_s)
+        self._reader.join(10)
+        return status
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Sends a signal and returns the exit status."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def members(self) -> list[int]:
+        """The processes that belong to it: those whose environment or command names its folder, in /proc."""
+        mark, found = os.fsencode(self.folder), []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if mark in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it has ended meanwhile
+        return found
+
+    def member(self, words: str) -> int:
+        """The one process of it whose command has these words, by the least pid: a master comes before its workers."""
+        for pid in sorted(self.members()):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if words in command and pid != self.process.pid:
+                return pid
+        raise AssertionError(f"no process runs {words}")
+
+    def close(self) -> None:
+        """Ends everything at once."""
+        self.http.close()
+        for pid in [self.process.pid, *self.members()]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        self.process.wait(10)
+
+
+class Folders:
+    """Folders with short paths: a unix socket's must be short."""
+
+    def __init__(self) -> None:
+        self._made: list[Path] = []
+
+    def make(self) -> Path:
+        """A new, empty one."""
+        self._made.append(Path(tempfile.mkdtemp(prefix="sentiq-e2e-")))
+        return self._made[-1]
+
+    def remove(self) -> None:
+        """Removes all of them."""
+        for folder in self._made:
+            shutil.rmtree(folder, ignore_errors=True)
