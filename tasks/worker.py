@@ -162,11 +162,11 @@ def run(role: str) -> None:
 
     # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never accept pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    app.worker_main(
-        ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]
-        # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
-        + ["--without-gossip", "--without-mingle", "--without-heartbeat", "--pool", "threads", "--concurrency", str(THREADS[role])]  # noqa: RUF005
-    )
+    arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]
+    arguments += ["--pool", "threads", "--concurrency", str(THREADS[role])]
+    # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
+    arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(arguments)
 
 
 def main(arguments: list[str]) -> None:

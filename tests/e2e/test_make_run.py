@@ -113,9 +113,8 @@ def test_dead_processes_are_started_again(launch: Launch) -> None:
             assert words.endswith("-server")  # one of the two is there
             continue
         os.kill(victim, signal.SIGKILL)
-        wait_until(
-            lambda victim=victim: f"(pid {victim}) ended by signal 9; starting it again" in sentiq.output, what=f"{words} to be mourned"
-        )
+        told = f"(pid {victim}) ended by signal 9; starting it again"
+        wait_until(partial(sentiq.has_printed, told), what=f"the death of {words} to be told")
         wait_until(lambda: sentiq.http.get("/health").status_code == 200, what=f"health after the end of {words}", timeout_s=60)
         fresh = sentiq.http.post("/predict", json={"text": f"after the end of {words}"}, headers={"Prefer": "wait=30"})
         assert fresh.status_code == 200, fresh.text
