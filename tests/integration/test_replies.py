@@ -1,0 +1,90 @@
+"""The reply is a hint, the cache is the truth: a reply that is lost delays an answer and never loses it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tasks.cache import PredictionCache
+from tasks.connections import connect
+from tasks.outcomes import Scored, digest
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+REPLIES_ASTRAY = """
+import tasks.cache
+script = tasks.cache._SETTLE
+for call in ("'RPUSH', ", "'EXPIRE', "):
+    assert call + "reply" in script
+    script = script.replace(call + "reply", call + "'sentiq:r:nobody'")
+tasks.cache._SETTLE = script
+from tasks.worker import main
+main(["interactive"])
+"""
+
+
+def test_lost_reply(make_stack: Callable[..., Stack]) -> None:
+    """When no reply ever comes, the caller's answer is found in the cache while he waits."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
+    worker = stack.start_process("interactive", "-c", REPLIES_ASTRAY)
+    stack.workers.append(worker)
+    stack.wait_for_worker(worker)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: stack.predict(f"good {uuid.uuid4().hex}", prefer="wait=20"), range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert stack.texts_scored() == 10
+
+
+def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
+    """A store that loses everything while a caller waits costs a second scoring by way of a job, and no wrong answer."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.5").start("interactive", "batch")
+    text = f"good {uuid.uuid4().hex}"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(stack.predict, text, prefer="wait=3")
+        wait_until(lambda: next(stack.redis.scan_iter("sentiq:a:*"), None), what="the chunk to be begun")
+        stack.redis.flushall()
+        answer = waiting.result()
+    if answer.status_code == 202:
+        (item,) = stack.items(stack.ended(answer.json()))
+        assert item["label"] == "POSITIVE"
+    else:
+        assert answer.json()["label"] == "POSITIVE"
+    assert wait_until(lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200, what="the next caller's answer")
+
+
+def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
+    """Replies that nobody understands or waits for do not stop those that come after."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
+    keys: set[bytes] = set()
+
+    def reply_key() -> bytes | None:
+        # The process's reply key stands in the marks of what it has under way.
+        for key in stack.redis.scan_iter("sentiq:f:*"):
+            keys.update(stack.redis.smembers(key))
+        return next(iter(keys), None)
+
+    with ThreadPoolExecutor(1) as pool:
+        worker = stack.workers[0]
+        worker.kill()
+        waiting = pool.submit(stack.predict, f"good {uuid.uuid4().hex}", prefer="wait=40")
+        key = wait_until(reply_key, what="a mark with the web process's reply key")
+        unknown = {"model": "stub@1/stub", "rows": {digest("nobody's"): [0.1, 0.2, 0.7, 0]}}
+        for message in ("nonsense", "{}", "[]", '{"model": 1, "rows": {"x": [1]}}', json.dumps(unknown)):
+            stack.redis.rpush(key, message)
+        stack.redis.expire(key, 60)
+        stack.start_worker("interactive")
+        assert waiting.result().status_code == 200
+
+
+def test_answer_known_before_it_is_sent(service: Stack) -> None:
+    """A text that another process has stored in the meantime is answered from the store: the engine sees nothing of it."""
+    text = uuid.uuid4().hex
+    assert service.predict(f"warm {text}").status_code == 200
+    before = service.texts_scored()
+    cache = PredictionCache(connect(service.url, timeout_s=1), ttl_s=60)
+    cache.settle("stub@1/stub", service.settings().model_tag, {digest(text): Scored((0.125, 0.25, 0.625), False)})
+    answer = service.predict(text).json()
+    assert answer["scores"] == {"NEGATIVE": 0.125, "NEUTRAL": 0.25, "POSITIVE": 0.625}
+    assert service.texts_scored() == before

@@ -1,0 +1,149 @@
+"""Workers that die, crash or are slow: a chunk is taken over, and a text that kills is failed alone."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from celeryconfig import VISIBILITY_TIMEOUT_S
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+def new_texts(count: int) -> list[str]:
+    """Texts that the cache does not hold."""
+    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
+
+
+def begun(stack: Stack) -> bool:
+    """Whether a worker has begun a chunk and not ended it."""
+    return next(stack.redis.scan_iter("sentiq:a:*"), None) is not None
+
+
+def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> None:
+    """A chunk whose worker is killed is taken over by another within seconds; the job ends whole, and each line counts once."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    texts = new_texts(60)
+    job = stack.submit(texts)
+    wait_until(lambda: begun(stack), what="the worker to begin a chunk")
+    stack.workers[0].kill()
+    stack.start_worker("batch")
+    job = stack.ended(job, timeout_s=20)
+    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 60, 0)
+    assert [item["text"] for item in stack.items(job)] == texts
+
+
+def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> None:
+    """A caller who waits while his text's worker is killed gets his answer from another."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start("interactive")
+    (text,) = new_texts(1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(stack.predict, text, prefer="wait=40")
+        wait_until(lambda: begun(stack), what="the worker to begin the chunk")
+        stack.workers[0].kill()
+        stack.start_worker("interactive")
+        answer = waiting.result()
+    assert answer.status_code == 200
+    assert answer.json()["text"] == text
+
+
+def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
+    """A text that ends the process of every worker which scores it is failed alone; all its neighbours are answered."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?exit_on=crash").start("batch")
+    texts = new_texts(20)
+    texts[11] = f"crash {uuid.uuid4().hex}"
+    job = stack.submit(texts)
+    deaths = 0
+
+    def over() -> bool:
+        nonlocal deaths
+        if not stack.workers[-1].running:
+            deaths += 1
+            stack.start_worker("batch")
+        return stack.http.get(job["links"]["self"]).json()["status"] == "succeeded"
+
+    wait_until(over, what="the job to end", timeout_s=90)
+    # Once in the chunk as a whole, and as often as SUSPECT_LIMIT allows alone.
+    assert deaths == 3
+    items = stack.items(job)
+    assert [item["position"] for item in items if item["status"] == "failed"] == [11]
+    assert items[11]["error"]["code"] == "text_failed"
+    ended = stack.ended(job)
+    assert (ended["done"], ended["failed"]) == (20, 1)
+    wait_until(lambda: not begun(stack), what="the chunk's attempts to be forgotten")
+
+
+def test_slow_is_not_dead(make_stack: Callable[..., Stack]) -> None:
+    """A chunk that takes longer than the visibility timeout is not given to another worker while its own lives."""
+    delay_s = VISIBILITY_TIMEOUT_S + 3
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
+    # Fast when its rate is measured at its start, slow in a chunk: one text of a job that takes longer than the timeout.
+    script = f"""
+import time, sys
+from model.stub import StubEngine
+score = StubEngine.score
+def slow(self, texts):
+    if any("slow" in text for text in texts):
+        time.sleep({delay_s})
+    return score(self, texts)
+StubEngine.score = slow
+from tasks.worker import main
+main(["batch"])
+"""
+    stack.workers += [stack.start_process("batch", "-c", script) for _ in range(2)]
+    for worker in stack.workers:
+        stack.wait_for_worker(worker)
+    job = stack.ended(stack.submit(["slow and good"]))
+    assert job["done"] == 1
+    assert stack.texts_scored() == 1
+    assert not any("begun for the" in worker.log for worker in stack.workers)
+
+
+def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> None:
+    """SIGTERM lets a worker finish the chunk that it has begun, and then end; what it has not begun is another's."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    job = stack.submit(new_texts(60))
+    wait_until(lambda: begun(stack), what="the worker to begin a chunk")
+    worker = stack.workers[0]
+    worker.terminate()
+    assert worker.status == 0
+    done = stack.http.get(job["links"]["self"]).json()["done"]
+    assert done > 0
+    assert stack.redis.zcard("unacked_index") == 0
+    stack.start_worker("batch")
+    assert stack.ended(job)["done"] == 60
+    assert stack.texts_scored() == 60
+
+
+def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None:
+    """A worker whose process is stopped loses its chunk to another; when it goes on, nothing is counted twice."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    job = stack.submit(new_texts(60))
+    wait_until(lambda: begun(stack), what="the worker to begin a chunk")
+    stack.workers[0].signal(signal.SIGSTOP)
+    stack.start_worker("batch")
+    job = stack.ended(job)
+    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 60, 0)
+    stack.workers[0].signal(signal.SIGCONT)
+    assert stack.ended(stack.submit(new_texts(30)))["done"] == 30
+    assert stack.http.get(job["links"]["self"]).json() == job
+
+
+def test_worker_refuses_to_start(make_stack: Callable[..., Stack]) -> None:
+    """A model that is not there, a setting or a role that cannot be: one line that says so, and a status that is not 0."""
+    stack = make_stack(model="stub?colour=red")
+    cases = {
+        ("-m", "tasks.worker", "batch"): "colour",
+        ("-m", "tasks.worker", "nobody"): "usage: python -m tasks.worker interactive|batch",
+        ("-m", "tasks.worker"): "usage: python -m tasks.worker interactive|batch",
+    }
+    processes = {stack.start_process("worker", *arguments): said for arguments, said in cases.items()}
+    stack.environment["BATCH_SIZE"] = "many"
+    processes[stack.start_process("worker", "-m", "tasks.worker", "batch")] = "BATCH_SIZE"
+    for process, said in processes.items():
+        wait_until(lambda process=process: not process.running, what="the worker to give up")  # type: ignore[misc]
+        assert process.status != 0
+        assert said in process.log
+        assert "Traceback" not in process.log
