@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -109,16 +110,19 @@ class Scorer:
         started = time.perf_counter()
         try:
             scores = self._engine.score(texts)
-        except Exception:
+            outcomes: list[Outcome] = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
+        except Exception as error:
             if len(texts) == 1:
-                _log.exception("a text of %d characters failed (%s)", len(texts[0]), digest(texts[0]))
+                # Frames and type only: the message of a library's error may quote the text.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("a text of %d characters failed (%s): %s\n%s", len(texts[0]), digest(texts[0]), type(error).__name__, frames)
                 metrics.TEXTS_FAILED.inc()
                 return [Failed(TextFailed.code)]
             half = len(texts) // 2
             return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
         metrics.ENGINE_SECONDS.inc(time.perf_counter() - started)
         metrics.TEXTS_SCORED.inc(len(texts))
-        return [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
+        return outcomes
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
         """One text of a chunk that a worker did not survive: noted before, stored after, failed if it keeps killing."""

@@ -12,7 +12,7 @@ import redis
 T = TypeVar("T")
 
 
-def wait_until(fact: Callable[[], T], *, what: str, timeout_s: float = 30.0) -> T:
+def wait_until(fact: Callable[[], T | None], *, what: str, timeout_s: float = 30.0) -> T:
     """Returns what `fact` returns once that is true. A service that cannot be reached yet is a fact that is not there yet.
 
     Raises:
