@@ -155,15 +155,18 @@ class PredictionCache:
 
     def begin(self, chunk_id: str) -> int:
         """Counts an attempt at a chunk; returns which one this is, from 1."""
-        key = f"sentiq:a:{chunk_id}"
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hincrby(key, "attempts", 1)
-        pipe.expire(key, ATTEMPTS_TTL_S)
-        return int(pipe.execute()[0])
+        return self._count(chunk_id, "attempts")
 
     def suspect(self, chunk_id: str, digest: str) -> int:
         """Notes that this text of the chunk is about to be scored alone; returns how often that was begun, from 1."""
-        return int(self._client.hincrby(f"sentiq:a:{chunk_id}", digest, 1))
+        return self._count(chunk_id, digest)
+
+    def _count(self, chunk_id: str, field: str) -> int:
+        key = f"sentiq:a:{chunk_id}"
+        pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
+        pipe.hincrby(key, field, 1)
+        pipe.expire(key, ATTEMPTS_TTL_S)
+        return int(pipe.execute()[0])
 
     def forget_attempts(self, chunk_id: str) -> None:
         """The chunk is done."""

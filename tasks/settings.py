@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.errors import SettingsRefused
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
 
     cache_ttl: PositiveInt = 3600
     """Seconds that a prediction stays in the cache."""
-    predict_timeout: PositiveFloat = 2.0
+    predict_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that `/predict` waits before it answers 202 with a job."""
     queue_limit: PositiveInt = 2000
     """Texts of `/predict` that may wait at once, over all web processes; past it callers get 429."""

@@ -101,7 +101,7 @@ def test_lines_while_running(service: Stack) -> None:
     def over() -> bool:
         now = service.http.get(job["links"]["self"]).json()
         seen.append(now["done"])
-        return now["status"] == "succeeded"
+        return bool(now["status"] == "succeeded")
 
     wait_until(over, what="the job to end")
     assert seen == sorted(seen)

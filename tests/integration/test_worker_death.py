@@ -62,7 +62,7 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
         if not stack.workers[-1].running:
             deaths += 1
             stack.start_worker("batch")
-        return stack.http.get(job["links"]["self"]).json()["status"] == "succeeded"
+        return bool(stack.http.get(job["links"]["self"]).json()["status"] == "succeeded")
 
     wait_until(over, what="the job to end", timeout_s=90)
     # Once in the chunk as a whole, and as often as SUSPECT_LIMIT allows alone.

@@ -1,0 +1,122 @@
+"""The prediction cache, in-flight marks and replies; on a real server."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from tasks.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
+from tasks.connections import connect
+from tasks.outcomes import Failed, Outcome, Scored
+from tests.support.stack import Stack
+
+MODEL, TAG = "stub@1/stub", "stub@-"
+GOOD, BAD = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
+
+
+@pytest.fixture
+def cache(server: Stack) -> PredictionCache:
+    """A cache on an empty server."""
+    return PredictionCache(connect(server.url, timeout_s=5, blocking=True), ttl_s=100)
+
+
+def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
+    """What was settled is found, alone and among many, for as long as the setting says; another model does not know it."""
+    cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
+    assert cache.get(MODEL, "a") == GOOD
+    assert cache.get(MODEL, "c") is None
+    assert cache.get_many(MODEL, ["b", "c", "a"]) == [BAD, None, GOOD]
+    assert cache.get_many("other@1/stub", ["a"]) == [None]
+    assert cache.get_many(MODEL, []) == []
+    assert 90 < server.redis.ttl(f"sentiq:p:{MODEL}:a") <= 100
+
+
+def test_thousands_in_order(cache: PredictionCache) -> None:
+    """However many are asked for, answers come in the order of the question."""
+    outcomes: dict[str, Outcome] = {f"d{i}": Scored((i / 10_000, 0.0, 0.0), False) for i in range(3500)}
+    keys = list(outcomes)
+    for start in range(0, len(keys), 500):
+        cache.settle(MODEL, TAG, {key: outcomes[key] for key in keys[start : start + 500]})
+    assert cache.get_many(MODEL, keys) == list(outcomes.values())
+
+
+def test_failure_is_told_and_not_kept(cache: PredictionCache) -> None:
+    """A failed text's error reaches those who wait and is not in the cache afterwards."""
+    cache.claim(MODEL, TAG, ["a"], "sentiq:r:me")
+    cache.settle(MODEL, TAG, {"a": Failed("text_failed")})
+    reply = cache.await_reply("sentiq:r:me", 1)
+    assert reply is not None
+    assert reply.outcomes == {"a": Failed("text_failed")}
+    assert cache.get(MODEL, "a") is None
+    assert cache.claim(MODEL, TAG, ["a"], "sentiq:r:me").to_send == ["a"]
+
+
+def test_claims(cache: PredictionCache, server: Stack) -> None:
+    """The first who asks for an unknown text is to send it; who comes after is not; a known text is given out."""
+    cache.settle(MODEL, TAG, {"known": GOOD})
+    first = cache.claim(MODEL, TAG, ["a", "known", "b"], "sentiq:r:one")
+    assert (first.known, first.to_send) == ({"known": GOOD}, ["a", "b"])
+    second = cache.claim(MODEL, TAG, ["b", "c"], "sentiq:r:two")
+    assert (second.known, second.to_send) == ({}, ["c"])
+    assert 0 < server.redis.ttl(f"sentiq:f:{TAG}:a") <= MARK_TTL_S
+
+
+def test_all_who_wait_get_the_reply(cache: PredictionCache, server: Stack) -> None:
+    """Each process gets one reply with what it waits for and nothing else; then nothing is in flight any more."""
+    cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
+    cache.claim(MODEL, TAG, ["b"], "sentiq:r:two")
+    cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD, "nobody's": GOOD})
+    assert 0 < server.redis.ttl("sentiq:r:one") <= REPLY_TTL_S
+    one, two = cache.await_reply("sentiq:r:one", 1), cache.await_reply("sentiq:r:two", 1)
+    assert one is not None
+    assert two is not None
+    assert (one.model, one.outcomes) == (MODEL, {"a": GOOD, "b": BAD})
+    assert two.outcomes == {"b": BAD}
+    assert cache.await_reply("sentiq:r:one", 0.01) is None
+    assert list(server.redis.scan_iter("sentiq:f:*")) == []
+
+
+def test_no_model_known(cache: PredictionCache) -> None:
+    """Before any worker has told its model, texts can be claimed: nothing is known then."""
+    claim = cache.claim(None, TAG, ["a", "b"], "sentiq:r:one")
+    assert (claim.known, claim.to_send) == ({}, ["a", "b"])
+
+
+def test_released(cache: PredictionCache) -> None:
+    """Texts that could not be sent are the next caller's to send."""
+    cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
+    cache.release(TAG, ["a"])
+    cache.release(TAG, [])
+    assert cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:two").to_send == ["a"]
+
+
+def test_identity_that_needs_quoting(cache: PredictionCache) -> None:
+    """A model's name is any string: quotes, backslashes and other alphabets in it do no harm to a reply."""
+    identity = 'a"b\\c/модель@1'
+    cache.claim(identity, TAG, ["a"], "sentiq:r:one")
+    cache.settle(identity, TAG, {"a": GOOD})
+    reply = cache.await_reply("sentiq:r:one", 1)
+    assert reply is not None
+    assert reply.model == identity
+
+
+def test_attempts(cache: PredictionCache, server: Stack) -> None:
+    """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count expires."""
+    assert [cache.begin("c"), cache.begin("c"), cache.begin("d")] == [1, 2, 1]
+    assert [cache.suspect("c", "x"), cache.suspect("c", "x"), cache.suspect("c", "y")] == [1, 2, 1]
+    cache.forget_attempts("c")
+    assert cache.suspect("c", "x") == 1
+    assert server.redis.ttl("sentiq:a:c") > 0
+    assert cache.begin("c") == 1
+
+
+def test_rows_hold_no_text(cache: PredictionCache, server: Stack) -> None:
+    """What is stored is numbers."""
+    cache.settle(MODEL, TAG, {"a": GOOD})
+    assert orjson.loads(server.redis.get(f"sentiq:p:{MODEL}:a") or b"") == [0.1, 0.2, 0.7, 0]
+
+
+def test_nothing_to_settle(cache: PredictionCache, server: Stack) -> None:
+    """Settling nothing does nothing."""
+    cache.settle(MODEL, TAG, {})
+    assert server.redis.dbsize() == 0

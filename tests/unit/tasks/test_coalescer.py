@@ -1,0 +1,298 @@
+"""The coalescer, with real threads."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as WaitOver
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.coalescer import Coalescer
+from tasks.errors import QueueFull
+from tests.support.waiting import wait_until
+
+
+class Sender:
+    """Keeps what the coalescer sends. With a `gate`, each sending waits for it to be opened."""
+
+    def __init__(self) -> None:
+        self.chunks: list[dict[str, str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.under_way: Callable[[Mapping[str, str]], Iterable[str]] = lambda texts: texts
+
+    def __call__(self, texts: Mapping[str, str]) -> Iterable[str]:
+        """Sends."""
+        self.chunks.append(dict(texts))
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        return self.under_way(texts)
+
+    def keys(self) -> list[list[str]]:
+        """The keys of each chunk so far."""
+        return [list(chunk) for chunk in self.chunks]
+
+
+@pytest.fixture
+def sender() -> Sender:
+    """A sender that keeps all."""
+    return Sender()
+
+
+def make(sender: Sender, *, limit: int = 100, under_way: int = 1, queue: int = 1000, expire_s: float = 60.0) -> Coalescer[str]:
+    """A coalescer on a sender."""
+    return Coalescer(sender, chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=queue, expire_after_s=expire_s)
+
+
+def answer(coalescer: Coalescer[str], *keys: str) -> None:
+    """Answers each key with its own name in capitals."""
+    coalescer.resolve({key: key.upper() for key in keys})
+
+
+def test_lone_text_leaves_at_once(sender: Sender) -> None:
+    """A text that comes alone is sent without waiting for another, and its caller gets the outcome."""
+    coalescer = make(sender)
+    future = coalescer.submit("a", "text a")
+    wait_until(lambda: sender.chunks == [{"a": "text a"}], what="the text to be sent")
+    answer(coalescer, "a")
+    assert future.result(5) == "A"
+    assert coalescer.waiting == 0
+
+
+def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
+    """While as many chunks are out as may be, texts gather; when one is answered, all of them leave as one, in their order."""
+    coalescer = make(sender, under_way=2)
+    coalescer.submit("a", "")
+    wait_until(lambda: sender.keys() == [["a"]], what="the first chunk")
+    coalescer.submit("b", "")
+    wait_until(lambda: sender.keys() == [["a"], ["b"]], what="the second chunk")
+    futures = {key: coalescer.submit(key, "") for key in "cdefg"}
+    assert sender.keys() == [["a"], ["b"]]
+    answer(coalescer, "a")
+    wait_until(lambda: sender.keys()[2:] == [["c", "d", "e", "f", "g"]], what="the gathered texts to leave as one")
+    answer(coalescer, "b", *"cdefg")
+    assert {key: future.result(5) for key, future in futures.items()} == {key: key.upper() for key in "cdefg"}
+
+
+def test_chunk_limit(sender: Sender) -> None:
+    """No chunk is larger than the limit, which is asked anew for each."""
+    limits = iter([1, 2, 3, 100])
+    coalescer: Coalescer[str] = Coalescer(sender, chunk_limit=lambda: next(limits), max_under_way=1, queue_limit=99, expire_after_s=60)
+    sender.gate.clear()
+    for key in "abcdefgh":
+        coalescer.submit(key, "")
+    sender.gate.set()
+    for count in (1, 3, 6):
+        wait_until(lambda count=count: sum(map(len, sender.chunks)) == count, what=f"{count} texts sent")  # type: ignore[misc]
+        answer(coalescer, *sender.chunks[-1])
+    wait_until(lambda: sender.keys() == [["a"], ["b", "c"], ["d", "e", "f"], ["g", "h"]], what="all texts sent")
+
+
+def test_unknown_limit_still_sends(sender: Sender) -> None:
+    """When the limit cannot be told, texts leave one by one rather than not at all."""
+
+    def broken() -> int:
+        raise OSError("no rate known")
+
+    coalescer: Coalescer[str] = Coalescer(sender, chunk_limit=broken, max_under_way=1, queue_limit=9, expire_after_s=60)
+    coalescer.submit("a", "")
+    wait_until(lambda: sender.keys() == [["a"]], what="the text to be sent")
+
+
+def test_same_key_shares_all(sender: Sender) -> None:
+    """Callers of one key share one future and one sending."""
+    coalescer = make(sender)
+    with ThreadPoolExecutor(20) as pool:
+        futures = list(pool.map(lambda _: coalescer.submit("a", "text"), range(50)))
+    assert len(set(map(id, futures))) == 1
+    answer(coalescer, "a")
+    assert futures[0].result(5) == "A"
+    assert sender.keys() == [["a"]]
+    assert coalescer.submit("a", "text") is not futures[0]
+
+
+def test_failed_sending_reaches_all(sender: Sender) -> None:
+    """What the sending raises reaches every caller of the chunk, and the next text is sent as if nothing had been."""
+    coalescer = make(sender)
+    sender.gate.clear()
+    sender.error = OSError("broker away")
+    futures = [coalescer.submit(key, "") for key in "aab"]
+    sender.gate.set()
+    for future in futures:
+        with pytest.raises(OSError, match="broker away"):
+            future.result(5)
+    assert coalescer.waiting == 0
+    sender.error = None
+    future = coalescer.submit("a", "")
+    wait_until(lambda: sender.keys()[-1] == ["a"], what="the text to be sent")
+    answer(coalescer, "a")
+    assert future.result(5) == "A"
+
+
+def test_queue_full(sender: Sender) -> None:
+    """Past the limit a new text is refused with the seconds to wait; one that waits already is not new."""
+    coalescer = make(sender, queue=2)
+    coalescer.submit("a", "")
+    coalescer.submit("b", "")
+    with pytest.raises(QueueFull) as refused:
+        coalescer.submit("c", "")
+    assert 1 <= refused.value.retry_after_s <= 60
+    coalescer.submit("a", "")
+    answer(coalescer, "a")
+    coalescer.submit("c", "")
+
+
+def test_who_left_early_is_dropped(sender: Sender) -> None:
+    """A text whose last caller left before it was sent is never sent; one that another still waits for is."""
+    coalescer = make(sender)
+    coalescer.submit("first", "")
+    wait_until(lambda: sender.keys() == [["first"]], what="the first chunk")
+    gone, kept = coalescer.submit("gone", ""), coalescer.submit("kept", "")
+    coalescer.submit("kept", "")
+    coalescer.leave("gone", gone)
+    coalescer.leave("kept", kept)
+    answer(coalescer, "first")
+    wait_until(lambda: sender.keys() == [["first"], ["kept"]], what="the text that is still waited for")
+    assert not gone.done()
+
+
+def test_leaving_twice_or_late(sender: Sender) -> None:
+    """Leaving after the answer, or with an old future, takes nobody else's place away."""
+    coalescer = make(sender)
+    old = coalescer.submit("a", "")
+    wait_until(lambda: sender.keys() == [["a"]], what="the first chunk")
+    answer(coalescer, "a")
+    new = coalescer.submit("a", "")
+    coalescer.leave("a", old)
+    coalescer.leave("nobody", old)
+    answer(coalescer, "a")
+    assert new.result(5) == "A"
+
+
+def test_expired_chunk_frees_its_place(sender: Sender) -> None:
+    """A chunk that is never answered holds back the next only until it expires; a late answer still reaches its caller."""
+    coalescer = make(sender, expire_s=0.05)
+    late = coalescer.submit("late", "")
+    wait_until(lambda: sender.keys() == [["late"]], what="the first chunk")
+    coalescer.submit("next", "")
+    wait_until(lambda: sender.keys() == [["late"], ["next"]], what="the next chunk")
+    answer(coalescer, "late")
+    assert late.result(5) == "LATE"
+
+
+def test_expired_and_left(sender: Sender) -> None:
+    """An unanswered text that nobody waits for is forgotten when its chunk expires, so that the queue does not fill with ghosts."""
+    coalescer = make(sender, expire_s=0.05, queue=1)
+    coalescer.leave("a", coalescer.submit("a", ""))
+    wait_until(lambda: coalescer.waiting == 0, what="the text to be forgotten")
+    coalescer.submit("b", "")
+
+
+def test_unknown_outcomes(sender: Sender) -> None:
+    """Outcomes that nobody waits for are ignored, before anything was submitted and after."""
+    coalescer = make(sender)
+    answer(coalescer, "x")
+    future = coalescer.submit("a", "")
+    answer(coalescer, "y", "a")
+    assert future.result(5) == "A"
+    answer(coalescer, "a")
+
+
+def test_under_way_elsewhere(sender: Sender) -> None:
+    """Texts that another process has sent take no place here, and their callers are answered all the same."""
+    sender.under_way = lambda texts: [key for key in texts if not key.startswith("other")]
+    coalescer = make(sender)
+    other = coalescer.submit("other", "")
+    wait_until(lambda: sender.keys() == [["other"]], what="the first chunk")
+    mine = coalescer.submit("mine", "")
+    wait_until(lambda: sender.keys() == [["other"], ["mine"]], what="the next chunk, beside the one that is elsewhere")
+    answer(coalescer, "mine", "other")
+    assert (other.result(5), mine.result(5)) == ("OTHER", "MINE")
+
+
+def test_answered_while_it_is_being_sent(sender: Sender) -> None:
+    """An answer that comes before the sending has returned is not lost, and frees the place."""
+    coalescer = make(sender)
+    sender.gate.clear()
+    future = coalescer.submit("a", "")
+    wait_until(lambda: sender.keys() == [["a"]], what="the chunk to be on its way")
+    answer(coalescer, "a")
+    assert future.result(5) == "A"
+    sender.gate.set()
+    coalescer.submit("b", "")
+    wait_until(lambda: sender.keys() == [["a"], ["b"]], what="the next chunk")
+
+
+def test_overdue(sender: Sender) -> None:
+    """Texts that were sent and not answered are overdue; those that still gather are not, for they were not sent."""
+    coalescer = make(sender)
+    coalescer.submit("sent", "")
+    wait_until(lambda: sender.keys() == [["sent"]], what="the first chunk")
+    coalescer.submit("gathered", "")
+    wait_until(lambda: coalescer.overdue(0.01) == ["sent"], what="the text to be overdue")
+    assert coalescer.overdue(60) == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 4))
+def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int) -> None:
+    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets his own right answer; nothing is left."""
+    chunks: list[dict[str, str]] = []
+    lock, work, done = threading.Lock(), threading.Semaphore(0), threading.Event()
+
+    def send(texts: Mapping[str, str]) -> Iterable[str]:
+        with lock:
+            chunks.append(dict(texts))
+        work.release()
+        return list(texts)
+
+    coalescer: Coalescer[str] = Coalescer(send, chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=10_000, expire_after_s=60)
+
+    def serve() -> None:
+        chance = random.Random(seed)
+        while True:
+            work.acquire()
+            if done.is_set():
+                return
+            with lock:
+                chunk = chunks.pop(chance.randrange(len(chunks)))
+            assert len(chunk) <= limit
+            keys = list(chunk)
+            chance.shuffle(keys)
+            half = chance.randrange(len(keys) + 1)
+            for part in (keys[:half], keys[half:]):
+                coalescer.resolve({key: f"answer to {chunk[key]}" for key in part})
+
+    def call(caller: int) -> int:
+        chance, wrong = random.Random(f"{seed}-{caller}"), 0
+        for _ in range(40):
+            key = f"key {chance.randrange(12)}"
+            future: Future[str] = coalescer.submit(key, f"text of {key}")
+            try:
+                if chance.random() < 0.2:
+                    future.result(0)
+                else:
+                    wrong += future.result(20) != f"answer to text of {key}"
+            except WaitOver:
+                pass
+            finally:
+                coalescer.leave(key, future)
+        return wrong
+
+    servers = [threading.Thread(target=serve, daemon=True) for _ in range(2)]
+    for server in servers:
+        server.start()
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(call, range(8))) == 0
+    wait_until(lambda: coalescer.waiting == 0, what="nothing to wait any more")
+    done.set()
+    work.release(len(servers))
+    for server in servers:
+        server.join(5)

@@ -1,0 +1,42 @@
+"""Outcomes and their rows."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.labels import LABELS
+from tasks.outcomes import Failed, Scored, digest, from_row, scored, to_row
+
+probabilities = st.tuples(*[st.floats(0, 1)] * 3).filter(lambda row: sum(row) > 0).map(lambda row: tuple(value / sum(row) for value in row))
+
+
+@given(probabilities, st.booleans())
+def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
+    """What was scored comes back out of its JSON row to the last digit, label and confidence with it."""
+    fresh = scored(row, truncated)
+    cached = from_row(orjson.loads(orjson.dumps(to_row(fresh))))
+    assert cached == fresh
+    assert isinstance(cached, Scored)
+    assert (cached.label, cached.confidence) == (fresh.label, fresh.confidence)
+    assert cached.confidence == cached.scores[LABELS.index(cached.label)] == max(cached.scores)
+
+
+@given(st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
+def test_failure_round_trip(code: str) -> None:
+    """A failure comes back as one, with its code."""
+    assert from_row(orjson.loads(orjson.dumps(to_row(Failed(code))))) == Failed(code)
+
+
+@given(st.text(), st.text())
+def test_digest(a: str, b: str) -> None:
+    """Two texts have one name only if they are the same; the name is 32 hex digits and the same in every process."""
+    assert (digest(a) == digest(b)) == (a == b)
+    assert len(digest(a)) == 32
+    assert digest("") == "cae66941d9efbd404e4d88758ea67670"
+
+
+def test_first_of_equals() -> None:
+    """Of equal scores the first label stands, each time."""
+    assert Scored((0.4, 0.2, 0.4), False).label == LABELS[0]

@@ -1,0 +1,94 @@
+"""Which workers are ready, and what a web process knows of them; on a real server."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import redis
+
+from tasks.connections import connect
+from tasks.presence import MARK_TTL_S, REFRESH_S, KnownModel, Presence, WorkerMark
+from tests.support.stack import Stack
+
+MARK = WorkerMark("interactive-1", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0)
+
+
+@pytest.fixture
+def presence(server: Stack) -> Presence:
+    """Presence on an empty server."""
+    return Presence(server.redis)
+
+
+def test_announced_until_withdrawn(presence: Presence) -> None:
+    """A worker that has told is listed with all that it told, and no longer when it has taken that back."""
+    batch = replace(MARK, id="batch-2", role="batch", started_at=0.5)
+    presence.announce(MARK)
+    presence.announce(batch)
+    assert presence.ready() == [batch, MARK]
+    presence.withdraw(batch)
+    assert presence.ready() == [MARK]
+
+
+def test_marks_expire(presence: Presence, server: Stack) -> None:
+    """A mark ends by itself if it is not refreshed, well after the next refresh; the list then forgets the worker."""
+    presence.announce(MARK)
+    assert REFRESH_S * 3 < server.redis.ttl("sentiq:w:interactive-1") <= MARK_TTL_S
+    server.redis.delete("sentiq:w:interactive-1")
+    assert presence.ready() == []
+    assert server.redis.smembers("sentiq:workers") == set()
+
+
+def test_identity_is_the_interactive_workers(presence: Presence) -> None:
+    """The model that callers get is the interactive worker's; it stays known when that worker has gone."""
+    presence.announce(replace(MARK, role="batch"))
+    assert presence.identity("stub@-") is None
+    presence.announce(MARK)
+    presence.withdraw(MARK)
+    assert presence.identity("stub@-") == "stub@1/stub"
+    assert presence.identity("other@-") is None
+
+
+def test_known_model(presence: Presence) -> None:
+    """A web process knows identity and rates of its own model's workers; of a role not heard of it has a cautious guess."""
+    presence.announce(replace(MARK, id="other", tag="other@-", texts_per_s=9000.0))
+    known = KnownModel(presence, "stub@-", max_age_s=0)
+    assert known.identity is None
+    guess = known.texts_per_s("interactive")
+    assert 1 < guess < 100
+    presence.announce(MARK)
+    assert known.identity == "stub@1/stub"
+    assert (known.texts_per_s("interactive"), known.texts_per_s("batch")) == (100.0, guess)
+
+
+def test_asked_once_in_a_while(presence: Presence) -> None:
+    """What is known is not asked for again at once: a change is seen after its age has passed."""
+    presence.announce(MARK)
+    known = KnownModel(presence, "stub@-", max_age_s=3600)
+    assert known.identity == "stub@1/stub"
+    presence.announce(replace(MARK, model="stub@2/stub"))
+    assert known.identity == "stub@1/stub"
+
+
+def test_first_callers_all_know(presence: Presence) -> None:
+    """Of many callers at once of a new process, none is told that there is no model while the first is still asking."""
+    presence.announce(MARK)
+    for _ in range(20):
+        known, start = KnownModel(presence, "stub@-"), threading.Barrier(8)
+
+        def ask(_: int, known: KnownModel = known, start: threading.Barrier = start) -> str | None:
+            start.wait()
+            return known.identity
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(8))) == {"stub@1/stub"}
+
+
+def test_server_away(server: Stack) -> None:
+    """Without the server the error reaches each caller; what was known before is known again after it."""
+    away = KnownModel(Presence(connect("unix:///nowhere/valkey.sock", timeout_s=0.5)), "stub@-")
+    for _ in range(2):
+        with pytest.raises(redis.RedisError):
+            away.identity  # noqa: B018

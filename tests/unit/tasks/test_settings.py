@@ -1,0 +1,154 @@
+"""Settings: fixed names, one sentence for a bad value, addresses as each library spells them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.connections import celery_url
+from tasks.errors import SettingsRefused
+from tasks.settings import Settings, load_settings
+
+FIXED = [
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "MODEL_NAME",
+    "MODEL_REVISION",
+    "BATCH_SIZE",
+    "CACHE_TTL",
+    "PREDICT_TIMEOUT",
+    "QUEUE_LIMIT",
+    "MAX_TEXT_CHARS",
+    "MAX_BATCH_TEXTS",
+    "JOB_TTL",
+    "DEVICE",
+    "ENGINE",
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_fixed_names(name: str) -> None:
+    """The names that are promised exist."""
+    assert name.lower() in Settings.model_fields
+
+
+def test_promised_defaults() -> None:
+    """The defaults that are promised hold in an empty environment."""
+    settings = load_settings()
+    assert (settings.model_name, settings.batch_size, settings.cache_ttl, settings.predict_timeout) == ("default", 32, 3600, 2.0)
+    assert settings.redis_url is None
+    assert settings.embedded
+
+
+def test_every_field_is_described() -> None:
+    """Each setting says what it is for, where it is declared."""
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("BATCH_SIZE", "0"),
+        ("BATCH_SIZE", "many"),
+        ("BATCH_SIZE", "1.5"),
+        ("CACHE_TTL", "-1"),
+        ("PREDICT_TIMEOUT", "0"),
+        ("PREDICT_TIMEOUT", "nan"),
+        ("PREDICT_TIMEOUT", "inf"),
+        ("PREDICT_TIMEOUT", "61"),
+        ("QUEUE_LIMIT", "0"),
+        ("WEB_CONCURRENCY", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("ENGINE", "steam"),
+        ("DEVICE", "gpu"),
+        ("DEVICE", "cuda"),
+        ("LABEL_MAP", "not json"),
+        ("LABEL_MAP", "[1]"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost"),
+        ("CELERY_BROKER_URL", "amqp://localhost"),
+        ("CELERY_RESULT_BACKEND", "db+sqlite://"),
+    ],
+)
+def test_bad_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A value that cannot be used is refused in one line that names the variable."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused) as refused:
+        load_settings()
+    message = str(refused.value)
+    assert name in message
+    assert "\n" not in message
+    assert len(message) < 200
+
+
+def test_all_bad_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several bad values are told of together."""
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("ENGINE", "steam")
+    with pytest.raises(SettingsRefused, match=r"PORT: .*; ENGINE: "):
+        load_settings()
+
+
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable, as Compose files make them, is one that is not set."""
+    monkeypatch.setenv("REDIS_URL", "")
+    monkeypatch.setenv("BATCH_SIZE", "")
+    settings = load_settings()
+    assert settings.redis_url is None
+    assert settings.batch_size == 32
+
+
+def test_frozen() -> None:
+    """Settings do not change while the service runs."""
+    with pytest.raises(ValueError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_servers_follow_redis_url() -> None:
+    """Broker and results are where the cache is, unless given their own."""
+    one = Settings(redis_url="redis://cache")
+    assert (one.cache_url, one.broker_url, one.results_url) == ("redis://cache",) * 3
+    three = Settings(redis_url="redis://a", celery_broker_url="redis://b", celery_result_backend="redis://c")
+    assert (three.cache_url, three.broker_url, three.results_url) == ("redis://a", "redis://b", "redis://c")
+    assert not three.embedded
+
+
+def test_short_socket_path(tmp_path: Path) -> None:
+    """The embedded server's socket lies in DATA_DIR, and elsewhere when that path is longer than a socket's may be."""
+    near = Settings(data_dir=Path("/srv/sentiq"))
+    assert near.socket_path == Path("/srv/sentiq/valkey.sock")
+    assert near.cache_url == "unix:///srv/sentiq/valkey.sock?db=0"
+    far = [Settings(data_dir=Path("/srv") / (letter * 200)) for letter in "ab"]
+    assert all(len(bytes(settings.socket_path)) <= 100 for settings in far)
+    assert far[0].socket_path != far[1].socket_path
+    assert far[0].socket_path == Settings(data_dir=far[0].data_dir).socket_path
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://user:pa%40ss@host:1/2", "redis://user:pa%40ss@host:1/2"),
+        ("rediss://host", "rediss://host"),
+        ("unix:///run/valkey.sock?db=0", "redis+socket:///run/valkey.sock?virtual_host=0"),
+        ("unix:///run/valkey.sock?db=3", "redis+socket:///run/valkey.sock?virtual_host=3"),
+        ("unix://me:s%3Ac@/run/valkey.sock?db=0", "redis+socket://me:s%3Ac@/run/valkey.sock?virtual_host=0"),
+        ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
+    ],
+)
+def test_celery_url(ours: str, theirs: str) -> None:
+    """One URL serves us and Celery: a unix socket is spelt as kombu knows it, the rest stays."""
+    assert celery_url(ours) == theirs
