@@ -84,12 +84,12 @@ class Preferences:
 
 
 def preferences() -> Preferences:
-    """The request's preferences. What is not understood is ignored, as RFC 7240 asks."""
+    """The request's preferences. What is not understood is ignored, and the first of two counts, as RFC 7240 asks."""
     respond_async, wait_s = False, None
     for part in ",".join(request.headers.getlist("Prefer")).split(","):
-        name, _, value = (piece.strip() for piece in part.partition("="))
+        name, _, value = (piece.strip() for piece in part.partition(";")[0].partition("="))
         if name.lower() == "respond-async":
             respond_async = True
-        elif name.lower() == "wait" and re.fullmatch(r"[0-9]{1,6}", value.strip('"')):
+        elif wait_s is None and name.lower() == "wait" and re.fullmatch(r"[0-9]{1,6}", value.strip('"')):
             wait_s = min(float(value.strip('"')), LONGEST_WAIT_S)
     return Preferences(respond_async, wait_s)

@@ -1,0 +1,34 @@
+"""The embedded server: real, and safe by default."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from tests.support.stack import Stack
+
+
+def setting(stack: Stack, name: str) -> str:
+    """One of the running server's settings."""
+    ((_, value),) = stack.redis.config_get(name).items()
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def test_listens_on_its_socket_alone(server: Stack) -> None:
+    """No TCP port is open, and only this user may open the socket."""
+    assert setting(server, "port") == "0"
+    assert stat.S_IMODE(os.stat(server.folder / "valkey.sock").st_mode) == 0o700
+
+
+def test_keeps_what_it_has(make_stack: Callable[..., Stack]) -> None:
+    """What was written is there after the server was killed and started again, and it never evicts."""
+    stack = make_stack()
+    stack.start_server().kill()
+    stack.start_server()
+    stack.redis.set("a", "b", ex=100)
+    assert stack.server is not None
+    stack.server.kill()
+    stack.start_server()
+    assert stack.redis.get("a") == b"b"
+    assert setting(stack, "maxmemory-policy") == "noeviction"

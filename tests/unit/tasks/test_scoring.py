@@ -1,0 +1,239 @@
+"""What the `score` task does, with the stub engine on a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+import redis
+
+from model.engine import Scores
+from model.stub import StubEngine
+from tasks.app import create_celery
+from tasks.cache import PredictionCache
+from tasks.connections import connect
+from tasks.jobs import JobStatus, JobStore, Plan
+from tasks.outcomes import Failed, Outcome, Scored, digest, scored
+from tasks.results import CeleryResults
+from tasks.scoring import SUSPECT_LIMIT, NotStored, Scorer
+from tests.support.stack import Stack
+
+TAG = "stub@-"
+MODEL = "stub@1/stub"
+
+
+class CountingEngine(StubEngine):
+    """The stub engine, with a list of what it was given."""
+
+    def __init__(self, *, fail_on: str | None = None) -> None:
+        super().__init__(fail_on=fail_on)
+        self.calls: list[list[str]] = []
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """See `StubEngine`."""
+        self.calls.append(list(texts))
+        return super().score(texts)
+
+
+class Bench:
+    """A scorer with its parts."""
+
+    def __init__(self, server: Stack) -> None:
+        self.redis = server.redis
+        self.engine = CountingEngine(fail_on="poison")
+        self.cache = PredictionCache(connect(server.url, timeout_s=5, blocking=True), ttl_s=100)
+        self.jobs = JobStore(server.redis, CeleryResults(create_celery(server.settings())), ttl_s=100)
+        self.sent: list[tuple[str, int, str]] = []
+        self.on_send: Callable[[], None] = lambda: None
+        self.scorer = Scorer(self.engine, self.cache, self.jobs, self._send)
+
+    def _send(self, job_id: str, number: int, tag: str) -> None:
+        self.on_send()
+        self.sent.append((job_id, number, tag))
+
+    def job(self, texts: Sequence[str], *, size: int = 3, window: int = 2) -> str:
+        """A job of distinct unknown texts."""
+        chunks = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
+        lines: list[tuple[str, int | Outcome]] = [(text, i) for i, text in enumerate(texts)]
+        weights = [[1] * len(chunk) for chunk in chunks]
+        return self.jobs.create(Plan(lines, chunks, weights, size, window, 0, 0, None))
+
+    def run(self, job_id: str, number: int) -> None:
+        """Delivers a chunk of a job."""
+        self.scorer.score({"tag": TAG, "job": job_id, "n": number}, f"{job_id}.{number}")
+
+    def outcomes(self, job_id: str) -> list[Outcome | None]:
+        """What became of a job's lines."""
+        return [line.outcome for line in self.jobs.lines(self.jobs.get(job_id), 0, 1000)]
+
+
+def direct(text: str) -> Scored:
+    """What the engine says of a text alone."""
+    return scored(StubEngine().score([text]).probabilities[0], False)
+
+
+@pytest.fixture
+def bench(server: Stack) -> Bench:
+    """A scorer on an empty server."""
+    return Bench(server)
+
+
+def test_callers_chunk(bench: Bench) -> None:
+    """Texts of callers are scored in one call, cached, and replied to whoever waits."""
+    texts = ["good", "bad", "plain"]
+    bench.cache.claim(None, TAG, [digest(text) for text in texts], "sentiq:r:me")
+    bench.scorer.score({"tag": TAG, "texts": texts}, "c1")
+    assert bench.engine.calls == [texts]
+    reply = bench.cache.await_reply("sentiq:r:me", 1)
+    assert reply is not None
+    assert reply.outcomes == {digest(text): direct(text) for text in texts}
+    assert bench.cache.get_many(MODEL, [digest(text) for text in texts]) == [direct(text) for text in texts]
+    assert bench.redis.keys("sentiq:a:*") == []
+
+
+def test_delivered_twice(bench: Bench) -> None:
+    """A chunk that comes again after it was done reaches the engine no more, and still replies to whoever waits now."""
+    bench.scorer.score({"tag": TAG, "texts": ["good"]}, "c1")
+    bench.cache.claim(None, TAG, [digest("good")], "sentiq:r:late")
+    bench.scorer.score({"tag": TAG, "texts": ["good"]}, "c1")
+    assert bench.engine.calls == [["good"]]
+    reply = bench.cache.await_reply("sentiq:r:late", 1)
+    assert reply is not None
+    assert reply.outcomes == {digest("good"): direct("good")}
+
+
+def test_job_chunk(bench: Bench) -> None:
+    """A job's chunk stores its outcomes and sends for the chunk behind the window; the last one ends the job."""
+    texts = ["good", "bad", "plain", "good day", "bad day"]
+    job_id = bench.job(texts, size=1, window=3)
+    for number in range(5):
+        bench.run(job_id, number)
+    assert bench.sent == [(job_id, 3, TAG), (job_id, 4, TAG)]
+    assert bench.outcomes(job_id) == [direct(text) for text in texts]
+    assert bench.jobs.get(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_job_chunk_delivered_twice(bench: Bench) -> None:
+    """A job's chunk that comes again after it was done does nothing at all."""
+    job_id = bench.job(["good", "bad"], size=1, window=1)
+    for _ in range(3):
+        bench.run(job_id, 0)
+    assert bench.engine.calls == [["good"]]
+    assert bench.sent == [(job_id, 1, TAG)]
+    assert bench.jobs.get(job_id).done == 1
+
+
+def test_two_workers_on_one_chunk(bench: Bench) -> None:
+    """A chunk that two workers run at the same time counts once, and both would have said the same."""
+    job_id = bench.job(["good", "bad", "plain"])
+    threads = [threading.Thread(target=bench.run, args=(job_id, 0)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    job = bench.jobs.get(job_id)
+    assert (job.status, job.done) == (JobStatus.SUCCEEDED, 3)
+
+
+@pytest.mark.parametrize("bad", [{0}, {6}, {3}, {2, 3}, {0, 6}, set(range(7))])
+def test_bad_texts_stand_alone(bench: Bench, bad: set[int]) -> None:
+    """However many texts the engine raises on and wherever they stand, they fail and all others are scored."""
+    texts = [f"poison {i}" if i in bad else f"good {i}" for i in range(7)]
+    job_id = bench.job(texts, size=7)
+    bench.run(job_id, 0)
+    assert bench.outcomes(job_id) == [Failed("text_failed") if i in bad else direct(text) for i, text in enumerate(texts)]
+    assert bench.jobs.get(job_id).failed == len(bad)
+
+
+def test_failure_is_not_cached(bench: Bench) -> None:
+    """A text that failed is scored anew in another job."""
+    for _ in range(2):
+        bench.run(bench.job(["poison"]), 0)
+    assert bench.engine.calls == [["poison"], ["poison"]]
+
+
+def test_known_texts_are_not_scored(bench: Bench) -> None:
+    """What another has scored since the job was made is taken from the cache."""
+    bench.cache.settle(MODEL, TAG, {digest("good"): direct("good")})
+    job_id = bench.job(["good", "bad"])
+    bench.run(job_id, 0)
+    assert bench.engine.calls == [["bad"]]
+    assert bench.outcomes(job_id) == [direct("good"), direct("bad")]
+
+
+def test_after_a_death_one_by_one(bench: Bench) -> None:
+    """A chunk that was begun before and not ended is scored text by text, and each is stored before the next is begun."""
+    job_id = bench.job(["a", "b", "c"])
+    bench.cache.begin(f"{job_id}.0")
+    bench.run(job_id, 0)
+    assert bench.engine.calls == [["a"], ["b"], ["c"]]
+    assert bench.outcomes(job_id) == [direct(text) for text in "abc"]
+    assert bench.redis.keys("sentiq:a:*") == []
+
+
+def test_text_that_keeps_killing(bench: Bench) -> None:
+    """A text that was begun alone as often as may be is not tried again: it fails, and the rest of its chunk is scored."""
+    job_id = bench.job(["a", "killer", "c"])
+    bench.cache.begin(f"{job_id}.0")
+    for _ in range(SUSPECT_LIMIT):
+        bench.cache.suspect(f"{job_id}.0", digest("killer"))
+    bench.run(job_id, 0)
+    assert bench.engine.calls == [["a"], ["c"]]
+    assert bench.outcomes(job_id) == [direct("a"), Failed("text_failed"), direct("c")]
+
+
+def test_next_chunk_leaves_before_this_one_counts(bench: Bench) -> None:
+    """A worker that dies between its steps leaves a chunk that is done again, never one that is not sent."""
+    job_id = bench.job(["a", "b"], size=1, window=1)
+
+    def die() -> None:
+        raise SystemExit
+
+    bench.on_send = die
+    with pytest.raises(SystemExit):
+        bench.run(job_id, 0)
+    assert bench.jobs.get(job_id).done == 0
+    bench.on_send = lambda: None
+    bench.run(job_id, 0)
+    assert bench.sent == [(job_id, 1, TAG)]
+    assert bench.jobs.get(job_id).done == 1
+    assert bench.engine.calls == [["a"]]
+
+
+def test_tries_again(bench: Bench) -> None:
+    """A step on a Redis that is away is done again until it comes about."""
+    job_id = bench.job(["a", "b"], size=1, window=1)
+    tries = 0
+
+    def away_twice() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise redis.ConnectionError("away")
+
+    bench.on_send = away_twice
+    bench.run(job_id, 0)
+    assert tries == 3
+    assert bench.jobs.get(job_id).done == 1
+
+
+def test_gives_back_when_it_is_to_stop(bench: Bench) -> None:
+    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on."""
+    job_id = bench.job(["a", "b"], size=1, window=1)
+
+    def away() -> None:
+        bench.scorer.stop()
+        raise redis.ConnectionError("away")
+
+    bench.on_send = away
+    with pytest.raises(NotStored):
+        bench.run(job_id, 0)
+    assert bench.jobs.get(job_id).done == 0
+
+
+def test_unknown_job(bench: Bench) -> None:
+    """A chunk of a job that is gone reaches no engine and leaves no key."""
+    bench.run("0" * 32, 0)
+    assert bench.engine.calls == []
+    assert bench.redis.dbsize() == 0

@@ -1,0 +1,118 @@
+"""The house: imports point down, and a web process stays light."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
+COMPOSITION_ROOTS = {"webapp.wsgi", "webapp.launch", "webapp.gunicorn_conf", "tasks.worker", "model.training.__main__"}
+HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module of ours by its dotted name."""
+    for floor in FLOORS:
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """All that a module imports, at its top or inside a function, as full names (`from a import b` is a and a.b)."""
+    names: set[str] = set()
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package[: len(package) - node.level + 1], node.module or ""]).strip(".") if node.level else node.module or ""
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+MODULES = dict(modules())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name: str) -> None:
+    """No module imports from a floor above its own, and none from the tests or the benchmarks."""
+    floor = FLOORS[name.split(".")[0]]
+    above = [other for other, level in FLOORS.items() if level > floor]
+    wrong = {found for found in imported(name, MODULES[name]) if found.split(".")[0] in [*above, "tests", "benchmarks"]}
+    assert not wrong
+
+
+def test_policy_is_ground() -> None:
+    """`celeryconfig` imports nothing of ours."""
+    names = imported("celeryconfig", ROOT / "celeryconfig.py")
+    assert not {name for name in names if name.split(".")[0] in FLOORS}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_imports_a_composition_root(name: str) -> None:
+    """What wires a process together is run, never imported."""
+    allowed = {"tasks.worker.EX_CONFIG", "tasks.worker"} if name == "webapp.launch" else set()
+    assert not (imported(name, MODULES[name]) & COMPOSITION_ROOTS) - allowed
+
+
+def test_no_circles() -> None:
+    """Within a floor too, no module imports itself by way of others."""
+    edges = {name: {found for found in imported(name, path) if found in MODULES and found != name} for name, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+def test_the_model_knows_no_queue() -> None:
+    """The inference floor reads no settings, no environment and no queue."""
+    for name, path in MODULES.items():
+        if name.startswith("model.") and not name.startswith("model.training"):
+            assert not {"celery", "redis", "kombu", "flask", "pydantic_settings"} & {found.split(".")[0] for found in imported(name, path)}
+            assert "environ" not in path.read_text(), name
+
+
+def test_never_pickle() -> None:
+    """No module unpickles, or lets a model bring code of its own."""
+    for name, path in MODULES.items():
+        assert not {"pickle", "marshal", "shelve", "dill"} & imported(name, path), name
+        assert "trust_remote_code=True" not in path.read_text(), name
+
+
+def test_web_process_is_light() -> None:
+    """Importing the web application loads no inference library, and takes less than 100 MB."""
+    code = f"""
+import sys, webapp.wsgi
+print([name for name in {HEAVY!r} if name in sys.modules])
+print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')] or ['0'])
+"""
+    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded, rss_kb = done.stdout.strip().splitlines()[-2:]
+    assert ast.literal_eval(loaded) == []
+    assert int(ast.literal_eval(rss_kb)[0]) < 100_000
+
+
+def test_web_starts_without_redis() -> None:
+    """The web application can be imported while Redis is away: it says so to its callers, not to its operator by not starting."""
+    code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
+    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip().splitlines()[-1:] == ["503"], done.stderr

@@ -1,0 +1,159 @@
+"""What the documents promise is there, and what is there is documented."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from jsonschema_rs import Draft202012Validator
+
+import webapp.errors
+from model.stub import StubEngine
+from tasks.errors import SentimentError
+from tasks.service import SentimentService
+from tasks.settings import Settings
+from webapp.app import create_app
+from webapp.docs import openapi_document
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def settings_table() -> list[str]:
+    """The names in the README's table of settings."""
+    section = (ROOT / "README.md").read_text().split("\n## Settings", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    return [name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)]
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    """The README's table and the settings hold the same names, each once."""
+    table = settings_table()
+    assert sorted(table) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_readme_defaults() -> None:
+    """Where the README's table gives a plain default, it is the code's."""
+    section = (ROOT / "README.md").read_text().split("\n## Settings", 1)[1].split("\n## ", 1)[0]
+    rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]*)` \|", section, re.MULTILINE))
+    assert rows
+    for name, default in rows.items():
+        actual = Settings.model_fields[name.lower()].default
+        if actual is not None and actual != {}:
+            assert str(actual) == default.replace("_", "") if isinstance(actual, int | float) else str(actual) == default, name
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_read(name: str) -> None:
+    """Each setting is read somewhere: by the code, or by a property of the settings that the code reads."""
+    others = [path.read_text() for path in CODE if path.name != "settings.py"]
+    reads = re.compile(rf"settings\.{name}\b")
+    if any(reads.search(text) for text in others):
+        return
+    source = (ROOT / "tasks" / "settings.py").read_text()
+    properties = re.findall(r"    def (\w+)\(self\)[^\n]*\n((?:        .*\n|\n)+)", source)
+
+    def readers(field: str) -> set[str]:
+        found = {prop for prop, body in properties if re.search(rf"self\.{field}\b", body)}
+        return found | {further for prop in found if prop != field for further in readers(prop)}
+
+    assert any(re.search(rf"settings\.{prop}\b", text) for prop in readers(name) for text in others)
+
+
+def every_error() -> set[type[SentimentError]]:
+    """All error classes that a caller may meet."""
+    found: set[type[SentimentError]] = set()
+    todo = [SentimentError]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            found.add(kind)
+            todo.append(kind)
+    return found
+
+
+def test_every_error_has_a_status() -> None:
+    """Each error class has its place in the one table, itself or by its base; none needs two."""
+    for kind in every_error():
+        assert any(issubclass(kind, known) for known in webapp.errors.STATUS), kind.__name__
+    assert set(webapp.errors.STATUS) <= every_error()
+
+
+def test_error_codes() -> None:
+    """Each error class has a code of its own that says what its name says, and a sentence that says what it is."""
+    codes = {kind: kind.code for kind in every_error()}
+    assert len(set(codes.values())) == len(codes)
+    for kind, code in codes.items():
+        assert code == re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+        assert kind.__doc__
+
+
+def test_error_codes_in_the_readme() -> None:
+    """The README names each code that a caller may meet."""
+    readme = (ROOT / "README.md").read_text()
+    for code in [kind.code for kind in every_error() if not kind.__subclasses__()] + ["malformed_json", "invalid_field", "internal_error"]:
+        assert f"`{code}`" in readme, code
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    """The application, on a server that is not there."""
+    settings = Settings(redis_url="unix:///nowhere/valkey.sock")
+    return create_app(settings, SentimentService(settings))
+
+
+def test_routes_and_document_agree(app: Flask) -> None:
+    """Every address is in the OpenAPI document with its methods, but for pages and their files; and the reverse."""
+    undocumented = {"/", "/docs", "/redoc", "/openapi.json", "/assets/{page}/{file}"}
+    routes = {
+        (re.sub(r"<(?:[^:<>]*(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    documented = {(path, method) for path, operations in openapi_document()["paths"].items() for method in operations}
+    assert {(path, method) for path, method in routes if path not in undocumented} == documented
+
+
+def test_document_examples_are_valid() -> None:
+    """Every reference in the document leads somewhere, every schema is one, and its examples fit it."""
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+    for reference in set(re.findall(r"'\$ref': '([^']+)'", str(document))):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    for name, schema in schemas.items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        validator = Draft202012Validator(whole)
+        for example in schema.get("examples", []):
+            validator.validate(example)
+
+
+def test_operations_have_names() -> None:
+    """Each operation has an id of its own, a summary and a tag, for those who generate clients."""
+    operations = [operation for methods in openapi_document()["paths"].values() for operation in methods.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    assert all(operation["summary"] and operation["tags"] for operation in operations)
+
+
+def test_procfile() -> None:
+    """The Procfile names the three processes, and what they run is there."""
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    assert set(lines) == {"interactive", "batch", "web"}
+    for command in lines.values():
+        words = shlex.split(command)
+        assert words[:2] == ["python", "-m"]
+        assert find_spec(words[2]) is not None
+        for word in words[3:]:
+            if word.endswith(".py"):
+                assert (ROOT / word).is_file()
+
+
+def test_stub_has_the_labels_of_the_document() -> None:
+    """The labels of the floor below are those that the API promises."""
+    from model.labels import LABELS
+
+    assert openapi_document()["components"]["schemas"]["Scores"]["required"] == list(LABELS)
+    assert StubEngine().score(["x"]).probabilities.shape == (1, len(LABELS))
