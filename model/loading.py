@@ -15,6 +15,9 @@ DEFAULT = "default"
 """The name of the embedded model."""
 DEFAULT_FOLDER = Path(__file__).parent / "default"
 
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What the drivers of GPUs make (NVIDIA, the same under WSL, AMD): without any, torch need not be imported to find none."""
+
 ENGINES = ("auto", "compiled", "pipeline", "stub")
 
 
@@ -62,8 +65,8 @@ def _device(device: str) -> str:
     Raises:
         EngineUnavailable: it names no device that is here.
     """
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not any(Path(file).exists() for file in _GPU_FILES)):
+        return "cpu"
     kind, _, index = device.partition(":")
     if device != "auto" and not (kind == "cuda" and (index or "0").isdecimal()):
         raise EngineUnavailable(f"no device is called {device!r}: choose auto, cpu or cuda:N")
