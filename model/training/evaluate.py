@@ -56,7 +56,6 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
 ) -> None:
     """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
-    console = Console()
     try:
         loaded = load_engine(
             model,
@@ -81,7 +80,8 @@ def main(
             print(json.dumps({"model": loaded.identity, "file": path.name, "texts": count, **rounded, "seconds": round(seconds, 2)}))
         table.add_row(path.name, str(count), *(f"{100 * value:.2f}" for value in values), f"{count / seconds:.0f}")
     if not as_json:
-        console.print(table)
+        # A narrower console would cut the figures themselves.
+        Console(width=max(Console().width, 120)).print(table)
 
 
 if __name__ == "__main__":

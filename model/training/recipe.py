@@ -61,7 +61,7 @@ def _seed_all(seed: int) -> None:
 def _rate(step: int, steps: int, warmup: float) -> float:
     """Linear warm-up, then linear decay to nought."""
     rising = max(1, int(steps * warmup))
-    return (step + 1) / rising if step < rising else max(0.0, (steps - step) / (steps - rising))
+    return (step + 1) / rising if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
