@@ -21,11 +21,11 @@ def create_celery(settings: Settings) -> Celery:
     kombu_guard.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
-    app.conf.update(
-        broker_url=celery_url(settings.broker_url),
-        result_backend=celery_url(settings.results_url),
-        result_expires=settings.job_ttl,
-    )
+    # Not as broker_url and result_backend: there Celery prefers what it finds itself under CELERY_BROKER_URL and CELERY_RESULT_BACKEND,
+    # which is spelt as ours are and may be a socket.
+    broker = celery_url(settings.broker_url)
+    app.conf.update(broker_read_url=broker, broker_write_url=broker, result_expires=settings.job_ttl)
+    app.backend_cls = celery_url(settings.results_url)
     return app
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.app import create_celery
 from tasks.connections import celery_url
 from tasks.errors import SettingsRefused
 from tasks.settings import Settings, load_settings
@@ -152,3 +153,14 @@ def test_short_socket_path(tmp_path: Path) -> None:
 def test_celery_url(ours: str, theirs: str) -> None:
     """One URL serves us and Celery: a unix socket is spelt as kombu knows it, the rest stays."""
     assert celery_url(ours) == theirs
+
+
+def test_celery_is_given_our_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery reads two of our variables by itself, and would not understand a socket there: ours count."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "unix:///run/broker.sock?db=1")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "unix:///run/results.sock?db=2")
+    app = create_celery(load_settings())
+    for connection in (app.connection_for_read(), app.connection_for_write()):
+        assert "/run/broker.sock" in connection.as_uri()
+    assert app.backend.connparams["path"] == "/run/results.sock"
+    assert app.backend.connparams["db"] in (2, "2")

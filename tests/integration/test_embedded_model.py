@@ -1,0 +1,93 @@
+"""The embedded model through the whole road: what comes out is what the engine says."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from model.engine import Engine
+from model.loading import load_engine
+from model.text import clean
+from tasks.outcomes import scored
+from tests.support.keys import keys_without_end
+from tests.support.stack import Stack
+
+LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
+CLEAR = {
+    "What a show, I loved every minute of it!": "POSITIVE",
+    "Best day ever, thank you all so much 😍": "POSITIVE",
+    "The meeting is on Tuesday at 9 am in room 4.": "NEUTRAL",
+    "Worst customer service I have ever had, never again.": "NEGATIVE",
+    "I hate this, it is broken and nobody helps": "NEGATIVE",
+}
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Stack]:
+    """A service on the embedded model, on the CPU."""
+    stack = Stack(model="default", ENGINE="compiled", DEVICE="cpu", WEB_CONCURRENCY=1, PREDICT_TIMEOUT=30)
+    stack.start("interactive", "batch")
+    yield stack
+    leaked = keys_without_end(stack.redis)
+    stack.close()
+    assert not leaked, f"keys without a TTL: {leaked}"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The same engine, without a service around it."""
+    return load_engine("default", engine="compiled", device="cpu", threads=1)
+
+
+def direct(engine: Engine, texts: list[str]) -> list[tuple[float, ...]]:
+    """What the engine says."""
+    scores = engine.score([clean(text) for text in texts])
+    return [scored(row, False).scores for row in scores.probabilities]
+
+
+def test_clear_texts(real: Stack) -> None:
+    """Texts that nobody would quarrel about get their labels."""
+    assert {text: real.predict(text).json()["label"] for text in CLEAR} == CLEAR
+
+
+def test_callers_get_what_the_engine_says(real: Stack, engine: Engine) -> None:
+    """Texts of many callers at once, of many lengths, batched as they come, have the scores of the engine alone; so have their hits."""
+    texts = [f"{text} {uuid.uuid4().hex[:6]}" + " and so on" * (i % 20) for i, text in enumerate(list(CLEAR) * 8)]
+    with ThreadPoolExecutor(8) as pool:
+        fresh = list(pool.map(real.predict, texts))
+    assert {answer.status_code for answer in fresh} == {200}
+    expected = direct(engine, texts)
+    assert [tuple(answer.json()["scores"][label] for label in LABELS) for answer in fresh] == [
+        pytest.approx(row, abs=2e-3) for row in expected
+    ]
+    again = [real.predict(text).json() for text in texts]
+    assert all(answer["cached"] for answer in again)
+    assert [answer["scores"] for answer in again] == [answer.json()["scores"] for answer in fresh]
+
+
+def test_job_gets_what_the_engine_says(real: Stack, engine: Engine) -> None:
+    """A job's lines have the scores of the engine alone, in the input's order."""
+    texts = [f"{text} {uuid.uuid4().hex[:6]}" + " once more" * (i % 30) for i, text in enumerate(list(CLEAR) * 12)]
+    items = real.items(real.ended(real.submit(texts)))
+    assert [tuple(item["scores"][label] for label in LABELS) for item in items] == [
+        pytest.approx(row, abs=2e-3) for row in direct(engine, texts)
+    ]
+
+
+def test_long_and_odd_texts(real: Stack) -> None:
+    """A text longer than the model reads says so; emoji, other alphabets and a single sign are scored."""
+    assert real.predict("word " * 10_000).json()["truncated"] is True
+    for text in ("😀", "שלום", "!", "\ufffd", "a" * 50_000):
+        answer = real.predict(text)
+        assert answer.status_code == 200
+        assert sum(answer.json()["scores"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_health_names_the_model(real: Stack) -> None:
+    """Health tells which model answers, where it runs and how fast."""
+    workers = real.http.get("/health").json()["workers"]
+    assert {worker["model"].split("@")[0] for worker in workers} == {"default"}
+    assert {worker["device"] for worker in workers} == {"cpu"}
