@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import redis
 from celery import Celery, states
+from celery.exceptions import BackendStoreError
 
 
 class CeleryResults:
@@ -15,8 +17,11 @@ class CeleryResults:
         self._app = app
 
     def store(self, task_id: str, result: dict[str, Any]) -> None:
-        """Keeps a result; the backend tries again by itself while Redis is away."""
-        self._app.backend.store_result(task_id, result, states.SUCCESS)
+        """Keeps a result; the backend tries again by itself for a while. Raises redis.RedisError like every store of ours."""
+        try:
+            self._app.backend.store_result(task_id, result, states.SUCCESS)
+        except BackendStoreError as error:
+            raise redis.ConnectionError("the result backend is away") from error
 
     def fetch(self, task_ids: Sequence[str]) -> list[dict[str, Any] | None]:
         """Results in the order of the ids, None where there is none, in one round trip."""

@@ -10,7 +10,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.stack import Stack
-from tests.support.waiting import wait_until
 
 
 def test_ready(service: Stack) -> None:
@@ -49,8 +48,6 @@ def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> No
     assert missing() == []
     worker.terminate()
     assert missing() == ["batch worker"], "a worker that was ended in order takes its mark away"
-    stack.start_worker("batch").kill()
-    wait_until(lambda: missing() == ["batch worker"], what="the killed worker's mark to expire")
 
 
 def test_metrics(service: Stack) -> None:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from celeryconfig import VISIBILITY_TIMEOUT_S
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -37,13 +36,14 @@ def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> No
 
 def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> None:
     """A caller who waits while his text's worker is killed gets his answer from another."""
-    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start("interactive")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start()
+    stack.start_worker("interactive", visibility_s=2)
     (text,) = new_texts(1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(stack.predict, text, prefer="wait=40")
         wait_until(lambda: begun(stack), what="the worker to begin the chunk")
         stack.workers[0].kill()
-        stack.start_worker("interactive")
+        stack.start_worker("interactive", visibility_s=2)
         answer = waiting.result()
     assert answer.status_code == 200
     assert answer.json()["text"] == text
@@ -51,7 +51,8 @@ def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> No
 
 def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
     """A text that ends the process of every worker which scores it is failed alone; all its neighbours are answered."""
-    stack = make_stack(WEB_CONCURRENCY=1, model="stub?exit_on=crash").start("batch")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?exit_on=crash").start()
+    stack.start_worker("batch", visibility_s=2)
     texts = new_texts(20)
     texts[11] = f"crash {uuid.uuid4().hex}"
     job = stack.submit(texts)
@@ -61,7 +62,7 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
         nonlocal deaths
         if not stack.workers[-1].running:
             deaths += 1
-            stack.start_worker("batch")
+            stack.start_worker("batch", visibility_s=2)
         return bool(stack.http.get(job["links"]["self"]).json()["status"] == "succeeded")
 
     wait_until(over, what="the job to end", timeout_s=90)
@@ -77,16 +78,17 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
 
 def test_slow_is_not_dead(make_stack: Callable[..., Stack]) -> None:
     """A chunk that takes longer than the visibility timeout is not given to another worker while its own lives."""
-    delay_s = VISIBILITY_TIMEOUT_S + 3
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     # Fast when its rate is measured at its start, slow in a chunk: one text of a job that takes longer than the timeout.
-    script = f"""
-import time, sys
+    script = """
+import time
+import celeryconfig
+celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
 from model.stub import StubEngine
 score = StubEngine.score
 def slow(self, texts):
     if any("slow" in text for text in texts):
-        time.sleep({delay_s})
+        time.sleep(7)
     return score(self, texts)
 StubEngine.score = slow
 from tasks.worker import main
@@ -119,11 +121,12 @@ def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> N
 
 def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None:
     """A worker whose process is stopped loses its chunk to another; when it goes on, nothing is counted twice."""
-    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start()
+    stack.start_worker("batch", visibility_s=2)
     job = stack.submit(new_texts(60))
     wait_until(lambda: begun(stack), what="the worker to begin a chunk")
     stack.workers[0].signal(signal.SIGSTOP)
-    stack.start_worker("batch")
+    stack.start_worker("batch", visibility_s=2)
     job = stack.ended(job)
     assert (job["status"], job["done"], job["failed"]) == ("succeeded", 60, 0)
     stack.workers[0].signal(signal.SIGCONT)

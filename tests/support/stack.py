@@ -26,6 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 STUB = "stub?delay_s=0.004&fail_on=poison"
 """About 250 texts a second, so that a job has several chunks; a text with `poison` in it raises."""
 
+_IMPATIENT = """
+import celeryconfig
+celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = {seconds}
+from tasks.worker import main
+main(["{role}"])
+"""
+
 
 def free_port() -> int:
     """A TCP port of the loopback address that nobody listens on."""
@@ -175,9 +182,16 @@ class Stack:
 
         return Process(name, popen, self.folder / f"{self._starts}-{name}.log")
 
-    def start_worker(self, role: str, *, wait: bool = True) -> Process:
-        """Starts a worker; with `wait`, returns when it has told that it is ready."""
-        worker = self.start_process(role, "-m", "tasks.worker", role)
+    def start_worker(self, role: str, *, wait: bool = True, visibility_s: int | None = None) -> Process:
+        """Starts a worker; with `wait`, returns when it has told that it is ready.
+
+        Args:
+            visibility_s: takes a dead worker's chunks over after so many seconds instead of as `celeryconfig` says.
+        """
+        if visibility_s is None:
+            worker = self.start_process(role, "-m", "tasks.worker", role)
+        else:
+            worker = self.start_process(role, "-c", _IMPATIENT.format(seconds=visibility_s, role=role))
         self.workers.append(worker)
         if wait:
             self.wait_for_worker(worker)

@@ -20,7 +20,7 @@ def test_missing_package(tmp_path: Path, ci: str, outcome: str) -> None:
     test = tmp_path / "test_it.py"
     test.write_text("import pytest\n@pytest.mark.debian('no-such-package')\ndef test_it():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = debian(package): x\n")
-    environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-rsE", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert outcome in done.stdout

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import redis
 
 from tasks.app import create_celery
 from tasks.errors import JobNotFound
@@ -156,3 +157,13 @@ def test_done_texts_are_not_kept_twice(jobs: JobStore, server: Stack) -> None:
     job_id = jobs.create(plan([("a", 0)]))
     run(jobs, job_id, 0, [POSITIVE])
     assert server.redis.keys(f"sentiq:j:{job_id}:todo:*") == []
+
+
+def test_result_backend_away(server: Stack) -> None:
+    """When the backend has given up, the error is one of Redis, which a worker answers by trying again: no chunk is lost for it."""
+    app = create_celery(server.settings().model_copy(update={"celery_result_backend": "unix:///nowhere/valkey.sock"}))
+    app.conf.result_backend_max_retries = 1
+    with pytest.raises(redis.RedisError):
+        CeleryResults(app).store("0" * 32 + ".0", {})
+    with pytest.raises(redis.RedisError):
+        CeleryResults(app).fetch(["0" * 32 + ".0"])
