@@ -35,7 +35,7 @@ class Sender:
             raise self.error
         return self.under_way(texts)
 
-    def keys(self) -> list[list[str]]:
+    def sent(self) -> list[list[str]]:
         """The keys of each chunk so far."""
         return [list(chunk) for chunk in self.chunks]
 
@@ -70,13 +70,19 @@ def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
     """While as many chunks are out as may be, texts gather; when one is answered, all of them leave as one, in their order."""
     coalescer = make(sender, under_way=2)
     coalescer.submit("a", "")
-    wait_until(lambda: sender.keys() == [["a"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
     coalescer.submit("b", "")
-    wait_until(lambda: sender.keys() == [["a"], ["b"]], what="the second chunk")
-    futures = {key: coalescer.submit(key, "") for key in "cdefg"}
-    assert sender.keys() == [["a"], ["b"]]
+    wait_until(lambda: sender.sent() == [["a"], ["b"]], what="the second chunk")
+    futures = {}
+    free = make(yardstick := Sender(), under_way=100)
+    for key in "cdefg":
+        futures[key] = coalescer.submit(key, "")
+        # Time enough for one that did not hold back: another, with room, has sent a text in the meantime.
+        free.submit(key, "")
+        wait_until(lambda key=key: [key] in yardstick.sent(), what="the other coalescer to send")  # type: ignore[misc]
+    assert sender.sent() == [["a"], ["b"]]
     answer(coalescer, "a")
-    wait_until(lambda: sender.keys()[2:] == [["c", "d", "e", "f", "g"]], what="the gathered texts to leave as one")
+    wait_until(lambda: sender.sent()[2:] == [["c", "d", "e", "f", "g"]], what="the gathered texts to leave as one")
     answer(coalescer, "b", *"cdefg")
     assert {key: future.result(5) for key, future in futures.items()} == {key: key.upper() for key in "cdefg"}
 
@@ -92,7 +98,7 @@ def test_chunk_limit(sender: Sender) -> None:
     for count in (1, 3, 6):
         wait_until(lambda count=count: sum(map(len, sender.chunks)) == count, what=f"{count} texts sent")  # type: ignore[misc]
         answer(coalescer, *sender.chunks[-1])
-    wait_until(lambda: sender.keys() == [["a"], ["b", "c"], ["d", "e", "f"], ["g", "h"]], what="all texts sent")
+    wait_until(lambda: sender.sent() == [["a"], ["b", "c"], ["d", "e", "f"], ["g", "h"]], what="all texts sent")
 
 
 def test_unknown_limit_still_sends(sender: Sender) -> None:
@@ -103,7 +109,7 @@ def test_unknown_limit_still_sends(sender: Sender) -> None:
 
     coalescer: Coalescer[str] = Coalescer(sender, chunk_limit=broken, max_under_way=1, queue_limit=9, expire_after_s=60)
     coalescer.submit("a", "")
-    wait_until(lambda: sender.keys() == [["a"]], what="the text to be sent")
+    wait_until(lambda: sender.sent() == [["a"]], what="the text to be sent")
 
 
 def test_same_key_shares_all(sender: Sender) -> None:
@@ -114,7 +120,7 @@ def test_same_key_shares_all(sender: Sender) -> None:
     assert len(set(map(id, futures))) == 1
     answer(coalescer, "a")
     assert futures[0].result(5) == "A"
-    assert sender.keys() == [["a"]]
+    assert sender.sent() == [["a"]]
     assert coalescer.submit("a", "text") is not futures[0]
 
 
@@ -131,7 +137,7 @@ def test_failed_sending_reaches_all(sender: Sender) -> None:
     assert coalescer.waiting == 0
     sender.error = None
     future = coalescer.submit("a", "")
-    wait_until(lambda: sender.keys()[-1] == ["a"], what="the text to be sent")
+    wait_until(lambda: sender.sent()[-1] == ["a"], what="the text to be sent")
     answer(coalescer, "a")
     assert future.result(5) == "A"
 
@@ -153,13 +159,13 @@ def test_who_left_early_is_dropped(sender: Sender) -> None:
     """A text whose last caller left before it was sent is never sent; one that another still waits for is."""
     coalescer = make(sender)
     coalescer.submit("first", "")
-    wait_until(lambda: sender.keys() == [["first"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["first"]], what="the first chunk")
     gone, kept = coalescer.submit("gone", ""), coalescer.submit("kept", "")
     coalescer.submit("kept", "")
     coalescer.leave("gone", gone)
     coalescer.leave("kept", kept)
     answer(coalescer, "first")
-    wait_until(lambda: sender.keys() == [["first"], ["kept"]], what="the text that is still waited for")
+    wait_until(lambda: sender.sent() == [["first"], ["kept"]], what="the text that is still waited for")
     assert not gone.done()
 
 
@@ -167,7 +173,7 @@ def test_leaving_twice_or_late(sender: Sender) -> None:
     """Leaving after the answer, or with an old future, takes nobody else's place away."""
     coalescer = make(sender)
     old = coalescer.submit("a", "")
-    wait_until(lambda: sender.keys() == [["a"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
     answer(coalescer, "a")
     new = coalescer.submit("a", "")
     coalescer.leave("a", old)
@@ -180,9 +186,9 @@ def test_expired_chunk_frees_its_place(sender: Sender) -> None:
     """A chunk that is never answered holds back the next only until it expires; a late answer still reaches its caller."""
     coalescer = make(sender, expire_s=0.05)
     late = coalescer.submit("late", "")
-    wait_until(lambda: sender.keys() == [["late"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["late"]], what="the first chunk")
     coalescer.submit("next", "")
-    wait_until(lambda: sender.keys() == [["late"], ["next"]], what="the next chunk")
+    wait_until(lambda: sender.sent() == [["late"], ["next"]], what="the next chunk")
     answer(coalescer, "late")
     assert late.result(5) == "LATE"
 
@@ -210,9 +216,9 @@ def test_under_way_elsewhere(sender: Sender) -> None:
     sender.under_way = lambda texts: [key for key in texts if not key.startswith("other")]
     coalescer = make(sender)
     other = coalescer.submit("other", "")
-    wait_until(lambda: sender.keys() == [["other"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["other"]], what="the first chunk")
     mine = coalescer.submit("mine", "")
-    wait_until(lambda: sender.keys() == [["other"], ["mine"]], what="the next chunk, beside the one that is elsewhere")
+    wait_until(lambda: sender.sent() == [["other"], ["mine"]], what="the next chunk, beside the one that is elsewhere")
     answer(coalescer, "mine", "other")
     assert (other.result(5), mine.result(5)) == ("OTHER", "MINE")
 
@@ -222,19 +228,19 @@ def test_answered_while_it_is_being_sent(sender: Sender) -> None:
     coalescer = make(sender)
     sender.gate.clear()
     future = coalescer.submit("a", "")
-    wait_until(lambda: sender.keys() == [["a"]], what="the chunk to be on its way")
+    wait_until(lambda: sender.sent() == [["a"]], what="the chunk to be on its way")
     answer(coalescer, "a")
     assert future.result(5) == "A"
     sender.gate.set()
     coalescer.submit("b", "")
-    wait_until(lambda: sender.keys() == [["a"], ["b"]], what="the next chunk")
+    wait_until(lambda: sender.sent() == [["a"], ["b"]], what="the next chunk")
 
 
 def test_overdue(sender: Sender) -> None:
     """Texts that were sent and not answered are overdue; those that still gather are not, for they were not sent."""
     coalescer = make(sender)
     coalescer.submit("sent", "")
-    wait_until(lambda: sender.keys() == [["sent"]], what="the first chunk")
+    wait_until(lambda: sender.sent() == [["sent"]], what="the first chunk")
     coalescer.submit("gathered", "")
     wait_until(lambda: coalescer.overdue(0.01) == ["sent"], what="the text to be overdue")
     assert coalescer.overdue(60) == []
