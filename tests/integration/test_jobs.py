@@ -152,6 +152,7 @@ def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
     texts = new_texts(10)
     job = service.ended(service.submit(texts))
     before, items = service.texts_scored(), service.items(job)
+    errors = sum(worker.log.count("Traceback") for worker in service.workers)
     settings = service.settings()
     sender = ChunkSender(create_celery(settings))
     for _ in range(times):
@@ -161,6 +162,7 @@ def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
     assert service.texts_scored() - before == 1
     assert service.http.get(job["links"]["self"]).json() == job
     assert service.items(job) == items
+    assert sum(worker.log.count("Traceback") for worker in service.workers) == errors
 
 
 def test_job_of_an_odd_chunk(service: Stack) -> None:
