@@ -10,7 +10,8 @@ task_create_missing_queues = False
 # A chunk is acknowledged when its outcome is stored, so a worker's death costs a second run, never an answer.
 task_acks_late = True
 task_reject_on_worker_lost = True
-task_acks_on_failure_or_timeout = False
+task_acks_on_failure = False
+task_acks_on_timeout = False
 
 # A dead worker's chunks are due again after `visibility_timeout` seconds, and the living look for them every second: both restore
 # settings are needed (kombu's defaults made redelivery take 90 s). A chunk that takes longer is kept its owner's by tasks.lease.

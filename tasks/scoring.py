@@ -22,7 +22,7 @@ from model.engine import Engine
 from tasks import metrics
 from tasks.cache import PredictionCache
 from tasks.errors import TextFailed
-from tasks.jobs import JobStore
+from tasks.jobs import JobStore, Todo
 from tasks.outcomes import Failed, Outcome, digest, scored
 
 T = TypeVar("T")
@@ -30,12 +30,19 @@ Chunk = dict[str, Any]
 SendChunk = Callable[[str, int, str], None]
 """Sends a job's chunk: job id, number, model tag."""
 
+INTERNAL_ERROR = "internal_error"
+"""The code of a text that has no answer because of a defect of ours, as of a request that met one."""
 SUSPECT_LIMIT = 2
 """Times that a text may be scored alone without coming back; after that it alone is failed."""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts to store what was scored while Redis is away."""
 
 _log = logging.getLogger(__name__)
+
+
+def _without_message(error: Exception) -> str:
+    """An error's type and frames; its message may quote a user's text."""
+    return "".join([type(error).__name__, "\n", *traceback.format_tb(error.__traceback__)])
 
 
 class NotStored(Exception):
@@ -62,11 +69,17 @@ class Scorer:
         Raises:
             NotStored: the chunk must be delivered again.
         """
-        if "job" in chunk:
-            self._score_job_chunk(chunk["job"], int(chunk["n"]), chunk["tag"], chunk_id)
-        else:
-            outcomes = self._outcomes(chunk_id, chunk["tag"], chunk["texts"])
-            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
+        try:
+            if "job" in chunk:
+                self._score_job_chunk(chunk["job"], int(chunk["n"]), chunk["tag"], chunk_id)
+            else:
+                outcomes = self._outcomes(chunk_id, chunk["tag"], chunk["texts"])
+                self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
+        except NotStored:
+            raise
+        except Exception as error:
+            _log.error("a defect while scoring chunk %s: %s", chunk_id, _without_message(error))
+            self._give_up(chunk)
         self._forget(chunk_id)
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
@@ -74,17 +87,31 @@ class Scorer:
         if todo is None:
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
-        outcomes = [by_digest[digest(text)] for text in todo.texts]
-        model = self._engine.identity
         try:
-            self._cache.settle(model, tag, by_digest)
+            self._cache.settle(self._engine.identity, tag, by_digest)
         except redis.RedisError:
             _log.warning("predictions of a job not cached", exc_info=True)
+        self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
+
+    def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
+        model = self._engine.identity
         self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
         # The next chunk leaves before this one counts: a death in between sends it twice, never not at all.
         if (following := todo.next) is not None:
             self._persist(lambda: self._send_chunk(job_id, following, tag))
         self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
+
+    def _give_up(self, chunk: Chunk) -> None:
+        """Tells every text of a chunk that we failed: a caller who is never answered, or a job that never ends, would be worse."""
+        failed = Failed(INTERNAL_ERROR)
+        if "job" not in chunk:
+            outcomes: dict[str, Outcome] = {digest(text): failed for text in chunk["texts"]}
+            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
+            return
+        job_id, number = chunk["job"], int(chunk["n"])
+        todo = self._persist(lambda: self._jobs.todo(job_id, number))
+        if todo is not None:
+            self._end_job_chunk(job_id, number, chunk["tag"], todo, [failed] * len(todo.texts))
 
     def _outcomes(self, chunk_id: str, tag: str, texts: Sequence[str]) -> dict[str, Outcome]:
         by_digest = {digest(text): text for text in texts}
@@ -113,9 +140,7 @@ class Scorer:
             outcomes: list[Outcome] = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
         except Exception as error:
             if len(texts) == 1:
-                # Frames and type only: the message of a library's error may quote the text.
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                _log.error("a text of %d characters failed (%s): %s\n%s", len(texts[0]), digest(texts[0]), type(error).__name__, frames)
+                _log.error("a text of %d characters failed (%s): %s", len(texts[0]), digest(texts[0]), _without_message(error))
                 metrics.TEXTS_FAILED.inc()
                 return [Failed(TextFailed.code)]
             half = len(texts) // 2

@@ -124,7 +124,9 @@ class SentimentService:
             self._coalescer.leave(key, future)
         metrics.WAIT_SECONDS.observe(time.monotonic() - started)
         if isinstance(answer.outcome, Failed):
-            raise TextFailed
+            if answer.outcome.code == TextFailed.code:
+                raise TextFailed
+            raise RuntimeError("a worker gave up; its log says why")
         return Prediction(answer.outcome, False, answer.model)
 
     def _cleaned(self, text: str) -> str:

@@ -237,3 +237,38 @@ def test_unknown_job(bench: Bench) -> None:
     bench.run("0" * 32, 0)
     assert bench.engine.calls == []
     assert bench.redis.dbsize() == 0
+
+
+class DefectiveEngine(CountingEngine):
+    """An engine with a defect outside scoring: asked who it is for the first time, it raises."""
+
+    asked = 0
+
+    @property
+    def identity(self) -> str:
+        """See `Engine`."""
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError(" ".join(["secret", "text"]))
+        return super().identity
+
+
+def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A chunk that meets a defect of ours ends as `internal_error` of each line; the error's message is not logged."""
+    job_id = bench.job(["one", "two"], size=2)
+    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score({"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0")
+    assert bench.outcomes(job_id) == [Failed("internal_error")] * 2
+    assert bench.jobs.get(job_id).status == JobStatus.FAILED
+    assert "RuntimeError" in caplog.text
+    assert "secret text" not in caplog.text
+
+
+def test_defect_is_told_to_callers(bench: Bench) -> None:
+    """A caller whose text meets a defect of ours hears of it at once, and nothing is cached."""
+    key = digest("one")
+    bench.cache.claim(None, TAG, [key], "sentiq:r:test")
+    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")
+    reply = bench.cache.await_reply("sentiq:r:test", timeout_s=5)
+    assert reply is not None
+    assert reply.outcomes == {key: Failed("internal_error")}
+    assert bench.redis.keys("sentiq:p:*") == []
