@@ -60,7 +60,8 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    # Before the first use: tokenizer.json would keep the truncation that a call switched on.
+    # tokenizer.json would keep the truncation that training switched on, shorter than the model's.
+    tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(part)
     texts = [example.text for example in data.draw(folder, CALIBRATION, seed)]
     graph = quantised(traced(model), tokenizer, texts)
