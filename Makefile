@@ -41,9 +41,11 @@ $(BIN)/python:
 	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian's package python3-venv)."; exit 1; }
 
+# uv takes a fifth of pip's time; where it fails (it does not read pip's configuration, mirrors say) or torch is wanted, pip does it.
 $(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing Sentiq into $(VENV); once, about half a minute."
-	@$(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	@echo "Installing Sentiq into $(VENV); once, less than a minute."
+	@$(if $(EXTRAS),false,$(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable . 2>/dev/null) \
+	  || $(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
