@@ -22,13 +22,13 @@ EXTRAS ?=
 run: $(VENV)/.run$(EXTRAS)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
 
-test: $(VENV)/.test
+test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e
 
-fault: $(VENV)/.test
+fault: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/fault
 
-lint: $(VENV)/.test $(VENV)/.lint
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy webapp tasks model celeryconfig.py tests
@@ -41,18 +41,20 @@ $(BIN)/python:
 	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian's package python3-venv)."; exit 1; }
 
-# uv takes a fifth of pip's time; where it fails (it does not read pip's configuration, mirrors say) or torch is wanted, pip does it.
+# uv takes a fifth of pip's time; where it fails (it does not read pip's configuration, mirrors say), pip does it.
+comma := ,
+install = $(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '$(1)' 2>/dev/null \
+  || $(PIP) --editable '$(1)'
+
 $(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq into $(VENV); once, less than a minute."
-	@$(if $(EXTRAS),false,$(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable . 2>/dev/null) \
-	  || $(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	@$(if $(EXTRAS),$(PIP) $(EXTRAS))
+	@$(call install,.$(if $(EXTRAS),[$(EXTRAS)]))
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing Sentiq with torch and the test tools into $(VENV); once, a few minutes."
-	@$(PIP) --editable '.[torch,test]'
+# torch by pip, which takes a build without CUDA where one lies at hand.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Sentiq with torch, test tools and linters into $(VENV); once, a minute or a few."
+	@$(PIP) torch
+	@$(call install,.[torch$(comma)test$(comma)lint])
 	@touch $@ $(VENV)/.run
-
-$(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
-	@$(PIP) --editable '.[lint]'
-	@touch $@

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gevent
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
 
@@ -36,6 +37,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def timeout_ctx(self) -> Iterator[None]:
         """Waiting for the next request of a connection, `keepalive` seconds at the most."""
         me = gevent.getcurrent()
+        if not self.alive and not self._has_sent(me):
+            raise NoMoreData  # it was answered after the signal, and has not asked again
         self._idle.add(me)
         try:
             with gevent.Timeout(self.cfg.keepalive, False):
@@ -44,10 +47,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle.discard(me)
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
-        """SIGTERM."""
+        """SIGTERM. A signal handler may not switch greenlets, so what may is done in one of its own."""
         super().handle_exit(sig, frame)
+        gevent.spawn(self._close_idle)
+
+    def _close_idle(self) -> None:
         for greenlet in list(self._idle):
-            client = self._sockets.get(greenlet)
-            # A request that has reached this machine is answered.
-            if client is not None and not select.select([client], [], [], 0)[0]:
-                greenlet.kill(block=False)
+            # As if the client had hung up, which is no error. A request that has reached this machine is answered.
+            if not self._has_sent(greenlet):
+                greenlet.kill(NoMoreData(), block=False)
+
+    def _has_sent(self, greenlet: Any) -> bool:
+        client = self._sockets.get(greenlet)
+        return client is not None and bool(select.select([client], [], [], 0)[0])

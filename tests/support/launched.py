@@ -40,6 +40,8 @@ class Launched:
         self.port = int(variables.get("PORT", free_port()))
         known = {name.upper() for name in Settings.model_fields} | {PARENT_VARIABLE, "PROMETHEUS_MULTIPROC_DIR"}
         environment = {name: value for name, value in os.environ.items() if name.upper() not in known}
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that may be running the tests
+            environment.pop(name, None)
         environment |= {"DATA_DIR": str(folder), "PORT": str(self.port), "MODEL_NAME": model, "ENGINE_THREADS": "1", "WEB_CONCURRENCY": "1"}
         environment |= {name: str(value) for name, value in variables.items()}
         self.process = subprocess.Popen(
