@@ -50,7 +50,7 @@ redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 1.0
 redis_retry_on_timeout = True
 
-# Chatter between workers and remote control cost a Redis round trip each and are read by nothing of ours; Flower turns events on.
+# Flower asks workers by remote control, and turns events on itself; before that they would be a Redis round trip each for no reader.
 worker_enable_remote_control = True
 worker_send_task_events = False
 worker_hijack_root_logger = False

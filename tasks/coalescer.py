@@ -8,7 +8,6 @@ the same text share one future. Works alike under threads and under gevent's pat
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import threading
 import time
@@ -22,8 +21,6 @@ from tasks.errors import QueueFull
 T = TypeVar("T")
 Send = Callable[[Mapping[str, str]], Iterable[str]]
 """Takes texts by key, sends them off as one chunk, and returns the keys that are now under way by its doing."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -45,7 +42,7 @@ class Coalescer(Generic[T]):
 
     Args:
         send: see `Send`. What it raises reaches every caller of the chunk.
-        chunk_limit: the most texts of a chunk, asked each time.
+        chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
         max_under_way: chunks that may be out at once: one is scored while the next is tokenised.
         queue_limit: texts that may wait in this process, gathered or under way.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
@@ -131,7 +128,7 @@ class Coalescer(Generic[T]):
                 while not self._gathered or len(self._chunks) >= self._max_under_way:
                     self._wake.wait(timeout=1.0 if self._chunks else None)
                     self._expire()
-                keys = list(itertools.islice(self._gathered, max(1, self._chunk_limit_or_one())))
+                keys = list(itertools.islice(self._gathered, self._chunk_limit()))
                 texts = {key: self._entries[key].text for key in keys}
                 number = next(self._numbers)
                 self._chunks[number] = _Chunk(set(keys), time.monotonic() + self._expire_after_s)
@@ -140,17 +137,10 @@ class Coalescer(Generic[T]):
                     self._chunk_of[key] = number
             try:
                 sent = set(self._send(texts))
-            except BaseException as error:
+            except Exception as error:  # whatever it is, callers are told instead of left waiting, and the next chunk goes on
                 self._fail(keys, error)
             else:
                 self._release(number, [key for key in keys if key not in sent])
-
-    def _chunk_limit_or_one(self) -> int:
-        try:
-            return self._chunk_limit()
-        except Exception:
-            _log.warning("chunk limit unknown", exc_info=True)
-            return 1
 
     def _release(self, number: int, keys: Sequence[str]) -> None:
         """These keys of a chunk are under way by another process's doing and take no place here."""
@@ -161,7 +151,7 @@ class Coalescer(Generic[T]):
                 if entry is not None and entry.waiters == 0:
                     del self._entries[key]
 
-    def _fail(self, keys: Sequence[str], error: BaseException) -> None:
+    def _fail(self, keys: Sequence[str], error: Exception) -> None:
         with self._wake:
             entries = [self._take(key) for key in keys]
         for entry in entries:

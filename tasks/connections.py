@@ -22,8 +22,9 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
         blocking: for BLPOP alone: `timeout_s` is then the longest wait that the caller will ask for, and the socket's is longer
             (redis-py 8 raises when its own time-out, 5 s by default, ends first).
 
-    A broken connection is replaced once and the command sent again; every command of ours may safely be sent twice. A server that
-    does not answer in time is not asked again: the caller would wait twice as long as he was told.
+    A broken connection is replaced once and the command sent again. Sent twice, the counts of attempts are one too high, and a
+    claim finds its own mark, so that the caller gets a job instead; everything else ends as if sent once. A server that does not
+    answer in time is not asked again: the caller would wait twice as long as he was told.
     """
     return redis.Redis.from_url(
         url,

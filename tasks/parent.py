@@ -1,4 +1,4 @@
-"""No orphans: a process ends when the launcher that started it is gone, however it went."""
+"""Between the launcher and the processes that it starts. No orphans: a process ends when the launcher is gone, however it went."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 
 VARIABLE = "SENTIQ_PARENT"
 """Holds the launcher's pid; set by the launcher, absent when a process was started by something else."""
+EX_CONFIG = 78
+"""The exit status (sysexits.h) by which a process tells the launcher that starting it again will not help."""
 _POLL_S = 0.5
 _GRACE_S = 8.0
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 
 import orjson
+import redis
 
 from tasks.connections import Client
 
@@ -103,8 +104,8 @@ class KnownModel:
         try:
             identity = self._presence.identity(self._tag)
             rates = {mark.role: mark.texts_per_s for mark in self._presence.ready() if mark.tag == self._tag}
-        except BaseException:
-            self._asked_at = -1e9
+        except redis.RedisError:
+            self._asked_at = -1e9  # the next caller asks again, and hears for himself
             raise
         self._identity = identity
         self._rates |= rates

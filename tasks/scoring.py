@@ -77,7 +77,7 @@ class Scorer:
                 self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
         except NotStored:
             raise
-        except Exception as error:
+        except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
             _log.error("a defect while scoring chunk %s: %s", chunk_id, _without_message(error))
             self._give_up(chunk)
         self._forget(chunk_id)
@@ -138,7 +138,7 @@ class Scorer:
         try:
             scores = self._engine.score(texts)
             outcomes: list[Outcome] = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
-        except Exception as error:
+        except Exception as error:  # whatever the library below raises, over one of these texts or over all
             if len(texts) == 1:
                 _log.error("a text of %d characters failed (%s): %s", len(texts[0]), digest(texts[0]), _without_message(error))
                 metrics.TEXTS_FAILED.inc()

@@ -144,7 +144,7 @@ class SentimentService:
         if claim.to_send:
             try:
                 self._sender.send_texts([texts[key] for key in claim.to_send], tag)
-            except BaseException:
+            except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
                 self._cache.release(tag, claim.to_send)
                 raise
             metrics.CHUNK_TEXTS.observe(len(claim.to_send))
@@ -170,8 +170,9 @@ class SentimentService:
                     self._sweep()
             except redis.RedisError:
                 time.sleep(0.1)
-            except Exception:
+            except Exception:  # the one listener of this process must outlive a reply that it cannot read
                 _log.exception("reply not understood")
+                time.sleep(0.1)
 
     def _resolve(self, reply: Reply) -> None:
         self._coalescer.resolve({key: _Answer(outcome, reply.model) for key, outcome in reply.outcomes.items()})

@@ -18,14 +18,13 @@ from pathlib import Path
 import redis
 
 from model.engine import Engine
+from tasks.presence import REFRESH_S, Presence, WorkerMark
 
 ROLES = ("interactive", "batch")
 THREADS = {"interactive": 2, "batch": 1}
 """Chunks at once: a caller's chunk is tokenised beside another's scoring; a job's has no hurry."""
 BATCH_NICENESS = 10
 """Added to the batch worker's: live callers have the processor first, and jobs still get about a tenth of it."""
-EX_CONFIG = 78
-"""The exit status (sysexits.h) that says: starting again will not help."""
 
 _RATE_TEXTS = ("the bus leaves at nine from the usual place, i hope",)
 _RATE_S = 0.15
@@ -57,9 +56,7 @@ def measure_rate(engine: Engine) -> float:
         texts *= 2
 
 
-def _announce_for_ever(presence, mark, stop: threading.Event) -> None:  # type: ignore[no-untyped-def]
-    from tasks.presence import REFRESH_S
-
+def _announce_for_ever(presence: Presence, mark: WorkerMark, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             presence.announce(mark)
@@ -76,7 +73,7 @@ def run(role: str) -> None:
     """Serves chunks of one queue until SIGTERM, which lets the chunks that were begun end."""
     from tasks.errors import SettingsRefused
     from tasks.logs import configure_logs
-    from tasks.parent import follow_parent
+    from tasks.parent import EX_CONFIG, follow_parent
     from tasks.settings import load_settings
 
     try:
@@ -101,7 +98,6 @@ def run(role: str) -> None:
     from tasks.connections import connect
     from tasks.jobs import JobStore
     from tasks.lease import Leases
-    from tasks.presence import Presence, WorkerMark
     from tasks.results import CeleryResults
     from tasks.scoring import NotStored, Scorer
 

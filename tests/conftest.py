@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.keys import keys_without_end
+from tests.support.launched import Folders, Launched
 from tests.support.stack import Stack
 
 # What has a binary of another name than its package.
@@ -86,3 +88,25 @@ def make_stack() -> Iterator[Callable[..., Stack]]:
     finally:
         for stack in stacks:
             stack.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty DATA_DIR."""
+    folders = Folders()
+    yield folders.make()
+    folders.remove()
+
+
+@pytest.fixture
+def launch(folder: Path) -> Iterator[Callable[..., Launched]]:
+    """Starts Sentiq on the test's folder; whatever is left of it afterwards is ended."""
+    started: list[Launched] = []
+
+    def start(**arguments: object) -> Launched:
+        started.append(Launched(folder, **arguments))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

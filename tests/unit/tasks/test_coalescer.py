@@ -101,17 +101,6 @@ def test_chunk_limit(sender: Sender) -> None:
     wait_until(lambda: sender.sent() == [["a"], ["b", "c"], ["d", "e", "f"], ["g", "h"]], what="all texts sent")
 
 
-def test_unknown_limit_still_sends(sender: Sender) -> None:
-    """When the limit cannot be told, texts leave one by one rather than not at all."""
-
-    def broken() -> int:
-        raise OSError("no rate known")
-
-    coalescer: Coalescer[str] = Coalescer(sender, chunk_limit=broken, max_under_way=1, queue_limit=9, expire_after_s=60)
-    coalescer.submit("a", "")
-    wait_until(lambda: sender.sent() == [["a"]], what="the text to be sent")
-
-
 def test_same_key_shares_all(sender: Sender) -> None:
     """Callers of one key share one future and one sending."""
     coalescer = make(sender)
