@@ -75,15 +75,22 @@ def test_every_line_names_its_process(launch: Launch) -> None:
 def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
     """A request that was accepted before the signal is answered, and a chunk that was begun is finished.
 
-    A connection that is open but idle holds nothing up.
+    A connection that is open but idle is closed at once, before the slow answer comes.
     """
-    sentiq = launch(model="stub?delay_s=0.8", PREDICT_TIMEOUT=20).wait_until_ready()
+    sentiq = launch(model="stub?delay_s=2.5", PREDICT_TIMEOUT=20).wait_until_ready()
     answers: list[int] = []
     caller = threading.Thread(target=lambda: answers.append(sentiq.http.post("/predict", json={"text": "slow but sure"}).status_code))
     caller.start()
     with httpx.Client(base_url=sentiq.http.base_url, trust_env=False) as other:
         wait_until(lambda: "sentiment_chunk_texts_count 2.0" in other.get("/metrics").text, what="the request's chunk to leave")
-        assert sentiq.stop(number) == 0
+    with socket.create_connection(("127.0.0.1", sentiq.port), timeout=40) as idle:
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"alive" in idle.recv(65536)
+        sentiq.process.send_signal(number)
+        while idle.recv(65536):
+            pass
+        assert answers == []
+    assert sentiq.ended() == 0
     caller.join(30)
     assert answers == [200], sentiq.output
     for complaint in ("Traceback", "[ERROR]", "graceful timeout", "did not end"):
