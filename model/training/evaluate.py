@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from model.engine import Engine
 from model.errors import ModelError
+from model.figures import FileFigures, Recall
 from model.labels import LABELS
 from model.loading import load_engine
 from model.training import data
-from model.training.metrics import Metrics, metrics
-from model.types import FloatArray
+from model.training.metrics import Metrics, known_labels, metrics
+from model.types import FloatArray, IntArray
 
 _CHUNK = 512
 
@@ -41,7 +42,15 @@ def evaluate(engine: Engine, path: Path) -> tuple[Metrics, int, float]:
     started = time.perf_counter()
     probabilities = scores(engine, [example.text for example in examples], path.name)
     seconds = time.perf_counter() - started
-    return metrics(probabilities, np.array([example.label for example in examples])), len(examples), seconds
+    return metrics(probabilities, known_labels(examples)), len(examples), seconds
+
+
+def file_figures(name: str, split: str, probabilities: FloatArray, labels: IntArray) -> FileFigures:
+    """The figures of one file as the model card and `GET /model` state them."""
+    found = metrics(probabilities, labels)
+    macro_recall, macro_f1, accuracy, ece = (round(100 * x, 2) for x in (found.macro_recall, found.macro_f1, found.accuracy, found.ece))
+    recall = Recall(*(round(100 * value, 2) for value in found.recall))
+    return FileFigures(name, split, len(labels), macro_recall, macro_f1, accuracy, ece, recall)
 
 
 def main(

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.labels import LABELS
-from model.types import FloatArray, IntArray
+from model.training.data import Example
+from model.types import BoolArray, FloatArray, IntArray
 
 BINS = 15
+
+
+def known_labels(examples: list[Example]) -> IntArray:
+    """The class indices of labelled examples, shape (n,)."""
+    return np.array([example.label for example in examples], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,22 @@ def metrics(probabilities: FloatArray, labels: IntArray) -> Metrics:
     )
 
 
-def ece(confidence: FloatArray, correct: np.ndarray[tuple[int], np.dtype[np.bool_]], bins: int = BINS) -> float:
-    """Expected calibration error over bins of equal mass: the mean distance of confidence from the share of right answers.
+def reliability(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> list[tuple[float, float, int]]:
+    """Mean confidence, share of right answers, and number of answers of each bin.
 
-    Answers are sorted by confidence and cut into `bins` parts of equal size (to one answer); a part's distance weighs as many
-    answers as it has. Nguyen & O'Connor 2015 argue for equal mass; of equal width, most bins would hold next to nothing.
+    Answers are sorted by confidence and cut into `bins` parts of equal size (to one answer). Nguyen & O'Connor 2015 argue for
+    equal mass; of equal width, most bins would hold next to nothing.
     """
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return float(sum(len(part) * abs(confidence[part].mean() - correct[part].mean()) for part in parts) / len(order))
+    return [(float(confidence[part].mean()), float(correct[part].mean()), len(part)) for part in parts]
+
+
+def ece(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> float:
+    """Expected calibration error: the mean distance of confidence from the share of right answers over `reliability`'s bins,
+    each weighing as many answers as it has."""
+    points = reliability(confidence, correct, bins)
+    return sum(count * abs(sure - right) for sure, right, count in points) / len(confidence)
 
 
 def nll(probabilities: FloatArray, labels: IntArray) -> float:

@@ -44,12 +44,14 @@ def test_killed_training_ends_as_if_it_had_not_been(
 ) -> None:
     """Stopped after its second checkpoint and called again, training reaches the very weights of an undisturbed run."""
     base = str(tiny(head=False))
-    from model.training import recipe
+    from model.training import fitting, recipe
 
-    rules = recipe.Recipe(stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)), batch_size=8, learning_rate=1e-2)
+    rules = fitting.Recipe(
+        stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)), batch_size=8, learning_rate=1e-2, layer_decay=0.5, balanced=True
+    )
     recipe.train(data, base, tmp_path / "straight", rules, "cpu", save_every=2)
 
-    save, count = recipe._save, 0
+    save, count = fitting.save, 0
 
     def save_then_die(path: Path, state: dict[str, Any]) -> None:
         nonlocal count
@@ -58,7 +60,7 @@ def test_killed_training_ends_as_if_it_had_not_been(
         if count == 2:
             raise Killed
 
-    monkeypatch.setattr(recipe, "_save", save_then_die)
+    monkeypatch.setattr(fitting, "save", save_then_die)
     with pytest.raises(Killed):
         recipe.train(data, base, tmp_path / "stopped", rules, "cpu", save_every=2)
     assert not (tmp_path / "stopped" / "fp32").exists()
@@ -73,12 +75,161 @@ def test_killed_training_ends_as_if_it_had_not_been(
 def test_checkpoint_of_another_recipe_is_refused(tiny: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     """A run is not continued under other hyperparameters."""
     base = str(tiny(head=False))
-    from model.training import recipe
+    from model.training import fitting, recipe
 
     stages = ((Source("a.tsv.gz", 8),),)
-    recipe.train(data, base, tmp_path / "run", recipe.Recipe(stages=stages, batch_size=8), "cpu")
+    recipe.train(data, base, tmp_path / "run", fitting.Recipe(stages=stages, batch_size=8), "cpu")
     with pytest.raises(SystemExit, match="another recipe"):
-        recipe.train(data, base, tmp_path / "run", recipe.Recipe(stages=stages, batch_size=4), "cpu")
+        recipe.train(data, base, tmp_path / "run", fitting.Recipe(stages=stages, batch_size=4), "cpu")
+
+
+def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
+    """Of texts that look alike, half negative in a file where 8 of 10 are negative: learnt with that file's log frequencies, the best
+    answer gives negative less than half; without them, half."""
+    import torch
+
+    from model.training.fitting import losses
+
+    labels = torch.tensor([0, 1])
+    none = torch.full((2, 3), torch.nan)
+    found = {}
+    for name, priors in (("plain", torch.zeros(2, 3)), ("balanced", torch.tensor([[0.8, 0.1, 0.1]] * 2).log())):
+        logits = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+        def closure(logits: torch.Tensor = logits, priors: torch.Tensor = priors, optimizer: Any = optimizer) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = losses(logits.expand(2, 3), labels, priors, none, 0.5, 0.01).mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        found[name] = logits.softmax(0).tolist()
+    assert found["plain"][0] == pytest.approx(found["plain"][1], abs=0.01)
+    assert found["balanced"][0] / found["balanced"][1] == pytest.approx(1 / 8, rel=0.05)
+
+
+def test_loss_of_labels_and_teacher() -> None:
+    """A labelled text's loss mixes label and teacher by the share; an unlabelled one is the teacher's; untaught, the label's."""
+    import torch
+
+    from model.training.fitting import losses
+
+    logits = torch.tensor([[1.0, 0.0, -1.0]] * 3)
+    soft = torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [torch.nan] * 3])
+    of_label, of_teacher = -logits[0].log_softmax(0)[2], -(soft[0] * logits[0].log_softmax(0)).sum()
+    found = losses(logits, torch.tensor([2, -1, 2]), torch.zeros(3, 3), soft, 0.7, 0.0)
+    assert found.tolist() == pytest.approx([float(0.3 * of_label + 0.7 * of_teacher), float(of_teacher), float(of_label)], rel=1e-5)
+
+
+def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..., Path]) -> None:
+    """Embeddings and frozen layers get no gradient; of the rest, the learning rate falls by `layer_decay` a layer, the head has its own."""
+    folder = str(tiny())
+    import transformers
+
+    from model.training.fitting import Recipe, groups
+
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    layers = model.config.num_hidden_layers
+    made = groups(model, Recipe(stages=(), learning_rate=1.0, head_rate=8.0, layer_decay=0.5, frozen_layers=1))
+    rates = {id(parameter): group["lr"] for group in made for parameter in group["params"]}
+    for name, parameter in model.named_parameters():
+        if "embeddings" in name or ".layer.0." in name:
+            assert not parameter.requires_grad
+            assert id(parameter) not in rates, name
+        elif ".layer." in name:
+            assert rates[id(parameter)] == 0.5 ** (layers - 1 - int(name.split(".layer.")[1].split(".")[0])), name
+        else:
+            assert rates[id(parameter)] == 8.0, name
+
+
+def test_teacher_scores_go_on_where_they_were_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between two chunks, the scoring keeps the first and asks for the rest only; texts that were not drawn stay unknown."""
+    from model.training import soft
+
+    asked: list[str] = []
+
+    def killed_after_one(texts: list[str]) -> Any:
+        if asked:
+            raise Killed
+        return score(texts)
+
+    def score(texts: list[str]) -> Any:
+        asked.extend(texts)
+        return np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(texts), 1))
+
+    monkeypatch.setattr(soft, "_CHUNK", 16)
+    source = (Source("a.tsv.gz", 40),)
+    with pytest.raises(Killed):
+        soft.soften(killed_after_one, data, source, tmp_path / "soft", 1)
+    soft.soften(score, data, source, tmp_path / "soft", 1)
+    assert len(asked) == 40
+    known = soft.soft_labels(tmp_path / "soft", source)["a.tsv.gz"]
+    assert known.shape == (48, 3)
+    assert (~np.isnan(known[:, 0])).sum() == 40
+
+
+def test_soft_labels_of_several_models() -> None:
+    """A model's learnt class frequencies are divided out; the mean takes in each row the models that scored it, and none stays unknown."""
+    from model.training import soft
+
+    learnt = np.array([[0.8, 0.1, 0.1]], np.float32)
+    assert soft.debiased(learnt, np.log(learnt[0])) == pytest.approx(np.full((1, 3), 1 / 3))
+    unknown = [np.nan] * 3
+    one = {"a": np.array([[0.2, 0.2, 0.6], unknown, unknown], np.float32)}
+    other = {"a": np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7], unknown], np.float32), "b": np.array([[1, 0, 0]], np.float32)}
+    found = soft.mean([one, other])
+    assert found["a"][0] == pytest.approx([0.3, 0.3, 0.4])
+    assert found["a"][1] == pytest.approx([0.1, 0.2, 0.7])
+    assert np.isnan(found["a"][2]).all()
+    assert found["b"][0] == pytest.approx([1, 0, 0])
+
+
+def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    """From unlabelled texts and a teacher's scores alone, a student comes to give the teacher's answers."""
+    base = str(tiny(head=False))
+    import torch
+    import transformers
+
+    from model.training import fitting, recipe
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "u.tsv.gz").write_bytes(gzip.compress("\n".join(["text", *(text for _ in range(16) for text, _ in ROWS), ""]).encode()))
+    soft = {"u.tsv.gz": np.tile(np.eye(3, dtype=np.float32)[[2, 0, 1]] * 0.8 + 0.1 - 0.1 * np.eye(3, dtype=np.float32)[[2, 0, 1]], (16, 1))}
+    rules = fitting.Recipe(stages=((Source("u.tsv.gz"),),) * 4, batch_size=8, learning_rate=1e-2, link_share=0, soft_share=1)
+    recipe.train(folder, base, tmp_path / "run", rules, "cpu", soft=soft)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "fp32")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "fp32").eval()
+    with torch.no_grad():
+        logits = model(**tokenizer([text for text, _ in ROWS], return_tensors="pt", padding=True)).logits
+    assert logits.argmax(1).tolist() == [2, 0, 1]
+
+
+def test_kept_layers_are_those_of_the_base(tiny: Callable[..., Path]) -> None:
+    """A student of fewer layers begins with the very weights of the layers that it keeps, and says how many it has."""
+    folder = str(tiny())
+    import torch
+    import transformers
+
+    from model.training import fitting, recipe
+
+    whole = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    last = whole.config.num_hidden_layers - 1
+    _, kept = recipe.start_student(folder, fitting.Recipe(stages=(), layers=(last,)), [])
+    assert kept.config.num_hidden_layers == len(kept.base_model.encoder.layer) == 1
+    expected = whole.base_model.encoder.layer[last].state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.base_model.encoder.layer[0].state_dict().items())
+
+
+def test_engines_take_turns() -> None:
+    """Each engine's rate is measured as often as asked, all on the same texts."""
+    from model.loading import load_engine
+    from model.training.comparison import rates
+
+    found = rates({"one": load_engine("stub"), "slow": load_engine("stub?delay_s=0.05")}, ["good"] * 8, rounds=2)
+    assert found["slow"].median < found["one"].median
+    assert found["one"].lowest <= found["one"].median <= found["one"].highest
 
 
 def test_new_emoji_starts_as_the_words_of_its_name(tiny: Callable[..., Path]) -> None:

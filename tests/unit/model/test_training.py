@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from model.training.calibration import fitted, scaled
-from model.training.data import Example, Source, batches, draw, read, with_links
-from model.training.metrics import ece, metrics, nll
+from model.training.data import Example, Source, batches, draw, log_priors, read, with_links
+from model.training.metrics import ece, metrics, nll, reliability
 
 
 def test_figures_of_a_hand_counted_case() -> None:
@@ -46,6 +46,13 @@ def test_ece_of_two_bins() -> None:
     assert ece(confidence, correct, bins=2) == pytest.approx(0.2)
 
 
+def test_reliability_of_two_bins() -> None:
+    """The less sure half first: its mean confidence, its share of right answers, and how many it is."""
+    confidence = np.array([0.9, 0.4, 0.9, 0.6], dtype=np.float32)
+    correct = np.array([True, True, False, False])
+    assert np.array(reliability(confidence, correct, bins=2)) == pytest.approx(np.array([[0.5, 0.5, 2], [0.9, 0.5, 2]]))
+
+
 def test_ece_of_fewer_answers_than_bins() -> None:
     """Empty bins weigh nothing."""
     assert ece(np.array([0.8], dtype=np.float32), np.array([True])) == pytest.approx(0.2)
@@ -72,6 +79,23 @@ def test_temperature_changes_no_label() -> None:
         assert (scaled(probabilities, temperature).argmax(1) == probabilities.argmax(1)).all()
 
 
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    """Both pictures of the model card are SVG that names what it shows, the same bytes for the same figures."""
+    pytest.importorskip("matplotlib")
+    from model.training import plots
+
+    probabilities = np.random.default_rng(3).dirichlet([1, 1, 1], 60).astype(np.float32)
+    answers = [(f"file {n}", probabilities, np.arange(60) % 3) for n in range(4)]
+    candidates = [plots.Candidate("6 layers", 270, 71.5, shipped=True), plots.Candidate("3 layers", 500, 68.0)]
+    for name in ("one", "two"):
+        plots.reliability(answers, tmp_path / f"{name}-reliability.svg")
+        plots.pareto(candidates, tmp_path / f"{name}-pareto.svg")
+    for kind, words in (("reliability", ["file 3", "ECE", "confidence"]), ("pareto", ["3 layers", "texts a second"])):
+        drawn = (tmp_path / f"one-{kind}.svg").read_text()
+        assert all(word in drawn for word in words)
+        assert drawn == (tmp_path / f"two-{kind}.svg").read_text()
+
+
 def write(path: Path, *rows: str) -> Path:
     """A data file of the given rows."""
     path.write_bytes(gzip.compress("\n".join(["text\tlabel", *rows, ""]).encode()))
@@ -81,7 +105,7 @@ def write(path: Path, *rows: str) -> Path:
 def test_file_is_read_and_cleaned(tmp_path: Path) -> None:
     """Rows come cleaned as the service cleans, quotes as they are."""
     path = write(tmp_path / "a.tsv.gz", 'hello @Bob "you\tpositive', "bad &amp; sad\tnegative")
-    assert read(path) == [Example('hello @user "you', 2), Example("bad & sad", 0)]
+    assert read(path) == [Example('hello @user "you', 2, "a.tsv.gz", 0), Example("bad & sad", 0, "a.tsv.gz", 1)]
 
 
 @pytest.mark.parametrize("row", ["no tab", "text\thappy"])
@@ -89,6 +113,25 @@ def test_wrong_row_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
     """A row that is not text, tab and label is an error that says which line."""
     with pytest.raises(ValueError, match="line 3"):
         read(write(tmp_path / "a.tsv.gz", "fine\tpositive", row))
+
+
+def test_unlabelled_file_is_read(tmp_path: Path) -> None:
+    """Under the header `text` alone each line is a text without a label; a tab in it is an error with its line."""
+    path = tmp_path / "u.tsv.gz"
+    path.write_bytes(gzip.compress(b"text\nhello\nbad &amp; sad\n"))
+    assert read(path) == [Example("hello", None, "u.tsv.gz", 0), Example("bad & sad", None, "u.tsv.gz", 1)]
+    path.write_bytes(gzip.compress(b"text\nhello\tpositive\n"))
+    with pytest.raises(ValueError, match="line 2"):
+        read(path)
+
+
+def test_log_priors_are_class_frequencies_by_file() -> None:
+    """One negative of four is ln 1/4; a class that never occurs counts once; a file without labels has noughts."""
+    examples = [Example("t", label, "a") for label in (0, 1, 1, 2)] + [Example("t", 1, "b"), Example("t", None, "c")]
+    found = log_priors(examples)
+    assert found["a"] == pytest.approx(np.log([1 / 4, 2 / 4, 1 / 4]))
+    assert found["b"] == pytest.approx(np.log([1 / 3, 1 / 3, 1 / 3]))
+    assert found["c"] == pytest.approx([0, 0, 0])
 
 
 def test_draw_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

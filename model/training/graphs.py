@@ -1,0 +1,82 @@
+"""From a torch classifier to an OpenVINO graph, from that to int8, and scoring many texts with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nncf
+import numpy as np
+import openvino
+import torch
+
+from model.types import FloatArray
+
+_Inputs = dict[str, np.ndarray[Any, np.dtype[np.int32]]]
+
+
+class _Then(torch.nn.Module):  # type: ignore[misc]
+    """A model, and what is to be done with its output."""
+
+    def __init__(self, model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> None:
+        super().__init__()
+        self.model, self.finish = model, finish
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.finish(self.model(input_ids=input_ids, attention_mask=attention_mask))
+
+
+def traced(model: Any, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
+    """The fp32 graph of a classifier; inputs int32 of any (batch, length), output (batch, classes): `finish(model's output)`."""
+    shape = openvino.PartialShape([-1, -1])
+    example = torch.ones(2, 16, dtype=torch.int32)
+    with torch.no_grad():
+        return openvino.convert_model(
+            _Then(model, finish),
+            example_input={"input_ids": example, "attention_mask": example},
+            input=[("input_ids", shape, np.int32), ("attention_mask", shape, np.int32)],
+        )
+
+
+def calibration_inputs(tokenizer: Any, texts: list[str]) -> list[_Inputs]:
+    """Each text as the graph's inputs, alone in its batch."""
+    encoded = [tokenizer(text, truncation=True) for text in texts]
+    return [{key: np.array([one[key]], dtype=np.int32) for key in ("input_ids", "attention_mask")} for one in encoded]
+
+
+def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: Any) -> openvino.Model:
+    """The graph in int8, the scales of its activations fixed by the inputs; `options` go to `nncf.quantize`.
+
+    With scales taken from each batch as it comes, a text's scores would depend on its companions.
+    """
+    return nncf.quantize(graph, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs), **options)
+
+
+class Scorer:
+    """Scores many texts with a graph that is made once and kept in a file."""
+
+    def __init__(self, path: Path, tokenizer: Any, make: Callable[[], openvino.Model]) -> None:
+        """Loads the graph at `path`, or makes and keeps it; the tokenizer truncates at its `model_max_length`."""
+        self._tokenizer = tokenizer
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"part.{path.name}")
+            openvino.save_model(make(), part, compress_to_fp16=False)
+            os.replace(part.with_suffix(".bin"), path.with_suffix(".bin"))
+            os.replace(part, path)
+        settings = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        self._request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+
+    def scores(self, texts: list[str], batch_size: int = 32) -> FloatArray:
+        """Probabilities, shape (len(texts), classes)."""
+        parts: dict[int, FloatArray] = {}
+        ids = self._tokenizer(texts, truncation=True)["input_ids"]
+        order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = self._tokenizer.pad({"input_ids": [ids[r] for r in rows]}, return_tensors="np", pad_to_multiple_of=4)
+            inputs = [batch[key].astype(np.int32) for key in ("input_ids", "attention_mask")]
+            parts.update(zip(rows, self._request.infer(inputs, share_inputs=True)[0].copy(), strict=True))
+        return np.stack([parts[row] for row in range(len(texts))])
