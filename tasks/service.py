@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import redis
 
+from model.figures import FileFigures, read_figures
+from model.labels import LABELS
 from model.text import clean
 from tasks import metrics
 from tasks.app import ChunkSender, create_celery
@@ -51,6 +53,17 @@ class Prediction:
     scored: Scored
     cached: bool
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The model, as far as the service can tell without asking a worker."""
+
+    identity: str | None
+    """None before any worker was ready."""
+    labels: tuple[str, ...]
+    figures: list[FileFigures]
+    """As measured; none for other models than the embedded one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,3 +307,9 @@ class SentimentService:
     def model_tag(self) -> str:
         """The model name and revision that this service asks its workers for."""
         return self._settings.model_tag
+
+    def model(self) -> ModelInfo:
+        """The model that answers callers now."""
+        with _redis_or_unavailable():
+            identity = self._model.identity
+        return ModelInfo(identity, LABELS, read_figures(identity) if identity is not None else [])

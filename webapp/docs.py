@@ -28,6 +28,7 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             schemas.PredictionResponse,
             schemas.JobResponse,
             schemas.ResultsResponse,
+            schemas.ModelResponse,
             schemas.HealthResponse,
             schemas.LiveResponse,
             schemas.Problem,
@@ -150,6 +151,14 @@ def openapi_document() -> dict[str, Any]:
                 "jobs",
                 {"200": _ok("A page of lines.", schemas.ResultsResponse), **_problems(404, 422, 503)},
                 parameters=[job_id, *_query_parameters(schemas.ResultsQuery)],
+            )
+        },
+        "/model": {
+            "get": _operation(
+                "model",
+                "The model that answers, and how good it was measured to be",
+                "predictions",
+                {"200": _ok("The model.", schemas.ModelResponse), **_problems(503)},
             )
         },
         "/health": {"get": _operation("health", "What the service needs, and what is missing", "health", health)},

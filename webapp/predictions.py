@@ -1,4 +1,4 @@
-"""`POST /predict`: one text, answered at once if it is known, else after a short wait."""
+"""`POST /predict`: one text, answered at once if it is known, else after a short wait. `GET /model`: what answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def answer(scored: Scored) -> dict[str, Any]:
 
 
 def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: float) -> Blueprint:
-    """The blueprint of `/predict`."""
+    """The blueprint of `/predict` and `/model`."""
     blueprint = Blueprint("predictions", __name__)
 
     @blueprint.post("/predict")
@@ -49,5 +49,10 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
             "model": prediction.model,
         }
         return Response(orjson.dumps(body), mimetype="application/json")
+
+    @blueprint.get("/model")
+    def model() -> Response:
+        info = sentiment.model()
+        return Response(orjson.dumps({"model": info.identity, "labels": info.labels, "figures": info.figures}), mimetype="application/json")
 
     return blueprint

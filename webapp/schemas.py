@@ -135,6 +135,38 @@ class HealthResponse(BaseModel):
     missing: Annotated[list[str], Field(description="What keeps it from being ready.")]
 
 
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Recall(BaseModel):
+    """The share of each class's texts that got its label, in per cent."""
+
+    NEGATIVE: Percent
+    NEUTRAL: Percent
+    POSITIVE: Percent
+
+
+class FileFigures(BaseModel):
+    """Figures of one labelled file, in per cent."""
+
+    data: Annotated[str, Field(description="What the texts are.")]
+    split: Annotated[Literal["dev", "test"], Field(description="Files of `dev` were looked at while the model was made, `test` was not.")]
+    texts: int
+    macro_recall: Annotated[Percent, Field(description="The mean of the classes' recalls.")]
+    macro_f1: Percent
+    accuracy: Percent
+    ece: Annotated[Percent, Field(description="Expected calibration error: how far confidence is from the share of right answers.")]
+    recall: Recall
+
+
+class ModelResponse(BaseModel):
+    """The model that answers."""
+
+    model: Annotated[str | None, Field(description="Its identity; null until a worker was ready once.")]
+    labels: list[Label]
+    figures: Annotated[list[FileFigures], Field(description="As measured; none for other models than the embedded one.")]
+
+
 class LiveResponse(BaseModel):
     """The process answers."""
 

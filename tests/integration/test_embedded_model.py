@@ -91,3 +91,12 @@ def test_health_names_the_model(real: Stack) -> None:
     workers = real.http.get("/health").json()["workers"]
     assert {worker["model"].split("@")[0] for worker in workers} == {"default"}
     assert {worker["device"] for worker in workers} == {"cpu"}
+
+
+def test_model_tells_its_figures(real: Stack) -> None:
+    """`/model` tells how good the embedded model was measured to be: the very weights that answer, each dev file and the test file."""
+    told = real.http.get("/model").json()
+    assert told["model"] == real.http.get("/health").json()["workers"][0]["model"]
+    assert {one["split"] for one in told["figures"]} == {"dev", "test"}
+    for one in told["figures"]:
+        assert one["macro_recall"] == pytest.approx(sum(one["recall"].values()) / 3, abs=0.02)

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 
 def test_ready(service: Stack) -> None:
@@ -48,6 +49,24 @@ def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> No
     assert missing() == []
     worker.terminate()
     assert missing() == ["batch worker"], "a worker that was ended in order takes its mark away"
+
+
+def test_model_is_told(service: Stack) -> None:
+    """`/model` names the model that answers and its labels; of a stub nobody measured figures."""
+    answer = service.http.get("/model")
+    assert answer.status_code == 200
+    assert answer.json() == {"model": "stub@1/stub", "labels": ["NEGATIVE", "NEUTRAL", "POSITIVE"], "figures": []}
+
+
+def test_model_before_any_worker(make_stack: Callable[..., Stack]) -> None:
+    """Before a worker was ever ready `/model` says that it knows none; without Redis it is an error, not an answer."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub")
+    stack.start_web()
+    assert stack.http.get("/model").status_code == 503
+    stack.start_server()
+    assert stack.http.get("/model").json()["model"] is None
+    stack.start_worker("interactive")
+    wait_until(lambda: stack.http.get("/model").json()["model"] == "stub@1/stub", what="the model to be known")
 
 
 def test_metrics(service: Stack) -> None:
