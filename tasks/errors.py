@@ -6,7 +6,12 @@
     │   └── TextTooLong         more than MAX_TEXT_CHARS
     ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
+    ├── NoTexts                 a job without a single text
+    ├── CallbackRefused         callback_url is not an address that we post to
     ├── JobNotFound             unknown or expired
+    ├── JobCancelled            cancelled while its texts still came in
+    ├── KeyReused               an Idempotency-Key that came with another body before
+    ├── KeyInUse                an Idempotency-Key whose first request is not done yet
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
     └── ServiceUnavailable      Redis is away
     SettingsRefused             the environment holds a value that cannot be used; ends the start
@@ -58,6 +63,21 @@ class TooManyTexts(SentimentError):
         super().__init__(f"A job holds at most {limit} texts.")
 
 
+class NoTexts(SentimentError):
+    """A job must hold at least one text."""
+
+    code = "no_texts"
+
+    def __init__(self) -> None:
+        super().__init__("There is no text in it.")
+
+
+class CallbackRefused(SentimentError):
+    """An address that is not to be posted to; the message says why, without the address."""
+
+    code = "callback_refused"
+
+
 class TextFailed(SentimentError):
     """The engine failed on this one text, alone; trying again would fail again."""
 
@@ -74,6 +94,33 @@ class JobNotFound(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("No job has this id. Jobs expire.")
+
+
+class JobCancelled(SentimentError):
+    """Somebody cancelled the job while its texts still came in."""
+
+    code = "job_cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("The job was cancelled while its texts still came in.")
+
+
+class KeyReused(SentimentError):
+    """The same Idempotency-Key came with another request before."""
+
+    code = "idempotency_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for another request.")
+
+
+class KeyInUse(SentimentError):
+    """The first request with this Idempotency-Key still comes in."""
+
+    code = "idempotency_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this Idempotency-Key is not done yet.")
 
 
 class QueueFull(SentimentError):

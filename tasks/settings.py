@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.errors import SettingsRefused
@@ -63,12 +63,16 @@ class Settings(BaseSettings):
     """Texts of `/predict` that may wait at once, over all web processes; past it callers get 429."""
     max_text_chars: PositiveInt = 100_000
     """Characters of one text."""
-    max_batch_texts: PositiveInt = 100_000
+    max_batch_texts: PositiveInt = 1_000_000
     """Texts of one job."""
-    max_upload_bytes: PositiveInt = 64 * 1024 * 1024
-    """Bytes of a request's body."""
+    max_upload_bytes: PositiveInt = 256 * 1024 * 1024
+    """Bytes of a request's body, as sent and as unpacked."""
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
+    callback_secret: SecretStr | None = None
+    """Signs callbacks; without it, `callback_url` is refused."""
+    callback_allow_private: bool = False
+    """Callbacks may go to private and loopback addresses too."""
 
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
     @classmethod
