@@ -16,7 +16,10 @@ task_acks_on_timeout = False
 # A dead worker's chunks are due again after `visibility_timeout` seconds, and the living look for them every second: both restore
 # settings are needed (kombu's defaults made redelivery take 90 s). A chunk that takes longer is kept its owner's by tasks.lease.
 VISIBILITY_TIMEOUT_S = 6
+# One list in Redis for each; workers look into the first one first.
+PRIORITY_STEPS = (0, 3, 6, 9)
 broker_transport_options = {
+    "priority_steps": PRIORITY_STEPS,
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,

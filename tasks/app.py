@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Any
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+import celeryconfig
 from tasks import kombu_guard
 from tasks.connections import celery_url
 from tasks.jobs import chunk_id
 from tasks.settings import Settings
 
 TASK = "score"
+_PRIORITY_FROM = (4, 32, 256)
+"""The chunks of a job at which its priority falls."""
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -29,6 +33,11 @@ def create_celery(settings: Settings) -> Celery:
     return app
 
 
+def _priority(number: int) -> int:
+    """Of a job's chunk: the first four before all others, then the next up to 32, up to 256, and the rest."""
+    return celeryconfig.PRIORITY_STEPS[bisect(_PRIORITY_FROM, number)]
+
+
 class ChunkSender:
     """Puts chunks into the queues. Raises redis.RedisError when the broker is away, whatever kombu made of it."""
 
@@ -40,8 +49,9 @@ class ChunkSender:
         self._send({"tag": tag, "texts": texts}, queue="interactive")
 
     def send_job_chunk(self, job_id: str, number: int, tag: str) -> None:
-        """A part of a job."""
-        self._send({"tag": tag, "job": job_id, "n": number}, queue="batch", task_id=chunk_id(job_id, number))
+        """A part of a job. A job's first chunks go before the later ones of others: so small jobs overtake large ones."""
+        chunk = {"tag": tag, "job": job_id, "n": number}
+        self._send(chunk, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
 
     def _send(self, chunk: dict[str, Any], **options: Any) -> None:
         try:

@@ -6,12 +6,12 @@
     │   └── TextTooLong         more than MAX_TEXT_CHARS
     ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
-    ├── NoTexts                 a job without a single text
     ├── CallbackRefused         callback_url is not an address that we post to
     ├── JobNotFound             unknown or expired
+    ├── UploadTooSlow           the texts stopped coming in
     ├── JobCancelled            cancelled while its texts still came in
-    ├── KeyReused               an Idempotency-Key that came with another body before
-    ├── KeyInUse                an Idempotency-Key whose first request is not done yet
+    ├── IdempotencyMismatch     an Idempotency-Key that came with another body before
+    ├── IdempotencyInProgress   an Idempotency-Key whose first request is not done yet
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
     └── ServiceUnavailable      Redis is away
     SettingsRefused             the environment holds a value that cannot be used; ends the start
@@ -59,17 +59,9 @@ class TooManyTexts(SentimentError):
 
     code = "too_many_texts"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, line: int | None = None) -> None:
         super().__init__(f"A job holds at most {limit} texts.")
-
-
-class NoTexts(SentimentError):
-    """A job must hold at least one text."""
-
-    code = "no_texts"
-
-    def __init__(self) -> None:
-        super().__init__("There is no text in it.")
+        self.line = line
 
 
 class CallbackRefused(SentimentError):
@@ -105,7 +97,16 @@ class JobCancelled(SentimentError):
         super().__init__("The job was cancelled while its texts still came in.")
 
 
-class KeyReused(SentimentError):
+class UploadTooSlow(SentimentError):
+    """No text of an upload came for too long, and what had come is gone."""
+
+    code = "upload_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("The texts stopped coming in. Nothing was accepted.")
+
+
+class IdempotencyMismatch(SentimentError):
     """The same Idempotency-Key came with another request before."""
 
     code = "idempotency_mismatch"
@@ -114,7 +115,7 @@ class KeyReused(SentimentError):
         super().__init__("This Idempotency-Key was used for another request.")
 
 
-class KeyInUse(SentimentError):
+class IdempotencyInProgress(SentimentError):
     """The first request with this Idempotency-Key still comes in."""
 
     code = "idempotency_in_progress"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -91,6 +92,7 @@ class KnownModel:
         self._lock = threading.Lock()
         self._identity: str | None = None
         self._rates: dict[str, float] = {}
+        self._workers: Counter[str] = Counter()
         self._asked_at = -1e9
         self._answered = False
 
@@ -103,12 +105,13 @@ class KnownModel:
                 self._asked_at = time.monotonic()
         try:
             identity = self._presence.identity(self._tag)
-            rates = {mark.role: mark.texts_per_s for mark in self._presence.ready() if mark.tag == self._tag}
+            marks = [mark for mark in self._presence.ready() if mark.tag == self._tag]
         except redis.RedisError:
             self._asked_at = -1e9  # the next caller asks again, and hears for himself
             raise
         self._identity = identity
-        self._rates |= rates
+        self._rates |= {mark.role: mark.texts_per_s for mark in marks}
+        self._workers = Counter(mark.role for mark in marks)
         self._answered, self._asked_at = True, time.monotonic()
 
     @property
@@ -120,3 +123,7 @@ class KnownModel:
     def texts_per_s(self, role: str) -> float:
         """The last rate that a worker of this role told; a cautious guess before that."""
         return self._rates.get(role, 50.0)
+
+    def workers(self, role: str) -> int:
+        """The workers of this role that were ready when last asked."""
+        return self._workers[role]

@@ -30,3 +30,9 @@ class CeleryResults:
         backend = self._app.backend
         values = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
         return [None if value is None else backend.decode_result(value)["result"] for value in values]
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Takes results away."""
+        backend = self._app.backend
+        for task_id in task_ids:
+            backend.delete(backend.get_key_for_task(task_id))

@@ -22,7 +22,8 @@ from model.engine import Engine
 from tasks import metrics
 from tasks.cache import PredictionCache
 from tasks.errors import TextFailed
-from tasks.jobs import JobStore, Todo
+from tasks.jobs import Todo
+from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, digest, scored
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Scorer:
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
         if todo is None:
+            self._send_following(job_id, self._persist(lambda: self._jobs.following(job_id, number)), tag)
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
@@ -96,10 +98,14 @@ class Scorer:
     def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
         model = self._engine.identity
         self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
-        # The next chunk leaves before this one counts: a death in between sends it twice, never not at all.
-        if (following := todo.next) is not None:
-            self._persist(lambda: self._send_chunk(job_id, following, tag))
-        self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
+        following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
+        self._send_following(job_id, following, tag)
+
+    def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
+        """Whoever dies before this has his chunk delivered again, and that does it."""
+        if number is not None:
+            self._persist(lambda: self._send_chunk(job_id, number, tag))
+            self._persist(lambda: self._jobs.sent(job_id, number))
 
     def _give_up(self, chunk: Chunk) -> None:
         """Tells every text of a chunk that we failed: a caller who is never answered, or a job that never ends, would be worse."""

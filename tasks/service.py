@@ -1,4 +1,4 @@
-"""All that the web knows: predict a text, submit a job, look at jobs and workers."""
+"""All that the web knows: predict a text, look at workers; and, as `jobs`, the service of jobs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import TimeoutError as WaitOver
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
@@ -21,8 +20,9 @@ from tasks.app import ChunkSender, create_celery
 from tasks.cache import PredictionCache, Reply
 from tasks.coalescer import Coalescer
 from tasks.connections import connect
-from tasks.errors import EmptyText, InvalidText, ServiceUnavailable, TextFailed, TextTooLong, TooManyTexts
-from tasks.jobs import TERMINAL, Job, JobStore, Line, Plan
+from tasks.errors import EmptyText, TextFailed, TextTooLong
+from tasks.jobservice import JobService, redis_or_unavailable
+from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
 from tasks.presence import KnownModel, Presence, WorkerMark
 from tasks.results import CeleryResults
@@ -34,10 +34,6 @@ CHUNKS_UNDER_WAY = 2
 """Of one web process: one being scored, the next tokenised or on its way. More would only make them smaller."""
 CALLER_CHUNK_S = 0.25
 """A chunk of callers' texts takes about so long to score at the most."""
-JOB_CHUNK_S = 0.5
-"""A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest wait on a GPU."""
-JOB_WINDOW = 4
-"""Chunks of one job that are in the queue at once. So jobs share the workers, and a small one waits for few chunks of a large one."""
 LOST_REPLY_S = 0.5
 """After so long without a reply the cache is asked: the reply is a hint, the cache is the truth."""
 EXPIRE_S = 10.0
@@ -72,15 +68,6 @@ class _Answer:
     model: str
 
 
-@contextmanager
-def _redis_or_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        _log.warning("Redis away: %s", type(error).__name__)
-        raise ServiceUnavailable from error
-
-
 class SentimentService:
     """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
 
@@ -91,9 +78,11 @@ class SentimentService:
         self._client = connect(settings.cache_url, timeout_s=TIMEOUT_S)
         self._cache = PredictionCache(self._client, ttl_s=settings.cache_ttl)
         self._replies = PredictionCache(connect(settings.cache_url, timeout_s=1.0, blocking=True), ttl_s=settings.cache_ttl)
-        self._jobs = JobStore(connect(settings.results_url, timeout_s=TIMEOUT_S), CeleryResults(app), ttl_s=settings.job_ttl)
         self._presence = Presence(self._client)
         self._model = KnownModel(self._presence, settings.model_tag)
+        results = connect(settings.results_url, timeout_s=TIMEOUT_S)
+        store = JobStore(results, CeleryResults(app), ttl_s=settings.job_ttl)
+        self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned)
         self._reply_key = f"sentiq:r:{uuid.uuid4().hex}"
         self._listener: threading.Thread | None = None
         self._listener_lock = threading.Lock()
@@ -116,7 +105,7 @@ class SentimentService:
         """
         cleaned = self._cleaned(text)
         key = digest(cleaned)
-        with _redis_or_unavailable():
+        with redis_or_unavailable():
             identity = self._model.identity
             if identity is not None:
                 known = self._cache.get(identity, key)
@@ -129,7 +118,7 @@ class SentimentService:
         started = time.monotonic()
         future = self._coalescer.submit(key, cleaned)
         try:
-            with _redis_or_unavailable():
+            with redis_or_unavailable():
                 answer = future.result(timeout=wait_s)
         except WaitOver:
             return None
@@ -200,98 +189,11 @@ class SentimentService:
         found = zip(overdue, self._cache.get_many(identity, overdue), strict=True)
         self._coalescer.resolve({key: _Answer(scored, identity) for key, scored in found if scored is not None})
 
-    # Jobs
-
-    def submit(self, texts: Sequence[str]) -> Job:
-        """Stores a job, sends its first chunks, and returns it. A text that cannot be scored is an error of its line.
-
-        Raises:
-            TooManyTexts: more than MAX_BATCH_TEXTS.
-        """
-        if len(texts) > self._settings.max_batch_texts:
-            raise TooManyTexts(self._settings.max_batch_texts)
-        with _redis_or_unavailable():
-            plan = self._plan(texts)
-            job_id = self._jobs.create(plan)
-            for number in range(min(len(plan.chunks), JOB_WINDOW)):
-                self._sender.send_job_chunk(job_id, number, self._settings.model_tag)
-            metrics.JOBS.inc()
-            metrics.JOB_TEXTS.inc(len(texts))
-            return self._jobs.get(job_id)
-
-    def _plan(self, texts: Sequence[str]) -> Plan:
-        errors: dict[int, Failed] = {}
-        digests: dict[int, str] = {}
-        unique: dict[str, str] = {}
-        for position, text in enumerate(texts):
-            if position % 500 == 0:
-                time.sleep(0)  # lets other callers of a cooperative web process in between
-            try:
-                cleaned = self._cleaned(text)
-            except InvalidText as error:
-                errors[position] = Failed(error.code)
-                continue
-            digests[position] = key = digest(cleaned)
-            unique.setdefault(key, cleaned)
-        identity = self._model.identity
-        known: dict[str, Outcome] = {}
-        if identity is not None:
-            found = zip(unique, self._cache.get_many(identity, list(unique)), strict=True)
-            known = {key: scored for key, scored in found if scored is not None}
-            metrics.CACHE_LOOKUPS.labels("hit").inc(len(known))
-            metrics.CACHE_LOOKUPS.labels("miss").inc(len(unique) - len(known))
-        index = {key: i for i, key in enumerate(key for key in unique if key not in known)}
-        weights = [0] * len(index)
-        lines: list[tuple[str, int | Outcome]] = []
-        for position, text in enumerate(texts):
-            if position in errors:
-                lines.append((text, errors[position]))
-            elif (key := digests[position]) in known:
-                lines.append((text, known[key]))
-            else:
-                weights[index[key]] += 1
-                lines.append((text, index[key]))
-        size = max(1, int(self._model.texts_per_s("batch") * JOB_CHUNK_S))
-        todo = [unique[key] for key in index]
-        starts = range(0, len(todo), size)
-        return Plan(
-            lines=lines,
-            chunks=[todo[start : start + size] for start in starts],
-            weights=[weights[start : start + size] for start in starts],
-            chunk_size=size,
-            window=JOB_WINDOW,
-            cached=sum(digests[position] in known for position in digests),
-            duplicates=len(digests) - len(unique),
-            model=identity if known else None,
-        )
-
-    def job(self, job_id: str, wait_s: float = 0.0) -> Job:
-        """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
-
-        Raises:
-            JobNotFound: unknown or expired.
-        """
-        until = time.monotonic() + wait_s
-        pause_s = 0.02
-        while True:
-            with _redis_or_unavailable():
-                job = self._jobs.get(job_id)
-            left_s = until - time.monotonic()
-            if job.status in TERMINAL or left_s <= 0:
-                return job
-            time.sleep(min(pause_s, left_s))
-            pause_s = min(0.5, pause_s * 1.5)
-
-    def lines(self, job: Job, start: int, count: int) -> list[Line]:
-        """At most `count` lines of a job from position `start`, in input order."""
-        with _redis_or_unavailable():
-            return self._jobs.lines(job, start, count)
-
     # Health
 
     def ping(self) -> None:
         """Returns if every Redis server answers now."""
-        with _redis_or_unavailable():
+        with redis_or_unavailable():
             for url in {self._settings.cache_url, self._settings.broker_url, self._settings.results_url}:
                 if url == self._settings.cache_url:
                     self._client.ping()
@@ -300,7 +202,7 @@ class SentimentService:
 
     def workers(self) -> list[WorkerMark]:
         """The workers that told lately that they are ready."""
-        with _redis_or_unavailable():
+        with redis_or_unavailable():
             return self._presence.ready()
 
     @property
@@ -310,6 +212,6 @@ class SentimentService:
 
     def model(self) -> ModelInfo:
         """The model that answers callers now."""
-        with _redis_or_unavailable():
+        with redis_or_unavailable():
             identity = self._model.identity
         return ModelInfo(identity, LABELS, read_figures(identity) if identity is not None else [])

@@ -95,11 +95,13 @@ def run(role: str) -> None:
     from tasks import metrics
     from tasks.app import TASK, ChunkSender, create_celery
     from tasks.cache import PredictionCache
+    from tasks.callbacks import Callbacks
     from tasks.connections import connect
-    from tasks.jobs import JobStore
+    from tasks.jobstore import JobStore
     from tasks.lease import Leases
     from tasks.results import CeleryResults
     from tasks.scoring import NotStored, Scorer
+    from tasks.upkeep import Upkeep
 
     try:
         engine = load_engine(
@@ -119,9 +121,15 @@ def run(role: str) -> None:
 
     app = create_celery(settings)
     cache_client = connect(settings.cache_url, timeout_s=5.0)
-    jobs = JobStore(connect(settings.results_url, timeout_s=5.0), CeleryResults(app), ttl_s=settings.job_ttl)
-    scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, ChunkSender(app).send_job_chunk)
-    leases = Leases(connect(settings.broker_url, timeout_s=5.0), period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
+    results = connect(settings.results_url, timeout_s=5.0)
+    jobs = JobStore(results, CeleryResults(app), ttl_s=settings.job_ttl)
+    sender = ChunkSender(app)
+    scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, sender.send_job_chunk)
+    broker = connect(settings.broker_url, timeout_s=5.0)
+    secret = settings.callback_secret.get_secret_value() if settings.callback_secret is not None else None
+    callbacks = Callbacks(results, secret=secret, allow_private=settings.callback_allow_private, body=jobs.callback)
+    upkeep = Upkeep(jobs, callbacks, sender, broker, tag=settings.model_tag)
+    leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     stop = threading.Event()
     mark = WorkerMark(
         id=f"{role}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
@@ -148,6 +156,8 @@ def run(role: str) -> None:
     def ready(**_: object) -> None:
         leases.start()
         threading.Thread(target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True).start()
+        if role == "batch":
+            threading.Thread(target=upkeep.run, args=(stop,), name="upkeep", daemon=True).start()
         metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
         _log.info("ready: %s on %s, about %.0f texts/s", engine.identity, engine.device, rate)
 

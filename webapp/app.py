@@ -20,6 +20,7 @@ from webapp.errors import register_errors
 from webapp.health import health_blueprint
 from webapp.jobs import jobs_blueprint
 from webapp.predictions import predictions_blueprint
+from webapp.uploads import MAX_JSON_BYTES, UploadLimits
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = structlog.get_logger(__name__)
@@ -28,12 +29,15 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     """The web application on a given service."""
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes
+    # Of what is read whole; uploads are a stream and have limits of their own.
+    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, MAX_JSON_BYTES)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     register_errors(app)
     app.register_blueprint(predictions_blueprint(sentiment, predict_timeout_s=settings.predict_timeout))
-    app.register_blueprint(jobs_blueprint(sentiment))
+    # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
+    limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
+    app.register_blueprint(jobs_blueprint(sentiment.jobs, limits))
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
     _register_request_ids(app)

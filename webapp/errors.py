@@ -14,19 +14,29 @@ from werkzeug.exceptions import HTTPException
 
 from tasks import metrics
 from tasks.errors import (
+    CallbackRefused,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
     InvalidText,
+    JobCancelled,
     JobNotFound,
     QueueFull,
     SentimentError,
     ServiceUnavailable,
     TextFailed,
     TooManyTexts,
+    UploadTooSlow,
 )
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     TextFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    JobCancelled: HTTPStatus.CONFLICT,
+    IdempotencyMismatch: HTTPStatus.CONFLICT,
+    IdempotencyInProgress: HTTPStatus.CONFLICT,
     JobNotFound: HTTPStatus.NOT_FOUND,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -44,8 +54,25 @@ class UnsupportedType(Exception):
     """The body is not of a type that this endpoint reads; the message says which it does."""
 
 
+class UploadRefused(Exception):
+    """An upload that is not taken; the message says why in one sentence, without the user's text."""
+
+    def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.line = line
+        """Number of the line where the record to blame begins, from 1."""
+
+
 def problem(
-    status: int, code: str, detail: str, *, retry_after_s: int | None = None, faults: Sequence[dict[str, str]] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retry_after_s: int | None = None,
+    faults: Sequence[dict[str, str]] | None = None,
+    line: int | None = None,
 ) -> Response:
     """A problem+json response; it is counted and logged under its code."""
     title = HTTPStatus(status).phrase
@@ -59,6 +86,8 @@ def problem(
     }
     if faults is not None:
         body["errors"] = list(faults)
+    if line is not None:
+        body["line"] = line
     response = Response(orjson.dumps(body), status=status, mimetype="application/problem+json")
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
@@ -74,9 +103,10 @@ def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
     if isinstance(error, QueueFull):
         retry_after_s = error.retry_after_s
-    elif isinstance(error, ServiceUnavailable):
+    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
-    return problem(_status(error), error.code, str(error), retry_after_s=retry_after_s)
+    line = error.line if isinstance(error, TooManyTexts) else None
+    return problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
 
 
 def _invalid_fields(error: ValidationError) -> Response:
@@ -107,6 +137,7 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(SentimentError, _sentiment_error)
     app.register_error_handler(ValidationError, _invalid_fields)
     app.register_error_handler(MalformedJson, lambda _: problem(400, "malformed_json", "The body is not valid JSON."))
+    app.register_error_handler(UploadRefused, lambda error: problem(error.status, error.code, str(error), line=error.line))
     app.register_error_handler(UnsupportedType, lambda error: problem(415, "unsupported_media_type", str(error)))
     app.register_error_handler(HTTPException, _http_exception)
     app.register_error_handler(Exception, _unexpected)

@@ -15,6 +15,8 @@ import gevent
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
+from webapp.stopping import stopping
+
 
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it is told to end; requests under way are answered as before."""
@@ -49,6 +51,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_exit(self, sig: Any, frame: Any) -> None:
         """SIGTERM. A signal handler may not switch greenlets, so what may is done in one of its own."""
         super().handle_exit(sig, frame)
+        stopping.set()
         gevent.spawn(self._close_idle)
 
     def _close_idle(self) -> None:

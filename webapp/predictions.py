@@ -10,6 +10,8 @@ from flask import Blueprint, Response
 
 from model.labels import LABELS
 from tasks import metrics
+from tasks.intake import Submission
+from tasks.jobs import Entry
 from tasks.outcomes import Scored
 from tasks.service import SentimentService
 from webapp.jobs import accepted
@@ -39,7 +41,8 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
         prediction = sentiment.predict(text, prefer.wait_or(predict_timeout_s))
         if prediction is None:
             metrics.PENDING.inc()
-            return accepted(sentiment.submit([text]), prefer)
+            job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))]))
+            return accepted(job, prefer)
         metrics.PREDICTIONS.labels(prediction.scored.label, "cache" if prediction.cached else "fresh").inc()
         body = {
             "text": text,

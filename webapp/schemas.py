@@ -26,6 +26,7 @@ class BatchRequest(_Request):
     """Texts to be scored as one job."""
 
     texts: Annotated[list[str], Field(min_length=1, description="At most MAX_BATCH_TEXTS. A text that cannot be scored has its own error.")]
+    callback_url: Annotated[str | None, Field(description="Told of the job's end by a signed POST.")] = None
 
     model_config = ConfigDict(
         strict=True, extra="forbid", json_schema_extra={"examples": [{"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}]}
@@ -58,6 +59,15 @@ class JobLinks(BaseModel):
 
     self: str
     results: str
+    events: str
+
+
+class CallbackResponse(BaseModel):
+    """Where the job's end is told, and how far that is."""
+
+    url: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
 
 
 class JobResponse(BaseModel):
@@ -65,6 +75,7 @@ class JobResponse(BaseModel):
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    receiving: Annotated[bool, Field(description="Its texts still come in.")]
     total: int
     done: Annotated[int, Field(description="Lines that have a prediction or an error.")]
     failed: Annotated[int, Field(description="Lines that have an error.")]
@@ -72,11 +83,41 @@ class JobResponse(BaseModel):
     duplicates: Annotated[int, Field(description="Lines whose text stands in the job before; each text is scored once.")]
     labels: Annotated[dict[Label, int], Field(description="Lines by label, of those done.")]
     model: str | None
+    texts_per_s: Annotated[float | None, Field(description="Lines that workers answered, per second since the job began to run.")]
+    eta_s: Annotated[float | None, Field(description="Seconds until its end at that rate, while it runs.")]
     created_at: str
     started_at: str | None
     finished_at: str | None
     expires_at: Annotated[str, Field(description="The job and its results are gone after that.")]
+    callback: CallbackResponse | None
     links: JobLinks
+
+
+class JobsResponse(BaseModel):
+    """A page of jobs, the newest first."""
+
+    items: list[JobResponse]
+    next: Annotated[str | None, Field(description="The address of the next page, if there is one.")]
+
+
+class JobsQuery(BaseModel):
+    """Which jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=500, description="Jobs in this page.")] = 50
+    status: Annotated[Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Field(description="Only those.")] = None
+    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?-[0-9a-f]{32}$", description="From a page's `next`.")] = None
+
+
+class UploadQuery(BaseModel):
+    """How an upload is to be read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    column: Annotated[str | None, Field(description="Of a CSV file: the column that holds the texts; `text` unless given.")] = None
+    delimiter: Annotated[str | None, Field(description="Of a CSV file: one character, or `tab`; a comma unless given.")] = None
+    callback_url: Annotated[str | None, Field(description="Told of the job's end by a signed POST.")] = None
 
 
 class LineError(BaseModel):
@@ -89,8 +130,10 @@ class LineResponse(BaseModel):
     """One line of a job, in the input's order."""
 
     position: Annotated[int, Field(description="In the input, from 0.")]
-    status: Literal["done", "failed", "pending"]
+    id: Annotated[str | int | None, Field(description="As it was sent.")] = None
+    columns: Annotated[dict[str, str] | None, Field(description="Of a CSV upload: the row's other columns.")] = None
     text: str
+    status: Literal["done", "failed", "pending", "cancelled"]
     label: Label | None = None
     confidence: Score | None = None
     scores: Scores | None = None
@@ -114,7 +157,10 @@ class ResultsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cursor: Annotated[int, Field(ge=0, le=2**53, description="Position of the first line.")] = 0
-    limit: Annotated[int, Field(ge=1, le=5000, description="Lines in this page.")] = 1000
+    limit: Annotated[
+        int | None, Field(ge=1, le=2**53, description="Lines: of a JSON page 1,000 unless given and 5,000 at most; else all.")
+    ] = None
+    format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Goes before `Accept`.")] = None
 
 
 class WorkerResponse(BaseModel):
@@ -189,4 +235,5 @@ class Problem(BaseModel):
     code: str
     detail: str
     request_id: str
+    line: Annotated[int | None, Field(description="Of an upload: the line to blame, from 1.")] = None
     errors: list[FieldFault] | None = None

@@ -123,3 +123,11 @@ def test_one_job_does_not_fill_the_queue(workerless: Stack) -> None:
     """Jobs have no part in QUEUE_LIMIT: they wait in the store, and are accepted without a worker."""
     job = workerless.submit([unknown() for _ in range(50)])
     assert job["status"] == "queued"
+
+
+def test_longest_page(workerless: Stack) -> None:
+    """A page of JSON has 5,000 lines at most, and the next one begins where it ends."""
+    job = workerless.submit([""] * 5001)
+    page = workerless.http.get(f"{job['links']['results']}?limit=6000").json()
+    assert len(page["items"]) == 5000
+    assert [item["position"] for item in workerless.http.get(page["next"]).json()["items"]] == [5000]

@@ -17,7 +17,7 @@ from tasks.errors import SentimentError
 from tasks.service import SentimentService
 from tasks.settings import Settings
 from webapp.app import create_app
-from webapp.docs import openapi_document
+from webapp.openapi import openapi_document
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -1,162 +1,535 @@
-"""The job store; on a real server, with Celery's real result backend."""
+"""The job store and the way of texts into it; on a real server, with Celery's real result backend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from model.labels import LABELS
 from tasks.app import create_celery
-from tasks.errors import JobNotFound
-from tasks.jobs import PAGE_LINES, JobStatus, JobStore, Plan
-from tasks.outcomes import Failed, Outcome, Scored
+from tasks.cache import PredictionCache
+from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
+from tasks.jobs import CALLBACKS, INDEX, PAGE_LINES, UNFINISHED, Entry, Header, Job, JobStatus, job_facts, job_key, job_keys
+from tasks.jobstore import JobStore
+from tasks.outcomes import Failed, Outcome, Scored, digest
 from tasks.results import CeleryResults
+from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
 POSITIVE, NEGATIVE = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
+TAG = "stub@-"
+
+
+class Store:
+    """A store with the cache beside it."""
+
+    def __init__(self, server: Stack) -> None:
+        self.redis = server.redis
+        self.results = CeleryResults(create_celery(server.settings()))
+        self.jobs = JobStore(server.redis, self.results, ttl_s=100)
+        self.cache = PredictionCache(server.redis, ttl_s=100)
+
+    def make(self, texts: Sequence[str], *, size: int = 2, window: int = 2, callback_url: str | None = None) -> str:
+        """A whole job."""
+        return make_job(self.jobs, self.cache, texts, size=size, window=window, callback_url=callback_url)
+
+    def taking(self, *, size: int = 2, window: int = 2, max_texts: int = 10_000) -> TakenIn:
+        """A job whose texts are still to come."""
+        return TakenIn(self.jobs, self.cache, size=size, window=window, max_texts=max_texts)
+
+    def run(self, job_id: str, number: int, outcomes: Sequence[Outcome]) -> int | None:
+        """Does a chunk as a worker does; returns the chunk that is to follow."""
+        todo = self.jobs.todo(job_id, number)
+        assert todo is not None
+        assert len(todo.texts) == len(outcomes)
+        self.jobs.store_results(job_id, number, outcomes, MODEL)
+        return self.jobs.finish(job_id, number, outcomes, todo.weights, MODEL)
+
+    def outcomes(self, job_id: str) -> list[Outcome | None]:
+        """What became of the job's lines."""
+        return [line.outcome for line in self.jobs.lines(self.jobs.get(job_id), 0, 10_000)]
+
+    def know(self, text: str, outcome: Scored) -> None:
+        """Makes a text's prediction known."""
+        self.cache.settle(MODEL, TAG, {digest(text): outcome})
 
 
 @pytest.fixture
-def jobs(server: Stack) -> JobStore:
+def store(server: Stack) -> Store:
     """A store on an empty server."""
-    return JobStore(server.redis, CeleryResults(create_celery(server.settings())), ttl_s=100)
+    return Store(server)
 
 
-def plan(lines: Sequence[tuple[str, int | Outcome]], *, size: int = 2, window: int = 2) -> Plan:
-    """A plan of these lines: an index stands for the unknown text of that number."""
-    indices = [where for _, where in lines if isinstance(where, int)]
-    texts = {where: text for text, where in reversed(lines) if isinstance(where, int)}
-    unknown = [texts[index] for index in sorted(texts)]
-    weights = [indices.count(index) for index in sorted(texts)]
-    return Plan(
-        lines=lines,
-        chunks=[unknown[start : start + size] for start in range(0, len(unknown), size)],
-        weights=[weights[start : start + size] for start in range(0, len(weights), size)],
-        chunk_size=size,
-        window=window,
-        cached=0,
-        duplicates=len(indices) - len(set(indices)),
-        model=None,
-    )
-
-
-def run(jobs: JobStore, job_id: str, number: int, outcomes: Sequence[Outcome]) -> int | None:
-    """Does a chunk as a worker does; returns the chunk that is to follow."""
-    todo = jobs.todo(job_id, number)
-    assert todo is not None
-    assert len(todo.texts) == len(outcomes)
-    jobs.store_results(job_id, number, outcomes, "stub@1/stub")
-    jobs.finish(job_id, number, outcomes, todo.weights, "stub@1/stub")
-    return todo.next
-
-
-def test_from_queued_to_succeeded(jobs: JobStore) -> None:
+def test_from_queued_to_succeeded(store: Store) -> None:
     """A job is queued, runs from its first chunk on, and has succeeded with its last; lines and counts are right all the time."""
-    job_id = jobs.create(plan([("a", 0), ("b", 1), ("", Failed("empty_text")), ("a", 0), ("c", 2)]))
-    job = jobs.get(job_id)
+    job_id = store.make(["a", "b", "", "a", "c"])
+    job = store.jobs.get(job_id)
     assert (job.status, job.total, job.done, job.failed, job.duplicates) == (JobStatus.QUEUED, 5, 1, 1, 1)
-    assert [line.outcome for line in jobs.lines(job, 0, 9)] == [None, None, Failed("empty_text"), None, None]
-    assert jobs.todo(job_id, 0) is not None
-    assert jobs.get(job_id).status == JobStatus.RUNNING
-    run(jobs, job_id, 1, [NEGATIVE])
-    job = jobs.get(job_id)
+    assert store.outcomes(job_id) == [None, None, Failed("empty_text"), None, None]
+    assert store.jobs.todo(job_id, 0) is not None
+    assert store.jobs.get(job_id).status == JobStatus.RUNNING
+    store.run(job_id, 1, [NEGATIVE])
+    job = store.jobs.get(job_id)
     assert (job.status, job.done) == (JobStatus.RUNNING, 2)
-    assert [line.outcome for line in jobs.lines(job, 0, 9)] == [None, None, Failed("empty_text"), None, NEGATIVE]
-    run(jobs, job_id, 0, [POSITIVE, Failed("text_failed")])
-    job = jobs.get(job_id)
-    assert (job.status, job.done, job.failed) == (JobStatus.SUCCEEDED, 5, 2)
+    assert job.texts_per_s is not None
+    assert job.eta_s is not None
+    assert store.outcomes(job_id) == [None, None, Failed("empty_text"), None, NEGATIVE]
+    store.run(job_id, 0, [POSITIVE, Failed("text_failed")])
+    job = store.jobs.get(job_id)
+    assert (job.status, job.done, job.failed, job.eta_s) == (JobStatus.SUCCEEDED, 5, 2, None)
     assert job.labels == {"NEGATIVE": 1, "NEUTRAL": 0, "POSITIVE": 2}
     assert job.started_at is not None
     assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
-    lines = jobs.lines(job, 0, 9)
-    assert [(line.position, line.text) for line in lines] == list(enumerate(["a", "b", "", "a", "c"]))
-    assert [line.outcome for line in lines] == [POSITIVE, Failed("text_failed"), Failed("empty_text"), POSITIVE, NEGATIVE]
+    lines = store.jobs.lines(job, 0, 9)
+    assert [(line.position, line.entry.text) for line in lines] == list(enumerate(["a", "b", "", "a", "c"]))
+    assert store.outcomes(job_id) == [POSITIVE, Failed("text_failed"), Failed("empty_text"), POSITIVE, NEGATIVE]
 
 
-def test_chunk_counts_once(jobs: JobStore) -> None:
+def test_chunk_counts_once(store: Store) -> None:
     """A chunk that ends a second time, with whatever outcomes, changes no count; one that is done is no more to do."""
-    job_id = jobs.create(plan([("a", 0), ("b", 1), ("c", 2)]))
-    run(jobs, job_id, 0, [POSITIVE, POSITIVE])
-    before = jobs.get(job_id)
-    assert jobs.todo(job_id, 0) is None
-    jobs.finish(job_id, 0, [NEGATIVE, Failed("text_failed")], [1, 1], "stub@2/stub")
-    assert jobs.get(job_id) == before
+    job_id = store.make(["a", "b", "c"])
+    store.run(job_id, 0, [POSITIVE, POSITIVE])
+    before = store.jobs.get(job_id)
+    assert store.jobs.todo(job_id, 0) is None
+    store.jobs.finish(job_id, 0, [NEGATIVE, Failed("text_failed")], [1, 1], "stub@2/stub")
+    assert store.jobs.get(job_id) == before
 
 
-def test_window(jobs: JobStore) -> None:
-    """Each chunk calls the one that is a window behind it, until there is none: all are called once, never more than a window."""
-    job_id = jobs.create(plan([(str(i), i) for i in range(9)], size=2, window=2))
-    assert [run(jobs, job_id, n, [POSITIVE] * (1 if n == 4 else 2)) for n in range(5)] == [2, 3, 4, None, None]
-    assert jobs.get(job_id).status == JobStatus.SUCCEEDED
+def test_window(store: Store) -> None:
+    """The first chunks leave as they come in, a window of them; each calls the one that is a window behind it, until there is none."""
+    taken = store.taking(size=2, window=2)
+    taken.receive(map(str, range(9)))
+    assert taken.sent == [0, 1]
+    assert [store.run(taken.id, n, [POSITIVE] * (1 if n == 4 else 2)) for n in range(5)] == [2, 3, 4, None, None]
+    assert store.jobs.get(taken.id).status == JobStatus.SUCCEEDED
 
 
-def test_all_failed(jobs: JobStore) -> None:
+def test_chunk_that_was_awaited_leaves_at_once(store: Store) -> None:
+    """A chunk that comes in after the one a window before it was done is sent by whoever brings it; the others are not."""
+    taken = store.taking(size=PAGE_LINES, window=1)
+
+    def texts() -> Iterator[str]:
+        for i in range(3 * PAGE_LINES):
+            if i == 2 * PAGE_LINES - 1:  # two pages of three are stored when the third begins
+                assert taken.sent == [0]
+                assert store.run(taken.id, 0, [POSITIVE] * PAGE_LINES) is None
+            yield str(i)
+
+    taken.receive(texts())
+    assert taken.sent == [0, 1]
+    assert store.run(taken.id, 1, [POSITIVE] * PAGE_LINES) == 2
+
+
+def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
+    """A job runs, counts and can be read while it still comes in; it does not end before it is whole, however much of it is done."""
+    taken = store.taking(size=PAGE_LINES)
+
+    def texts() -> Iterator[str]:
+        for i in range(2 * PAGE_LINES):
+            if i == PAGE_LINES:
+                store.run(taken.id, 0, [POSITIVE] * PAGE_LINES)
+                job = store.jobs.get(taken.id)
+                assert (job.receiving, job.status, job.total, job.done) == (True, JobStatus.RUNNING, PAGE_LINES, PAGE_LINES)
+                assert store.outcomes(taken.id) == [POSITIVE] * PAGE_LINES
+            yield str(i)
+
+    taken.receive(texts())
+    job = store.jobs.get(taken.id)
+    assert (job.receiving, job.status, job.total, job.done) == (False, JobStatus.RUNNING, 2 * PAGE_LINES, PAGE_LINES)
+    store.run(taken.id, 1, [NEGATIVE] * PAGE_LINES)
+    assert store.jobs.get(taken.id).status == JobStatus.SUCCEEDED
+
+
+def test_late_repetition(store: Store) -> None:
+    """A line that repeats a text of a chunk stored before counts with that chunk, or at once if that is done; it is not scored again."""
+    taken = store.taking(size=2, window=9)
+
+    def texts() -> Iterator[str]:
+        yield from ["a", "b", "c", "d", *[""] * (PAGE_LINES - 4)]
+        store.run(taken.id, 0, [POSITIVE, NEGATIVE])
+        yield from ["a", "b", "b", "c", "c"]
+
+    taken.receive(texts())
+    job = store.jobs.get(taken.id)
+    assert (job.chunks, job.duplicates, job.done) == (2, 5, PAGE_LINES - 4 + 5)
+    store.run(taken.id, 1, [POSITIVE, Failed("text_failed")])
+    job = store.jobs.get(taken.id)
+    assert (job.status, job.done, job.failed) == (JobStatus.SUCCEEDED, job.total, PAGE_LINES - 4 + 1)
+    assert job.labels == {"NEGATIVE": 3, "NEUTRAL": 0, "POSITIVE": 5}
+    assert store.outcomes(taken.id)[-5:] == [POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE]
+
+
+def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is stored a second time, because the connection broke before the answer, changes no count."""
+    taken = store.taking(size=2)
+    append = store.jobs.append
+
+    def twice(job_id: str, page: object) -> list[int]:
+        first = append(job_id, page)  # type: ignore[arg-type]
+        assert append(job_id, page) == first  # type: ignore[arg-type]
+        return first
+
+    monkeypatch.setattr(store.jobs, "append", twice)
+    taken.receive(["a", "b", "", "a", "c"])
+    job = store.jobs.get(taken.id)
+    assert (job.total, job.done, job.failed, job.duplicates, job.chunks) == (5, 1, 1, 1, 2)
+    assert taken.sent == [0, 1]
+
+
+def test_known_texts(store: Store) -> None:
+    """Known texts have their outcome at once, with the model that gave it, and a job of nothing else has ended when it is whole."""
+    store.know("a", POSITIVE)
+    store.know("b", NEGATIVE)
+    job = store.jobs.get(store.make(["a", "b", "a"]))
+    assert (job.status, job.done, job.cached, job.duplicates, job.chunks) == (JobStatus.SUCCEEDED, 3, 3, 1, 0)
+    assert job.labels == {"NEGATIVE": 1, "NEUTRAL": 0, "POSITIVE": 2}
+    assert [(line.cached, line.model) for line in store.jobs.lines(job, 0, 9)] == [(True, MODEL)] * 3
+
+
+def test_known_text_that_is_forgotten(store: Store) -> None:
+    """A text that was known in an early page and has left the cache since is scored, once, for the later ones."""
+    store.know("a", POSITIVE)
+    taken = store.taking(size=2)
+
+    def texts() -> Iterator[str]:
+        yield from ["a", *[""] * (PAGE_LINES - 1)]
+        store.redis.delete(*store.redis.keys("sentiq:p:*"))
+        yield from ["a", "a", "b"]
+
+    taken.receive(texts())
+    job = store.jobs.get(taken.id)
+    assert (job.cached, job.duplicates, job.chunks) == (1, 2, 1)
+    todo = store.jobs.todo(taken.id, 0)
+    assert todo is not None
+    assert (todo.texts, todo.weights) == (["a", "b"], [2, 1])
+
+
+def test_all_failed(store: Store) -> None:
     """A job whose every line has an error has failed; one good line makes it a success."""
-    assert jobs.get(jobs.create(plan([("", Failed("empty_text"))]))).status == JobStatus.FAILED
-    assert jobs.get(jobs.create(plan([("", Failed("empty_text")), ("a", POSITIVE)]))).status == JobStatus.SUCCEEDED
-    job_id = jobs.create(plan([("a", 0)]))
-    run(jobs, job_id, 0, [Failed("text_failed")])
-    assert jobs.get(job_id).status == JobStatus.FAILED
-
-
-def test_nothing_to_do(jobs: JobStore) -> None:
-    """A job of known lines has ended at once, with their labels counted."""
-    job = jobs.get(jobs.create(replace(plan([("a", POSITIVE), ("b", NEGATIVE)]), cached=2, model="stub@1/stub")))
-    assert (job.status, job.done, job.cached) == (JobStatus.SUCCEEDED, 2, 2)
-    assert job.labels == {"NEGATIVE": 1, "NEUTRAL": 0, "POSITIVE": 1}
-    assert [(line.cached, line.model) for line in jobs.lines(job, 0, 9)] == [(True, "stub@1/stub")] * 2
+    store.know("a", POSITIVE)
+    assert store.jobs.get(store.make([""])).status == JobStatus.FAILED
+    assert store.jobs.get(store.make(["", "a"])).status == JobStatus.SUCCEEDED
+    job_id = store.make(["b"])
+    store.run(job_id, 0, [Failed("text_failed")])
+    assert store.jobs.get(job_id).status == JobStatus.FAILED
 
 
 @pytest.mark.parametrize("total", [1, PAGE_LINES - 1, PAGE_LINES, PAGE_LINES + 1, 3 * PAGE_LINES + 7])
-def test_any_window_of_lines(jobs: JobStore, total: int) -> None:
+def test_any_window_of_lines(store: Store, total: int) -> None:
     """Lines can be read from any position and in any number, over the borders of stored pages and chunks."""
     texts = [f"text {i}" for i in range(total)]
-    job = jobs.get(jobs.create(plan([(text, i) for i, text in enumerate(texts)], size=97, window=100)))
+    job = store.jobs.get(store.make(texts, size=97, window=100))
     for start in {0, 1, total // 2, PAGE_LINES - 1, PAGE_LINES, total - 1, total, total + 5}:
         for count in (1, 2, PAGE_LINES, 5000):
-            assert [line.text for line in jobs.lines(job, start, count)] == texts[start : start + count]
+            assert [line.entry.text for line in store.jobs.lines(job, start, count)] == texts[start : start + count]
 
 
-def test_unknown(jobs: JobStore) -> None:
-    """A job that never was is not found, and its chunks are nothing to do; finishing one makes no key."""
-    with pytest.raises(JobNotFound):
-        jobs.get("0" * 32)
-    assert jobs.todo("0" * 32, 0) is None
-    jobs.finish("0" * 32, 0, [POSITIVE], [1], "stub@1/stub")
-    with pytest.raises(JobNotFound):
-        jobs.get("0" * 32)
+words = st.sampled_from(["a", "b", "c", " a ", "known", "", "bad", *(f"t{i}" for i in range(20))])
 
 
-def test_expired_in_between(jobs: JobStore, server: Stack) -> None:
-    """A job that expires while it is read or worked is not found; nothing of it comes back to life."""
-    job_id = jobs.create(plan([("a", 0)]))
-    job, todo = jobs.get(job_id), jobs.todo(job_id, 0)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(words, min_size=1, max_size=60), size=st.integers(1, 7), pad=st.integers(0, 2), order=st.randoms(use_true_random=False)
+)
+def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, order: st.DataObject) -> None:
+    """For any mix of repeated, known, empty and failing texts, over any number of pages and chunks done in any order: each line has its
+    own right outcome in its place, each text is scored once, and the counts are the lines'."""
+
+    def outcome(text: str) -> Outcome:
+        key = cleaned(text) if text.strip() else ""
+        if key == "":
+            return Failed("empty_text")
+        return Failed("text_failed") if key == "bad" else Scored((0.7, 0.2, 0.1), False) if key < "t1" else Scored((0.1, 0.2, 0.7), False)
+
+    store.know("known", Scored((0.7, 0.2, 0.1), False))
+    texts = [*texts, *[f"p{i % 700}" for i in range(pad * PAGE_LINES)], *texts]
+    job_id = store.make(texts, size=size, window=10_000)
+    job = store.jobs.get(job_id)
+    numbers = list(range(job.chunks))
+    order.shuffle(numbers)  # type: ignore[attr-defined]
+    scored: list[str] = []
+    for number in numbers:
+        todo = store.jobs.todo(job_id, number)
+        assert todo is not None
+        scored += todo.texts
+        store.jobs.store_results(job_id, number, [outcome(text) for text in todo.texts], MODEL)
+        store.jobs.finish(job_id, number, [outcome(text) for text in todo.texts], todo.weights, MODEL)
+    job = store.jobs.get(job_id)
+    lines = store.jobs.lines(job, 0, len(texts))
+    assert [(line.position, line.entry.text, line.outcome) for line in lines] == [(i, text, outcome(text)) for i, text in enumerate(texts)]
+    assert Counter(scored) == Counter({cleaned(text) for text in texts if text.strip() and text != "known"})
+    expected = Counter(o.label if isinstance(o, Scored) else "failed" for o in map(outcome, texts))
+    assert job.labels == {label: expected[label] for label in LABELS}
+    assert (job.total, job.done, job.failed, job.cached) == (len(texts), len(texts), expected["failed"], texts.count("known"))
+    known = [cleaned(text) for text in texts if text.strip()]
+    assert job.duplicates == len(known) - len(set(known))
+    assert job.status == (JobStatus.FAILED if expected["failed"] == len(texts) else JobStatus.SUCCEEDED)
+
+
+def test_what_came_with_a_text(store: Store) -> None:
+    """A line's id and other columns come back with it, and the header with the job."""
+    job_id = "1" * 32
+    store.jobs.begin(job_id, chunk_size=2, window=2, header=Header(("x", "text", "é"), 1))
+    taken = store.taking()
+    entries = [Entry("a", 7, ("1", "2")), Entry("b", "seven", ("", "ü")), Entry("c")]
+    taken.receive(entries)
+    assert [line.entry for line in store.jobs.lines(store.jobs.get(taken.id), 0, 9)] == entries
+    assert store.jobs.get(taken.id).has_ids
+    assert not store.jobs.get(store.make(["a"])).has_ids
+    assert store.jobs.get(job_id).header == Header(("x", "text", "é"), 1)
+
+
+def test_fingerprint(store: Store) -> None:
+    """Two submissions have one fingerprint exactly if their texts, ids and columns are the same, in the same order."""
+    same = [store.taking().receive(["a", "b"]) for _ in range(2)]
+    others: list[list[str | Entry]] = [["b", "a"], ["a"], ["a", "b", "b"], ["ab", ""], [Entry("a", "1"), "b"], [Entry("a", 1), "b"]]
+    others += [[Entry("a", None, ("x",)), "b"], [" a", "b"]]
+    found = [store.taking().receive(other) for other in others]
+    assert same[0] == same[1]
+    assert len({same[0], *found}) == 1 + len(others)
+
+
+def test_too_many_texts(store: Store) -> None:
+    """The first text beyond the limit is refused with its line; nothing more is read."""
+    taken = store.taking(max_texts=3)
+    texts = iter(["a", "b", "c", "d", "e"])
+    with pytest.raises(TooManyTexts) as refused:
+        taken.receive(texts)
+    assert refused.value.line == 4
+    assert next(texts) == "e"
+
+
+def test_discarded(store: Store) -> None:
+    """Of a job that is discarded nothing is left, results of its chunks included, and a chunk that is still being scored leaves nothing."""
+    taken = store.taking(size=2)
+    taken.receive(["a", "b", "c", "d", "a"])
+    store.run(taken.id, 0, [POSITIVE, POSITIVE])
+    todo = store.jobs.todo(taken.id, 1)
     assert todo is not None
-    server.redis.delete(*server.redis.keys("sentiq:j:*"))
+    store.jobs.discard(taken.id)
+    store.jobs.store_results(taken.id, 1, [POSITIVE, POSITIVE], MODEL)
+    assert store.jobs.finish(taken.id, 1, [POSITIVE, POSITIVE], todo.weights, MODEL) is None
+    assert store.redis.keys(f"*{taken.id}*") == []
+    assert store.redis.zcard(INDEX) == store.redis.scard(UNFINISHED) == 0
+
+
+def test_cancelled(store: Store) -> None:
+    """Of a cancelled job no chunk begins any more; what was begun ends and counts, and what is done stays readable."""
+    job_id = store.make(["a", "b", "c", "d"], size=2, window=1)
+    todo = store.jobs.todo(job_id, 0)
+    assert todo is not None
+    job = store.jobs.cancel(job_id)
+    assert (job.status, job.done) == (JobStatus.CANCELLED, 0)
+    store.jobs.store_results(job_id, 0, [POSITIVE, NEGATIVE], MODEL)
+    assert store.jobs.finish(job_id, 0, [POSITIVE, NEGATIVE], todo.weights, MODEL) is None
+    assert store.jobs.todo(job_id, 1) is None
+    job = store.jobs.get(job_id)
+    assert (job.status, job.done, job.finished_at is not None) == (JobStatus.CANCELLED, 2, True)
+    assert store.outcomes(job_id) == [POSITIVE, NEGATIVE, None, None]
+    assert store.jobs.unfinished() == []
+
+
+def test_cancelled_twice_and_too_late(store: Store) -> None:
+    """A job is cancelled once; one that has ended stays as it is; one that never was is not found."""
+    job_id = store.make(["a"])
+    first = store.jobs.cancel(job_id)
+    assert store.jobs.cancel(job_id) == first
+    ended = store.make(["b"])
+    store.run(ended, 0, [POSITIVE])
+    before = store.jobs.get(ended)
+    assert store.jobs.cancel(ended) == before
     with pytest.raises(JobNotFound):
-        jobs.lines(job, 0, 1)
-    jobs.store_results(job_id, 0, [POSITIVE], "stub@1/stub")
-    jobs.finish(job_id, 0, [POSITIVE], todo.weights, "stub@1/stub")
-    assert server.redis.keys("sentiq:j:*") == []
+        store.jobs.cancel("0" * 32)
+    assert store.redis.keys(f"*{'0' * 32}*") == []
 
 
-def test_everything_expires_with_the_job(jobs: JobStore, server: Stack) -> None:
-    """Every key of a job ends when the job does, its set of done chunks too."""
-    job_id = jobs.create(plan([(str(i), i) for i in range(6)]))
-    run(jobs, job_id, 0, [POSITIVE, POSITIVE])
-    ends = {key: server.redis.ttl(key) for key in server.redis.keys(f"sentiq:j:{job_id}*")}
-    assert len(ends) == 5
+def test_cancelled_while_it_comes_in(store: Store) -> None:
+    """Whoever still brings texts of a cancelled job is told."""
+    taken = store.taking()
+
+    def texts() -> Iterator[str]:
+        yield "a"
+        store.jobs.cancel(taken.id)
+
+    with pytest.raises(JobCancelled):
+        taken.receive(texts())
+
+
+def test_too_slow(store: Store) -> None:
+    """Texts of an upload that has expired are refused, and make no key."""
+    taken = store.taking()
+
+    def texts() -> Iterator[str]:
+        yield "a"
+        store.redis.delete(*store.redis.keys(f"*{taken.id}*"))
+
+    with pytest.raises(UploadTooSlow):
+        taken.receive(texts())
+    with pytest.raises(UploadTooSlow):
+        store.jobs.seal(taken.id)
+    assert store.redis.keys(f"*{taken.id}*") == []
+
+
+def test_newest_first(store: Store) -> None:
+    """Jobs are listed newest first, page by page, all or those of one state; one that has expired is left out."""
+    ids = [store.make([text]) for text in "abcdef"]
+    store.run(ids[1], 0, [POSITIVE])
+    store.run(ids[4], 0, [POSITIVE])
+    store.redis.delete(*job_keys(ids[2]))
+    expected = [ids[i] for i in (5, 4, 3, 1, 0)]
+
+    def pages(status: JobStatus | None, limit: int) -> list[str]:
+        found: list[Job] = []
+        while True:
+            before = (found[-1].created_at, found[-1].id) if found else None
+            page = store.jobs.newest(before, status, limit)
+            found += page
+            if len(page) < limit:
+                return [job.id for job in found]
+
+    for limit in (1, 2, 5, 100):
+        assert pages(None, limit) == expected
+        assert pages(JobStatus.SUCCEEDED, limit) == [ids[4], ids[1]]
+        assert pages(JobStatus.QUEUED, limit) == [ids[5], ids[3], ids[0]]
+        assert pages(JobStatus.CANCELLED, limit) == []
+
+
+def test_jobs_of_one_instant(store: Store) -> None:
+    """Jobs that were made at the very same time are all listed, each once."""
+    ids = [store.make([text]) for text in "abcdef"]
+    now = time.time()
+    store.redis.zadd(INDEX, dict.fromkeys(ids, now))
+    for job_id in ids:
+        store.redis.hset(job_key(job_id), "created_at", now)
+    found: list[str] = []
+    before: tuple[float, str] | None = None
+    while page := store.jobs.newest(before, None, 2):
+        found += [job.id for job in page]
+        before = (page[-1].created_at, page[-1].id)
+    assert found == sorted(ids, reverse=True)
+
+
+def test_successor_that_was_not_sent(store: Store) -> None:
+    """A done chunk whose worker died before it sent the next one tells so when it comes again, until that was sent or is done."""
+    job_id = store.make(["a", "b", "c"], size=1, window=1)
+    assert store.jobs.following(job_id, 0) is None
+    assert store.run(job_id, 0, [POSITIVE]) == 1
+    assert store.jobs.following(job_id, 0) == 1
+    store.jobs.sent(job_id, 1)
+    assert store.jobs.following(job_id, 0) is None
+    store.run(job_id, 1, [POSITIVE])
+    store.run(job_id, 2, [POSITIVE])
+    assert store.jobs.following(job_id, 1) is None
+    assert store.jobs.following(job_id, 2) is None
+
+
+def test_overdue(store: Store) -> None:
+    """Of a job at a standstill, the chunks that should be under way are known: the first of each lane that is not done."""
+    job_id = store.make(list("abcdefg"), size=1, window=3)
+    assert store.jobs.overdue(job_id, older_than_s=60) == []
+    assert store.jobs.overdue(job_id, older_than_s=0) == [0, 1, 2]
+    store.run(job_id, 1, [POSITIVE])
+    store.run(job_id, 4, [POSITIVE])
+    assert store.jobs.overdue(job_id, older_than_s=0) == [0, 2]
+    for number in (0, 2, 3, 5, 6):
+        store.run(job_id, number, [POSITIVE])
+    assert store.jobs.overdue(job_id, older_than_s=0) == []
+    assert store.jobs.overdue("0" * 32, older_than_s=0) == []
+
+
+def test_callback_is_due_with_the_end(store: Store) -> None:
+    """A job's callback is due when it ends, by its last chunk or by being cancelled, and tells what the job is then; others have none."""
+    url = "https://example.org/told"
+    done, cancelled, silent = (store.make([text], callback_url=address) for text, address in (("a", url), ("b", url), ("c", None)))
+    store.run(silent, 0, [POSITIVE])
+    assert store.redis.zcard(CALLBACKS) == 0
+    store.run(done, 0, [POSITIVE])
+    store.jobs.cancel(cancelled)
+    assert {member.decode() for member in store.redis.zrange(CALLBACKS, 0, -1)} == {done, cancelled}
+    told = store.jobs.callback(done)
+    assert told is not None
+    assert told[0] == url
+    assert b'"status":"succeeded"' in told[1]
+    assert store.jobs.callback(silent) is None
+    assert store.jobs.callback("0" * 32) is None
+
+
+def test_revision(store: Store) -> None:
+    """Every change of a job is seen in its revision."""
+    job_id = store.make(["a", "b"], size=1)
+    seen = [store.jobs.revision(job_id)]
+    for step in (lambda: store.run(job_id, 0, [POSITIVE]), lambda: store.jobs.cancel(job_id)):
+        step()
+        seen.append(store.jobs.revision(job_id))
+    assert seen == sorted(set(seen))
+    with pytest.raises(JobNotFound):
+        store.jobs.revision("0" * 32)
+
+
+def test_times_are_rfc_3339() -> None:
+    """What callers are told of a job has times that any client can read."""
+    labels = dict.fromkeys(LABELS, 0)
+    job = Job("1", JobStatus.QUEUED, False, 1, 0, 0, 0, 0, labels, None, None, None, 0.0, None, None, 86_400.5, None, None, False, 1, 1, 1)
+    assert job_facts(job)["created_at"] == "1970-01-01T00:00:00.000Z"
+    assert job_facts(job)["expires_at"] == "1970-01-02T00:00:00.500Z"
+
+
+def test_unknown(store: Store) -> None:
+    """A job that never was is not found, and its chunks are nothing to do; finishing or sending one makes no key."""
+    with pytest.raises(JobNotFound):
+        store.jobs.get("0" * 32)
+    assert store.jobs.todo("0" * 32, 0) is None
+    assert store.jobs.finish("0" * 32, 0, [POSITIVE], [1], MODEL) is None
+    assert store.jobs.following("0" * 32, 0) is None
+    store.jobs.sent("0" * 32, 0)
+    assert store.redis.dbsize() == 0
+
+
+def test_expired_in_between(store: Store) -> None:
+    """A job that expires while it is read or worked is not found; nothing of it comes back to life."""
+    job_id = store.make(["a"])
+    job, todo = store.jobs.get(job_id), store.jobs.todo(job_id, 0)
+    assert todo is not None
+    store.redis.delete(*store.redis.keys("sentiq:j:*"))
+    with pytest.raises(JobNotFound):
+        store.jobs.lines(job, 0, 1)
+    store.jobs.store_results(job_id, 0, [POSITIVE], MODEL)
+    store.jobs.finish(job_id, 0, [POSITIVE], todo.weights, MODEL)
+    assert store.redis.keys(f"*{job_id}*") == []
+
+
+def test_everything_expires_with_the_job(store: Store) -> None:
+    """While a job comes in its keys live for two minutes; when it is whole, every key of it, later ones too, ends when the job does."""
+    taken = store.taking(size=2, window=1)
+
+    def texts() -> Iterator[str]:
+        yield from map(str, range(PAGE_LINES))
+        assert all(100 < store.redis.ttl(key) <= 120 for key in store.redis.keys(f"sentiq:j:{taken.id}*"))
+        yield from ["0", "1", "4"]
+
+    taken.receive(texts())
+    assert store.run(taken.id, 0, [POSITIVE, POSITIVE]) == 1
+    store.jobs.sent(taken.id, 1)
+    ends = {key: store.redis.ttl(key) for key in store.redis.keys(f"sentiq:j:{taken.id}*")}
+    assert len(ends) == 6
     assert all(0 < end <= 100 for end in ends.values())
+    assert all(store.redis.ttl(key) > 100 for key in (INDEX, UNFINISHED))
+    job = store.jobs.get(taken.id)
+    assert 90 < job.expires_at - time.time() <= 100
 
 
-def test_done_texts_are_not_kept_twice(jobs: JobStore, server: Stack) -> None:
+def test_done_texts_are_not_kept_twice(store: Store) -> None:
     """A chunk's own copy of its texts goes when it is done."""
-    job_id = jobs.create(plan([("a", 0)]))
-    run(jobs, job_id, 0, [POSITIVE])
-    assert server.redis.keys(f"sentiq:j:{job_id}:todo:*") == []
+    job_id = store.make(["a"])
+    store.run(job_id, 0, [POSITIVE])
+    assert not store.redis.exists(job_key(job_id, "todo"))
 
 
 def test_result_backend_away(server: Stack) -> None:

@@ -1,0 +1,259 @@
+"""Jobs looked at, listened to, cancelled, told of; and many jobs beside each other. On a running service."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.app import ChunkSender, create_celery
+from tasks.callbacks import Callbacks, verify
+from tasks.jobstore import JobStore
+from tasks.queues import waiting
+from tasks.results import CeleryResults
+from tasks.upkeep import Upkeep
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+def new_texts(count: int) -> list[str]:
+    """Texts that the cache does not hold, each its own."""
+    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
+
+
+def events(stack: Stack, job: dict[str, Any], last: str | None = None) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """A job's events as (name, id, job)."""
+    headers = {} if last is None else {"Last-Event-ID": last}
+    with (
+        httpx.Client(base_url=stack.http.base_url, trust_env=False, timeout=30) as http,
+        http.stream("GET", job["links"]["events"], headers=headers) as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        fields: dict[str, str] = {}
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            if line == "" and "data" in fields:
+                yield fields["event"], fields["id"], json.loads(fields["data"])
+                fields = {}
+            elif name:
+                fields[name] = value
+
+
+def test_events_tell_all_and_end(service: Stack) -> None:
+    """A listener hears of a job's progress, never of less than before, and in the end of its end; then the stream is over."""
+    job = service.submit(new_texts(600))
+    heard = list(events(service, job))
+    assert [name for name, _, _ in heard] == ["progress"] * (len(heard) - 1) + ["end"]
+    assert len(heard) >= 3
+    assert [now["done"] for _, _, now in heard] == sorted(now["done"] for _, _, now in heard)
+    assert heard[-1][2] == service.http.get(job["links"]["self"]).json()
+    assert heard[-1][2]["status"] == "succeeded"
+
+
+def test_events_go_on_where_they_stopped(service: Stack) -> None:
+    """A listener who comes back with the last event's id is told only of what has changed since; after the end, of nothing (204)."""
+    job = service.submit(new_texts(600))
+    stream = events(service, job)
+    _, last, _ = next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    rest = list(events(service, job, last))
+    assert all(int(number) > int(last) for _, number, _ in rest)
+    assert rest[-1][0] == "end"
+    answer = service.http.get(job["links"]["events"], headers={"Last-Event-ID": rest[-1][1]})
+    assert answer.status_code == 204
+    assert [name for name, _, _ in events(service, job)] == ["end"]
+
+
+def test_many_listeners_hold_nobody_up(service: Stack) -> None:
+    """A hundred listeners hear the end, and callers of /predict are answered meanwhile."""
+    job = service.submit(new_texts(500))
+    with ThreadPoolExecutor(100) as pool:
+        heard = [pool.submit(lambda: list(events(service, job))[-1]) for _ in range(100)]
+        assert {service.predict(text).status_code for text in new_texts(20)} == {200}
+        assert {end.result(60)[0] for end in heard} == {"end"}
+
+
+def test_listeners_do_not_hold_a_stop_up(make_stack: Callable[..., Stack]) -> None:
+    """Gunicorn ends on SIGTERM though somebody listens to a job that does not move."""
+    stack = make_stack()
+    stack.start_server()
+    web = stack.start_web()
+    job = stack.submit(new_texts(3))
+    stream = events(stack, job)
+    assert next(stream)[2]["status"] == "queued"
+    web.terminate()
+    assert list(stream) == []
+    assert "WORKER TIMEOUT" not in web.log
+
+
+def test_cancel(service: Stack) -> None:
+    """A cancelled job stops soon, says so, keeps what is done, and its other lines say that they are cancelled; again changes nothing."""
+    job = service.submit(new_texts(2500))
+    wait_until(lambda: service.http.get(job["links"]["self"]).json()["done"] > 0, what="the job to begin")
+    answer = service.http.delete(job["links"]["self"])
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    service.ended(service.submit(new_texts(1)))  # chunks that were begun have ended when a later job has
+    now = service.http.get(job["links"]["self"]).json()
+    assert 0 < now["done"] < 2500
+    assert now["finished_at"] is not None
+    items = service.items(job, limit=5000)
+    assert len(items) == 2500
+    assert [item["status"] for item in items].count("done") == now["done"]
+    assert {item["status"] for item in items} == {"done", "cancelled"}
+    assert service.http.delete(job["links"]["self"]).json() == now
+
+
+def test_cancel_an_ended_job(service: Stack) -> None:
+    """A job that has ended stays as it is; one that never was is 404."""
+    job = service.ended(service.submit(new_texts(2)))
+    answer = service.http.delete(job["links"]["self"])
+    assert (answer.status_code, answer.json()) == (202, job)
+    assert service.http.delete(f"/jobs/{'0' * 32}").status_code == 404
+
+
+def test_list(service: Stack) -> None:
+    """Jobs are listed newest first, page by page, all or by state, each as it is at its own address."""
+    ids = [service.ended(service.submit(new_texts(1)))["id"] for _ in range(5)]
+    failed = service.submit([""])["id"]
+    found: list[dict[str, Any]] = []
+    address = "/jobs?limit=2"
+    while len(found) < 6:
+        page = service.http.get(address).json()
+        found += page["items"]
+        address = page["next"]
+    assert [job["id"] for job in found[:6]] == [failed, *reversed(ids)]
+    assert all(service.http.get(job["links"]["self"]).json() == job for job in found[:6])
+    assert service.http.get("/jobs?status=failed&limit=1").json()["items"][0]["id"] == failed
+    assert service.http.get("/jobs?status=succeeded&limit=1").json()["items"][0]["id"] == ids[-1]
+    succeeded = service.http.get("/jobs?status=succeeded&limit=2").json()
+    assert "status=succeeded" in succeeded["next"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "status=done", "cursor=x", "cursor=1-2", "page=1"])
+def test_wrong_list(service: Stack, query: str) -> None:
+    """A list that cannot be is 422."""
+    answer = service.http.get(f"/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+
+
+def test_small_jobs_overtake(service: Stack) -> None:
+    """A small job that comes after two large ones ends before either, and the large ones share the worker meanwhile."""
+    large = [service.submit(new_texts(2500)) for _ in range(2)]
+    wait_until(lambda: all(service.http.get(job["links"]["self"]).json()["done"] > 600 for job in large), what="both to be under way")
+    small = service.ended(service.submit(new_texts(20)))
+    states = [service.http.get(job["links"]["self"]).json() for job in large]
+    assert small["status"] == "succeeded"
+    assert [job["status"] for job in states] == ["running"] * 2
+    assert abs(states[0]["done"] - states[1]["done"]) <= 1250
+    for job in large:
+        service.http.delete(job["links"]["self"])
+
+
+def test_few_chunks_in_the_queue(service: Stack) -> None:
+    """However many texts a job has, only a few of its chunks are in the queue at any time."""
+    wait_until(lambda: waiting(service.redis, "batch") == 0, what="the queue to be empty")
+    job = service.submit(new_texts(2000))
+    facts = service.redis.hgetall(f"sentiq:j:{job['id']}")
+    assert int(facts[b"chunks"]) > 2 * int(facts[b"window"])
+    seen: list[int] = []
+
+    def over() -> bool:
+        seen.append(waiting(service.redis, "batch"))
+        return bool(service.http.get(job["links"]["self"]).json()["status"] == "succeeded")
+
+    wait_until(over, what="the job to end")
+    assert 0 < max(seen) <= int(facts[b"window"])
+
+
+def test_lost_message(make_stack: Callable[..., Stack]) -> None:
+    """A job whose messages the broker has lost is brought to its end by the upkeep, and one that only waits its turn is left alone."""
+    stack = make_stack()
+    stack.start_server()
+    stack.start_web()
+    job = stack.submit(new_texts(300))
+    settings = stack.settings()
+    app = create_celery(settings)
+    jobs = JobStore(stack.redis, CeleryResults(app), ttl_s=100)
+    callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
+    upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag)
+    sent = waiting(stack.redis, "batch")
+    assert sent > 1
+    assert upkeep.repair(stalled_s=0.001) == 0
+    stack.redis.delete("batch", *(f"batch\x06\x16{step}" for step in (3, 6, 9)))
+    assert wait_until(lambda: upkeep.repair(stalled_s=0.001), what="chunks to be sent again") == sent
+    stack.start_worker("batch")
+    assert stack.ended(job)["done"] == 300
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps the requests that it gets."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.requests.append((dict(self.headers.items()), body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who wants to be told."""
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
+    """A job's end is told once to the address it came with, signed, with the job as it is; a private address only where that is allowed."""
+    url = f"http://127.0.0.1:{receiver.server_port}/told?x=1"
+    stack = make_stack(CALLBACK_SECRET="a secret", CALLBACK_ALLOW_PRIVATE="1").start("batch")
+    job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": url}).json()
+    assert job["callback"] == {"url": url, "state": "pending", "attempts": 0}
+    stack.ended(job)
+    wait_until(lambda: receiver.requests, what="the callback")
+    (headers, body), *more = receiver.requests
+    assert not more
+    told = json.loads(body)
+    assert told["event"] == "job.ended"
+    now = wait_until(
+        lambda: (found := stack.http.get(job["links"]["self"]).json())["callback"]["state"] == "delivered" and found,
+        what="the job to know that its end was told",
+    )
+    assert told["job"] == {name: now[name] for name in told["job"]}
+    assert told["job"]["status"] == "succeeded"
+    stamp = int(headers["Sentiq-Signature"].split(",")[0].removeprefix("t="))
+    assert verify("a secret", headers["Sentiq-Signature"], body, now=stamp)
+    assert not verify("another", headers["Sentiq-Signature"], body, now=stamp)
+
+
+def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:
+    """Unless a setting allows it, a private or loopback address is refused when the job comes."""
+    stack = make_stack(CALLBACK_SECRET="a secret")
+    stack.start_server()
+    stack.start_web()
+    for url in ("http://127.0.0.1/x", "http://10.0.0.1/", "http://[::1]:8000/", "http://localhost/", "ftp://example.org/"):
+        answer = stack.http.post("/batch_predict", json={"texts": ["good"], "callback_url": url})
+        assert (answer.status_code, answer.json()["code"]) == (422, "callback_refused")
+    assert stack.http.get("/jobs").json()["items"] == []

@@ -1,0 +1,241 @@
+"""Uploads of every type on a running service: read as a stream, taken whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import socket
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+CSV = {"Content-Type": "text/csv"}
+
+
+def jobs_of(stack: Stack) -> set[bytes]:
+    """Every key that belongs to a job, its results and its Idempotency-Key too."""
+    return {key for pattern in ("sentiq:j:*", "celery-task-meta-*", "sentiq:i:*") for key in stack.redis.keys(pattern)}
+
+
+def lines(*texts: Any) -> bytes:
+    """NDJSON."""
+    return b"".join(json.dumps(text).encode() + b"\n" for text in texts)
+
+
+def upload(stack: Stack, body: bytes | Iterator[bytes], headers: dict[str, str], query: str = "") -> httpx.Response:
+    """POST /batch_predict."""
+    return stack.http.post(f"/batch_predict{query}", content=body, headers=headers)
+
+
+def accepted(stack: Stack, answer: httpx.Response) -> dict[str, Any]:
+    """The job, ended."""
+    assert answer.status_code == 202, answer.text
+    return stack.ended(answer.json())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("mimetype", "body"),
+    [
+        ("application/json", b'{"texts": ["good \\u00e9", "bad"]}'),
+        ("application/x-ndjson", b'"good \xc3\xa9"\n{"text": "bad", "id": 7, "lang": "en"}\n'),
+        ("text/csv", b'text,n\r\n"good \xc3\xa9",1\r\nbad,2\r\n'),
+        ("text/plain", b"good \xc3\xa9\nbad\n"),
+    ],
+)
+def test_every_type(service: Stack, mimetype: str, body: bytes, packed: bool) -> None:
+    """The same texts come out of every type of body, as it is or packed with gzip, sent alone or as a form's file."""
+    headers = {"Content-Type": mimetype} | ({"Content-Encoding": "gzip"} if packed else {})
+    sent = gzip.compress(body) if packed else body
+    alone = accepted(service, upload(service, sent, headers))
+    name = "texts.gz" if packed else "texts"
+    part = httpx.Request("POST", "/", files={"file": (name, sent, mimetype)})
+    form = accepted(service, upload(service, part.read(), {"Content-Type": part.headers["Content-Type"]}))
+    for job in (alone, form):
+        assert [(item["text"], item["label"]) for item in service.items(job)] == [("good é", "POSITIVE"), ("bad", "NEGATIVE")]
+
+
+def test_csv_there_and_back(service: Stack) -> None:
+    """A CSV file comes back with its own columns as they were, quotes and line breaks included, and the answer's columns after them."""
+    rows = [["id", "tweet", "label"], ["1", "good", 'a "b", c'], ["2", "bad\nnews", ""], ["3", "", "x"], ["4", "good", "ü"]]
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    job = accepted(service, upload(service, out.getvalue().encode(), CSV, "?column=tweet"))
+    answer = service.http.get(job["links"]["results"], headers={"Accept": "text/csv"})
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    back = list(csv.reader(io.StringIO(answer.text, newline="")))
+    assert [row[:3] for row in back] == rows
+    assert back[0][3:6] == ["position", "status", "sentiq_label"]
+    assert back[0][6:] == ["confidence", "negative", "neutral", "positive", "truncated", "error", "model"]
+    assert [(row[3], row[4], row[5], row[11]) for row in back[1:]] == [
+        ("0", "done", "POSITIVE", ""),
+        ("1", "done", "NEGATIVE", ""),
+        ("2", "failed", "", "empty_text"),
+        ("3", "done", "POSITIVE", ""),
+    ]
+    items = service.items(job)
+    assert items[0]["columns"] == {"id": "1", "label": 'a "b", c'}
+    assert [item["id"] for item in items] == ["1", "2", "3", "4"]
+    assert [float(row[6]) for row in back[1:] if row[6]] == [item["confidence"] for item in items if "confidence" in item]
+
+
+def test_ids_come_back(service: Stack) -> None:
+    """Ids of NDJSON lines come back with their lines, as JSON and as CSV, numbers as numbers; lines without one have none."""
+    job = accepted(service, upload(service, lines({"text": "good", "id": 5}, {"text": "bad", "id": "x,1"}, "plain"), NDJSON))
+    streamed = [json.loads(line) for line in service.http.get(f"{job['links']['results']}?format=ndjson").text.splitlines()]
+    assert streamed == service.items(job)
+    assert [item.get("id") for item in streamed] == [5, "x,1", None]
+    rows = list(csv.DictReader(io.StringIO(service.http.get(f"{job['links']['results']}?format=csv").text, newline="")))
+    assert [(row["id"], row["text"], row["label"]) for row in rows] == [
+        ("5", "good", "POSITIVE"),
+        ("x,1", "bad", "NEGATIVE"),
+        ("", "plain", "NEUTRAL"),
+    ]
+
+
+def test_downloads_are_streamed_and_packed(service: Stack) -> None:
+    """NDJSON and CSV hold all lines from the cursor on, or as many as asked for, and are packed for whoever takes gzip."""
+    texts = [f"text {uuid.uuid4().hex}" for _ in range(1100)]
+    job = accepted(service, upload(service, lines(*texts), NDJSON))
+    address = job["links"]["results"]
+    for query, expected in (("", texts), ("&cursor=400", texts[400:]), ("&cursor=499&limit=502", texts[499:1001]), ("&cursor=1100", [])):
+        answer = service.http.get(f"{address}?format=ndjson{query}", headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert [json.loads(line)["text"] for line in answer.text.splitlines()] == expected
+        plain = service.http.get(f"{address}?format=csv{query}", headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        assert [row["text"] for row in csv.DictReader(io.StringIO(plain.text, newline=""))] == expected
+
+
+def test_chunks_are_scored_while_the_rest_arrives(service: Stack) -> None:
+    """The first chunks of an upload are answered before its last line was sent; until then the job says that it is still coming in."""
+    seen: list[dict[str, Any]] = []
+    mark = uuid.uuid4().hex
+
+    def body() -> Iterator[bytes]:
+        yield lines(*(f"{mark} {i}" for i in range(1000)))
+        with httpx.Client(base_url=service.http.base_url, trust_env=False) as other:
+
+            def running() -> dict[str, Any] | None:
+                (job,) = other.get("/jobs?limit=1").json()["items"]
+                return job if job["receiving"] and job["done"] > 0 else None
+
+            seen.append(wait_until(running, what="the first chunk of an upload to be done"))
+        yield lines("the", "end")
+
+    job = accepted(service, upload(service, body(), NDJSON))
+    assert seen[0]["id"] == job["id"]
+    assert seen[0]["expires_at"] < job["expires_at"]
+    assert (job["total"], job["done"], job["receiving"]) == (1002, 1002, False)
+
+
+@pytest.mark.parametrize(
+    ("last", "status", "code"),
+    [
+        (b'{"txt": 1}\n', 422, "malformed_line"),
+        (b'"\xff"\n', 422, "invalid_encoding"),
+        (lines(*["one too many"] * 2000), 413, "too_many_texts"),
+        (b'"' + b"x" * 1_300_000, 413, "line_too_long"),
+    ],
+    ids=["malformed", "encoding", "too many", "too long"],
+)
+def test_refused_late(service: Stack, last: bytes, status: int, code: str) -> None:
+    """A line to blame after thousands of good ones refuses the upload, names the line, and nothing of the job is left."""
+    before = jobs_of(service)
+    good = lines(*(f"{uuid.uuid4().hex}" for _ in range(1001)))
+    answer = upload(service, good + last + lines(*["rest"] * 20_000), NDJSON | {"Idempotency-Key": uuid.uuid4().hex})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["line"] == (3001 if code == "too_many_texts" else 1002)
+    wait_until(lambda: jobs_of(service) <= before, what="the refused job's keys to be gone")
+
+
+def test_hung_up(service: Stack) -> None:
+    """A caller who hangs up in the middle of an upload leaves nothing behind."""
+    before = jobs_of(service)
+    part = lines(*(uuid.uuid4().hex for _ in range(1000)))
+    head = f"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(part) + 10}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(head.encode() + part)
+        wait_until(lambda: jobs_of(service) - before, what="the upload to begin")
+    wait_until(lambda: jobs_of(service) <= before, what="the abandoned job's keys to be gone")
+
+
+def test_key_gives_the_same_job(service: Stack) -> None:
+    """The same Idempotency-Key with the same texts gives the same job, however they are packed; with others 409."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    body = lines("good", "bad")
+    first = upload(service, body, NDJSON | key)
+    again = upload(service, gzip.compress(body), NDJSON | key | {"Content-Encoding": "gzip"})
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json()["id"] == again.json()["id"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    for other in (lines("good"), lines("bad", "good"), lines("good", {"text": "bad", "id": 1})):
+        answer = upload(service, other, NDJSON | key)
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_mismatch")
+    assert upload(service, body, NDJSON).json()["id"] != first.json()["id"]
+    assert upload(service, body, NDJSON | {"Idempotency-Key": uuid.uuid4().hex}).json()["id"] != first.json()["id"]
+
+
+def test_key_of_many_at_once(service: Stack) -> None:
+    """Of many requests with one key at the same time one makes the job, and the others get it or are told to come again."""
+    key, body = {"Idempotency-Key": uuid.uuid4().hex}, lines(*(uuid.uuid4().hex for _ in range(800)))
+    before = service.metric("sentiment_jobs_total")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: upload(service, body, NDJSON | key), range(8)))
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {"idempotency_in_progress"}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert len({answer.json()["id"] for answer in answers if answer.status_code == 202}) == 1
+    assert service.metric("sentiment_jobs_total") == before + 1
+
+
+def test_key_is_free_after_a_refusal(service: Stack) -> None:
+    """A key whose upload was refused may be used again, with other texts."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    assert upload(service, lines("good", 5), NDJSON | key).status_code == 422
+    assert upload(service, lines("good"), NDJSON | key).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "é".encode()])
+def test_wrong_key(service: Stack, key: str | bytes) -> None:
+    """A key that no header should hold is refused."""
+    answer = upload(service, lines("good"), NDJSON | {"Idempotency-Key": key})  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+
+
+def test_key_of_two_requests_at_once(service: Stack) -> None:
+    """While the first request with a key still comes in, the second is told to come again later."""
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    second: list[httpx.Response] = []
+
+    def body() -> Iterator[bytes]:
+        yield lines("good")
+        with httpx.Client(base_url=service.http.base_url, trust_env=False) as other:
+            wait_until(lambda: other.get("/jobs?limit=1").json()["items"][0]["receiving"], what="the upload to begin")
+            second.append(other.post("/batch_predict", content=lines("good"), headers=NDJSON | key))
+        yield lines("bad")
+
+    assert upload(service, body(), NDJSON | key).status_code == 202
+    assert (second[0].status_code, second[0].json()["code"]) == (409, "idempotency_in_progress")
+
+
+def test_callbacks_are_off(service: Stack) -> None:
+    """Without a secret to sign with, a callback_url is refused, wherever it stands, and no job is made."""
+    before = service.metric("sentiment_jobs_total")
+    url = "https://example.org/told"
+    json_body = json.dumps({"texts": ["good"], "callback_url": url}).encode()
+    for answer in (upload(service, json_body, {"Content-Type": "application/json"}), upload(service, b"good", CSV, f"?callback_url={url}")):
+        assert answer.status_code == 422
+    assert answer.json()["code"] in ("callback_refused", "unknown_column")
+    assert service.metric("sentiment_jobs_total") == before

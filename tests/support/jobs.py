@@ -1,0 +1,68 @@
+"""Jobs made without a web process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from model.text import clean
+from tasks.cache import PredictionCache
+from tasks.errors import EmptyText
+from tasks.intake import Intake, Submission
+from tasks.jobs import Entry
+from tasks.jobstore import JobStore
+
+MODEL = "stub@1/stub"
+
+
+def cleaned(text: str) -> str:
+    """As the service cleans, without a limit of length."""
+    if not (out := clean(text)):
+        raise EmptyText
+    return out
+
+
+class TakenIn:
+    """A job whose texts come in when it is told to; `sent` are the chunks that it sends."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        cache: PredictionCache,
+        *,
+        size: int = 2,
+        window: int = 2,
+        max_texts: int = 10_000,
+        callback_url: str | None = None,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.sent: list[int] = []
+        self._jobs = jobs
+        jobs.begin(self.id, chunk_size=size, window=window, callback_url=callback_url)
+        self.intake = Intake(
+            jobs,
+            cache,
+            job_id=self.id,
+            identity=MODEL,
+            chunk_size=size,
+            max_texts=max_texts,
+            cleaned=cleaned,
+            send=self.sent.extend,
+            alive=lambda: None,
+        )
+
+    def receive(self, entries: Iterable[str | Entry]) -> str:
+        """Takes these in and seals the job; returns their fingerprint."""
+        numbered = ((line, entry if isinstance(entry, Entry) else Entry(entry)) for line, entry in enumerate(entries, 1))
+        fingerprint = self.intake.receive(Submission(numbered))
+        self._jobs.seal(self.id)
+        return fingerprint
+
+
+def make_job(
+    jobs: JobStore, cache: PredictionCache, texts: Sequence[str], *, size: int = 2, window: int = 2, callback_url: str | None = None
+) -> str:
+    """A whole job; returns its id."""
+    taken = TakenIn(jobs, cache, size=size, window=window, callback_url=callback_url)
+    taken.receive(texts)
+    return taken.id
