@@ -1,0 +1,488 @@
+"""`sentiq`, the command, as a process of its own: in a pipe, and at a real terminal with its keys."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import gzip
+import json
+import os
+import re
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.stub import StubEngine
+from tasks.outcomes import scored
+from tests.support.stack import ROOT, Stack, free_port
+from tests.support.waiting import wait_until
+
+COMMAND = (sys.executable, "-m", "webapp.cli")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def new_texts(count: int) -> list[str]:
+    """Texts that the cache does not hold, each its own."""
+    return [f"{('good', 'bad', 'plain')[i % 3]} text {uuid.uuid4().hex}" for i in range(count)]
+
+
+def labels(texts: list[str]) -> list[str]:
+    """What the engine says of the texts without a service around it."""
+    return [scored(row, False).label for row in StubEngine().score(texts).probabilities]
+
+
+def write_csv(path: Path, texts: list[str], *, column: str = "text") -> list[dict[str, str]]:
+    """A CSV file with these texts between two other columns; its rows."""
+    rows = [{"n": str(n), column: text, "note": f'a "quoted", note\nof row {n}'} for n, text in enumerate(texts)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["n", column, "note"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """A CSV file's rows."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Sentiq:
+    """Runs the command against one service, in one folder."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTIQ_")}
+        self.environment |= {"SENTIQ_URL": f"http://127.0.0.1:{port}", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+
+    def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
+        """Runs it to its end, without a terminal."""
+        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=self.environment, input=stdin, capture_output=True, timeout=120)
+        assert done.returncode == status, done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+        return done
+
+    def terminal(self, *words: str) -> Terminal:
+        """Starts it at a terminal."""
+        return Terminal([*COMMAND, *words], self.folder, self.environment)
+
+    def leftovers(self) -> list[str]:
+        """The files of its folder that are no input."""
+        return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("in."))
+
+
+class Terminal:
+    """A process whose stdin, stdout and stderr are a terminal of 80 columns; what it shows is read all the time."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its keys become signals
+        )
+        os.close(slave)
+        self._raw = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                part = os.read(self._master, 65536)
+            except OSError:
+                return  # the other end is closed
+            self._raw += part
+
+    @property
+    def shown(self) -> str:
+        """All that was shown, without colours and movements."""
+        return _ESCAPES.sub("", self._raw.decode(errors="replace")).replace("\r\n", "\n")
+
+    def type(self, keys: str) -> None:
+        """Presses keys."""
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, pattern: str, *, count: int = 1) -> re.Match[str]:
+        """The last match, once there are so many."""
+
+        def found() -> re.Match[str] | None:
+            matches = list(re.finditer(pattern, self.shown))
+            assert len(matches) >= count or self.process.poll() is None, f"ended without {pattern!r}:\n{self.shown}"
+            return matches[-1] if len(matches) >= count else None
+
+        return wait_until(found, what=f"{pattern!r} on the terminal", timeout_s=60)
+
+    def ended(self, status: int = 0) -> str:
+        """What was shown, when it has ended as it should."""
+        assert self.process.wait(60) == status, self.shown
+        self._reader.join(10)
+        os.close(self._master)
+        assert "Traceback" not in self.shown
+        return self.shown
+
+
+@pytest.fixture
+def sentiq(service: Stack, tmp_path: Path) -> Sentiq:
+    """The command, in an empty folder, on the shared service."""
+    return Sentiq(service.port, tmp_path)
+
+
+# predict
+
+
+def test_predict(sentiq: Sentiq) -> None:
+    """Each text has its line: label, confidence, the text in one line."""
+    shown = sentiq.run("predict", "good news", "a bad\n  thing", "plain").stdout.decode().splitlines()
+    assert [line.split()[0] for line in shown] == ["POSITIVE", "NEGATIVE", "NEUTRAL"]
+    assert all(re.fullmatch(r"[A-Z]+ +0\.\d{4}  \S.*", line) for line in shown)
+    assert shown[1].endswith("  a bad thing")
+
+
+@pytest.mark.parametrize("words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")])
+def test_predict_json(sentiq: Sentiq, words: tuple[str, ...]) -> None:
+    """With `--json`, before the command or after it, each answer is a line of JSON with all its fields."""
+    (line,) = sentiq.run(*words).stdout.splitlines()
+    answer = json.loads(line)
+    assert answer["text"] == "good"
+    assert answer["label"] == "POSITIVE"
+    assert answer["confidence"] == answer["scores"]["POSITIVE"]
+
+
+def test_predict_stdin(sentiq: Sentiq) -> None:
+    """Without texts stdin's lines are scored as they come; one that cannot be is told on stderr, and the others go on."""
+    poison = f"poison {uuid.uuid4().hex}"
+    done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad \xff".encode("latin-1"), status=1)
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
+    assert done.stderr.decode() == f"sentiq: The model could not score this text. {poison}\n"
+    answers = [
+        json.loads(line) for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
+    ]
+    assert answers[1] == {"text": poison, "error": {"code": "text_failed"}}
+
+
+def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
+    """A line's answer comes before the next line is there."""
+    arguments: dict[str, Any] = {"cwd": sentiq.folder, "env": sentiq.environment, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*COMMAND, "predict"], **arguments) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for word, label in (("good", b"POSITIVE"), ("bad", b"NEGATIVE")):
+            process.stdin.write(f"{word}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline().startswith(label)
+
+
+# batch
+
+
+def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """A CSV of 20,000 lines comes back line for line, its own columns first, each with its own text's answer; the failed are counted."""
+    stack = make_stack(model="stub?fail_on=poison").start("batch")
+    sentiq = Sentiq(stack.port, tmp_path)
+    texts = new_texts(20_000)
+    texts[7], texts[19_999] = "", f"poison {uuid.uuid4().hex}"
+    rows = write_csv(tmp_path / "in.csv", texts)
+    done = sentiq.run("batch", "in.csv", "-o", "out.csv", "--column", "text")
+    assert done.stdout == b""
+    start, accepted, end = done.stderr.decode().splitlines()
+    assert start == f"Sending in.csv to http://127.0.0.1:{stack.port}."
+    assert re.fullmatch(r"Job [0-9a-f]{32}: 20,000 lines\.", accepted)
+    assert re.fullmatch(r"20,000 lines in \d+\.\d s: .*, 2 failed \(their field `error` says why\) -> out\.csv", end)
+    out = read_csv(tmp_path / "out.csv")
+    assert list(out[0])[:4] == ["n", "text", "note", "position"]
+    assert [{name: row[name] for name in ("n", "text", "note")} for row in out] == rows
+    assert [int(row["position"]) for row in out] == list(range(20_000))
+    assert [row["label"] for row in out if row["status"] == "done"] == labels(
+        [text for n, text in enumerate(texts) if n not in (7, 19_999)]
+    )
+    assert [(row["n"], row["error"], row["label"]) for row in out if row["status"] != "done"] == [
+        ("7", "empty_text", ""),
+        ("19999", "text_failed", ""),
+    ]
+    assert sentiq.leftovers() == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "out"),
+    [
+        ("in.csv", (), "in.sentiq.csv"),
+        ("in.csv.gz", (), "in.sentiq.csv"),
+        ("in.ndjson", (), "in.sentiq.ndjson"),
+        ("in.jsonl", (), "in.sentiq.jsonl"),
+        ("in.txt", (), "in.sentiq.csv"),
+        ("in.json", (), "in.sentiq.json"),
+        ("in.csv", ("--format", "ndjson"), "in.sentiq.ndjson"),
+        ("in.csv", ("-o", "out.JSON"), "out.JSON"),
+        ("in.csv", ("-o", "out.data", "--format", "csv"), "out.data"),
+        ("in.data", ("--type", "txt.gz"), "in.sentiq.csv"),
+        ("in.data", ("--type", "ndjson"), "in.sentiq.ndjson"),
+    ],
+)
+def test_batch_files(sentiq: Sentiq, name: str, words: tuple[str, ...], out: str) -> None:
+    """Types and formats are told by the names' endings or by options; without -o the output stands beside the input."""
+    texts = new_texts(3)
+    path = sentiq.folder / name
+    if ".csv" in name:
+        write_csv(path, texts)
+    elif ".json" in path.suffixes:
+        path.write_text(json.dumps({"texts": texts}))
+    else:
+        path.write_text("".join(f"{text if 'txt' in f'{name} {words}' else json.dumps(text)}\n" for text in texts))
+    if ".gz" in f"{name} {words}":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    sentiq.run("batch", name, *words)
+    assert sentiq.leftovers() == [] if out.startswith("in.") else [out]
+    result = sentiq.folder / out
+    if out.lower().endswith(".json"):
+        lines = json.loads(result.read_text())
+    elif "csv" in f"{out} {words}":
+        lines = read_csv(result)
+    else:
+        lines = [json.loads(line) for line in result.read_text().splitlines()]
+    assert [line["text"] for line in lines] == texts
+    assert [line["label"] for line in lines] == labels(texts)
+
+
+def test_batch_in_a_pipe(sentiq: Sentiq) -> None:
+    """`-` reads stdin and writes stdout, in the input's own format; nothing but the result is on stdout."""
+    texts = new_texts(3)
+    done = sentiq.run("batch", "-", "--type", "ndjson", stdin="".join(f"{json.dumps(text)}\n" for text in texts).encode())
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts
+    rows = sentiq.run("batch", "-", "--type", "txt", "-o", "-", "--json", stdin="\n".join(texts).encode()).stdout.decode().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["text", *texts]
+    assert sentiq.leftovers() == []
+
+
+def test_batch_reader_leaves(sentiq: Sentiq) -> None:
+    """A reader of the results that has had enough ends the command quietly."""
+    write_csv(sentiq.folder / "in.csv", new_texts(3))
+    command = f"{shlex.join(COMMAND)} batch in.csv -o - | true"
+    done = subprocess.run(command, shell=True, cwd=sentiq.folder, env=sentiq.environment, capture_output=True, timeout=60)
+    assert b"Job" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Broken" not in done.stderr
+
+
+def test_batch_other_csv(sentiq: Sentiq) -> None:
+    """Column and delimiter can be told, and the job comes as JSON on stdout."""
+    (sentiq.folder / "in.csv").write_text("id;comment\n1;good, really\n2;bad\n")
+    job = json.loads(sentiq.run("batch", "in.csv", "--column", "comment", "--delimiter", ";", "--json").stdout)
+    assert (job["status"], job["total"], job["labels"]["POSITIVE"]) == ("succeeded", 2, 1)
+    assert [(row["id"], row["comment"], row["label"]) for row in read_csv(sentiq.folder / "in.sentiq.csv")] == [
+        ("1", "good, really", "POSITIVE"),
+        ("2", "bad", "NEGATIVE"),
+    ]
+
+
+def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
+    """An output that exists is left alone before anything is sent, unless `--force` is given."""
+    (sentiq.folder / "in.txt").write_text("good\n")
+    (sentiq.folder / "out.csv").write_text("mine")
+    refused = sentiq.run("batch", "in.txt", "-o", "out.csv", status=2)
+    assert b"--force" in refused.stderr
+    assert b"Job" not in refused.stderr
+    assert (sentiq.folder / "out.csv").read_text() == "mine"
+    sentiq.run("batch", "in.txt", "-o", "out.csv", "--force")
+    assert read_csv(sentiq.folder / "out.csv")[0]["label"] == "POSITIVE"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("batch",), "--resume"),
+        (("batch", "in.txt", "--resume", "x"), "--resume"),
+        (("batch", "-"), "--type"),
+        (("batch", "absent.csv"), "absent.csv"),
+        (("batch", "."), "no file"),
+        (("batch", "in.data"), "--type"),
+        (("batch", "in.txt", "--type", "docx"), "docx"),
+        (("batch", "in.txt", "-o", "out.xlsx"), "--format"),
+        (("batch", "in.txt", "-o", "nowhere/out.csv"), "nowhere"),
+        (("jobs", "--status", "lost"), "lost"),
+        (("predict", "x", "--url", "localhost"), "localhost"),
+        (("guess",), "guess"),
+    ],
+)
+def test_usage(sentiq: Sentiq, words: tuple[str, ...], said: str) -> None:
+    """What cannot be meant ends with status 2 and a word of what would help, and leaves no file."""
+    for name in ("in.txt", "in.data"):
+        (sentiq.folder / name).write_text("good\n")
+    assert said in sentiq.run(*words, status=2).stderr.decode()
+    assert sentiq.leftovers() == []
+
+
+def test_batch_bad_line(sentiq: Sentiq) -> None:
+    """A file that the service refuses: one sentence with the line, no output."""
+    (sentiq.folder / "in.ndjson").write_text('"good"\n{"txt": "bad"}\n')
+    last = sentiq.run("batch", "in.ndjson", status=1).stderr.decode().splitlines()[-1]
+    assert last.startswith("sentiq: Line 2: ")
+    assert sentiq.leftovers() == []
+
+
+def test_every_line_failed(sentiq: Sentiq) -> None:
+    """A job of which nothing succeeded is an error, with its lines' reasons in the output."""
+    (sentiq.folder / "in.txt").write_text("\n\n")
+    assert ", failed in" in sentiq.run("batch", "in.txt", status=1).stderr.decode()
+    assert [row["error"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == ["empty_text", "empty_text"]
+
+
+# Jobs
+
+
+def test_jobs(sentiq: Sentiq) -> None:
+    """A job is listed, shown and cancelled; as a table that never cuts an id, or as JSON."""
+    (sentiq.folder / "in.txt").write_text("good\n\n")
+    job = json.loads(sentiq.run("batch", "in.txt", "--json").stdout)
+    table = sentiq.run("jobs").stdout.decode().splitlines()
+    assert table[0].split() == ["job", "status", "lines", "done", "failed", "created"]
+    assert table[1].split()[:6] == [job["id"], "succeeded", "2", "100", "%", "1"]
+    assert all(len(line) <= 80 for line in table)
+    listed = [json.loads(line) for line in sentiq.run("jobs", "--json", "--limit", "1", "--status", "succeeded").stdout.splitlines()]
+    assert [found["id"] for found in listed] == [job["id"]]
+    assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
+    assert "2 of 2 done, 1 failed" in sentiq.run("job", job["id"]).stdout.decode()
+    assert "succeeded" in sentiq.run("cancel", job["id"]).stdout.decode()
+
+
+def test_unknown_job(sentiq: Sentiq) -> None:
+    """An unknown job is one sentence and status 1."""
+    for words in (("job", "0" * 32), ("cancel", "0" * 32), ("batch", "--resume", "0" * 32)):
+        assert re.fullmatch(r"sentiq: No job has this id\. Jobs expire\.\n", sentiq.run(*words, status=1).stderr.decode())
+
+
+# The service
+
+
+def test_service_is_not_there(tmp_path: Path) -> None:
+    """A sentence says where the service was looked for, and how to start it or to say where it is."""
+    port = free_port()
+    (tmp_path / "in.txt").write_text("good\n")
+    for words in (("predict", "x"), ("jobs",), ("batch", "in.txt")):
+        last = Sentiq(port, tmp_path).run(*words, status=1).stderr.decode().splitlines()[-1]
+        assert f"http://127.0.0.1:{port}" in last
+        assert "make run" in last
+        assert "--url" in last
+
+
+def test_options_of_all_commands(sentiq: Sentiq) -> None:
+    """`--url` wins over the environment, after the command over before it; `--version` prints one."""
+    right, wrong = sentiq.environment["SENTIQ_URL"], f"http://127.0.0.1:{free_port()}"
+    sentiq.environment["SENTIQ_URL"] = wrong
+    sentiq.run("jobs", status=1)
+    sentiq.run("--url", right, "jobs")
+    sentiq.run("--url", wrong, "jobs", "--url", right)
+    assert sentiq.run("--version").stdout.decode() == f"sentiq {version('sentiq')}\n"
+
+
+# At a terminal
+
+
+def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
+    """A terminal shows a bar with counts, rate and the time left, which is gone at the end; what remains are the job and the outcome."""
+    write_csv(sentiq.folder / "in.csv", new_texts(1200))
+    terminal = sentiq.terminal("batch", "in.csv")
+    terminal.wait_for(r"Sending ")
+    terminal.wait_for(r"Scoring ━.* \d+ of 1,200, [\d,]+ texts/s, \d:\d\d:\d\d left")
+    shown = terminal.ended()
+    assert max(len(frame) for frame in re.split("[\r\n]", shown)) <= 85  # the outcome is longer than 80 only where a name is
+    assert re.search(r"\n[^\n]*1,200 lines in \d+\.\d s: 400 negative, 400 neutral, 400 positive -> in\.sentiq\.csv\n$", shown)
+    assert len(read_csv(sentiq.folder / "in.sentiq.csv")) == 1200
+
+
+@pytest.fixture
+def running(sentiq: Sentiq) -> Iterator[Terminal]:
+    """A batch of 800 lines at a terminal, under way."""
+    write_csv(sentiq.folder / "in.csv", new_texts(800))
+    terminal = sentiq.terminal("batch", "in.csv", "-o", "my out.csv")
+    terminal.wait_for(r"Scoring ")
+    yield terminal
+    if terminal.process.poll() is None:
+        terminal.process.kill()
+        terminal.process.wait(10)
+
+
+def way_back(shown: str) -> list[str]:
+    """The words after `sentiq` of the line that comes back to the job."""
+    (line,) = re.findall(r"^  sentiq (batch --resume .*)$", shown, re.MULTILINE)
+    return shlex.split(line)
+
+
+@pytest.mark.parametrize("answer", ["\n", "n\n", "\x03"])
+def test_interrupt_leaves_the_job(sentiq: Sentiq, running: Terminal, answer: str) -> None:
+    """Ctrl-C asks; Enter, no and a second Ctrl-C leave the job running, and the line that is shown comes back to its results."""
+    running.type("\x03")
+    running.wait_for(r"Cancel job [0-9a-f]{32}\? .*\[y/N\] ")
+    running.type(answer)
+    shown = running.ended(130)
+    assert "goes on" in shown
+    assert sentiq.leftovers() == []
+    words = way_back(shown)
+    assert words[3:] == ["-o", "my out.csv"]
+    assert json.loads(sentiq.run("job", words[2], "--json").stdout)["status"] in ("queued", "running")
+    sentiq.run(*words)
+    assert {row["status"] for row in read_csv(sentiq.folder / "my out.csv")} == {"done"}
+    assert len(read_csv(sentiq.folder / "my out.csv")) == 800
+
+
+def test_interrupt_cancels_the_job(sentiq: Sentiq, running: Terminal) -> None:
+    """After Ctrl-C and yes the job is cancelled; what was done of it can be fetched, and that is no success."""
+    running.type("\x03")
+    running.wait_for(r"\[y/N\] ")
+    running.type("y\n")
+    shown = running.ended(130)
+    assert re.search(r"Cancelled; [\d,]+ of its 800 lines are done", shown)
+    words = way_back(shown)
+    assert json.loads(sentiq.run("job", words[2], "--json").stdout)["status"] == "cancelled"
+    sentiq.run(*words, status=1)
+    assert "cancelled" in {row["status"] for row in read_csv(sentiq.folder / "my out.csv")} <= {"done", "cancelled"}
+
+
+def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
+    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back to it has the service's address."""
+    write_csv(sentiq.folder / "in.csv", new_texts(500))
+    url = sentiq.environment.pop("SENTIQ_URL")
+    with subprocess.Popen(
+        [*COMMAND, "batch", "in.csv", "--url", url],
+        cwd=sentiq.folder,
+        env=sentiq.environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith(b"Job "):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        shown = process.stderr.read().decode()
+        assert process.wait(30) == 130
+    words = way_back(shown)
+    assert words[-2:] == ["--url", url]
+    sentiq.run(*words)
+    assert len(read_csv(sentiq.folder / "in.sentiq.csv")) == 500
+
+
+def test_interrupt_of_predict(sentiq: Sentiq) -> None:
+    """Ctrl-C at a prompt for texts ends quietly with status 130."""
+    terminal = sentiq.terminal("predict")
+    terminal.wait_for("Ctrl-D ends")
+    terminal.type("good\n")
+    terminal.wait_for(r"POSITIVE +0\.\d{4}  good")
+    terminal.type("\x03")
+    terminal.ended(130)

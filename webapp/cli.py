@@ -1,0 +1,254 @@
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job` and `cancel`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from webapp.cli_batch import Batch, Output, Screen
+from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
+
+PATIENCE_S = 20.0
+BATCH_PATIENCE_S = 300.0
+"""Nobody watches a long job: it shall live through an update of the service."""
+
+app = typer.Typer(
+    help="Sentiment of texts, by a Sentiq service.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Keeps an option that may stand before the command or after it, where it wins."""
+    if value:
+        context.meta[f"sentiq.{parameter.name}"] = value
+    return value
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sentiq {version('sentiq')}")
+        raise typer.Exit
+
+
+Url = Annotated[str | None, typer.Option("--url", callback=_remember, help=f"The service; else SENTIQ_URL, else {DEFAULT_URL}.")]
+Key = Annotated[str | None, typer.Option("--api-key", callback=_remember, help="Else SENTIQ_API_KEY, which other users cannot see.")]
+AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+
+
+@app.callback()
+def _everywhere(
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def _connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:
+    url = context.meta.get("sentiq.url") or os.environ.get("SENTIQ_URL") or DEFAULT_URL
+    api_key = context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
+    try:
+        return Sentiq(url, api_key, patience_s=patience_s, on_retry=(screen or Screen()).trouble)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--url") from None
+
+
+def _wants_json(context: typer.Context) -> bool:
+    return bool(context.meta.get("sentiq.as_json"))
+
+
+def _print_json(body: dict[str, Any]) -> None:
+    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=False), flush=True)
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    texts: Annotated[list[str] | None, typer.Argument(help="Without any: stdin, line by line.", show_default=False)] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores texts, and prints the label and confidence of each."""
+    failed = False
+    with _connect(context) as sentiq:
+        for text in texts or _stdin_lines():
+            try:
+                prediction = sentiq.predict(text, timeout_s=60)
+            except SentiqError as error:
+                if error.status != 422 and error.code != "text_failed":
+                    raise
+                failed = True
+                if _wants_json(context):
+                    _print_json({"text": text, "error": {"code": error.code}})
+                else:
+                    _complain(f"{error} {_cropped(text)}".rstrip())
+                continue
+            if _wants_json(context):
+                _print_json(asdict(prediction))
+            else:
+                print(f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def batch(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, perhaps .gz; - is stdin.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="CSV, NDJSON or JSON by its ending; - is stdout.", show_default="FILE.sentiq.csv, ..."),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The CSV column with the texts.", show_default="text")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of the CSV: one character, or tab.")] = None,
+    type: Annotated[
+        str | None, typer.Option(metavar="csv|ndjson|txt|json", help="The input's, where no name tells; perhaps with .gz.")
+    ] = None,
+    format: Annotated[Literal["csv", "ndjson", "jsonl", "json"] | None, typer.Option(help="The output's, where no name tells.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job, fetch its results.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores a file as a job, and writes its lines with their predictions."""
+    if (file is None) == (resume is None):
+        raise typer.BadParameter("give a file, or --resume JOB", param_hint="FILE")
+    stdin = str(file) == "-"
+    if stdin and type is None:
+        raise typer.BadParameter("stdin has no name that tells; add --type", param_hint="--type")
+    if file is not None and not stdin and (not file.exists() or file.is_dir()):
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+    name = file or Path(f"{resume}.csv")
+    name = name if type is None else name.with_name(f"{name.stem}.{type}")
+    chosen = Output.choose(output, format, name, stdout=stdin, force=force)
+    elsewhere = context.meta.get("sentiq.url")
+    screen = Screen()
+    with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
+        run = Batch(sentiq, screen, chosen, ["--url", elsewhere] if elsewhere else [])
+        try:
+            job = run.upload(file, column=column, delimiter=delimiter, content_type=type) if file else sentiq.job(resume or "")
+        except ValueError as fault:
+            raise typer.BadParameter(f"{fault}; --type says it", param_hint="FILE") from None
+        job = run.finish(job)
+    if _wants_json(context) and chosen.path is not None:
+        _print_json(asdict(job))
+    if job.status != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command()
+def jobs(
+    context: typer.Context,
+    status: Annotated[Status | None, typer.Option(help="Only those.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lists jobs, newest first."""
+    with _connect(context) as sentiq:
+        found = list(islice(sentiq.jobs(status), limit))
+    if _wants_json(context):
+        for job in found:
+            _print_json(asdict(job))
+        return
+    # In 80 columns, and an id is never cut: it is there to be copied.
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("job", no_wrap=True, min_width=32)
+    table.add_column("status", no_wrap=True)
+    for name in ("lines", "done", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    for job in found:
+        done = f"{100 * job.done // max(job.total, 1)} %"
+        table.add_row(job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3])
+    Console(highlight=False).print(table if found else "No jobs.")
+
+
+@app.command()
+def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Tells of one job."""
+    with _connect(context) as sentiq:
+        _tell(context, sentiq.job(job))
+
+
+@app.command()
+def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Cancels a job; what is done stays readable."""
+    with _connect(context) as sentiq:
+        _tell(context, sentiq.cancel(job))
+
+
+def _tell(context: typer.Context, job: Job) -> None:
+    if _wants_json(context):
+        _print_json(asdict(job))
+        return
+    facts = {
+        "job": job.id,
+        "status": job.status,
+        "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache, {job.duplicates:,} repeated",
+        "labels": ", ".join(f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())),
+        "model": job.model,
+        "created": _local(job.created_at),
+        "finished": job.finished_at and _local(job.finished_at),
+        "expires": _local(job.expires_at),
+    }
+    for name, value in facts.items():
+        if value:
+            print(f"{name:<9} {value}")
+
+
+def _local(time: datetime) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _stdin_lines() -> Iterator[str]:
+    if sys.stdin.isatty():
+        print("One text to a line; Ctrl-D ends.", file=sys.stderr)
+    for line in sys.stdin.buffer:
+        if text := line.decode("utf-8", "replace").strip():
+            yield text
+
+
+def _cropped(text: str) -> str:
+    """In one line, on a terminal no longer than it is wide."""
+    line = " ".join(text.split())
+    room = (os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0) - 20
+    return f"{line[: room - 1]}…" if 0 < room < len(line) else line
+
+
+def _complain(text: str) -> None:
+    print(f"sentiq: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Runs the command; an error of the service or of a file is one sentence and exit status 1."""
+    try:
+        app(prog_name="sentiq")
+    except SentiqError as error:
+        start = " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL." if error.code == "unreachable" else ""
+        _complain(f"{error}{start}")
+        sys.exit(1)
+    except OSError as error:
+        _complain(f"{error.filename or 'The file'}: {error.strerror}.")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
