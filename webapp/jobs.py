@@ -106,7 +106,10 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits) -> Blueprint:
         except Exception:
             _drain(body)
             raise
-        response = accepted(job, preferences())
+        prefer = preferences()
+        if prefer.wait_s is not None:
+            job = jobs.get(job.id, prefer.wait_s)
+        response = accepted(job, prefer)
         if replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
@@ -141,7 +144,7 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits) -> Blueprint:
     @blueprint.delete("/jobs/<job_id>")
     def cancel(job_id: str) -> Response:
         find(job_id)
-        return accepted(jobs.cancel(job_id), preferences())
+        return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:

@@ -174,7 +174,7 @@ def openapi_document() -> dict[str, Any]:
                 "jobs",
                 {"202": accepted, **_problems(400, 408, 409, 413, 415, 422, 503)},
                 requestBody=_upload_body(),
-                parameters=[*_query_parameters(schemas.UploadQuery), _IDEMPOTENCY_KEY],
+                parameters=[*_query_parameters(schemas.UploadQuery), _PREFER, _IDEMPOTENCY_KEY],
             )
         },
         "/jobs": {

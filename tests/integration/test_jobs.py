@@ -146,6 +146,14 @@ def test_wait_for_a_job(service: Stack) -> None:
     assert answer.headers["Preference-Applied"] == "wait=30"
 
 
+def test_wait_at_submission(service: Stack) -> None:
+    """With `Prefer: wait` a submission is answered when the job has ended, or as it stands after so many seconds."""
+    answer = service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=30"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "succeeded")
+    assert answer.headers["Preference-Applied"] == "wait=30"
+    assert service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=0"}).json()["done"] < 50
+
+
 @pytest.mark.parametrize("times", [2, 5])
 def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
     """A chunk that is delivered again after it finished is neither scored nor counted again."""
