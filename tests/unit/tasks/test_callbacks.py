@@ -1,0 +1,772 @@
+"""Callbacks: what is refused, what is sent, and when again; to real receivers, with a real server."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tasks.callbacks import CLAIM_S, PER_CALL, RETRIES_S, Callbacks, check_url, deliver, signature, verify
+from tasks.errors import CallbackRefused
+from tests.support.stack import ROOT, Stack, free_port
+from tests.support.waiting import wait_until
+
+SECRET, JOB, BODY = "a secret", "0" * 32, b'{"id": "0"}'
+PUBLIC = "8.8.8.8"
+
+
+class Receiver:
+    """An HTTP server on the loopback address that keeps what comes; `answer` may be replaced."""
+
+    def __init__(self, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[BaseHTTPRequestHandler] = []
+        self.bodies: list[bytes] = []
+        self.answer: Callable[[BaseHTTPRequestHandler], None] = status(204)
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.requests.append(self)
+                receiver.answer(self)
+
+            def do_GET(self) -> None:
+                receiver.requests.append(self)
+                receiver.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: Any) -> None:
+                pass  # a caller that hangs up is what some tests are about
+
+        self._server = Server((address, 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_port
+        self.url = f"http://{address}:{self.port}/hook?key=hidden"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer without a body."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(code)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+
+    return answer
+
+
+@contextmanager
+def receiving(**arguments: Any) -> Iterator[Receiver]:
+    """A receiver for the block."""
+    receiver = Receiver(**arguments)
+    try:
+        yield receiver
+    finally:
+        receiver.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver that answers 204."""
+    with receiving() as one:
+        yield one
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """Names with the addresses that a name server gives at the first, the second... look-up; each look-up takes one away."""
+    known: dict[str, list[list[str]]] = {}
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *arguments: Any, **named: Any) -> Any:
+        if host not in known:
+            return real(host, port, *arguments, **named)
+        return [entry for address in known[host].pop(0) for entry in real(address, port, *arguments, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known
+
+
+def post(url: str, *, allow_private: bool = True, timeout_s: float = 5.0) -> int:
+    """One delivery of BODY."""
+    return deliver(url, BODY, job_id=JOB, secret=SECRET, allow_private=allow_private, timeout_s=timeout_s)
+
+
+# What is refused at submission
+
+GOOD = [
+    "http://example.com",
+    "https://example.com:8443/a?b=c#d",
+    "HTTP://EXAMPLE.COM./",
+    f"http://{PUBLIC}/",
+    "http://[2606:4700::1111]:80/",
+]
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_public_url(url: str) -> None:
+    """Names and public addresses are accepted."""
+    check_url(url, allow_private=False)
+
+
+MALFORMED = """
+example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ http://%6cocalhost/ http://[v1.a,b]/
+http://u@example.com/ http://u:p@example.com/ http://@example.com/ http://example.com\\@10.0.0.1/ http://a,b/
+http://example.com:port/ http://example.com:0/ http://example.com:65536/ http://8.8.8.８/ http://example。com/
+"""
+BLANKS = [
+    "",
+    "http://example.com/a b",
+    "http://example.com/\r\nX: y",
+    "http://example.com/\x00",
+    " http://example.com",
+    "http://example.com\n",
+]
+LONG = ["http://example.com/" + "a" * 1982, f"http://{'a' * 64}.com/"]
+
+
+@pytest.mark.parametrize("url", [*MALFORMED.split(), *BLANKS, *LONG])
+def test_malformed_url(url: str) -> None:
+    """What is no plain http(s) URL is refused, even where private addresses are allowed; the message does not repeat it."""
+    with pytest.raises(CallbackRefused) as refused:
+        check_url(url, allow_private=True)
+    assert refused.value.code == "callback_refused"
+    assert not url or url not in str(refused.value)
+
+
+NOT_PUBLIC = """
+localhost LocalHost. a.localhost 127.0.0.1. 127.1 0x7f000001 0x7f.1 017700000001 2130706433 0 10.1
+169.254.169.254 100.64.0.1 192.168.1.1 172.16.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255
+[::] [::1] [::127.0.0.1] [fe80::1] [fe80::1%25eth0] [fec0::1] [fd00::1] [ff0e::1] [100::1] [2001:db8::1] [3fff::1]
+[::ffff:127.0.0.1] [64:ff9b::127.0.0.1] [64:ff9b:1::1] [2002:808:808::] [2001:0:808:808::]
+"""
+
+
+@pytest.mark.parametrize("host", NOT_PUBLIC.split())
+def test_not_public(host: str) -> None:
+    """An address that is not public is refused in every spelling, unless private ones are allowed."""
+    with pytest.raises(CallbackRefused, match="not a public address"):
+        check_url(f"http://{host}/", allow_private=False)
+    check_url(f"http://{host}/", allow_private=True)
+
+
+SPELLINGS: list[Callable[[int], str]] = [
+    lambda a: str(IPv4Address(a)),
+    str,
+    hex,
+    lambda a: f"0{a:o}",
+    lambda a: f"{a >> 24}.{a & 0xFFFFFF}",
+    lambda a: f"{a >> 24:#x}.0{a >> 16 & 255:o}.{a & 0xFFFF}",
+    lambda a: f"[::ffff:{IPv4Address(a)}]",
+    lambda a: f"[::FFFF:{a >> 16:x}:{a & 0xFFFF:x}]",
+    lambda a: f"[64:ff9b::{IPv4Address(a)}]",
+]
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(SPELLINGS))
+def test_spelling_changes_nothing(address: IPv4Address, spell: Callable[[int], str]) -> None:
+    """However an IPv4 address is spelt, it is accepted if it is a public one and refused if not."""
+    url = f"https://{spell(int(address))}/"
+    if address.is_global and not address.is_multicast:
+        check_url(url, allow_private=False)
+    else:
+        with pytest.raises(CallbackRefused):
+            check_url(url, allow_private=False)
+
+
+# The signature
+
+
+def test_signature() -> None:
+    """The signature is HMAC-SHA256 of time, dot and body: RFC 2104 done by hand gives the same."""
+    key = SECRET.encode().ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + b"1700000000." + BODY).digest()
+    expected = hashlib.sha256(bytes(byte ^ 0x5C for byte in key) + inner).hexdigest()
+    assert signature(SECRET, 1_700_000_000, BODY) == f"t=1700000000,v1={expected}"
+
+
+@given(st.text(min_size=1), st.integers(0, 10**11), st.binary(), st.binary())
+def test_verify(secret: str, timestamp: int, body: bytes, other: bytes) -> None:
+    """A signature holds for its secret, its body and its time, and for no other."""
+    header = signature(secret, timestamp, body)
+    assert verify(secret, header, body, now=timestamp + 300)
+    assert verify(secret, header, body, now=timestamp - 300)
+    assert not verify(secret, header, body, now=timestamp + 301)
+    assert not verify(secret, header, body, now=timestamp - 301)
+    assert not verify(secret + "x", header, body, now=timestamp)
+    assert verify(secret, header, other, now=timestamp) == (other == body)
+    assert not verify(secret, header.replace("t=", "t=1"), body, now=timestamp + 10 ** (len(str(timestamp))))
+
+
+@pytest.mark.parametrize("header", ["", "t=1", "v1=" + "0" * 64, "t=1,v1=", "t=1,v1=" + "é" * 64, "t=١,v1=" + "0" * 64, "t=-1,v1=x"])
+def test_verify_nonsense(header: str) -> None:
+    """A header that is no signature is refused without an error."""
+    assert not verify(SECRET, header, BODY, now=1)
+
+
+def test_documented_verification() -> None:
+    """The function that the documentation gives to receivers accepts what is sent, and nothing else."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/callbacks.md").read_text(), re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    now = int(time.time())
+    assert scope["verify"](SECRET, signature(SECRET, now, BODY), BODY)
+    assert not scope["verify"](SECRET, signature(SECRET, now, BODY), BODY + b" ")
+    assert not scope["verify"]("other", signature(SECRET, now, BODY), BODY)
+    assert not scope["verify"](SECRET, signature(SECRET, now - 400, BODY), BODY)
+    assert not scope["verify"](SECRET, "", BODY)
+
+
+# One delivery
+
+
+def test_delivery(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The body arrives as it is, signed at the time of sending, with the job's id and the right host; no proxy is asked."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    assert post(receiver.url) == 204
+    (request,) = receiver.requests
+    assert (request.command, request.path, receiver.bodies) == ("POST", "/hook?key=hidden", [BODY])
+    headers = {name: request.headers[name] for name in ("Host", "Content-Type", "Sentiq-Job", "User-Agent")}
+    assert headers == {
+        "Host": f"127.0.0.1:{receiver.port}",
+        "Content-Type": "application/json",
+        "Sentiq-Job": JOB,
+        "User-Agent": "sentiq",
+    }
+    stamp, mark = re.fullmatch(r"t=(\d+),v1=(\w+)", request.headers["Sentiq-Signature"]).groups()  # type: ignore[union-attr]
+    assert hmac.new(SECRET.encode(), stamp.encode() + b"." + BODY, "sha256").hexdigest() == mark
+    assert abs(int(stamp) - time.time()) < 10
+
+
+def test_redirect_is_not_followed(receiver: Receiver) -> None:
+    """A redirect, even one that keeps method and body, is only a status: the address it names sees nothing."""
+    with receiving() as inner:
+        for code in (301, 302, 303, 307, 308):
+            receiver.answer = status(code, Location=inner.url)
+            assert post(receiver.url) == code
+        assert inner.requests == []
+
+
+def test_loopback_is_refused_when_sending(receiver: Receiver) -> None:
+    """An address that was accepted while private ones were allowed is refused once they are not."""
+    with pytest.raises(CallbackRefused):
+        post(receiver.url, allow_private=False)
+    assert receiver.requests == []
+
+
+def test_own_name_is_refused() -> None:
+    """A name that leads to this machine, by its real resolver, is refused though the name itself says nothing."""
+    for name in (socket.gethostname(), "ip6-localhost", "localhost.localdomain"):
+        try:
+            address = socket.gethostbyname(name)
+        except OSError:
+            continue
+        if address.startswith("127.") and name != "localhost":
+            break
+    else:
+        pytest.skip("this machine has no name for its loopback address but localhost")
+    with receiving(address=address) as receiver:
+        url = f"http://{name}:{receiver.port}/"
+        check_url(url, allow_private=False)
+        with pytest.raises(CallbackRefused, match="has an address that is not public"):
+            post(url, allow_private=False)
+        assert receiver.requests == []
+        assert post(url) == 204
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], ["::1"], ["::ffff:127.0.0.1"]])
+def test_any_address_that_is_not_public(receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]) -> None:
+    """One address that is not public, among whichever others, is enough to refuse the name."""
+    names["mixed.example"] = [addresses]
+    with pytest.raises(CallbackRefused, match="has an address that is not public"):
+        post(f"http://mixed.example:{receiver.port}/", allow_private=False, timeout_s=1)
+    assert receiver.requests == []
+
+
+def test_rebinding(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
+    """The address connected to is the one that was checked: the name is looked up once, and what it leads to later plays no part."""
+    names["rebind.example"] = [["127.0.0.1"], ["127.0.0.2"]]
+    assert post(f"http://rebind.example:{receiver.port}/") == 204
+    assert receiver.requests[0].headers["Host"] == f"rebind.example:{receiver.port}"
+    assert names["rebind.example"] == [["127.0.0.2"]]
+
+
+def test_next_address(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
+    """A name's first address that does not take the connection gives way to the next; the last one's failure is the answer."""
+    names["two.example"] = [["127.0.0.3", "127.0.0.1"], ["127.0.0.3", "127.0.0.4"]]
+    assert post(f"http://two.example:{receiver.port}/") == 204
+    with pytest.raises(OSError):
+        post(f"http://two.example:{receiver.port}/")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog is another thing")
+def test_silent_address_leaves_time(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
+    """An address that takes no connection and refuses none costs its share of the time, not all of it."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.5", receiver.port))
+        full.listen(0)  # with one connection waiting, Linux lets further ones wait for it
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.5", receiver.port))
+        names["slow.example"] = [["127.0.0.5", "127.0.0.1"]]
+        assert post(f"http://slow.example:{receiver.port}/", timeout_s=1.0) == 204
+
+
+def took(call: Callable[[], object]) -> float:
+    """The seconds after which it raised TimeoutError."""
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        call()
+    return time.monotonic() - started
+
+
+def drip(part: bytes, ended: threading.Event) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer that never ends, a bit at a time, each well within any time-out of a single read."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        try:
+            while not ended.wait(0.05):
+                request.wfile.write(part)
+                request.wfile.flush()
+        except OSError:
+            ended.set()
+
+    return answer
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
+def test_slow_drip(receiver: Receiver, start: bytes) -> None:
+    """A receiver that sends a byte now and then is left when the time is over, in the status line or in the headers, and hears of it."""
+    ended = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(start)
+        drip(b"H", ended)(request)
+
+    receiver.answer = answer
+    try:
+        assert took(lambda: post(receiver.url, timeout_s=0.5)) < 4
+        assert ended.wait(5)
+    finally:
+        ended.set()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_silent_receiver(scheme: str) -> None:
+    """A receiver that takes the connection and says nothing is left when the time is over, in the TLS handshake too."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
+        assert took(lambda: post(url, timeout_s=0.4)) < 4
+
+
+def test_receiver_that_does_not_read() -> None:
+    """A receiver that does not read the body is left when the time is over."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url, body = f"http://127.0.0.1:{silent.getsockname()[1]}/", b"x" * 30_000_000
+        assert took(lambda: deliver(url, body, job_id=JOB, secret=SECRET, allow_private=True, timeout_s=0.4)) < 4
+
+
+def test_silent_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer is not waited for longer than the whole may take."""
+    asked, over = threading.Event(), threading.Event()
+
+    def getaddrinfo(*_: Any, **__: Any) -> Any:
+        asked.set()
+        over.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert took(lambda: post("http://silent.example/", timeout_s=0.3)) < 4
+    assert asked.is_set()
+    over.set()
+
+
+def test_body_not_waited_for(receiver: Receiver) -> None:
+    """The status is enough: an answer whose body drips for ever is taken at once."""
+    ended = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        status(200)(request)
+        drip(b"x", ended)(request)
+
+    receiver.answer = answer
+    assert post(receiver.url, timeout_s=5) == 200
+    assert ended.wait(5)
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("part", [b"x" * 65536, b"X: y\r\n" * 10000, b"HTTP/1.1 100 Continue\r\n\r\n" * 3000])
+def test_huge_answer(receiver: Receiver, start: bytes, part: bytes) -> None:
+    """Of an answer without end a few KB are read, wherever it is endless; what can be told of it is told at once."""
+    ended, sent = threading.Event(), [0]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        try:
+            request.wfile.write(start)
+            while not ended.is_set():
+                sent[0] += request.connection.send(part)
+        except OSError:
+            ended.set()
+
+    receiver.answer = answer
+    try:
+        assert post(receiver.url, timeout_s=20) == 200
+    except OSError as problem:
+        assert not isinstance(problem, TimeoutError)  # noqa: PT017 — either is right, a time-out is not
+    assert ended.wait(5)
+    assert sent[0] < 20_000_000
+
+
+HTTP_PIECES = [
+    b"HTTP/1.1 ",
+    b"HTTP/1.0 200",
+    b" 100",
+    b" 204 OK",
+    b"\r\n",
+    b"\n",
+    b"X: y",
+    b":",
+    b"Content-Length: -1",
+    b"Transfer-Encoding: chunked",
+]
+
+
+GARBAGE = st.lists(st.sampled_from(HTTP_PIECES) | st.binary(max_size=20) | st.binary(min_size=1).map(lambda part: part * 9000)).map(
+    b"".join
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(GARBAGE | GARBAGE.map(lambda rest: b"HTTP/1.1 200 OK\r\n" + rest))
+@example(b"")
+@example(b"SSH-2.0-OpenSSH_9.2\r\n")
+def test_any_answer(receiver: Receiver, answer: bytes) -> None:
+    """Whatever is answered, HTTP or not, is a status or an OSError."""
+    receiver.answer = lambda request: request.connection.sendall(answer)
+    try:
+        code = post(receiver.url)
+    except OSError:
+        return
+    assert b"HTTP/" in answer
+    assert 100 <= code <= 999
+
+
+def test_receiver_gone() -> None:
+    """Nobody listens: an OSError."""
+    with pytest.raises(ConnectionRefusedError):
+        post(f"http://127.0.0.1:{free_port()}/")
+
+
+# TLS
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for localhost, with its key in the same file."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "both.pem").write_text(key.read_text() + cert.read_text())
+    return folder / "both.pem"
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[tuple[Receiver, list[str | None]]]:
+    """A receiver with TLS, and the server names that it was asked for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    asked: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    with receiving(tls=context) as one:
+        yield one, asked
+
+
+@pytest.mark.debian("openssl")
+def test_tls(secure: tuple[Receiver, list[str | None]], certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS, the server name is the URL's, and the certificate is accepted when its authority is known."""
+    receiver, asked = secure
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert post(f"https://localhost:{receiver.port}/hook") == 204
+    assert (receiver.bodies, asked) == ([BODY], ["localhost"])
+    assert receiver.requests[0].headers["Host"] == f"localhost:{receiver.port}"
+
+
+@pytest.mark.debian("openssl")
+def test_tls_of_another(
+    secure: tuple[Receiver, list[str | None]], certificate: Path, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate of an unknown authority, or for another name, ends the attempt before anything is sent."""
+    receiver, _ = secure
+    with pytest.raises(ssl.SSLCertVerificationError):
+        post(f"https://localhost:{receiver.port}/")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    names["other.example"] = [["127.0.0.1"]]
+    for host in ("127.0.0.1", "other.example"):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            post(f"https://{host}:{receiver.port}/")
+    assert receiver.requests == []
+
+
+# Those that are due
+
+
+class Jobs:
+    """Jobs that have ended and their callbacks, as the job store leaves them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.redis = stack.redis
+        self.urls: dict[str, str] = {}
+
+    def add(self, job_id: str, url: str) -> None:
+        """An ended job whose callback is due."""
+        self.urls[job_id] = url
+        self.redis.hset(f"sentiq:j:{job_id}", mapping={"total": 1})
+        self.redis.expire(f"sentiq:j:{job_id}", 100)
+        self.make_due(job_id)
+
+    def make_due(self, job_id: str) -> None:
+        """Its time has come."""
+        self.redis.zadd(Callbacks.KEY, {job_id: time.time() - 1})
+        self.redis.expire(Callbacks.KEY, 1000)
+
+    def body(self, job_id: str) -> tuple[str, bytes] | None:
+        """The URL and the body; None when the job is gone."""
+        return (self.urls[job_id], job_id.encode()) if self.redis.exists(f"sentiq:j:{job_id}") else None
+
+    def state(self, job_id: str) -> tuple[str | None, int]:
+        """What the job's hash says of its callback: state and attempts."""
+        state, attempts = self.redis.hmget(f"sentiq:j:{job_id}", "callback_state", "callback_attempts")
+        return state and state.decode(), int(attempts or 0)
+
+    def due_in_s(self, job_id: str) -> float | None:
+        """The seconds until it is due; None when it never is again."""
+        score = self.redis.zscore(Callbacks.KEY, job_id)
+        return None if score is None else score - time.time()
+
+
+@pytest.fixture
+def jobs(server: Stack) -> Jobs:
+    """No jobs yet."""
+    return Jobs(server)
+
+
+def runner(jobs: Jobs, *, secret: str | None = SECRET, allow_private: bool = True) -> Callbacks:
+    """As a worker has it."""
+    return Callbacks(jobs.redis, secret=secret, allow_private=allow_private, body=jobs.body)
+
+
+def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
+    """What is due is sent once and is then delivered; what is not due yet waits."""
+    jobs.add("now", receiver.url)
+    jobs.add("later", receiver.url)
+    jobs.redis.zadd(Callbacks.KEY, {"later": time.time() + 50})
+    assert [runner(jobs).run_due() for _ in range(2)] == [1, 0]
+    assert receiver.bodies == [b"now"]
+    assert receiver.requests[0].headers["Sentiq-Job"] == "now"
+    assert verify(SECRET, receiver.requests[0].headers["Sentiq-Signature"], b"now", now=time.time())
+    assert (jobs.state("now"), jobs.due_in_s("now")) == (("delivered", 1), None)
+    assert jobs.state("later") == (None, 0)
+
+
+@pytest.mark.parametrize("code", [None, 302, 400, 404, 429, 500, 503])
+def test_schedule(jobs: Jobs, receiver: Receiver, code: int | None) -> None:
+    """A failed attempt is followed by another after 5 s, 30 s, 2, 10, 30 min, 1 h, 2 h, give or take a fifth; the eighth is the last."""
+    if code is None:
+        jobs.add("a", f"http://127.0.0.1:{free_port()}/")
+    else:
+        receiver.answer = status(code, Location=receiver.url)
+        jobs.add("a", receiver.url)
+    callbacks = runner(jobs)
+    for attempts, wait_s in enumerate((5, 30, 120, 600, 1800, 3600, 7200), 1):
+        assert callbacks.run_due() == 1
+        assert jobs.state("a") == ("pending", attempts)
+        due_in_s = jobs.due_in_s("a")
+        assert due_in_s is not None
+        assert 0.8 * wait_s - 2 < due_in_s <= 1.2 * wait_s
+        assert jobs.redis.ttl(Callbacks.KEY) > sum(RETRIES_S) * 1.2
+        assert callbacks.run_due() == 0
+        jobs.make_due("a")
+    assert callbacks.run_due() == 1
+    assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 8), None)
+    assert len(receiver.requests) == (0 if code is None else 8)
+
+
+def test_success_after_failure(jobs: Jobs, receiver: Receiver) -> None:
+    """An attempt that succeeds ends the retries."""
+    receiver.answer = status(500)
+    jobs.add("a", receiver.url)
+    runner(jobs).run_due()
+    receiver.answer = status(200)
+    jobs.make_due("a")
+    runner(jobs).run_due()
+    assert (jobs.state("a"), jobs.due_in_s("a")) == (("delivered", 2), None)
+
+
+def test_waits_differ(jobs: Jobs) -> None:
+    """Callbacks that fail together are not due again together."""
+    url = f"http://127.0.0.1:{free_port()}/"
+    for number in range(PER_CALL):
+        jobs.add(str(number), url)
+    runner(jobs).run_due()
+    waits = [jobs.due_in_s(str(number)) or 0 for number in range(PER_CALL)]
+    assert max(waits) - min(waits) > 0.05
+
+
+def test_gone_ends_it(jobs: Jobs, receiver: Receiver) -> None:
+    """410 Gone is final."""
+    receiver.answer = status(410)
+    jobs.add("a", receiver.url)
+    assert runner(jobs).run_due() == 1
+    assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 1), None)
+
+
+@pytest.mark.parametrize("arguments", [{"allow_private": False}, {"secret": None}, {"secret": ""}])
+def test_refused_ends_it(jobs: Jobs, receiver: Receiver, arguments: dict[str, Any]) -> None:
+    """A refused address is final; and nothing is sent unsigned."""
+    jobs.add("a", receiver.url)
+    assert runner(jobs, **arguments).run_due() == 1
+    assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 1), None)
+    assert receiver.requests == []
+
+
+def test_job_gone(jobs: Jobs, receiver: Receiver) -> None:
+    """The callback of a job that has expired is dropped, and nothing of the job comes back to life."""
+    jobs.add("a", receiver.url)
+    jobs.redis.delete("sentiq:j:a")
+    assert runner(jobs).run_due() == 0
+    assert jobs.redis.keys("*") == []
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("code", [200, 500])
+def test_job_gone_while_sending(jobs: Jobs, receiver: Receiver, code: int) -> None:
+    """A job that expires while its callback is on its way leaves no key without an end, and no retry."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        jobs.redis.delete("sentiq:j:a")
+        status(code)(request)
+
+    receiver.answer = answer
+    jobs.add("a", receiver.url)
+    assert runner(jobs).run_due() == 1
+    assert jobs.redis.keys("*") == []
+
+
+def test_few_a_call(jobs: Jobs, receiver: Receiver) -> None:
+    """A call sends a few and leaves the rest to the next."""
+    for number in range(PER_CALL + 1):
+        jobs.add(str(number), receiver.url)
+    assert [runner(jobs).run_due() for _ in range(3)] == [PER_CALL, 1, 0]
+
+
+def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
+    """Of workers that look at the same moment one gets each callback: all are sent, none twice."""
+    sent = [f"job-{number}" for number in range(40)]
+    for job_id in sent:
+        jobs.add(job_id, receiver.url)
+    start = threading.Barrier(4)
+
+    def work(_: int) -> int:
+        callbacks, tried = runner(jobs), 0
+        start.wait()
+        while count := callbacks.run_due():
+            tried += count
+        return tried
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) == 40
+    assert sorted(body.decode() for body in receiver.bodies) == sorted(sent)
+    assert {jobs.state(job_id) for job_id in sent} == {("delivered", 1)}
+
+
+def test_claim(jobs: Jobs, receiver: Receiver) -> None:
+    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays it."""
+    arrived, go = threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        arrived.set()
+        go.wait(20)
+        status(204)(request)
+
+    receiver.answer = answer
+    jobs.add("a", receiver.url)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(runner(jobs).run_due)
+        assert arrived.wait(10)
+        assert runner(jobs).run_due() == 0
+        assert CLAIM_S - 15 < (jobs.due_in_s("a") or 0) <= CLAIM_S
+        go.set()
+        assert first.result() == 1
+    assert (jobs.state("a"), len(receiver.requests)) == (("delivered", 1), 1)
+
+
+@pytest.mark.parametrize(("late", "state"), [(200, ("delivered", 2)), (500, ("pending", 1))])
+def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[str, int]) -> None:
+    """A worker that comes back after its claim has passed to another may report success; a failure of its own changes nothing."""
+    arrived, go = threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        arrived.set()
+        go.wait(20)
+        status(late)(request)
+
+    receiver.answer = answer
+    jobs.add("a", receiver.url)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(runner(jobs).run_due)
+        assert arrived.wait(10)
+        receiver.answer = status(503)
+        jobs.make_due("a")
+        assert runner(jobs).run_due() == 1
+        before = jobs.redis.zscore(Callbacks.KEY, "a")
+        go.set()
+        first.result()
+    assert jobs.state("a") == state
+    assert jobs.redis.zscore(Callbacks.KEY, "a") == (before if late == 500 else None)
+
+
+def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed attempt is logged with the job, the host and the status, without path and query: they may hold a secret."""
+    caplog.set_level(logging.DEBUG)
+    receiver.answer = status(500)
+    jobs.add("a", receiver.url)
+    jobs.add("b", "http://example.com:port/hook?key=hidden")
+    runner(jobs).run_due()
+    wait_until(lambda: len(caplog.records) == 2, what="a line for each")
+    assert "callback of job a not taken by 127.0.0.1: 500" in caplog.text
+    assert "callback of job b refused" in caplog.text
+    assert "hook" not in caplog.text
+    assert "hidden" not in caplog.text
