@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from tasks.connections import Client
 from tasks.errors import CallbackRefused
+from tasks.jobs import CALLBACKS
 
 RETRIES_S = (5, 30, 120, 600, 1800, 3600, 7200)
 """The wait after each failed attempt, give or take a fifth; one attempt more than there are waits."""
@@ -246,7 +247,7 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
 class Callbacks:
     """Those that are due, by the time. Raises redis.RedisError when the server is away; nothing is lost then, only later."""
 
-    KEY = "sentiq:callbacks"
+    KEY = CALLBACKS
     """Job ids by the Unix time when they are due, a sorted set."""
     TTL_S = 2 * 86_400
     """Of that set, from each claim on; above the longest wait."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 import redis
@@ -16,7 +15,6 @@ from tasks.jobs import chunk_id
 from tasks.jobstore import JobStore
 from tasks.queues import delivered, waiting
 
-PERIOD_S = 1.0
 STALLED_S = 30.0
 """A job of which nothing was done for so long, while its queue is empty, has lost a message."""
 _LOCK = "sentiq:upkeep"
@@ -34,22 +32,10 @@ class Upkeep:
         self._broker = broker
         self._tag = tag
 
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set."""
-        repaired_at = time.monotonic()
-        while not stop.wait(PERIOD_S):
-            self._try(self._callbacks.run_due)
-            if time.monotonic() - repaired_at > STALLED_S / 2:
-                repaired_at = time.monotonic()
-                self._try(self.repair)
-
-    def _try(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except redis.RedisError:
-            _log.warning("Redis away: upkeep later")
-        except Exception:  # a defect in one of these must not end the other
-            _log.exception("upkeep failed")
+    def start(self, stop: threading.Event) -> None:
+        """Does its work until `stop` is set: callbacks on a thread of their own, for receivers may be slow."""
+        for name, step, period_s in (("callbacks", self._callbacks.run_due, 1.0), ("repair", self.repair, STALLED_S / 2)):
+            threading.Thread(target=_repeat, args=(step, period_s, stop), name=name, daemon=True).start()
 
     def repair(self, *, stalled_s: float = STALLED_S) -> int:
         """Sends chunks again that no queue and no worker has; returns how many.
@@ -66,3 +52,13 @@ class Upkeep:
                     self._sender.send_job_chunk(job_id, number, self._tag)
                     sent += 1
         return sent
+
+
+def _repeat(step: Callable[[], int], period_s: float, stop: threading.Event) -> None:
+    while not stop.wait(period_s):
+        try:
+            step()
+        except redis.RedisError:
+            _log.warning("Redis away: upkeep later")
+        except Exception:  # a defect must not end what has to be done for as long as the worker lives
+            _log.exception("upkeep failed")

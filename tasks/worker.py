@@ -157,7 +157,7 @@ def run(role: str) -> None:
         leases.start()
         threading.Thread(target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True).start()
         if role == "batch":
-            threading.Thread(target=upkeep.run, args=(stop,), name="upkeep", daemon=True).start()
+            upkeep.start(stop)
         metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
         _log.info("ready: %s on %s, about %.0f texts/s", engine.identity, engine.device, rate)
 
