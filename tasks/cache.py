@@ -104,9 +104,17 @@ class PredictionCache:
     def _mark(tag: str, digest: str) -> str:
         return f"sentiq:f:{tag}:{digest}"
 
-    def get(self, identity: str, digest: str) -> Scored | None:
-        """One prediction, or None."""
-        return _decoded(self._client.get(self._key(identity, digest)))
+    def get(self, identity: str, digest: str) -> tuple[Scored, float] | None:
+        """One prediction and the seconds that it has left, or None."""
+        key = self._key(identity, digest)
+        value, left_ms = self._client.pipeline(transaction=False).get(key).pttl(key).execute()
+        scored = _decoded(value)
+        return None if scored is None else (scored, max(0, left_ms) / 1000)
+
+    @property
+    def ttl_s(self) -> int:
+        """Seconds that a prediction stays."""
+        return self._ttl_s
 
     def get_many(self, identity: str, digests: Sequence[str]) -> list[Scored | None]:
         """Predictions in the order of the digests, None where there is none."""

@@ -25,6 +25,7 @@ from tasks.jobservice import JobService, redis_or_unavailable
 from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
 from tasks.presence import KnownModel, Presence, WorkerMark
+from tasks.recent import RecentPredictions
 from tasks.results import CeleryResults
 from tasks.settings import Settings
 
@@ -36,6 +37,8 @@ CALLER_CHUNK_S = 0.25
 """A chunk of callers' texts takes about so long to score at the most."""
 LOST_REPLY_S = 0.5
 """After so long without a reply the cache is asked: the reply is a hint, the cache is the truth."""
+_FRESH_S = 1.0
+"""A fresh answer has been in the cache for less."""
 EXPIRE_S = 10.0
 """After so long a chunk without a reply no longer holds back the next."""
 
@@ -78,6 +81,7 @@ class SentimentService:
         self._client = connect(settings.cache_url, timeout_s=TIMEOUT_S)
         self._cache = PredictionCache(self._client, ttl_s=settings.cache_ttl)
         self._replies = PredictionCache(connect(settings.cache_url, timeout_s=1.0, blocking=True), ttl_s=settings.cache_ttl)
+        self._recent = RecentPredictions()
         self._presence = Presence(self._client)
         self._model = KnownModel(self._presence, settings.model_tag)
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
@@ -106,12 +110,8 @@ class SentimentService:
         cleaned = self._cleaned(text)
         key = digest(cleaned)
         with redis_or_unavailable():
-            identity = self._model.identity
-            if identity is not None:
-                known = self._cache.get(identity, key)
-                metrics.CACHE_LOOKUPS.labels("miss" if known is None else "hit").inc()
-                if known is not None:
-                    return Prediction(known, True, identity)
+            if (known := self._known(key)) is not None:
+                return known
         if wait_s <= 0:
             return None
         self._listen()
@@ -129,7 +129,34 @@ class SentimentService:
             if answer.outcome.code == TextFailed.code:
                 raise TextFailed
             raise RuntimeError("a worker gave up; its log says why")
+        self._recent.put(answer.model, key, answer.outcome, self._cache.ttl_s - _FRESH_S)
         return Prediction(answer.outcome, False, answer.model)
+
+    def recent(self, text: str) -> Prediction | None:
+        """The prediction of a text that this process has met lately; None for any other, a wrong one too. Asks nobody but the clock."""
+        identity = self._model.known_identity
+        if identity is None or len(text) > self._settings.max_text_chars:
+            return None
+        recent = self._recent.get(identity, digest(clean(text)))
+        if recent is None:
+            return None
+        metrics.CACHE_LOOKUPS.labels("recent").inc()
+        return Prediction(recent, True, identity)
+
+    def _known(self, key: str) -> Prediction | None:
+        identity = self._model.identity
+        if identity is None:
+            return None
+        if (recent := self._recent.get(identity, key)) is not None:
+            metrics.CACHE_LOOKUPS.labels("recent").inc()
+            return Prediction(recent, True, identity)
+        found = self._cache.get(identity, key)
+        metrics.CACHE_LOOKUPS.labels("miss" if found is None else "hit").inc()
+        if found is None:
+            return None
+        scored, left_s = found
+        self._recent.put(identity, key, scored, left_s)
+        return Prediction(scored, True, identity)
 
     def _cleaned(self, text: str) -> str:
         if len(text) > self._settings.max_text_chars:

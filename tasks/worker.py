@@ -21,8 +21,10 @@ from model.engine import Engine
 from tasks.presence import REFRESH_S, Presence, WorkerMark
 
 ROLES = ("interactive", "batch")
-THREADS = {"interactive": 2, "batch": 1}
-"""Chunks at once: a caller's chunk is tokenised beside another's scoring; a job's has no hurry."""
+THREADS = {"interactive": 6, "batch": 2}
+"""Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk is fetched while another is scored."""
+CALL_S = 0.25
+"""Callers' texts that are scored in one call take about so long at the most."""
 BATCH_NICENESS = 10
 """Added to the batch worker's: live callers have the processor first, and jobs still get about a tenth of it."""
 
@@ -92,6 +94,7 @@ def run(role: str) -> None:
     import celeryconfig
     from model.errors import ModelError
     from model.loading import load_engine
+    from model.merging import MergingEngine
     from tasks import metrics
     from tasks.app import TASK, ChunkSender, create_celery
     from tasks.cache import PredictionCache
@@ -118,6 +121,8 @@ def run(role: str) -> None:
         sys.exit(EX_CONFIG)
     engine.warm()
     rate = measure_rate(engine)
+    # Chunks of a job are large enough.
+    engine = MergingEngine(engine, max_texts=int(rate * CALL_S) if role == "interactive" else 1)
 
     app = create_celery(settings)
     cache_client = connect(settings.cache_url, timeout_s=5.0)

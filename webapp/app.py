@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import os
-import re
 import time
 import uuid
 
@@ -19,10 +19,11 @@ from webapp.docs import docs_blueprint
 from webapp.errors import register_errors
 from webapp.health import health_blueprint
 from webapp.jobs import jobs_blueprint
+from webapp.known import KnownTexts
 from webapp.predictions import predictions_blueprint
+from webapp.requests import REQUEST_ID
 from webapp.uploads import MAX_JSON_BYTES, UploadLimits
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = structlog.get_logger(__name__)
 
 
@@ -37,11 +38,14 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     app.register_blueprint(predictions_blueprint(sentiment, predict_timeout_s=settings.predict_timeout))
     # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
+    csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
     app.register_blueprint(jobs_blueprint(sentiment.jobs, limits))
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
     _register_request_ids(app)
-    _register_metrics(app)
+    registry = _register_metrics(app)
+    if settings.log_level != "debug":  # which promises a line for each request
+        app.wsgi_app = KnownTexts(app, sentiment, registry)  # type: ignore[method-assign]
     return app
 
 
@@ -49,7 +53,7 @@ def _register_request_ids(app: Flask) -> None:
     @app.before_request
     def begin() -> None:
         given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         g.started = time.perf_counter()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
@@ -74,9 +78,11 @@ def _register_request_ids(app: Flask) -> None:
         structlog.contextvars.unbind_contextvars("request_id")
 
 
-def _register_metrics(app: Flask) -> None:
+def _register_metrics(app: Flask) -> CollectorRegistry:
     # By rule: by path, every unknown address would become a series of its own.
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        GunicornInternalPrometheusMetrics(app, group_by="url_rule")
+        exporter = GunicornInternalPrometheusMetrics(app, group_by="url_rule")
     else:
-        PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
+        exporter = PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
+    registry: CollectorRegistry = exporter.registry
+    return registry

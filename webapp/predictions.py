@@ -12,20 +12,24 @@ from model.labels import LABELS
 from tasks import metrics
 from tasks.intake import Submission
 from tasks.jobs import Entry
-from tasks.outcomes import Scored
-from tasks.service import SentimentService
+from tasks.service import Prediction, SentimentService
 from webapp.jobs import accepted
 from webapp.requests import json_body, preferences
 from webapp.schemas import PredictRequest
 
 
-def answer(scored: Scored) -> dict[str, Any]:
-    """The fields of a prediction that are the model's."""
+def prediction_body(text: str, prediction: Prediction, started: float) -> dict[str, Any]:
+    """The answer to a text, for a request that began at `started` (of `time.perf_counter`)."""
+    scored = prediction.scored
     return {
+        "text": text,
         "label": scored.label,
         "confidence": scored.confidence,
         "scores": dict(zip(LABELS, scored.scores, strict=True)),
         "truncated": scored.truncated,
+        "cached": prediction.cached,
+        "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
+        "model": prediction.model,
     }
 
 
@@ -44,14 +48,7 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
             job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))]))
             return accepted(job, prefer)
         metrics.PREDICTIONS.labels(prediction.scored.label, "cache" if prediction.cached else "fresh").inc()
-        body = {
-            "text": text,
-            **answer(prediction.scored),
-            "cached": prediction.cached,
-            "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
-            "model": prediction.model,
-        }
-        return Response(orjson.dumps(body), mimetype="application/json")
+        return Response(orjson.dumps(prediction_body(text, prediction, started)), mimetype="application/json")
 
     @blueprint.get("/model")
     def model() -> Response:

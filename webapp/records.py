@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import orjson
 
 from tasks.jobs import Entry
 from webapp.errors import MalformedJson, UploadRefused
-from webapp.requests import _with_lone_surrogates
+from webapp.requests import parse_json
 
 LONGEST_ID = 256
 MAX_BLANK_LINES = 1_000_000
 """Blank lines of a file that are ignored. They become no entries, so whoever counts those would not see that a few packed bytes hold
 hundreds of millions of them."""
-
-
-def loads(raw: bytes) -> Any:
-    """A JSON value; a lone escaped surrogate is read as U+FFFD.
-
-    Raises:
-        MalformedJson: it is none.
-    """
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return _with_lone_surrogates(raw)
 
 
 def plain_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[int, Entry]]:
@@ -53,7 +40,7 @@ def ndjson_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tup
         except orjson.JSONDecodeError:
             _decoded(line, number)  # bytes that are not UTF-8 have a code of their own
             try:
-                value = loads(line)
+                value = parse_json(line)
             except MalformedJson:
                 raise _malformed("The line is not JSON.", number) from None
         if isinstance(value, str):

@@ -13,6 +13,8 @@ from flask import request
 from webapp.errors import MalformedJson, UnsupportedType
 
 LONGEST_WAIT_S = 60.0
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""An X-Request-ID that is kept; others could do harm in a log."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -31,6 +33,15 @@ def json_body() -> Any:
     raw = request.get_data(cache=False)
     if request.content_length is None:
         request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+    return parse_json(raw)
+
+
+def parse_json(raw: bytes) -> Any:
+    """A JSON value; a lone escaped surrogate is read as U+FFFD.
+
+    Raises:
+        MalformedJson: it is none.
+    """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -42,7 +53,7 @@ def _with_lone_surrogates(raw: bytes) -> Any:
     if b"\\ud" not in raw.lower():
         raise MalformedJson
     try:
-        return _mended(json.loads(raw, parse_constant=_refuse))
+        return _mended(json.loads(raw.decode(), parse_constant=_refuse))
     except (ValueError, RecursionError):
         raise MalformedJson from None
 

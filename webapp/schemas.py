@@ -25,7 +25,10 @@ class PredictRequest(_Request):
 class BatchRequest(_Request):
     """Texts to be scored as one job."""
 
-    texts: Annotated[list[str], Field(min_length=1, description="At most MAX_BATCH_TEXTS. A text that cannot be scored has its own error.")]
+    texts: Annotated[
+        list[str],
+        Field(min_length=1, fail_fast=True, description="At most MAX_BATCH_TEXTS. A text that cannot be scored has its own error."),
+    ]
     callback_url: Annotated[str | None, Field(description="Told of the job's end by a signed POST.")] = None
 
     model_config = ConfigDict(

@@ -19,7 +19,8 @@ from werkzeug.sansio import multipart
 
 from tasks.jobs import Entry
 from webapp.errors import UploadRefused
-from webapp.records import csv_entries, csv_records, loads, ndjson_entries, plain_entries
+from webapp.records import csv_entries, csv_records, ndjson_entries, plain_entries
+from webapp.requests import parse_json
 from webapp.schemas import BatchRequest
 
 PIECE_BYTES = 64 * 1024
@@ -111,7 +112,7 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
         if len(raw) > MAX_JSON_BYTES:
             detail = f"A JSON body may have at most {MAX_JSON_BYTES} bytes; send more texts as NDJSON (application/x-ndjson)."
             raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = BatchRequest.model_validate(loads(bytes(raw)))
+    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
     return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
 

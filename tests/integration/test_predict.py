@@ -14,6 +14,7 @@ from model.stub import StubEngine
 from model.text import clean
 from tasks.outcomes import digest, scored
 from tests.support.stack import STUB, Stack
+from tests.support.waiting import wait_until
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
@@ -40,6 +41,58 @@ def test_fresh_then_cached(service: Stack) -> None:
     assert fresh["confidence"] == max(fresh["scores"].values())
     direct = StubEngine.from_name(STUB).score([clean(text)])
     assert tuple(fresh["scores"][label] for label in LABELS) == scored(direct.probabilities[0], False).scores
+
+
+def test_known_here_and_elsewhere(service: Stack) -> None:
+    """A text that the process has met lately is answered without the framework, and as the framework answers it: body, headers, counts.
+
+    A parameter of the content type is enough to be sent the long way.
+    """
+    text = unknown('good \u00e9 \U0001f600 \\ "quoted"')
+    body = json.dumps({"text": text}).encode()
+    for _ in range(10):  # each of the processes has met it then, all but surely
+        service.predict(text)
+    counted = {
+        "sentiment_predictions_total": {"label": "POSITIVE", "source": "cache"},
+        "flask_http_request_total": {"method": "POST", "status": "200"},
+        "flask_http_request_duration_seconds_count": {"method": "POST", "url_rule": "/predict", "status": "200"},
+    }
+    before = {name: service.metric(name, **labels) for name, labels in counted.items()}
+    met = service.metric("sentiment_cache_lookups_total", result="recent")
+    id_ = {"X-Request-ID": uuid.uuid4().hex}
+    answers = [
+        service.http.post("/predict", content=body, headers={"Content-Type": mimetype} | id_)
+        for mimetype in ("application/json", "application/json; charset=utf-8")
+        for _ in range(5)
+    ]
+    assert service.metric("sentiment_cache_lookups_total", result="recent") == met + 10
+    assert {name: service.metric(name, **labels) for name, labels in counted.items()} == {n: v + 10 for n, v in before.items()}
+    bodies = [answer.json() for answer in answers]
+    assert all(found.pop("processing_time_ms") > 0 for found in bodies)
+    assert all(list(found) == list(bodies[0]) and found == bodies[0] for found in bodies)
+    assert bodies[0]["cached"] is True
+    names = [sorted(name for name in answer.headers if name != "date") for answer in answers]
+    assert names[0] == names[-1]
+    assert {answer.headers["X-Request-ID"] for answer in answers} == set(id_.values())
+    wrong = service.http.post("/predict", content=body, headers={"Content-Type": "application/json", "X-Request-ID": "a b"})
+    assert wrong.headers["X-Request-ID"] != "a b"
+
+
+@pytest.mark.parametrize("body", ['{"text": "good", "more": 1}', '{"text": ["good"]}', '["good"]', "5", '{"text": ""}'])
+def test_nothing_but_a_text_is_answered(service: Stack, body: str) -> None:
+    """However well a text is known, a request that is not valid is refused."""
+    service.predict("good")
+    assert service.http.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code == 422
+
+
+def test_known_no_longer_than_in_the_cache(make_stack: Callable[..., Stack]) -> None:
+    """A text ends in the processes' memory when it ends in the cache: after CACHE_TTL it is scored again."""
+    stack = make_stack(CACHE_TTL=2, WEB_CONCURRENCY=1).start("interactive")
+    text = unknown()
+    assert not stack.predict(text).json()["cached"]
+    assert stack.predict(text).json()["cached"]
+    wait_until(lambda: not stack.redis.keys("sentiq:p:*"), what="the prediction to leave the cache")
+    assert not stack.predict(text).json()["cached"]
 
 
 def test_spellings_share_an_answer(service: Stack) -> None:

@@ -54,6 +54,8 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         b"[" * 100_000 + b'"\\ud83d"' + b"]" * 100_000,
         b'{"text": ' + b"9" * 10_000 + b'}"\\ud83d"',
         b'{"text": "x"} trailing',
+        b'{"text": "\xff\xfe\\ud83d"}',
+        '{"text": "\\ud83d"}'.encode("utf-16"),
     ],
     ids=lambda body: f"{body[:24]!r}{len(body)}",
 )
@@ -146,6 +148,12 @@ def test_body_declared_too_large(service: Stack) -> None:
         head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_many_wrong_texts(service: Stack) -> None:
+    """However many texts of a job are wrong, the first is named and the rest is not gone through."""
+    body = problem(service.http.post("/batch_predict", json={"texts": ["x", 1] * 500_000}), 422, "invalid_field")
+    assert [fault["field"] for fault in body["errors"]] == ["texts.1"]
 
 
 def test_too_many_texts(service: Stack) -> None:

@@ -23,7 +23,10 @@ def cache(server: Stack) -> PredictionCache:
 def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
     """What was settled is found, alone and among many, for as long as the setting says; another model does not know it."""
     cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
-    assert cache.get(MODEL, "a") == GOOD
+    found = cache.get(MODEL, "a")
+    assert found is not None
+    assert found[0] == GOOD
+    assert 0 < found[1] <= cache.ttl_s
     assert cache.get(MODEL, "c") is None
     assert cache.get_many(MODEL, ["b", "c", "a"]) == [BAD, None, GOOD]
     assert cache.get_many("other@1/stub", ["a"]) == [None]

@@ -1,0 +1,89 @@
+"""An engine that several threads ask at once, and that scores what has gathered in one call."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from model.engine import Engine, Scores
+
+
+class _Ask:
+    __slots__ = ("answer", "error", "texts")
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+        self.answer: Scores | None = None
+        self.error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+
+class MergingEngine:
+    """One call of the engine at a time; what is asked meanwhile goes together into the next. Larger batches cost less a text.
+
+    A call that raises is done again for each asker alone, so that nobody gets another's error.
+    """
+
+    def __init__(self, engine: Engine, *, max_texts: int) -> None:
+        """Merges up to `max_texts` texts into a call; one asker's are never divided."""
+        self._engine = engine
+        self._max_texts = max_texts
+        self._asks: deque[_Ask] = deque()
+        self._turn = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """The engine's."""
+        return self._engine.identity
+
+    @property
+    def device(self) -> str:
+        """The engine's."""
+        return self._engine.device
+
+    def warm(self) -> None:
+        """See `model.engine.Engine`."""
+        self._engine.warm()
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """See `model.engine.Engine`."""
+        ask = _Ask(texts)
+        self._asks.append(ask)
+        while not ask.done:
+            with self._turn:
+                if not ask.done:
+                    self._score(self._gathered())
+        if ask.error is not None:
+            raise ask.error
+        assert ask.answer is not None
+        return ask.answer
+
+    def _gathered(self) -> list[_Ask]:
+        """The next asks in the order in which they came; at least one."""
+        asks = [self._asks.popleft()]
+        count = len(asks[0].texts)
+        while self._asks and count + len(self._asks[0].texts) <= self._max_texts:
+            asks.append(self._asks.popleft())
+            count += len(asks[-1].texts)
+        return asks
+
+    def _score(self, asks: Sequence[_Ask]) -> None:
+        try:
+            scores = self._engine.score([text for ask in asks for text in ask.texts])
+        except Exception as error:  # whatever the library below raises
+            if len(asks) == 1:
+                asks[0].error = error
+                return
+            for ask in asks:
+                self._score([ask])
+            return
+        ends = np.cumsum([len(ask.texts) for ask in asks])
+        for ask, end in zip(asks, ends, strict=True):
+            part = slice(end - len(ask.texts), end)
+            ask.answer = Scores(scores.probabilities[part], scores.truncated[part])

@@ -1,0 +1,92 @@
+"""Many threads on one engine: common calls, everybody's own answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from model.engine import Scores
+from model.merging import MergingEngine
+from model.stub import StubEngine
+from tests.support.waiting import wait_until
+
+
+class Gate(StubEngine):
+    """The stub engine, which waits to be let through and notes its calls."""
+
+    def __init__(self) -> None:
+        super().__init__(fail_on="poison")
+        self.calls: list[list[str]] = []
+        self.open = threading.Event()
+        self.inside = 0
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """See `StubEngine`."""
+        self.inside += 1
+        assert self.inside == 1
+        self.calls.append(list(texts))
+        assert self.open.wait(30)
+        self.inside -= 1
+        return super().score(texts)
+
+
+def ask(engine: MergingEngine, gate: Gate, pool: ThreadPoolExecutor, asked: Sequence[Sequence[str]]) -> list[object]:
+    """Asks all at once, the first while nothing else is under way; returns each one's scores or error."""
+
+    def score(texts: Sequence[str]) -> object:
+        try:
+            return engine.score(texts)
+        except ValueError as error:
+            return error
+
+    first = pool.submit(score, asked[0])
+    wait_until(lambda: gate.calls, what="the first call")
+    rest = []
+    for number, texts in enumerate(asked[1:], 1):
+        rest.append(pool.submit(score, texts))
+        wait_until(lambda number=number: len(engine._asks) == number, what="the next to wait")  # type: ignore[misc]
+    gate.open.set()
+    return [first.result(30), *(one.result(30) for one in rest)]
+
+
+def same(answer: object, texts: Sequence[str]) -> bool:
+    """The answer is what the engine says of these texts."""
+    assert isinstance(answer, Scores)
+    return np.array_equal(answer.probabilities, StubEngine().score(texts).probabilities) and len(answer.truncated) == len(texts)
+
+
+def test_what_waits_is_scored_together() -> None:
+    """Texts that come while the engine is busy go into its next call, in their order, as far as they fit; each asker gets his own."""
+    gate = Gate()
+    engine = MergingEngine(gate, max_texts=4)
+    asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
+    with ThreadPoolExecutor(8) as pool:
+        answers = ask(engine, gate, pool, asked)
+    assert gate.calls == [["a"], ["good", "bad", "c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
+    assert all(same(answer, texts) for answer, texts in zip(answers, asked, strict=True))
+
+
+def test_an_error_is_its_askers_alone() -> None:
+    """When a common call raises, each asker is served alone: the guilty one gets the error, the others their scores."""
+    gate = Gate()
+    engine = MergingEngine(gate, max_texts=100)
+    asked = [["a"], ["good"], ["poison"], ["bad", "c"]]
+    with ThreadPoolExecutor(8) as pool:
+        answers = ask(engine, gate, pool, asked)
+    assert isinstance(answers.pop(2), ValueError)
+    assert all(same(answer, texts) for answer, texts in zip(answers, [["a"], ["good"], ["bad", "c"]], strict=True))
+
+
+def test_alone() -> None:
+    """A single asker gets what the engine says, error included."""
+    gate = Gate()
+    gate.open.set()
+    engine = MergingEngine(gate, max_texts=2)
+    assert same(engine.score(["good", "bad", "x"]), ["good", "bad", "x"])
+    with pytest.raises(ValueError, match="told to fail"):
+        engine.score(["poison"])
+    assert (engine.identity, engine.device) == (gate.identity, gate.device)

@@ -1,0 +1,36 @@
+"""What a process remembers of predictions."""
+
+from __future__ import annotations
+
+from tasks.outcomes import Scored
+from tasks.recent import RecentPredictions
+from tests.support.waiting import wait_until
+
+GOOD, BAD = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
+
+
+def test_by_model_and_text() -> None:
+    """A prediction is found under its model and its text alone."""
+    recent = RecentPredictions()
+    recent.put("m", "a", GOOD, 60)
+    recent.put("m", "b", BAD, 60)
+    assert (recent.get("m", "a"), recent.get("m", "b"), recent.get("m", "c"), recent.get("n", "a")) == (GOOD, BAD, None, None)
+
+
+def test_ends() -> None:
+    """A prediction is gone after its time; one without time left is not kept."""
+    recent = RecentPredictions()
+    recent.put("m", "a", GOOD, 0.05)
+    recent.put("m", "b", GOOD, 0)
+    assert recent.get("m", "b") is None
+    wait_until(lambda: recent.get("m", "a") is None, what="the prediction to end")
+
+
+def test_the_longest_unused_goes() -> None:
+    """No more are kept than allowed: the one that was used longest ago goes, not the one that came first."""
+    recent = RecentPredictions(max_texts=2)
+    recent.put("m", "a", GOOD, 60)
+    recent.put("m", "b", GOOD, 60)
+    assert recent.get("m", "a") == GOOD
+    recent.put("m", "c", GOOD, 60)
+    assert [recent.get("m", key) for key in "abc"] == [GOOD, None, GOOD]
