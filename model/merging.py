@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -30,10 +31,15 @@ class MergingEngine:
     A call that raises is done again for each asker alone, so that nobody gets another's error.
     """
 
-    def __init__(self, engine: Engine, *, max_texts: int) -> None:
-        """Merges up to `max_texts` texts into a call; one asker's are never divided."""
+    def __init__(self, engine: Engine, *, max_texts: int, on_call: Callable[[int, float], None] = lambda texts, seconds: None) -> None:
+        """Merges up to `max_texts` texts into a call; one asker's are never divided.
+
+        Args:
+            on_call: told of each call's texts and seconds.
+        """
         self._engine = engine
         self._max_texts = max_texts
+        self._on_call = on_call
         self._asks: deque[_Ask] = deque()
         self._turn = threading.Lock()
 
@@ -74,6 +80,7 @@ class MergingEngine:
         return asks
 
     def _score(self, asks: Sequence[_Ask]) -> None:
+        started = time.perf_counter()
         try:
             scores = self._engine.score([text for ask in asks for text in ask.texts])
         except Exception as error:  # whatever the library below raises
@@ -83,6 +90,7 @@ class MergingEngine:
             for ask in asks:
                 self._score([ask])
             return
+        self._on_call(len(scores.truncated), time.perf_counter() - started)
         ends = np.cumsum([len(ask.texts) for ask in asks])
         for ask, end in zip(asks, ends, strict=True):
             part = slice(end - len(ask.texts), end)

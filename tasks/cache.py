@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -25,8 +26,9 @@ REPLY_TTL_S = 60
 ATTEMPTS_TTL_S = 3600
 """Seconds after which a chunk's earlier attempts are forgotten."""
 
-# KEYS: n predictions, n marks; ARGV: reply key, mark's TTL. Returns for each text its prediction, or 1 (the caller is to send it),
-# or 0 (it is under way already and the caller will get the reply too). With no predictions (no model known yet), KEYS holds marks only.
+# KEYS: n predictions, n marks; ARGV: reply key, mark's TTL. Returns for each text its prediction and TTL in ms, or 1 (the caller is to
+# send it), or 0 (it is under way already and the caller will get the reply too). With no predictions (no model known yet), KEYS holds
+# marks only.
 _CLAIM = """
 local n = tonumber(ARGV[3])
 local out = {}
@@ -34,7 +36,7 @@ local known = {}
 if n > 0 then known = redis.call('MGET', unpack(KEYS, 1, n)) end
 for i = 1, #KEYS - n do
   if known[i] then
-    out[i] = known[i]
+    out[i] = {known[i], redis.call('PTTL', KEYS[i])}
   else
     local mark = KEYS[n + i]
     local first = redis.call('EXISTS', mark) == 0
@@ -50,6 +52,15 @@ end
 return out
 """
 
+# KEYS: marks; ARGV: reply key. Returns for each how many others wait; a set without members is gone.
+_GIVE_UP = """
+local out = {}
+for i = 1, #KEYS do
+  redis.call('SREM', KEYS[i], ARGV[1])
+  out[i] = redis.call('SCARD', KEYS[i])
+end
+return out
+"""
 # KEYS: n predictions, n marks; ARGV: cache TTL, reply TTL, model identity as JSON, then for each text its digest, its row, and 1 if
 # the row may be cached. One round trip stores the predictions, takes the marks away and replies to everyone who waits.
 _SETTLE = """
@@ -83,7 +94,8 @@ class Reply:
 class Claim:
     """What a claim found: predictions already there, digests that the caller is to send, and the rest, which others have sent."""
 
-    known: dict[str, Outcome]
+    known: dict[str, tuple[Scored, float]]
+    """Each with the seconds that it has left."""
     to_send: list[str]
 
 
@@ -94,6 +106,7 @@ class PredictionCache:
         self._client = client
         self._ttl_s = ttl_s
         self._claim = client.register_script(_CLAIM)
+        self._give_up = client.register_script(_GIVE_UP)
         self._settle = client.register_script(_SETTLE)
 
     @staticmethod
@@ -129,19 +142,24 @@ class PredictionCache:
         marks = [self._mark(tag, digest) for digest in digests]
         predictions = [self._key(identity, digest) for digest in digests] if identity is not None else []
         answers = self._claim(keys=predictions + marks, args=[reply_key, MARK_TTL_S, len(predictions)])
-        known: dict[str, Outcome] = {}
+        known: dict[str, tuple[Scored, float]] = {}
         to_send = []
         for digest, answer in zip(digests, answers, strict=True):
             if answer == 1:
                 to_send.append(digest)
-            elif answer != 0 and (prediction := _decoded(answer)) is not None:
-                known[digest] = prediction
+            elif answer != 0 and (prediction := _decoded(answer[0])) is not None:
+                known[digest] = (prediction, max(0, answer[1]) / 1000)
         return Claim(known, to_send)
 
     def release(self, tag: str, digests: Iterable[str]) -> None:
         """Takes marks away whose texts could not be sent."""
         if keys := [self._mark(tag, digest) for digest in digests]:
             self._client.delete(*keys)
+
+    def give_up(self, tag: str, digests: Sequence[str], reply_key: str) -> list[str]:
+        """The caller no longer waits; returns the texts for which others wait that he send them."""
+        answers = self._give_up(keys=[self._mark(tag, digest) for digest in digests], args=[reply_key])
+        return [digest for digest, others in zip(digests, answers, strict=True) if others]
 
     def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome]) -> None:
         """Stores predictions and replies to everyone who waits for them, in one round trip. Failures are told, never cached."""
@@ -161,20 +179,28 @@ class PredictionCache:
         message = orjson.loads(popped[1])
         return Reply(message["model"], {digest: from_row(row) for digest, row in message["rows"].items()})
 
-    def begin(self, chunk_id: str) -> int:
-        """Counts an attempt at a chunk; returns which one this is, from 1."""
-        return self._count(chunk_id, "attempts")
+    def begin(self, chunk_id: str, identity: str, digests: Sequence[str]) -> tuple[int, list[Scored | None]]:
+        """Counts an attempt at a chunk, in one round trip with looking its texts up.
+
+        Returns:
+            Which attempt this is, from 1, and the predictions in the order of the digests, None where there is none.
+        """
+        pipe = self._count(chunk_id, "attempts")
+        if digests:
+            pipe.mget([self._key(identity, digest) for digest in digests])
+        attempt, _, *found = pipe.execute()
+        return int(attempt), [_decoded(value) for value in found[0]] if found else []
 
     def suspect(self, chunk_id: str, digest: str) -> int:
         """Notes that this text of the chunk is about to be scored alone; returns how often that was begun, from 1."""
-        return self._count(chunk_id, digest)
+        return int(self._count(chunk_id, digest).execute()[0])
 
-    def _count(self, chunk_id: str, field: str) -> int:
+    def _count(self, chunk_id: str, field: str) -> Any:
         key = f"sentiq:a:{chunk_id}"
         pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
         pipe.hincrby(key, field, 1)
         pipe.expire(key, ATTEMPTS_TTL_S)
-        return int(pipe.execute()[0])
+        return pipe
 
     def forget_attempts(self, chunk_id: str) -> None:
         """The chunk is done."""

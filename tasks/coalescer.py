@@ -1,26 +1,36 @@
 """Many callers' texts into few chunks; futures out. Knows neither Flask nor Celery nor Redis.
 
-Greedy: while fewer than `max_under_way` chunks of this process are under way, whatever has gathered leaves at once as one chunk;
-while they are, texts gather. So a lone text never waits for company, and under load one message carries many texts. Callers of
-the same text share one future. Works alike under threads and under gevent's patched threading.
+Greedy: whatever has gathered is claimed at once in one step, which answers known texts and leaves out those that others have under way.
+While fewer than `max_under_way` chunks of this process are under way, all that is claimed leaves as one; while they are, texts gather.
+So a lone text never waits for company, and under load one message carries many texts. Callers of the same text share one future.
+Works alike under threads and under gevent's patched threading.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from tasks.errors import QueueFull
 
+_log = logging.getLogger(__name__)
+
 T = TypeVar("T")
-Send = Callable[[Mapping[str, str]], Iterable[str]]
-"""Takes texts by key, sends them off as one chunk, and returns the keys that are now under way by its doing."""
+Claim = Callable[[Mapping[str, str]], Iterable[str]]
+"""Takes texts by key, resolves those that are known, and returns the keys that are to be sent; the rest is under way by others' doing."""
+Send = Callable[[Mapping[str, str]], None]
+"""Sends texts by key off as one chunk."""
+Release = Callable[[Iterable[str]], Iterable[str]]
+"""Gives claims up; returns the keys that others rely on, which are to be sent all the same."""
+CLAIM_LIMIT = 256
+"""Texts claimed in one step."""
 
 
 @dataclass(slots=True)
@@ -38,18 +48,33 @@ class _Chunk:
 
 
 class Coalescer(Generic[T]):
-    """One for each process. `send` runs on the coalescer's own thread, one chunk at a time.
+    """One for each process. `claim`, `send` and `release` run on the coalescer's own thread, one at a time; what the first two raise
+    reaches every caller of their texts.
 
     Args:
-        send: see `Send`. What it raises reaches every caller of the chunk.
+        claim: see `Claim`.
+        send: see `Send`.
+        release: see `Release`.
         chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
         max_under_way: chunks that may be out at once: one is scored while the next is tokenised.
         queue_limit: texts that may wait in this process, gathered or under way.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
     """
 
-    def __init__(self, send: Send, *, chunk_limit: Callable[[], int], max_under_way: int, queue_limit: int, expire_after_s: float) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        send: Send,
+        release: Release,
+        *,
+        chunk_limit: Callable[[], int],
+        max_under_way: int,
+        queue_limit: int,
+        expire_after_s: float,
+    ) -> None:
+        self._claim = claim
         self._send = send
+        self._release = release
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
         self._queue_limit = queue_limit
@@ -57,6 +82,7 @@ class Coalescer(Generic[T]):
         self._wake = threading.Condition()
         self._entries: dict[str, _Entry[T]] = {}
         self._gathered: dict[str, None] = {}
+        self._claimed: dict[str, None] = {}
         self._chunks: dict[int, _Chunk] = {}
         self._chunk_of: dict[str, int] = {}
         self._numbers = itertools.count()
@@ -90,7 +116,7 @@ class Coalescer(Generic[T]):
             if entry is None or entry.future is not future:
                 return
             entry.waiters -= 1
-            if entry.waiters == 0 and key not in self._chunk_of:
+            if entry.waiters == 0 and key not in self._chunk_of and key not in self._claimed:
                 self._gathered.pop(key, None)
                 del self._entries[key]
 
@@ -122,36 +148,79 @@ class Coalescer(Generic[T]):
             self._thread.start()
 
     def _run(self) -> None:
+        claimed_last = False
         while True:
             with self._wake:
                 self._expire()
-                while not self._gathered or len(self._chunks) >= self._max_under_way:
+                while not self._gathered and not self._may_send():
                     self._wake.wait(timeout=1.0 if self._chunks else None)
                     self._expire()
-                keys = list(itertools.islice(self._gathered, self._chunk_limit()))
-                texts = {key: self._entries[key].text for key in keys}
-                number = next(self._numbers)
-                self._chunks[number] = _Chunk(set(keys), time.monotonic() + self._expire_after_s)
-                for key in keys:
-                    del self._gathered[key]
-                    self._chunk_of[key] = number
-            try:
-                sent = set(self._send(texts))
-            except Exception as error:  # whatever it is, callers are told instead of left waiting, and the next chunk goes on
-                self._fail(keys, error)
+                claiming = bool(self._gathered) and not (claimed_last and self._may_send())
+            if claiming:
+                self._claim_gathered()
             else:
-                self._release(number, [key for key in keys if key not in sent])
+                self._send_claimed()
+            claimed_last = claiming
 
-    def _release(self, number: int, keys: Sequence[str]) -> None:
-        """These keys of a chunk are under way by another process's doing and take no place here."""
+    def _may_send(self) -> bool:
+        return bool(self._claimed) and len(self._chunks) < self._max_under_way
+
+    def _claim_gathered(self) -> None:
         with self._wake:
-            for key in keys:
-                self._leave_chunk(key)
-                entry = self._entries.get(key)
-                if entry is not None and entry.waiters == 0:
-                    del self._entries[key]
+            texts = {key: self._entries[key].text for key in itertools.islice(self._gathered, CLAIM_LIMIT)}
+            for key in texts:  # before it is claimed: whoever leaves meanwhile must not drop it
+                del self._gathered[key]
+                self._claimed[key] = None
+        try:
+            mine = set(self._claim(texts))
+        except Exception as error:  # whatever it is, callers are told instead of left waiting, and the next text goes on
+            self._fail(texts, error)
+            return
+        with self._wake:
+            for key in texts:
+                if key not in mine:
+                    self._claimed.pop(key, None)
+                    entry = self._entries.get(key)
+                    if entry is not None and entry.waiters == 0:
+                        del self._entries[key]
 
-    def _fail(self, keys: Sequence[str], error: Exception) -> None:
+    def _send_claimed(self) -> None:
+        texts, left = self._next_texts()
+        if left:
+            try:
+                texts |= {key: left[key] for key in self._release(left)}
+            except Exception:  # the claims end by themselves
+                _log.warning("claims not given up", exc_info=True)
+        if not texts:
+            return
+        with self._wake:
+            number = next(self._numbers)
+            self._chunks[number] = _Chunk(set(texts), time.monotonic() + self._expire_after_s)
+            self._chunk_of |= dict.fromkeys(texts, number)
+        try:
+            self._send(texts)
+        except Exception as error:  # as above
+            self._fail(texts, error)
+
+    def _next_texts(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The next chunk's texts, and those before its last whose callers have all left."""
+        texts: dict[str, str] = {}
+        left: dict[str, str] = {}
+        with self._wake:
+            limit = self._chunk_limit()
+            for key in list(self._claimed):
+                if len(texts) == limit:
+                    break
+                entry = self._entries[key]
+                del self._claimed[key]
+                if entry.waiters:
+                    texts[key] = entry.text
+                else:
+                    left[key] = entry.text
+                    del self._entries[key]
+        return texts, left
+
+    def _fail(self, keys: Iterable[str], error: Exception) -> None:
         with self._wake:
             entries = [self._take(key) for key in keys]
         for entry in entries:
@@ -161,6 +230,7 @@ class Coalescer(Generic[T]):
     def _take(self, key: str) -> _Entry[T] | None:
         self._leave_chunk(key)
         self._gathered.pop(key, None)
+        self._claimed.pop(key, None)
         return self._entries.pop(key, None)
 
     def _leave_chunk(self, key: str) -> None:
@@ -175,7 +245,8 @@ class Coalescer(Generic[T]):
         for chunk in [chunk for chunk in self._chunks.values() if chunk.expires_at <= now]:
             for key in list(chunk.keys):
                 self._leave_chunk(key)
-                if self._entries[key].waiters == 0:
+                entry = self._entries.get(key)
+                if entry is not None and entry.waiters == 0:
                     del self._entries[key]
 
     def _count(self, texts: int) -> None:

@@ -25,4 +25,15 @@ WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", m
 TEXTS_SCORED = Counter("sentiment_texts_scored_total", "Texts that the engine scored.")
 TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, alone.")
 ENGINE_SECONDS = Counter("sentiment_engine_seconds_total", "Seconds spent inside the engine.")
+CALL_TEXTS = Histogram(
+    "sentiment_call_texts",
+    "Texts that were scored in one call of the engine.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),  # as above
+)
 MODEL_INFO = Gauge("sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax")
+
+
+def engine_call(texts: int, seconds: float) -> None:
+    """Counts one call of the engine."""
+    CALL_TEXTS.observe(texts)
+    ENGINE_SECONDS.inc(seconds)

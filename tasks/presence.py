@@ -120,11 +120,6 @@ class KnownModel:
         self._refresh()
         return self._identity
 
-    @property
-    def known_identity(self) -> str | None:
-        """The identity, if it was asked for lately; None if it has to be asked for."""
-        return self._identity if time.monotonic() - self._asked_at < self._max_age_s else None
-
     def texts_per_s(self, role: str) -> float:
         """The last rate that a worker of this role told; a cautious guess before that."""
         return self._rates.get(role, 50.0)

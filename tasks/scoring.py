@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -124,8 +123,7 @@ class Scorer:
         outcomes: dict[str, Outcome] = {}
         attempt = 1
         try:
-            attempt = self._cache.begin(chunk_id)
-            known = self._cache.get_many(self._engine.identity, list(by_digest))
+            attempt, known = self._cache.begin(chunk_id, self._engine.identity, list(by_digest))
             outcomes = {key: outcome for key, outcome in zip(by_digest, known, strict=True) if outcome is not None}
         except redis.RedisError:
             _log.warning("cache away: scoring all of a chunk", exc_info=True)
@@ -140,7 +138,6 @@ class Scorer:
 
     def _score_isolating(self, texts: list[str]) -> list[Outcome]:
         """All outcomes; when the engine raises, the texts are halved until the guilty one stands alone."""
-        started = time.perf_counter()
         try:
             scores = self._engine.score(texts)
             outcomes: list[Outcome] = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
@@ -151,7 +148,6 @@ class Scorer:
                 return [Failed(TextFailed.code)]
             half = len(texts) // 2
             return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
-        metrics.ENGINE_SECONDS.inc(time.perf_counter() - started)
         metrics.TEXTS_SCORED.inc(len(texts))
         return outcomes
 

@@ -20,7 +20,7 @@ from tasks.app import ChunkSender, create_celery
 from tasks.cache import PredictionCache, Reply
 from tasks.coalescer import Coalescer
 from tasks.connections import connect
-from tasks.errors import EmptyText, TextFailed, TextTooLong
+from tasks.errors import EmptyText, QueueFull, TextFailed, TextTooLong
 from tasks.jobservice import JobService, redis_or_unavailable
 from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
@@ -32,7 +32,7 @@ from tasks.settings import Settings
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
 CHUNKS_UNDER_WAY = 2
-"""Of one web process: one being scored, the next tokenised or on its way. More would only make them smaller."""
+"""Of all web processes, but at least one of each: one being scored, the next on its way. More would only make them smaller."""
 CALLER_CHUNK_S = 0.25
 """A chunk of callers' texts takes about so long to score at the most."""
 LOST_REPLY_S = 0.5
@@ -69,6 +69,7 @@ class ModelInfo:
 class _Answer:
     outcome: Outcome
     model: str
+    cached: bool = False
 
 
 class SentimentService:
@@ -91,9 +92,11 @@ class SentimentService:
         self._listener: threading.Thread | None = None
         self._listener_lock = threading.Lock()
         self._coalescer: Coalescer[_Answer] = Coalescer(
+            self._claim,
             self._send,
+            lambda keys: self._cache.give_up(settings.model_tag, list(keys), self._reply_key),
             chunk_limit=lambda: max(1, int(self._model.texts_per_s("interactive") * CALLER_CHUNK_S)),
-            max_under_way=CHUNKS_UNDER_WAY,
+            max_under_way=max(1, CHUNKS_UNDER_WAY // settings.web_concurrency),
             queue_limit=max(1, settings.queue_limit // settings.web_concurrency),
             expire_after_s=EXPIRE_S,
         )
@@ -110,13 +113,21 @@ class SentimentService:
         cleaned = self._cleaned(text)
         key = digest(cleaned)
         with redis_or_unavailable():
-            if (known := self._known(key)) is not None:
-                return known
-        if wait_s <= 0:
-            return None
+            identity = self._model.identity
+            if identity is not None and (recent := self._recent.get(identity, key)) is not None:
+                metrics.CACHE_LOOKUPS.labels("recent").inc()
+                return Prediction(recent, True, identity)
+            if wait_s <= 0:
+                return self._known(key)
         self._listen()
         started = time.monotonic()
-        future = self._coalescer.submit(key, cleaned)
+        try:
+            future = self._coalescer.submit(key, cleaned)
+        except QueueFull:
+            with redis_or_unavailable():
+                if (known := self._known(key)) is not None:
+                    return known
+            raise
         try:
             with redis_or_unavailable():
                 answer = future.result(timeout=wait_s)
@@ -129,27 +140,14 @@ class SentimentService:
             if answer.outcome.code == TextFailed.code:
                 raise TextFailed
             raise RuntimeError("a worker gave up; its log says why")
-        self._recent.put(answer.model, key, answer.outcome, self._cache.ttl_s - _FRESH_S)
-        return Prediction(answer.outcome, False, answer.model)
-
-    def recent(self, text: str) -> Prediction | None:
-        """The prediction of a text that this process has met lately; None for any other, a wrong one too. Asks nobody but the clock."""
-        identity = self._model.known_identity
-        if identity is None or len(text) > self._settings.max_text_chars:
-            return None
-        recent = self._recent.get(identity, digest(clean(text)))
-        if recent is None:
-            return None
-        metrics.CACHE_LOOKUPS.labels("recent").inc()
-        return Prediction(recent, True, identity)
+        if not answer.cached:
+            self._recent.put(answer.model, key, answer.outcome, self._cache.ttl_s - _FRESH_S)
+        return Prediction(answer.outcome, answer.cached, answer.model)
 
     def _known(self, key: str) -> Prediction | None:
         identity = self._model.identity
         if identity is None:
             return None
-        if (recent := self._recent.get(identity, key)) is not None:
-            metrics.CACHE_LOOKUPS.labels("recent").inc()
-            return Prediction(recent, True, identity)
         found = self._cache.get(identity, key)
         metrics.CACHE_LOOKUPS.labels("miss" if found is None else "hit").inc()
         if found is None:
@@ -166,20 +164,27 @@ class SentimentService:
             raise EmptyText
         return cleaned
 
-    def _send(self, texts: Mapping[str, str]) -> list[str]:
-        """The coalescer's `Send`: claims the texts, and sends those that nobody else has under way."""
-        tag, identity = self._settings.model_tag, self._model.identity
-        claim = self._cache.claim(identity, tag, list(texts), self._reply_key)
-        if claim.to_send:
-            try:
-                self._sender.send_texts([texts[key] for key in claim.to_send], tag)
-            except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
-                self._cache.release(tag, claim.to_send)
-                raise
-            metrics.CHUNK_TEXTS.observe(len(claim.to_send))
+    def _claim(self, texts: Mapping[str, str]) -> list[str]:
+        """The coalescer's `Claim`."""
+        identity = self._model.identity
+        claim = self._cache.claim(identity, self._settings.model_tag, list(texts), self._reply_key)
+        metrics.CACHE_LOOKUPS.labels("hit").inc(len(claim.known))
+        metrics.CACHE_LOOKUPS.labels("miss").inc(len(texts) - len(claim.known))
         if claim.known and identity is not None:
-            self._coalescer.resolve({key: _Answer(outcome, identity) for key, outcome in claim.known.items()})
+            for key, (scored, left_s) in claim.known.items():
+                self._recent.put(identity, key, scored, left_s)
+            self._coalescer.resolve({key: _Answer(scored, identity, cached=True) for key, (scored, _) in claim.known.items()})
         return claim.to_send
+
+    def _send(self, texts: Mapping[str, str]) -> None:
+        """The coalescer's `Send`."""
+        tag = self._settings.model_tag
+        try:
+            self._sender.send_texts(list(texts.values()), tag)
+        except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
+            self._cache.release(tag, texts)
+            raise
+        metrics.CHUNK_TEXTS.observe(len(texts))
 
     def _listen(self) -> None:
         with self._listener_lock:

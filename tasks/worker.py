@@ -122,7 +122,7 @@ def run(role: str) -> None:
     engine.warm()
     rate = measure_rate(engine)
     # Chunks of a job are large enough.
-    engine = MergingEngine(engine, max_texts=int(rate * CALL_S) if role == "interactive" else 1)
+    engine = MergingEngine(engine, max_texts=int(rate * CALL_S) if role == "interactive" else 1, on_call=metrics.engine_call)
 
     app = create_celery(settings)
     cache_client = connect(settings.cache_url, timeout_s=5.0)

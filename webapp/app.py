@@ -19,7 +19,7 @@ from webapp.docs import docs_blueprint
 from webapp.errors import register_errors
 from webapp.health import health_blueprint
 from webapp.jobs import jobs_blueprint
-from webapp.known import KnownTexts
+from webapp.plain import PlainPredict
 from webapp.predictions import predictions_blueprint
 from webapp.requests import REQUEST_ID
 from webapp.uploads import MAX_JSON_BYTES, UploadLimits
@@ -42,14 +42,16 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     app.register_blueprint(jobs_blueprint(sentiment.jobs, limits))
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
-    _register_request_ids(app)
+    verbose = settings.log_level == "debug"
+    _register_request_ids(app, verbose=verbose)
     registry = _register_metrics(app)
-    if settings.log_level != "debug":  # which promises a line for each request
-        app.wsgi_app = KnownTexts(app, sentiment, registry)  # type: ignore[method-assign]
+    if not verbose:  # which promises a line for each request
+        plain = PlainPredict(app, sentiment, registry, predict_timeout_s=settings.predict_timeout)
+        app.wsgi_app = plain  # type: ignore[method-assign]
     return app
 
 
-def _register_request_ids(app: Flask) -> None:
+def _register_request_ids(app: Flask, *, verbose: bool) -> None:
     @app.before_request
     def begin() -> None:
         given = request.headers.get("X-Request-ID", "")
@@ -63,6 +65,8 @@ def _register_request_ids(app: Flask) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         # What went well at once is in the metrics; a line for each would cost more than answering from the cache.
         quiet = response.status_code < 202 or response.status_code == 304 or request.path.startswith(("/health", "/metrics"))
+        if quiet and not verbose:
+            return response
         log = _log.debug if quiet else _log.info
         log(
             "answered",

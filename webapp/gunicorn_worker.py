@@ -41,6 +41,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         me = gevent.getcurrent()
         if not self.alive and not self._has_sent(me):
             raise NoMoreData  # it was answered after the signal, and has not asked again
+        # A client that sends at once what it asks next would else be served again and again while the others wait: p99 of 32
+        # connections that repeat a known text was 257 ms without this, at a p50 of 0.7.
+        gevent.sleep(0)
         self._idle.add(me)
         try:
             with gevent.Timeout(self.cfg.keepalive, False):

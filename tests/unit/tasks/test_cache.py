@@ -58,7 +58,10 @@ def test_claims(cache: PredictionCache, server: Stack) -> None:
     """The first who asks for an unknown text is to send it; who comes after is not; a known text is given out."""
     cache.settle(MODEL, TAG, {"known": GOOD})
     first = cache.claim(MODEL, TAG, ["a", "known", "b"], "sentiq:r:one")
-    assert (first.known, first.to_send) == ({"known": GOOD}, ["a", "b"])
+    assert first.to_send == ["a", "b"]
+    scored, left_s = first.known.pop("known")
+    assert (scored, first.known) == (GOOD, {})
+    assert 0 < left_s <= cache.ttl_s
     second = cache.claim(MODEL, TAG, ["b", "c"], "sentiq:r:two")
     assert (second.known, second.to_send) == ({}, ["c"])
     assert 0 < server.redis.ttl(f"sentiq:f:{TAG}:a") <= MARK_TTL_S
@@ -93,6 +96,14 @@ def test_released(cache: PredictionCache) -> None:
     assert cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:two").to_send == ["a"]
 
 
+def test_given_up(cache: PredictionCache) -> None:
+    """Of texts that a caller gives up, those that others wait for are named, and stay theirs; the rest is the next caller's to send."""
+    cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
+    cache.claim(MODEL, TAG, ["b"], "sentiq:r:two")
+    assert cache.give_up(TAG, ["a", "b", "c"], "sentiq:r:one") == ["b"]
+    assert cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:three").to_send == ["a"]
+
+
 def test_identity_that_needs_quoting(cache: PredictionCache) -> None:
     """A model's name is any string: quotes, backslashes and other alphabets in it do no harm to a reply."""
     identity = 'a"b\\c/модель@1'
@@ -103,14 +114,21 @@ def test_identity_that_needs_quoting(cache: PredictionCache) -> None:
     assert reply.model == identity
 
 
+def test_begin_looks_up(cache: PredictionCache) -> None:
+    """With an attempt's number come the predictions that are known of its texts, in their order."""
+    cache.settle(MODEL, TAG, {"known": GOOD})
+    assert cache.begin("c", MODEL, ["a", "known"]) == (1, [None, GOOD])
+    assert cache.begin("c", "other", ["known"]) == (2, [None])
+
+
 def test_attempts(cache: PredictionCache, server: Stack) -> None:
     """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count expires."""
-    assert [cache.begin("c"), cache.begin("c"), cache.begin("d")] == [1, 2, 1]
+    assert [cache.begin("c", MODEL, [])[0], cache.begin("c", MODEL, [])[0], cache.begin("d", MODEL, [])[0]] == [1, 2, 1]
     assert [cache.suspect("c", "x"), cache.suspect("c", "x"), cache.suspect("c", "y")] == [1, 2, 1]
     cache.forget_attempts("c")
     assert cache.suspect("c", "x") == 1
     assert server.redis.ttl("sentiq:a:c") > 0
-    assert cache.begin("c") == 1
+    assert cache.begin("c", MODEL, [])[0] == 1
 
 
 def test_rows_hold_no_text(cache: PredictionCache, server: Stack) -> None:

@@ -18,22 +18,35 @@ from tests.support.waiting import wait_until
 
 
 class Sender:
-    """Keeps what the coalescer sends. With a `gate`, each sending waits for it to be opened."""
+    """Keeps what the coalescer claims, sends and gives up. With a `gate`, each sending waits for it to be opened."""
 
     def __init__(self) -> None:
         self.chunks: list[dict[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
-        self.under_way: Callable[[Mapping[str, str]], Iterable[str]] = lambda texts: texts
+        self.claim_error: Exception | None = None
+        self.mine: Callable[[Mapping[str, str]], Iterable[str]] = lambda texts: texts
+        self.given_up: list[str] = []
+        self.relied_on: set[str] = set()
 
-    def __call__(self, texts: Mapping[str, str]) -> Iterable[str]:
+    def claim(self, texts: Mapping[str, str]) -> Iterable[str]:
+        """All texts are to be sent, unless `mine` says otherwise."""
+        if self.claim_error is not None:
+            raise self.claim_error
+        return self.mine(texts)
+
+    def send(self, texts: Mapping[str, str]) -> None:
         """Sends."""
         self.chunks.append(dict(texts))
         assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
-        return self.under_way(texts)
+
+    def release(self, keys: Iterable[str]) -> Iterable[str]:
+        """Gives up what nobody else relies on."""
+        self.given_up += keys
+        return self.relied_on & set(keys)
 
     def sent(self) -> list[list[str]]:
         """The keys of each chunk so far."""
@@ -48,7 +61,15 @@ def sender() -> Sender:
 
 def make(sender: Sender, *, limit: int = 100, under_way: int = 1, queue: int = 1000, expire_s: float = 60.0) -> Coalescer[str]:
     """A coalescer on a sender."""
-    return Coalescer(sender, chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=queue, expire_after_s=expire_s)
+    return Coalescer(
+        sender.claim,
+        sender.send,
+        sender.release,
+        chunk_limit=lambda: limit,
+        max_under_way=under_way,
+        queue_limit=queue,
+        expire_after_s=expire_s,
+    )
 
 
 def answer(coalescer: Coalescer[str], *keys: str) -> None:
@@ -90,7 +111,8 @@ def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
 def test_chunk_limit(sender: Sender) -> None:
     """No chunk is larger than the limit, which is asked anew for each."""
     limits = iter([1, 2, 3, 100])
-    coalescer: Coalescer[str] = Coalescer(sender, chunk_limit=lambda: next(limits), max_under_way=1, queue_limit=99, expire_after_s=60)
+    coalescer = make(sender)
+    coalescer._chunk_limit = lambda: next(limits)
     sender.gate.clear()
     for key in "abcdefgh":
         coalescer.submit(key, "")
@@ -202,12 +224,11 @@ def test_unknown_outcomes(sender: Sender) -> None:
 
 def test_under_way_elsewhere(sender: Sender) -> None:
     """Texts that another process has sent take no place here, and their callers are answered all the same."""
-    sender.under_way = lambda texts: [key for key in texts if not key.startswith("other")]
+    sender.mine = lambda texts: [key for key in texts if not key.startswith("other")]
     coalescer = make(sender)
     other = coalescer.submit("other", "")
-    wait_until(lambda: sender.sent() == [["other"]], what="the first chunk")
     mine = coalescer.submit("mine", "")
-    wait_until(lambda: sender.sent() == [["other"], ["mine"]], what="the next chunk, beside the one that is elsewhere")
+    wait_until(lambda: sender.sent() == [["mine"]], what="the text that is not elsewhere")
     answer(coalescer, "mine", "other")
     assert (other.result(5), mine.result(5)) == ("OTHER", "MINE")
 
@@ -226,13 +247,62 @@ def test_answered_while_it_is_being_sent(sender: Sender) -> None:
 
 
 def test_overdue(sender: Sender) -> None:
-    """Texts that were sent and not answered are overdue; those that still gather are not, for they were not sent."""
+    """Texts that were claimed and not answered are overdue: others may have sent them too."""
     coalescer = make(sender)
     coalescer.submit("sent", "")
     wait_until(lambda: sender.sent() == [["sent"]], what="the first chunk")
-    coalescer.submit("gathered", "")
-    wait_until(lambda: coalescer.overdue(0.01) == ["sent"], what="the text to be overdue")
+    coalescer.submit("claimed", "")
+    wait_until(lambda: coalescer.overdue(0.01) == ["sent", "claimed"], what="the texts to be overdue")
     assert coalescer.overdue(60) == []
+
+
+def test_known_texts_need_no_place(sender: Sender) -> None:
+    """A text that the claim finds known is answered at once, however many chunks are out."""
+    coalescer = make(sender)
+    coalescer.submit("a", "")
+    wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
+
+    def claim(texts: Mapping[str, str]) -> Iterable[str]:
+        coalescer.resolve({key: "known" for key in texts if key == "b"})
+        return [key for key in texts if key != "b"]
+
+    sender.mine = claim
+    future = coalescer.submit("b", "")
+    assert future.result(5) == "known"
+    assert sender.sent() == [["a"]]
+
+
+def test_failed_claim_reaches_all(sender: Sender) -> None:
+    """What the claim raises reaches every caller of it, and the next text is claimed as if nothing had been."""
+    coalescer = make(sender)
+    sender.claim_error = OSError("cache away")
+    future = coalescer.submit("a", "")
+    with pytest.raises(OSError, match="cache away"):
+        future.result(5)
+    sender.claim_error = None
+    coalescer.submit("a", "")
+    wait_until(lambda: sender.sent() == [["a"]], what="the text to be sent")
+
+
+def test_claims_of_those_who_left(sender: Sender) -> None:
+    """A claimed text whose callers have all left is given up when its turn comes; it is sent if another process relies on it."""
+    sender.relied_on = {"relied on"}
+    coalescer = make(sender)
+    coalescer.submit("first", "")
+    wait_until(lambda: sender.sent() == [["first"]], what="the first chunk")
+    futures = {key: coalescer.submit(key, "") for key in ("gone", "relied on", "kept")}
+    wait_until(lambda: len(coalescer.overdue(0)) == 4, what="all to be claimed")
+    coalescer.leave("gone", futures["gone"])
+    coalescer.leave("relied on", futures["relied on"])
+    answer(coalescer, "first")
+    wait_until(lambda: len(sender.chunks) == 2, what="the next chunk")
+    assert sorted(sender.chunks[1]) == ["kept", "relied on"]
+    assert sender.given_up == ["gone", "relied on"]
+    answer(coalescer, "kept", "relied on")
+    assert futures["kept"].result(5) == "KEPT"
+    assert coalescer.waiting == 0
+    coalescer.submit("gone", "")
+    wait_until(lambda: sender.sent()[2:] == [["gone"]], what="a later caller's text")
 
 
 @settings(max_examples=10, deadline=None)
@@ -242,13 +312,14 @@ def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int)
     chunks: list[dict[str, str]] = []
     lock, work, done = threading.Lock(), threading.Semaphore(0), threading.Event()
 
-    def send(texts: Mapping[str, str]) -> Iterable[str]:
+    def send(texts: Mapping[str, str]) -> None:
         with lock:
             chunks.append(dict(texts))
         work.release()
-        return list(texts)
 
-    coalescer: Coalescer[str] = Coalescer(send, chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=10_000, expire_after_s=60)
+    coalescer: Coalescer[str] = Coalescer(
+        list, send, lambda _: (), chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=10_000, expire_after_s=60
+    )
 
     def serve() -> None:
         chance = random.Random(seed)

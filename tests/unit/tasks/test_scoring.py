@@ -163,7 +163,7 @@ def test_known_texts_are_not_scored(bench: Bench) -> None:
 def test_after_a_death_one_by_one(bench: Bench) -> None:
     """A chunk that was begun before and not ended is scored text by text, and each is stored before the next is begun."""
     job_id = bench.job(["a", "b", "c"])
-    bench.cache.begin(f"{job_id}.0")
+    bench.cache.begin(f"{job_id}.0", MODEL, [])
     bench.run(job_id, 0)
     assert bench.engine.calls == [["a"], ["b"], ["c"]]
     assert bench.outcomes(job_id) == [direct(text) for text in "abc"]
@@ -173,7 +173,7 @@ def test_after_a_death_one_by_one(bench: Bench) -> None:
 def test_text_that_keeps_killing(bench: Bench) -> None:
     """A text that was begun alone as often as may be is not tried again: it fails, and the rest of its chunk is scored."""
     job_id = bench.job(["a", "killer", "c"])
-    bench.cache.begin(f"{job_id}.0")
+    bench.cache.begin(f"{job_id}.0", MODEL, [])
     for _ in range(SUSPECT_LIMIT):
         bench.cache.suspect(f"{job_id}.0", digest("killer"))
     bench.run(job_id, 0)
