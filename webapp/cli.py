@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from webapp.cli_batch import Batch, Output, Screen
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
@@ -23,6 +25,10 @@ from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
 """Nobody watches a long job: it shall live through an update of the service."""
+_REMEDIES = {
+    "unreachable": " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL.",
+    "unknown_column": " Name it: --column.",
+}
 
 app = typer.Typer(
     help="Sentiment of texts, by a Sentiq service.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -86,7 +92,7 @@ def predict(
     """Scores texts, and prints the label and confidence of each."""
     failed = False
     with _connect(context) as sentiq:
-        for text in texts or _stdin_lines():
+        for text in map(_mended, texts) if texts else _stdin_lines():
             try:
                 prediction = sentiq.predict(text, timeout_s=60)
             except SentiqError as error:
@@ -140,12 +146,8 @@ def batch(
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
-        run = Batch(sentiq, screen, chosen, ["--url", elsewhere] if elsewhere else [])
-        try:
-            job = run.upload(file, column=column, delimiter=delimiter, content_type=type) if file else sentiq.job(resume or "")
-        except ValueError as fault:
-            raise typer.BadParameter(f"{fault}; --type says it", param_hint="FILE") from None
-        job = run.finish(job)
+        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        job = Batch(sentiq, screen, chosen, again).run(file, resume, column=column, delimiter=delimiter, content_type=type)
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
     if job.status != "succeeded":
@@ -163,7 +165,9 @@ def jobs(
 ) -> None:
     """Lists jobs, newest first."""
     with _connect(context) as sentiq:
-        found = list(islice(sentiq.jobs(status), limit))
+        newest = sentiq.jobs(status)
+        found = list(islice(newest, limit))
+        more = next(newest, None) is not None
     if _wants_json(context):
         for job in found:
             _print_json(asdict(job))
@@ -179,6 +183,8 @@ def jobs(
         done = f"{100 * job.done // max(job.total, 1)} %"
         table.add_row(job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3])
     Console(highlight=False).print(table if found else "No jobs.")
+    if more:
+        _complain(f"there are more jobs: --limit {10 * limit} shows up to so many")
 
 
 @app.command()
@@ -201,7 +207,7 @@ def _tell(context: typer.Context, job: Job) -> None:
         return
     facts = {
         "job": job.id,
-        "status": job.status,
+        "status": f"{job.status}, its file is still coming in" if job.receiving else job.status,
         "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache, {job.duplicates:,} repeated",
         "labels": ", ".join(f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())),
         "model": job.model,
@@ -218,6 +224,11 @@ def _local(time: datetime) -> str:
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _mended(argument: str) -> str:
+    """Bytes that are not UTF-8 become U+FFFD, as they do in stdin."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _stdin_lines() -> Iterator[str]:
     if sys.stdin.isatty():
         print("One text to a line; Ctrl-D ends.", file=sys.stderr)
@@ -227,10 +238,11 @@ def _stdin_lines() -> Iterator[str]:
 
 
 def _cropped(text: str) -> str:
-    """In one line, on a terminal no longer than it is wide."""
-    line = " ".join(text.split())
-    room = (os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0) - 20
-    return f"{line[: room - 1]}…" if 0 < room < len(line) else line
+    """In one line, without what would command the terminal, and there no longer than it is wide."""
+    line = Text(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip())
+    if sys.stdout.isatty():
+        line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
+    return line.plain
 
 
 def _complain(text: str) -> None:
@@ -242,8 +254,7 @@ def main() -> None:
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        start = " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL." if error.code == "unreachable" else ""
-        _complain(f"{error}{start}")
+        _complain(f"{error}{_REMEDIES.get(error.code, '')}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

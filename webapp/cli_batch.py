@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from webapp.client import Format, Job, Sentiq, SentiqError
+from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
 
 FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
 
@@ -47,7 +47,7 @@ class Screen:
         """What is borne: instead of the words, or in a line when it begins."""
         for task in self._progress.task_ids:
             self._progress.update(task, told="the service is away or busy; trying again")
-        if not self._progress.task_ids or (not self.live and error.code != self._trouble):
+        if error.code != self._trouble and not (self.live and self._progress.task_ids):
             self.say(f"{error} Trying again.")
         self._trouble = error.code
 
@@ -99,13 +99,36 @@ class Batch:
     def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str]) -> None:
         """`again`: the words of the command that comes back, but for the job and the output."""
         self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
+        self._job: Job | None = None
 
-    def upload(self, file: Path, **options: str | None) -> Job:
-        """Sends the file, `-` being stdin, and returns the job."""
+    def run(self, file: Path | None, resume: str | None, **options: str | None) -> Job:
+        """Sends the file, `-` being stdin, or takes the job to resume; waits for it, and writes its results."""
+        try:
+            self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
+            if file is not None:
+                self._screen.say(f"Job {self._job.id}: {self._job.total:,} lines.")
+            self._screen.stage("Scoring")
+            self._on_progress(self._job)
+            self._sentiq.wait(self._job, on_progress=self._on_progress)
+            self._download(self._job)
+        except KeyboardInterrupt:
+            self._screen.close()
+            self._interrupted()
+            raise
+        except (SentiqError, OSError) as error:
+            self._screen.close()
+            if self._job is not None and not isinstance(error, BrokenPipeError | JobNotFound):
+                self._screen.say(f"To come back to the job:\n  {self._way_back(self._job)}")
+            raise
+        finally:
+            self._screen.close()
+        self._screen.say(self._summary(self._job))
+        return self._job
+
+    def _upload(self, file: Path, options: dict[str, str | None]) -> Job:
         total = file.stat().st_size if str(file) != "-" and file.is_file() else None
-        name = "stdin" if total is None else str(file)
         if not self._screen.live:
-            self._screen.say(f"Sending {name} to {self._sentiq.url}.")
+            self._screen.say(f"Sending {'stdin' if str(file) == '-' else file} to {self._sentiq.url}.")
         self._screen.stage("Sending")
         began_at = time.monotonic()
 
@@ -115,47 +138,40 @@ class Batch:
             told = _told(_megabytes(sent, total), f"{rate / 1e6:.1f} MB/s", eta_s) if sent != total else "sent; being read"
             self._screen.show(sent, total, told)
 
+        source: Any = sys.stdin.buffer if str(file) == "-" else file
         try:
-            source: Any = sys.stdin.buffer if str(file) == "-" else file
-            job = self._sentiq.submit(source, on_upload=on_upload, **options)
-        except KeyboardInterrupt:
-            self._screen.close()
-            self._screen.say("Stopped before the file was whole there; that makes no job.")
-            raise
-        self._screen.say(f"Job {job.id}: {job.total:,} lines.")
-        return job
+            return self._sentiq.submit(source, on_upload=on_upload, **options)
+        except ValueError as fault:
+            raise typer.BadParameter(f"{fault}; --type says it", param_hint="FILE") from None
 
-    def finish(self, job: Job) -> Job:
-        """Waits for the job, and writes its results."""
-        try:
-            self._screen.stage("Scoring")
-            self._on_progress(job)
-            job = self._sentiq.wait(job, on_progress=self._on_progress)
-            self._screen.stage("Fetching")
-            target: Any = self._output.path or sys.stdout.buffer
-            self._sentiq.download(
-                job, target, self._output.format, on_download=lambda got: self._screen.show(0, None, _megabytes(got, None))
-            )
-            sys.stdout.flush()
-        except KeyboardInterrupt:
-            self._screen.close()
-            if not job.ended and self._wants_to_cancel(job):
-                job = self._sentiq.cancel(job)
-                self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
-            else:
-                self._screen.say(f"Job {job.id} goes on without you. To come back:" if not job.ended else "To fetch the results:")
-            self._screen.say(f"  {self._way_back(job)}")
-            raise
-        except (SentiqError, OSError) as error:
-            self._screen.close()
-            if not isinstance(error, BrokenPipeError):
-                self._screen.say(f"To come back to the job:\n  {self._way_back(job)}")
-            raise
-        self._screen.close()
-        self._screen.say(self._summary(job))
-        return job
+    def _download(self, job: Job) -> None:
+        self._screen.stage("Fetching")
+        if self._output.path is None and sys.stdout.isatty():
+            self._screen.close()  # the results come to where the bar is
+        target: Any = self._output.path or sys.stdout.buffer
+
+        def on_download(got: int) -> None:
+            self._screen.show(0, None, _megabytes(got, None))
+
+        self._sentiq.download(job, target, self._output.format, on_download=on_download)
+        sys.stdout.flush()
+
+    def _interrupted(self) -> None:
+        job = self._job
+        if job is None:
+            self._screen.say("Stopped before the whole file was there; that makes no job.")
+            return
+        if job.ended:
+            self._screen.say("To fetch the results:")
+        elif self._wants_to_cancel(job):
+            job = self._sentiq.cancel(job)
+            self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
+        else:
+            self._screen.say(f"Job {job.id} goes on without you. To come back:")
+        self._screen.say(f"  {self._way_back(job)}")
 
     def _on_progress(self, job: Job) -> None:
+        self._job = job
         rate = f"{job.texts_per_s:,.0f} texts/s" if job.texts_per_s else ""
         self._screen.show(job.done, job.total, _told(f"{job.done:,} of {job.total:,}", rate, job.eta_s))
 

@@ -63,7 +63,7 @@ class Sentiq:
 
     def __init__(self, port: int, folder: Path) -> None:
         self.folder = folder
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTIQ_")}
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("SENTIQ_", "PYTHON"))}
         self.environment |= {"SENTIQ_URL": f"http://127.0.0.1:{port}", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 
     def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
@@ -116,6 +116,24 @@ class Terminal:
         """All that was shown, without colours and movements."""
         return _ESCAPES.sub("", self._raw.decode(errors="replace")).replace("\r\n", "\n")
 
+    @property
+    def screen(self) -> list[str]:
+        """What is left to be seen: the lines after all that was wiped or written over."""
+        lines, row, column = [""], 0, 0
+        for escape, character in re.findall(r"(\x1b\[[0-9;?]*[A-Za-z])|(.)", self._raw.decode(errors="replace"), re.DOTALL):
+            if escape == "\x1b[2K":
+                lines[row] = ""
+            elif escape == "\x1b[1A":
+                row -= 1
+            elif character == "\r":
+                column = 0
+            elif character == "\n":
+                row, lines = row + 1, [*lines, ""] if row + 1 == len(lines) else lines
+            elif character:
+                lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
+                column += 1
+        return [line.rstrip() for line in lines if line.strip()]
+
     def type(self, keys: str) -> None:
         """Presses keys."""
         os.write(self._master, keys.encode())
@@ -149,11 +167,13 @@ def sentiq(service: Stack, tmp_path: Path) -> Sentiq:
 
 
 def test_predict(sentiq: Sentiq) -> None:
-    """Each text has its line: label, confidence, the text in one line."""
-    shown = sentiq.run("predict", "good news", "a bad\n  thing", "plain").stdout.decode().splitlines()
+    """Each text has its line: label, confidence, the text in one line, with nothing in it that would command a terminal."""
+    texts = ["good news", "a bad\n  thing\x1b]0;title\x07", os.fsdecode(b"plain \xff")]
+    shown = sentiq.run("predict", *texts).stdout.decode().split("\n")[:-1]
     assert [line.split()[0] for line in shown] == ["POSITIVE", "NEGATIVE", "NEUTRAL"]
     assert all(re.fullmatch(r"[A-Z]+ +0\.\d{4}  \S.*", line) for line in shown)
-    assert shown[1].endswith("  a bad thing")
+    assert shown[1].endswith("  a bad thing ]0;title")
+    assert shown[2].endswith("  plain \ufffd")
 
 
 @pytest.mark.parametrize("words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")])
@@ -279,6 +299,7 @@ def test_batch_reader_leaves(sentiq: Sentiq) -> None:
     assert b"Job" in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Broken" not in done.stderr
+    assert b"--resume" not in done.stderr
 
 
 def test_batch_other_csv(sentiq: Sentiq) -> None:
@@ -330,11 +351,24 @@ def test_usage(sentiq: Sentiq, words: tuple[str, ...], said: str) -> None:
 
 
 def test_batch_bad_line(sentiq: Sentiq) -> None:
-    """A file that the service refuses: one sentence with the line, no output."""
+    """A file that the service refuses: one sentence with the line, and with the option that helps; no output."""
     (sentiq.folder / "in.ndjson").write_text('"good"\n{"txt": "bad"}\n')
     last = sentiq.run("batch", "in.ndjson", status=1).stderr.decode().splitlines()[-1]
     assert last.startswith("sentiq: Line 2: ")
+    (sentiq.folder / "in.csv").write_text("comment\ngood\n")
+    last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
+    assert "`comment`" in last
+    assert "--column" in last
     assert sentiq.leftovers() == []
+
+
+def test_full_disk(sentiq: Sentiq) -> None:
+    """An output that cannot be written is a sentence, and the way back to the job's results."""
+    (sentiq.folder / "in.txt").write_text("good\n")
+    *_, back, last = sentiq.run("batch", "in.txt", "-o", "/dev/full", "--format", "csv", status=1).stderr.decode().splitlines()
+    assert re.fullmatch(r"  sentiq batch --resume [0-9a-f]{32} -o /dev/full --format csv", back)
+    assert last.startswith("sentiq: ")
+    assert "No space left" in last
 
 
 def test_every_line_failed(sentiq: Sentiq) -> None:
@@ -355,6 +389,7 @@ def test_jobs(sentiq: Sentiq) -> None:
     assert table[0].split() == ["job", "status", "lines", "done", "failed", "created"]
     assert table[1].split()[:6] == [job["id"], "succeeded", "2", "100", "%", "1"]
     assert all(len(line) <= 80 for line in table)
+    assert "--limit" in sentiq.run("jobs", "--limit", "1").stderr.decode()
     listed = [json.loads(line) for line in sentiq.run("jobs", "--json", "--limit", "1", "--status", "succeeded").stdout.splitlines()]
     assert [found["id"] for found in listed] == [job["id"]]
     assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
@@ -402,9 +437,18 @@ def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
     terminal.wait_for(r"Sending ")
     terminal.wait_for(r"Scoring ━.* \d+ of 1,200, [\d,]+ texts/s, \d:\d\d:\d\d left")
     shown = terminal.ended()
-    assert max(len(frame) for frame in re.split("[\r\n]", shown)) <= 85  # the outcome is longer than 80 only where a name is
-    assert re.search(r"\n[^\n]*1,200 lines in \d+\.\d s: 400 negative, 400 neutral, 400 positive -> in\.sentiq\.csv\n$", shown)
+    assert max(len(frame) for frame in re.split("[\r\n]", shown) if "━" in frame) <= 80
+    accepted, outcome = terminal.screen
+    assert re.fullmatch(r"Job [0-9a-f]{32}: 1,200 lines\.", accepted)
+    assert re.fullmatch(r"1,200 lines in \d+\.\d s: 400 negative, 400 neutral, 400 positive -> in\.sentiq\.csv", outcome)
     assert len(read_csv(sentiq.folder / "in.sentiq.csv")) == 1200
+
+
+def test_results_at_a_terminal(sentiq: Sentiq) -> None:
+    """Results that go to the terminal come after the bar has gone, and whole."""
+    (sentiq.folder / "in.txt").write_text("good\nbad\n")
+    shown = sentiq.terminal("batch", "in.txt", "-o", "-").ended().replace("\r", "")
+    assert re.search(r"\ntext,position,.*\ngood,0,done,POSITIVE,.*\nbad,1,done,NEGATIVE,.*\n2 lines in", shown)
 
 
 @pytest.fixture
@@ -456,11 +500,12 @@ def test_interrupt_cancels_the_job(sentiq: Sentiq, running: Terminal) -> None:
 
 
 def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
-    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back to it has the service's address."""
+    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back has the options that it needs."""
+    (sentiq.folder / "in.sentiq.csv").write_text("of an earlier run")
     write_csv(sentiq.folder / "in.csv", new_texts(500))
     url = sentiq.environment.pop("SENTIQ_URL")
     with subprocess.Popen(
-        [*COMMAND, "batch", "in.csv", "--url", url],
+        [*COMMAND, "batch", "in.csv", "--force", "--url", url],
         cwd=sentiq.folder,
         env=sentiq.environment,
         stdin=subprocess.PIPE,
@@ -473,7 +518,7 @@ def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
         shown = process.stderr.read().decode()
         assert process.wait(30) == 130
     words = way_back(shown)
-    assert words[-2:] == ["--url", url]
+    assert words[-3:] == ["--force", "--url", url]
     sentiq.run(*words)
     assert len(read_csv(sentiq.folder / "in.sentiq.csv")) == 500
 

@@ -54,12 +54,13 @@ APPLIED = {"Preference-Applied": "wait=1"}
 
 @dataclass
 class Answer:
-    """One answer of the server; `cut` ends the connection after so many bytes of the body."""
+    """One answer of the server, after `delay_s`; `cut` ends the connection after so many bytes of the body."""
 
     status: int
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    delay_s: float = 0.0
 
 
 @dataclass
@@ -107,6 +108,7 @@ class Scripted:
                 script.requests.append(Request(self.command, self.path, dict(self.headers), body))
                 answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
                 content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+                time.sleep(answer.delay_s)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -120,8 +122,13 @@ class Scripted:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                pass  # the client has hung up, as some tests have it do
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -305,6 +312,12 @@ def test_silent_service(server: Scripted) -> None:
             server.client(timeout_s=0.2, patience_s=0).predict("x")
         assert caught.value.code == "timeout"
     server.start()
+
+
+def test_upload_is_answered_late(server: Scripted) -> None:
+    """The answer to an upload may take longer than `timeout_s`: it comes when everything is stored."""
+    server.answers = [Answer(202, JOB, delay_s=0.5)]
+    assert server.client(timeout_s=0.2, patience_s=0).submit(["a"]).id == JOB["id"]
 
 
 def test_broken_upload_is_sent_again_under_the_same_key(server: Scripted) -> None:
@@ -509,7 +522,7 @@ def test_wait_lives_through_an_outage(server: Scripted) -> None:
     """503 and broken answers are borne while a job is waited for."""
     server.answers = [problem(503, "service_unavailable"), Answer(200, JOB, cut=5), Answer(502, b""), Answer(200, ENDED, APPLIED)]
     assert server.client().wait("a" * 32).ended
-    assert len(server.requests) == 4
+    assert [request.headers["Prefer"] for request in server.requests] == ["wait=15"] * 4  # half of what a request may take
 
 
 def test_predict_by_way_of_a_job(server: Scripted) -> None:
