@@ -174,7 +174,10 @@ class Coalescer(Generic[T]):
         try:
             mine = set(self._claim(texts))
         except Exception as error:  # whatever it is, callers are told instead of left waiting, and the next text goes on
-            self._fail(texts, error)
+            # Those who came meanwhile too: another attempt would take them as long as this one took its callers.
+            with self._wake:
+                gathered = list(self._gathered)
+            self._fail([*texts, *gathered], error)
             return
         with self._wake:
             for key in texts:

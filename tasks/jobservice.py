@@ -85,6 +85,8 @@ class JobService:
                 return self._earlier(submission, *claimed), True
             try:
                 fingerprint = self._receive(job_id, submission)
+            except redis.RedisError:
+                raise  # the caller is told at once; what was stored expires by itself
             except BaseException:  # a caller who hangs up too: nothing is left of a job that nobody was told of
                 self._discard(job_id, submission.key)
                 raise

@@ -21,8 +21,8 @@ from model.engine import Engine
 from tasks.presence import REFRESH_S, Presence, WorkerMark
 
 ROLES = ("interactive", "batch")
-THREADS = {"interactive": 6, "batch": 2}
-"""Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk is fetched while another is scored."""
+THREADS = {"interactive": 6, "batch": 1}
+"""Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk finds what the one before has scored."""
 CALL_S = 0.25
 """Callers' texts that are scored in one call take about so long at the most."""
 BATCH_NICENESS = 10

@@ -111,7 +111,7 @@ def test_comes_back_by_itself(stack: Stack, leave: Callable[[Stack], None]) -> N
     known = unknown()
     scores = stack.predict(known).json()["scores"]
     leave(stack)
-    assert stack.predict(known).status_code == 503
+    assert stack.predict(unknown()).status_code == 503
     assert stack.server is not None
     if stack.server.running:
         stack.server.signal(signal.SIGCONT)
