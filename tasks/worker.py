@@ -25,8 +25,8 @@ THREADS = {"interactive": 6, "batch": 1}
 """Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk finds what the one before has scored."""
 CALL_S = 0.25
 """Callers' texts that are scored in one call take about so long at the most."""
-BATCH_NICENESS = 10
-"""Added to the batch worker's: live callers have the processor first, and jobs still get about a tenth of it."""
+BATCH_NICENESS = 19
+"""Added to the batch worker's: live callers have the processor first, and jobs still get a little of it."""
 
 _RATE_TEXTS = ("the bus leaves at nine from the usual place, i hope",)
 _RATE_S = 0.15
