@@ -82,6 +82,17 @@ class Sentiq:
         return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("in."))
 
 
+def _interruptible() -> None:
+    """Ctrl-C is not ignored, even where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _at_a_terminal() -> None:
+    """The keys of the terminal become signals."""
+    _interruptible()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A process whose stdin, stdout and stderr are a terminal of 80 columns; what it shows is read all the time."""
 
@@ -96,7 +107,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its keys become signals
+            preexec_fn=_at_a_terminal,
         )
         os.close(slave)
         self._raw = b""
@@ -510,6 +521,7 @@ def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
         env=sentiq.environment,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=_interruptible,
     ) as process:
         assert process.stderr is not None
         while not process.stderr.readline().startswith(b"Job "):

@@ -35,7 +35,7 @@ def stack(_stack: Stack) -> Iterator[Stack]:
     if not _stack.server.running:
         _stack.start_server()
     _stack.server.signal(signal.SIGCONT)
-    wait_until(lambda: _stack.http.get("/health/ready").status_code == 200, what="the service to be ready again")
+    wait_until(lambda: _stack.predict(unknown()).status_code == 200, what="the service to answer again")
     leaked = keys_without_end(_stack.redis)
     assert not leaked, f"keys without a TTL: {leaked}"
 

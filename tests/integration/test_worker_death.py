@@ -62,7 +62,7 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
         nonlocal deaths
         if not stack.workers[-1].running:
             deaths += 1
-            stack.start_worker("batch", visibility_s=2)
+            stack.start_worker("batch", visibility_s=2, wait=False)  # it may meet the text before it has said that it is ready
         return bool(stack.http.get(job["links"]["self"]).json()["status"] == "succeeded")
 
     wait_until(over, what="the job to end", timeout_s=90)
