@@ -99,14 +99,22 @@ def shapes(batch_size: int, max_tokens: int) -> Shapes:
     return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=512, call_cost=25)
 
 
-def sorted_groups(lengths: Sequence[int], batch_size: int) -> list[Group]:
+def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None = None) -> list[Group]:
     """Groups of at most `batch_size` texts of similar length without padded rows, the longest first.
 
+    With `max_cells`, also of at most so many tokens, padding included; a text that is longer has a group of its own.
     The longest come first so that a batch that does not fit into memory is met at once, and memory is claimed only once.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    runs = [tuple(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
-    return [Group(rows, len(rows), lengths[rows[0]]) for rows in runs]
+    groups: list[Group] = []
+    start = 0
+    while start < len(order):
+        length = lengths[order[start]]
+        size = batch_size if max_cells is None else min(batch_size, max(1, max_cells // max(1, length)))
+        rows = tuple(order[start : start + size])
+        groups.append(Group(rows, len(rows), length))
+        start += size
+    return groups
 
 
 def score_groups(groups: Iterable[Group], count: int, score: Callable[[Group], FloatArray]) -> FloatArray:

@@ -42,6 +42,25 @@ def test_sorted_groups_restore_the_order(lengths: list[int], batch_size: int) ->
     assert out[:, 0].tolist() == lengths
 
 
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.integers(1, 2000))
+def test_groups_by_tokens_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int) -> None:
+    """With padding, no group but a lone text has more tokens than allowed; each text is in one group, the longest first."""
+    groups = sorted_groups(lengths, batch_size, max_cells)
+    for group in groups:
+        assert group.length == max(lengths[row] for row in group.rows)
+        assert len(group.rows) == group.batch <= batch_size
+        assert group.batch == 1 or group.batch * group.length <= max_cells
+    assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
+    assert [group.length for group in groups] == sorted((group.length for group in groups), reverse=True)
+
+
+@given(lengths=LENGTHS, max_cells=st.integers(256, 2000))
+def test_groups_by_tokens_are_full(lengths: list[int], max_cells: int) -> None:
+    """No group could have taken the next one's longest text too: a GPU is given as few batches as the budget allows."""
+    groups = sorted_groups(lengths, len(lengths) + 1, max_cells)
+    assert all((group.batch + 1) * group.length > max_cells for group in groups[:-1])
+
+
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40))
 def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None:
     """A plan has no shape beyond those that are run at start, and each text fits into its group's."""

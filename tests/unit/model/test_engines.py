@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from model.text import clean
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.pipeline import PipelineEngine
 
 TEXTS = [
     "I love this show !",
@@ -26,6 +33,58 @@ TEXTS = [
     "love love love",
     "the the the the the the the bad",
 ]
+
+MIXED = [*TEXTS, *(" ".join(["love", "hate", "it"] * n) for n in range(40)), "a " * 500]
+"""Of the tiny model's tokens, 2 to more than its 48."""
+
+
+@pytest.fixture(scope="module")
+def load(tiny: Callable[..., Path]) -> Callable[..., PipelineEngine]:
+    """Loads the pipeline engine with one and the same tiny model, on the CPU, and warms it."""
+    from model.pipeline import PipelineEngine
+
+    folder = tiny()
+
+    def loaded(batch_size: int = 2, **how: Any) -> PipelineEngine:
+        rest: dict[str, Any] = {"revision": None, "device": "cpu", "threads": 1, "label_map": None}
+        engine = PipelineEngine(str(folder), source=folder, batch_size=batch_size, **(rest | how))
+        engine.warm()
+        return engine
+
+    return loaded
+
+
+@pytest.fixture(params=["stub", "compiled", "pipeline", "pipeline by tokens"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn, and the pipeline with the batches that a GPU gets."""
+    if request.param == "pipeline by tokens":
+        by_tokens: Engine = request.getfixturevalue("load")(by_tokens=True)
+        return by_tokens
+    loaded: Engine = request.getfixturevalue(request.param)
+    return loaded
+
+
+@contextmanager
+def batches_seen(*, most_tokens: int = 1_000_000) -> Iterator[list[tuple[int, int]]]:
+    """The shape (rows, tokens) of each batch that the tiny model is given; one of more than `most_tokens` ends as on a full GPU."""
+    import torch
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    shapes: list[tuple[int, int]] = []
+
+    def note(module: object, inputs: tuple[Any, ...]) -> None:
+        # A padding index tells the embedding of words from those of positions and types.
+        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            rows, length = inputs[0].shape
+            shapes.append((rows, length))
+            if rows * length > most_tokens:
+                raise torch.OutOfMemoryError("as CUDA says it")
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        yield shapes
+    finally:
+        hook.remove()
 
 
 def test_no_texts_give_no_rows(engine: Engine) -> None:
@@ -121,3 +180,151 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
     assert arithmetic
     assert engine.identity.count("/") == 1
     assert engine.device == "cpu"
+
+
+def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:
+    """The setting's default, 0, starts the engine: torch then takes a thread a core."""
+    assert np.isfinite(load(threads=0).score(["love it"]).probabilities).all()
+
+
+def test_batches_by_tokens_change_no_score(load: Callable[..., PipelineEngine]) -> None:
+    """However texts are laid into batches and parts, each gets the scores that it gets in batches by count."""
+    expected = load().score(MIXED)
+    for batch_size in (1, 2, 7, 100):
+        scores = load(batch_size, by_tokens=True).score(MIXED)
+        np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-5)
+        assert scores.truncated.tolist() == expected.truncated.tolist()
+
+
+def test_batches_by_tokens_have_room_for_so_many_full_texts(load: Callable[..., PipelineEngine]) -> None:
+    """BATCH_SIZE texts of full length, or more of shorter ones, at lengths in steps: few batches for many short texts, none too large."""
+    engine = load(4, by_tokens=True)
+    with batches_seen() as shapes:
+        engine.score([*MIXED, *["love it"] * 40])
+    assert all(rows * length <= 4 * 48 for rows, length in shapes)
+    assert {length for _, length in shapes} <= set(range(8, 49, 8))
+    assert max(rows for rows, _ in shapes) == 4 * 48 // 8
+
+
+def test_batches_by_count_are_what_they_were(load: Callable[..., PipelineEngine]) -> None:
+    """On a CPU a batch has at most BATCH_SIZE texts, and is as long as its longest."""
+    engine = load(4)
+    with batches_seen() as shapes:
+        engine.score(["love it", "love", "it", "hate", "a chair is good", "bad"])
+    assert shapes == [(4, 6), (2, 3)]
+
+
+def test_warm_meets_the_largest_batch(load: Callable[..., PipelineEngine]) -> None:
+    """What memory a GPU needs is claimed at start: by a full batch of the longest texts, and by one of the shortest."""
+    with batches_seen() as warmed:
+        engine = load(3, by_tokens=True)
+    with batches_seen() as shapes:
+        engine.score([*MIXED * 3, *["it"] * 50])
+    assert {(3, 48), (18, 8)} <= set(warmed)
+    assert max(length for _, length in shapes) == 48
+    assert max(rows for rows, _ in shapes) == 18
+    assert max(rows * length for rows, length in shapes) == 3 * 48
+
+
+def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> None:
+    """A limit between two steps of length is kept: a position beyond it would be an error, on a GPU one that ends the process."""
+    from model.pipeline import PipelineEngine
+
+    folder = tiny()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 45}))
+    engine = PipelineEngine("odd", source=folder, revision=None, device="cpu", batch_size=2, threads=1, label_map=None, by_tokens=True)
+    with batches_seen() as shapes:
+        assert engine.score(["it " * 43, "it " * 44, "it " * 45]).truncated.tolist() == [False, True, True]
+    assert {length for _, length in shapes} == {45}
+
+
+def test_batch_that_does_not_fit_is_halved(load: Callable[..., PipelineEngine], caplog: pytest.LogCaptureFixture) -> None:
+    """A batch without memory is scored in halves; the budget stays lowered, so that few batches fail, and the log says so."""
+    expected = load().score(MIXED).probabilities
+    engine = load(16, by_tokens=True)
+    with batches_seen(most_tokens=200) as shapes:
+        np.testing.assert_allclose(engine.score(MIXED).probabilities, expected, atol=1e-5)
+        # 16 x 48 tokens halved twice are 192.
+        assert sum(rows * length > 200 for rows, length in shapes) == 2
+        shapes.clear()
+        engine.score(MIXED)
+        assert all(rows * length <= 200 for rows, length in shapes)
+    assert [record.getMessage().rpartition(" at most ")[2] for record in caplog.records] == ["384 tokens", "192 tokens"]
+
+
+def test_small_memory_is_found_at_start(load: Callable[..., PipelineEngine]) -> None:
+    """A GPU that is too small for a full batch is no reason not to start, and then no batch of a caller's fails."""
+    with batches_seen(most_tokens=100) as shapes:
+        engine = load(16, by_tokens=True)
+        shapes.clear()
+        assert np.isfinite(engine.score(MIXED).probabilities).all()
+        assert all(rows * length <= 100 for rows, length in shapes)
+
+
+def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEngine]) -> None:
+    """There is nothing left to halve: the error is raised, not an answer made up; and the next call is served."""
+    import torch
+
+    engine = load(by_tokens=True)
+    with batches_seen(most_tokens=30):
+        with pytest.raises(torch.OutOfMemoryError):
+            engine.score(["it " * 40, "love it"])
+        assert np.isfinite(engine.score(["love it", "a chair"]).probabilities).all()
+
+
+@pytest.mark.parametrize(("dtype", "name", "atol"), [("bfloat16", "pipeline-bf16", 0.05), ("float16", "pipeline-fp16", 0.01)])
+def test_half_precision_comes_near(load: Callable[..., PipelineEngine], dtype: str, name: str, atol: float) -> None:
+    """A GPU's arithmetic gives nearly the same scores, under an identity of its own."""
+    import torch
+
+    engine = load(by_tokens=True, dtype=getattr(torch, dtype))
+    assert engine.identity.rpartition("/")[2] == name
+    np.testing.assert_allclose(engine.score(MIXED).probabilities, load().score(MIXED).probabilities, atol=atol)
+
+
+def test_padding_is_the_tokenizers(load: Callable[..., PipelineEngine]) -> None:
+    """Rows are padded on the side, and with the values, that the model's tokenizer pads with."""
+    engine = load()
+    keys = ("input_ids", "token_type_ids", "attention_mask")
+    rows = [dict(zip(keys, columns, strict=True)) for columns in (([2, 7, 3], [0, 1, 1], [1, 1, 1]), ([2], [1], [1]))]
+    tokenizer: Any = engine._tokenizer
+    for side in ("left", "right"):
+        tokenizer.padding_side = side
+        by_hand = engine._padded(rows, 5)
+        padded = tokenizer.pad({key: [row[key] for row in rows] for key in keys}, padding="max_length", max_length=5, return_tensors="pt")
+        assert {key: value.tolist() for key, value in by_hand.items()} == {key: value.tolist() for key, value in padded.items()}
+
+
+def test_next_is_made_while_the_caller_has_one() -> None:
+    """The second item is begun before the caller gives the first back; all come, in order."""
+    pytest.importorskip("torch")
+    from model.pipeline import ahead
+
+    second = threading.Event()
+
+    def made() -> Iterator[int]:
+        yield 1
+        second.set()
+        yield 2
+        yield 3
+
+    items = ahead(made())
+    assert next(items) == 1
+    assert second.wait(30)
+    assert list(items) == [2, 3]
+
+
+def test_error_of_the_next_reaches_the_caller() -> None:
+    """What goes wrong on the other thread is raised where the items are used."""
+    pytest.importorskip("torch")
+    from model.pipeline import ahead
+
+    def made() -> Iterator[int]:
+        yield 1
+        raise KeyError("2")
+
+    items = ahead(made())
+    assert next(items) == 1
+    with pytest.raises(KeyError):
+        next(items)
