@@ -3,6 +3,7 @@
 # make lint    ruff and mypy
 # make fault   what takes longer: real processes, real faults
 # make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
+# make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; an hour, or 3 minutes
 # make help    this list
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model clean
+.PHONY: help run test lint fault model bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,8 +43,12 @@ model: $(VENV)/.training
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
 	  $(BIN)/python -m model.training all --data "$(DATA)" --run $(RUN)
 
+# The others' environments are its own affair: .venv-bench and .venv-bench-infinity.
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .venv-bench* build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -1,0 +1,181 @@
+"""The systems that are compared: how each is started, and how one text, ten texts and many are put to it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from benchmarks import services
+from benchmarks.services import ROOT, Answer, Service, exchange, free_port
+from model.loading import DEFAULT_FOLDER
+from tasks.embedded import find_server
+
+_HERE = ROOT / "benchmarks" / "baseline"
+Batch = tuple[int, list[Answer]]
+"""A status, and with 200 the answers in order."""
+
+
+class System(Service):
+    """A service that is compared with others."""
+
+    exact = False
+    """Its labels are the compiled engine's to the last; of others, which compute in fp32, only where the engine is not in two minds."""
+
+    restless = False
+    """Uses the processor while nobody asks, so it is held while others are measured."""
+
+    def rest(self) -> None:
+        """Holds it by a signal, if it is restless."""
+        if self.restless:
+            self.signal(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """It runs in here, and rests after."""
+        if self.restless:
+            self.signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.rest()
+
+    def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
+        """Several texts at once, as a user of it would send them."""
+        raise NotImplementedError
+
+    def bulk(self, texts: Sequence[str], limit_s: float) -> tuple[int, float, list[Answer]]:
+        """Many texts: how many were answered within the limit, in how many seconds, and some of their answers, from the first on."""
+        connection, answers, began = self.connect(), list[Answer](), time.perf_counter()
+        for start in range(0, len(texts), 100):
+            status, found = self.batch(connection, texts[start : start + 100])
+            assert status == 200, status
+            answers += found
+            if time.perf_counter() - began > limit_s:
+                break
+        seconds = time.perf_counter() - began
+        connection.close()
+        return len(answers), seconds, answers
+
+
+class Sentiq(services.Sentiq, System):
+    """A batch is a job whose end the submission waits for (`Prefer: wait`), and its results: two requests."""
+
+    exact = True
+
+    def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
+        """Submits, waits, and fetches the results."""
+        status, job = exchange(connection, "POST", "/batch_predict", json.dumps({"texts": texts}).encode(), {"Prefer": "wait=30"})
+        if status != 202 or job["status"] != "succeeded":
+            return status, []
+        status, page = exchange(connection, "GET", f"{job['links']['results']}?limit={len(texts)}")
+        return status, [Answer(200, line["label"], line["cached"]) for line in page["items"]]
+
+    def bulk(self, texts: Sequence[str], limit_s: float) -> tuple[int, float, list[Answer]]:
+        """One job, from its upload to its end; the limit is not needed."""
+        began = time.perf_counter()
+        job = self.ended(self.submit(texts))
+        seconds = time.perf_counter() - began
+        assert job["status"] == "succeeded", job["status"]
+        _, page = self.ask("GET", f"{job['links']['results']}?limit=200")
+        return job["done"], seconds, [Answer(200, line["label"], line["cached"]) for line in page["items"]]
+
+
+class Baseline(System):
+    """benchmarks/baseline/service.py under uvicorn, and a Redis server over TCP that writes nothing to disk."""
+
+    name = "baseline"
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        super().__init__(folder)
+        self._python, self._redis_port = str(python), str(free_port())
+
+    def commands(self) -> list[list[str]]:
+        """The server and uvicorn."""
+        store = [str(find_server()), "--port", self._redis_port, "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        web = [self._python, "-m", "uvicorn", "service:app", "--app-dir", str(_HERE), "--port", str(self.port), "--log-level", "warning"]
+        return [store, web]
+
+    def environment(self) -> dict[str, str]:
+        """The model's folder, which holds the same weights in safetensors."""
+        return {"MODEL": str(DEFAULT_FOLDER), "REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0", "HF_HUB_OFFLINE": "1"}
+
+    def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
+        """Its own endpoint for that."""
+        status, body = exchange(connection, "POST", "/batch", json.dumps({"texts": texts}).encode())
+        return status, [Answer(200, *self.read(each)) for each in body] if status == 200 else []
+
+
+class LitServe(System):
+    """benchmarks/baseline/litserve_server.py. It has no cache, and one text is one request."""
+
+    name = "LitServe"
+    restless = True
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        super().__init__(folder)
+        self._python = str(python)
+
+    def commands(self) -> list[list[str]]:
+        """Its own server."""
+        return [[self._python, str(_HERE / "litserve_server.py"), str(self.port)]]
+
+    def environment(self) -> dict[str, str]:
+        """The model's folder."""
+        return {"MODEL": str(DEFAULT_FOLDER), "HF_HUB_OFFLINE": "1"}
+
+    def read(self, body: Any) -> tuple[str, bool | None]:
+        """Nothing is cached."""
+        return body["label"], None
+
+
+class Infinity(System):
+    """infinity-emb's own server with its torch engine; it has no cache of classifications."""
+
+    name = "infinity"
+    path = "/classify"
+    around = ('{"model":"default","input":[', "]}")
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        super().__init__(folder)
+        self._command = str(python.with_name("infinity_emb"))
+
+    def commands(self) -> list[list[str]]:
+        """fp32, for fp16 is many times slower on a CPU; the rest as it comes."""
+        options = {"model-id": str(DEFAULT_FOLDER), "served-model-name": "default", "engine": "torch", "device": "cpu", "dtype": "float32"}
+        options |= {"host": "127.0.0.1", "port": str(self.port), "log-level": "warning"}
+        return [[self._command, "v2", *itertools.chain.from_iterable((f"--{name}", value) for name, value in options.items())]]
+
+    def environment(self) -> dict[str, str]:
+        """It asks nobody and tells nobody."""
+        return {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+
+    def read(self, body: Any) -> tuple[str, bool | None]:
+        """Of the first text."""
+        return max(body["data"][0], key=lambda each: each["score"])["label"], None
+
+    def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
+        """One request with all of them."""
+        status, body = exchange(connection, "POST", self.path, json.dumps({"model": "default", "input": texts}).encode())
+        return status, [Answer(200, *self.read({"data": [each]})) for each in body["data"]] if status == 200 else []
+
+
+class Bare(System):
+    """A view that answers with a constant, under the same Gunicorn: what a cached answer could cost at the least."""
+
+    name = "bare WSGI"
+
+    def commands(self) -> list[list[str]]:
+        """Sentiq's own configuration and worker class."""
+        return [[sys.executable, "-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "benchmarks.bench.bare:app"]]
+
+    def environment(self) -> dict[str, str]:
+        """A folder of its own, for the configuration makes one for metrics."""
+        return {"PORT": str(self.port), "DATA_DIR": str(self.folder), "PYTHONPATH": str(ROOT)}
