@@ -8,6 +8,7 @@
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
     sentiq:jobs           every job by the time of its creation, a sorted set
     sentiq:unfinished     those of them that have not ended, a set
+    sentiq:ended          how many have ended, by state, a hash; for the metrics
     sentiq:callbacks      jobs whose callback is due, a sorted set
     sentiq:i:<digest>     the job that an Idempotency-Key made
     (the result backend)  the outcomes of chunk n, under its task id `<job>.<n>`
@@ -35,6 +36,7 @@ UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what had come of it is gone."""
 INDEX = "sentiq:jobs"
 UNFINISHED = "sentiq:unfinished"
+ENDED = "sentiq:ended"
 CALLBACKS = "sentiq:callbacks"
 
 

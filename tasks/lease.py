@@ -16,9 +16,7 @@ from contextlib import contextmanager
 import redis
 
 from tasks.connections import Client
-
-_UNACKED_INDEX = "unacked_index"
-"""kombu's sorted set of delivery tags by the time of delivery (`Channel.unacked_index_key`)."""
+from tasks.queues import UNACKED_INDEX
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class Leases:
         with self._lock:
             tags = list(self._tags)
         if tags:
-            self._client.zadd(_UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
+            self._client.zadd(UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
 
     def _run(self) -> None:
         while True:

@@ -1,6 +1,20 @@
-"""Every metric of ours, in one place. A label value is never a text, a key or an id."""
+"""Every metric that a process counts itself, in one place; docs/metrics.md lists them. A label value is never a text, a key or an id.
+
+What is in Redis and not in a process, such as the age of the queues, is read at each scrape: `tasks.queue_metrics`.
+
+Series with labels are bound here, once: finding one costs several times what counting does, and a series that is there from the
+start lets an alert tell "none yet" from "not scraped".
+"""
+
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from model.labels import LABELS
+
+_POWERS_OF_TWO = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+REQUEST_BUCKETS_S = (0.002, 0.005, 0.015, 0.05, 0.1, 0.2, 0.45, 1, 2, 5, 10)
+"""Of the HTTP requests. 0.015 and 0.45 are the latencies at p95 that cached and uncached calls are promised; 0.45 is the objective's."""
 
 # Web processes
 PREDICTIONS = Counter("sentiment_predictions_total", "Predictions answered by /predict.", ["label", "source"])
@@ -9,31 +23,64 @@ REJECTED = Counter("sentiment_rejected_total", "Requests refused or failed, by e
 PENDING = Counter("sentiment_pending_total", "Calls of /predict answered with a job because the wait ended first.")
 JOBS = Counter("sentiment_jobs_total", "Jobs accepted.")
 JOB_TEXTS = Counter("sentiment_job_texts_total", "Lines of accepted jobs.")
-CHUNK_TEXTS = Histogram(
-    "sentiment_chunk_texts",
-    "Texts that one task message of /predict carried.",
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),  # powers of two, as micro-batches are
-)
+CHUNK_TEXTS = Histogram("sentiment_chunk_texts", "Texts that one task message of /predict carried.", buckets=_POWERS_OF_TWO)
 WAIT_SECONDS = Histogram(
     "sentiment_wait_seconds",
     "Seconds that a /predict miss waited for its answer.",
-    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 1, 2, 5),  # 0.45 is the latency that uncached calls are promised at p95
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 1, 2, 5),  # 0.45 as above
 )
 WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", multiprocess_mode="livesum")
 
 # Workers
 TEXTS_SCORED = Counter("sentiment_texts_scored_total", "Texts that the engine scored.")
 TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, alone.")
+DEFECTS = Counter("sentiment_defects_total", "Chunks given up because of a defect of ours.")
 ENGINE_SECONDS = Counter("sentiment_engine_seconds_total", "Seconds spent inside the engine.")
-CALL_TEXTS = Histogram(
-    "sentiment_call_texts",
-    "Texts that were scored in one call of the engine.",
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),  # as above
+CALL_TEXTS = Histogram("sentiment_call_texts", "Texts that were scored in one call of the engine.", buckets=_POWERS_OF_TWO)
+BATCH_TEXTS = Histogram("sentiment_batch_texts", "Texts of one micro-batch, which is one run of the model.", buckets=_POWERS_OF_TWO)
+TOKENS = Counter("sentiment_tokens_total", "Tokens of the texts that were scored.")
+CELLS = Counter("sentiment_cells_total", "Tokens that the model computed: those of the texts, and padding.")
+QUEUE_WAIT_SECONDS = Histogram(
+    "sentiment_queue_wait_seconds",
+    "Seconds from a chunk's sending to its start in a worker.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),  # a live caller's part, and a job's
 )
+REDELIVERIES = Counter("sentiment_redeliveries_total", "Chunks that were delivered again: their worker died, or could not store them.")
 MODEL_INFO = Gauge("sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax")
+
+WEB = (PREDICTIONS, CACHE_LOOKUPS, REJECTED, PENDING, JOBS, JOB_TEXTS, CHUNK_TEXTS, WAIT_SECONDS, WAITING)
+WORKER = (
+    *(TEXTS_SCORED, TEXTS_FAILED, DEFECTS, ENGINE_SECONDS, CALL_TEXTS, BATCH_TEXTS, TOKENS, CELLS),
+    *(QUEUE_WAIT_SECONDS, REDELIVERIES, MODEL_INFO),
+)
+
+LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error"))
+"""Known in the process, known in Redis, unknown, and not answered by Redis."""
+_PREDICTED = {(label, cached): PREDICTIONS.labels(label, "cache" if cached else "fresh") for label in LABELS for cached in (True, False)}
+
+
+def predicted(label: str, *, cached: bool) -> None:
+    """Counts an answer of `/predict`."""
+    _PREDICTED[label, cached].inc()
 
 
 def engine_call(texts: int, seconds: float) -> None:
     """Counts one call of the engine."""
     CALL_TEXTS.observe(texts)
     ENGINE_SECONDS.inc(seconds)
+
+
+def micro_batches(texts: Sequence[int], tokens: int, cells: int) -> None:
+    """Counts the runs of the model in one call: the texts of each, and over all of them the tokens without and with padding."""
+    for count in texts:
+        BATCH_TEXTS.observe(count)
+    TOKENS.inc(tokens)
+    CELLS.inc(cells)
+
+
+def chunk_begun(sent_at: float | None, now: float, *, redelivered: bool) -> None:
+    """Counts a chunk that a worker begins; times are Unix seconds, and clocks of two machines may differ."""
+    if redelivered:
+        REDELIVERIES.inc()
+    elif sent_at is not None:
+        QUEUE_WAIT_SECONDS.observe(max(0.0, now - sent_at))

@@ -19,9 +19,14 @@ from tasks.connections import Client
 
 MARK_TTL_S = 10
 REFRESH_S = 2.0
-_INDEX = "sentiq:workers"
+INDEX = "sentiq:workers"
 _IDENTITY_TTL_S = 7 * 86_400
 """Long, so that known texts are answered while every worker is away."""
+
+
+def mark_key(worker_id: str) -> str:
+    """Where a worker's mark is."""
+    return f"sentiq:w:{worker_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,9 @@ class Presence:
     def announce(self, mark: WorkerMark) -> None:
         """Says that the worker is ready, for MARK_TTL_S seconds; an interactive worker's model is the one that callers get."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.set(f"sentiq:w:{mark.id}", orjson.dumps(asdict(mark)), ex=MARK_TTL_S)
-        pipe.sadd(_INDEX, mark.id)
-        pipe.expire(_INDEX, 86_400)
+        pipe.set(mark_key(mark.id), orjson.dumps(asdict(mark)), ex=MARK_TTL_S)
+        pipe.sadd(INDEX, mark.id)
+        pipe.expire(INDEX, 86_400)
         if mark.role == "interactive":
             pipe.set(f"sentiq:m:{mark.tag}", mark.model, ex=_IDENTITY_TTL_S)
         pipe.execute()
@@ -61,18 +66,18 @@ class Presence:
     def withdraw(self, mark: WorkerMark) -> None:
         """The worker is about to stop."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.delete(f"sentiq:w:{mark.id}")
-        pipe.srem(_INDEX, mark.id)
+        pipe.delete(mark_key(mark.id))
+        pipe.srem(INDEX, mark.id)
         pipe.execute()
 
     def ready(self) -> list[WorkerMark]:
         """The workers whose marks have not expired, by their start."""
-        ids = sorted(member.decode() for member in self._client.smembers(_INDEX))
+        ids = sorted(member.decode() for member in self._client.smembers(INDEX))
         if not ids:
             return []
-        values = self._client.mget([f"sentiq:w:{worker_id}" for worker_id in ids])
+        values = self._client.mget([mark_key(worker_id) for worker_id in ids])
         if gone := [worker_id for worker_id, value in zip(ids, values, strict=True) if value is None]:
-            self._client.srem(_INDEX, *gone)
+            self._client.srem(INDEX, *gone)
         marks = [WorkerMark(**orjson.loads(value)) for value in values if value is not None]
         return sorted(marks, key=lambda mark: mark.started_at)
 

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import TimeoutError as WaitOver
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
@@ -72,6 +73,16 @@ class _Answer:
     cached: bool = False
 
 
+@contextmanager
+def _counted(texts: int) -> Iterator[None]:
+    """Counts the texts whose look-up Redis did not answer."""
+    try:
+        yield
+    except redis.RedisError:
+        metrics.LOOKUP_ERROR.inc(texts)
+        raise
+
+
 class SentimentService:
     """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
 
@@ -115,7 +126,7 @@ class SentimentService:
         with redis_or_unavailable():
             identity = self._model.identity
             if identity is not None and (recent := self._recent.get(identity, key)) is not None:
-                metrics.CACHE_LOOKUPS.labels("recent").inc()
+                metrics.LOOKUP_RECENT.inc()
                 return Prediction(recent, True, identity)
             if wait_s <= 0:
                 return self._known(key)
@@ -148,8 +159,9 @@ class SentimentService:
         identity = self._model.identity
         if identity is None:
             return None
-        found = self._cache.get(identity, key)
-        metrics.CACHE_LOOKUPS.labels("miss" if found is None else "hit").inc()
+        with _counted(1):
+            found = self._cache.get(identity, key)
+        (metrics.LOOKUP_MISS if found is None else metrics.LOOKUP_HIT).inc()
         if found is None:
             return None
         scored, left_s = found
@@ -167,9 +179,10 @@ class SentimentService:
     def _claim(self, texts: Mapping[str, str]) -> list[str]:
         """The coalescer's `Claim`."""
         identity = self._model.identity
-        claim = self._cache.claim(identity, self._settings.model_tag, list(texts), self._reply_key)
-        metrics.CACHE_LOOKUPS.labels("hit").inc(len(claim.known))
-        metrics.CACHE_LOOKUPS.labels("miss").inc(len(texts) - len(claim.known))
+        with _counted(len(texts)):
+            claim = self._cache.claim(identity, self._settings.model_tag, list(texts), self._reply_key)
+        metrics.LOOKUP_HIT.inc(len(claim.known))
+        metrics.LOOKUP_MISS.inc(len(texts) - len(claim.known))
         if claim.known and identity is not None:
             for key, (scored, left_s) in claim.known.items():
                 self._recent.put(identity, key, scored, left_s)

@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where a worker serves its own metrics; 0 means nowhere: then they are among the web's, if the two share `DATA_DIR`."""
+    metrics_host: str = "127.0.0.1"
+    """The address of that port."""
+
     model_name: str = "default"
     """`default` (the embedded model), a local folder, or a Hugging Face text-classification model."""
     model_revision: str | None = None

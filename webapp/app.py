@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 import uuid
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry
-from prometheus_flask_exporter import PrometheusMetrics
-from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 
 from tasks.service import SentimentService
 from tasks.settings import Settings
@@ -19,6 +15,7 @@ from webapp.docs import docs_blueprint
 from webapp.errors import register_errors
 from webapp.health import health_blueprint
 from webapp.jobs import jobs_blueprint
+from webapp.metrics import register_metrics
 from webapp.plain import PlainPredict
 from webapp.predictions import predictions_blueprint
 from webapp.requests import REQUEST_ID
@@ -44,7 +41,7 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     app.register_blueprint(docs_blueprint())
     verbose = settings.log_level == "debug"
     _register_request_ids(app, verbose=verbose)
-    registry = _register_metrics(app)
+    registry = register_metrics(app, settings)
     if not verbose:  # which promises a line for each request
         plain = PlainPredict(app, sentiment, registry, predict_timeout_s=settings.predict_timeout)
         app.wsgi_app = plain  # type: ignore[method-assign]
@@ -80,13 +77,3 @@ def _register_request_ids(app: Flask, *, verbose: bool) -> None:
     @app.teardown_request
     def forget(_: BaseException | None) -> None:
         structlog.contextvars.unbind_contextvars("request_id")
-
-
-def _register_metrics(app: Flask) -> CollectorRegistry:
-    # By rule: by path, every unknown address would become a series of its own.
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        exporter = GunicornInternalPrometheusMetrics(app, group_by="url_rule")
-    else:
-        exporter = PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
-    registry: CollectorRegistry = exporter.registry
-    return registry

@@ -51,10 +51,11 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
             raise outcome
         prediction = sentiment.predict(text, prefer.wait_or(predict_timeout_s)) if outcome is _NOT_ASKED else outcome
         if prediction is None:
-            metrics.PENDING.inc()
+            if prefer.wait_or(predict_timeout_s) > 0:  # else nobody meant to wait
+                metrics.PENDING.inc()
             job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))]))
             return accepted(job, prefer)
-        metrics.PREDICTIONS.labels(prediction.scored.label, "cache" if prediction.cached else "fresh").inc()
+        metrics.predicted(prediction.scored.label, cached=prediction.cached)
         return Response(orjson.dumps(prediction_body(text, prediction, started)), mimetype="application/json")
 
     @blueprint.get("/model")

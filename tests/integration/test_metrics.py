@@ -1,0 +1,128 @@
+"""What is read from Redis at each scrape, on a real server with real messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tasks.app import ChunkSender, create_celery
+from tasks.connections import connect
+from tasks.presence import Presence, WorkerMark
+from tasks.queue_metrics import QueueMetrics
+from tasks.queues import UNACKED, UNACKED_INDEX
+from tests.support.stack import Stack
+
+Value = Callable[..., float | None]
+
+
+def _values(stack: Stack) -> Value:
+    registry = CollectorRegistry()
+    registry.register(QueueMetrics(stack.settings()))
+    return lambda name, **labels: registry.get_sample_value(f"sentiment_{name}", labels)
+
+
+@pytest.fixture
+def send(server: Stack) -> ChunkSender:
+    """Puts chunks into the queues; nobody works."""
+    return ChunkSender(create_celery(server.settings()))
+
+
+def _message(sent_at: float, queue: str) -> str:
+    """What the hash of deliveries holds, cut to what is read."""
+    return f'[{{"body": "eyJ9", "headers": {{"argsrepr": "[\'\\\\"sent_at\\\\": 1.0\']", "sent_at": {sent_at}}}}}, "", "{queue}"]'
+
+
+def test_empty_queues(server: Stack) -> None:
+    """With nothing in Redis every figure is 0, and no key is made."""
+    value = _values(server)
+    for queue in ("interactive", "batch"):
+        assert value("queue_messages", queue=queue) == 0
+        assert value("queue_oldest_seconds", queue=queue) == 0
+        assert value("workers_ready", role=queue) == 0
+    assert value("queue_delivered") == value("jobs_unfinished") == value("jobs_ended_total", state="succeeded") == 0
+    assert value("redis_up", part="cache") == value("redis_up", part="broker") == value("redis_up", part="results") == 1
+    assert server.redis.keys("*") == []
+
+
+def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
+    """A queue's length is that of all its priorities, and one queue's messages are not the other's."""
+    send.send_texts(["a", "b"], "stub@-")
+    for number in (0, 5, 100, 5000):
+        send.send_job_chunk("job", number, "stub@-")
+    value = _values(server)
+    assert value("queue_messages", queue="interactive") == 1
+    assert value("queue_messages", queue="batch") == 4
+    assert server.redis.llen("batch") == 1
+
+
+def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None:
+    """What a living worker holds has no age; what its worker no longer holds on to waits, since it was sent."""
+    now, value = time.time(), _values(server)
+    server.redis.hset(UNACKED, mapping={"held": _message(now - 500, "batch"), "lost": _message(now - 60, "interactive")})
+    server.redis.zadd(UNACKED_INDEX, {"held": now, "lost": now})
+    assert value("queue_oldest_seconds", queue="batch") == value("queue_oldest_seconds", queue="interactive") == 0
+    assert value("queue_delivered") == 2
+    server.redis.zadd(UNACKED_INDEX, {"lost": now - 4})
+    assert value("queue_oldest_seconds", queue="interactive") == pytest.approx(60, abs=2)
+    assert value("queue_oldest_seconds", queue="batch") == 0
+
+
+def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
+    """A scrape asks a server once, however much waits there."""
+    for number in range(50):
+        send.send_job_chunk("job", number, "stub@-")
+    queues = QueueMetrics(server.settings())
+    list(queues.collect())
+    (client,) = queues._clients.values()
+    sent = 0
+    connection = client.connection_pool.get_connection()
+    original = connection.send_packed_command
+
+    def counted(*arguments: Any, **options: Any) -> None:
+        nonlocal sent
+        sent += 1
+        original(*arguments, **options)
+
+    connection.send_packed_command = counted
+    client.connection_pool.release(connection)
+    list(queues.collect())
+    assert sent == 1
+
+
+def test_ready_workers(server: Stack) -> None:
+    """Workers that have told that they are ready with the model that is asked for are counted by role, with their rates."""
+    presence = Presence(connect(server.url, timeout_s=1.0))
+    for number, (role, tag) in enumerate([("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]):
+        presence.announce(WorkerMark(str(number), role, "stub@1/stub", tag, "cpu", texts_per_s=10.0, started_at=0.0))
+    server.environment["MODEL_NAME"], before = "stub", server.environment["MODEL_NAME"]
+    try:
+        value = _values(server)
+    finally:
+        server.environment["MODEL_NAME"] = before
+    assert (value("workers_ready", role="batch"), value("workers_texts_per_second", role="batch")) == (2, 20)
+    assert value("workers_ready", role="interactive") == 1
+
+
+def test_server_that_is_away(server: Stack) -> None:
+    """Without a server the page says that it is away, and leaves out what it cannot know."""
+    server.environment["CELERY_BROKER_URL"] = "unix:///nowhere/valkey.sock"
+    try:
+        value = _values(server)
+    finally:
+        del server.environment["CELERY_BROKER_URL"]
+    assert (value("redis_up", part="broker"), value("redis_up", part="cache")) == (0, 1)
+    assert value("queue_oldest_seconds", queue="batch") is None
+    assert value("jobs_unfinished") == 0
+
+
+def test_page_has_them_once(service: Stack) -> None:
+    """With two Gunicorn processes each of these series is on the page once, as OpenMetrics too."""
+    for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+        page = service.http.get("/metrics", headers={"Accept": accept})
+        assert page.headers["Content-Type"].startswith(accept.partition(";")[0])
+        lines = [line for line in page.text.splitlines() if line.startswith("sentiment_workers_ready{")]
+        assert sorted(lines) == ['sentiment_workers_ready{role="batch"} 1.0', 'sentiment_workers_ready{role="interactive"} 1.0']
