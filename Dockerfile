@@ -1,0 +1,79 @@
+# One file, an image for each kind of process: web, worker, worker-gpu; and flower, celery-exporter for those who watch them.
+#   docker build --target web --tag sentiq-web .
+# Versions of packages are in constraints.txt. The tag of the base is a moving one, for Debian's security updates;
+# to build the same twice, give its digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+
+# What all environments are made with. Without pip inside them: it stays behind.
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+COPY pyproject.toml constraints.txt ./
+COPY deploy/requirements.py deploy/
+RUN python -m venv --without-pip /venv
+
+# Sentiq itself is not installed but copied, later; here only its name, its version and the command `sentiq`.
+FROM build AS build-web
+RUN python deploy/requirements.py web > web.txt \
+ && pip --python /venv/bin/python install --constraint constraints.txt --requirement web.txt \
+ && mkdir model tasks webapp && touch celeryconfig.py README.md LICENSE \
+ && pip --python /venv/bin/python install --no-deps . \
+ && rm /venv/lib/python3*/site-packages/celeryconfig.py
+
+# OpenVINO brings drivers of GPUs and NPUs, a third of it; the compiled engine runs on the CPU.
+FROM build AS build-worker
+RUN python deploy/requirements.py worker > worker.txt \
+ && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker.txt \
+ && rm /venv/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
+       /venv/lib/python3*/site-packages/openvino/libs/cache.json
+
+# torch from PyPI brings the CUDA libraries that it was built with; the host gives the driver (NVIDIA's container toolkit).
+FROM build AS build-worker-gpu
+RUN python deploy/requirements.py worker-gpu > worker-gpu.txt \
+ && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker-gpu.txt
+
+# What every process of ours shares. Nothing under / has to be writable but /data and /tmp.
+FROM ${PYTHON_IMAGE} AS base
+RUN groupadd --gid 10001 sentiq \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sentiq \
+ && install --directory --owner=10001 --group=10001 --mode=0700 /data
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data
+WORKDIR /app
+COPY celeryconfig.py ./
+COPY model/*.py model/
+COPY model/default/*.json model/default/
+COPY tasks/ tasks/
+
+FROM base AS web
+COPY --from=build-web /venv /venv
+COPY webapp/ webapp/
+RUN ["python", "-m", "compileall", "-q", "/app"]
+# Gunicorn's heartbeat files: never on a disk.
+ENV HOST=0.0.0.0 PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
+  CMD ["python", "-S", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "webapp.wsgi:app"]
+
+FROM base AS worker
+COPY --from=build-worker /venv /venv
+COPY model/default/graph.* model/default/
+RUN ["python", "-m", "compileall", "-q", "/app"]
+ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100
+USER 10001:10001
+EXPOSE 9100
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --start-interval=2s --retries=3 CMD ["python", "-m", "tasks.probe", "ready"]
+# interactive, or batch: one of each at the least.
+CMD ["python", "-m", "tasks.worker", "interactive"]
+
+FROM base AS worker-gpu
+COPY --from=build-worker-gpu /venv /venv
+COPY model/default/model.safetensors model/default/
+RUN ["python", "-m", "compileall", "-q", "/app"]
+# Models of a hub are kept under /data/hub, so that a volume there outlives the container.
+ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100 DEVICE=cuda:0 HF_HOME=/data/hub NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+EXPOSE 9100
+HEALTHCHECK --interval=15s --timeout=10s --start-period=300s --start-interval=2s --retries=3 CMD ["python", "-m", "tasks.probe", "ready"]
+CMD ["python", "-m", "tasks.worker", "interactive"]

@@ -1,0 +1,67 @@
+"""The health check of a worker's container, against a real server and a real worker."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.presence import Presence, WorkerMark
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def probe(stack: Stack, *arguments: str) -> int:
+    """The probe's exit status."""
+    return subprocess.run([sys.executable, "-m", "tasks.probe", *arguments], cwd=ROOT, env=stack.environment, check=False).returncode
+
+
+def mark(worker_id: str, role: str) -> WorkerMark:
+    """What a worker of that id tells."""
+    return WorkerMark(worker_id, role, "stub@1/stub", "stub@-", "cpu", 100.0, 1.0)
+
+
+def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
+    """Not ready before it has loaded, ready once it has, for its own role only, and not ready when it was killed and its mark has ended."""
+    stack = make_stack()
+    stack.start_server()
+    assert probe(stack, "ready") == 1
+    worker = stack.start_worker("batch")
+    assert probe(stack, "ready") == 0
+    assert probe(stack, "alive", "batch") == 0
+    assert probe(stack, "ready", "interactive") == 1
+    worker.kill()
+    wait_until(lambda: probe(stack, "alive") == 1, what="the dead worker's mark to end")
+
+
+def test_only_this_hosts_worker(server: Stack) -> None:
+    """The worker of another host, even of one whose name begins like ours, says nothing of this one."""
+    presence, host = Presence(server.redis), socket.gethostname()
+    presence.announce(mark("interactive-elsewhere-7-abcdef", "interactive"))
+    presence.announce(mark(f"interactive-{host}-2-7-abcdef", "interactive"))
+    assert probe(server, "ready") == 1
+    presence.announce(mark(f"interactive-{host}-7-abcdef", "interactive"))
+    assert probe(server, "ready") == 0
+
+
+def test_redis_away(make_stack: Callable[..., Stack]) -> None:
+    """Without Redis, or with one that hangs, a worker is not ready but alive: a restart would only cost it its model."""
+    stack = make_stack()
+    assert (probe(stack, "ready"), probe(stack, "alive")) == (1, 0)
+    server = stack.start_server()
+    server.signal(signal.SIGSTOP)
+    assert (probe(stack, "ready"), probe(stack, "alive")) == (1, 0)
+    server.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("arguments", [(), ("well",), ("ready", "a", "b")])
+def test_usage(server: Stack, arguments: tuple[str, ...]) -> None:
+    """Anything else is refused."""
+    assert probe(server, *arguments) == 1
