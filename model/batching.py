@@ -12,6 +12,9 @@ from model.types import FloatArray
 CHARS_PER_TOKEN = 24
 """Characters kept for each token of a model's limit, five times what English needs: enough that the limit is reached in tokens."""
 
+_LEAST_PART = 96
+"""Tokens below which it does not pay to divide a group: a call's own cost would be a third of it."""
+
 
 def cut(text: str, max_tokens: int) -> tuple[str, bool]:
     """The start of a text that a model of `max_tokens` may read, and whether anything was left out.
@@ -58,10 +61,11 @@ class Shapes:
                 if batch == 1 or batch * length <= self.max_cells:
                     yield batch, length
 
-    def plan(self, lengths: Sequence[int]) -> list[Group]:
+    def plan(self, lengths: Sequence[int], parts: int = 1) -> list[Group]:
         """Groups that hold each text once, at the lowest cost in padding and calls; `lengths` are in tokens.
 
-        Texts are sorted by length, and a group is a run of them; the cheapest cut into runs is found by dynamic programming.
+        Texts are sorted by length, and a group is a run of them; the cheapest cut into runs is found by dynamic programming. With `parts`,
+        texts that would be one large group are about so many smaller ones, which can be scored at once.
 
         Raises:
             ValueError: a text is longer than the longest shape.
@@ -70,9 +74,12 @@ class Shapes:
         steps = np.searchsorted(self.lengths, [lengths[row] for row in order])
         if len(order) and steps[-1] == len(self.lengths):
             raise ValueError(f"a text of {lengths[order[-1]]} tokens; the longest shape has {self.lengths[-1]}")
+        # A third more than an equal share, so that padding does not make one group more of it.
+        most = max(_LEAST_PART, 4 * sum(lengths) // (3 * max(1, parts)))
         allowed: dict[int, list[int]] = {length: [] for length in self.lengths}
         for batch, length in self.all():
-            allowed[length].append(batch)
+            if batch == 1 or batch * length <= most:
+                allowed[length].append(batch)
         # best[i]: the lowest cost of the i shortest texts, and the batch of the last run among them
         best: list[tuple[int, int]] = [(0, 0)]
         for end, step in enumerate(steps, start=1):
@@ -96,7 +103,7 @@ def shapes(batch_size: int, max_tokens: int) -> Shapes:
     batches = tuple(2**n for n in range(batch_size.bit_length()) if 2**n < batch_size)
     steps = [16, 24, 32, 40, 48, 64, 128, 256, 512]
     lengths = tuple(step for step in steps if step < max_tokens)
-    return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=512, call_cost=25)
+    return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=256, call_cost=25)
 
 
 def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None = None) -> list[Group]:

@@ -13,35 +13,42 @@ from model.engine import Engine, Scores
 
 
 class _Ask:
-    __slots__ = ("answer", "error", "texts")
+    __slots__ = ("answer", "ended", "error", "taken", "texts")
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = texts
+        self.taken = False
+        self.ended = threading.Event()
         self.answer: Scores | None = None
         self.error: Exception | None = None
 
-    @property
-    def done(self) -> bool:
-        return self.answer is not None or self.error is not None
-
 
 class MergingEngine:
-    """One call of the engine at a time; what is asked meanwhile goes together into the next. Larger batches cost less a text.
+    """A few calls of the engine at a time; what is asked meanwhile goes together into the next. Larger batches cost less a text.
 
     A call that raises is done again for each asker alone, so that nobody gets another's error.
     """
 
-    def __init__(self, engine: Engine, *, max_texts: int, on_call: Callable[[int, float], None] = lambda texts, seconds: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_texts: int,
+        calls: int = 2,
+        on_call: Callable[[int, float], None] = lambda texts, seconds: None,
+    ) -> None:
         """Merges up to `max_texts` texts into a call; one asker's are never divided.
 
         Args:
+            calls: at once: with two, one's tokenisation runs beside another's scoring.
             on_call: told of each call's texts and seconds.
         """
         self._engine = engine
         self._max_texts = max_texts
         self._on_call = on_call
         self._asks: deque[_Ask] = deque()
-        self._turn = threading.Lock()
+        self._gathering = threading.Lock()
+        self._turns = threading.BoundedSemaphore(calls)
 
     @property
     def identity(self) -> str:
@@ -61,22 +68,27 @@ class MergingEngine:
         """See `model.engine.Engine`."""
         ask = _Ask(texts)
         self._asks.append(ask)
-        while not ask.done:
-            with self._turn:
-                if not ask.done:
-                    self._score(self._gathered())
+        while not ask.taken:
+            with self._turns:
+                asks = self._gathered(ask)
+                if asks:
+                    self._score(asks)
+        ask.ended.wait()
         if ask.error is not None:
             raise ask.error
         assert ask.answer is not None
         return ask.answer
 
-    def _gathered(self) -> list[_Ask]:
-        """The next asks in the order in which they came; at least one."""
-        asks = [self._asks.popleft()]
-        count = len(asks[0].texts)
-        while self._asks and count + len(self._asks[0].texts) <= self._max_texts:
-            asks.append(self._asks.popleft())
-            count += len(asks[-1].texts)
+    def _gathered(self, ask: _Ask) -> list[_Ask]:
+        """The next asks in the order in which they came; none if `ask` is in another's call by now, for its answer is not to wait."""
+        with self._gathering:
+            asks: list[_Ask] = []
+            count = 0
+            while not ask.taken and self._asks and (not asks or count + len(self._asks[0].texts) <= self._max_texts):
+                asks.append(self._asks.popleft())
+                count += len(asks[-1].texts)
+            for each in asks:
+                each.taken = True
         return asks
 
     def _score(self, asks: Sequence[_Ask]) -> None:
@@ -86,12 +98,15 @@ class MergingEngine:
         except Exception as error:  # whatever the library below raises
             if len(asks) == 1:
                 asks[0].error = error
+                asks[0].ended.set()
                 return
             for ask in asks:
                 self._score([ask])
             return
-        self._on_call(len(scores.truncated), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         ends = np.cumsum([len(ask.texts) for ask in asks])
         for ask, end in zip(asks, ends, strict=True):
             part = slice(end - len(ask.texts), end)
             ask.answer = Scores(scores.probabilities[part], scores.truncated[part])
+            ask.ended.set()
+        self._on_call(len(scores.truncated), seconds)

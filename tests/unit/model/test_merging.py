@@ -23,11 +23,12 @@ class Gate(StubEngine):
         self.calls: list[list[str]] = []
         self.open = threading.Event()
         self.inside = 0
+        self.most_inside = 0
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `StubEngine`."""
         self.inside += 1
-        assert self.inside == 1
+        self.most_inside = max(self.most_inside, self.inside)
         self.calls.append(list(texts))
         assert self.open.wait(30)
         self.inside -= 1
@@ -62,10 +63,11 @@ def same(answer: object, texts: Sequence[str]) -> bool:
 def test_what_waits_is_scored_together() -> None:
     """Texts that come while the engine is busy go into its next call, in their order, as far as they fit; each asker gets his own."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=4)
+    engine = MergingEngine(gate, max_texts=4, calls=1)
     asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
+    assert gate.most_inside == 1
     assert gate.calls == [["a"], ["good", "bad", "c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
     assert all(same(answer, texts) for answer, texts in zip(answers, asked, strict=True))
 
@@ -73,12 +75,29 @@ def test_what_waits_is_scored_together() -> None:
 def test_an_error_is_its_askers_alone() -> None:
     """When a common call raises, each asker is served alone: the guilty one gets the error, the others their scores."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=100)
+    engine = MergingEngine(gate, max_texts=100, calls=1)
     asked = [["a"], ["good"], ["poison"], ["bad", "c"]]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
     assert isinstance(answers.pop(2), ValueError)
     assert all(same(answer, texts) for answer, texts in zip(answers, [["a"], ["good"], ["bad", "c"]], strict=True))
+
+
+def test_so_many_calls_at_once() -> None:
+    """With two calls allowed, the second asker's begins beside the first's; the rest waits, and goes together into the next."""
+    gate = Gate()
+    engine = MergingEngine(gate, max_texts=100, calls=2)
+    asked = [["a"], ["good"], ["c"], ["bad", "d"]]
+    with ThreadPoolExecutor(8) as pool:
+        answers = []
+        for number, texts in enumerate(asked, 1):
+            answers.append(pool.submit(engine.score, texts))
+            wait_until(lambda number=number: len(gate.calls) + len(engine._asks) == number, what="the next to be there")  # type: ignore[misc]
+        assert gate.calls == [["a"], ["good"]]
+        gate.open.set()
+        assert all(same(answer.result(30), texts) for answer, texts in zip(answers, asked, strict=True))
+    assert gate.calls[2:] == [["c", "bad", "d"]]
+    assert gate.most_inside == 2
 
 
 def test_alone() -> None:
