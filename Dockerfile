@@ -1,8 +1,10 @@
 # One file, an image for each kind of process: web, worker, worker-gpu; and flower, celery-exporter for those who watch them.
 #   docker build --target web --tag sentiq-web .
-# Versions of packages are in constraints.txt. The tag of the base is a moving one, for Debian's security updates;
+# Versions of packages are in constraints.txt (and monitoring/requirements.txt). The tag of the base is a moving one, for Debian's security updates;
 # to build the same twice, give its digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
+# celery-exporter refuses Python 3.13.
+ARG MONITORING_IMAGE=python:3.12-slim-trixie
 
 # What all environments are made with. Without pip inside them: it stays behind.
 FROM ${PYTHON_IMAGE} AS build
@@ -31,6 +33,11 @@ RUN python deploy/requirements.py worker > worker.txt \
 FROM build AS build-worker-gpu
 RUN python deploy/requirements.py worker-gpu > worker-gpu.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker-gpu.txt
+
+FROM ${MONITORING_IMAGE} AS build-monitoring
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY monitoring/requirements.txt /build/
+RUN python -m venv --without-pip /venv && pip --python /venv/bin/python install --requirement /build/requirements.txt
 
 # What every process of ours shares. Nothing under / has to be writable but /data and /tmp.
 FROM ${PYTHON_IMAGE} AS base
@@ -70,10 +77,29 @@ CMD ["python", "-m", "tasks.worker", "interactive"]
 FROM base AS worker-gpu
 COPY --from=build-worker-gpu /venv /venv
 COPY model/default/model.safetensors model/default/
-RUN ["python", "-m", "compileall", "-q", "/app"]
-# Models of a hub are kept under /data/hub, so that a volume there outlives the container.
-ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100 DEVICE=cuda:0 HF_HOME=/data/hub NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# Models of a hub are kept in /hub, best on a volume.
+RUN python -m compileall -q /app && install --directory --owner=10001 --group=10001 --mode=0700 /hub
+ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100 DEVICE=cuda:0 HF_HOME=/hub NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 EXPOSE 9100
 HEALTHCHECK --interval=15s --timeout=10s --start-period=300s --start-interval=2s --retries=3 CMD ["python", "-m", "tasks.probe", "ready"]
 CMD ["python", "-m", "tasks.worker", "interactive"]
+
+FROM ${MONITORING_IMAGE} AS monitoring
+COPY --from=build-monitoring /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+USER 10001:10001
+
+# CELERY_BROKER_URL, FLOWER_BASIC_AUTH and any other option of Flower as FLOWER_...
+FROM monitoring AS flower
+EXPOSE 5555
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=2s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:5555/' + os.environ.get('FLOWER_URL_PREFIX', '') + '/healthcheck', timeout=4)"]
+CMD ["python", "-m", "celery", "flower"]
+
+# CE_BROKER_URL, and any other option as CE_...
+FROM monitoring AS celery-exporter
+EXPOSE 9808
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=2s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9808/health', timeout=4)"]
+CMD ["python", "-c", "from src.cli import cli; cli(auto_envvar_prefix='CE')"]
