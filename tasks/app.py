@@ -56,6 +56,7 @@ class ChunkSender:
     def _send(self, chunk: dict[str, Any], **options: Any) -> None:
         try:
             # No retry here: the caller is told at once, or tries again himself.
-            self._app.send_task(TASK, args=[chunk], retry=False, **options)
+            # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.
+            self._app.send_task(TASK, args=[chunk], retry=False, ignore_result=True, **options)
         except OperationalError as error:
             raise redis.ConnectionError("the broker is away") from error

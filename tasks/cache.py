@@ -61,10 +61,12 @@ for i = 1, #KEYS do
 end
 return out
 """
-# KEYS: n predictions, n marks; ARGV: cache TTL, reply TTL, model identity as JSON, then for each text its digest, its row, and 1 if
-# the row may be cached. One round trip stores the predictions, takes the marks away and replies to everyone who waits.
+# KEYS: n predictions, n marks, and perhaps a chunk's attempts; ARGV: cache TTL, reply TTL, model identity as JSON, then for each text its
+# digest, its row, and 1 if the row may be cached. One round trip stores the predictions, takes the marks away, replies to everyone who
+# waits and forgets the attempts.
 _SETTLE = """
-local n = #KEYS / 2
+local n = math.floor(#KEYS / 2)
+if #KEYS > 2 * n then redis.call('DEL', KEYS[#KEYS]) end
 local replies = {}
 for i = 1, n do
   local digest, row, keep = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
@@ -161,11 +163,17 @@ class PredictionCache:
         answers = self._give_up(keys=[self._mark(tag, digest) for digest in digests], args=[reply_key])
         return [digest for digest, others in zip(digests, answers, strict=True) if others]
 
-    def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome]) -> None:
-        """Stores predictions and replies to everyone who waits for them, in one round trip. Failures are told, never cached."""
+    def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome], ended: str | None = None) -> None:
+        """Stores predictions and replies to everyone who waits for them, in one round trip. Failures are told, never cached.
+
+        Args:
+            ended: the chunk that is done with it, whose attempts are forgotten.
+        """
         if not outcomes:
             return
         keys = [self._key(identity, digest) for digest in outcomes] + [self._mark(tag, digest) for digest in outcomes]
+        if ended is not None:
+            keys.append(self._attempts(ended))
         args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, orjson.dumps(identity)]
         for digest, outcome in outcomes.items():
             args += [digest, orjson.dumps(to_row(outcome)), int(isinstance(outcome, Scored))]
@@ -196,15 +204,15 @@ class PredictionCache:
         return int(self._count(chunk_id, digest).execute()[0])
 
     def _count(self, chunk_id: str, field: str) -> Any:
-        key = f"sentiq:a:{chunk_id}"
+        key = self._attempts(chunk_id)
         pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
         pipe.hincrby(key, field, 1)
         pipe.expire(key, ATTEMPTS_TTL_S)
         return pipe
 
-    def forget_attempts(self, chunk_id: str) -> None:
-        """The chunk is done."""
-        self._client.delete(f"sentiq:a:{chunk_id}")
+    @staticmethod
+    def _attempts(chunk_id: str) -> str:
+        return f"sentiq:a:{chunk_id}"
 
 
 def _decoded(value: bytes | None) -> Scored | None:

@@ -35,6 +35,8 @@ PAGE_LINES = 500
 UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what had come of it is gone."""
 INDEX = "sentiq:jobs"
+ENDED = "sentiq:ended"
+"""The channel on which the ids of jobs are published when they end."""
 UNFINISHED = "sentiq:unfinished"
 ENDED = "sentiq:ended"
 CALLBACKS = "sentiq:callbacks"

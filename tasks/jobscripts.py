@@ -1,6 +1,6 @@
 """The changes of a job as scripts that the server runs whole: see `tasks.jobstore`."""
 
-from tasks.jobs import CALLBACKS, UNFINISHED
+from tasks.jobs import CALLBACKS, ENDED, UNFINISHED
 
 CALLBACKS_TTL_S = 2 * 86_400
 """Longer than a callback is tried."""
@@ -9,6 +9,7 @@ local function close(job, done, id, now)
   if redis.call('HEXISTS', job, 'sealed') == 0 or redis.call('HEXISTS', job, 'cancelled_at') == 1 then return end
   if redis.call('SCARD', done) < tonumber(redis.call('HGET', job, 'chunks')) then return end
   redis.call('SREM', '{UNFINISHED}', id)
+  redis.call('PUBLISH', '{ENDED}', id)
   if redis.call('HSETNX', job, 'finished_at', now) == 1 and redis.call('HEXISTS', job, 'callback_url') == 1 then
     redis.call('ZADD', '{CALLBACKS}', now, id)
     redis.call('EXPIRE', '{CALLBACKS}', {CALLBACKS_TTL_S})
@@ -72,11 +73,12 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[2]) end
 return 0
 """
 )
-# A field written after the job has expired would make a new key without an end.
-START = """
-if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1]) == 1 then
-  redis.call('HINCRBY', KEYS[1], 'revision', 1)
-end
+# KEYS: job, todo. ARGV: chunk, now. Returns the chunk's texts, with the job marked as started; nil if there is nothing to do.
+TODO = """
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'cancelled_at') == 1 then return false end
+local packed = redis.call('HGET', KEYS[2], ARGV[1])
+if packed and redis.call('HSETNX', KEYS[1], 'started_at', ARGV[2]) == 1 then redis.call('HINCRBY', KEYS[1], 'revision', 1) end
+return packed
 """
 # KEYS: the job's parts. ARGV: id, chunk, the outcome of each text as a letter (a label's number, or x), the weights as JSON, now, model.
 # Counts a chunk once, however often it runs. Returns the chunk that is to be sent now, -1 if none is, -2 if the job is gone.
@@ -124,6 +126,7 @@ if redis.call('HSETNX', KEYS[1], 'cancelled_at', ARGV[2]) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
 redis.call('DEL', KEYS[2])
 redis.call('SREM', '{UNFINISHED}', ARGV[1])
+redis.call('PUBLISH', '{ENDED}', ARGV[1])
 if redis.call('HEXISTS', KEYS[1], 'callback_url') == 1 then
   redis.call('ZADD', '{CALLBACKS}', ARGV[2], ARGV[1])
   redis.call('EXPIRE', '{CALLBACKS}', {CALLBACKS_TTL_S})

@@ -17,6 +17,7 @@ from tasks.app import ChunkSender
 from tasks.cache import PredictionCache
 from tasks.callbacks import check_url
 from tasks.connections import Client
+from tasks.ends import JobEnds
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, ServiceUnavailable
 from tasks.intake import Fingerprint, Intake, Submission
 from tasks.jobs import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
@@ -30,6 +31,9 @@ WINDOW = 4
 """Chunks of one job that are in the queue at once, or two for each worker if that is more: none waits for the next chunk."""
 _KEY_TTL_S = 86_400
 """Seconds that an Idempotency-Key is kept."""
+
+_LOOK_S = 0.5
+"""Whoever waits for a job looks at it so often, should he not be told of its end."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class JobService:
         sender: ChunkSender,
         model: KnownModel,
         cleaned: Callable[[str], str],
+        ends: JobEnds,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -64,6 +69,7 @@ class JobService:
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
+        self._ends = ends
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Takes texts in and returns their job, and whether it is one that the same Idempotency-Key made before.
@@ -157,16 +163,18 @@ class JobService:
         Raises:
             JobNotFound: unknown or expired.
         """
-        until = time.monotonic() + wait_s
-        pause_s = 0.02
-        while True:
-            with redis_or_unavailable():
-                job = self._jobs.get(job_id)
-            left_s = until - time.monotonic()
-            if job.status in TERMINAL or left_s <= 0:
-                return job
-            time.sleep(min(pause_s, left_s))
-            pause_s = min(0.5, pause_s * 1.5)
+        with redis_or_unavailable():
+            if wait_s <= 0:
+                return self._jobs.get(job_id)
+            until = time.monotonic() + wait_s
+            with self._ends.watch(job_id) as ended:
+                while True:
+                    ended.clear()
+                    job = self._jobs.get(job_id)
+                    left_s = until - time.monotonic()
+                    if job.status in TERMINAL or left_s <= 0:
+                        return job
+                    ended.wait(min(_LOOK_S, left_s))
 
     def changed(self, job_id: str, revision: int, wait_s: float) -> Job | None:
         """The job once its revision is beyond this one; None if it is not within `wait_s` seconds.

@@ -96,7 +96,7 @@ class JobStore:
         self._append = client.register_script(jobscripts.APPEND)
         self._count_late = client.register_script(jobscripts.COUNT_LATE)
         self._seal = client.register_script(jobscripts.SEAL)
-        self._start = client.register_script(jobscripts.START)
+        self._todo = client.register_script(jobscripts.TODO)
         self._finish = client.register_script(jobscripts.FINISH)
         self._sent = client.register_script(jobscripts.SENT)
         self._cancel = client.register_script(jobscripts.CANCEL)
@@ -189,13 +189,9 @@ class JobStore:
 
     def todo(self, job_id: str, number: int) -> Todo | None:
         """A chunk's texts, with the job marked as started; None if there is nothing to do: done, cancelled or expired."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hexists(job_key(job_id), "cancelled_at")
-        pipe.hget(job_key(job_id, "todo"), str(number))
-        cancelled, packed = pipe.execute()
-        if cancelled or packed is None:
+        packed = self._todo(keys=job_keys(job_id, ("", "todo")), args=[number, time.time()])
+        if packed is None:
             return None
-        self._start(keys=[job_key(job_id)], args=[time.time()])
         texts, weights = unpack(packed)
         return Todo(texts, weights)
 

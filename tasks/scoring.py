@@ -74,13 +74,12 @@ class Scorer:
                 self._score_job_chunk(chunk["job"], int(chunk["n"]), chunk["tag"], chunk_id)
             else:
                 outcomes = self._outcomes(chunk_id, chunk["tag"], chunk["texts"])
-                self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
+                self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
         except NotStored:
             raise
         except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
             _log.error("a defect while scoring chunk %s: %s", chunk_id, _without_message(error))
-            self._give_up(chunk)
-        self._forget(chunk_id)
+            self._give_up(chunk, chunk_id)
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -89,7 +88,7 @@ class Scorer:
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
-            self._cache.settle(self._engine.identity, tag, by_digest)
+            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
         except redis.RedisError:
             _log.warning("predictions of a job not cached", exc_info=True)
         self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
@@ -106,12 +105,12 @@ class Scorer:
             self._persist(lambda: self._send_chunk(job_id, number, tag))
             self._persist(lambda: self._jobs.sent(job_id, number))
 
-    def _give_up(self, chunk: Chunk) -> None:
+    def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
         """Tells every text of a chunk that we failed: a caller who is never answered, or a job that never ends, would be worse."""
         failed = Failed(INTERNAL_ERROR)
         if "job" not in chunk:
             outcomes: dict[str, Outcome] = {digest(text): failed for text in chunk["texts"]}
-            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes))
+            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
             return
         job_id, number = chunk["job"], int(chunk["n"])
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -162,12 +161,6 @@ class Scorer:
             outcome = self._score_isolating([text])[0]
         self._persist(lambda: self._cache.settle(self._engine.identity, tag, {key: outcome}))
         return outcome
-
-    def _forget(self, chunk_id: str) -> None:
-        try:
-            self._cache.forget_attempts(chunk_id)
-        except redis.RedisError:
-            pass  # it expires by itself
 
     def _persist(self, step: Callable[[], T]) -> T:
         """Does a step on Redis, again and again while Redis is away."""

@@ -11,17 +11,21 @@ class SeenTexts:
     """Digests with a number each. Open addressing; shards, so that growing never takes long at once."""
 
     def __init__(self) -> None:
-        self._shards = [_Shard() for _ in range(_SHARDS)]
+        self._shards: list[_Shard | None] = [None] * _SHARDS  # most jobs are small
 
     def find(self, digest: str) -> int | None:
         """The number of this digest (32 hexadecimal digits), None if it has none."""
         high, low = _halves(digest)
-        return self._shards[high % _SHARDS].find(high // _SHARDS, low)
+        shard = self._shards[high % _SHARDS]
+        return None if shard is None else shard.find(high // _SHARDS, low)
 
     def put(self, digest: str, number: int) -> None:
         """Gives a digest a number, from 0 to 2**31 - 1, over the one it had."""
         high, low = _halves(digest)
-        self._shards[high % _SHARDS].put(high // _SHARDS, low, number)
+        shard = self._shards[high % _SHARDS]
+        if shard is None:
+            shard = self._shards[high % _SHARDS] = _Shard()
+        shard.put(high // _SHARDS, low, number)
 
 
 def _halves(digest: str) -> tuple[int, int]:

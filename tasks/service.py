@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitOver
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from tasks.app import ChunkSender, create_celery
 from tasks.cache import PredictionCache, Reply
 from tasks.coalescer import Coalescer
 from tasks.connections import connect
-from tasks.errors import EmptyText, QueueFull, TextFailed, TextTooLong
+from tasks.ends import JobEnds
+from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
+from tasks.jobs import Entry, Line
 from tasks.jobservice import JobService, redis_or_unavailable
 from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
@@ -97,8 +100,9 @@ class SentimentService:
         self._presence = Presence(self._client)
         self._model = KnownModel(self._presence, settings.model_tag)
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
-        store = JobStore(results, CeleryResults(app), ttl_s=settings.job_ttl)
-        self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned)
+        store = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
+        ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
+        self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends)
         self._reply_key = f"sentiq:r:{uuid.uuid4().hex}"
         self._listener: threading.Thread | None = None
         self._listener_lock = threading.Lock()
@@ -154,6 +158,59 @@ class SentimentService:
         if not answer.cached:
             self._recent.put(answer.model, key, answer.outcome, self._cache.ttl_s - _FRESH_S)
         return Prediction(answer.outcome, answer.cached, answer.model)
+
+    def predict_many(self, texts: Sequence[str], wait_s: float) -> list[Line] | None:
+        """Each text's line, in their order, answered as `predict` answers one; None if some are not within `wait_s` seconds, or if too
+        many wait: a job is the way then. A text that cannot be scored is an error of its line.
+        """
+        lines: list[Line | None] = [None] * len(texts)
+        asked: dict[str, tuple[str, list[int]]] = {}
+        with redis_or_unavailable():
+            identity = self._model.identity
+        for position, text in enumerate(texts):
+            try:
+                cleaned = self._cleaned(text)
+            except InvalidText as error:
+                lines[position] = Line(position, Entry(text), Failed(error.code), None, cached=False)
+                continue
+            key = digest(cleaned)
+            if identity is not None and (recent := self._recent.get(identity, key)) is not None:
+                metrics.LOOKUP_RECENT.inc()
+                lines[position] = Line(position, Entry(text), recent, identity, cached=True)
+            else:
+                asked.setdefault(key, (cleaned, []))[1].append(position)
+        if asked and wait_s <= 0:
+            return None
+        answers = self._wait_for({key: cleaned for key, (cleaned, _) in asked.items()}, wait_s) if asked else {}
+        if answers is None:
+            return None
+        for key, (_, positions) in asked.items():
+            answer = answers[key]
+            if isinstance(answer.outcome, Scored) and not answer.cached:
+                self._recent.put(answer.model, key, answer.outcome, self._cache.ttl_s - _FRESH_S)
+            for position in positions:
+                lines[position] = Line(position, Entry(texts[position]), answer.outcome, answer.model, answer.cached)
+        found = [line for line in lines if line is not None]
+        for line in found:
+            if isinstance(line.outcome, Scored):
+                metrics.predicted(line.outcome.label, cached=line.cached)
+        return found
+
+    def _wait_for(self, texts: Mapping[str, str], wait_s: float) -> dict[str, _Answer] | None:
+        """The answers of texts by key; None if not all came."""
+        self._listen()
+        until = time.monotonic() + wait_s
+        futures: dict[str, Future[_Answer]] = {}
+        try:
+            for key, text in texts.items():
+                futures[key] = self._coalescer.submit(key, text)
+            with redis_or_unavailable():
+                return {key: future.result(timeout=max(0.0, until - time.monotonic())) for key, future in futures.items()}
+        except (WaitOver, QueueFull):
+            return None
+        finally:
+            for key, future in futures.items():
+                self._coalescer.leave(key, future)
 
     def _known(self, key: str) -> Prediction | None:
         identity = self._model.identity

@@ -127,7 +127,7 @@ def run(role: str) -> None:
     app = create_celery(settings)
     cache_client = connect(settings.cache_url, timeout_s=5.0)
     results = connect(settings.results_url, timeout_s=5.0)
-    jobs = JobStore(results, CeleryResults(app), ttl_s=settings.job_ttl)
+    jobs = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
     sender = ChunkSender(app)
     scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, sender.send_job_chunk)
     broker = connect(settings.broker_url, timeout_s=5.0)

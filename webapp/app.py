@@ -36,7 +36,7 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
     csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
-    app.register_blueprint(jobs_blueprint(sentiment.jobs, limits))
+    app.register_blueprint(jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, predict_timeout_s=settings.predict_timeout))
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
     verbose = settings.log_level == "debug"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -12,13 +12,13 @@ from flask import Blueprint, Response, request, url_for
 
 from tasks.errors import JobNotFound
 from tasks.intake import Submission
-from tasks.jobs import TERMINAL, Header, Job, JobStatus, job_facts
+from tasks.jobs import TERMINAL, Header, Job, JobStatus, Line, job_facts
 from tasks.jobservice import JobService
 from webapp.errors import UploadRefused
 from webapp.events import events
-from webapp.requests import Preferences, preferences
+from webapp.requests import Preferences, parse_json, preferences
 from webapp.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
-from webapp.schemas import JobsQuery, ResultsQuery, UploadQuery
+from webapp.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
 from webapp.uploads import UploadLimits, read_upload
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -27,6 +27,9 @@ _PIECE_BYTES = 16 * 1024
 """Gunicorn waits until so many have come."""
 _PAGE_LINES = 1000
 _MAX_PAGE_LINES = 5000
+_AT_ONCE_TEXTS = 100
+_AT_ONCE_BYTES = 256 * 1024
+"""A batch of so many texts at the most, in a body of so many bytes, may be answered at once."""
 _DRAIN_S = 10.0
 """A refused upload is read on for so long: a client that still sends would not see the answer."""
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
@@ -62,6 +65,11 @@ def _body() -> Iterator[bytes]:
         raise UploadRefused(400, "incomplete_body", "The connection ended before the body did.")
 
 
+def _may_be_small() -> bool:
+    plain = request.mimetype == "application/json" and "Content-Encoding" not in request.headers
+    return plain and 0 < (request.content_length or 0) <= _AT_ONCE_BYTES
+
+
 def _drain(body: Iterator[bytes]) -> None:
     until = time.monotonic() + _DRAIN_S
     try:
@@ -78,16 +86,38 @@ def _idempotency_key() -> str | None:
     return key
 
 
-def jobs_blueprint(jobs: JobService, limits: UploadLimits) -> Blueprint:
+AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
+"""The texts' lines, or None if some have no outcome within so many seconds."""
+
+
+def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: AnswerAtOnce, *, predict_timeout_s: float) -> Blueprint:
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
+
+    def at_once(raw: bytes, prefer: Preferences) -> Response | None:
+        """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
+        batch = BatchRequest.model_validate(parse_json(raw))
+        if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
+            return None
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
+        if lines is None:
+            return None
+        response = Response(orjson.dumps({"items": [line_body(None, line) for line in lines]}), mimetype="application/json")
+        response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
+        return response
 
     @blueprint.post("/batch_predict")
     def batch_predict() -> Response:
         query = UploadQuery.model_validate(request.args.to_dict())
         key = _idempotency_key()
+        prefer = preferences()
         body = _body()
         try:
+            if prefer.representation and key is None and query.callback_url is None and _may_be_small():
+                raw = b"".join(body)
+                if (answer := at_once(raw, prefer)) is not None:
+                    return answer
+                body = iter([raw])
             if (request.content_length or 0) > limits.max_bytes:
                 detail = f"An upload may have at most {limits.max_bytes} bytes, as sent and as unpacked."
                 raise UploadRefused(413, "request_entity_too_large", detail)
@@ -106,7 +136,6 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits) -> Blueprint:
         except Exception:
             _drain(body)
             raise
-        prefer = preferences()
         if prefer.wait_s is not None:
             job = jobs.get(job.id, prefer.wait_s)
         response = accepted(job, prefer)

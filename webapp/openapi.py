@@ -47,6 +47,11 @@ _PREFER = {
     "description": "RFC 7240: `wait=N` waits up to N seconds (60 at most); `respond-async` does not wait at all.",
     "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
 }
+_PREFER_BATCH = _PREFER | {
+    "description": "RFC 7240: `return=representation` answers a JSON batch of up to 100 texts with the predictions themselves, and makes"
+    " a job of it only if that takes longer than PREDICT_TIMEOUT; `wait=N` waits up to N seconds (60 at most).",
+    "schema": {"type": "string", "examples": ["return=representation", "return=representation, wait=10", "wait=10"]},
+}
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -172,9 +177,13 @@ def openapi_document() -> dict[str, Any]:
                 "batchPredict",
                 "Score many texts as a job",
                 "jobs",
-                {"202": accepted, **_problems(400, 408, 409, 413, 415, 422, 503)},
+                {
+                    "200": _ok("All predictions, as `Prefer: return=representation` asks; there is no job.", schemas.BatchResponse),
+                    "202": accepted,
+                    **_problems(400, 408, 409, 413, 415, 422, 503),
+                },
                 requestBody=_upload_body(),
-                parameters=[*_query_parameters(schemas.UploadQuery), _PREFER, _IDEMPOTENCY_KEY],
+                parameters=[*_query_parameters(schemas.UploadQuery), _PREFER_BATCH, _IDEMPOTENCY_KEY],
             )
         },
         "/jobs": {

@@ -78,6 +78,8 @@ class Preferences:
 
     respond_async: bool
     wait_s: float | None
+    representation: bool = False
+    """`return=representation`: the answer itself, instead of where it will be."""
 
     def wait_or(self, default_s: float) -> float:
         """Seconds that the caller is willing to wait: `wait=N`, else none for `respond-async`, else the default."""
@@ -87,7 +89,7 @@ class Preferences:
 
     @property
     def applied(self) -> str | None:
-        """The value of `Preference-Applied`, or None."""
+        """The value of `Preference-Applied` for an answer that says where the result will be, or None."""
         parts = ["respond-async"] if self.respond_async else []
         if self.wait_s is not None:
             parts.append(f"wait={self.wait_s:g}")
@@ -96,11 +98,13 @@ class Preferences:
 
 def preferences() -> Preferences:
     """The request's preferences. What is not understood is ignored, and the first of two counts, as RFC 7240 asks."""
-    respond_async, wait_s = False, None
+    respond_async, wait_s, returns = False, None, None
     for part in ",".join(request.headers.getlist("Prefer")).split(","):
         name, _, value = (piece.strip() for piece in part.partition(";")[0].partition("="))
         if name.lower() == "respond-async":
             respond_async = True
         elif wait_s is None and name.lower() == "wait" and re.fullmatch(r"[0-9]{1,6}", value.strip('"')):
             wait_s = min(float(value.strip('"')), LONGEST_WAIT_S)
-    return Preferences(respond_async, wait_s)
+        elif returns is None and name.lower() == "return":
+            returns = value.strip('"')
+    return Preferences(respond_async, wait_s, returns == "representation")

@@ -19,19 +19,19 @@ Fetch = Callable[[Job, int, int], list[Line]]
 """Lines of a job from a position, at most so many."""
 
 
-def _status(job: Job, line: Line) -> str:
+def _status(job: Job | None, line: Line) -> str:
     if line.outcome is None:
-        return "cancelled" if job.status is JobStatus.CANCELLED else "pending"
+        return "cancelled" if job is not None and job.status is JobStatus.CANCELLED else "pending"
     return "failed" if isinstance(line.outcome, Failed) else "done"
 
 
-def line_body(job: Job, line: Line) -> dict[str, Any]:
-    """One line as JSON says it."""
+def line_body(job: Job | None, line: Line) -> dict[str, Any]:
+    """One line as JSON says it; of no job, a text that was answered at once."""
     entry, outcome = line.entry, line.outcome
     body: dict[str, Any] = {"position": line.position}
     if entry.id is not None:
         body["id"] = entry.id
-    if job.header is not None:
+    if job is not None and job.header is not None:
         others = [name for index, name in enumerate(job.header.names) if index != job.header.text]
         body["columns"] = dict(zip(others, entry.columns, strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}

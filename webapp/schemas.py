@@ -154,6 +154,12 @@ class ResultsResponse(BaseModel):
     next: Annotated[str | None, Field(description="The address of the next page, if there is one.")]
 
 
+class BatchResponse(BaseModel):
+    """All texts of a small batch, in the input's order."""
+
+    items: list[LineResponse]
+
+
 class ResultsQuery(BaseModel):
     """Which lines of a job."""
 

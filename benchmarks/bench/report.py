@@ -22,8 +22,8 @@ and the highest in brackets; a ratio is taken in each round, and its median stan
 - **bare WSGI**: a view that answers with a constant, under Sentiq's Gunicorn configuration and worker class.
 
 *Cached* texts were all asked before; *uncached* ones never were: each ends in a number of its own. *Zipf*: 10,000 texts, the n-th
-asked in proportion to 1/n, none known at the start. *Batch of 10*: 4 of the texts are known; of Sentiq, `POST /batch_predict` with
-`Prefer: wait`, then `GET` of the results, two requests; of the others, one. *Job*: of Sentiq, one upload until the job's end; of the
+asked in proportion to 1/n, none known at the start. *Batch of 10*: 4 of the texts are known; one request, of Sentiq
+`POST /batch_predict` with `Prefer: return=representation`. *Job*: of Sentiq, one upload until the job's end; of the
 baseline, batches of 100 one after the other for a limited time. Single texts are sent by wrk, batches and paced callers by threads
 of Python. Some texts are asked beside each load and their labels compared with the raw engine's: a run with a wrong one is void. (Of
 fp32 systems a label counts as wrong where the int8 engine's two highest scores are 0.2 or more apart.) All texts are sent as the

@@ -181,7 +181,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     job = stack.submit(new_texts(300))
     settings = stack.settings()
     app = create_celery(settings)
-    jobs = JobStore(stack.redis, CeleryResults(app), ttl_s=100)
+    jobs = JobStore(stack.redis, CeleryResults(app, stack.redis), ttl_s=100)
     callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
     upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag)
     sent = waiting(stack.redis, "batch")

@@ -125,7 +125,7 @@ def test_attempts(cache: PredictionCache, server: Stack) -> None:
     """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count expires."""
     assert [cache.begin("c", MODEL, [])[0], cache.begin("c", MODEL, [])[0], cache.begin("d", MODEL, [])[0]] == [1, 2, 1]
     assert [cache.suspect("c", "x"), cache.suspect("c", "x"), cache.suspect("c", "y")] == [1, 2, 1]
-    cache.forget_attempts("c")
+    cache.settle(MODEL, TAG, {"x": GOOD}, "c")
     assert cache.suspect("c", "x") == 1
     assert server.redis.ttl("sentiq:a:c") > 0
     assert cache.begin("c", MODEL, [])[0] == 1

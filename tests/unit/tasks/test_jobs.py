@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from model.labels import LABELS
 from tasks.app import create_celery
 from tasks.cache import PredictionCache
+from tasks.connections import connect
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
-from tasks.jobs import CALLBACKS, INDEX, PAGE_LINES, UNFINISHED, Entry, Header, Job, JobStatus, job_facts, job_key, job_keys
+from tasks.jobs import CALLBACKS, ENDED, INDEX, PAGE_LINES, UNFINISHED, Entry, Header, Job, JobStatus, job_facts, job_key, job_keys
 from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
 from tasks.results import CeleryResults
@@ -31,7 +32,7 @@ class Store:
 
     def __init__(self, server: Stack) -> None:
         self.redis = server.redis
-        self.results = CeleryResults(create_celery(server.settings()))
+        self.results = CeleryResults(create_celery(server.settings()), server.redis)
         self.jobs = JobStore(server.redis, self.results, ttl_s=100)
         self.cache = PredictionCache(server.redis, ttl_s=100)
 
@@ -532,11 +533,37 @@ def test_done_texts_are_not_kept_twice(store: Store) -> None:
     assert not store.redis.exists(job_key(job_id, "todo"))
 
 
+def test_results_are_celerys(store: Store, server: Stack) -> None:
+    """A chunk's result is what any client of Celery finds under the task's id, and the first one stays."""
+    app = create_celery(server.settings())
+    store.results.store("0" * 32 + ".7", {"rows": [[1.0, 0.0, 0.0, 0]]})
+    store.results.store("0" * 32 + ".7", {"rows": []})
+    result = app.AsyncResult("0" * 32 + ".7")
+    assert (result.state, result.result) == ("SUCCESS", {"rows": [[1.0, 0.0, 0.0, 0]]})
+    assert result.date_done is not None
+    store.results.forget(["0" * 32 + ".7"])
+    assert app.AsyncResult("0" * 32 + ".7").state == "PENDING"
+
+
+def test_ends_are_published(store: Store, server: Stack) -> None:
+    """A job's end is told on a channel once, however it ends."""
+    with server.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(ENDED)
+        done, cancelled = store.make(["a"]), store.make(["b"])
+        store.run(done, 0, [POSITIVE])
+        store.jobs.cancel(cancelled)
+        server.redis.publish(ENDED, "last")
+        told: list[str] = []
+        while "last" not in told:
+            if (message := channel.get_message(timeout=5)) is not None:
+                told.append(message["data"].decode())
+    assert told == [done, cancelled, "last"]
+
+
 def test_result_backend_away(server: Stack) -> None:
-    """When the backend has given up, the error is one of Redis, which a worker answers by trying again: no chunk is lost for it."""
-    app = create_celery(server.settings().model_copy(update={"celery_result_backend": "unix:///nowhere/valkey.sock"}))
-    app.conf.result_backend_max_retries = 1
+    """Its error is one of Redis, which a worker answers by trying again: no chunk is lost for it."""
+    results = CeleryResults(create_celery(server.settings()), connect("unix:///nowhere/valkey.sock", timeout_s=1.0))
     with pytest.raises(redis.RedisError):
-        CeleryResults(app).store("0" * 32 + ".0", {})
+        results.store("0" * 32 + ".0", {})
     with pytest.raises(redis.RedisError):
-        CeleryResults(app).fetch(["0" * 32 + ".0"])
+        results.fetch(["0" * 32 + ".0"])

@@ -44,7 +44,7 @@ class Bench:
         self.redis = server.redis
         self.engine = CountingEngine(fail_on="poison")
         self.cache = PredictionCache(connect(server.url, timeout_s=5, blocking=True), ttl_s=100)
-        self.jobs = JobStore(server.redis, CeleryResults(create_celery(server.settings())), ttl_s=100)
+        self.jobs = JobStore(server.redis, CeleryResults(create_celery(server.settings()), server.redis), ttl_s=100)
         self.sent: list[tuple[str, int, str]] = []
         self.on_send: Callable[[], None] = lambda: None
         self.scorer = Scorer(self.engine, self.cache, self.jobs, self._send)

@@ -1,0 +1,51 @@
+"""Whoever waits for a job is told of its end; on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.connections import connect
+from tasks.ends import JobEnds
+from tasks.jobs import ENDED
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def ends(server: Stack) -> Iterator[JobEnds]:
+    """One that listens on an empty server."""
+    found = JobEnds(connect(server.settings().results_url, timeout_s=1.0, blocking=True))
+    before = listeners(server)  # those of other tests are never stopped
+    with found.watch("none"):
+        wait_until(lambda: listeners(server) > before, what="a listener")
+        yield found
+
+
+def listeners(server: Stack) -> int:
+    """How many have subscribed."""
+    return int(server.redis.pubsub_numsub(ENDED)[0][1])
+
+
+def test_told_of_this_job_alone(ends: JobEnds, server: Stack) -> None:
+    """All who wait for a job are told of its end, and nobody else."""
+    with ends.watch("a") as first, ends.watch("a") as second, ends.watch("b") as other:
+        server.redis.publish(ENDED, "a")
+        assert first.wait(10)
+        assert second.wait(10)
+        assert not other.is_set()
+
+
+def test_nothing_is_left(ends: JobEnds) -> None:
+    """Who no longer waits is forgotten."""
+    with ends.watch("a"):
+        assert set(ends._waiting) == {"none", "a"}
+    assert set(ends._waiting) == {"none"}
+
+
+def test_lost_connection(ends: JobEnds, server: Stack) -> None:
+    """After its connection was cut, the listener is back by itself."""
+    server.redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+    with ends.watch("a") as told:
+        wait_until(lambda: server.redis.publish(ENDED, "a") and told.wait(0.1), what="to be told again")
