@@ -19,7 +19,8 @@ from tests.support.stack import Stack
 Value = Callable[..., float | None]
 
 
-def _values(stack: Stack) -> Value:
+def values(stack: Stack) -> Value:
+    """Reads a sample of the collector, as a scrape would now."""
     registry = CollectorRegistry()
     registry.register(QueueMetrics(stack.settings()))
     return lambda name, **labels: registry.get_sample_value(f"sentiment_{name}", labels)
@@ -38,7 +39,7 @@ def _message(sent_at: float, queue: str) -> str:
 
 def test_empty_queues(server: Stack) -> None:
     """With nothing in Redis every figure is 0, and no key is made."""
-    value = _values(server)
+    value = values(server)
     for queue in ("interactive", "batch"):
         assert value("queue_messages", queue=queue) == 0
         assert value("queue_oldest_seconds", queue=queue) == 0
@@ -53,7 +54,7 @@ def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
     send.send_texts(["a", "b"], "stub@-")
     for number in (0, 5, 100, 5000):
         send.send_job_chunk("job", number, "stub@-")
-    value = _values(server)
+    value = values(server)
     assert value("queue_messages", queue="interactive") == 1
     assert value("queue_messages", queue="batch") == 4
     assert server.redis.llen("batch") == 1
@@ -61,7 +62,7 @@ def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
 
 def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None:
     """What a living worker holds has no age; what its worker no longer holds on to waits, since it was sent."""
-    now, value = time.time(), _values(server)
+    now, value = time.time(), values(server)
     server.redis.hset(UNACKED, mapping={"held": _message(now - 500, "batch"), "lost": _message(now - 60, "interactive")})
     server.redis.zadd(UNACKED_INDEX, {"held": now, "lost": now})
     assert value("queue_oldest_seconds", queue="batch") == value("queue_oldest_seconds", queue="interactive") == 0
@@ -100,7 +101,7 @@ def test_ready_workers(server: Stack) -> None:
         presence.announce(WorkerMark(str(number), role, "stub@1/stub", tag, "cpu", texts_per_s=10.0, started_at=0.0))
     server.environment["MODEL_NAME"], before = "stub", server.environment["MODEL_NAME"]
     try:
-        value = _values(server)
+        value = values(server)
     finally:
         server.environment["MODEL_NAME"] = before
     assert (value("workers_ready", role="batch"), value("workers_texts_per_second", role="batch")) == (2, 20)
@@ -111,7 +112,7 @@ def test_server_that_is_away(server: Stack) -> None:
     """Without a server the page says that it is away, and leaves out what it cannot know."""
     server.environment["CELERY_BROKER_URL"] = "unix:///nowhere/valkey.sock"
     try:
-        value = _values(server)
+        value = values(server)
     finally:
         del server.environment["CELERY_BROKER_URL"]
     assert (value("redis_up", part="broker"), value("redis_up", part="cache")) == (0, 1)

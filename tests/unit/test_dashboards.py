@@ -1,0 +1,67 @@
+"""Grafana's dashboards: the files are what `monitoring.panels` says, and every panel tells what a person at night needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from monitoring.dashboards import DASHBOARDS, FOLDER, RUNBOOK_ID, build, sections, text
+from tests.unit.test_alerts import ROOT, alerts
+
+PANELS = [panel for file in DASHBOARDS for panel in json.loads((FOLDER / file).read_text())["panels"] if panel["type"] == "timeseries"]
+
+
+def _linked(panel: dict[str, Any]) -> set[str]:
+    return {link["title"].removeprefix("Runbook: ") for link in panel["links"]}
+
+
+@pytest.mark.parametrize("file", DASHBOARDS)
+def test_files_are_as_generated(file: str) -> None:
+    """The committed dashboard is what `python -m monitoring.dashboards` writes now, the runbook's text included."""
+    assert (FOLDER / file).read_text() == text(DASHBOARDS[file])
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_panel_is_complete(panel: dict[str, Any]) -> None:
+    """Each panel has a unit, a description, and for each query a legend; its links are to alerts that exist."""
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["description"].endswith(".")
+    assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
+    assert _linked(panel) <= set(alerts())
+    assert all(link["url"].endswith(f"viewPanel={RUNBOOK_ID}") for link in panel["links"])
+
+
+def test_every_alert_is_on_a_panel() -> None:
+    """Each alert is linked from a panel, on a dashboard that has its section of the runbook."""
+    assert set().union(*map(_linked, PANELS)) == set(alerts()) == set(sections())
+    for dashboard in DASHBOARDS.values():
+        built = build(dashboard)
+        (runbook,) = (panel for panel in built["panels"] if panel["id"] == RUNBOOK_ID)
+        shown = set(re.findall(r"^### (\w+)$", runbook["options"]["content"], re.MULTILINE))
+        assert shown == set().union(*(_linked(panel) for panel in built["panels"] if panel["type"] == "timeseries"))
+
+
+@pytest.mark.parametrize("file", DASHBOARDS)
+def test_panels_do_not_overlap(file: str) -> None:
+    """Ids are unique, and no panel lies on another or over the edge."""
+    panels = json.loads((FOLDER / file).read_text())["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in panels):
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+def test_provisioning() -> None:
+    """Grafana finds the data source that the panels name, and the folder where the dashboards are."""
+    folder = ROOT / "monitoring" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
+    (provider,) = yaml.safe_load((folder / "dashboards" / "sentiq.yml").read_text())["providers"]
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
