@@ -1,4 +1,4 @@
-# make run     everything in the foreground, on $PORT (8000)
+# make run     everything in the foreground, on $PORT (8000); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
 # make test    every test that needs no more than this machine
 # make lint    ruff and mypy
 # make fault   what takes longer: real processes, real faults
@@ -21,7 +21,7 @@ help:
 EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
-run: $(VENV)/.run$(EXTRAS)
+run: $(VENV)/.run$(EXTRAS) $(if $(filter-out 0,$(MONITORING)),.venv-monitoring/.done)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
 
 test: $(VENV)/.dev
@@ -48,7 +48,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
 
 clean:
-	rm -rf $(VENV) .venv-bench* build *.egg-info
+	rm -rf $(VENV) .venv-bench* .venv-monitoring build *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -72,6 +72,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) torch
 	@$(call install,.[torch$(comma)test$(comma)lint])
 	@touch $@ $(VENV)/.run
+
+# Of its own: celery-exporter's pins clash with ours.
+.venv-monitoring/.done: monitoring/requirements.txt
+	@echo "Installing Flower and celery-exporter into .venv-monitoring; once, half a minute."
+	@$(PYTHON) -m venv .venv-monitoring
+	@.venv-monitoring/bin/python -m pip install --quiet --disable-pip-version-check --requirement monitoring/requirements.txt
+	@touch $@
 
 $(VENV)/.training: $(VENV)/.dev
 	@$(call install,.[training])

@@ -28,6 +28,7 @@ from tasks.embedded import ServerNotFound, find_server, wait_until_up
 from tasks.errors import SettingsRefused
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
+from webapp.monitors import monitored, monitors, worker_ports
 from webapp.processes import ORPHAN_SERVER_S, ROOT, Child, Console, Server, StartFailed
 
 _DRAIN_S = 25.0
@@ -94,6 +95,7 @@ class Launcher:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
         }
+        self._ports = worker_ports(self._settings)
 
     def _check_port(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -146,7 +148,9 @@ class Launcher:
         for line in (ROOT / "Procfile").read_text().splitlines():
             name, _, command = line.partition(":")
             argv = [sys.executable if word == "python" else word for word in shlex.split(command)]
-            self._children.append(Child(name.strip(), argv, self._environment, self._console))
+            self._children.append(Child(name.strip(), argv, self._environment | self._ports.get(name, {}), self._console))
+        if monitored():
+            self._children += monitors(self._settings, self._environment, self._console)
         for child in self._children:
             child.start()
         return self._wait_until_ready()

@@ -19,7 +19,7 @@ from tasks.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 ORPHAN_SERVER_S = 10
 """After the launcher's violent end the server outlives the others by so long, that they may store what they have."""
-_COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1}
+_COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
 _DEATHS_AT_START = 3
 """Deaths of one process before all is ready, after which starting is given up."""
 _NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)

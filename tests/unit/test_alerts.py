@@ -20,14 +20,15 @@ def _promtool(*arguments: str) -> str:
     return done.stdout
 
 
-def _rules() -> list[dict[str, Any]]:
+def rules() -> list[dict[str, Any]]:
+    """All rules, as they stand in their files."""
     files = sorted((PROMETHEUS / "rules").glob("*.yml"))
     return [rule for file in files for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
     """The alert rules by name."""
-    return {rule["alert"]: rule for rule in _rules() if "alert" in rule}
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 @pytest.mark.debian("prometheus")
@@ -35,7 +36,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 def test_configuration(file: str) -> None:
     """promtool finds nothing wrong with the configuration and the rules that it names."""
     found = re.findall(r"(\d+) rules found", _promtool("check", "config", file))
-    assert sum(map(int, found)) == len(_rules())
+    assert sum(map(int, found)) == len(rules())
 
 
 @pytest.mark.debian("prometheus")
