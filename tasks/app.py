@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks import kombu_guard
-from tasks.connections import celery_url
+from tasks.connections import celery_tls, celery_transport_options, celery_url
 from tasks.jobs import chunk_id
 from tasks.settings import Settings
 
@@ -29,6 +29,9 @@ def create_celery(settings: Settings) -> Celery:
     # which is spelt as ours are and may be a socket.
     broker = celery_url(settings.broker_url)
     app.conf.update(broker_read_url=broker, broker_write_url=broker, result_expires=settings.job_ttl)
+    app.conf.broker_transport_options = app.conf.broker_transport_options | celery_transport_options(settings.broker_url)
+    app.conf.result_backend_transport_options = celery_transport_options(settings.results_url)
+    app.conf.update(broker_use_ssl=celery_tls(settings.broker_url), redis_backend_use_ssl=celery_tls(settings.results_url))
     app.backend_cls = celery_url(settings.results_url)
     return app
 
