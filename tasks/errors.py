@@ -12,6 +12,10 @@
     ├── JobCancelled            cancelled while its texts still came in
     ├── IdempotencyMismatch     an Idempotency-Key that came with another body before
     ├── IdempotencyInProgress   an Idempotency-Key whose first request is not done yet
+    ├── Unauthorized            no API key, or an unknown one
+    ├── Forbidden               not for this key, or not for a page of another site
+    ├── RateLimited             more texts than RATE_LIMIT; says when to come back
+    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to come back
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
     └── ServiceUnavailable      Redis is away
     SettingsRefused             the environment holds a value that cannot be used; ends the start
@@ -122,6 +126,41 @@ class IdempotencyInProgress(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The first request with this Idempotency-Key is not done yet.")
+
+
+class Unauthorized(SentimentError):
+    """The request has no API key, or one that is not known; which of the two is not told."""
+
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key that is valid here: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+
+
+class Forbidden(SentimentError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
+class RateLimited(SentimentError):
+    """The caller sent more texts than RATE_LIMIT allows."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("Too many texts in a short time.")
+        self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(SentimentError):
+    """The caller sent more texts than DAILY_QUOTA allows."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("The day's texts are used up; a day ends at midnight, UTC.")
+        self.retry_after_s = retry_after_s
 
 
 class QueueFull(SentimentError):

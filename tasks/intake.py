@@ -18,6 +18,7 @@ from tasks.cache import PredictionCache
 from tasks.errors import InvalidText, TooManyTexts
 from tasks.jobs import PAGE_LINES, UPLOAD_TTL_S, Entry, Header
 from tasks.jobstore import JobStore, Page
+from tasks.limits import Bill
 from tasks.outcomes import Failed, Outcome, Scored, digest, to_row
 from tasks.seen import SeenTexts
 
@@ -38,6 +39,15 @@ class Submission:
     callback_url: str | None = None
     key: str | None = None
     """The caller's Idempotency-Key."""
+    owner: str | None = None
+    """Whose the job will be: the name of an API key, where there are keys."""
+    bill: Bill | None = None
+    """Counts its texts, where a limit does; an Idempotency-Key that made a job before costs nothing."""
+
+    @property
+    def own_key(self) -> str | None:
+        """The Idempotency-Key among those of its owner: another's may be the same."""
+        return self.key if self.key is None or self.owner is None else f"{self.owner}\0{self.key}"
 
 
 class Fingerprint:

@@ -7,6 +7,7 @@
     sentiq:j:<job>:done   the numbers of the chunks that are done, a set
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
     sentiq:jobs           every job by the time of its creation, a sorted set
+    sentiq:jobs:<owner>   those of one API key's name
     sentiq:unfinished     those of them that have not ended, a set
     sentiq:ended          how many have ended, by state, a hash; for the metrics
     sentiq:callbacks      jobs whose callback is due, a sorted set
@@ -122,6 +123,8 @@ class Job:
     """Chunks that are under way at once."""
     revision: int
     """Grows with every change."""
+    owner: str | None = None
+    """The name of the API key that made it; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,11 @@ def job_key(job_id: str, part: str = "") -> str:
 
 
 PARTS = ("", "in", "todo", "late", "done", "sent")
+
+
+def index_key(owner: str | None) -> str:
+    """Of an owner's jobs by the time of their creation; None is everybody's."""
+    return INDEX if owner is None else f"{INDEX}:{owner}"
 
 
 def job_keys(job_id: str, parts: Sequence[str] = PARTS) -> list[str]:
@@ -218,6 +226,7 @@ def from_facts(job_id: str, facts: Mapping[str, str]) -> Job:
         chunks=int(facts["chunks"]),
         window=int(facts["window"]),
         revision=int(facts["revision"]),
+        owner=facts.get("owner"),
     )
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 
 import orjson
@@ -18,7 +19,7 @@ from tasks.cache import PredictionCache
 from tasks.callbacks import check_url
 from tasks.connections import Client
 from tasks.ends import JobEnds
-from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, ServiceUnavailable
+from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, ServiceUnavailable
 from tasks.intake import Fingerprint, Intake, Submission
 from tasks.jobs import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
 from tasks.jobstore import JobStore
@@ -87,24 +88,40 @@ class JobService:
             check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
-            if submission.key is not None and (claimed := self._keys.claim(submission.key, job_id)) is not None:
+            if submission.own_key is not None and (claimed := self._keys.claim(submission.own_key, job_id)) is not None:
                 return self._earlier(submission, *claimed), True
             try:
                 fingerprint = self._receive(job_id, submission)
             except redis.RedisError:
                 raise  # the caller is told at once; what was stored expires by itself
             except BaseException:  # a caller who hangs up too: nothing is left of a job that nobody was told of
-                self._discard(job_id, submission.key)
+                self._discard(job_id, submission.own_key)
                 raise
-            if submission.key is not None:
-                self._keys.settle(submission.key, job_id, fingerprint)
+            if submission.own_key is not None:
+                self._keys.settle(submission.own_key, job_id, fingerprint)
             metrics.JOBS.inc()
             return self._jobs.get(job_id), False
 
     def _receive(self, job_id: str, submission: Submission) -> str:
+        if submission.bill is None:
+            return self._receive_counted(job_id, submission)
+        try:
+            return self._receive_counted(job_id, replace(submission, entries=submission.bill.counted(submission.entries)))
+        except BaseException:
+            submission.bill.cancel()
+            raise
+
+    def _receive_counted(self, job_id: str, submission: Submission) -> str:
         size = max(1, int(self._model.texts_per_s("batch") * CHUNK_S))
         window = max(WINDOW, 2 * self._model.workers("batch"))
-        self._jobs.begin(job_id, chunk_size=size, window=window, callback_url=submission.callback_url, header=submission.header)
+        self._jobs.begin(
+            job_id,
+            chunk_size=size,
+            window=window,
+            callback_url=submission.callback_url,
+            header=submission.header,
+            owner=submission.owner,
+        )
 
         def send(chunks: Sequence[int]) -> None:
             for number in chunks:
@@ -114,8 +131,8 @@ class JobService:
 
         def alive() -> None:
             self._jobs.touch(job_id)
-            if submission.key is not None:
-                self._keys.touch(submission.key)
+            if submission.own_key is not None:
+                self._keys.touch(submission.own_key)
 
         intake = Intake(
             self._jobs,
@@ -157,24 +174,33 @@ class JobService:
             raise IdempotencyMismatch
         return self._jobs.get(job_id)
 
-    def get(self, job_id: str, wait_s: float = 0.0) -> Job:
+    def get(self, job_id: str, wait_s: float = 0.0, *, owner: str | None = None) -> Job:
         """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
 
+        Args:
+            owner: only if it is his; None is everybody's.
+
         Raises:
-            JobNotFound: unknown or expired.
+            JobNotFound: unknown or expired, or another's: that is told at once and in the same words.
         """
         with redis_or_unavailable():
             if wait_s <= 0:
-                return self._jobs.get(job_id)
+                return self._own(self._jobs.get(job_id), owner)
             until = time.monotonic() + wait_s
             with self._ends.watch(job_id) as ended:
                 while True:
                     ended.clear()
-                    job = self._jobs.get(job_id)
+                    job = self._own(self._jobs.get(job_id), owner)
                     left_s = until - time.monotonic()
                     if job.status in TERMINAL or left_s <= 0:
                         return job
                     ended.wait(min(_LOOK_S, left_s))
+
+    @staticmethod
+    def _own(job: Job, owner: str | None) -> Job:
+        if owner is not None and job.owner != owner:
+            raise JobNotFound
+        return job
 
     def changed(self, job_id: str, revision: int, wait_s: float) -> Job | None:
         """The job once its revision is beyond this one; None if it is not within `wait_s` seconds.
@@ -192,10 +218,10 @@ class JobService:
                 return None
             time.sleep(min(0.25, left_s))
 
-    def newest(self, before: tuple[float, str] | None, status: JobStatus | None, limit: int) -> list[Job]:
+    def newest(self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None) -> list[Job]:
         """See `JobStore.newest`."""
         with redis_or_unavailable():
-            return self._jobs.newest(before, status, limit)
+            return self._jobs.newest(before, status, limit, owner)
 
     def cancel(self, job_id: str) -> Job:
         """See `JobStore.cancel`."""

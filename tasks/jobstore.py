@@ -20,7 +20,6 @@ from tasks.connections import Client
 from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
 from tasks.jobs import (
     CALLBACKS,
-    INDEX,
     PAGE_LINES,
     UNFINISHED,
     UPLOAD_TTL_S,
@@ -32,6 +31,7 @@ from tasks.jobs import (
     Todo,
     chunk_id,
     from_facts,
+    index_key,
     job_facts,
     job_key,
     job_keys,
@@ -103,7 +103,16 @@ class JobStore:
 
     # Coming in
 
-    def begin(self, job_id: str, *, chunk_size: int, window: int, callback_url: str | None = None, header: Header | None = None) -> None:
+    def begin(
+        self,
+        job_id: str,
+        *,
+        chunk_size: int,
+        window: int,
+        callback_url: str | None = None,
+        header: Header | None = None,
+        owner: str | None = None,
+    ) -> None:
         """Makes an empty job, whose texts are to come."""
         now = time.time()
         facts: dict[str, Any] = dict.fromkeys(("total", "done", "failed", "cached", "duplicates", "chunks", "revision"), 0)
@@ -111,14 +120,17 @@ class JobStore:
         facts |= {"chunk_size": chunk_size, "window": window, "created_at": now, "expires_at": now + UPLOAD_TTL_S}
         if callback_url is not None:
             facts["callback_url"] = callback_url
+        if owner is not None:
+            facts["owner"] = owner
         if header is not None:
             facts |= {"columns": orjson.dumps(header.names), "text_column": header.text}
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(job_key(job_id), mapping=facts)
         pipe.expire(job_key(job_id), UPLOAD_TTL_S)
-        pipe.zremrangebyscore(INDEX, 0, now - self._ttl_s - 86_400)
-        pipe.zadd(INDEX, {job_id: now})
-        pipe.expire(INDEX, self._ttl_s + 86_400)
+        for index in {index_key(None), index_key(owner)}:
+            pipe.zremrangebyscore(index, 0, now - self._ttl_s - 86_400)
+            pipe.zadd(index, {job_id: now})
+            pipe.expire(index, self._ttl_s + 86_400)
         pipe.sadd(UNFINISHED, job_id)
         pipe.expire(UNFINISHED, self._ttl_s + 86_400)
         pipe.execute()
@@ -177,9 +189,11 @@ class JobStore:
     def discard(self, job_id: str) -> None:
         """Takes a job away whose texts did not come in whole."""
         chunks = self._client.smembers(job_key(job_id, "done"))
+        owner = self._client.hget(job_key(job_id), "owner")
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(*job_keys(job_id))
-        pipe.zrem(INDEX, job_id)
+        for index in {index_key(None), index_key(owner and owner.decode())}:
+            pipe.zrem(index, job_id)
         pipe.srem(UNFINISHED, job_id)
         pipe.zrem(CALLBACKS, job_id)
         pipe.execute()
@@ -278,11 +292,11 @@ class JobStore:
         body = {name: value for name, value in job_facts(job).items() if name not in ("callback", "receiving", "eta_s")}
         return job.callback.url, orjson.dumps({"event": "job.ended", "job": body})
 
-    def newest(self, before: tuple[float, str] | None, status: JobStatus | None, limit: int) -> list[Job]:
-        """At most `limit` jobs, the newest first, from the one after `before` (time of creation and id) on."""
+    def newest(self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None) -> list[Job]:
+        """At most `limit` jobs of an owner, or of all, the newest first, from the one after `before` (time of creation and id) on."""
         found: list[Job] = []
         while len(found) < limit:
-            ids = self._ids(before, 200)
+            ids = self._ids(index_key(owner), before, 200)
             if not ids:
                 break
             before = ids[-1][::-1]
@@ -293,11 +307,11 @@ class JobStore:
             found += [job for job in jobs if status is None or job.status is status]
         return found[:limit]
 
-    def _ids(self, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
+    def _ids(self, index: str, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
         if before is None:
-            entries = self._client.zrevrange(INDEX, 0, count - 1, withscores=True)
+            entries = self._client.zrevrange(index, 0, count - 1, withscores=True)
         else:
-            entries = self._client.zrevrangebyscore(INDEX, before[0], "-inf", start=0, num=count, withscores=True)
+            entries = self._client.zrevrangebyscore(index, before[0], "-inf", start=0, num=count, withscores=True)
         ids = [(job_id.decode(), score) for job_id, score in entries]
         return [(job_id, score) for job_id, score in ids if before is None or (score, job_id) < before]
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.errors import SettingsRefused
+from tasks.keys import ApiKey, parse_keys
 
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
+_UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -79,6 +84,55 @@ class Settings(BaseSettings):
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
 
+    api_keys: SecretStr | None = None
+    """API keys, stored hashed: `NAME:SCOPES:SHA256` each, between commas or white space."""
+    api_keys_file: Path | None = None
+    """A file of more of them, one a line, with `#` comments."""
+    allow_anonymous: bool = False
+    """Without API keys, listen on other addresses than the loopback's all the same."""
+    rate_limit: str | None = None
+    """Texts of one caller in a time: `100/s`, `6000/min`, `50000/h`."""
+    daily_quota: PositiveInt | None = None
+    """Texts of one caller in a day, UTC; those of jobs too."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web pages of other origins that may use the API: `https://example.com`, between commas or white space."""
+    web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_keys(value.get_secret_value())
+        return value
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _is_key_file(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                parse_keys(path.read_text())
+            except OSError as error:
+                raise ValueError(f"cannot be read ({error.strerror})") from None
+        return path
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_rate(cls, value: str | None) -> str | None:
+        if value is not None and _RATE.fullmatch(value) is None:
+            raise ValueError("must be texts in a time, like 100/s, 6000/min or 50000/h")
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_origins(cls, value: object) -> object:
+        origins = tuple(re.findall(r"[^\s,]+", value)) if isinstance(value, str) else value
+        for number, origin in enumerate(origins if isinstance(origins, tuple) else (), 1):
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
+                raise ValueError(f"origin {number} is not like https://example.com: a scheme, a host, perhaps a port, in lower case")
+        return origins
+
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
@@ -124,6 +178,19 @@ class Settings(BaseSettings):
     def results_url(self) -> str:
         """Of jobs and their results."""
         return self.celery_result_backend or self.cache_url
+
+    @property
+    def keys(self) -> dict[str, ApiKey]:
+        """The API keys by digest; none if the service is open to everybody who reaches it."""
+        texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
+        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        return {digest: key for text in texts for digest, key in parse_keys(text).items()}
+
+    @property
+    def rate(self) -> tuple[int, int] | None:
+        """RATE_LIMIT as texts and seconds."""
+        found = _RATE.fullmatch(self.rate_limit or "")
+        return (int(found[1]), _UNITS_S[found[2]]) if found is not None else None
 
     @property
     def model_tag(self) -> str:

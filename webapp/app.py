@@ -19,6 +19,7 @@ from webapp.metrics import register_metrics
 from webapp.plain import PlainPredict
 from webapp.predictions import predictions_blueprint
 from webapp.requests import REQUEST_ID
+from webapp.security import register_security
 from webapp.uploads import MAX_JSON_BYTES, UploadLimits
 
 _log = structlog.get_logger(__name__)
@@ -41,9 +42,10 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     app.register_blueprint(docs_blueprint())
     verbose = settings.log_level == "debug"
     _register_request_ids(app, verbose=verbose)
+    guard = register_security(app, settings)
     registry = register_metrics(app, settings)
     if not verbose:  # which promises a line for each request
-        plain = PlainPredict(app, sentiment, registry, predict_timeout_s=settings.predict_timeout)
+        plain = PlainPredict(app, sentiment, registry, guard, predict_timeout_s=settings.predict_timeout)
         app.wsgi_app = plain  # type: ignore[method-assign]
     return app
 
@@ -59,7 +61,6 @@ def _register_request_ids(app: Flask, *, verbose: bool) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.get("request_id", "")
-        response.headers["X-Content-Type-Options"] = "nosniff"
         # What went well at once is in the metrics; a line for each would cost more than answering from the cache.
         quiet = response.status_code < 202 or response.status_code == 304 or request.path.startswith(("/health", "/metrics"))
         if quiet and not verbose:

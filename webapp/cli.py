@@ -1,4 +1,4 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job` and `cancel`."""
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.keys import new_key
 from webapp.cli_batch import Batch, Output, Screen
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 
@@ -26,6 +27,7 @@ PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
 """Nobody watches a long job: it shall live through an update of the service."""
 _REMEDIES = {
+    "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL.",
     "unknown_column": " Name it: --column.",
 }
@@ -199,6 +201,30 @@ def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = N
     """Cancels a job; what is done stays readable."""
     with _connect(context) as sentiq:
         _tell(context, sentiq.cancel(job))
+
+
+keys = typer.Typer(help="API keys of a service.", no_args_is_help=True)
+app.add_typer(keys, name="key")
+
+
+@keys.command("new")
+def _new_key(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the caller; his jobs and limits go by it.", show_default=False)],
+    scopes: Annotated[str, typer.Option(help="Of predict, jobs, admin.")] = "predict,jobs",
+    as_json: AsJson = False,
+) -> None:
+    """Makes an API key, and the line for API_KEYS or API_KEYS_FILE that lets it in. Asks no service."""
+    try:
+        key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
+    if _wants_json(context):
+        _print_json({"key": key, "entry": entry})
+        return
+    print(f"key    {key}")
+    print(f"entry  {entry}")
+    _complain("the key is shown this once; the service keeps the entry, which is no secret")
 
 
 def _tell(context: typer.Context, job: Job) -> None:

@@ -15,16 +15,20 @@ from werkzeug.exceptions import HTTPException
 from tasks import metrics
 from tasks.errors import (
     CallbackRefused,
+    Forbidden,
     IdempotencyInProgress,
     IdempotencyMismatch,
     InvalidText,
     JobCancelled,
     JobNotFound,
     QueueFull,
+    QuotaExceeded,
+    RateLimited,
     SentimentError,
     ServiceUnavailable,
     TextFailed,
     TooManyTexts,
+    Unauthorized,
     UploadTooSlow,
 )
 
@@ -38,6 +42,10 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     IdempotencyMismatch: HTTPStatus.CONFLICT,
     IdempotencyInProgress: HTTPStatus.CONFLICT,
     JobNotFound: HTTPStatus.NOT_FOUND,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -101,12 +109,15 @@ def _status(error: SentimentError) -> HTTPStatus:
 
 def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
-    if isinstance(error, QueueFull):
+    if isinstance(error, QueueFull | RateLimited | QuotaExceeded):
         retry_after_s = error.retry_after_s
     elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None
-    return problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
+    response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="sentiq"'
+    return response
 
 
 def _invalid_fields(error: ValidationError) -> Response:

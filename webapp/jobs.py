@@ -19,6 +19,7 @@ from webapp.events import events
 from webapp.requests import Preferences, parse_json, preferences
 from webapp.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
 from webapp.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
+from webapp.security import caller
 from webapp.uploads import UploadLimits, read_upload
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -99,8 +100,11 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: Answe
         batch = BatchRequest.model_validate(parse_json(raw))
         if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
             return None
+        # One is counted already, with the request.
+        caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
         lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
         if lines is None:
+            caller().give_back(len(batch.texts))  # the job counts them anew
             return None
         response = Response(orjson.dumps({"items": [line_body(None, line) for line in lines]}), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
@@ -132,12 +136,12 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: Answe
             if upload.columns is not None and upload.text_column is not None:
                 header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
-            job, replayed = jobs.submit(Submission(upload.entries, header, callback_url, key))
+            job, replayed = jobs.submit(Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill()))
         except Exception:
             _drain(body)
             raise
         if prefer.wait_s is not None:
-            job = jobs.get(job.id, prefer.wait_s)
+            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
         response = accepted(job, prefer)
         if replayed:
             response.headers["Idempotency-Replayed"] = "true"
@@ -146,7 +150,7 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: Answe
     def find(job_id: str, wait_s: float = 0.0) -> Job:
         if _JOB_ID.fullmatch(job_id) is None:
             raise JobNotFound
-        return jobs.get(job_id, wait_s)
+        return jobs.get(job_id, wait_s, owner=caller().sees)
 
     @blueprint.get("/jobs")
     def newest() -> Response:
@@ -155,7 +159,7 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: Answe
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
             before = (float(created_at), job_id)
-        found = jobs.newest(before, JobStatus(query.status) if query.status is not None else None, query.limit)
+        found = jobs.newest(before, JobStatus(query.status) if query.status is not None else None, query.limit, caller().sees)
         following = None
         if len(found) == query.limit:
             cursor = f"{found[-1].created_at!r}-{found[-1].id}"
@@ -215,7 +219,6 @@ def jobs_blueprint(jobs: JobService, limits: UploadLimits, answer_at_once: Answe
         links = job_body(found)["links"]
         told = events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links})
         response = Response(told, mimetype="text/event-stream")
-        response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

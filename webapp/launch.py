@@ -24,8 +24,10 @@ from urllib.parse import urlsplit
 
 import redis
 
+from tasks.door import refuse_open_door
 from tasks.embedded import ServerNotFound, find_server, wait_until_up
 from tasks.errors import SettingsRefused
+from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
 from webapp.monitors import monitored, monitors, worker_ports
@@ -46,6 +48,7 @@ class Launcher:
         self._server: Server | None = None
         self._children: list[Child] = []
         self._lock_fd = -1
+        self._key: str | None = None
         # Started by make, the launcher ends with it too.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
 
@@ -95,6 +98,9 @@ class Launcher:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
         }
+        if self._settings.keys:  # for the first prediction, after which it is never used again
+            self._key, entry = new_key("launcher", [Scope.PREDICT])
+            self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
         self._ports = worker_ports(self._settings)
 
     def _check_port(self) -> None:
@@ -210,6 +216,8 @@ class Launcher:
                 self._console.print("sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {body}")
                 return True
             text += "."
+            if status == 429:  # a limit that this address has used up
+                time.sleep(1)
         return False
 
     @property
@@ -223,7 +231,9 @@ class Launcher:
 
     def _call(self, path: str, body: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self._address + path, data, {"Content-Type": "application/json"} | (headers or {}))
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key is not None else {}
+        headers = {"Content-Type": "application/json"} | authorization | (headers or {})
+        request = urllib.request.Request(self._address + path, data, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=10) as response:
@@ -286,6 +296,7 @@ def main() -> None:
     """Runs everything until Ctrl-C or SIGTERM."""
     try:
         settings = load_settings()
+        refuse_open_door(settings)
     except SettingsRefused as error:
         sys.exit(f"Sentiq cannot start: {error}")
     sys.exit(Launcher(settings).run())

@@ -21,6 +21,7 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             schemas.JobResponse,
             schemas.JobsResponse,
             schemas.LineResponse,
+            schemas.BatchResponse,
             schemas.ResultsResponse,
             schemas.ModelResponse,
             schemas.HealthResponse,
@@ -30,6 +31,8 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     ],
 ]
 _PROBLEMS = {
+    401: "No API key, or an unknown one, where the service has keys.",
+    403: "The key has not the scope for this; or a page of another site asks, which CORS_ORIGINS does not list.",
     400: "The body is not JSON, is cut off, or the request is malformed.",
     404: "No job has this id: it never existed, or it has expired.",
     408: "The texts stopped coming in.",
@@ -37,7 +40,7 @@ _PROBLEMS = {
     413: "The body, a line or the job is larger than the limits allow.",
     415: "The body is not of a type that is read here.",
     422: "A field, a line or a text cannot be accepted.",
-    429: "Too many texts wait; come back after `Retry-After` seconds.",
+    429: "Too many texts wait, or the caller has sent more than its limits allow; come back after `Retry-After` seconds.",
     503: "Redis is away; nothing was accepted.",
 }
 _PREFER = {
@@ -73,6 +76,15 @@ _UPLOADS = {
     "multipart/form-data": "One file of these types, by its type or name; fields `column`, `delimiter`, `callback_url` before it.",
 }
 _REQUEST_ID = {"description": "The request's id, yours if you sent one.", "schema": {"type": "string"}}
+_RATE_LIMITS = {
+    "RateLimit-Limit": {"description": "Texts of one window, where a limit is set.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "Texts that are left of it, as far as is known here.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": {"type": "integer"}},
+}
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the service has keys."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in a header of its own."},
+}
 _RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
 
 
@@ -180,7 +192,7 @@ def openapi_document() -> dict[str, Any]:
                 {
                     "200": _ok("All predictions, as `Prefer: return=representation` asks; there is no job.", schemas.BatchResponse),
                     "202": accepted,
-                    **_problems(400, 408, 409, 413, 415, 422, 503),
+                    **_problems(400, 408, 409, 413, 415, 422, 429, 503),
                 },
                 requestBody=_upload_body(),
                 parameters=[*_query_parameters(schemas.UploadQuery), _PREFER_BATCH, _IDEMPOTENCY_KEY],
@@ -253,6 +265,14 @@ def openapi_document() -> dict[str, Any]:
             )
         },
     }
+    for path, operations in paths.items():
+        for operation in operations.values():
+            if not path.startswith("/health"):
+                operation["responses"] |= _problems(401, 403)
+                operation["security"] = [{}, {"bearer": []}, {"header": []}]
+            if "429" in operation["responses"]:
+                for response in operation["responses"].values():
+                    response["headers"] |= _RATE_LIMITS
     return {
         "openapi": "3.1.0",
         "info": {
@@ -261,5 +281,5 @@ def openapi_document() -> dict[str, Any]:
             "description": "Self-hosted sentiment: POSITIVE, NEUTRAL or NEGATIVE, a confidence, and the scores behind it.",
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"]},
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _KEYS},
     }

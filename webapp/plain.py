@@ -17,9 +17,11 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from tasks import metrics
+from tasks.errors import SentimentError
 from tasks.service import Prediction, SentimentService
 from webapp.predictions import OUTCOME, prediction_body
 from webapp.requests import REQUEST_ID
+from webapp.security import HEADERS, Guard
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _MAX_BYTES = 16_384
@@ -29,9 +31,12 @@ _RULE = "/predict"
 class PlainPredict:
     """A WSGI application around Flask's."""
 
-    def __init__(self, app: Flask, sentiment: SentimentService, registry: CollectorRegistry, *, predict_timeout_s: float) -> None:
+    def __init__(
+        self, app: Flask, sentiment: SentimentService, registry: CollectorRegistry, guard: Guard, *, predict_timeout_s: float
+    ) -> None:
         self._app: Wsgi = app.wsgi_app
         self._sentiment = sentiment
+        self._guard = None if guard.idle else guard
         self._predict_timeout_s = predict_timeout_s
         # The exporter's own, so that these requests count as all others do.
         exporter = registry._names_to_collectors
@@ -44,6 +49,9 @@ class PlainPredict:
         if environ["PATH_INFO"] == _RULE and environ["REQUEST_METHOD"] == "POST":
             started = time.perf_counter()
             text = _plain_text(environ)
+            more: list[tuple[str, str]] | None = []
+            if self._guard is not None and text is not None and (more := self._let_in(self._guard, environ)) is None:
+                text = None
             if text is not None and (prediction := self._predict(text, environ)) is not None:
                 body = orjson.dumps(prediction_body(text, prediction, started))
                 metrics.PREDICTIONS.labels(prediction.scored.label, "cache" if prediction.cached else "fresh").inc()
@@ -52,13 +60,22 @@ class PlainPredict:
                     ("Content-Type", "application/json"),
                     ("Content-Length", str(len(body))),
                     ("X-Request-ID", given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex),
-                    ("X-Content-Type-Options", "nosniff"),
+                    *HEADERS,
+                    *(more or ()),
                 ]
                 start_response("200 OK", headers)
                 self._total.inc()
                 self._duration.observe(time.perf_counter() - started)
                 return [body]
         return self._app(environ, start_response)
+
+    @staticmethod
+    def _let_in(guard: Guard, environ: dict[str, Any]) -> list[tuple[str, str]] | None:
+        try:
+            return guard.plain(environ)
+        except SentimentError as error:
+            environ[OUTCOME] = error
+            return None
 
     def _predict(self, text: str, environ: dict[str, Any]) -> Prediction | None:
         try:

@@ -16,6 +16,7 @@ from tasks.service import Prediction, SentimentService
 from webapp.jobs import accepted
 from webapp.requests import json_body, preferences
 from webapp.schemas import PredictRequest
+from webapp.security import caller
 
 OUTCOME = "sentiq.outcome"
 """In a WSGI environment: what `webapp.plain` found to have become of the text: a prediction, an error, or None if it took too long."""
@@ -53,7 +54,7 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
         if prediction is None:
             if prefer.wait_or(predict_timeout_s) > 0:  # else nobody meant to wait
                 metrics.PENDING.inc()
-            job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))]))
+            job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
             return accepted(job, prefer)
         metrics.predicted(prediction.scored.label, cached=prediction.cached)
         return Response(orjson.dumps(prediction_body(text, prediction, started)), mimetype="application/json")
