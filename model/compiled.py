@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer
 
 from model.batching import Group, cut, shapes
 from model.digests import read_manifest
-from model.engine import Scores
+from model.engine import Scores, Work
 from model.types import BoolArray, FloatArray
 
 _Ids = NDArray[np.int32]
@@ -100,10 +101,11 @@ class CompiledEngine:
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`."""
         truncated = np.zeros(len(texts), np.bool_)
-        return Scores(self._infer(self._groups(texts, truncated), len(texts)), truncated)
+        work = Work()
+        return Scores(self._infer(self._groups(texts, truncated, work), len(texts)), truncated, work)
 
-    def _groups(self, texts: Sequence[str], truncated: BoolArray) -> Iterator[tuple[Group, list[_Ids]]]:
-        """Each group and its inputs; while some are scored, the next texts are tokenised. Marks the texts that were cut."""
+    def _groups(self, texts: Sequence[str], truncated: BoolArray, work: Work) -> Iterator[tuple[Group, list[_Ids]]]:
+        """Each group and its inputs; while some are scored, the next texts are tokenised. Marks the texts that were cut, and counts."""
         # Of similar length together: there is less to pad.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         for start in range(0, len(order), _PART_TEXTS):
@@ -112,6 +114,7 @@ class CompiledEngine:
             # The largest first: what is left for the end is small, so that all threads end at about the same time.
             for group in reversed(self._shapes.plan([len(row) for row in ids], parts=self._idle.qsize() - self._threads)):
                 laid = _laid(group, [ids[i] for i in group.rows])
+                work.add(len(group.rows), sum(len(ids[i]) for i in group.rows), group.batch * group.length)
                 yield Group(tuple(rows[i] for i in group.rows), group.batch, group.length), laid
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[list[int]], BoolArray]:
@@ -145,9 +148,14 @@ class CompiledEngine:
                     request = collect() if running else self._idle.get()
                 running.append((group, request, inputs))
                 request.start_async(inputs, share_inputs=True)
-        finally:
             while running:
                 self._idle.put(collect())
+        except BaseException:
+            for _, request, _ in running:
+                with contextlib.suppress(RuntimeError):
+                    request.wait()  # nobody may take it while it runs
+                self._idle.put(request)
+            raise
         return out
 
 

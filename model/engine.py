@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from model.types import BoolArray, FloatArray
+
+
+@dataclass(slots=True)
+class Work:
+    """What a call of the engine computed."""
+
+    batches: list[int] = field(default_factory=list)
+    """Texts of each micro-batch."""
+    tokens: int = 0
+    """Tokens of the texts."""
+    cells: int = 0
+    """Tokens that the model computed: those of the texts, and padding."""
+
+    def add(self, texts: int, tokens: int, cells: int) -> None:
+        """Adds a micro-batch."""
+        self.batches.append(texts)
+        self.tokens += tokens
+        self.cells += cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +35,8 @@ class Scores:
     """Shape (n, 3), columns as in `model.labels.LABELS`, each row sums to 1."""
     truncated: BoolArray
     """Shape (n,): the text was longer than the model reads, and its tail was left out."""
+    work: Work | None = None
+    """What it took, if the engine tells."""
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from model.engine import Engine, Scores
+from model.engine import Engine, Scores, Work
 
 
 class _Ask:
@@ -35,13 +35,13 @@ class MergingEngine:
         *,
         max_texts: int,
         calls: int = 2,
-        on_call: Callable[[int, float], None] = lambda texts, seconds: None,
+        on_call: Callable[[int, float, Work | None], None] = lambda texts, seconds, work: None,
     ) -> None:
         """Merges up to `max_texts` texts into a call; one asker's are never divided.
 
         Args:
             calls: at once: with two, one's tokenisation runs beside another's scoring.
-            on_call: told of each call's texts and seconds.
+            on_call: told of each call's texts, seconds and work.
         """
         self._engine = engine
         self._max_texts = max_texts
@@ -109,4 +109,4 @@ class MergingEngine:
             part = slice(end - len(ask.texts), end)
             ask.answer = Scores(scores.probabilities[part], scores.truncated[part])
             ask.ended.set()
-        self._on_call(len(scores.truncated), seconds)
+        self._on_call(len(scores.truncated), seconds, scores.work)

@@ -17,7 +17,7 @@ import transformers
 
 from model.batching import cut, sorted_groups
 from model.digests import combined, sha256
-from model.engine import Scores
+from model.engine import Scores, Work
 from model.errors import MissingHead, ModelNotFound, ModelRefused
 from model.labels import label_matrix
 from model.types import BoolArray, FloatArray
@@ -48,6 +48,8 @@ class _Part:
     """Of the texts at `positions`."""
     batches: list[tuple[list[int], _Inputs]]
     """Positions of the texts of each micro-batch, and the model's inputs: padded, in the computer's memory."""
+    tokens: list[int]
+    """Of the texts of each micro-batch."""
 
 
 class PipelineEngine:
@@ -150,15 +152,17 @@ class PipelineEngine:
         truncated = np.empty(len(texts), np.bool_)
         positions: list[int] = []
         logits: list[torch.Tensor] = []
+        work = Work()
         for part in self._parts(texts):
             truncated[part.positions] = part.truncated
-            for rows, inputs in part.batches:
+            for (rows, inputs), tokens in zip(part.batches, part.tokens, strict=True):
                 positions += rows
                 logits.append(self._logits(inputs))
+                work.add(len(rows), tokens, inputs["input_ids"].numel())
         probabilities = np.full((len(texts), 3), np.nan, np.float32)
         # One wait for the GPU a call: until here, it only was given work.
         probabilities[positions] = self._probabilities(torch.cat(logits))
-        return Scores(probabilities, truncated)
+        return Scores(probabilities, truncated, work)
 
     def _parts(self, texts: Sequence[str]) -> Iterator[_Part]:
         """The texts, each once; by tokens the longest first, and while the model has one part the next is tokenised."""
@@ -182,7 +186,8 @@ class PipelineEngine:
         batches = [
             ([positions[row] for row in group.rows], self._padded([rows[row] for row in group.rows], group.length)) for group in groups
         ]
-        return _Part(positions, truncated, batches)
+        tokens = [sum(len(rows[row]["input_ids"]) for row in group.rows) for group in groups]
+        return _Part(positions, truncated, batches, tokens)
 
     def _most_rows(self, length: int) -> int:
         """Texts of a full batch of this length."""

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from model.batching import cut
-from model.engine import Scores
+from model.engine import Scores, Work
 from model.errors import ModelNotFound
 from model.types import FloatArray
 
@@ -87,9 +87,11 @@ class StubEngine:
             time.sleep(self._delay_s * len(texts))
         windows = [cut(text, _MAX_WORDS) for text in texts]
         rows = [_probabilities(window) for window, _ in windows]
+        words = sum(min(len(window.split()), _MAX_WORDS) for window, _ in windows)
         return Scores(
             np.array(rows, dtype=np.float32).reshape(len(texts), 3),
             np.array([was_cut or len(window.split()) > _MAX_WORDS for window, was_cut in windows], dtype=np.bool_),
+            Work([len(texts)], words, words) if texts else None,
         )
 
 

@@ -38,14 +38,14 @@ _RIVALS = ("LitServe", "infinity")
 class Plan:
     """How long and how much."""
 
-    rounds: int = 5
-    seconds: int = 5
+    rounds: int = 3
+    seconds: int = 4
     """Of the shortest load."""
     known: int = 1000
     job: int = 50_000
-    job_rounds: int = 3
-    bulk_s: float = 30.0
-    starts: int = 3
+    job_rounds: int = 2
+    bulk_s: float = 20.0
+    starts: int = 2
     rivals_everywhere: bool = True
     """LitServe and infinity too meet every scenario that they can, not the one at 32 connections alone."""
 

@@ -1,4 +1,8 @@
-"""The compiled engine in a process of its own, asked directly: the limit of this machine, and the judge of labels."""
+"""The compiled engine in a process of its own, asked directly: the limit of this machine, and the judge of labels.
+
+Its rate is that of two callers at once, so that one's tokenisation runs beside the other's scoring, as in a worker: one caller alone
+gets a tenth less.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,17 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
+from model.engine import Engine
 from model.labels import LABELS
 from model.loading import load_engine
 
 CALL_TEXTS = 32
+CALLERS = 2
 THREADS = tuple(sorted({1, os.cpu_count() or 1}))
 
 
@@ -28,15 +36,29 @@ def _serve(pipe: Connection) -> None:
             rows = engine.score(texts).probabilities
             pipe.send([(LABELS[int(row.argmax())], float(row.max() - sorted(row)[-2])) for row in rows])
             continue
-        size = CALL_TEXTS if verb == "rate" else 1
-        calls, began = [], time.perf_counter()
-        for start in itertools.cycle(range(0, len(texts) - size + 1, size)):
-            at = time.perf_counter()
-            engine.score(texts[start : start + size])
-            calls.append(time.perf_counter() - at)
-            if time.perf_counter() - began > seconds:
-                break
-        pipe.send(size * len(calls) / sum(calls) if verb == "rate" else 1000 * statistics.median(calls))
+        if verb == "lone":
+            pipe.send(1000 * statistics.median(_calls(engine, texts, 1, seconds)))
+            continue
+        share = len(texts) // CALLERS
+        began = time.perf_counter()
+        with ThreadPoolExecutor(CALLERS) as pool:
+            askers = [
+                pool.submit(_calls, engine, texts[share * number : share * (number + 1)], CALL_TEXTS, seconds) for number in range(CALLERS)
+            ]
+            count = sum(len(asker.result()) for asker in askers)
+        pipe.send(CALL_TEXTS * count / (time.perf_counter() - began))
+
+
+def _calls(engine: Engine, texts: Sequence[str], size: int, seconds: float) -> list[float]:
+    """Seconds of each call with so many texts, one after the other."""
+    calls, began = [], time.perf_counter()
+    for start in itertools.cycle(range(0, len(texts) - size + 1, size)):
+        at = time.perf_counter()
+        engine.score(texts[start : start + size])
+        calls.append(time.perf_counter() - at)
+        if time.perf_counter() - began > seconds:
+            break
+    return calls
 
 
 class RawEngine:
@@ -54,7 +76,7 @@ class RawEngine:
         return self._pipe.recv()
 
     def texts_per_s(self, texts: list[str], threads: int, seconds: float) -> float:
-        """In calls of `CALL_TEXTS`, one after the other."""
+        """In calls of `CALL_TEXTS`."""
         return float(self._ask("rate", threads, texts, seconds))
 
     def lone_ms(self, texts: list[str], threads: int, seconds: float) -> float:

@@ -18,7 +18,7 @@ and the highest in brackets; a ratio is taken in each round, and its median stan
 - **baseline**: FastAPI, transformers' `pipeline()` in fp32 with the same weights, and Redis: `benchmarks/baseline/service.py`.
 - **LitServe**, **infinity**: the same weights in fp32 behind these servers; neither has a cache. LitServe, which uses the processor
   while nobody asks, is held by a signal while others are measured.
-- **raw engine**: Sentiq's compiled engine in a process of its own, in calls of 32 texts, without any service around it.
+- **raw engine**: Sentiq's compiled engine in a process of its own, two callers with 32 texts each, without any service around it.
 - **bare WSGI**: a view that answers with a constant, under Sentiq's Gunicorn configuration and worker class.
 
 *Cached* texts were all asked before; *uncached* ones never were: each ends in a number of its own. *Zipf*: 10,000 texts, the n-th

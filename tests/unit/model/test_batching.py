@@ -72,6 +72,19 @@ def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None
         assert max(lengths[row] for row in group.rows) <= group.length
 
 
+@given(lengths=st.lists(st.integers(4, 64), min_size=1, max_size=80), parts=st.integers(1, 8))
+def test_large_groups_are_divided(lengths: list[int], parts: int) -> None:
+    """With threads to spare, no group has much more than its share of the tokens, still in known shapes, and no text is lost."""
+    few = shapes(32, 256)
+    groups = few.plan(lengths, parts)
+    assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
+    assert {(group.batch, group.length) for group in groups} <= set(few.all())
+    most = max(96, 4 * sum(lengths) // (3 * parts))
+    assert all(group.batch * group.length <= most or group.batch == 1 for group in groups)
+    if parts == 1:
+        assert groups == few.plan(lengths)
+
+
 def test_shapes_stay_few() -> None:
     """Every shape costs the graph a kernel, in memory and at start: there are at most 40 for the usual batch size."""
     assert len(list(shapes(32, 256).all())) <= 40

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from model.loading import load_engine
 from model.text import clean
 
 if TYPE_CHECKING:
@@ -180,6 +181,28 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
     assert arithmetic
     assert engine.identity.count("/") == 1
     assert engine.device == "cpu"
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
+    """However many threads, each text gets the same scores; 0 takes every core, and more callers than threads are served too."""
+    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
+    engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
+    expected = compiled.score(texts).probabilities
+    with ThreadPoolExecutor(6) as pool:
+        for scores in pool.map(engine.score, [texts] * 6):
+            assert np.allclose(scores.probabilities, expected, atol=0.01)
+            assert np.array_equal(scores.probabilities.argmax(1), expected.argmax(1))
+
+
+def test_a_failed_batch_blocks_nobody() -> None:
+    """An error in the midst of a call gives its requests back: the calls after it are answered."""
+    engine = load_engine("default", engine="compiled", device="cpu", threads=1)
+    texts = [*(f"good day number {n}" for n in range(100)), b"x"]  # the last to be tokenised, while others are scored
+    for _ in range(5):
+        with pytest.raises(TypeError):
+            engine.score(texts)  # type: ignore[arg-type]
+    assert engine.score(["good"]).probabilities.argmax() == 2
 
 
 def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:
