@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect
 from typing import Any
 
@@ -16,6 +17,8 @@ from tasks.jobs import chunk_id
 from tasks.settings import Settings
 
 TASK = "score"
+SENT_AT = "sent_at"
+"""The header that says when a chunk was sent, in Unix seconds: the queues' age is read from it."""
 _PRIORITY_FROM = (4, 32, 256)
 """The chunks of a job at which its priority falls."""
 
@@ -60,6 +63,8 @@ class ChunkSender:
         try:
             # No retry here: the caller is told at once, or tries again himself.
             # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.
-            self._app.send_task(TASK, args=[chunk], retry=False, ignore_result=True, **options)
+            # Celery would repeat the arguments in a header, for people; callers' texts are not for them.
+            shown = {"headers": {SENT_AT: time.time()}, "argsrepr": "(...)", "kwargsrepr": "{}"}
+            self._app.send_task(TASK, args=[chunk], retry=False, ignore_result=True, **shown, **options)
         except OperationalError as error:
             raise redis.ConnectionError("the broker is away") from error

@@ -9,7 +9,7 @@
     sentiq:jobs           every job by the time of its creation, a sorted set
     sentiq:jobs:<owner>   those of one API key's name
     sentiq:unfinished     those of them that have not ended, a set
-    sentiq:ended          how many have ended, by state, a hash; for the metrics
+    sentiq:ends           how many have ended, by state, a hash; for the metrics
     sentiq:callbacks      jobs whose callback is due, a sorted set
     sentiq:i:<digest>     the job that an Idempotency-Key made
     (the result backend)  the outcomes of chunk n, under its task id `<job>.<n>`
@@ -39,7 +39,7 @@ INDEX = "sentiq:jobs"
 ENDED = "sentiq:ended"
 """The channel on which the ids of jobs are published when they end."""
 UNFINISHED = "sentiq:unfinished"
-ENDED = "sentiq:ended"
+ENDS = "sentiq:ends"
 CALLBACKS = "sentiq:callbacks"
 
 

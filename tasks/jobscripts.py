@@ -1,21 +1,35 @@
 """The changes of a job as scripts that the server runs whole: see `tasks.jobstore`."""
 
-from tasks.jobs import CALLBACKS, ENDED, UNFINISHED
+from tasks.jobs import CALLBACKS, ENDED, ENDS, UNFINISHED, JobStatus
 
 CALLBACKS_TTL_S = 2 * 86_400
 """Longer than a callback is tried."""
-_CLOSE = f"""
+_ENDS_TTL_S = 30 * 86_400
+"""The counts of ended jobs begin anew after so long without one."""
+_COUNT = f"""
+local function count(state)
+  redis.call('HINCRBY', '{ENDS}', state, 1)
+  redis.call('EXPIRE', '{ENDS}', {_ENDS_TTL_S})
+end
+"""
+_CLOSE = (
+    _COUNT
+    + f"""
 local function close(job, done, id, now)
   if redis.call('HEXISTS', job, 'sealed') == 0 or redis.call('HEXISTS', job, 'cancelled_at') == 1 then return end
   if redis.call('SCARD', done) < tonumber(redis.call('HGET', job, 'chunks')) then return end
   redis.call('SREM', '{UNFINISHED}', id)
   redis.call('PUBLISH', '{ENDED}', id)
-  if redis.call('HSETNX', job, 'finished_at', now) == 1 and redis.call('HEXISTS', job, 'callback_url') == 1 then
+  if redis.call('HSETNX', job, 'finished_at', now) == 0 then return end
+  local counts = redis.call('HMGET', job, 'failed', 'total')
+  count(counts[1] == counts[2] and '{JobStatus.FAILED}' or '{JobStatus.SUCCEEDED}')
+  if redis.call('HEXISTS', job, 'callback_url') == 1 then
     redis.call('ZADD', '{CALLBACKS}', now, id)
     redis.call('EXPIRE', '{CALLBACKS}', {CALLBACKS_TTL_S})
   end
 end
 """
+)
 # KEYS: the job's parts (job, in, todo, late, done, sent). ARGV: page, its lines packed, TTL, now, the first new chunk, how many new
 # chunks, those packed, late lines as JSON {chunk: {text: lines}}, fields that grow as JSON, fields to be set as JSON. Sent twice, it
 # counts once. Returns {-1} if the job is gone, {-2} if it was cancelled, else {number of chunks to be sent, those, the chunks of late
@@ -120,9 +134,12 @@ redis.call('PEXPIRE', KEYS[2], redis.call('PTTL', KEYS[1]))
 return 1
 """
 # KEYS: job, todo. ARGV: id, now. An ended job stays as it is.
-CANCEL = f"""
+CANCEL = (
+    _COUNT
+    + f"""
 if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'finished_at') == 1 then return 0 end
 if redis.call('HSETNX', KEYS[1], 'cancelled_at', ARGV[2]) == 0 then return 0 end
+count('{JobStatus.CANCELLED}')
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
 redis.call('DEL', KEYS[2])
 redis.call('SREM', '{UNFINISHED}', ARGV[1])
@@ -133,3 +150,4 @@ if redis.call('HEXISTS', KEYS[1], 'callback_url') == 1 then
 end
 return 1
 """
+)

@@ -148,8 +148,8 @@ class JobService:
         try:
             fingerprint = intake.receive(submission)
         finally:
-            metrics.CACHE_LOOKUPS.labels("hit").inc(intake.hits)
-            metrics.CACHE_LOOKUPS.labels("miss").inc(intake.misses)
+            metrics.LOOKUP_HIT.inc(intake.hits)
+            metrics.LOOKUP_MISS.inc(intake.misses)
         self._jobs.seal(job_id)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint

@@ -6,11 +6,16 @@ Series with labels are bound here, once: finding one costs several times what co
 start lets an alert tell "none yet" from "not scraped".
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from model.labels import LABELS
+
+if TYPE_CHECKING:  # with numpy, which a web process does without
+    from model.engine import Work
 
 _POWERS_OF_TWO = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REQUEST_BUCKETS_S = (0.002, 0.005, 0.015, 0.05, 0.1, 0.2, 0.45, 1, 2, 5, 10)
@@ -64,18 +69,15 @@ def predicted(label: str, *, cached: bool) -> None:
     _PREDICTED[label, cached].inc()
 
 
-def engine_call(texts: int, seconds: float) -> None:
+def engine_call(texts: int, seconds: float, work: Work | None) -> None:
     """Counts one call of the engine."""
     CALL_TEXTS.observe(texts)
     ENGINE_SECONDS.inc(seconds)
-
-
-def micro_batches(texts: Sequence[int], tokens: int, cells: int) -> None:
-    """Counts the runs of the model in one call: the texts of each, and over all of them the tokens without and with padding."""
-    for count in texts:
-        BATCH_TEXTS.observe(count)
-    TOKENS.inc(tokens)
-    CELLS.inc(cells)
+    if work is not None:
+        for count in work.batches:
+            BATCH_TEXTS.observe(count)
+        TOKENS.inc(work.tokens)
+        CELLS.inc(work.cells)
 
 
 def chunk_begun(sent_at: float | None, now: float, *, redelivered: bool) -> None:

@@ -15,13 +15,13 @@ from prometheus_client.registry import Collector
 
 import celeryconfig
 from tasks.connections import Client, connect
-from tasks.jobs import ENDED, UNFINISHED, JobStatus
+from tasks.jobs import ENDS, UNFINISHED, JobStatus
 from tasks.presence import INDEX, mark_key
 from tasks.queues import UNACKED, UNACKED_INDEX, list_names
 from tasks.settings import Settings
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
-_ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+_STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 _TIMEOUT_S = 0.8
 _NOT_BEGUN_S = celeryconfig.VISIBILITY_TIMEOUT_S / 2
 """A worker renews what it works on more often than this: a delivery that is filed under an older time waits, or has lost its worker."""
@@ -83,7 +83,7 @@ class QueueMetrics(Collector):
             pipe.sort(INDEX, by="nosort", get=mark_key("*"))
         if "results" in parts:
             pipe.scard(UNFINISHED)
-            pipe.hmget(ENDED, _ENDS)
+            pipe.hmget(ENDS, _STATES)
         try:
             answers = iter(pipe.execute())
         except redis.RedisError:
@@ -94,7 +94,7 @@ class QueueMetrics(Collector):
             self._add_workers(found, next(answers))
         if "results" in parts:
             found["unfinished"].add_metric([], next(answers))
-            for end, count in zip(_ENDS, next(answers), strict=True):
+            for end, count in zip(_STATES, next(answers), strict=True):
                 found["ended"].add_metric([end], int(count or 0))
         return True
 

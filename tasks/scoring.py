@@ -78,6 +78,7 @@ class Scorer:
         except NotStored:
             raise
         except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
+            metrics.DEFECTS.inc()
             _log.error("a defect while scoring chunk %s: %s", chunk_id, _without_message(error))
             self._give_up(chunk, chunk_id)
 

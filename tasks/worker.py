@@ -84,6 +84,8 @@ def run(role: str) -> None:
         sys.exit(f"{error}")
     configure_logs(settings.log_level)
     follow_parent()
+    if settings.metrics_port:  # before the metrics are made: they shall not be on the web's page as well
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if role == "batch":
         os.nice(BATCH_NICENESS)
     device = pin_device(settings.device)
@@ -96,12 +98,13 @@ def run(role: str) -> None:
     from model.loading import load_engine
     from model.merging import MergingEngine
     from tasks import metrics
-    from tasks.app import TASK, ChunkSender, create_celery
+    from tasks.app import SENT_AT, TASK, ChunkSender, create_celery
     from tasks.cache import PredictionCache
     from tasks.callbacks import Callbacks
     from tasks.connections import connect
     from tasks.jobstore import JobStore
     from tasks.lease import Leases
+    from tasks.metrics_server import serve_metrics
     from tasks.results import CeleryResults
     from tasks.scoring import NotStored, Scorer
     from tasks.upkeep import Upkeep
@@ -148,6 +151,8 @@ def run(role: str) -> None:
 
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
     def score(self, chunk):  # type: ignore[no-untyped-def]
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        metrics.chunk_begun((self.request.headers or {}).get(SENT_AT), time.time(), redelivered=redelivered)
         with leases.held((self.request.properties or {}).get("delivery_tag")):
             try:
                 scorer.score(chunk, self.request.id)
@@ -164,6 +169,7 @@ def run(role: str) -> None:
         if role == "batch":
             upkeep.start(stop)
         metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
+        serve_metrics(settings, engine.device)
         _log.info("ready: %s on %s, about %.0f texts/s", engine.identity, engine.device, rate)
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -176,7 +182,9 @@ def run(role: str) -> None:
     arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]
     arguments += ["--pool", "threads", "--concurrency", str(THREADS[role])]
     # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
-    arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    arguments += ["--without-gossip", "--without-mingle"]
+    # A worker that is watched sends heartbeats: without any kind of event, Celery ignores Flower's wish for those of tasks too.
+    arguments += ["--heartbeat-interval", "10"] if settings.metrics_port else ["--without-heartbeat"]
     app.worker_main(arguments)
 
 

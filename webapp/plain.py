@@ -54,7 +54,7 @@ class PlainPredict:
                 text = None
             if text is not None and (prediction := self._predict(text, environ)) is not None:
                 body = orjson.dumps(prediction_body(text, prediction, started))
-                metrics.PREDICTIONS.labels(prediction.scored.label, "cache" if prediction.cached else "fresh").inc()
+                metrics.predicted(prediction.scored.label, cached=prediction.cached)
                 given = environ.get("HTTP_X_REQUEST_ID", "")
                 headers = [
                     ("Content-Type", "application/json"),

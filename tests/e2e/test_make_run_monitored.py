@@ -1,0 +1,81 @@
+"""`make run MONITORING=1`: what its user sees of Flower, celery-exporter and the workers' metrics."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.launched import MAKE_RUN, Launched
+from tests.support.monitoring import make_monitoring_venv
+from tests.support.stack import free_port
+from tests.support.waiting import wait_until
+
+Launch = Callable[..., Launched]
+
+
+def _get(address: str, login: str | None = None) -> httpx.Response:
+    return httpx.get(address, auth=None if login is None else tuple(login.split(":", 1)), trust_env=False, timeout=30)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def monitored(launch: Launch) -> Launch:
+    """Starts it on free ports; skips where Flower cannot be installed, but not in CI."""
+    if (reason := make_monitoring_venv()) is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f".venv-monitoring could not be made: {reason}")
+        pytest.skip(".venv-monitoring is not here and could not be made")
+
+    def start(**variables: str | int) -> Launched:
+        # Of two workers' ports that follow each other the second is only likely to be free.
+        ports = {name: free_port() for name in ("FLOWER_PORT", "CE_PORT", "METRICS_PORT")}
+        return launch(command=(*MAKE_RUN, "MONITORING=1"), **ports, **variables).wait_until_ready()
+
+    return start
+
+
+def test_monitored_run(monitored: Launch) -> None:
+    """The addresses are printed, with a password that was made up and without which Flower shows nothing; all are on loopback only."""
+    sentiq = monitored()
+    flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
+    metrics = re.search(r"metrics at (.*); monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
+    assert flower.startswith("http://127.0.0.1:")
+
+    def answers(address: str, login: str | None = None) -> bool:
+        return _get(address, login).status_code == 200
+
+    for page in metrics:
+        wait_until(lambda page=page: answers(page), what=f"{page} to answer")  # type: ignore[misc]
+    wait_until(lambda: answers(flower, login), what="Flower to answer")
+    assert _get(flower).status_code == _get(flower, "sentiq:guessed").status_code == 401
+    interactive, batch, exporter = (_get(page).text for page in metrics)
+    assert 'sentiment_model_info{device="cpu",model="stub@1/stub",role="interactive"} 1.0' in interactive
+    assert 'role="batch"} 1.0' in batch
+    assert 'celery_active_worker_count{queue_name="batch"} 1.0' in exporter
+    assert "sentiment_texts_scored_total 0.0" in sentiq.http.get("/metrics").text
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {row[1] for row in rows if row[3] == "0A"}
+    for address in (flower, *metrics):
+        port = int(address.split(":")[2].split("/")[0])
+        assert f"0100007F:{port:04X}" in listening
+        assert f"00000000:{port:04X}" not in listening
+    os.killpg(sentiq.process.pid, signal.SIGINT)  # as the terminal does: to make and all that it runs
+    sentiq.ended()
+    assert any(line.endswith("| stopped") for line in sentiq.lines), sentiq.output
+    assert "Traceback" not in sentiq.output, sentiq.output
+    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+
+
+def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
+    """kill -9 of the launcher ends Flower and the exporter too; a password of one's own is used, and not printed."""
+    sentiq = monitored(FLOWER_BASIC_AUTH="someone:s3cret")
+    flower = re.search(r"Flower at (\S+/flower/)$", sentiq.output, re.MULTILINE)[1]  # type: ignore[index]
+    wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")
+    assert "s3cret" not in sentiq.output
+    os.kill(sentiq.member("webapp.launch"), 9)
+    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
