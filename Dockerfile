@@ -55,10 +55,10 @@ FROM base AS web
 COPY --from=build-web /venv /venv
 COPY webapp/ webapp/
 RUN ["python", "-m", "compileall", "-q", "/app"]
-# Gunicorn's heartbeat files: never on a disk.
-ENV HOST=0.0.0.0 PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
+# /metrics has a port of its own, which is not to be published. Gunicorn's heartbeat files are in memory: a slow disk is no dead worker.
+ENV HOST=0.0.0.0 PORT=8000 METRICS_HOST=0.0.0.0 WEB_METRICS_PORT=9100 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
   CMD ["python", "-S", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "webapp.wsgi:app"]

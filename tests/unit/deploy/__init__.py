@@ -1,0 +1,1 @@
+"""Containers, Kubernetes and the simulation of its scaling."""

