@@ -1,0 +1,163 @@
+"""Limits on a real server: what passes, what it costs, and when it comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tasks.connections import connect
+from tasks.errors import QuotaExceeded, RateLimited
+from tasks.limits import Bill, Limit, Limits, limits_of
+from tasks.settings import Settings
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+DAY_S = 86_400
+MakeLimit = Callable[..., Limit]
+
+
+@pytest.fixture
+def make_limit(server: Stack) -> MakeLimit:
+    """Limits as several processes have them, on one server."""
+
+    def make(amount: int, *, window_s: int = DAY_S, processes: int = 1) -> Limit:
+        return Limit(server.redis, "test", amount, window_s, QuotaExceeded, processes=processes)
+
+    return make
+
+
+def passed(limit: Limit, caller: str, tries: int) -> int:
+    """How many of so many texts get through."""
+    count = 0
+    for _ in range(tries):
+        try:
+            limit.take(caller)
+            count += 1
+        except QuotaExceeded:
+            pass
+    return count
+
+
+def scripts_run(server: Stack) -> int:
+    """Scripts that the server has run since it started."""
+    calls: int = server.redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    return calls
+
+
+def test_as_many_as_the_limit(make_limit: MakeLimit) -> None:
+    """A caller gets exactly the limit through one process; another caller's count is his own."""
+    limit = make_limit(57)
+    assert passed(limit, "ann", 100) == 57
+    assert passed(limit, "bob", 20) == 20
+
+
+def test_never_more_over_processes(make_limit: MakeLimit) -> None:
+    """Processes share the count: together never more than the limit, and what they hold back is a block each at the most."""
+    processes = [make_limit(1000, processes=4) for _ in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        count = sum(pool.map(lambda i: passed(processes[i % 4], "ann", 100), range(16)))
+    assert 1000 - 3 * (1000 // 80) <= count <= 1000
+
+
+def test_a_block_is_spent_without_a_round_trip(make_limit: MakeLimit, server: Stack) -> None:
+    """Of 5,000 texts, about one in a hundred asks the server."""
+    limit = make_limit(1_000_000)
+    limit.take("ann")
+    before = scripts_run(server)
+    for _ in range(5000):
+        limit.take("ann")
+    assert 49 <= scripts_run(server) - before <= 51
+
+
+def test_refusals_are_remembered(make_limit: MakeLimit, server: Stack) -> None:
+    """A caller who goes on after his limit costs the server next to nothing."""
+    limit = make_limit(10)
+    passed(limit, "ann", 10)
+    before = scripts_run(server)
+    assert passed(limit, "ann", 200) == 0
+    assert scripts_run(server) - before <= 5
+
+
+def test_standing(make_limit: MakeLimit) -> None:
+    """What is left counts down, and the refusal says when the window ends."""
+    limit = make_limit(100, processes=2)
+    standings = [limit.take("ann") for _ in range(100)]
+    assert [standing.remaining for standing in standings] == list(range(99, -1, -1))
+    assert {standing.limit for standing in standings} == {100}
+    assert all(0 < standing.reset_s <= DAY_S for standing in standings)
+    with pytest.raises(QuotaExceeded) as refused:
+        limit.take("ann")
+    assert abs(refused.value.retry_after_s - standings[-1].reset_s) <= 2
+
+
+def test_next_window(make_limit: MakeLimit) -> None:
+    """When the window has ended, all of the limit is there again."""
+    limit = make_limit(5, window_s=1)
+    assert passed(limit, "ann", 50) >= 5
+
+    def again() -> bool:
+        return passed(limit, "ann", 1) == 1
+
+    wait_until(again, what="the next second", timeout_s=5)
+
+
+def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
+    """A batch larger than the limit costs all of it: it passes in a fresh window, and nothing passes after it."""
+    limit = make_limit(10)
+    assert limit.take("ann", 25).remaining == 0
+    assert passed(limit, "ann", 1) == 0
+    limit.take("bob")
+    with pytest.raises(QuotaExceeded):
+        limit.take("bob", 25)
+
+
+def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
+    """Texts of a job are counted as they come in; of a job that does not come about, they are given back, to every process."""
+    here, elsewhere = make_limit(50), make_limit(50)
+    bill = Bill(Limits(None, here), "ann")
+    assert list(bill.counted(range(30))) == list(range(30))
+    with pytest.raises(QuotaExceeded):
+        list(bill.counted(range(30)))
+    bill.cancel()
+    bill.cancel()
+    assert passed(elsewhere, "ann", 100) == 50
+
+
+def test_redis_away(caplog: pytest.LogCaptureFixture) -> None:
+    """Without Redis nothing is refused, and the log says so once, not for each text."""
+    limit = Limit(connect("unix:///nowhere/valkey.sock", timeout_s=0.2), "test", 3, DAY_S, QuotaExceeded, processes=1)
+    with caplog.at_level(logging.WARNING):
+        assert passed(limit, "ann", 50) == 50
+    assert len(caplog.records) == 1
+    assert "not counted" in caplog.text
+
+
+def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks from ever new addresses does not fill the process's memory, and is still counted."""
+    monkeypatch.setattr("tasks.limits._CALLERS", 10)
+    limit = make_limit(3)
+    for i in range(100):
+        limit.take(f"caller {i}")
+    assert len(limit._leases) == 10
+    assert passed(limit, "caller 0", 10) == 2
+
+
+def test_both_limits(server: Stack) -> None:
+    """With both, the first that ends refuses, and the standing is that of the one with less left."""
+    settings = Settings(redis_url=server.url, rate_limit="10/h", daily_quota=1000, web_concurrency=1)
+    limits = limits_of(settings)
+    assert limits is not None
+    first = limits.take("ann", rate=1, quota=1)
+    assert first is not None
+    assert (first.limit, first.remaining) == (10, 9)
+    for _ in range(9):
+        limits.take("ann", rate=1, quota=1)
+    with pytest.raises(RateLimited):
+        limits.take("ann", rate=1, quota=1)
+    slow = limits.take("ann", rate=0, quota=1)
+    assert slow is not None
+    assert slow.limit == 1000
+    assert limits_of(Settings(redis_url=server.url)) is None

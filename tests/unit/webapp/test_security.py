@@ -1,0 +1,328 @@
+"""Keys, scopes, origins and headers, on the application without a server behind it: who is refused is refused before anything is asked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tasks.door import refuse_open_door
+from tasks.errors import SettingsRefused
+from tasks.keys import Scope, digest, find, new_key, parse_keys
+from tasks.service import SentimentService
+from tasks.settings import Settings, load_settings
+from webapp.app import create_app
+from webapp.security import HEADERS, OPEN, SCOPES, _address_id
+
+PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
+KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
+NOWHERE = "unix:///nowhere/valkey.sock"
+PATHS = {
+    "predictions.predict": ("POST", "/predict"),
+    "predictions.model": ("GET", "/model"),
+    "jobs.batch_predict": ("POST", "/batch_predict"),
+    "jobs.newest": ("GET", "/jobs"),
+    "jobs.job": ("GET", f"/jobs/{'0' * 32}"),
+    "jobs.cancel": ("DELETE", f"/jobs/{'0' * 32}"),
+    "jobs.results": ("GET", f"/jobs/{'0' * 32}/results"),
+    "jobs.listen": ("GET", f"/jobs/{'0' * 32}/events"),
+    "metrics": ("GET", "/metrics"),
+}
+
+
+def make_app(**settings: Any) -> Flask:
+    """The application with these settings, on a server that is not there."""
+    checked = Settings(redis_url=NOWHERE, **settings)
+    return create_app(checked, SentimentService(checked))
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Flask:
+    """With a key for each scope."""
+    return make_app(api_keys=KEYS)
+
+
+def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
+    """A request with a body, if it is one that has one."""
+    more: dict[str, Any] = {"json": {"text": "good"}} if path == "/predict" else {}
+    return app.test_client().open(path, method=method, headers={name.replace("_", "-"): value for name, value in headers.items()}, **more)
+
+
+# Keys
+
+
+def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
+    """Each endpoint is open or has its scopes; a new one that is neither is for admins alone."""
+    endpoints = {rule.endpoint for rule in guarded.url_map.iter_rules()}
+    assert endpoints == OPEN | set(SCOPES)
+    assert not OPEN & set(SCOPES)
+    assert set(PATHS) == set(SCOPES)
+
+
+@pytest.mark.parametrize("endpoint", PATHS)
+def test_without_a_key(guarded: Flask, endpoint: str) -> None:
+    """No key, an unknown one, a stored digest itself: 401 in the same words, with the scheme that is asked for."""
+    method, path = PATHS[endpoint]
+    bodies = set()
+    for headers in ({}, {"X_API_Key": "guess"}, {"Authorization": f"Bearer {digest(ADMIN)}"}, {"Authorization": "Basic YTpi"}):
+        answer = ask(guarded, method, path, X_Request_ID="same", **headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.json is not None
+        assert answer.json["code"] == "unauthorized"
+        bodies.add(answer.data)
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize("endpoint", PATHS)
+def test_scopes(guarded: Flask, endpoint: str) -> None:
+    """A key opens what its scopes say, an admin's everything; the refusal names the scope that is missing."""
+    method, path = PATHS[endpoint]
+    for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True):
+        answer = ask(guarded, method, path, Authorization=f"Bearer {key}")
+        if scope == Scope.ADMIN or scope in SCOPES[endpoint]:
+            assert answer.status_code not in (401, 403)
+        else:
+            assert answer.status_code == 403
+            assert answer.json is not None
+            assert answer.json["code"] == "forbidden"
+            assert all(wanted in answer.json["detail"] for wanted in SCOPES[endpoint])
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health", "/docs", "/redoc", "/openapi.json", "/assets/swagger/css/swagger-ui.css", "/"])
+def test_open_to_all(guarded: Flask, path: str) -> None:
+    """Probes and documentation need no key; an address that does not exist is not found, key or not."""
+    assert ask(guarded, "GET", path).status_code in (200, 302, 503)
+    assert ask(guarded, "GET", "/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Authorization": f"Bearer {ADMIN}"}, {"Authorization": f"bearer  {ADMIN} "}, {"X_API_Key": ADMIN}],
+    ids=["bearer", "lower case, blanks", "header of its own"],
+)
+def test_ways_to_send_a_key(guarded: Flask, headers: dict[str, str]) -> None:
+    """`Authorization: Bearer` by the rules of HTTP, or `X-API-Key`."""
+    assert ask(guarded, "GET", "/metrics", **headers).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", " ", "\u00e9", "x" * 5000, "a b", "%00"])
+def test_odd_keys(guarded: Flask, key: str) -> None:
+    """Whatever is sent as a key, it is unknown."""
+    assert ask(guarded, "GET", "/metrics", X_API_Key=key).status_code == 401
+    assert ask(guarded, "GET", "/metrics", Authorization=f"Bearer {key}").status_code == 401
+
+
+def test_new_key() -> None:
+    """A new key is found by its entry; it is long, and the entry does not have it in it."""
+    key, entry = new_key("ann", ["predict", "jobs"])
+    assert key not in entry
+    assert len(key) > 40
+    found = find(parse_keys(entry), key)
+    assert found is not None
+    assert found.name == "ann"
+    assert found.scopes == frozenset({Scope.PREDICT, Scope.JOBS})
+    assert find(parse_keys(entry), key[:-1]) is None
+    assert new_key("ann", ["predict"])[0] != key
+    for name, scopes in (("a:b", ["predict"]), ("", ["predict"]), ("ann", ["root"]), ("ann", [])):
+        with pytest.raises(ValueError, match="A name has"):
+            new_key(name, scopes)
+
+
+def test_entries() -> None:
+    """Entries stand between commas or white space, with comments; two of one name are one caller."""
+    a, b, c = (digest(key) for key in "abc")
+    keys = parse_keys(f"# ours\nann:predict:{a}, ann:predict+jobs:{b} # the new one\n\nops:admin:{c.upper()}\n")
+    assert [keys[d].name for d in (a, b, c)] == ["ann", "ann", "ops"]
+    assert keys[b].scopes == {Scope.PREDICT, Scope.JOBS}
+
+
+@pytest.mark.parametrize(
+    "text", ["hunter2-secret", "ann:hunter2-secret", "ann:predict:hunter2-secret", f"ann:hunter2:{'0' * 64}", " , # nothing"]
+)
+def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    """A key that is not hashed ends the start with a sentence that says how to hash it, and does not repeat it."""
+    monkeypatch.setenv("API_KEYS", text)
+    with pytest.raises(SettingsRefused) as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+    assert str(refused.value).startswith("API_KEYS: ")
+    if "#" not in text:
+        assert "sha256sum" in str(refused.value)
+        assert "sentiq key new" in str(refused.value)
+    monkeypatch.delenv("API_KEYS")
+    (tmp_path / "keys").write_text(f"ann:predict:{'0' * 64}\n{text}\n" if "#" not in text else text)
+    monkeypatch.setenv("API_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(SettingsRefused, match="API_KEYS_FILE: ") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys of the file and of the variable count together; a file that is not there ends the start: it would open the door."""
+    (tmp_path / "keys").write_text(f"# our own\nann:predict:{digest('a')}\n")
+    monkeypatch.setenv("API_KEYS", f"bob:jobs:{digest('b')}")
+    monkeypatch.setenv("API_KEYS_FILE", str(tmp_path / "keys"))
+    assert {key.name for key in load_settings().keys.values()} == {"ann", "bob"}
+    monkeypatch.setenv("API_KEYS_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsRefused, match="cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "sentiq.example"])
+def test_open_door(host: str) -> None:
+    """On an address that others reach the service starts with keys, or when it is told that this is meant, and else says so."""
+    with pytest.raises(SettingsRefused, match=r"API_KEYS.*ALLOW_ANONYMOUS"):
+        refuse_open_door(Settings(host=host))
+    refuse_open_door(Settings(host=host, allow_anonymous=True))
+    refuse_open_door(Settings(host=host, api_keys=KEYS))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
+def test_own_door(host: str) -> None:
+    """On this machine's own address nothing is asked for, and that is the default."""
+    refuse_open_door(Settings(host=host))
+    refuse_open_door(Settings())
+
+
+def test_metrics_on_their_own_port() -> None:
+    """With WEB_METRICS_PORT, metrics are on that port without a key, and on the public one not even with one."""
+    app = make_app(api_keys=KEYS, web_metrics_port=9100)
+    client = app.test_client()
+    assert client.get("/metrics", base_url="http://web:9100").status_code == 200
+    assert client.get("/metrics", base_url="http://web:8000").status_code == 404
+    assert client.get("/metrics", base_url="http://web:8000", headers={"X-API-Key": ADMIN}).status_code == 404
+    assert client.get("/jobs", base_url="http://web:9100").status_code == 401
+
+
+def test_addresses() -> None:
+    """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the address itself."""
+    assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
+    assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
+    assert _address_id("2001:db8::1") != _address_id("2001:db8:0:1::1")
+    assert "192.0.2" not in _address_id("192.0.2.1")
+    assert _address_id("") == _address_id("")
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/health/live"), ("GET", "/nothing"), ("PUT", "/predict"), ("POST", "/predict"), ("GET", "/metrics"), ("GET", "/")],
+)
+def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None:
+    """Answers, refusals and redirects have the headers that keep browsers from guessing, framing, leaking and keeping."""
+    headers = ask(guarded, method, path).headers
+    assert {name: headers[name] for name, _ in HEADERS} == dict(HEADERS)
+    assert len(headers.getlist("Content-Security-Policy")) == 1
+
+
+def test_an_unexpected_error_has_the_headers_too() -> None:
+    """Also an answer 500 has them."""
+    app = make_app()
+
+    @app.get("/defect")
+    def defect() -> str:
+        raise RuntimeError("secret of the inside")
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = ask(app, "GET", "/defect")
+    assert answer.status_code == 500
+    assert "inside" not in answer.text
+    assert {name: answer.headers[name] for name, _ in HEADERS} == dict(HEADERS)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
+    """A page's policy lets it run its own inline script by digest and files of this service; it may not be framed."""
+    answer = ask(guarded, "GET", path)
+    policy = answer.headers["Content-Security-Policy"]
+    for script in re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL):
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+    assert "unsafe-eval" not in policy
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
+    """Scripts and styles are the same for all; they are kept for a day."""
+    assert "max-age=86400" in ask(guarded, "GET", "/assets/swagger/css/swagger-ui.css").headers["Cache-Control"]
+
+
+# Other origins
+
+
+@pytest.fixture(scope="module")
+def shared() -> Flask:
+    """Two other origins may use it."""
+    return make_app(api_keys=KEYS, cors_origins="https://a.example, http://localhost:3000")
+
+
+def test_listed_origin(shared: Flask) -> None:
+    """A page of a listed origin may ask beforehand and read the answer, its headers and its errors; with a key, not with cookies."""
+    asked = {"Origin": "https://a.example", "Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
+    before = ask(shared, "OPTIONS", "/predict", **asked)
+    assert before.status_code == 200
+    assert before.headers["Access-Control-Allow-Origin"] == "https://a.example"
+    assert "POST" in before.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in before.headers["Access-Control-Allow-Headers"]
+    for key, status in ((ADMIN, 503), ("", 401)):
+        answer = ask(shared, "POST", "/predict", Origin="https://a.example", Sec_Fetch_Site="cross-site", X_API_Key=key)
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://a.example"
+        assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+        assert "Origin" in answer.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://b.example", "null", "https://a.example.evil", "http://a.example", "https://A.example", "https://a.example:8443", "*"],
+)
+def test_other_origin(shared: Flask, origin: str) -> None:
+    """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is listed."""
+    for app in (shared, make_app()):
+        for method in ("OPTIONS", "POST"):
+            answer = ask(app, method, "/predict", Origin=origin, Access_Control_Request_Method="POST")
+            assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_form_of_another_site(site: str) -> None:
+    """What a page of another site can send without asking is refused: a plain form would make jobs on a service without keys."""
+    app = make_app()
+    client = app.test_client()
+    for method, path in (("POST", "/batch_predict"), ("DELETE", f"/jobs/{'0' * 32}")):
+        headers = {"Sec-Fetch-Site": site, "Origin": "https://evil.example", "Content-Type": "text/plain"}
+        answer = client.open(path, method=method, data="a text", headers=headers)
+        assert answer.status_code == 403
+        assert answer.json is not None
+        assert answer.json["code"] == "forbidden"
+        own = client.open(path, method=method, data="a text", headers={"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"})
+        assert own.status_code == 503  # for want of Redis
+    assert client.get("/docs", headers={"Sec-Fetch-Site": site}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"])
+def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is no origin, as browsers send it, ends the start; so does `*`."""
+    monkeypatch.setenv("CORS_ORIGINS", f"https://ok.example {value}")
+    with pytest.raises(SettingsRefused, match="CORS_ORIGINS: origin 2"):
+        load_settings()
+
+
+@pytest.mark.parametrize("value", ["100", "0/s", "100/d", "-1/s", "1.5/s", "100/second", "many/s"])
+def test_rates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """A rate that cannot be read ends the start with what one looks like."""
+    monkeypatch.setenv("RATE_LIMIT", value)
+    with pytest.raises(SettingsRefused, match="RATE_LIMIT: must be texts in a time, like 100/s"):
+        load_settings()
