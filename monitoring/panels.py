@@ -195,7 +195,7 @@ SERVICE = Dashboard(
                 Panel(
                     "Share turned away",
                     "percentunit",
-                    "Share of texts and jobs that got 429 or 503.",
+                    "Share of requests refused because too many wait, or Redis is away. Limits of a key do not count.",
                     (("sentiq:refused:ratio_rate5m", "5 min"),),
                     ("SentiqRefusing",),
                     limit=0.05,

@@ -71,18 +71,24 @@ def _unit(panel: Panel) -> tuple[float, str]:
 def _draw(axes: Any, panel: Panel, address: str, start: float, end: float) -> None:
     step = (end - start) / _POINTS
     factor, unit = _unit(panel)
+    lines: list[tuple[str, str, dict[float, float]]] = []
     for expression, pattern in panel.queries:
         for one in _ask(address, expression.replace("$__rate_interval", "30s"), start, end, step):
-            points = [(float(at) - start, float(value) * factor) for at, value in one["values"] if value not in ("NaN", "+Inf")]
-            if points:
-                dashes = "--" if pattern.startswith("capacity") else "-"
-                axes.plot(*zip(*points, strict=True), dashes, linewidth=1.1, label=_legend(pattern, one["metric"]))
+            points = {float(at): float(value) for at, value in one["values"] if value not in ("NaN", "+Inf")}
+            lines.append((_legend(pattern, one["metric"]), "--" if pattern.startswith("capacity") else "-", points))
+    if panel.unit == "s" and max((value for _, _, points in lines for value in points.values()), default=0) > 5:
+        factor, unit = 1.0, "s"
+    times = [start + number * step for number in range(_POINTS + 1)]
+    for legend, dashes, points in lines:
+        # A gap stays one: what is between two points that are there may be without any.
+        values = [next((points[at] * factor for at in points if abs(at - time) < step / 2), float("nan")) for time in times]
+        axes.plot([(time - start) / 60 for time in times], values, dashes, linewidth=1.1, label=legend)
     if panel.limit is not None:
         axes.axhline(panel.limit * factor, color="#c0392b", linewidth=0.8, linestyle=":")
     axes.set_title(panel.title + (f" ({unit})" if unit else ""), fontsize=9, loc="left")
-    axes.set_xlim(0, end - start)
+    axes.set_xlim(0, (end - start) / 60)
+    axes.margins(y=0.3)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds / 60:g}")
     axes.tick_params(labelsize=7)
     axes.grid(linewidth=0.3)
     axes.spines[["top", "right"]].set_visible(False)
