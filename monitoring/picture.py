@@ -87,8 +87,8 @@ def _draw(axes: Any, panel: Panel, address: str, start: float, end: float) -> No
         axes.axhline(panel.limit * factor, color="#c0392b", linewidth=0.8, linestyle=":")
     axes.set_title(panel.title + (f" ({unit})" if unit else ""), fontsize=9, loc="left")
     axes.set_xlim(0, (end - start) / 60)
-    axes.margins(y=0.3)
-    axes.set_ylim(bottom=0)
+    shown = [value for line in axes.lines for value in line.get_ydata() if value == value]
+    axes.set_ylim(0, 1.3 * max(shown, default=1.0) or 1.0)  # with room for the legend
     axes.tick_params(labelsize=7)
     axes.grid(linewidth=0.3)
     axes.spines[["top", "right"]].set_visible(False)
