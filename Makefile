@@ -24,8 +24,11 @@ EXTRAS ?=
 run: $(VENV)/.run$(EXTRAS) $(if $(filter-out 0,$(MONITORING)),.venv-monitoring/.done)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
 
+# Most tests wait for other processes most of the time. The longest files come first.
+TEST_PROCESSES ?= 2
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/e2e tests/integration tests/unit
 
 fault: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/fault
