@@ -144,6 +144,8 @@ class Limit:
 
     def give_back(self, caller: str, texts: int) -> None:
         """Texts that were counted and came to nothing."""
+        if (lease := self._leases.get(caller)) is not None:
+            lease.refused_until = 0.0
         try:
             self._give_back(keys=[self._key(caller)], args=[texts])
         except redis.RedisError:

@@ -28,6 +28,7 @@ from tasks.door import refuse_open_door
 from tasks.embedded import ServerNotFound, find_server, wait_until_up
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, new_key
+from tasks.parent import EX_CONFIG
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
 from webapp.monitors import monitored, monitors, worker_ports
@@ -298,7 +299,8 @@ def main() -> None:
         settings = load_settings()
         refuse_open_door(settings)
     except SettingsRefused as error:
-        sys.exit(f"Sentiq cannot start: {error}")
+        print(f"Sentiq cannot start: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
     sys.exit(Launcher(settings).run())
 
 
