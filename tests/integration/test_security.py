@@ -276,7 +276,13 @@ def test_metrics_port(make_stack: Callable[..., Stack]) -> None:
     stack.start_server()
     stack.start_web()
     inside = f"http://127.0.0.1:{port}"
-    assert "flask_http_request_total" in httpx.get(f"{inside}/metrics", trust_env=False).text
+
+    def page() -> str | None:
+        answer = httpx.get(f"{inside}/metrics", trust_env=False)
+        return answer.text if answer.status_code == 200 else None
+
+    # One process answers while the other still writes the first of its own.
+    assert "flask_http_request_total" in wait_until(page, what="the metrics of both processes")
     # Whatever the request says of itself.
     assert stack.http.get("/metrics", headers=as_(OPS, Host=f"127.0.0.1:{port}")).status_code == 404
     assert httpx.get(f"{inside}/jobs", trust_env=False).status_code == 401

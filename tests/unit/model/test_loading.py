@@ -87,12 +87,15 @@ def test_embedded_model_tells_the_three_apart(compiled: Any) -> None:
 
 @pytest.mark.parametrize("file", ["graph.bin", "graph.xml", "tokenizer.json"])
 def test_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
-    """A file that is not the one the manifest lists, such as one cut short by a broken copy, is refused by name."""
+    """A file that is not the one the manifest lists, cut short by a broken copy or with one bit changed, is refused by name."""
     folder = tmp_path / "copy"
     shutil.copytree(DEFAULT_FOLDER, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    (folder / file).write_bytes((folder / file).read_bytes()[:-10])
-    with pytest.raises(ModelRefused, match=file):
-        load_engine(str(folder), engine="compiled", device="cpu")
+    whole = (folder / file).read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:-10], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
+        (folder / file).write_bytes(damaged)
+        with pytest.raises(ModelRefused, match=file):
+            load_engine(str(folder), engine="compiled", device="cpu")
     (folder / file).unlink()
     with pytest.raises((ModelNotFound, EngineUnavailable), match="graph" if "graph" in file else file):
         load_engine(str(folder), engine="compiled", device="cpu")
