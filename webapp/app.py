@@ -19,7 +19,7 @@ from webapp.metrics import register_metrics
 from webapp.plain import PlainPredict
 from webapp.predictions import predictions_blueprint
 from webapp.requests import REQUEST_ID
-from webapp.security import register_security
+from webapp.security import caller, register_security
 from webapp.uploads import MAX_JSON_BYTES, UploadLimits
 
 _log = structlog.get_logger(__name__)
@@ -66,12 +66,14 @@ def _register_request_ids(app: Flask, *, verbose: bool) -> None:
         if quiet and not verbose:
             return response
         log = _log.debug if quiet else _log.info
+        who = {} if (name := caller().owner) is None else {"caller": name}
         log(
             "answered",
             method=request.method,
             path=request.path[:200],
             status=response.status_code,
             ms=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
+            **who,
         )
         return response
 

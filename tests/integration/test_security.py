@@ -17,7 +17,7 @@ from tasks.keys import digest
 from tasks.parent import EX_CONFIG
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
-from tests.support.stack import Stack, free_port
+from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
 
 ANN, BOB, CALLER, OPS = ("ann-and-only-ann", "bob-and-only-bob", "caller-of-predict", "ops-may-do-all")
@@ -301,7 +301,7 @@ def test_launcher_with_keys(launch: Callable[..., Launched]) -> None:
 
 def test_a_user_of_redis_with_few_rights(make_stack: Callable[..., Stack]) -> None:
     """All processes use the user and password of the URL, and the rights that SECURITY.md gives them are enough: nothing is denied."""
-    (rule,) = [line for line in Path("SECURITY.md").read_text().splitlines() if line.startswith("ACL SETUSER sentiq")]
+    (rule,) = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("ACL SETUSER sentiq")]
     password = uuid.uuid4().hex
     stack = make_stack(WEB_CONCURRENCY=1)
     url = stack.url.replace("unix://", f"unix://sentiq:{password}@")

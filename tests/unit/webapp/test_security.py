@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from typer.testing import CliRunner
 from werkzeug.test import TestResponse
 
 from tasks.door import refuse_open_door
@@ -18,6 +20,7 @@ from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.service import SentimentService
 from tasks.settings import Settings, load_settings
 from webapp.app import create_app
+from webapp.cli import app as cli
 from webapp.security import HEADERS, OPEN, SCOPES, _address_id
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
@@ -133,6 +136,18 @@ def test_new_key() -> None:
     for name, scopes in (("a:b", ["predict"]), ("", ["predict"]), ("ann", ["root"]), ("ann", [])):
         with pytest.raises(ValueError, match="A name has"):
             new_key(name, scopes)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_new_key_on_the_command_line(as_json: bool) -> None:
+    """`sentiq key new` shows a key and the entry that lets it in, and asks no service; a scope that is none is refused."""
+    done = CliRunner().invoke(cli, ["key", "new", "ann", "--scopes", "predict, jobs", *["--json"] * as_json])
+    assert done.exit_code == 0
+    shown = json.loads(done.stdout) if as_json else dict(line.split() for line in done.stdout.splitlines())
+    found = find(parse_keys(shown["entry"]), shown["key"])
+    assert found is not None
+    assert found.scopes == frozenset({Scope.PREDICT, Scope.JOBS})
+    assert CliRunner().invoke(cli, ["key", "new", "ann", "--scopes", "root"]).exit_code == 2
 
 
 def test_entries() -> None:
