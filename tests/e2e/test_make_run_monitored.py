@@ -17,6 +17,7 @@ from tests.support.stack import free_port
 from tests.support.waiting import wait_until
 
 Launch = Callable[..., Launched]
+pytestmark = pytest.mark.timeout(400)  # the first time, Flower is installed
 
 
 def _get(address: str, login: str | None = None) -> httpx.Response:

@@ -127,3 +127,14 @@ def test_page_has_them_once(service: Stack) -> None:
         assert page.headers["Content-Type"].startswith(accept.partition(";")[0])
         lines = [line for line in page.text.splitlines() if line.startswith("sentiment_workers_ready{")]
         assert sorted(lines) == ['sentiment_workers_ready{role="batch"} 1.0', 'sentiment_workers_ready{role="interactive"} 1.0']
+
+
+def test_file_that_is_only_begun(service: Stack) -> None:
+    """A process that has just made its file of counts, and written nothing yet, does not fail the page for the others."""
+    begun = service.folder / "metrics" / "counter_999999.db"
+    begun.touch()
+    try:
+        assert service.metric("sentiment_workers_ready", role="batch") == 1
+        assert service.metric("flask_http_request_total") > 0
+    finally:
+        begun.unlink()

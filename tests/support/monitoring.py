@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -22,10 +23,13 @@ def make_monitoring_venv() -> str | None:
     """Sees to it that `.venv-monitoring` is there; what stood in the way, if it is not."""
     arguments = ["make", ".venv-monitoring/.done", f"VENV={sys.prefix}"]
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    try:
-        made = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False)
-    except subprocess.TimeoutExpired:
-        return "installing took too long"
+    # Two test processes may want it at once.
+    with (ROOT / "Makefile").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            made = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False)
+        except subprocess.TimeoutExpired:
+            return "installing took too long"
     return None if made.returncode == 0 else made.stdout + made.stderr
 
 
