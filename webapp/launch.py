@@ -223,7 +223,7 @@ class Launcher:
 
     @property
     def _address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)  # nosec B104: to call, not to listen
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
         return f"http://{host}:{self._settings.port}"
 
     def _missing(self) -> list[str]:
