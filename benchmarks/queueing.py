@@ -315,8 +315,8 @@ class Outcome:
     """Integral over time of the texts that wait."""
     messages: int = 0
     calls: int = 0
-    used_s: dict[str, float] = field(default_factory=dict)
-    """Processor seconds from the start on, by part: for the server nearest to its end."""
+    busy: dict[str, float] = field(default_factory=dict)
+    """Share of all time that the busiest server of each part had work, at full speed."""
 
     @property
     def per_s(self) -> float:
@@ -424,10 +424,10 @@ class System:
             "engine": [worker._engine for worker in self._workers],
             "Redis": [self.redis],
         }
-        out.used_s = {name: max(server.used_s for server in servers) for name, servers in parts.items()}
+        out.busy = {name: max(each.used_s for each in servers) / (warm_s + seconds) for name, servers in parts.items()}
         return out
 
 
-def closed(costs: Costs, layout: Layout, callers: int, seconds: float = 3.0, seed: int = 1) -> Outcome:
+def closed(costs: Costs, layout: Layout, callers: int, seconds: float = 3.0, warm_s: float = 0.5) -> Outcome:
     """A run with so many callers; the generator's own cost counts only where it is on the host."""
-    return System(costs if layout.shared else replace(costs, caller_text_s=0.0), layout, seed).closed(callers, seconds)
+    return System(costs if layout.shared else replace(costs, caller_text_s=0.0), layout).closed(callers, seconds, warm_s)

@@ -21,7 +21,7 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ _KINDS = {
     "valkey-server": "Redis",
     "redis-server": "Redis",
 }
+REDIS_ROLES = {"cache": "REDIS_URL", "broker": "CELERY_BROKER_URL", "results": "CELERY_RESULT_BACKEND"}
 PARTS = ("web", "worker", "engine", "Redis", "batch worker", "batch engine", "callers")
 """`engine`: the interactive worker's engine threads; `worker`: all else in its process; `callers`: the load generator."""
 Record = dict[str, Any]
@@ -91,25 +92,25 @@ class Parts(Sentiq):
     """Sentiq whose parts are told apart."""
 
     def __init__(self, folder: Path, layout: Layout, *, tcp: bool = False) -> None:
-        """`tcp`: Redis is a server of its own that is reached over TCP, as on another host; else the embedded one's unix socket."""
-        self.layout, self._redis_port = layout, free_port() if tcp else 0
+        """`tcp`: cache, broker and results have a server each, reached over TCP, as on other hosts; else the embedded one's unix socket."""
+        self.layout, self._ports = layout, {role: free_port() for role in REDIS_ROLES} if tcp else {}
         settings = {"WEB_CONCURRENCY": str(layout.web), "ENGINE_THREADS": str(layout.threads)}
-        if tcp:
-            settings["REDIS_URL"] = self.redis_url = f"redis://127.0.0.1:{self._redis_port}/0"
+        self._urls = {role: f"redis://127.0.0.1:{port}/0" for role, port in self._ports.items()}
+        settings |= {REDIS_ROLES[role]: url for role, url in self._urls.items()}
         super().__init__(folder, **settings)
-        if not tcp:
-            self.redis_url = f"unix://{folder / 'valkey.sock'}?db=0"
-        self.client = connect(self.redis_url, timeout_s=5.0)
+        self._urls = self._urls or {"cache": f"unix://{folder / 'valkey.sock'}?db=0"}
+        self._clients = {role: connect(url, timeout_s=5.0) for role, url in self._urls.items()}
+        self.client = self._clients["cache"]
         self._engine_threads: dict[int, set[int]] = {}
         self.idle: Usage = {}
 
     def up(self) -> None:
         """Starts it with all its workers, and finds out which threads are the engine's."""
-        if self._redis_port:
-            options = {"port": self._redis_port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "yes"}
-            argv = [str(find_server()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
-            self._run(argv, {})
-            wait_until_up(self.redis_url, timeout_s=10)
+        for role, port in self._ports.items():
+            (folder := self.folder / role).mkdir()
+            options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no" if role == "cache" else "yes"}
+            self._run([str(find_server()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))], {})
+            wait_until_up(self._urls[role], timeout_s=10)
         self.start(self.is_ready)
         # What `make run` does not start: further workers, by hand.
         more = self.environment() | {"PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics")}
@@ -145,10 +146,14 @@ class Parts(Sentiq):
 
     def usage(self) -> Usage:
         """So far."""
-        found: Usage = dict.fromkeys(PARTS, 0.0)
+        found: Usage = dict.fromkeys((*PARTS, *(f"Redis, {role}" for role in self._ports)), 0.0)
         for kind, pid in self._processes_by_kind():
             if kind == "Redis":
-                found[kind] += threads(pid)[pid]  # the one that runs commands; others write to the disk
+                used_s = threads(pid)[pid]  # the one that runs commands; others write to the disk
+                found[kind] += used_s
+                for role, port in self._ports.items():
+                    if f":{port}" in Path(f"/proc/{pid}/cmdline").read_text():
+                        found[f"Redis, {role}"] += used_s
                 continue
             with contextlib.suppress(OSError):
                 used_s = ticks(Path(f"/proc/{pid}/stat").read_text()) / _TICKS_PER_S
@@ -169,15 +174,35 @@ class Parts(Sentiq):
         for family in families:
             for sample in family.samples:
                 sums[sample.name] += sample.value
-        stats = self.client.info("stats")
-        return {
+        counted = {
             "messages": sums["sentiment_chunk_texts_count"],
             "calls": sums["sentiment_call_texts_count"],
             "scored": sums["sentiment_texts_scored_total"],
-            "redis_in_bytes": stats["total_net_input_bytes"],
-            "redis_out_bytes": stats["total_net_output_bytes"],
-            "redis_commands": stats["total_commands_processed"],
         }
+        for role, client in self._clients.items():
+            stats, name = client.info("stats"), f"Redis, {role}" if self._ports else "Redis"
+            counted[f"{name}: bytes in"] = stats["total_net_input_bytes"]
+            counted[f"{name}: bytes out"] = stats["total_net_output_bytes"]
+            counted[f"{name}: commands"] = stats["total_commands_processed"]
+        return counted
+
+    def http_bytes(self, texts: Sequence[str]) -> tuple[float, float]:
+        """Of a request and of its answer, headers included, on average."""
+        sizes = []
+        with contextlib.closing(self.connect()) as connection:
+            for text in texts:
+                body = json.dumps({"text": text}).encode()
+                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                head = sum(len(name) + len(value) + 4 for name, value in answer.getheaders()) + len("HTTP/1.1 200 OK") + 4
+                asked = (
+                    len(body)
+                    + len(f"POST /predict HTTP/1.1Host: 127.0.0.1:{self.port}Content-Length: 99Content-Type: application/json")
+                    + 10
+                )
+                sizes.append((asked, head + len(answer.read())))
+        asked_bytes, answer_bytes = zip(*sizes, strict=True)
+        return statistics.fmean(asked_bytes), statistics.fmean(answer_bytes)
 
     def remember(self, texts: Sequence[str]) -> None:
         """Puts predictions of these texts into the cache, as a worker would have."""
@@ -229,7 +254,7 @@ class Run:
                 self.texts.number += sent
             assert name != "cached in Redis" or sent < 12_000 * self.seconds, "some were asked twice"
         busy_s, elapsed_s = machine_busy_s() - busy_s, time.monotonic() - began
-        ours = sum(_less(system.usage(), used).values())
+        ours = sum(used_s for part, used_s in _less(system.usage(), used).items() if part in PARTS)
         settle(system)
         whole_s = time.monotonic() - began
         spent = _less(system.usage(), used)
@@ -241,7 +266,7 @@ class Run:
                 "load": f"{name}, {connections}" if connections else name,
                 "round": turn,
                 **measured,
-                "cost_us": {part: 1e6 * max(0.0, spent[part] - system.idle[part] * whole_s) / sent for part in PARTS},
+                "cost_us": {part: 1e6 * max(0.0, spent[part] - system.idle[part] * whole_s) / sent for part in spent},
                 "per_answer": {each: count / sent for each, count in counted.items()},
                 "others_cores": (busy_s - ours) / elapsed_s,
             }
@@ -256,6 +281,7 @@ class Run:
         try:
             system.up()
             self.records.append({"layout": title, "load": "idle", "cost_us": {part: 1e6 * used for part, used in system.idle.items()}})
+            self.records[-1]["http_bytes"] = system.http_bytes(self.texts.take(200))
             wrk(system, 32, 1, self.folder / "plain", self.texts.number)  # the first requests pay for imports and connections
             self.texts.number += 10_000
             for turn in range(rounds):
@@ -319,7 +345,7 @@ def checked(records: Sequence[Record], costs: Costs) -> list[Record]:
     return found
 
 
-TCP = "Redis over TCP"
+TCP = "3 Redis over TCP"
 BASE = "2 web, 1 worker of 2 threads"
 LAYOUTS = {
     "1 web": Layout(web=1),
@@ -338,19 +364,41 @@ def measure(run: Run, rounds: int) -> None:
     for title, layout in LAYOUTS.items():
         cached = [("cached", 32)] if "web" in title else []
         run.layout(title, layout, [*cached, *unknown[1:]], max(1, rounds - 1))
-    run.layout(TCP, Layout(), [("cached in Redis", 32), *unknown[1:]], max(1, rounds - 1), tcp=True)
+    run.layout(TCP, Layout(), [("cached in Redis", 32), *unknown[1:], ("job", 0)], max(1, rounds - 1), tcp=True)
 
 
 HOSTS = (1, 2, 4, 8, 16)
 
 
 def grown(costs: Costs, cores: int, callers_per_core: int = 128) -> list[Record]:
-    """What N hosts give: as many web processes, workers' threads and callers as a host has cores for."""
+    """What N hosts give, each with one worker that has a thread a core, and web processes enough that no worker lacks a chunk; Redis
+    and the callers are elsewhere."""
     rows = []
     for hosts in HOSTS:
-        layout = Layout(hosts=hosts, cores=cores, web=cores, workers=max(1, cores // 4), threads=min(4, cores))
-        out = queueing.closed(costs, layout, hosts * cores * callers_per_core, seconds=2.0)
-        rows.append({**asdict(layout), "answers_per_s": out.per_s, "p50_ms": out.percentile_ms(50), "redis": out.used_s["Redis"] / 2.5})
+        layout = Layout(hosts=hosts, cores=cores, web=max(4, cores), workers=1, threads=cores)
+        out = queueing.closed(costs, layout, hosts * cores * callers_per_core, warm_s=1.0)
+        rows.append({**asdict(layout), "answers_per_s": out.per_s, "p50_ms": out.percentile_ms(50), "redis": out.busy["Redis"]})
+    return rows
+
+
+def gpus(costs: Costs) -> list[Record]:
+    """A worker whose engine is a GPU of so many texts a second, and takes 5 ms more a call; 8 web processes, cores enough for all."""
+    rows = []
+    for rate, workers in ((2_000, 1), (5_000, 1), (10_000, 1), (20_000, 1), (20_000, 2)):
+        layout = Layout(cores=16, web=8, workers=workers, threads=1)
+        out = queueing.closed(replace(costs, engine_text_s=1 / rate, engine_call_s=0.005), layout, 4096, warm_s=1.0)
+        rows.append({"gpu_texts_per_s": rate, **asdict(layout), "answers_per_s": out.per_s, **out.busy})
+    return rows
+
+
+def shapes(costs: Costs, callers: int = 1024) -> list[Record]:
+    """One host of 8 cores, divided in different ways."""
+    rows = []
+    for web in (2, 4, 8):
+        for workers, threads in ((1, 8), (2, 4), (4, 2), (8, 1)):
+            layout = Layout(cores=8, web=web, workers=workers, threads=threads)
+            out = queueing.closed(costs, layout, callers, warm_s=1.0)
+            rows.append({**asdict(layout), "answers_per_s": out.per_s, "p50_ms": out.percentile_ms(50)})
     return rows
 
 
@@ -377,6 +425,17 @@ def summary(records: Sequence[Record], costs: Costs, hosts: Sequence[Record]) ->
         for each in hosts
     ]
     told += ["Hosts, simulated\n", table(["cores", "hosts", "answers/s", "p50 ms", "Redis busy"], given)]
+    split = [part for each in records for part in each["cost_us"] if part.startswith("Redis,")][:3]
+    told += ["Redis, microseconds and bytes of an answer\n"]
+    traffic = []
+    for title, load in dict.fromkeys((each["layout"], each["load"]) for each in records if each["layout"] in (BASE, TCP)):
+        for part in split if title == TCP else ["Redis"]:
+            if load != "idle":
+                each = [median(records, title, load, "per_answer", f"{part}: {what}") for what in ("commands", "bytes in", "bytes out")]
+                cost = median(records, title, load, "cost_us", part)
+                ceiling = f"{1e6 / cost:,.0f}" if cost >= 1 else ""
+                traffic.append([part, load, f"{cost:,.0f}", ceiling, *(f"{one:,.1f}" for one in each)])
+    told += [table(["server", "load", "us", "answers/s at its end", "commands", "bytes in", "bytes out"], traffic)]
     return "\n".join(told)
 
 
@@ -385,8 +444,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--data", type=Path, help="a TSV file, perhaps gzipped, whose last column is the text; else texts are generated")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4, help="of each load")
-    parser.add_argument("--patience", type=float, default=4.0, help="seconds that a load waits for others on this machine to be quiet")
+    parser.add_argument("--seconds", type=int, default=3, help="of each load")
+    parser.add_argument("--patience", type=float, default=2.0, help="seconds that a load waits for others on this machine to be quiet")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "scaling.json")
     parser.add_argument("--read", action="store_true", help="measures nothing: simulates anew from what --out holds")
     asked = parser.parse_args()
@@ -407,9 +466,12 @@ def main() -> None:
         records = run.records
         about |= {"texts": run.texts.source, "minutes": round((time.monotonic() - began) / 60, 1)}
     costs = fitted(records, BASE)
-    hosts = [*grown(costs, 2), *grown(costs, 8)]
+    # Capacity is a matter of full messages: its costs are of those.
+    full = fitted(records, BASE, ("uncached, 32", "uncached, 256"))
+    hosts = [*grown(full, 2), *grown(full, 8)]
     print(summary(records, costs, hosts))
-    out = {"facts": about, "records": records, "costs": asdict(costs), "checked": checked(records, costs), "hosts": hosts}
+    out = {"facts": about, "records": records, "costs": asdict(costs), "checked": checked(records, costs)}
+    out |= {"costs of full messages": asdict(full), "hosts": hosts, "one host of 8 cores": shapes(full), "GPUs": gpus(full)}
     asked.out.write_text(json.dumps(out, indent=1) + "\n")
 
 

@@ -187,7 +187,7 @@ def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
             "engine": truth.engine_text_s + messages * truth.engine_call_s,
             "callers": truth.caller_text_s,
         }
-        per_answer = {"messages": messages, "calls": messages}
+        per_answer = {"messages": messages, "calls": messages, "Redis: commands": 9.0, "Redis: bytes in": 900.0, "Redis: bytes out": 300.0}
         cost_us = {part: 1e6 * cost.get(part, 0.0) for part in scaling.PARTS}
         records += [
             record(load, turn, cost_us=cost_us, per_answer=per_answer, answers_per_s=1000.0, p50_ms=50.0, other={}) for turn in range(2)
