@@ -79,7 +79,8 @@ class _Lease:
     """In Redis, when it was last asked."""
     until: float = 0.0
     refused_until: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # Looked up when it is made: gevent may have put its own there since this module was imported.
+    lock: threading.Lock = field(default_factory=lambda: threading.Lock())
 
 
 class Limit:
