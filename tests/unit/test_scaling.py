@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks import scaling
 from benchmarks.queueing import ENGINE_CALLS, Clock, Cores, Costs, Layout, Server, System, closed
+from benchmarks.services import ROOT
 from tasks.worker import THREADS
 
 COSTS = Costs(250e-6, 1.2e-3, 25e-6, 300e-6, 150e-6, 1.2e-3, 600e-6, 800e-6)
@@ -199,3 +201,23 @@ def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
     for each in rows:
         assert each["error"] == pytest.approx(each["simulated"] / each["measured"] - 1)
     assert "| uncached, 256 " in scaling.summary(records, costs, [])
+
+
+def test_the_document_says_what_was_measured() -> None:
+    """The costs in docs/scaling.md, its check and its table of hosts are those of docs/scaling.json, and its fit can be done again."""
+    text, kept = ((ROOT / "docs" / name).read_text() for name in ("scaling.md", "scaling.json"))
+    found = json.loads(kept)
+    records = found["records"]
+    assert asdict(scaling.fitted(records, scaling.BASE)) == pytest.approx(found["costs"])
+    for load, title in (("uncached, 1", "unknown, 1"), ("uncached, 32", "unknown, 32"), ("uncached, 256", "unknown, 256")):
+        costs = (scaling.median(records, scaling.BASE, load, "cost_us", part) for part in ("web", "worker", "engine", "Redis"))
+        assert f"| {title} | " + " | ".join(f"{cost:,.0f}" for cost in costs) in text
+    for each in found["checked"]:
+        if each["layout"] == scaling.BASE and each["what"] == "answers_per_s" and each["load"] != "uncached, 1":
+            cells = f"{each['measured']:,.0f} | {each['simulated']:,.0f} | {100 * each['error']:+.0f} %"
+            assert cells in text
+    for small, large in zip(found["hosts"][:5], found["hosts"][5:], strict=True):
+        row = next(line for line in text.splitlines() if line.startswith(f"| {small['hosts']} | ") and line.count("|") == 8)
+        told = [float(cell.strip(" %").replace(",", "")) for cell in row.split("|")[2:8]]
+        real = [value for each in (small, large) for value in (each["answers_per_s"], each["p50_ms"], 100 * each["redis"])]
+        assert told == pytest.approx(real, rel=0.01, abs=0.6)
