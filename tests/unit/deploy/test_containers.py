@@ -135,15 +135,22 @@ def laid_out(image: str, folder: Path) -> Path:
     return folder
 
 
-_WITHOUT = """
+_AS_IMAGE = """
 import sys
+from importlib.machinery import PathFinder
 
-class Absent:
+class Image:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {modules!r}:
+        if name in ("celeryconfig", "model", "tasks", "webapp"):
+            # From the image's folder alone, not from where the project is installed.
+            found = PathFinder.find_spec(name, [{app!r}])
+            if found is not None and found.origin is not None:
+                return found
+            raise ModuleNotFoundError(name, name=name)
+        if name.split(".")[0] in {absent!r}:
             raise ModuleNotFoundError(name, name=name)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path.insert(0, Image())
 """
 
 
@@ -155,7 +162,7 @@ def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> P
     if image != "worker-gpu":
         absent |= {"torch", "transformers"}
     (folder / "without").mkdir()
-    (folder / "without" / "sitecustomize.py").write_text(_WITHOUT.format(modules=absent))
+    (folder / "without" / "sitecustomize.py").write_text(_AS_IMAGE.format(app=str(app), absent=absent))
     given = stack.environment | {"PYTHONPATH": f"{folder / 'without'}{os.pathsep}{app}", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def popen(output: int) -> subprocess.Popen[bytes]:
