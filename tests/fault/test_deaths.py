@@ -1,0 +1,97 @@
+"""Processes killed and ended under load, by a launcher that starts them again: nothing is lost, doubled or wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.faults import MODEL, Trial
+from tests.support.launched import Launched
+from tests.support.waiting import wait_until
+
+Launch = Callable[..., Launched]
+WORKERS = ("tasks.worker interactive", "tasks.worker batch")
+MASTER = "webapp.wsgi"
+
+
+def web_worker(sentiq: Launched) -> int:
+    """A Gunicorn worker: a child of the master."""
+    master = sentiq.member(MASTER)
+    children = [pid for pid in sentiq.members() if f"PPid:\t{master}\n" in Path(f"/proc/{pid}/status").read_text()]
+    return min(children)
+
+
+def gone(pid: int) -> bool:
+    """The process has ended (it may not have been buried yet)."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("victims", [WORKERS[:1], WORKERS[1:], WORKERS], ids=["a live one", "a batch one", "all"])
+def test_workers_killed(launch: Launch, victims: tuple[str, ...]) -> None:
+    """kill -9 of one worker or all of them: what they had begun is another's within ten seconds, and nobody hears an error."""
+    sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
+    which = "all workers" if len(victims) > 1 else f"the {victims[0].split()[1]} worker"
+    trial = Trial(f"kill -9 of {which}", sentiq).begin()
+    pids = [sentiq.member(victim) for victim in victims]
+    for pid in pids:  # so that what they hold can be read before they let go of it
+        os.kill(pid, signal.SIGSTOP)
+    held = trial.held()
+    trial.strikes()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    trial.await_redelivery(held)
+    trial.end(allowed=set(), prompt_known=True)
+    trial.finish()
+
+
+@pytest.mark.parametrize("victim", ["a web worker", "the web master"])
+def test_web_killed(launch: Launch, victim: str) -> None:
+    """kill -9 of a Gunicorn worker or of its master: only the connections that it held break, and the job goes on."""
+    sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
+    trial = Trial(f"kill -9 of {victim}", sentiq).begin()
+    pid = web_worker(sentiq) if victim == "a web worker" else sentiq.member(MASTER)
+    trial.strikes()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: gone(pid), what="the process to end")
+    figures = trial.end(allowed={"broken", "refused"})
+    assert figures.told.get("broken", 0) <= 2 * trial_callers(trial)
+    trial.finish()
+
+
+def trial_callers(trial: Trial) -> int:
+    """How many callers a trial has."""
+    assert trial.load is not None
+    return trial.load.callers
+
+
+@pytest.mark.parametrize("victim", ["the interactive worker", "the batch worker", "a web worker", "the web master"])
+def test_drains(launch: Launch, victim: str) -> None:
+    """SIGTERM: what was begun is ended, no request that was accepted fails, and the launcher starts the process anew.
+
+    While a web master is away nobody listens, so that callers may be refused a connection; none that they have is broken.
+    """
+    sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
+    trial = Trial(f"SIGTERM of {victim}", sentiq).begin()
+    pid = {
+        "the interactive worker": lambda: sentiq.member(WORKERS[0]),
+        "the batch worker": lambda: sentiq.member(WORKERS[1]),
+        "a web worker": lambda: web_worker(sentiq),
+        "the web master": lambda: sentiq.member(MASTER),
+    }[victim]()
+    trial.strikes()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: gone(pid), what="the process to end", timeout_s=60)
+    assert (
+        f"(pid {pid}) ended with status 0" in sentiq.output
+        or victim == "a web worker"
+        or wait_until(lambda: f"(pid {pid}) ended with status 0" in sentiq.output, what="a clean end")
+    )
+    trial.end(allowed={"refused"} if victim == "the web master" else set(), prompt_known=victim.endswith("worker"))
+    trial.finish()
