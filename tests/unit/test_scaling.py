@@ -123,7 +123,8 @@ def test_texts_gather_while_chunks_are_under_way() -> None:
 
 
 def test_cores_are_shared_equally() -> None:
-    """Two on one core take twice as long, one on two cores no less than its own time; a server does one thing after the other."""
+    """Two on one core take twice as long, and longer when a third joins them; one on two cores takes no less than its own time; a server
+    does one thing after the other."""
     ends: dict[str, float] = {}
     clock = Clock()
 
@@ -133,12 +134,13 @@ def test_cores_are_shared_equally() -> None:
     one, two = Cores(clock, 1), Cores(clock, 2)
     one.start(1.0, lambda: note("short"))
     one.start(2.0, lambda: note("long"))
+    clock.after(1.0, lambda: one.start(0.5, lambda: note("third")))  # when the others have had half a second each
     two.start(1.0, lambda: note("alone"))
     server = Server(Cores(clock, 2))
     server.do(1.0, lambda: note("first"))
     server.do(1.0, lambda: note("second"))
     clock.run(10)
-    assert ends == pytest.approx({"short": 2, "long": 3, "alone": 1, "first": 1, "second": 2})
+    assert ends == pytest.approx({"short": 2.5, "third": 2.5, "long": 3.5, "alone": 1, "first": 1, "second": 2})
 
 
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0.5, 1), st.floats(0.001, 0.4))
