@@ -20,6 +20,8 @@ from tasks.connections import Client
 MARK_TTL_S = 10
 REFRESH_S = 2.0
 INDEX = "sentiq:workers"
+_AWAY_S = 0.25
+"""After so long a Redis that did not answer is asked again: whoever comes before that is told at once."""
 _IDENTITY_TTL_S = 7 * 86_400
 """Long, so that known texts are answered while every worker is away."""
 
@@ -100,9 +102,12 @@ class KnownModel:
         self._workers: Counter[str] = Counter()
         self._asked_at = -1e9
         self._answered = False
+        self._away: tuple[float, redis.RedisError] | None = None
 
     def _refresh(self) -> None:
         with self._lock:
+            if self._away is not None and time.monotonic() - self._away[0] < _AWAY_S:
+                raise self._away[1]
             if time.monotonic() - self._asked_at < self._max_age_s:
                 return
             # One asks, and the others go on with what is known; but before the first answer "nothing asked yet" is not "no model".
@@ -111,9 +116,11 @@ class KnownModel:
         try:
             identity = self._presence.identity(self._tag)
             marks = [mark for mark in self._presence.ready() if mark.tag == self._tag]
-        except redis.RedisError:
-            self._asked_at = -1e9  # the next caller asks again, and hears for himself
+        except redis.RedisError as error:
+            self._away = (time.monotonic(), error)
+            self._asked_at = -1e9
             raise
+        self._away = None
         self._identity = identity
         self._rates |= {mark.role: mark.texts_per_s for mark in marks}
         self._workers = Counter(mark.role for mark in marks)
@@ -123,6 +130,16 @@ class KnownModel:
     def identity(self) -> str | None:
         """The model identity that cached predictions are looked up under; None if no worker was ever ready."""
         self._refresh()
+        return self._identity
+
+    @property
+    def remembered(self) -> str | None:
+        """As `identity`; the last that was known while Redis is away, so that what is in memory goes on being answered."""
+        try:
+            self._refresh()
+        except redis.RedisError:
+            if self._identity is None:
+                raise
         return self._identity
 
     def texts_per_s(self, role: str) -> float:

@@ -128,7 +128,7 @@ class SentimentService:
         cleaned = self._cleaned(text)
         key = digest(cleaned)
         with redis_or_unavailable():
-            identity = self._model.identity
+            identity = self._model.remembered
             if identity is not None and (recent := self._recent.get(identity, key)) is not None:
                 metrics.LOOKUP_RECENT.inc()
                 return Prediction(recent, True, identity)
@@ -166,7 +166,7 @@ class SentimentService:
         lines: list[Line | None] = [None] * len(texts)
         asked: dict[str, tuple[str, list[int]]] = {}
         with redis_or_unavailable():
-            identity = self._model.identity
+            identity = self._model.remembered
         for position, text in enumerate(texts):
             try:
                 cleaned = self._cleaned(text)

@@ -1,7 +1,8 @@
 """Gunicorn's gevent worker, which on SIGTERM does not wait for connections that are open but idle.
 
 The stock worker waits `graceful_timeout` seconds for every kept-alive connection, asked or not, so one open browser tab would make
-each stop take that long.
+each stop take that long. But it is given a moment: a caller who asks again and again would else send his next request just as his
+connection is closed, and not know whether it was heard. He gets his answer, and with it that the connection ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import gevent
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
+from webapp.patience import PatientSocket
 from webapp.stopping import stopping
+
+LAST_CHANCE_S = 0.5
+"""A connection that is idle when the process is told to end stays open for so long."""
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -35,18 +40,25 @@ class Worker(GeventWorker):  # type: ignore[misc]
         finally:
             del self._sockets[me]
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """One request whose headers have come; its body may not take for ever."""
+        unreader = req.unreader
+        unreader.sock = PatientSocket(sock)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            unreader.sock = sock
+
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Waiting for the next request of a connection, `keepalive` seconds at the most."""
         me = gevent.getcurrent()
-        if not self.alive and not self._has_sent(me):
-            raise NoMoreData  # it was answered after the signal, and has not asked again
         # A client that sends at once what it asks next would else be served again and again while the others wait: p99 of 32
         # connections that repeat a known text was 257 ms without this, at a p50 of 0.7.
         gevent.sleep(0)
         self._idle.add(me)
         try:
-            with gevent.Timeout(self.cfg.keepalive, False):
+            with gevent.Timeout(self.cfg.keepalive if self.alive or self._has_sent(me) else LAST_CHANCE_S, False):
                 yield
         finally:
             self._idle.discard(me)
@@ -55,12 +67,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """SIGTERM. A signal handler may not switch greenlets, so what may is done in one of its own."""
         super().handle_exit(sig, frame)
         stopping.set()
-        gevent.spawn(self._close_idle)
+        gevent.spawn(self._close_idle, list(self._idle))
 
-    def _close_idle(self) -> None:
-        for greenlet in list(self._idle):
+    def _close_idle(self, greenlets: list[Any]) -> None:
+        gevent.sleep(LAST_CHANCE_S)
+        for greenlet in greenlets:
             # As if the client had hung up, which is no error. A request that has reached this machine is answered.
-            if not self._has_sent(greenlet):
+            if greenlet in self._idle and not self._has_sent(greenlet):
                 greenlet.kill(NoMoreData(), block=False)
 
     def _has_sent(self, greenlet: Any) -> bool:

@@ -75,7 +75,7 @@ def test_every_line_names_its_process(launch: Launch) -> None:
 def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
     """A request that was accepted before the signal is answered, and a chunk that was begun is finished.
 
-    A connection that is open but idle is closed at once, before the slow answer comes.
+    A connection that is open but idle is closed soon, before the slow answer comes.
     """
     sentiq = launch(model="stub?delay_s=2.5", PREDICT_TIMEOUT=20).wait_until_ready()
     answers: list[int] = []

@@ -39,7 +39,7 @@ PROMPT_S = 1.0
 """An answer that takes longer is no sign of health."""
 _CALM_S = 2.0
 
-_known = [f"a good evening with number {number}" for number in range(20)]
+_known = [f"a good evening with number {number}" for number in range(5)]
 _trial_numbers = itertools.count(int(time.time()))
 
 
@@ -208,7 +208,7 @@ class Trial:
         """Starts callers and a job, and returns when both are well on their way."""
         number = next(_trial_numbers)
         self.texts = [f"{'awful' if i % 3 else 'wonderful'} thing {number} number {i % (self._lines - 100)}" for i in range(self._lines)]
-        for text in _known * 4:  # so that each web process has met them
+        for text in _known * 8:  # so that each web process has met them
             assert self.sentiq.http.post("/predict", json={"text": text}).status_code in (200, 202)
         self._processes = self.processes()
         self.load = load = Load(self.sentiq.port, callers=self._callers)
