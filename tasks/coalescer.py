@@ -38,6 +38,7 @@ class _Entry(Generic[T]):
     text: str
     future: Future[T] = field(default_factory=Future)
     waiters: int = 0
+    origins: list[object] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
 
@@ -91,8 +92,13 @@ class Coalescer(Generic[T]):
         self._drained = 0
         self._drained_since = time.monotonic()
 
-    def submit(self, key: str, text: str) -> Future[T]:
+    def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
         """The future of this key's outcome, shared with everyone who waits for it. Every caller calls `leave` in the end.
+
+        Args:
+            key: of the text.
+            text: as it is to be sent.
+            origin: the caller's name for himself, see `origins`.
 
         Raises:
             QueueFull: as many texts wait as `queue_limit` allows.
@@ -107,7 +113,14 @@ class Coalescer(Generic[T]):
                 self._start()
                 self._wake.notify()
             entry.waiters += 1
+            if origin is not None:
+                entry.origins.append(origin)
             return entry.future
+
+    def origins(self, keys: Iterable[str]) -> list[object]:
+        """The origins of all who have asked for these keys so far."""
+        with self._wake:
+            return [origin for key in keys if (entry := self._entries.get(key)) is not None for origin in entry.origins]
 
     def leave(self, key: str, future: Future[T]) -> None:
         """The caller no longer waits. A text that nobody waits for and that has not left yet is dropped."""

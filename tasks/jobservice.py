@@ -25,6 +25,7 @@ from tasks.jobs import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
 from tasks.jobstore import JobStore
 from tasks.presence import KnownModel
 from tasks.settings import Settings
+from tasks.tracing import NOBODY, Origin
 
 CHUNK_S = 0.5
 """A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest wait on a GPU."""
@@ -62,6 +63,7 @@ class JobService:
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
+        origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -71,6 +73,7 @@ class JobService:
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
+        self._origin = origin
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Takes texts in and returns their job, and whether it is one that the same Idempotency-Key made before.
@@ -123,9 +126,11 @@ class JobService:
             owner=submission.owner,
         )
 
+        origin = self._origin()
+
         def send(chunks: Sequence[int]) -> None:
             for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._settings.model_tag)
+                self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
                 if number >= window:
                     self._jobs.sent(job_id, number)
 

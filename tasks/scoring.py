@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from tasks.cache import PredictionCache
 from tasks.errors import TextFailed
 from tasks.jobs import Todo
 from tasks.jobstore import JobStore
+from tasks.logs import frames
 from tasks.outcomes import Failed, Outcome, digest, scored
 
 T = TypeVar("T")
@@ -38,11 +38,6 @@ _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts to store what was scored while Redis is away."""
 
 _log = logging.getLogger(__name__)
-
-
-def _without_message(error: Exception) -> str:
-    """An error's type and frames; its message may quote a user's text."""
-    return "".join([type(error).__name__, "\n", *traceback.format_tb(error.__traceback__)])
 
 
 class NotStored(Exception):
@@ -79,7 +74,7 @@ class Scorer:
             raise
         except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
             metrics.DEFECTS.inc()
-            _log.error("a defect while scoring chunk %s: %s", chunk_id, _without_message(error))
+            _log.error("a defect while scoring chunk %s: %s", chunk_id, type(error).__name__, extra={"exception": frames(error)})
             self._give_up(chunk, chunk_id)
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
@@ -143,13 +138,15 @@ class Scorer:
             outcomes: list[Outcome] = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
         except Exception as error:  # whatever the library below raises, over one of these texts or over all
             if len(texts) == 1:
-                _log.error("a text of %d characters failed (%s): %s", len(texts[0]), digest(texts[0]), _without_message(error))
+                who = len(texts[0]), digest(texts[0]), type(error).__name__
+                _log.error("a text of %d characters failed (%s): %s", *who, extra={"exception": frames(error)})
                 metrics.TEXTS_FAILED.inc()
                 return [Failed(TextFailed.code)]
-            half = len(texts) // 2
-            return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
-        metrics.TEXTS_SCORED.inc(len(texts))
-        return outcomes
+        else:
+            metrics.TEXTS_SCORED.inc(len(texts))
+            return outcomes
+        half = len(texts) // 2
+        return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
         """One text of a chunk that a worker did not survive: noted before, stored after, failed if it keeps killing."""

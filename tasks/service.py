@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitOver
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import redis
@@ -32,6 +32,7 @@ from tasks.presence import KnownModel, Presence, WorkerMark
 from tasks.recent import RecentPredictions
 from tasks.results import CeleryResults
 from tasks.settings import Settings
+from tasks.tracing import Origin, Tracing, here, sending
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
@@ -89,8 +90,9 @@ def _counted(texts: int) -> Iterator[None]:
 class SentimentService:
     """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         self._settings = settings
+        self._tracing = tracing
         app = create_celery(settings)
         self._sender = ChunkSender(app)
         self._client = connect(settings.cache_url, timeout_s=TIMEOUT_S)
@@ -102,7 +104,7 @@ class SentimentService:
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
         store = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
         ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
-        self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends)
+        self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends, lambda: here(tracing))
         self._reply_key = f"sentiq:r:{uuid.uuid4().hex}"
         self._listener: threading.Thread | None = None
         self._listener_lock = threading.Lock()
@@ -134,10 +136,17 @@ class SentimentService:
                 return Prediction(recent, True, identity)
             if wait_s <= 0:
                 return self._known(key)
+        with self._waiting():
+            return self._await(key, cleaned, wait_s)
+
+    def _waiting(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._tracing is None else self._tracing.span("wait")
+
+    def _await(self, key: str, cleaned: str, wait_s: float) -> Prediction | None:
         self._listen()
         started = time.monotonic()
         try:
-            future = self._coalescer.submit(key, cleaned)
+            future = self._coalescer.submit(key, cleaned, here(self._tracing))
         except QueueFull:
             with redis_or_unavailable():
                 if (known := self._known(key)) is not None:
@@ -181,7 +190,8 @@ class SentimentService:
                 asked.setdefault(key, (cleaned, []))[1].append(position)
         if asked and wait_s <= 0:
             return None
-        answers = self._wait_for({key: cleaned for key, (cleaned, _) in asked.items()}, wait_s) if asked else {}
+        with self._waiting():
+            answers = self._wait_for({key: cleaned for key, (cleaned, _) in asked.items()}, wait_s) if asked else {}
         if answers is None:
             return None
         for key, (_, positions) in asked.items():
@@ -200,10 +210,11 @@ class SentimentService:
         """The answers of texts by key; None if not all came."""
         self._listen()
         until = time.monotonic() + wait_s
+        origin = here(self._tracing)
         futures: dict[str, Future[_Answer]] = {}
         try:
             for key, text in texts.items():
-                futures[key] = self._coalescer.submit(key, text)
+                futures[key] = self._coalescer.submit(key, text, origin)
             with redis_or_unavailable():
                 return {key: future.result(timeout=max(0.0, until - time.monotonic())) for key, future in futures.items()}
         except (WaitOver, QueueFull):
@@ -249,8 +260,10 @@ class SentimentService:
     def _send(self, texts: Mapping[str, str]) -> None:
         """The coalescer's `Send`."""
         tag = self._settings.model_tag
+        origins = [origin for origin in self._coalescer.origins(texts) if isinstance(origin, Origin)]
         try:
-            self._sender.send_texts(list(texts.values()), tag)
+            with sending(self._tracing, origins, len(texts)) as origin:
+                self._sender.send_texts(list(texts.values()), tag, origin)
         except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
             self._cache.release(tag, texts)
             raise

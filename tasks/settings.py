@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     """Gunicorn worker processes."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """What a line of the log looks like: `console` is for people, `json` for machines; `auto` looks whether the output is a terminal."""
+    access_log: bool = False
+    """A line for each request, not only for those that failed, took long or made something."""
+    otel_exporter_otlp_endpoint: str | None = None
+    """Where traces go, by OTLP over HTTP; without it there are none. OpenTelemetry reads its other variables itself."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Where a worker serves its own metrics; 0 means nowhere: then they are among the web's, if the two share `DATA_DIR`."""
@@ -138,6 +144,13 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/]", url):
+            raise ValueError("must begin with http:// or https://, for example http://localhost:4318")
         return url
 
     @field_validator("label_map", mode="before")

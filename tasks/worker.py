@@ -31,7 +31,7 @@ BATCH_NICENESS = 19
 _RATE_TEXTS = ("the bus leaves at nine from the usual place, i hope",)
 _RATE_S = 0.15
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("tasks.worker")  # run as a program, its name is another
 
 
 def pin_device(device: str) -> str:
@@ -77,12 +77,15 @@ def run(role: str) -> None:
     from tasks.logs import configure_logs
     from tasks.parent import EX_CONFIG, follow_parent
     from tasks.settings import load_settings
+    from tasks.tracing import TracedEngine, here, require_tracing, scoring, start_tracing
 
     try:
         settings = load_settings()
+        require_tracing(settings)
     except SettingsRefused as error:
-        sys.exit(f"{error}")
-    configure_logs(settings.log_level)
+        print(f"Sentiq cannot start: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
+    configure_logs(settings.log_level, settings.log_format, role)
     follow_parent()
     if settings.metrics_port:  # before the metrics are made: they shall not be on the web's page as well
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
@@ -126,13 +129,19 @@ def run(role: str) -> None:
     rate = measure_rate(engine)
     # Chunks of a job are large enough.
     engine = MergingEngine(engine, max_texts=int(rate * CALL_S) if role == "interactive" else 1, on_call=metrics.engine_call)
+    if (tracing := start_tracing(settings, role)) is not None:
+        engine = TracedEngine(engine, tracing)
 
     app = create_celery(settings)
     cache_client = connect(settings.cache_url, timeout_s=5.0)
     results = connect(settings.results_url, timeout_s=5.0)
     jobs = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
     sender = ChunkSender(app)
-    scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, sender.send_job_chunk)
+
+    def send_following(job_id: str, number: int, tag: str) -> None:
+        sender.send_job_chunk(job_id, number, tag, here(tracing))
+
+    scorer = Scorer(engine, PredictionCache(cache_client, ttl_s=settings.cache_ttl), jobs, send_following)
     broker = connect(settings.broker_url, timeout_s=5.0)
     secret = settings.callback_secret.get_secret_value() if settings.callback_secret is not None else None
     callbacks = Callbacks(results, secret=secret, allow_private=settings.callback_allow_private, body=jobs.callback)
@@ -152,8 +161,10 @@ def run(role: str) -> None:
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
     def score(self, chunk):  # type: ignore[no-untyped-def]
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        metrics.chunk_begun((self.request.headers or {}).get(SENT_AT), time.time(), redelivered=redelivered)
-        with leases.held((self.request.properties or {}).get("delivery_tag")):
+        headers = self.request.headers or {}
+        metrics.chunk_begun(headers.get(SENT_AT), time.time(), redelivered=redelivered)
+        lease = leases.held((self.request.properties or {}).get("delivery_tag"))
+        with lease, scoring(tracing, headers, chunk, self.request.id):
             try:
                 scorer.score(chunk, self.request.id)
             except NotStored:

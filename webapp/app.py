@@ -6,26 +6,27 @@ import csv
 import time
 import uuid
 
-import structlog
 from flask import Flask, Response, g, request
 
+from tasks.logs import CURRENT_REQUEST
 from tasks.service import SentimentService
 from tasks.settings import Settings
+from tasks.tracing import Tracing
+from webapp.access import AccessLog
 from webapp.docs import docs_blueprint
 from webapp.errors import register_errors
 from webapp.health import health_blueprint
 from webapp.jobs import jobs_blueprint
 from webapp.metrics import register_metrics
-from webapp.plain import PlainPredict
+from webapp.plain import STARTED, PlainPredict
 from webapp.predictions import predictions_blueprint
 from webapp.requests import REQUEST_ID
 from webapp.security import caller, register_security
+from webapp.traced import RULE, Traced
 from webapp.uploads import MAX_JSON_BYTES, UploadLimits
 
-_log = structlog.get_logger(__name__)
 
-
-def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
+def create_app(settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None) -> Flask:
     """The web application on a given service."""
     app = Flask(__name__, static_folder=None)
     # Of what is read whole; uploads are a stream and have limits of their own.
@@ -40,43 +41,33 @@ def create_app(settings: Settings, sentiment: SentimentService) -> Flask:
     app.register_blueprint(jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, predict_timeout_s=settings.predict_timeout))
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
-    verbose = settings.log_level == "debug"
-    _register_request_ids(app, verbose=verbose)
+    access_log = AccessLog(everything=settings.access_log or settings.log_level == "debug")
+    _register_request_ids(app, access_log)
     guard = register_security(app, settings)
     registry = register_metrics(app, settings)
-    if not verbose:  # which promises a line for each request
-        plain = PlainPredict(app, sentiment, registry, guard, predict_timeout_s=settings.predict_timeout)
-        app.wsgi_app = plain  # type: ignore[method-assign]
+    plain = PlainPredict(app, sentiment, registry, guard, access_log, predict_timeout_s=settings.predict_timeout)
+    app.wsgi_app = plain if tracing is None else Traced(plain, tracing)  # type: ignore[method-assign]
     return app
 
 
-def _register_request_ids(app: Flask, *, verbose: bool) -> None:
+def _register_request_ids(app: Flask, access_log: AccessLog) -> None:
     @app.before_request
     def begin() -> None:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        g.started = time.perf_counter()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        g.started = request.environ.get(STARTED) or time.perf_counter()
+        CURRENT_REQUEST.set(g.request_id)
+        if request.url_rule is not None:
+            request.environ[RULE] = request.url_rule.rule
 
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.get("request_id", "")
-        # What went well at once is in the metrics; a line for each would cost more than answering from the cache.
-        quiet = response.status_code < 202 or response.status_code == 304 or request.path.startswith(("/health", "/metrics"))
-        if quiet and not verbose:
-            return response
-        log = _log.debug if quiet else _log.info
-        who = {} if (name := caller().owner) is None else {"caller": name}
-        log(
-            "answered",
-            method=request.method,
-            path=request.path[:200],
-            status=response.status_code,
-            ms=round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
-            **who,
-        )
+        seconds = time.perf_counter() - g.get("started", time.perf_counter())
+        more = {"caller": caller().owner, "job_id": response.headers.get("Location", "").partition("/jobs/")[2]}
+        access_log.tell(request.method, request.path, response.status_code, seconds, patient="Prefer" in request.headers, **more)
         return response
 
     @app.teardown_request
     def forget(_: BaseException | None) -> None:
-        structlog.contextvars.unbind_contextvars("request_id")
+        CURRENT_REQUEST.set("")  # the connection's greenlet goes on

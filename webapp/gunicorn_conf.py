@@ -5,14 +5,19 @@ import shutil
 import sys
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from tasks.door import refuse_open_door
 from tasks.errors import SettingsRefused
+from tasks.logs import configure_logs
 from tasks.parent import EX_CONFIG, follow_parent
 from tasks.settings import load_settings
+from tasks.tracing import require_tracing
 
 try:
     _settings = load_settings()
     refuse_open_door(_settings)
+    require_tracing(_settings)
 except SettingsRefused as error:
     print(f"Sentiq cannot start: {error}", file=sys.stderr, flush=True)
     sys.exit(EX_CONFIG)
@@ -31,6 +36,19 @@ keepalive = 30
 # Gunicorn puts it into the home directory, where two instances of one user would collide.
 control_socket_disable = True
 loglevel = "warning"
+configure_logs(_settings.log_level, _settings.log_format, "web")
+
+
+class logger_class(Logger):  # type: ignore[misc]
+    """Gunicorn's records take the way of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        """See `Logger.setup`."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
 limit_request_line = 8190
 limit_request_fields = 64
 

@@ -31,6 +31,7 @@ from tasks.keys import Scope, new_key
 from tasks.parent import EX_CONFIG
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
+from tasks.tracing import require_tracing
 from webapp.monitors import monitored, monitors, worker_ports
 from webapp.processes import ORPHAN_SERVER_S, ROOT, Child, Console, Server, StartFailed
 
@@ -43,7 +44,7 @@ class Launcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
-        self._console = Console()
+        self._console = Console(json=settings.log_format == "json")
         self._began_at = time.monotonic()
         self._signals = 0
         self._server: Server | None = None
@@ -98,6 +99,9 @@ class Launcher:
             "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
+            # Their output is ours to show: they cannot see whether it is a terminal.
+            "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
+            **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
         if self._settings.keys:  # for the first prediction, after which it is never used again
             self._key, entry = new_key("launcher", [Scope.PREDICT])
@@ -298,6 +302,7 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        require_tracing(settings)
     except SettingsRefused as error:
         print(f"Sentiq cannot start: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import multiprocess
@@ -31,23 +33,32 @@ class StartFailed(Exception):
 
 
 class Console:
-    """Lines of many processes on one output, each with its process's name before it."""
+    """Lines of many processes on one output, each with its process's name before it; or, for machines, each a JSON object with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, json: bool = False) -> None:
+        self._json = json
         self._lock = threading.Lock()
         self._colour = sys.stdout.isatty()
         self._width = max(map(len, _COLOURS))
 
     def print(self, name: str, line: str) -> None:
         """Writes one line."""
-        prefix = f"{name:<{self._width}} |"
-        if self._colour:
-            prefix = f"\033[{_COLOURS.get(name, 0)}m{prefix}\033[0m"
+        if self._json:
+            text = line if line.startswith('{"time": ') else self._as_json(name, line)
+        else:
+            prefix = f"{name:<{self._width}} |"
+            text = f"\033[{_COLOURS.get(name, 0)}m{prefix}\033[0m {line}" if self._colour else f"{prefix} {line}"
         with self._lock:
             try:
-                print(prefix, line, flush=True)
+                print(text, flush=True)
             except (BrokenPipeError, ValueError):
                 pass  # whoever read our output is gone; that is no reason to stop serving
+
+    @staticmethod
+    def _as_json(name: str, line: str) -> str:
+        """A line of a process that writes no JSON, with the fields that `tasks.logs` gives to ours."""
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return json.dumps({"time": now, "level": "info", "role": "launcher" if name == "sentiq" else name, "event": line})
 
     def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
         """Copies a process's output until it ends, on a thread of its own."""
