@@ -9,6 +9,7 @@ from http import HTTPStatus
 import orjson
 import structlog
 from flask import Flask, Response, g
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -149,6 +150,8 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(ValidationError, _invalid_fields)
     app.register_error_handler(MalformedJson, lambda _: problem(400, "malformed_json", "The body is not valid JSON."))
     app.register_error_handler(UploadRefused, lambda error: problem(error.status, error.code, str(error), line=error.line))
+    # Of a body in chunks, which is parsed as it is read; all else Gunicorn refuses before we see it.
+    app.register_error_handler(ParseException, lambda _: problem(400, "bad_request", "The body's chunks are not as HTTP asks."))
     app.register_error_handler(UnsupportedType, lambda error: problem(415, "unsupported_media_type", str(error)))
     app.register_error_handler(HTTPException, _http_exception)
     app.register_error_handler(Exception, _unexpected)

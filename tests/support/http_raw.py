@@ -1,0 +1,118 @@
+"""Bytes to a port and bytes back: for requests that no HTTP library would send."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; its headers by their names in lower case."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The body's JSON."""
+        return orjson.loads(self.body)
+
+
+class RawConnection:
+    """A connection to the loopback's port that sends what it is given and reads answers as they come.
+
+    Raises TimeoutError when nothing comes for `timeout_s`.
+    """
+
+    def __init__(self, port: int, *, timeout_s: float = 60.0) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def send(self, data: bytes) -> bool:
+        """Sends; False if the other end has closed."""
+        try:
+            self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def end_sending(self) -> None:
+        """Says that no more comes; answers can still be read."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the other end has closed
+
+    def answer(self, method: str = "GET") -> Answer | None:
+        """The next answer; None if the connection was closed instead."""
+        response = HTTPResponse(self._socket, method=method)
+        try:
+            response.begin()
+            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+        except (HTTPException, ConnectionError):
+            return None
+        finally:
+            response.close()
+
+    def is_closed(self) -> bool:
+        """Waits for the end of what the other side sends; False if it keeps the connection open and silent, or sends more."""
+        try:
+            return self._socket.recv(65536) == b""
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+    def closed_after_s(self, drop: bytes, *, every_s: float, limit_s: float) -> float | None:
+        """Sends `drop` again and again; seconds until the other side closed or answered, None if it did not within the limit."""
+        began = time.monotonic()
+        self._socket.settimeout(every_s)
+        while (elapsed := time.monotonic() - began) < limit_s:
+            if not self.send(drop):
+                return elapsed
+            try:
+                self._socket.recv(65536, socket.MSG_PEEK)
+                return time.monotonic() - began
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return time.monotonic() - began
+        return None
+
+    def close(self) -> None:
+        """Ends it."""
+        self._socket.close()
+
+
+def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """A well-formed request; an underscore in a header's name stands for a hyphen."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    if body or method == "POST":
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunked(method: str, path: str, body: bytes, **headers: str) -> bytes:
+    """A request whose body is given as it goes over the wire: chunk sizes, chunks, trailer."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1") + body
+
+
+def ask(port: int, raw: bytes, *, timeout_s: float = 60.0) -> Answer | None:
+    """One request on a connection of its own; None if it was closed without an answer."""
+    with RawConnection(port, timeout_s=timeout_s) as connection:
+        connection.send(raw)
+        return connection.answer(raw.split(b" ", 1)[0].decode("latin-1"))
