@@ -30,6 +30,20 @@ from tests.support.waiting import wait_until
 FIGURES = ROOT / "build" / "faults"
 MODEL = "stub?delay_s=0.003"
 """About 300 texts a second, so that a fault meets chunks under way."""
+OTHER_MODEL = "stub@other/stub"
+OTHER_WORKER = """
+from model.engine import Scores
+from model.stub import StubEngine
+score = StubEngine.score
+def other(self, texts):
+    scores = score(self, texts)
+    return Scores(scores.probabilities[:, ::-1].copy(), scores.truncated, scores.work)
+StubEngine.score = other
+StubEngine.identity = "{identity}"
+from tasks.worker import main
+main(["{role}"])
+"""
+"""A worker of a model that answers to the same name, and turns good into bad."""
 PREDICT_TIMEOUT_S = 2.0
 LIMIT_S = PREDICT_TIMEOUT_S + 3.0
 """No caller of /predict waits longer, whatever happens: the time-out, and two answers of a Redis that may be away."""
@@ -44,10 +58,11 @@ _trial_numbers = itertools.count(int(time.time()))
 
 
 @cache
-def expected(text: str) -> tuple[str, float]:
-    """The label and confidence that the stub engine gives."""
+def expected(text: str, model: str | None) -> tuple[str, float]:
+    """The label and confidence that the stub engine gives; of `OTHER_MODEL`, the other way round."""
     scores = StubEngine().score([clean(text)])
-    outcome = scored(scores.probabilities[0].tolist(), bool(scores.truncated[0]))
+    row = scores.probabilities[0].tolist()
+    outcome = scored(row[::-1] if model == OTHER_MODEL else row, bool(scores.truncated[0]))
     return outcome.label, outcome.confidence
 
 
@@ -140,6 +155,10 @@ class Load:
     def between(self, since: float, until: float = 1e18) -> list[Answer]:
         """The answers that came between two times."""
         return [answer for answer in list(self.answers) if since <= answer.began_at + answer.took_s <= until]
+
+    def seconds(self, since: float, until: float) -> float:
+        """Between two times, less what was lost to everybody."""
+        return self._clock.without_gaps(since, until)
 
     def rate(self, since: float, until: float) -> float:
         """Good answers a second."""
@@ -268,7 +287,8 @@ class Trial:
             return all(now.get(tag, 1e18) > died_at for tag in held)
 
         wait_until(taken_over, what="a dead worker's chunks to be another's", timeout_s=60)
-        self.redelivered_s = time.time() - died_at
+        assert self.load is not None
+        self.redelivered_s = self.load.seconds(self._fault_at, time.monotonic())
 
     # After
 
@@ -300,7 +320,9 @@ class Trial:
             found = self._check_late(answer)
             lost, doubled, wrong = lost + found[0], doubled + found[1], wrong + found[2]
         wrong += sum(
-            (a.body["label"], a.body["confidence"]) != expected(a.text) or a.body["text"] != a.text for a in load.answers if a.kind == "200"
+            (a.body["label"], a.body["confidence"]) != expected(a.text, a.body["model"]) or a.body["text"] != a.text
+            for a in load.answers
+            if a.kind == "200"
         )
         done = self.progress()
         figures = Figures(
@@ -313,7 +335,7 @@ class Trial:
             told=dict(Counter(answer.kind for answer in after if answer.kind != "200")),
             longest_s=round(max(answer.took_s for answer in after), 2),
             redelivered_s=None if self.redelivered_s is None else round(self.redelivered_s, 1),
-            recovered_s=round(max([answer.began_at + answer.took_s - since for answer in bad] + [0.0]), 1),
+            recovered_s=round(max([load.seconds(since, answer.began_at + answer.took_s) for answer in bad] + [0.0]), 1),
         )
         FIGURES.mkdir(parents=True, exist_ok=True)
         (FIGURES / f"{self.fault.replace(' ', '-').replace('/', '-')}.json").write_text(json.dumps(asdict(figures), indent=1))
@@ -339,7 +361,7 @@ class Trial:
         times = Counter(item["position"] for item in items if item.get("label") is not None)
         lost = sum(position not in times for position in range(len(texts)))
         wrong = sum(
-            item["text"] != texts[item["position"]] or (item["label"], item["confidence"]) != expected(item["text"])
+            item["text"] != texts[item["position"]] or (item["label"], item["confidence"]) != expected(item["text"], item["model"])
             for item in items
             if item.get("label") is not None
         )

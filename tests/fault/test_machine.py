@@ -1,0 +1,234 @@
+"""What a machine does to its processes: a network that is silently cut, a disk that is full, a clock that jumps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.embedded import find_server, wait_until_up
+from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tests.support.faults import MODEL, Trial
+from tests.support.launched import Launched
+from tests.support.stack import ROOT, Process, Server, free_port
+from tests.support.waiting import wait_until
+
+Launch = Callable[..., Launched]
+FAULT_S = 5.0
+CUT_S = 15.0
+"""Longer than the broker waits for a silent worker."""
+
+
+def lasts(seconds: float) -> None:
+    """Returns when a fault has lasted so long."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until, what="the fault to last", timeout_s=seconds + 30)
+
+
+def root_only(why: str) -> None:
+    """Skips where this user may not do it; in CI, he has to."""
+    if os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"only root may {why}")
+
+
+def run(*command: str) -> None:
+    """Runs a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+class Network:
+    """A second machine, as far as the network goes: a namespace with a cable to this one."""
+
+    def __init__(self) -> None:
+        """Lays the cable."""
+        self.name = f"sentiq{os.getpid() % 100_000}"
+        self._link = f"sq{os.getpid() % 100_000}"
+        block = 4 * (os.getpid() % 16_000)
+        prefix = f"10.213.{block // 256}"
+        self.here, self.there = f"{prefix}.{block % 256 + 1}", f"{prefix}.{block % 256 + 2}"
+        run("ip", "netns", "add", self.name)
+        run("ip", "link", "add", f"{self._link}a", "type", "veth", "peer", "name", f"{self._link}b", "netns", self.name)
+        run("ip", "addr", "add", f"{self.here}/30", "dev", f"{self._link}a")
+        run("ip", "link", "set", f"{self._link}a", "up")
+        for words in (
+            ["ip", "addr", "add", f"{self.there}/30", "dev", f"{self._link}b"],
+            ["ip", "link", "set", f"{self._link}b", "up"],
+            ["ip", "link", "set", "lo", "up"],
+        ):
+            run("ip", "netns", "exec", self.name, *words)
+
+    def cut(self) -> None:
+        """Nothing passes any more, and neither side is told."""
+        run("ip", "link", "set", f"{self._link}a", "down")
+
+    def mend(self) -> None:
+        """All passes again."""
+        run("ip", "link", "set", f"{self._link}a", "up")
+
+    def remove(self) -> None:
+        """Takes all away."""
+        subprocess.run(["ip", "link", "del", f"{self._link}a"], capture_output=True, check=False)
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """See `Network`."""
+    root_only("make a network namespace")
+    laid = Network()
+    yield laid
+    laid.remove()
+
+
+@pytest.mark.debian("iproute2")
+def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
+    """Two workers on another machine lose Redis without a word for 15 s: others take their chunks over, nothing counts twice when they
+    come back, and they work again by themselves."""
+    port = free_port()
+    options = ["--bind", "127.0.0.1", network.here, "--port", str(port), "--protected-mode", "no", "--appendonly", "yes", "--save", ""]
+    data = folder / "redis"
+    data.mkdir()
+    log = folder / "log"
+    started = [Process("server", lambda out: subprocess.Popen([str(find_server()), *options, "--dir", str(data)], stdout=out), log)]
+    try:
+        here = f"redis://127.0.0.1:{port}/0"
+        wait_until_up(here, timeout_s=20)
+        sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=here).wait_until_ready()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "REDIS_URL": f"redis://{network.here}:{port}/0",
+            "MODEL_NAME": MODEL,
+            "DATA_DIR": str(log.parent / "there"),
+            "ENGINE_THREADS": "1",
+            PARENT_VARIABLE: str(os.getpid()),
+            "PYTHONPATH": str(ROOT),
+        }
+        trial = Trial("network cut between two workers and Redis for 15 s", sentiq, urls=(here,), lines=6000)
+        (redis,) = trial.servers
+        for role in ("interactive", "batch"):
+            command = ["ip", "netns", "exec", network.name, sys.executable, "-m", "tasks.worker", role]
+            started.append(
+                Process(
+                    role,
+                    lambda out, command=command: subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out),  # type: ignore[misc]
+                    log.with_name(f"{role}.log"),
+                )
+            )
+
+        def marks() -> int:
+            names = [key.decode() for key in redis.scan_iter("sentiq:w:*")]
+            return sum(f"-{worker.pid}-" in name for worker in started[1:] for name in names)
+
+        wait_until(lambda: marks() == 2, what="the workers there to be ready", timeout_s=60)
+        trial.begin()
+        trial.strikes()
+        network.cut()
+        lasts(CUT_S)
+        assert marks() == 0
+        network.mend()
+        trial.over()
+        trial.end(allowed=set(), prompt_known=True)
+        wait_until(lambda: marks() == 2, what="the workers there to be ready again", timeout_s=60)
+
+        def listening() -> int:
+            return sum(client["addr"].startswith(f"{network.there}:") and client["cmd"] == "brpop" for client in redis.client_list())
+
+        wait_until(lambda: listening() == 2, what="the workers there to wait for chunks again", timeout_s=60)
+        for worker in started[1:]:
+            assert worker.running
+            worker.terminate()
+            assert worker.status == 0
+        trial.finish()
+    finally:
+        for process in reversed(started):
+            process.kill()
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of its own for the embedded server's data."""
+    root_only("mount a disk")
+    disk = folder / "valkey"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk))
+    yield disk
+    run("umount", "--lazy", str(disk))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
+def test_disk_full(small_disk: Path, launch: Launch) -> None:
+    """The disk of the append-only file is full for five seconds: Redis refuses to write, callers hear 503, and then all goes on."""
+    sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
+    trial = Trial("disk full under the append-only file for 5 s", sentiq).begin()
+    trial.strikes()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left on device"):
+        while True:
+            file.write(b"\0" * 4096)
+    lasts(FAULT_S)
+    assert "No space left on device" in sentiq.output
+    filler.unlink()
+    trial.over()
+    trial.end(allowed={"503"}, prompt_known=True)
+    trial.finish()
+
+
+def _faketime() -> str:
+    for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"):
+        return str(path)
+    pytest.fail("the package faketime brings no libfaketimeMT.so.1")
+
+
+_SHIFTED = """
+import os, time
+real = time.time
+def shifted():
+    return real() + {offset_s} if os.path.exists({mark!r}) else real()
+time.time = shifted
+"""
+
+
+@pytest.mark.debian("faketime")
+@pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
+def test_clock_jumps(launch: Launch, folder: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """The clock of all processes and of Redis jumps by an hour, forward or back, and then a worker dies: no answer is lost, and no line
+    counts twice.
+
+    The server's clock is libfaketime's; that library breaks Python's sleep, so our processes' `time.time` is shifted at their start.
+    """
+    offset = folder / "offset"
+    offset.write_text("+0\n")
+    for name, value in {"LD_PRELOAD": _faketime(), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    server = Server(folder / "data", folder / "redis.sock", folder / "server.log")
+    for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"):
+        monkeypatch.delenv(name)
+    try:
+        url = f"unix://{folder}/redis.sock?db=0"
+        wait_until_up(url, timeout_s=20)
+        mark = folder / "jumped"
+        (folder / "python").mkdir()
+        (folder / "python" / "sitecustomize.py").write_text(_SHIFTED.format(offset_s=hours * 3600, mark=str(mark)))
+        sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=url, PYTHONPATH=str(folder / "python")).wait_until_ready()
+        trial = Trial(f"clock an hour {'forward' if hours > 0 else 'back'}, then kill -9 of the batch worker", sentiq, urls=(url,)).begin()
+        (redis,) = trial.servers
+        trial.strikes()
+        new = folder / "offset.new"
+        new.write_text(f"{hours * 3600:+d}\n")
+        mark.touch()
+        shutil.move(new, offset)
+        wait_until(lambda: abs(redis.time()[0] - time.time() - hours * 3600) < 120, what="the server's clock to jump")
+        os.kill(sentiq.member("tasks.worker batch"), signal.SIGKILL)
+        trial.end(allowed=set())
+        trial.finish()
+    finally:
+        server.kill()
