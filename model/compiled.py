@@ -66,8 +66,7 @@ class CompiledEngine:
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
-                # One thread a micro-batch. Several threads on one wait for each other in the midst of it: with two, tweets in calls of 2
-                # took 1.6 times as long, in calls of 32 1.16 times.
+                # One thread a micro-batch. Several threads on one wait for each other in the midst of it: docs/engines.md has figures.
                 "NUM_STREAMS": threads,
                 "INFERENCE_NUM_THREADS": threads,
                 # Pinned threads of two processes land on the same core.

@@ -5,6 +5,7 @@ Pins the device before any library sees it, loads and warms the engine once, and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -91,6 +92,10 @@ def run(role: str) -> None:
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if role == "batch":
         os.nice(BATCH_NICENESS)
+        # Linux weighs niceness within a session only, and each process of the launcher has one of its own: that must be told too.
+        if os.getsid(0) == os.getpid():
+            with contextlib.suppress(OSError):
+                Path("/proc/self/autogroup").write_text(str(BATCH_NICENESS))
     device = pin_device(settings.device)
 
     from celery.platforms import SecurityWarning

@@ -1,6 +1,6 @@
 """`make bench [DATA=tweets.tsv.gz] [QUICK=1]`: writes performance.md, performance.json and plots into docs, QUICK=1 into runs/bench.
 
-DATA is a TSV file, perhaps gzipped, with a header line, whose last column is the text; without it, sentences are generated.
+DATA is a TSV file, perhaps gzipped, with a header line, with a column `text`; without it, sentences are generated.
 """
 
 from __future__ import annotations
@@ -229,7 +229,11 @@ def main() -> None:
     if shutil.which("wrk") is None:
         sys.exit("The benchmark's load comes from wrk: install Debian's package wrk (apt-get install wrk).")
     if asked.data is not None and not asked.data.is_file():
-        sys.exit(f"{asked.data} is no file: give a TSV, perhaps gzipped, whose last column is the text.")
+        sys.exit(f"{asked.data} is no file: give a TSV, perhaps gzipped, with a column `text`.")
+    try:
+        texts = Texts(asked.data)
+    except ValueError as error:
+        sys.exit(f"{asked.data}: {error}")
     plan = QUICK if asked.quick else Plan()
     facts = machine.facts(f"make bench{' QUICK=1' if asked.quick else ''}{f' DATA={asked.data.name}' if asked.data else ''}")
     factories: dict[str, Callable[[Path], System]] = {"Sentiq": Sentiq}
@@ -246,7 +250,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        bench = Bench(plan, Texts(asked.data), Path(folder))
+        bench = Bench(plan, texts, Path(folder))
         bench.absent |= absent
         write_lines(bench.folder / "plain", bench.texts.plain)
         print(f"Texts: {bench.texts.source}", flush=True)

@@ -19,18 +19,29 @@ _WORDS = (
 )
 
 
+_LEAST_TEXTS = 1000
+"""Fewer cannot stand for what people send: most of a text would be its number."""
+
+
 class Texts:
     """A supply of texts, cleaned, so that every system scores the same."""
 
     def __init__(self, path: Path | None, seed: int = 1) -> None:
-        """From a TSV file, perhaps gzipped, whose last column is the text; without one, sentences of 3 to 40 words at random."""
+        """From a TSV file, perhaps gzipped, with a column `text`; without one, sentences of 3 to 40 words at random.
+
+        Raises:
+            ValueError: there is no such column, or hardly a text in it.
+        """
         rng = random.Random(seed)
         if path is None:
             self.source = "generated sentences of 3 to 40 words"
             found = [" ".join(rng.choices(_WORDS.split(), k=rng.randint(3, 40))) for _ in range(20_000)]
         else:
             with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as rows:
-                found = sorted({clean(row.rstrip("\r\n").split("\t")[-1]) for row in itertools.islice(rows, 1, None)} - {""})
+                column = next(rows, "").rstrip("\r\n").split("\t").index("text")
+                found = sorted({clean(row.rstrip("\r\n").split("\t")[column]) for row in rows} - {""})
+            if len(found) < _LEAST_TEXTS:
+                raise ValueError(f"{path.name} has {len(found)} different texts, fewer than {_LEAST_TEXTS}")
             self.source = f"{len(found):,} texts of {path.name}"
         rng.shuffle(found)
         self.plain = found[:20_000]

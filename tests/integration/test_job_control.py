@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,6 +157,14 @@ def test_small_jobs_overtake(service: Stack) -> None:
     assert abs(states[0]["done"] - states[1]["done"]) <= 1250
     for job in large:
         service.http.delete(job["links"]["self"])
+
+
+def test_jobs_give_way(service: Stack) -> None:
+    """The batch worker has the lowest priority, its session too where the kernel weighs sessions; the interactive one has the usual."""
+    for worker, niceness in zip(service.workers, (0, 19), strict=True):
+        assert os.getpriority(os.PRIO_PROCESS, worker.pid) == niceness
+        if (session := Path(f"/proc/{worker.pid}/autogroup")).exists():
+            assert session.read_text().split()[-1] == str(niceness)
 
 
 def test_few_chunks_in_the_queue(service: Stack) -> None:

@@ -60,15 +60,24 @@ def test_zipf_follows_its_law() -> None:
 
 
 def test_no_text_comes_twice(tmp_path: Path) -> None:
-    """Texts of a file are its last column, cleaned, each ending in a number of its own; without a file they are generated."""
+    """Texts of a file are its column `text`, cleaned, each ending in a number of its own; without a file they are generated."""
     with gzip.open(file := tmp_path / "some.tsv.gz", "wt") as rows:
-        rows.write("id\ttext\n1\ta  good day\n2\t@someone so bad\n3\t\n")
+        rows.write("id\ttext\tlabel\n1\ta  good day\tpositive\n2\t@someone so bad\tnegative\n3\t\tneutral\n")
+        rows.writelines(f"{n}\ttext number {n}\tneutral\n" for n in range(1000))
     for texts in (Texts(file), Texts(None)):
         taken = texts.take(3 * len(texts.plain))
         assert len(set(taken)) == len(taken)
         assert all(text == clean(text) for text in taken)
-    assert set(Texts(file).plain) == {"a good day", "@user so bad"}
+    assert set(Texts(file).plain) == {"a good day", "@user so bad", *(f"text number {n}" for n in range(1000))}
     assert len({len(text.split()) for text in Texts(None).plain}) > 20
+
+
+@pytest.mark.parametrize("rows", ["id\tlabel\n1\tpositive\n", "text\tlabel\n" + "the same\tpositive\n" * 2000, ""])
+def test_what_is_no_file_of_texts(tmp_path: Path, rows: str) -> None:
+    """A file without a column `text`, or with a few texts again and again, is refused: labels are not tweets."""
+    (file := tmp_path / "some.tsv").write_text(rows)
+    with pytest.raises(ValueError):
+        Texts(file)
 
 
 def test_what_wrk_sends_is_json(tmp_path: Path) -> None:

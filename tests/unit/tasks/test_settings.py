@@ -143,7 +143,7 @@ def test_short_socket_path(tmp_path: Path) -> None:
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
         ("redis://user:pa%40ss@host:1/2", "redis://user:pa%40ss@host:1/2"),
-        ("rediss://host", "rediss://host"),
+        ("rediss://host", "rediss://host?ssl_cert_reqs=required"),
         ("unix:///run/valkey.sock?db=0", "redis+socket:///run/valkey.sock?virtual_host=0"),
         ("unix:///run/valkey.sock?db=3", "redis+socket:///run/valkey.sock?virtual_host=3"),
         ("unix://me:s%3Ac@/run/valkey.sock?db=0", "redis+socket://me:s%3Ac@/run/valkey.sock?virtual_host=0"),
