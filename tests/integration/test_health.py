@@ -64,6 +64,7 @@ def test_model_before_any_worker(make_stack: Callable[..., Stack]) -> None:
     stack.start_web()
     assert stack.http.get("/model").status_code == 503
     stack.start_server()
+    wait_until(lambda: stack.http.get("/model").status_code == 200, what="Redis to be found again")
     assert stack.http.get("/model").json()["model"] is None
     stack.start_worker("interactive")
     wait_until(lambda: stack.http.get("/model").json()["model"] == "stub@1/stub", what="the model to be known")
