@@ -4,6 +4,7 @@
 # make fault   what takes longer: real processes, real faults
 # make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
 # make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 20 minutes, or 3
+# make soak    mixed load for so long, and whether anything grows: make soak [MINUTES=30]
 # make help    this list
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model bench clean
+.PHONY: help run test lint fault model bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +51,11 @@ model: $(VENV)/.training
 # The others' environments are its own affair: .venv-bench and .venv-bench-infinity.
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
+
+MINUTES ?= 30
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) .venv-bench* .venv-monitoring build *.egg-info
