@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/e2e tests/integration tests/unit
 
 fault: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/fault
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/fault
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

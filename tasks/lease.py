@@ -18,6 +18,9 @@ import redis
 from tasks.connections import Client
 from tasks.queues import UNACKED_INDEX
 
+_AHEAD_S = 60.0
+"""A delivery filed so far in the future was filed before a clock was set back, and would be its dead worker's until then."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +52,16 @@ class Leases:
                 self._tags.discard(delivery_tag)
 
     def renew(self) -> None:
-        """Files every held delivery under the present time; one that has been acknowledged or restored meanwhile stays gone."""
+        """Files every held delivery under the present time; one that has been acknowledged or restored meanwhile stays gone.
+
+        So is anybody's that is filed under a time to come.
+        """
         with self._lock:
-            tags = list(self._tags)
+            tags: list[str | bytes] = list(self._tags)
+        now = time.time()
+        tags += self._client.zrangebyscore(UNACKED_INDEX, now + _AHEAD_S, "+inf")
         if tags:
-            self._client.zadd(UNACKED_INDEX, dict.fromkeys(tags, time.time()), xx=True)
+            self._client.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True)
 
     def _run(self) -> None:
         while True:

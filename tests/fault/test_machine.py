@@ -16,7 +16,7 @@ import pytest
 from tasks.embedded import find_server, wait_until_up
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tests.support.faults import MODEL, Trial
-from tests.support.launched import Launched
+from tests.support.launched import Folders, Launched
 from tests.support.stack import ROOT, Process, Server, free_port
 from tests.support.waiting import wait_until
 
@@ -163,6 +163,17 @@ def small_disk(folder: Path) -> Iterator[Path]:
     run("umount", "--lazy", str(disk))
 
 
+def fill(path: Path) -> None:
+    """Writes until the disk is full.
+
+    Raises:
+        OSError: it is.
+    """
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
 def test_disk_full(small_disk: Path, launch: Launch) -> None:
     """The disk of the append-only file is full for five seconds: Redis refuses to write, callers hear 503, and then all goes on."""
@@ -170,9 +181,8 @@ def test_disk_full(small_disk: Path, launch: Launch) -> None:
     trial = Trial("disk full under the append-only file for 5 s", sentiq).begin()
     trial.strikes()
     filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left on device"):
-        while True:
-            file.write(b"\0" * 4096)
+    with pytest.raises(OSError, match="No space left on device"):
+        fill(filler)
     lasts(FAULT_S)
     assert "No space left on device" in sentiq.output
     filler.unlink()
@@ -187,6 +197,14 @@ def _faketime() -> str:
     pytest.fail("the package faketime brings no libfaketimeMT.so.1")
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder that is not Sentiq's."""
+    folders = Folders()
+    yield folders.make()
+    folders.remove()
+
+
 _SHIFTED = """
 import os, time
 real = time.time
@@ -198,31 +216,31 @@ time.time = shifted
 
 @pytest.mark.debian("faketime")
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
-def test_clock_jumps(launch: Launch, folder: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+def test_clock_jumps(launch: Launch, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     """The clock of all processes and of Redis jumps by an hour, forward or back, and then a worker dies: no answer is lost, and no line
     counts twice.
 
     The server's clock is libfaketime's; that library breaks Python's sleep, so our processes' `time.time` is shifted at their start.
     """
-    offset = folder / "offset"
+    offset = elsewhere / "offset"
     offset.write_text("+0\n")
     for name, value in {"LD_PRELOAD": _faketime(), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-    server = Server(folder / "data", folder / "redis.sock", folder / "server.log")
+    server = Server(elsewhere / "data", elsewhere / "redis.sock", elsewhere / "server.log")
     for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"):
         monkeypatch.delenv(name)
     try:
-        url = f"unix://{folder}/redis.sock?db=0"
+        url = f"unix://{elsewhere}/redis.sock?db=0"
         wait_until_up(url, timeout_s=20)
-        mark = folder / "jumped"
-        (folder / "python").mkdir()
-        (folder / "python" / "sitecustomize.py").write_text(_SHIFTED.format(offset_s=hours * 3600, mark=str(mark)))
-        sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=url, PYTHONPATH=str(folder / "python")).wait_until_ready()
+        mark = elsewhere / "jumped"
+        (elsewhere / "python").mkdir()
+        (elsewhere / "python" / "sitecustomize.py").write_text(_SHIFTED.format(offset_s=hours * 3600, mark=str(mark)))
+        sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=url, PYTHONPATH=str(elsewhere / "python")).wait_until_ready()
         trial = Trial(f"clock an hour {'forward' if hours > 0 else 'back'}, then kill -9 of the batch worker", sentiq, urls=(url,)).begin()
         (redis,) = trial.servers
         trial.strikes()
-        new = folder / "offset.new"
+        new = elsewhere / "offset.new"
         new.write_text(f"{hours * 3600:+d}\n")
         mark.touch()
         shutil.move(new, offset)
