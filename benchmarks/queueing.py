@@ -64,7 +64,7 @@ class Layout:
     shared: bool = False
     """Redis and the callers use the cores of the one host, as where it was measured."""
     under_way: int = CHUNKS_UNDER_WAY
-    """Chunks under way of one host's web processes, but at least one of each."""
+    """Chunks under way of all web processes for each worker, but at least one of each."""
 
 
 class Clock:
@@ -182,7 +182,7 @@ class Web:
         self._under_way = 0
         self._busy = False
         self._claimed_last = False
-        self._limit = max(1, system.layout.under_way // system.layout.web)
+        self._limit = max(1, math.ceil(system.layout.under_way * system.layout.workers / system.layout.web))
         self._chunk_limit = max(1, int(system.engine_rate * CALLER_CHUNK_S))
 
     def ask(self, text: Text) -> None:

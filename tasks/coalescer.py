@@ -57,7 +57,7 @@ class Coalescer(Generic[T]):
         send: see `Send`.
         release: see `Release`.
         chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
-        max_under_way: chunks that may be out at once: one is scored while the next is tokenised.
+        max_under_way: chunks that may be out at once, asked each time; it may not raise. One is scored while the next is tokenised.
         queue_limit: texts that may wait in this process, gathered or under way.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
     """
@@ -69,7 +69,7 @@ class Coalescer(Generic[T]):
         release: Release,
         *,
         chunk_limit: Callable[[], int],
-        max_under_way: int,
+        max_under_way: Callable[[], int],
         queue_limit: int,
         expire_after_s: float,
     ) -> None:
@@ -176,7 +176,7 @@ class Coalescer(Generic[T]):
             claimed_last = claiming
 
     def _may_send(self) -> bool:
-        return bool(self._claimed) and len(self._chunks) < self._max_under_way
+        return bool(self._claimed) and len(self._chunks) < self._max_under_way()
 
     def _claim_gathered(self) -> None:
         with self._wake:

@@ -22,6 +22,9 @@ REFRESH_S = 2.0
 INDEX = "sentiq:workers"
 _AWAY_S = 0.25
 """After so long a Redis that did not answer is asked again: whoever comes before that is told at once."""
+WEBS = "sentiq:webs"
+_WEB_TTL_S = 10
+"""A web process that has had nothing to do for so long is not counted."""
 _IDENTITY_TTL_S = 7 * 86_400
 """Long, so that known texts are answered while every worker is away."""
 
@@ -83,6 +86,16 @@ class Presence:
         marks = [WorkerMark(**orjson.loads(value)) for value in values if value is not None]
         return sorted(marks, key=lambda mark: mark.started_at)
 
+    def webs(self, me: str) -> int:
+        """How many web processes are busy; this one says that it is."""
+        now = time.time()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zadd(WEBS, {me: now})
+        pipe.zremrangebyscore(WEBS, 0, now - _WEB_TTL_S)
+        pipe.zcard(WEBS)
+        pipe.expire(WEBS, 60)
+        return int(pipe.execute()[2])
+
     def identity(self, tag: str) -> str | None:
         """The model that answers to this name now, or did last; None before any worker was ready."""
         value = self._client.get(f"sentiq:m:{tag}")
@@ -92,8 +105,11 @@ class Presence:
 class KnownModel:
     """What a web process knows of the workers, asked for at most once a second."""
 
-    def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0) -> None:
+    def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None) -> None:
+        """`me`: a name of this web process's own, by which it is counted among all."""
         self._presence = presence
+        self._me = me
+        self._webs = 1
         self._tag = tag
         self._max_age_s = max_age_s
         self._lock = threading.Lock()
@@ -116,6 +132,7 @@ class KnownModel:
         try:
             identity = self._presence.identity(self._tag)
             marks = [mark for mark in self._presence.ready() if mark.tag == self._tag]
+            webs = self._presence.webs(self._me) if self._me is not None else 1
         except redis.RedisError as error:
             self._away = (time.monotonic(), error)
             self._asked_at = -1e9
@@ -124,6 +141,7 @@ class KnownModel:
         self._identity = identity
         self._rates |= {mark.role: mark.texts_per_s for mark in marks}
         self._workers = Counter(mark.role for mark in marks)
+        self._webs = webs
         self._answered, self._asked_at = True, time.monotonic()
 
     @property
@@ -145,6 +163,10 @@ class KnownModel:
     def texts_per_s(self, role: str) -> float:
         """The last rate that a worker of this role told; a cautious guess before that."""
         return self._rates.get(role, 50.0)
+
+    def share(self, role: str) -> float:
+        """Workers of this role for each web process that is busy, as when last asked."""
+        return max(1, self._workers[role]) / self._webs
 
     def workers(self, role: str) -> int:
         """The workers of this role that were ready when last asked."""

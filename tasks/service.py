@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -37,7 +38,8 @@ from tasks.tracing import Origin, Tracing, here, sending
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is away."""
 CHUNKS_UNDER_WAY = 2
-"""Of all web processes, but at least one of each: one being scored, the next on its way. More would only make them smaller."""
+"""Of all web processes for each interactive worker, but at least one of each: one being scored, the next on its way. More would only
+make them smaller."""
 CALLER_CHUNK_S = 0.25
 """A chunk of callers' texts takes about so long to score at the most."""
 LOST_REPLY_S = 0.5
@@ -100,12 +102,13 @@ class SentimentService:
         self._replies = PredictionCache(connect(settings.cache_url, timeout_s=1.0, blocking=True), ttl_s=settings.cache_ttl)
         self._recent = RecentPredictions()
         self._presence = Presence(self._client)
-        self._model = KnownModel(self._presence, settings.model_tag)
+        me = uuid.uuid4().hex
+        self._model = KnownModel(self._presence, settings.model_tag, me=me)
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
         store = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
         ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
         self.jobs = JobService(settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends, lambda: here(tracing))
-        self._reply_key = f"sentiq:r:{uuid.uuid4().hex}"
+        self._reply_key = f"sentiq:r:{me}"
         self._listener: threading.Thread | None = None
         self._listener_lock = threading.Lock()
         self._coalescer: Coalescer[_Answer] = Coalescer(
@@ -113,7 +116,7 @@ class SentimentService:
             self._send,
             lambda keys: self._cache.give_up(settings.model_tag, list(keys), self._reply_key),
             chunk_limit=lambda: max(1, int(self._model.texts_per_s("interactive") * CALLER_CHUNK_S)),
-            max_under_way=max(1, CHUNKS_UNDER_WAY // settings.web_concurrency),
+            max_under_way=lambda: max(1, math.ceil(CHUNKS_UNDER_WAY * self._model.share("interactive"))),
             queue_limit=max(1, settings.queue_limit // settings.web_concurrency),
             expire_after_s=EXPIRE_S,
         )

@@ -242,7 +242,7 @@ def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
     assert b"127.0.0.1" not in key
     assert stack.server is not None
     stack.server.kill()
-    wait_until(lambda: stack.predict("good").status_code == 503, what="the limit to stand aside", timeout_s=20)
+    wait_until(lambda: stack.predict("good").status_code == 200, what="the limit to stand aside", timeout_s=20)
     assert stack.web is not None
     assert "not counted" in stack.web.log
 
@@ -403,6 +403,6 @@ def test_a_pickled_message_is_refused(make_stack: Callable[..., Stack], tmp_path
     wait_until(lambda: stack.redis.llen("interactive") == 0, what="the messages to be taken")
     assert stack.predict(f"good {uuid.uuid4().hex}").status_code == 200
     worker = stack.workers[0]
-    wait_until(lambda: "pickle" in worker.log or "python-serialize" in worker.log, what="the worker to say that it refused them")
+    wait_until(lambda: worker.log.count("ContentDisallowed") >= 2, what="the worker to say that it refused them")
     assert not mark.exists()
     assert worker.running

@@ -66,7 +66,7 @@ def make(sender: Sender, *, limit: int = 100, under_way: int = 1, queue: int = 1
         sender.send,
         sender.release,
         chunk_limit=lambda: limit,
-        max_under_way=under_way,
+        max_under_way=lambda: under_way,
         queue_limit=queue,
         expire_after_s=expire_s,
     )
@@ -318,7 +318,7 @@ def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int)
         work.release()
 
     coalescer: Coalescer[str] = Coalescer(
-        list, send, lambda _: (), chunk_limit=lambda: limit, max_under_way=under_way, queue_limit=10_000, expire_after_s=60
+        list, send, lambda _: (), chunk_limit=lambda: limit, max_under_way=lambda: under_way, queue_limit=10_000, expire_after_s=60
     )
 
     def serve() -> None:

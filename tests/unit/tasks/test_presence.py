@@ -41,6 +41,18 @@ def test_marks_expire(presence: Presence, server: Stack) -> None:
     assert server.redis.smembers("sentiq:workers") == set()
 
 
+def test_workers_are_shared_among_busy_web_processes(presence: Presence, server: Stack) -> None:
+    """Each web process knows how many workers there are for each that is busy; one that asks no more is not counted for long."""
+    for number in range(3):
+        presence.announce(replace(MARK, id=f"interactive-{number}"))
+    first, second = (KnownModel(presence, "stub@-", max_age_s=0, me=name) for name in ("a", "b"))
+    assert [known.identity and known.share("interactive") for known in (first, second, first)] == [3.0, 1.5, 1.5]
+    server.redis.zadd("sentiq:webs", {"b": 1.0})
+    assert first.identity
+    assert first.share("interactive") == 3.0
+    assert first.share("batch") == 1.0
+
+
 def test_identity_is_the_interactive_workers(presence: Presence) -> None:
     """The model that callers get is the interactive worker's; it stays known when that worker has gone."""
     presence.announce(replace(MARK, role="batch"))
