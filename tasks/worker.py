@@ -66,6 +66,7 @@ def _announce_for_ever(presence: Presence, mark: WorkerMark, stop: threading.Eve
         except redis.RedisError:
             _log.warning("Redis away: not announced")
         stop.wait(REFRESH_S)
+    _log.info("stopping: chunks that were begun are ended first")
     try:
         presence.withdraw(mark)
     except redis.RedisError:
@@ -98,8 +99,9 @@ def run(role: str) -> None:
                 Path("/proc/self/autogroup").write_text(str(BATCH_NICENESS))
     device = pin_device(settings.device)
 
+    import celery.apps.worker
     from celery.platforms import SecurityWarning
-    from celery.signals import worker_ready, worker_shutting_down
+    from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
     import celeryconfig
     from model.errors import ModelError
@@ -193,6 +195,10 @@ def run(role: str) -> None:
         stop.set()
         scorer.stop()
 
+    # Celery would set the root logger's level; what listens here keeps it from that.
+    setup_logging.connect(lambda **_: None, weak=False)
+    # It writes on its signals past all loggers; `_announce_for_ever` says the same.
+    celery.apps.worker.safe_say = lambda *_, **__: None
     # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never accept pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]

@@ -1,0 +1,203 @@
+"""The logs of real processes: each line read as JSON, the ids that lead from one process to the other, and no text of anybody."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.launched import Launched
+from tests.support.stack import Process, Stack
+from tests.support.waiting import wait_until
+
+Line = dict[str, Any]
+
+
+def lines(process: Process | None) -> list[Line]:
+    """What a process has logged; fails if it has written anything that is no JSON object."""
+    assert process is not None
+    return [json.loads(line) for line in process.log.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def found(process: Process | None, what: str, **fields: Any) -> Line:
+    """The first line with these fields, once it is there."""
+
+    def look() -> Line | None:
+        return next((line for line in lines(process) if fields.items() <= line.items()), None)
+
+    return wait_until(look, what=what)
+
+
+def test_every_line_of_every_process(service: Stack) -> None:
+    """Whatever the processes have written until now, each line is a JSON object with time, level, role, process, logger and event."""
+    service.predict(f"poison {uuid.uuid4().hex}")
+    for worker in service.workers:
+        ready = found(worker, "the worker's first line", logger="tasks.worker", level="info", pid=worker.pid)
+        assert ready["event"].startswith("ready: stub@1/stub on cpu")
+    assert service.web is not None
+    for process in (service.web, *service.workers):
+        for line in lines(process):
+            assert {"time", "level", "role", "pid", "logger", "event"} <= line.keys(), line
+            assert (line["role"], line["time"][-1]) == (process.name, "Z")
+
+
+def test_launcher_for_machines(launch: Callable[..., Launched]) -> None:
+    """With LOG_FORMAT=json all that the launcher prints is JSON: its own lines, its children's, and those of the server."""
+    sentiq = launch(LOG_FORMAT="json").wait_until_ready()
+    sentiq.stop()
+    told = [json.loads(line) for line in sentiq.lines]
+    assert {line["role"] for line in told} == {"launcher", "server", "interactive", "batch"}  # the web had nothing to say
+    assert all({"time", "level", "role", "event"} <= line.keys() for line in told)
+    assert next(line for line in told if line["role"] == "batch")["logger"] == "tasks.worker"
+    assert told[-1]["event"] == "stopped"
+
+
+def test_from_request_to_worker(service: Stack) -> None:
+    """A text that cannot be scored: the worker's line about it names chunk and request, and the web has a line of the request."""
+    given = f"caller-{uuid.uuid4().hex}"
+    answer = service.http.post("/predict", json={"text": f"poison {given}"}, headers={"X-Request-ID": given})
+    assert answer.status_code == 422
+    web = found(service.web, "the web's line", request_id=given)
+    assert (web["event"], web["path"], web["status"], web["role"]) == ("answered", "/predict", 422, "web")
+    worker = found(service.workers[0], "the worker's line", request_ids=[given])
+    assert worker["chunk_id"]
+    assert "job_id" not in worker
+    assert "a text of" in worker["event"]
+    assert worker["exception"].splitlines()[-1] == "ValueError"
+
+
+def test_from_request_to_job_to_worker(service: Stack) -> None:
+    """A job's id is in the line of the request that made it and, with the chunk's and the request's, in workers' lines."""
+    given = f"caller-{uuid.uuid4().hex}"
+    texts = [f"fine {uuid.uuid4().hex}" for _ in range(1500)]
+    texts[-1] += " poison"
+    answer = service.http.post("/batch_predict", json={"texts": texts}, headers={"X-Request-ID": given})
+    job = service.ended(answer.json())
+    assert job["failed"] == 1
+    assert found(service.web, "the web's line", request_id=given)["job_id"] == job["id"]
+    worker = found(service.workers[1], "the worker's line", job_id=job["id"])
+    assert worker["request_ids"] == [given]
+    job_id, number = worker["chunk_id"].split(".")
+    assert job_id == job["id"]
+    assert int(number) >= 4  # one that a worker has sent
+
+
+def test_no_lines_for_what_went_well(service: Stack) -> None:
+    """An answer that was given at once has no line, nor have probes and scrapes; what it says is in the metrics."""
+    text = f"good {uuid.uuid4().hex}"
+    for _ in range(3):
+        answer = service.http.post("/predict", json={"text": text}, headers={"X-Request-ID": (given := uuid.uuid4().hex)})
+        assert answer.status_code == 200
+    service.http.get("/health", headers={"X-Request-ID": given})
+    service.http.get("/metrics", headers={"X-Request-ID": given})
+    mark = uuid.uuid4().hex
+    service.http.get("/nowhere", headers={"X-Request-ID": mark})
+    found(service.web, "a later request's line", request_id=mark)
+    assert service.web is not None
+    assert given not in service.web.log
+
+
+def test_access_log(make_stack: Callable[..., Stack]) -> None:
+    """With ACCESS_LOG each request has one line, known texts too; probes and scrapes still have none."""
+    stack = make_stack(ACCESS_LOG="true", WEB_CONCURRENCY=1).start("interactive")
+    ids = [f"caller-{number}" for number in range(3)]
+    for given in ids:
+        assert stack.http.post("/predict", json={"text": "good"}, headers={"X-Request-ID": given}).status_code == 200
+    stack.http.get("/health", headers={"X-Request-ID": "probe"})
+    stack.http.get("/model", headers={"X-Request-ID": "last"})
+    found(stack.web, "the last request's line", request_id="last")
+    told = [line for line in lines(stack.web) if line["event"] == "answered"]
+    assert [line["request_id"] for line in told] == [*ids, "last"]
+    assert {(line["method"], line["path"], line["status"]) for line in told[:-1]} == {("POST", "/predict", 200)}
+    assert all(line["ms"] > 0 for line in told)
+
+
+def test_slow_requests(make_stack: Callable[..., Stack]) -> None:
+    """A request that took longer than a second has a line though it went well, with all of its time; not if its caller asked to wait."""
+    stack = make_stack(model="stub?delay_s=1.2", PREDICT_TIMEOUT=20, WEB_CONCURRENCY=1).start("interactive")
+    for given, text, headers in (("slow", "a", {}), ("patient", "b", {"Prefer": "wait=20"}), ("known", "a", {})):
+        answer = stack.http.post("/predict", json={"text": text}, headers={"X-Request-ID": given} | headers)
+        assert answer.status_code == 200
+    late = stack.http.post("/predict", json={"text": "c"}, headers={"X-Request-ID": "late", "Prefer": "wait=1"})
+    assert late.status_code == 202
+    job = found(stack.web, "the line of the request that became a job", request_id="late")
+    assert job["job_id"] == late.json()["id"]
+    told = {line["request_id"]: line for line in lines(stack.web) if line["event"] == "answered"}
+    assert set(told) == {"slow", "late"}
+    assert told["slow"]["ms"] >= 1200
+
+
+def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
+    """What Gunicorn says, in its master and its workers, is JSON as well: here that a worker was killed."""
+    stack = make_stack(WEB_CONCURRENCY=1)
+    stack.start_server()
+    web = stack.start_web()
+    children = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    line = found(web, "the master's line", logger="gunicorn.error", level="error", role="web")
+    assert line["pid"] == web.pid
+
+
+def message(task: str, body: bytes, *, content_type: str = "application/json") -> str:
+    """A message as it lies in a queue."""
+    return json.dumps(
+        {
+            "body": base64.b64encode(body).decode(),
+            "content-encoding": "utf-8",
+            "content-type": content_type,
+            "headers": {"task": task, "id": str(uuid.uuid4()), "lang": "py", "root_id": None, "parent_id": None},
+            "properties": {
+                "body_encoding": "base64",
+                "delivery_info": {"exchange": "", "routing_key": "interactive"},
+                "delivery_mode": 2,
+                "delivery_tag": str(uuid.uuid4()),
+                "priority": 0,
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_no_text_in_any_log(make_stack: Callable[..., Stack], level: str) -> None:
+    """However a text fails, at whatever level, no process writes any of it: scored alone, in a job, in a message that cannot be read or is
+    nobody's, in a request that is refused, while Redis goes away."""
+    stack = make_stack(WEB_CONCURRENCY=1, LOG_LEVEL=level).start("interactive", "batch")
+    secret = f"secret{uuid.uuid4().hex}"
+    assert stack.predict(f"poison {secret}").status_code == 422
+    assert stack.ended(stack.submit([f"poison {secret} {i}" for i in range(5)]))["failed"] == 5
+    for body in (f'{{"text": "{secret}"', f'{{"text": ["{secret}"]}}', f'{{"{secret}": 1}}'):
+        assert stack.http.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code in (400, 422)
+    stack.http.post("/batch_predict?column=text", content=f"text\n{secret}\n\xff\n".encode("latin-1"), headers={"Content-Type": "text/csv"})
+    chunk = json.dumps([[{"tag": "stub", "texts": [secret]}], {}, {}]).encode()
+    queued = [
+        message("score", b"\xff" + chunk),
+        message("score", chunk[:-5]),
+        message("another", chunk),
+        message("score", chunk, content_type="application/x-python-serialize"),
+        message("score", json.dumps([[secret], {}, {}]).encode()),
+        message("score", json.dumps([[{secret: secret, "tag": secret, "texts": secret}], {}, {}]).encode()),
+    ]
+    stack.redis.lpush("interactive", *queued)
+    wait_until(lambda: stack.redis.llen("interactive") == 0, what="the messages to be taken")
+    assert stack.predict("good").status_code == 200
+    key = next(iter(stack.redis.scan_iter("sentiq:p:*")))
+    stack.redis.delete(key)
+    stack.redis.lpush(key, "of another type")  # so that Redis itself complains
+    stack.redis.expire(key, 100)
+    stack.predict(f"more {secret}")
+    assert stack.server is not None
+    stack.server.kill()
+    assert stack.predict(f"late {secret}").status_code == 503
+    complained = stack.workers[0]
+    wait_until(lambda: complained.log.count('"level": "error"') > 4, what="the worker to complain")
+    for process in (stack.web, *stack.workers):
+        assert process is not None
+        assert secret not in process.log, next(line for line in process.log.splitlines() if secret in line)[:2000]
+        lines(process)
