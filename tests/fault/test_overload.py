@@ -1,0 +1,63 @@
+"""Ten times what can be done: who is let in is answered as fast as ever, the others are told when to come back, and then it is over."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.overload import Step, recovery_s, step
+from tests.support.stack import Stack
+
+DELAY_S = 0.1
+QUEUE_LIMIT = 60
+
+
+def _median_wait_s(of: Step) -> float:
+    return statistics.median(of.late)
+
+
+@pytest.mark.timeout(400)
+def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
+    """Callers at ten times the engine's rate, who do not wait for each other: as many are answered as without the rest, within the time
+    of a full queue; the rest hear 429 at once and a Retry-After that is about the time the queue needs; nobody is lost, and the next lone
+    caller is answered at once."""
+    # The stub sleeps, so the callers do not take its processor. Two chunks side by side do up to twice 1 / DELAY_S.
+    stack = make_stack(model=f"stub?delay_s={DELAY_S}", QUEUE_LIMIT=QUEUE_LIMIT, PREDICT_TIMEOUT=30, WEB_CONCURRENCY=2)
+    stack.start("interactive")
+    alone_s = recovery_s(stack.port, usual_s=30)
+    assert alone_s is not None
+
+    busy = step(stack.port, 4 / DELAY_S, 12)
+    capacity = busy.goodput
+    full_s = QUEUE_LIMIT / capacity
+    half = step(stack.port, 0.5 * capacity, 6)
+    assert {arrival.status for arrival in half.arrivals} == {200}
+    over = step(stack.port, 10 * capacity, 15)
+    recovered_s = recovery_s(stack.port, usual_s=2 * alone_s)
+    after = step(stack.port, 0.5 * capacity, 6)
+
+    told = over.retry_after_s
+    print(f"200/s: {capacity:.1f}, {half.goodput:.1f}, {over.goodput:.1f}, {after.goodput:.1f}")
+    print(f"{Counter(a.status for a in over.arrivals)}, median wait {_median_wait_s(over):.2f} s, full queue {full_s:.1f} s, told {told}")
+    print(f"refused after {statistics.median(a.waited_s for a in over.of(429)):.3f} s; alone {alone_s:.2f} s, again {recovered_s} s")
+
+    # Everybody is answered or refused; most are refused.
+    assert {arrival.status for arrival in over.arrivals} == {200, 429}
+    assert len(over.of(429)) > 0.8 * len(over.arrivals)
+    # Goodput is the engine's, whatever is refused beside it.
+    assert over.goodput >= 0.9 * capacity
+    # Who is let in waits for a full queue at the most. Half as much again is for this machine.
+    assert statistics.quantiles(over.late, n=20)[18] < 1.5 * full_s
+    # Who is refused hears it in no time, compared with those who wait, and when the queue will have drained.
+    assert statistics.median(arrival.waited_s for arrival in over.of(429)) < 0.2 * full_s
+    assert told is not None
+    assert 0.5 * _median_wait_s(over) <= told <= 2 * _median_wait_s(over) + 1
+    assert all(arrival.retry_after_s is not None for arrival in over.of(429))
+    # It ends with the load.
+    assert recovered_s is not None
+    assert recovered_s < 5 + 2 * alone_s
+    assert {arrival.status for arrival in after.arrivals} == {200}
+    assert _median_wait_s(after) < 0.5 * _median_wait_s(over)
