@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# EXTRAS=torch installs what other models than the embedded one need.
+# EXTRAS=torch installs what other models than the embedded one need; otel what traces need; torch,otel both.
 EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
@@ -72,7 +72,7 @@ install = $(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python
 
 $(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq into $(VENV); once, less than a minute."
-	@$(if $(EXTRAS),$(PIP) $(EXTRAS))
+	@$(if $(findstring torch,$(EXTRAS)),$(PIP) torch)
 	@$(call install,.$(if $(EXTRAS),[$(EXTRAS)]))
 	@touch $@
 
