@@ -184,10 +184,11 @@ def test_disk_full(small_disk: Path, launch: Launch) -> None:
     with pytest.raises(OSError, match="No space left on device"):
         fill(filler)
     lasts(FAULT_S)
-    assert "No space left on device" in sentiq.output
+    assert trial.servers[0].info("persistence")["aof_last_write_status"] == "err"
     filler.unlink()
     trial.over()
-    trial.end(allowed={"503"}, prompt_known=True)
+    # A worker that Redis refuses to tell what it holds may end, and is started again.
+    trial.end(allowed={"503"}, prompt_known=True, deaths=None)
     trial.finish()
 
 
@@ -246,7 +247,7 @@ def test_clock_jumps(launch: Launch, elsewhere: Path, monkeypatch: pytest.Monkey
         shutil.move(new, offset)
         wait_until(lambda: abs(redis.time()[0] - time.time() - hours * 3600) < 120, what="the server's clock to jump")
         os.kill(sentiq.member("tasks.worker batch"), signal.SIGKILL)
-        trial.end(allowed=set())
+        trial.end(allowed=set(), deaths=1)
         trial.finish()
     finally:
         server.kill()

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import re
+import signal
 import threading
 import time
 from collections import Counter
@@ -278,6 +281,23 @@ class Trial:
         """The deliveries that workers hold, with the time (Unix seconds) of each one's last sign of life."""
         return dict(self.servers[-1].zrange("unacked_index", 0, -1, withscores=True))
 
+    def stop_with_chunks(self, workers: dict[str, int]) -> dict[bytes, float]:
+        """Stops workers (pids by role) in a moment in which each has begun a chunk that it holds; returns what is held then."""
+
+        def stopped() -> dict[bytes, float] | None:
+            for pid in workers.values():
+                os.kill(pid, signal.SIGSTOP)
+            begun = {key.decode().removeprefix("sentiq:a:") for key in self.servers[0].scan_iter("sentiq:a:*", count=1000)}
+            held = [orjson.loads(raw) for raw in self.servers[-1].hvals("unacked")]
+            queues = {queue for message, _, queue in held if message["headers"]["id"] in begun}
+            if set(workers) <= queues:
+                return self.held()
+            for pid in workers.values():
+                os.kill(pid, signal.SIGCONT)
+            return None
+
+        return wait_until(stopped, what=f"a chunk that is begun and held by each of {', '.join(workers)}", timeout_s=20)
+
     def await_redelivery(self, held: dict[bytes, float]) -> None:
         """Waits until nothing that was held at a worker's death is still filed under that time: it is done, or another's."""
         died_at = time.time()
@@ -292,12 +312,13 @@ class Trial:
 
     # After
 
-    def end(self, *, allowed: set[str], prompt_known: bool = False) -> Figures:
+    def end(self, *, allowed: set[str], prompt_known: bool = False, deaths: int | None = 0) -> Figures:
         """Waits until all is as it was, ends the load, and checks every answer.
 
         Args:
             allowed: what callers may have heard besides 200 and 202.
             prompt_known: texts that were answered before were so all the time.
+            deaths: of processes that the launcher saw: those that the fault killed, and no other. None: any number.
         """
         load = self.load
         assert load is not None
@@ -347,6 +368,8 @@ class Trial:
         if prompt_known:
             told = Counter(answer.kind for answer in after if answer.known)
             assert set(told) == {"200"}, told
+        died = re.findall(r"\w+ \(pid \d+\) ended .*", self.sentiq.output)
+        assert deaths is None or len(died) == deaths, died
         wait_until(lambda: self.processes() == self._processes, what=f"the same processes as before: {self._processes}", timeout_s=30)
         for server in self.servers:
             leaked = keys_without_end(server)
