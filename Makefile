@@ -3,7 +3,7 @@
 # make lint    ruff, mypy and bandit
 # make fault   what takes longer: real processes, real faults
 # make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
-# make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 20 minutes, or 3
+# make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make soak    mixed load for so long, and whether anything grows: make soak [MINUTES=30]
 # make help    this list
 

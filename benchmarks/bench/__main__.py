@@ -39,11 +39,11 @@ class Plan:
     """How long and how much."""
 
     rounds: int = 3
-    seconds: int = 4
+    seconds: int = 3
     """Of the shortest load."""
     known: int = 1000
     job: int = 50_000
-    job_rounds: int = 2
+    job_rounds: int = 1
     bulk_s: float = 20.0
     starts: int = 2
     rivals_everywhere: bool = True
@@ -68,9 +68,9 @@ SCENARIOS = (
     *(Scenario("cached", connections, (*_CACHING, "bare WSGI"), 1) for connections in (1, 32, 256)),
     Scenario("uncached", 1, (*_CACHING, *_RIVALS), 2),
     Scenario("uncached", 32, (*_CACHING, *_RIVALS), 2),
-    Scenario("uncached", 256, (*_CACHING, *_RIVALS), 4),
+    Scenario("uncached", 256, (*_CACHING, *_RIVALS), 3),
     Scenario("Zipf", 32, _CACHING, 2),
-    Scenario("batch of 10", 8, (*_CACHING, "infinity"), 4),
+    Scenario("batch of 10", 8, (*_CACHING, "infinity"), 3),
 )
 
 
