@@ -43,7 +43,7 @@ def test_killed_ten_times(launch: Launch) -> None:
             timeout_s=60,
         )
     trial.over()
-    trial.end(allowed={"503"}, prompt_known=True)
+    trial.end(allowed={"503"}, prompt_known=True, deaths=10)
     trial.finish()
 
 
