@@ -168,10 +168,10 @@ def main() -> None:
         prog="python -m benchmarks.overload", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60, help="of the overload; the other steps take a third of it")
-    parser.add_argument("--delay", type=float, default=0.08, help="the engine's seconds a text")
-    parser.add_argument("--queue", type=int, default=75, help="QUEUE_LIMIT")
+    parser.add_argument("--delay", type=float, default=0.02, help="the engine's seconds a text")
+    parser.add_argument("--queue", type=int, default=2000, help="QUEUE_LIMIT")
     parser.add_argument("--times", type=float, default=10, help="overload: so many times the capacity")
-    parser.add_argument("--wait", type=float, default=10, help="PREDICT_TIMEOUT: by then a caller hears 202")
+    parser.add_argument("--wait", type=float, default=2, help="PREDICT_TIMEOUT: by then a caller hears 202")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sentiq-") as folder:
         variables = {"MODEL_NAME": f"stub?delay_s={asked.delay}", "QUEUE_LIMIT": str(asked.queue), "PREDICT_TIMEOUT": str(asked.wait)}
@@ -193,7 +193,6 @@ def main() -> None:
             sentiq.close()
     peak, over = max(one.goodput for one in steps.values()), steps[f"{asked.times:g} times"]
     print(f"\ngoodput at {asked.times:g} times: {over.goodput / peak:.0%} of its peak ({peak:.1f}/s)")
-    print(f"a full queue takes {asked.queue / capacity:.1f} s")
     print(f"alone again after the last answer: {'no' if seconds_after is None else f'{seconds_after:.1f} s'}")
 
 

@@ -31,6 +31,10 @@ Release = Callable[[Iterable[str]], Iterable[str]]
 """Gives claims up; returns the keys that others rely on, which are to be sent all the same."""
 CLAIM_LIMIT = 256
 """Texts claimed in one step."""
+ALWAYS_WAITING = 16
+"""So many texts may wait however slow the workers are."""
+_FILL = 0.8
+"""The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into the rest."""
 
 
 @dataclass(slots=True)
@@ -58,7 +62,9 @@ class Coalescer(Generic[T]):
         release: see `Release`.
         chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
         max_under_way: chunks that may be out at once, asked each time; it may not raise. One is scored while the next is tokenised.
-        queue_limit: texts that may wait in this process, gathered or under way.
+        queue_limit: texts that may wait in this process, gathered or under way, at the most.
+        rate: texts a second that the workers should do for this process, infinite if nobody can tell; asked each time; it may not raise.
+        patience_s: how long callers wait. No more texts may wait than are answered in that time: the others would wait in vain.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
     """
 
@@ -71,6 +77,8 @@ class Coalescer(Generic[T]):
         chunk_limit: Callable[[], int],
         max_under_way: Callable[[], int],
         queue_limit: int,
+        rate: Callable[[], float] = lambda: math.inf,
+        patience_s: float = math.inf,
         expire_after_s: float,
     ) -> None:
         self._claim = claim
@@ -79,6 +87,8 @@ class Coalescer(Generic[T]):
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
         self._queue_limit = queue_limit
+        self._expected_rate = rate
+        self._patience_s = patience_s
         self._expire_after_s = expire_after_s
         self._wake = threading.Condition()
         self._entries: dict[str, _Entry[T]] = {}
@@ -88,9 +98,10 @@ class Coalescer(Generic[T]):
         self._chunk_of: dict[str, int] = {}
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
-        self._drain_rate = 0.0
+        self._full_rate: float | None = None
         self._drained = 0
         self._drained_since = time.monotonic()
+        self._starved = True
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
         """The future of this key's outcome, shared with everyone who waits for it. Every caller calls `leave` in the end.
@@ -101,12 +112,12 @@ class Coalescer(Generic[T]):
             origin: the caller's name for himself, see `origins`.
 
         Raises:
-            QueueFull: as many texts wait as `queue_limit` allows.
+            QueueFull: as many texts wait as may.
         """
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                if len(self._entries) >= self._queue_limit:
+                if len(self._entries) >= self._queue_limit or self._in_vain():
                     raise QueueFull(self._retry_after_s())
                 entry = self._entries[key] = _Entry(text)
                 self._gathered[key] = None
@@ -265,16 +276,30 @@ class Coalescer(Generic[T]):
                 if entry is not None and entry.waiters == 0:
                     del self._entries[key]
 
+    def _in_vain(self) -> bool:
+        """Those who wait already take all the time that another would have."""
+        return len(self._entries) >= ALWAYS_WAITING and len(self._entries) >= _FILL * self._patience_s * self._rate()
+
+    def _rate(self) -> float:
+        """Texts a second: as measured while there was always one more to send, else as expected."""
+        return self._expected_rate() if self._full_rate is None else self._full_rate
+
     def _count(self, texts: int) -> None:
         self._drained += texts
+        if not (self._claimed or self._gathered):
+            self._starved = True
         elapsed = time.monotonic() - self._drained_since
         if elapsed >= 1.0:
             rate = self._drained / elapsed
-            self._drain_rate = rate if self._drain_rate == 0.0 else 0.5 * self._drain_rate + 0.5 * rate
-            self._drained, self._drained_since = 0, time.monotonic()
+            if self._starved:
+                self._full_rate = None
+            else:
+                self._full_rate = rate if self._full_rate is None else 0.5 * self._full_rate + 0.5 * rate
+            self._drained, self._drained_since, self._starved = 0, time.monotonic(), False
 
     def _retry_after_s(self) -> int:
-        """Seconds until the texts that wait now will have drained, at the rate measured; 1 to 60."""
-        if self._drain_rate <= 0.0:
+        """Seconds until the texts that wait now will have drained; 1 to 60."""
+        rate = self._rate()
+        if math.isinf(rate):
             return 5
-        return min(60, max(1, math.ceil(len(self._entries) / self._drain_rate)))
+        return min(60, max(1, math.ceil(len(self._entries) / rate)))

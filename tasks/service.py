@@ -118,8 +118,16 @@ class SentimentService:
             chunk_limit=lambda: max(1, int(self._model.texts_per_s("interactive") * CALLER_CHUNK_S)),
             max_under_way=lambda: max(1, math.ceil(CHUNKS_UNDER_WAY * self._model.share("interactive"))),
             queue_limit=max(1, settings.queue_limit // settings.web_concurrency),
+            rate=self._rate,
+            patience_s=settings.predict_timeout,
             expire_after_s=EXPIRE_S,
         )
+
+    def _rate(self) -> float:
+        """Texts a second that the workers should do for this web process; infinite while none is ready: nobody knows when one is."""
+        if not self._model.workers("interactive"):
+            return math.inf
+        return self._model.texts_per_s("interactive") * self._model.share("interactive")
 
     # One text
 

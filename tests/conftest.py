@@ -109,4 +109,5 @@ def launch(folder: Path) -> Iterator[Callable[..., Launched]]:
 
     yield start
     for one in started:
+        print(one.output[-20_000:])  # pytest shows it if the test failed
         one.close()

@@ -150,6 +150,7 @@ def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
     finally:
         for process in reversed(started):
             process.kill()
+            print(process.name, process.log[-20_000:], sep="\n")
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.overload import Step, recovery_s, step
 from tests.support.stack import Stack
 
-DELAY_S = 0.1
-QUEUE_LIMIT = 60
+DELAY_S = 0.05
+PREDICT_TIMEOUT_S = 2.0
 
 
 def _median_wait_s(of: Step) -> float:
@@ -21,18 +21,17 @@ def _median_wait_s(of: Step) -> float:
 
 @pytest.mark.timeout(400)
 def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
-    """Callers at ten times the engine's rate, who do not wait for each other: as many are answered as without the rest, within the time
-    of a full queue; the rest hear 429 at once and a Retry-After that is about the time the queue needs; nobody is lost, and the next lone
-    caller is answered at once."""
+    """Callers at ten times the engine's rate, who do not wait for each other, at a service with the settings that it comes with: as many
+    are answered as without the rest, within PREDICT_TIMEOUT; the rest hear 429 at once and a Retry-After that is about the time the queue
+    needs; hardly anybody waits in vain, nobody is lost, and the next lone caller is answered at once."""
     # The stub sleeps, so the callers do not take its processor. Two chunks side by side do up to twice 1 / DELAY_S.
-    stack = make_stack(model=f"stub?delay_s={DELAY_S}", QUEUE_LIMIT=QUEUE_LIMIT, PREDICT_TIMEOUT=30, WEB_CONCURRENCY=2)
+    stack = make_stack(model=f"stub?delay_s={DELAY_S}", PREDICT_TIMEOUT=PREDICT_TIMEOUT_S, WEB_CONCURRENCY=2)
     stack.start("interactive")
     alone_s = recovery_s(stack.port, usual_s=30)
     assert alone_s is not None
 
     busy = step(stack.port, 4 / DELAY_S, 12)
     capacity = busy.goodput
-    full_s = QUEUE_LIMIT / capacity
     half = step(stack.port, 0.5 * capacity, 6)
     assert {arrival.status for arrival in half.arrivals} == {200}
     over = step(stack.port, 10 * capacity, 15)
@@ -43,18 +42,19 @@ def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
 
     told = over.retry_after_s
     print(f"200/s: {capacity:.1f}, {half.goodput:.1f}, {over.goodput:.1f}, {after.goodput:.1f}")
-    print(f"{Counter(a.status for a in over.arrivals)}, median wait {_median_wait_s(over):.2f} s, full queue {full_s:.1f} s, told {told}")
+    print(f"{Counter(a.status for a in over.arrivals)}, median wait {_median_wait_s(over):.2f} s, told {told}")
     print(f"refused after {statistics.median(a.waited_s for a in over.of(429)):.3f} s; alone {alone_s:.2f} s, again {recovered_s} s")
 
-    # Everybody is answered or refused; most are refused.
-    assert {arrival.status for arrival in over.arrivals} == {200, 429}
+    # Everybody is answered or refused; most are refused. Who waits in vain has a job.
+    assert {arrival.status for arrival in over.arrivals} - {202} == {200, 429}
+    assert len(over.of(202)) < 0.1 * len(over.of(200))
     assert len(over.of(429)) > 0.8 * len(over.arrivals)
     # Goodput is the engine's, whatever is refused beside it.
     assert over.goodput >= 0.9 * capacity
-    # Who is let in waits for a full queue at the most. Half as much again is for this machine.
-    assert statistics.quantiles(over.late, n=20)[18] < 1.5 * full_s
+    # What is late by more than PREDICT_TIMEOUT is this machine's doing: callers come late to their turn.
+    assert statistics.quantiles(over.late, n=20)[18] < 1.5 * PREDICT_TIMEOUT_S
     # Who is refused hears it in no time, compared with those who wait, and when the queue will have drained.
-    assert statistics.median(arrival.waited_s for arrival in over.of(429)) < 0.2 * full_s
+    assert statistics.median(arrival.waited_s for arrival in over.of(429)) < 0.1 * PREDICT_TIMEOUT_S
     assert told is not None
     assert 0.5 * _median_wait_s(over) <= told <= 2 * _median_wait_s(over) + 1
     assert all(arrival.retry_after_s is not None for arrival in over.of(429))

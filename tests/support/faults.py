@@ -334,7 +334,13 @@ class Trial:
         load.stop()
         after = load.between(self._fault_at)
         bad = [answer for answer in after if not answer.good]
-        wait_until(lambda: self.progress().get("status") in ("succeeded", "failed"), what="the job to end", timeout_s=120)
+        try:
+            wait_until(lambda: self.progress().get("status") in ("succeeded", "failed"), what="the job to end", timeout_s=120)
+        except AssertionError:
+            server = self.servers[-1]
+            queued = {key: server.llen(key) for key in server.keys("batch*")}
+            print(self.progress(), server.hgetall("unacked"), self.held(), queued, sep="\n")
+            raise
         lost, doubled, wrong = self._check_job(self.job, self.texts)
         slow = [answer for answer in load.answers if answer.kind == "202"]
         for answer in slow:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitOver
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.coalescer import Coalescer
+from tasks.coalescer import ALWAYS_WAITING, Coalescer
 from tasks.errors import QueueFull
 from tests.support.waiting import wait_until
 
@@ -22,6 +25,7 @@ class Sender:
 
     def __init__(self) -> None:
         self.chunks: list[dict[str, str]] = []
+        self.queue: SimpleQueue[list[str]] = SimpleQueue()
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -39,6 +43,7 @@ class Sender:
     def send(self, texts: Mapping[str, str]) -> None:
         """Sends."""
         self.chunks.append(dict(texts))
+        self.queue.put(list(texts))
         assert self.gate.wait(10)
         if self.error is not None:
             raise self.error
@@ -59,7 +64,16 @@ def sender() -> Sender:
     return Sender()
 
 
-def make(sender: Sender, *, limit: int = 100, under_way: int = 1, queue: int = 1000, expire_s: float = 60.0) -> Coalescer[str]:
+def make(
+    sender: Sender,
+    *,
+    limit: int = 100,
+    under_way: int = 1,
+    queue: int = 1000,
+    rate: float = math.inf,
+    patience_s: float = 2.0,
+    expire_s: float = 60.0,
+) -> Coalescer[str]:
     """A coalescer on a sender."""
     return Coalescer(
         sender.claim,
@@ -68,6 +82,8 @@ def make(sender: Sender, *, limit: int = 100, under_way: int = 1, queue: int = 1
         chunk_limit=lambda: limit,
         max_under_way=lambda: under_way,
         queue_limit=queue,
+        rate=lambda: rate,
+        patience_s=patience_s,
         expire_after_s=expire_s,
     )
 
@@ -164,6 +180,56 @@ def test_queue_full(sender: Sender) -> None:
     coalescer.submit("a", "")
     answer(coalescer, "a")
     coalescer.submit("c", "")
+
+
+def fill(coalescer: Coalescer[str], names: Iterable[int]) -> int:
+    """Submits texts until one is refused; returns the seconds that it was told to wait."""
+    for name in names:
+        try:
+            coalescer.submit(str(name), "")
+        except QueueFull as refused:
+            return refused.retry_after_s
+    raise AssertionError("all were accepted")
+
+
+def test_nobody_waits_in_vain(sender: Sender) -> None:
+    """No more texts wait than the workers do while callers have patience, less a fifth; the next one is told how long those take."""
+    coalescer = make(sender, rate=10, patience_s=5)
+    assert fill(coalescer, range(1000)) == 4
+    assert coalescer.waiting == 40
+
+
+def test_slow_workers(sender: Sender) -> None:
+    """A few texts may always wait, however slow the workers are: they become jobs."""
+    coalescer = make(sender, rate=0.01, patience_s=0.1)
+    assert fill(coalescer, range(1000)) == 60
+    assert coalescer.waiting == ALWAYS_WAITING
+
+
+def test_measured_rate(sender: Sender) -> None:
+    """Where callers always wait, the rate at which they are answered says how many may; when nobody waited, the expected rate does."""
+    coalescer = make(sender, limit=1, rate=1, patience_s=1)
+    names = itertools.count()
+    fill(coalescer, names)
+    assert coalescer.waiting == ALWAYS_WAITING
+
+    def drain(count: int) -> None:
+        for _ in range(count):
+            answer(coalescer, *sender.queue.get(timeout=5))
+
+    def more_let_in() -> bool:
+        drain(10)
+        fill(coalescer, names)
+        return coalescer.waiting > 2 * ALWAYS_WAITING
+
+    wait_until(more_let_in, what="more to be let in")
+
+    def as_few() -> bool:
+        drain(coalescer.waiting)
+        fill(coalescer, names)
+        return coalescer.waiting == ALWAYS_WAITING
+
+    wait_until(as_few, what="as few to be let in as at first")
 
 
 def test_who_left_early_is_dropped(sender: Sender) -> None:
