@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     predict_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that `/predict` waits before it answers 202 with a job."""
     queue_limit: PositiveInt = 2000
-    """Texts of `/predict` that may wait at once, over all web processes, at the most: no more may than the workers do within `predict_timeout`. Further callers get 429."""
+    """Texts of `/predict` that may wait at once, over all web processes, at the most.
+
+    No more may than the workers do within `predict_timeout`; further callers get 429."""
     max_text_chars: PositiveInt = 100_000
     """Characters of one text."""
     max_batch_texts: PositiveInt = 1_000_000
