@@ -23,6 +23,9 @@ broker_transport_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    # Seconds (whole ones) that a worker may keep the others from looking. kombu's are 300: one that dies meanwhile, or loses its network,
+    # would hold all redelivery back for five minutes.
+    "unacked_mutex_expire": 2,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,

@@ -11,6 +11,23 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 
+_DIES_LOOKING = """
+import os, signal
+from kombu.transport.redis import Mutex, MutexHeld
+from tasks.app import create_celery
+from tasks.settings import load_settings
+
+with create_celery(load_settings()).connection_for_read() as connection:
+    channel = connection.default_channel
+    while True:
+        try:
+            with channel.conn_or_acquire() as client, Mutex(client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
+                os.kill(os.getpid(), signal.SIGKILL)
+        except MutexHeld:
+            pass
+"""
+
+
 def new_texts(count: int) -> list[str]:
     """Texts that the cache does not hold."""
     return [f"good {uuid.uuid4().hex}" for _ in range(count)]
@@ -32,6 +49,21 @@ def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> No
     job = stack.ended(job, timeout_s=20)
     assert (job["status"], job["done"], job["failed"]) == ("succeeded", 60, 0)
     assert [item["text"] for item in stack.items(job)] == texts
+
+
+def test_killed_while_it_looks_for_the_deliveries_of_the_dead(make_stack: Callable[..., Stack]) -> None:
+    """A worker that dies in the moment in which it keeps the others from looking for lost chunks keeps them from it for a moment only."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    texts = new_texts(60)
+    job = stack.submit(texts)
+    wait_until(lambda: begun(stack), what="the worker to begin a chunk")
+    looking = stack.start_process("looking", "-c", _DIES_LOOKING)
+    wait_until(lambda: not looking.running, what="the one who looks to die")
+    assert looking.status == -signal.SIGKILL
+    stack.workers[0].kill()
+    stack.start_worker("batch")
+    job = stack.ended(job, timeout_s=30)
+    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 60, 0)
 
 
 def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> None:
