@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-
 _DIES_LOOKING = """
 import os, signal
 from kombu.transport.redis import Mutex, MutexHeld
