@@ -3,6 +3,9 @@
 Greedy: whatever has gathered is claimed at once in one step, which answers known texts and leaves out those that others have under way.
 While fewer than `max_under_way` chunks of this process are under way, all that is claimed leaves as one; while they are, texts gather.
 So a lone text never waits for company, and under load one message carries many texts. Callers of the same text share one future.
+
+Callers who have been answered often ask again at once. When a chunk comes back while other texts wait, those wait a little longer, until
+as many have come as were answered: else two halves of the callers take turns, each with half a chunk.
 Works alike under threads and under gevent's patched threading.
 """
 
@@ -33,6 +36,8 @@ CLAIM_LIMIT = 256
 """Texts claimed in one step."""
 ALWAYS_WAITING = 16
 """So many texts may wait however slow the workers are."""
+_LINGER_SHARE, _LINGER_MOST_S = 0.25, 0.01
+"""How long they wait at the most: a part of what a chunk takes, and seconds."""
 _FILL = 0.8
 """The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into the rest."""
 
@@ -49,7 +54,7 @@ class _Entry(Generic[T]):
 @dataclass(slots=True)
 class _Chunk:
     keys: set[str]
-    expires_at: float
+    sent_at: float
 
 
 class Coalescer(Generic[T]):
@@ -97,6 +102,9 @@ class Coalescer(Generic[T]):
         self._chunks: dict[int, _Chunk] = {}
         self._chunk_of: dict[str, int] = {}
         self._numbers = itertools.count()
+        self._round_trip_s = 0.0
+        self._linger_until = 0.0
+        self._expected_back = 0
         self._thread: threading.Thread | None = None
         self._full_rate: float | None = None
         self._drained = 0
@@ -121,6 +129,7 @@ class Coalescer(Generic[T]):
                     raise QueueFull(self._retry_after_s())
                 entry = self._entries[key] = _Entry(text)
                 self._gathered[key] = None
+                self._expected_back = max(0, self._expected_back - 1)
                 self._start()
                 self._wake.notify()
             entry.waiters += 1
@@ -149,6 +158,7 @@ class Coalescer(Generic[T]):
         with self._wake:
             resolved = [(self._take(key), outcome) for key, outcome in outcomes.items()]
             self._count(len(outcomes))
+            self._expect_back(sum(entry is not None and entry.waiters for entry, _ in resolved))
             self._wake.notify()
         for entry, outcome in resolved:
             if entry is not None and not entry.future.done():
@@ -176,9 +186,10 @@ class Coalescer(Generic[T]):
         while True:
             with self._wake:
                 self._expire()
-                while not self._gathered and not self._may_send():
-                    self._wake.wait(timeout=1.0 if self._chunks else None)
+                while (linger_s := self._linger_s()) or (not self._gathered and not self._may_send()):
+                    self._wake.wait(timeout=linger_s or (1.0 if self._chunks else None))
                     self._expire()
+                    claimed_last = False
                 claiming = bool(self._gathered) and not (claimed_last and self._may_send())
             if claiming:
                 self._claim_gathered()
@@ -188,6 +199,19 @@ class Coalescer(Generic[T]):
 
     def _may_send(self) -> bool:
         return bool(self._claimed) and len(self._chunks) < self._max_under_way()
+
+    def _expect_back(self, callers: int) -> None:
+        now = time.monotonic()
+        if now >= self._linger_until:  # not put off again and again by many workers' answers
+            self._expected_back = 0
+            self._linger_until = now + min(_LINGER_MOST_S, _LINGER_SHARE * self._round_trip_s)
+        self._expected_back += callers
+
+    def _linger_s(self) -> float:
+        """Seconds for which texts that might leave still wait for those who are expected back."""
+        if not self._expected_back or not (self._claimed or self._gathered) or len(self._chunks) >= self._max_under_way():
+            return 0.0
+        return max(0.0, self._linger_until - time.monotonic())
 
     def _claim_gathered(self) -> None:
         with self._wake:
@@ -222,7 +246,7 @@ class Coalescer(Generic[T]):
             return
         with self._wake:
             number = next(self._numbers)
-            self._chunks[number] = _Chunk(set(texts), time.monotonic() + self._expire_after_s)
+            self._chunks[number] = _Chunk(set(texts), time.monotonic())
             self._chunk_of |= dict.fromkeys(texts, number)
         try:
             self._send(texts)
@@ -265,11 +289,12 @@ class Coalescer(Generic[T]):
         if number is not None and (chunk := self._chunks.get(number)) is not None:
             chunk.keys.discard(key)
             if not chunk.keys:
+                self._round_trip_s += 0.2 * (time.monotonic() - chunk.sent_at - self._round_trip_s)
                 del self._chunks[number]
 
     def _expire(self) -> None:
-        now = time.monotonic()
-        for chunk in [chunk for chunk in self._chunks.values() if chunk.expires_at <= now]:
+        limit = time.monotonic() - self._expire_after_s
+        for chunk in [chunk for chunk in self._chunks.values() if chunk.sent_at <= limit]:
             for key in list(chunk.keys):
                 self._leave_chunk(key)
                 entry = self._entries.get(key)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitOver
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 from hypothesis import given, settings
@@ -257,6 +257,54 @@ def test_leaving_twice_or_late(sender: Sender) -> None:
     coalescer.leave("nobody", old)
     answer(coalescer, "a")
     assert new.result(5) == "A"
+
+
+def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk, claimed in one step."""
+    monkeypatch.setattr("tasks.coalescer._LINGER_SHARE", 1e9)
+    monkeypatch.setattr("tasks.coalescer._LINGER_MOST_S", 60.0)
+    claimed: list[list[str]] = []
+
+    def mine(texts: Mapping[str, str]) -> Iterable[str]:
+        claimed.append(list(texts))
+        return texts
+
+    sender.mine = mine
+    coalescer = make(sender)
+    sender.gate.clear()
+    coalescer.submit("first", "")
+    wait_until(lambda: sender.sent() == [["first"]], what="the first chunk")
+    for key in "abc":
+        coalescer.submit(key, "")
+    sender.gate.set()
+    wait_until(lambda: [*itertools.chain(*claimed)] == ["first", *"abc"], what="texts to be claimed while a chunk is under way")
+    answer(coalescer, "first")
+    coalescer.submit("again", "")
+    wait_until(lambda: sender.sent()[1:] == [["a", "b", "c", "again"]], what="the second chunk")
+
+    for chunk in sender.sent():
+        assert sender.queue.get(timeout=5) == chunk
+    coalescer.submit("d", "")
+    wait_until(lambda: claimed[-1] == ["d"], what="the next one to be claimed")
+    answer(coalescer, "a", "b", "c", "again")
+    for key in "efg":
+        coalescer.submit(key, "")
+        with pytest.raises(Empty):
+            sender.queue.get(timeout=0.1)
+    coalescer.submit("h", "")
+    wait_until(lambda: sender.sent()[2:] == [list("defgh")], what="the third chunk")
+    assert claimed[-1] == list("efgh")
+
+
+def test_callers_who_do_not_come_back(sender: Sender) -> None:
+    """Who waits leaves a moment later, if nobody comes."""
+    coalescer = make(sender)
+    for key in "ab":
+        coalescer.submit(key, "")
+    wait_until(lambda: sum(map(len, sender.chunks)) >= 1, what="the first chunk")
+    coalescer.submit("c", "")
+    answer(coalescer, "a", "b")
+    wait_until(lambda: "c" in sender.sent()[-1], what="the text that waited to be sent")
 
 
 def test_expired_chunk_frees_its_place(sender: Sender) -> None:
