@@ -320,7 +320,8 @@ class Coalescer(Generic[T]):
                 self._full_rate = None
             else:
                 self._full_rate = rate if self._full_rate is None else 0.5 * self._full_rate + 0.5 * rate
-            self._drained, self._drained_since, self._starved = 0, time.monotonic(), False
+            self._drained, self._drained_since = 0, time.monotonic()
+            self._starved = not (self._claimed or self._gathered)  # it may be long until the next one comes
 
     def _retry_after_s(self) -> int:
         """Seconds until the texts that wait now will have drained; 1 to 60."""

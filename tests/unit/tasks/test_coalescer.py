@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitOver
@@ -230,6 +231,25 @@ def test_measured_rate(sender: Sender) -> None:
         return coalescer.waiting == ALWAYS_WAITING
 
     wait_until(as_few, what="as few to be let in as at first")
+
+
+def test_idle_time_is_no_slowness(sender: Sender) -> None:
+    """After a time in which nobody came, the expected rate says how many may wait, even if the next callers come in numbers."""
+    coalescer = make(sender, rate=1000, queue=200)
+
+    def answered_after_a_pause(*texts: str) -> None:
+        since = time.monotonic()
+        wait_until(lambda: time.monotonic() > since + 1.1, what="a time in which nobody comes")
+        before = len(sender.chunks)
+        for text in texts:
+            coalescer.submit(text, "")
+            wait_until(lambda: len(sender.chunks) > before, what="the first text to be sent")
+        answer(coalescer, texts[0])
+
+    answered_after_a_pause("a")
+    answered_after_a_pause("b", "c")
+    fill(coalescer, range(1000))
+    assert coalescer.waiting == 200
 
 
 def test_who_left_early_is_dropped(sender: Sender) -> None:
