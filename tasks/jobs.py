@@ -180,6 +180,12 @@ def chunk_id(job_id: str, number: int) -> str:
     return f"{job_id}.{number}"
 
 
+def chunk_of(task_id: str) -> tuple[str, int]:
+    """The job and the number that `chunk_id` made the id of."""
+    job_id, _, number = task_id.rpartition(".")
+    return job_id, int(number)
+
+
 def from_facts(job_id: str, facts: Mapping[str, str]) -> Job:
     """A job from its hash."""
 

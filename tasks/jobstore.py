@@ -256,19 +256,24 @@ class JobStore:
             self._client.srem(UNFINISHED, *gone)
         return [job_id for job_id, exists in there.items() if exists]
 
-    def overdue(self, job_id: str, *, older_than_s: float) -> list[int]:
-        """The chunks of a running job that should be under way, if nothing of it has been done for so long."""
-        facts = self._client.hmget(
-            job_key(job_id), "chunks", "window", "sealed", "finished_at", "cancelled_at", "started_at", "progressed_at"
-        )
-        chunks, window, sealed, finished, cancelled, started, progressed = facts
-        if chunks is None or finished is not None or cancelled is not None:
-            return []
-        if time.time() - float(progressed or started or sealed or time.time()) < older_than_s:
-            return []
-        done = {int(number) for number in self._client.smembers(job_key(job_id, "done"))}
-        lanes = (range(lane, int(chunks), int(window)) for lane in range(int(window)))
-        return [next(number for number in lane if number not in done) for lane in lanes if any(number not in done for number in lane)]
+    def expected(self) -> set[str]:
+        """The ids of all chunks that should be under way: of each unfinished job, the first of each lane that is not done."""
+        ids = self.unfinished()
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hmget(job_key(job_id), "chunks", "window", "cancelled_at")
+            pipe.smembers(job_key(job_id, "done"))
+        found = pipe.execute()
+        expected: set[str] = set()
+        for job_id, (chunks, window, cancelled), members in zip(ids, found[::2], found[1::2], strict=True):
+            if chunks is None or cancelled is not None:
+                continue
+            done = {int(number) for number in members}
+            for lane in range(int(window)):
+                number = next((number for number in range(lane, int(chunks), int(window)) if number not in done), None)
+                if number is not None:
+                    expected.add(chunk_id(job_id, number))
+        return expected
 
     # Looked at
 

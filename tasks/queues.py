@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 import celeryconfig
 from tasks.connections import Client
 
@@ -26,6 +28,13 @@ def waiting(client: Client, queue: str) -> int:
     return sum(pipe.execute())
 
 
-def delivered(client: Client, task_id: str) -> bool:
-    """A worker has this task's message and is not done with it."""
-    return any(task_id.encode() in message for message in client.hvals(UNACKED))
+def task_ids(client: Client, queue: str) -> set[str]:
+    """The tasks of a queue that wait, and those of all queues that a worker has and is not done with, as of one instant."""
+    pipe = client.pipeline(transaction=True)
+    for name in list_names(queue):
+        pipe.lrange(name, 0, -1)
+    pipe.hvals(UNACKED)
+    *lists, unacked = pipe.execute()
+    messages = [orjson.loads(message) for messages in lists for message in messages]
+    messages += [orjson.loads(message)[0] for message in unacked]
+    return {message["headers"]["id"] for message in messages}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import redis
@@ -11,12 +12,14 @@ import redis
 from tasks.app import ChunkSender
 from tasks.callbacks import Callbacks
 from tasks.connections import Client
-from tasks.jobs import chunk_id
+from tasks.jobs import chunk_of
 from tasks.jobstore import JobStore
-from tasks.queues import delivered, waiting
+from tasks.queues import task_ids
 
-STALLED_S = 30.0
-"""A job of which nothing was done for so long, while its queue is empty, has lost a message."""
+REPAIR_S = 5.0
+"""Lost chunks are looked for so often."""
+SETTLE_S = 2.0
+"""A chunk that is found nowhere, and so long later again, is lost; before, it may be on its way from one place to another."""
 _LOCK = "sentiq:upkeep"
 
 _log = logging.getLogger(__name__)
@@ -34,24 +37,29 @@ class Upkeep:
 
     def start(self, stop: threading.Event) -> None:
         """Does its work until `stop` is set: callbacks on a thread of their own, for receivers may be slow."""
-        for name, step, period_s in (("callbacks", self._callbacks.run_due, 1.0), ("repair", self.repair, STALLED_S / 2)):
+        for name, step, period_s in (("callbacks", self._callbacks.run_due, 1.0), ("repair", self.repair, REPAIR_S)):
             threading.Thread(target=_repeat, args=(step, period_s, stop), name=name, daemon=True).start()
 
-    def repair(self, *, stalled_s: float = STALLED_S) -> int:
-        """Sends chunks again that no queue and no worker has; returns how many.
+    def repair(self, *, settle_s: float = SETTLE_S) -> int:
+        """Sends chunks again that no queue and no worker has; returns how many. One that was not lost after all is counted once.
 
         The broker takes a message out of its queue before it notes who has it: a connection that breaks in between loses it.
         """
-        if not self._broker.set(_LOCK, 1, nx=True, px=max(1, int(stalled_s * 500))) or waiting(self._broker, "batch"):
+        if not self._broker.set(_LOCK, 1, nx=True, px=int(REPAIR_S * 900)):
             return 0
-        sent = 0
-        for job_id in self._jobs.unfinished():
-            for number in self._jobs.overdue(job_id, older_than_s=stalled_s):
-                if not delivered(self._broker, chunk_id(job_id, number)):
-                    _log.warning("chunk %s got lost; sending it again", chunk_id(job_id, number))
-                    self._sender.send_job_chunk(job_id, number, self._tag)
-                    sent += 1
-        return sent
+        lost = self._missing()
+        if not lost:
+            return 0
+        time.sleep(settle_s)
+        lost &= self._missing()
+        for task_id in sorted(lost):
+            _log.warning("chunk %s got lost; sending it again", task_id)
+            self._sender.send_job_chunk(*chunk_of(task_id), self._tag)
+        return len(lost)
+
+    def _missing(self) -> set[str]:
+        expected = self._jobs.expected()
+        return expected - task_ids(self._broker, "batch") if expected else expected
 
 
 def _repeat(step: Callable[[], int], period_s: float, stop: threading.Event) -> None:

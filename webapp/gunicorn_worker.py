@@ -2,7 +2,8 @@
 
 The stock worker waits `graceful_timeout` seconds for every kept-alive connection, asked or not, so one open browser tab would make
 each stop take that long. But it is given a moment: a caller who asks again and again would else send his next request just as his
-connection is closed, and not know whether it was heard. He gets his answer, and with it that the connection ends.
+connection is closed, and not know whether it was heard. He gets his answer, and with it that the connection ends. So does who has
+connected and was not taken yet: the kernel would reset his connection when the last process closes the port.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -23,6 +27,25 @@ LAST_CHANCE_S = 0.5
 """A connection that is idle when the process is told to end stays open for so long."""
 
 
+@dataclass(frozen=True)
+class _Address:
+    """All that Gunicorn asks a connection's listener for, which may be closed by then."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        return self.name
+
+
+class _Server(StreamServer):  # type: ignore[misc]
+    def close(self) -> None:
+        """Takes all who have connected, then no more."""
+        if not self.closed:
+            while taken := self.do_read():
+                self.do_handle(*taken)
+        super().close()
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it is told to end; requests under way are answered as before."""
 
@@ -30,6 +53,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._sockets: dict[Any, Any] = {}
         self._idle: set[Any] = set()
+
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
+        """What takes a listener's connections; the worker's own kind, but see `_Server`."""
+        server = _Server(listener, handle=partial(self.handle, _Address(listener.getsockname())), spawn=spawn)
+        if self.cfg.workers > 1:  # else one process takes what the others would have time for
+            server.max_accept = 1
+        return server
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection, in a greenlet of its own."""

@@ -16,7 +16,22 @@ from tasks.app import create_celery
 from tasks.cache import PredictionCache
 from tasks.connections import connect
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
-from tasks.jobs import CALLBACKS, ENDED, INDEX, PAGE_LINES, UNFINISHED, Entry, Header, Job, JobStatus, job_facts, job_key, job_keys
+from tasks.jobs import (
+    CALLBACKS,
+    ENDED,
+    INDEX,
+    PAGE_LINES,
+    UNFINISHED,
+    Entry,
+    Header,
+    Job,
+    JobStatus,
+    chunk_id,
+    chunk_of,
+    job_facts,
+    job_key,
+    job_keys,
+)
 from tasks.jobstore import JobStore
 from tasks.outcomes import Failed, Outcome, Scored, digest
 from tasks.results import CeleryResults
@@ -431,18 +446,24 @@ def test_successor_that_was_not_sent(store: Store) -> None:
     assert store.jobs.following(job_id, 2) is None
 
 
-def test_overdue(store: Store) -> None:
-    """Of a job at a standstill, the chunks that should be under way are known: the first of each lane that is not done."""
+def test_expected(store: Store) -> None:
+    """The chunks that should be under way are known: of each job that has not ended, the first of each lane that is not done."""
+
+    def expected() -> list[int]:
+        chunks = [chunk_of(task_id) for task_id in store.jobs.expected()]
+        return sorted(number for job, number in chunks if job == job_id)
+
     job_id = store.make(list("abcdefg"), size=1, window=3)
-    assert store.jobs.overdue(job_id, older_than_s=60) == []
-    assert store.jobs.overdue(job_id, older_than_s=0) == [0, 1, 2]
+    other = store.make(["z"])
+    assert store.jobs.expected() == {chunk_id(other, 0), *(chunk_id(job_id, number) for number in (0, 1, 2))}
     store.run(job_id, 1, [POSITIVE])
     store.run(job_id, 4, [POSITIVE])
-    assert store.jobs.overdue(job_id, older_than_s=0) == [0, 2]
+    assert expected() == [0, 2]
     for number in (0, 2, 3, 5, 6):
         store.run(job_id, number, [POSITIVE])
-    assert store.jobs.overdue(job_id, older_than_s=0) == []
-    assert store.jobs.overdue("0" * 32, older_than_s=0) == []
+    assert expected() == []
+    store.jobs.cancel(other)
+    assert store.jobs.expected() == set()
 
 
 def test_callback_is_due_with_the_end(store: Store) -> None:
