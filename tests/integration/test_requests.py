@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.http_raw import ask, request
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -247,3 +248,11 @@ def test_every_answer_forbids_sniffing(service: Stack) -> None:
     """Answers and errors alike tell browsers to keep to the declared type."""
     for path in ("/health/live", "/nowhere", "/docs"):
         assert service.http.get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_answer_without_body(service: Stack, connection: str) -> None:
+    """An answer that is headers alone comes, whether or not the connection stays open after it."""
+    answer = ask(service.port, request("HEAD", "/health/live", Connection=connection), timeout_s=10)
+    assert answer is not None
+    assert (answer.status, answer.headers["connection"], answer.body) == (200, connection, b"")
