@@ -1,9 +1,10 @@
 """A small queueing simulation of Sentiq on any number of hosts: what `benchmarks.scaling` measured as costs, put together on paper.
 
 Event driven, in plain Python, with a fixed seed. A text that is not cached goes its real way: a web process reads it, its coalescer
-claims what has gathered and sends it as one message, of which so many are under way at once (`tasks.coalescer`); Redis has one
-thread; a worker takes a few messages at once (`tasks.worker`), and what they hold goes together into one of two calls of the engine
-(`model.merging`), whose threads divide it. A Python process does one thing at a time; the processes of a host share its cores equally.
+claims what has gathered and sends it as one message, of which so many are under way at once, and waits a little for callers who come
+back (`tasks.coalescer`); Redis has one thread; a worker takes a few messages at once (`tasks.worker`), and what they hold goes together
+into one of two calls of the engine (`model.merging`), whose threads divide it. A Python process does one thing at a time; the processes
+of a host share its cores equally.
 
 Not in it: time in which nobody works (the network, the kernel's wake-ups), memory bandwidth, anything that breaks.
 """
@@ -19,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tasks.coalescer import CLAIM_LIMIT
+from tasks.coalescer import CLAIM_LIMIT, LINGER_MOST_S, LINGER_SHARE
 from tasks.service import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
 from tasks.worker import CALL_S, THREADS
 
@@ -170,6 +171,7 @@ class Message:
 
     texts: list[Text]
     web: Web
+    sent_at: float
 
 
 class Web:
@@ -182,6 +184,8 @@ class Web:
         self._under_way = 0
         self._busy = False
         self._claimed_last = False
+        self._round_trip_s = self._linger_until = 0.0
+        self._expected_back = 0
         self._limit = max(1, math.ceil(system.layout.under_way * system.layout.workers / system.layout.web))
         self._chunk_limit = max(1, int(system.engine_rate * CALLER_CHUNK_S))
 
@@ -190,6 +194,7 @@ class Web:
 
         def read() -> None:
             self._gathered.append(text)
+            self._expected_back = max(0, self._expected_back - 1)
             self._coalesce()
 
         self._process.do(self._costs.web_text_s / 2, read)
@@ -198,6 +203,8 @@ class Web:
         """The coalescer's thread, whose steps are taken one at a time."""
         may_send = bool(self._claimed) and self._under_way < self._limit
         if self._busy or not (self._gathered or may_send):
+            return
+        if self._lingers():
             return
         self._busy = True
         costs, redis = self._costs, self._system.redis
@@ -212,6 +219,14 @@ class Web:
             self._under_way += 1
             self._process.do(costs.web_message_s / 3, lambda: redis.do(costs.redis_message_s / 4, lambda: self._send(texts)))
 
+    def _lingers(self) -> bool:
+        """Callers are expected back; whoever comes looks again, and so does the time's end."""
+        left_s = self._linger_until - self._system.clock.now
+        if not self._expected_back or self._under_way >= self._limit or left_s <= 0:
+            return False
+        self._system.clock.after(left_s, self._coalesce)
+        return True
+
     def _claim(self, texts: list[Text]) -> None:
         self._claimed.extend(texts)
         self._busy = False
@@ -219,16 +234,22 @@ class Web:
 
     def _send(self, texts: list[Text]) -> None:
         self._system.messages += 1
-        self._system.queue.append(Message(texts, self))
+        self._system.queue.append(Message(texts, self, self._system.clock.now))
         self._system.deliver()
         self._busy = False
         self._coalesce()
 
-    def reply(self, texts: list[Text]) -> None:
+    def reply(self, message: Message) -> None:
         """A worker's answers."""
+        texts, clock = message.texts, self._system.clock
 
         def resolve() -> None:
             self._under_way -= 1
+            self._round_trip_s += 0.2 * (clock.now - message.sent_at - self._round_trip_s)
+            if clock.now >= self._linger_until:
+                self._expected_back = 0
+                self._linger_until = clock.now + min(LINGER_MOST_S, LINGER_SHARE * self._round_trip_s)
+            self._expected_back += len(texts)
             self._coalesce()
             for text in texts:
                 self._process.do(self._costs.web_text_s / 2, text.answered)
@@ -292,7 +313,7 @@ class Worker:
 
         def stored() -> None:
             self.free += 1
-            message.web.reply(message.texts)
+            message.web.reply(message)
             self._system.deliver()
 
         redis_s = costs.redis_message_s / 4 + count * costs.redis_text_s / 2

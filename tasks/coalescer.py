@@ -36,8 +36,8 @@ CLAIM_LIMIT = 256
 """Texts claimed in one step."""
 ALWAYS_WAITING = 16
 """So many texts may wait however slow the workers are."""
-_LINGER_SHARE, _LINGER_MOST_S = 0.25, 0.01
-"""How long they wait at the most: a part of what a chunk takes, and seconds."""
+LINGER_SHARE, LINGER_MOST_S = 0.25, 0.01
+"""How long texts wait at the most for callers who come back: a part of what a chunk takes, and seconds."""
 _FILL = 0.8
 """The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into the rest."""
 
@@ -204,7 +204,7 @@ class Coalescer(Generic[T]):
         now = time.monotonic()
         if now >= self._linger_until:  # not put off again and again by many workers' answers
             self._expected_back = 0
-            self._linger_until = now + min(_LINGER_MOST_S, _LINGER_SHARE * self._round_trip_s)
+            self._linger_until = now + min(LINGER_MOST_S, LINGER_SHARE * self._round_trip_s)
         self._expected_back += callers
 
     def _linger_s(self) -> float:

@@ -281,8 +281,8 @@ def test_leaving_twice_or_late(sender: Sender) -> None:
 
 def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk, claimed in one step."""
-    monkeypatch.setattr("tasks.coalescer._LINGER_SHARE", 1e9)
-    monkeypatch.setattr("tasks.coalescer._LINGER_MOST_S", 60.0)
+    monkeypatch.setattr("tasks.coalescer.LINGER_SHARE", 1e9)
+    monkeypatch.setattr("tasks.coalescer.LINGER_MOST_S", 60.0)
     claimed: list[list[str]] = []
 
     def mine(texts: Mapping[str, str]) -> Iterable[str]:
