@@ -38,7 +38,7 @@ ALWAYS_WAITING = 16
 """So many texts may wait however slow the workers are."""
 LINGER_SHARE, LINGER_MOST_S = 0.25, 0.01
 """How long texts wait at the most for callers who come back: a part of what a chunk takes, and seconds."""
-_FILL = 0.8
+FILL = 0.8
 """The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into the rest."""
 
 
@@ -303,7 +303,7 @@ class Coalescer(Generic[T]):
 
     def _in_vain(self) -> bool:
         """Those who wait already take all the time that another would have."""
-        return len(self._entries) >= ALWAYS_WAITING and len(self._entries) >= _FILL * self._patience_s * self._rate()
+        return len(self._entries) >= ALWAYS_WAITING and len(self._entries) >= FILL * self._patience_s * self._rate()
 
     def _rate(self) -> float:
         """Texts a second: as measured while there was always one more to send, else as expected."""

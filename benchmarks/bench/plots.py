@@ -53,7 +53,8 @@ def plot(folder: Path, records: list[Record]) -> None:
             heights = [statistics.median(values(records, kind, system, key).values()) for key in keys]
             axis.bar([i + 0.8 * place / len(present) for i in range(3)], heights, 0.8 / len(present), label=system, color=colours[system])
         axis.set_xticks([i + 0.4 - 0.4 / len(present) for i in range(3)], ["p50", "p95", "p99"])
-        axis.set(yscale="log", ylabel="milliseconds")
+        axis.set(ylabel="milliseconds")
+        axis.margins(y=0.3)  # room for the legend
 
     drawn("performance-throughput.svg", throughput, {"cached": "cached", "uncached": "uncached"})
     drawn("performance-latency.svg", latency, {"cached, 32": "cached, 32 connections", "uncached, 32": "uncached, 32 connections"})
