@@ -1,4 +1,7 @@
-"""Celery 5.7.0 and kombu 5.7.0 end a worker whose broker goes away while a chunk is unacknowledged; `tasks.kombu_guard` keeps it."""
+"""Celery 5.7.0 and kombu 5.7.0 end a worker whose broker goes away while a chunk is unacknowledged; `tasks.kombu_guard` keeps it.
+
+Without the guard it may also hang, with all its connections in order but one.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,20 @@ def test_idle_worker_survives_the_broker(make_stack: Callable[..., Stack], role:
     stack.start_server()
     if role == "batch":
         assert stack.ended(stack.submit(["good"]))["done"] == 1
+    else:
+        assert wait_until(lambda: stack.predict("good").status_code == 200, what="an answer")
+    assert stack.workers[0].running
+
+
+@pytest.mark.parametrize("role", ["batch", "interactive"])
+def test_only_the_subscription_breaks(make_stack: Callable[..., Stack], role: str) -> None:
+    """A worker whose subscription to remote control breaks, while the server can be reached at once, goes on taking chunks."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start(role)
+    wait_until(lambda: stack.redis.client_list(_type="pubsub"), what="the subscription")
+    stack.redis.client_kill_filter(_type="pubsub")
+    wait_until(lambda: stack.redis.client_list(_type="pubsub"), what="the next subscription")
+    if role == "batch":
+        assert stack.ended(stack.submit(["good"]), timeout_s=20)["done"] == 1
     else:
         assert wait_until(lambda: stack.predict("good").status_code == 200, what="an answer")
     assert stack.workers[0].running
