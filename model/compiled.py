@@ -133,7 +133,7 @@ class CompiledEngine:
             try:
                 request.wait()
                 out[list(group.rows)] = request.get_output_tensor(0).data[: len(group.rows)]
-            except BaseException:
+            except BaseException:  # whatever ends this call, the next one needs the request
                 self._idle.put(request)
                 raise
             return request
@@ -149,7 +149,7 @@ class CompiledEngine:
                 request.start_async(inputs, share_inputs=True)
             while running:
                 self._idle.put(collect())
-        except BaseException:
+        except BaseException:  # likewise
             for _, request, _ in running:
                 with contextlib.suppress(RuntimeError):
                     request.wait()  # nobody may take it while it runs

@@ -45,7 +45,8 @@ class Upkeep:
 
         The broker takes a message out of its queue before it notes who has it: a connection that breaks in between loses it.
         """
-        if not self._broker.set(_LOCK, 1, nx=True, px=int(REPAIR_S * 900)):
+        # Ends just before this worker's next turn.
+        if not self._broker.set(_LOCK, 1, nx=True, px=int(900 * REPAIR_S)):
             return 0
         lost = self._missing()
         if not lost:

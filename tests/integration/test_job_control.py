@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -213,7 +214,19 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert waiting(stack.redis, "batch") == queued
     assert repaired() == sent
     assert (repaired(), waiting(stack.redis, "batch")) == (0, queued + sent)
-    stack.start_worker("batch")
+    worker = stack.start_worker("batch")
+
+    def holds_a_chunk() -> bool:
+        worker.signal(signal.SIGCONT)
+        worker.signal(signal.SIGSTOP)
+        wait_until(lambda: ") T " in Path(f"/proc/{worker.pid}/stat").read_text(), what="the worker to stand still")
+        held = stack.redis.hlen("unacked")
+        # Not while it has one that it has not noted yet: that would be lost if it died now.
+        return bool(held > 0 and held + waiting(stack.redis, "batch") == queued + sent)
+
+    wait_until(holds_a_chunk, what="the worker to hold a chunk")
+    assert repaired() == 0
+    worker.signal(signal.SIGCONT)
     while stack.http.get(job["links"]["self"]).json()["done"] < 300:
         assert repaired() == 0
     assert stack.ended(job)["done"] == stack.ended(waits)["done"] == 300
