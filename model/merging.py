@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -36,16 +37,19 @@ class MergingEngine:
         max_texts: int,
         calls: int = 2,
         on_call: Callable[[int, float, Work | None], None] = lambda texts, seconds, work: None,
+        around: Callable[[int], AbstractContextManager[None]] = lambda texts: nullcontext(),
     ) -> None:
         """Merges up to `max_texts` texts into a call; one asker's are never divided.
 
         Args:
             calls: at once: with two, one's tokenisation runs beside another's scoring.
             on_call: told of each call's texts, seconds and work.
+            around: entered around each call, with the number of its texts.
         """
         self._engine = engine
         self._max_texts = max_texts
         self._on_call = on_call
+        self._around = around
         self._asks: deque[_Ask] = deque()
         self._gathering = threading.Lock()
         self._turns = threading.BoundedSemaphore(calls)
@@ -94,7 +98,9 @@ class MergingEngine:
     def _score(self, asks: Sequence[_Ask]) -> None:
         started = time.perf_counter()
         try:
-            scores = self._engine.score([text for ask in asks for text in ask.texts])
+            texts = [text for ask in asks for text in ask.texts]
+            with self._around(len(texts)):
+                scores = self._engine.score(texts)
         except Exception as error:  # whatever the library below raises
             if len(asks) == 1:
                 asks[0].error = error

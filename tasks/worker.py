@@ -118,6 +118,7 @@ def run(role: str) -> None:
     from tasks.results import CeleryResults
     from tasks.scoring import NotStored, Scorer
     from tasks.upkeep import Upkeep
+    from tasks.watchdog import Watchdog, watched_loop
 
     try:
         engine = load_engine(
@@ -134,12 +135,15 @@ def run(role: str) -> None:
         sys.exit(EX_CONFIG)
     engine.warm()
     rate = measure_rate(engine)
+    watchdog = Watchdog(texts_per_s=rate)
     # Chunks of a job are large enough.
-    engine = MergingEngine(engine, max_texts=int(rate * CALL_S) if role == "interactive" else 1, on_call=metrics.engine_call)
+    together = int(rate * CALL_S) if role == "interactive" else 1
+    engine = MergingEngine(engine, max_texts=together, on_call=metrics.engine_call, around=watchdog.engine_call)
     if (tracing := start_tracing(settings, role)) is not None:
         engine = TracedEngine(engine, tracing)
 
     app = create_celery(settings)
+    app.steps["consumer"].add(watched_loop(watchdog))
     cache_client = connect(settings.cache_url, timeout_s=5.0)
     results = connect(settings.results_url, timeout_s=5.0)
     jobs = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
@@ -183,6 +187,7 @@ def run(role: str) -> None:
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def ready(**_: object) -> None:
         leases.start()
+        watchdog.start()
         threading.Thread(target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True).start()
         if role == "batch":
             upkeep.start(stop)
