@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from tasks.app import create_celery
+from tests.integration.test_worker_death import begun, new_texts
 from tests.support.stack import Process, Stack
 from tests.support.waiting import wait_until
 
@@ -43,11 +44,6 @@ def start_worker(stack: Stack, role: str, *, call_s: float = 60, loop_s: float =
     if wait:
         stack.wait_for_worker(worker)
     return worker
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold."""
-    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
 
 
 def test_text_that_hangs_the_engine(make_stack: Callable[..., Stack]) -> None:
@@ -118,7 +114,7 @@ def test_a_stopped_process_is_no_hang(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     worker = start_worker(stack, "batch", call_s=5)
     job = stack.submit([f"slow and good {uuid.uuid4().hex}"])
-    wait_until(lambda: next(stack.redis.scan_iter("sentiq:a:*"), None) is not None, what="the worker to begin the chunk")
+    wait_until(lambda: begun(stack), what="the worker to begin the chunk")
     worker.signal(signal.SIGSTOP)
     wait_until(lambda: next(stack.redis.scan_iter("sentiq:w:*"), None) is None, what="its mark to expire, after 10 s")
     worker.signal(signal.SIGCONT)
