@@ -1,4 +1,6 @@
-"""Celery policy: queues, acknowledgement, redelivery. Addresses come from `tasks.settings`; nothing here varies by machine."""
+"""Celery policy: queues, acknowledgement, redelivery. Addresses come from `tasks.settings`; nothing here varies by
+machine.
+"""
 
 from kombu import Queue
 
@@ -13,8 +15,9 @@ task_reject_on_worker_lost = True
 task_acks_on_failure = False
 task_acks_on_timeout = False
 
-# A dead worker's chunks are due again after `visibility_timeout` seconds, and the living look for them every second: both restore
-# settings are needed (kombu's defaults made redelivery take 90 s). A chunk that takes longer is kept its owner's by tasks.lease.
+# A dead worker's chunks are due again after `visibility_timeout` seconds, and the living look for them every second:
+# both restore settings are needed (kombu's defaults made redelivery take 90 s). A chunk that takes longer is kept its
+# owner's by tasks.work.leases.
 VISIBILITY_TIMEOUT_S = 6
 # One list in Redis for each; workers look into the first one first.
 PRIORITY_STEPS = (0, 3, 6, 9)
@@ -23,8 +26,8 @@ broker_transport_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
-    # Seconds (whole ones) that a worker may keep the others from looking. kombu's are 300: one that dies meanwhile, or loses its network,
-    # would hold all redelivery back for five minutes.
+    # Seconds (whole ones) that a worker may keep the others from looking. kombu's are 300: one that dies meanwhile, or
+    # loses its network, would hold all redelivery back for five minutes.
     "unacked_mutex_expire": 2,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
@@ -56,8 +59,8 @@ redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 1.0
 redis_retry_on_timeout = True
 
-# Flower asks workers by remote control, and turns events on itself where a worker is watched (`tasks.worker`); else they would be a
-# Redis round trip each for no reader.
+# Flower asks workers by remote control, and turns events on itself where a worker is watched (`tasks.worker`); else
+# they would be a Redis round trip each for no reader.
 worker_enable_remote_control = True
 worker_send_task_events = False
 worker_hijack_root_logger = False

@@ -1,7 +1,9 @@
-"""Replays a show's bursts against the rules of deploy/keda: `python -m benchmarks.autoscaling [--plot docs/autoscaling.svg]`.
+"""Replays a show's bursts against the rules of deploy/keda: `python -m benchmarks.autoscaling [--plot
+docs/autoscaling.svg]`.
 
-A model in steps of a tenth of a second, on paper alone: arrivals by Poisson with a fixed seed, workers that score at one rate,
-Prometheus that scrapes now and then, and Kubernetes' HorizontalPodAutoscaler, which KEDA feeds, as its documentation describes it.
+A model in steps of a tenth of a second, on paper alone: arrivals by Poisson with a fixed seed, workers that score at
+one rate, Prometheus that scrapes now and then, and Kubernetes' HorizontalPodAutoscaler, which KEDA feeds, as its
+documentation describes it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.coalescer import FILL
+from tasks.submit.coalescer import FILL
 
 STEP_S = 0.1
 MINUTE_S = 60
@@ -31,7 +33,9 @@ class Cluster:
     job_rate_per_s: float = 1250.0
     """Lines of jobs (README: 1,267)."""
     start_s: float = 7.0
-    """From the decision to a worker that is ready: 2 s measured for the process, 5 s supposed for Kubernetes, the image being there."""
+    """From the decision to a worker that is ready: 2 s measured for the process, 5 s supposed for Kubernetes, the image
+    being there.
+    """
     scrape_s: float = 15.0
     sync_s: float = 15.0
     """How often the autoscaler looks (kube-controller-manager's default)."""
@@ -40,7 +44,9 @@ class Cluster:
     queue_limit: int = 4000
     """QUEUE_LIMIT, of two pods."""
     patience_s: float = 2.0
-    """PREDICT_TIMEOUT: who has waited so long gets 202, and his text becomes a job. No more may wait than are answered in FILL of it."""
+    """PREDICT_TIMEOUT: who has waited so long gets 202, and his text becomes a job. No more may wait than are answered
+    in FILL of it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ class Trigger:
     """What one trigger of a ScaledObject asks for."""
 
     signal: str
-    """`age` of the oldest chunk in Redis that no worker has begun, `work` that waits, in seconds of all workers, or `busy` workers."""
+    """`age` of the oldest chunk in Redis that no worker has begun, `work` that waits, in seconds of all workers, or
+    `busy` workers.
+    """
     target: float
     per_worker: bool = True
     """The signal is divided among the workers (AverageValue); else it is one for all (Value)."""
@@ -66,7 +74,9 @@ class Rule:
 
 
 class Autoscaler:
-    """The HorizontalPodAutoscaler: the most that any trigger wants; tolerance; stabilisation; at most twice as many, or 4 more, in 15 s."""
+    """The HorizontalPodAutoscaler: the most that any trigger wants; tolerance; stabilisation; at most twice as many, or
+    4 more, in 15 s.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
@@ -86,7 +96,11 @@ class Autoscaler:
 
     def _proposal(self, trigger: Trigger, signal: float, replicas: int, ready: int) -> int:
         ratio = signal / trigger.target / (replicas if trigger.per_worker else 1)
-        return replicas if abs(ratio - 1) <= 0.1 else math.ceil(signal / trigger.target if trigger.per_worker else ratio * ready)
+        return (
+            replicas
+            if abs(ratio - 1) <= 0.1
+            else math.ceil(signal / trigger.target if trigger.per_worker else ratio * ready)
+        )
 
 
 class Busy:
@@ -158,7 +172,8 @@ class Callers:
 
     def signals(self, now: float, ready: int) -> dict[str, float]:
         """What a scrape finds."""
-        # A worker takes six chunks at once, each a quarter of a second's work; of one for each web process, so many wait in Redis:
+        # A worker takes six chunks at once, each a quarter of a second's work; of one for each web process, so many
+        # wait in Redis:
         chunks = max(0, self._cluster.web_processes - 6 * ready) if self.waiting else 0
         age = chunks * 0.25 / max(1, ready)
         return {"age": age, "work": self.waiting / self._cluster.rate_per_s / max(1, ready), "busy": self._busy.mean}
@@ -268,9 +283,14 @@ _MOMENTS = ((600, 840), (1200, 1260), (1800, 2700))
 
 
 def show(seconds: int = HOUR_S, quiet: float = 500.0, spike: float = 5000.0) -> list[float]:
-    """Unknown texts a second: a quiet show with three moments of ten times as many, for 4, 1 and 15 minutes, that come within 5 seconds."""
+    """Unknown texts a second: a quiet show with three moments of ten times as many, for 4, 1 and 15 minutes, that come
+    within 5 seconds.
+    """
     more = spike - quiet
-    moments = [np.interp(range(seconds), [since, since + 5, until, until + 30], [0, more, more, 0]) for since, until in _MOMENTS]
+    moments = [
+        np.interp(range(seconds), [since, since + 5, until, until + 30], [0, more, more, 0])
+        for since, until in _MOMENTS
+    ]
     return [quiet + float(sum(at)) for at in zip(*moments, strict=True)]
 
 
@@ -311,7 +331,10 @@ def jobs_table(cluster: Cluster) -> list[tuple[str, Run]]:
         ("age of the queue alone", replace(BATCH, triggers=(AGE,))),
         ("age and busy workers: **shipped**", BATCH),
         ("- age of 1 s", replace(BATCH, triggers=(replace(AGE, target=1.0), BATCH.triggers[1]))),
-        ("- age divided among the workers", replace(BATCH, triggers=(replace(AGE, per_worker=True), BATCH.triggers[1]))),
+        (
+            "- age divided among the workers",
+            replace(BATCH, triggers=(replace(AGE, per_worker=True), BATCH.triggers[1])),
+        ),
         ("- scales down after 300 s", replace(BATCH, stabilization_s=300.0)),
     ]
     return [(name, simulate(cluster, rule, Jobs(cluster, FILES))) for name, rule in cases]
@@ -319,7 +342,10 @@ def jobs_table(cluster: Cluster) -> list[tuple[str, Run]]:
 
 def report(cluster: Cluster, seed: int) -> tuple[str, Run, Run]:
     """Both tables as Markdown, and the runs of what is shipped."""
-    lines = ["| `/predict`: workers by | 200, % | 202, % | 429, % | seconds with either | worker hours |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| `/predict`: workers by | 200, % | 202, % | 429, % | seconds with either | worker hours |",
+        "|---|---|---|---|---|---|",
+    ]
     shipped: list[Run] = []
     for name, run in callers_table(cluster, seed):
         assert isinstance(run.load, Callers)
@@ -327,7 +353,11 @@ def report(cluster: Cluster, seed: int) -> tuple[str, Run, Run]:
         shares = " | ".join(f"{100 * counts[key] / counts['arrived']:.1f}" for key in ("answered", "late", "refused"))
         lines.append(f"| {name} | {shares} | {len(run.load.told_s)} | {run.worker_hours:.1f} |")
         shipped += [run] if "shipped" in name else []
-    lines += ["", "| jobs: workers by | longest job, s | mean job, s | oldest chunk, s | worker hours |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| jobs: workers by | longest job, s | mean job, s | oldest chunk, s | worker hours |",
+        "|---|---|---|---|---|",
+    ]
     for name, run in jobs_table(cluster):
         assert isinstance(run.load, Jobs)
         took = run.load.took_s
@@ -342,13 +372,17 @@ def plot(callers: Run, jobs: Run, file: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "sentiq", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "sentiq", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}
+    )
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(3, 2, figsize=(10, 6), sharex=True, layout="constrained")
     for column, (run, title) in enumerate(((callers, "callers of /predict"), (jobs, "jobs"))):
         arrivals = run.came if column == 0 else np.cumsum(run.came).tolist()
-        minutes, came, workers, ages = (series[::5] for series in ([s / MINUTE_S for s in run.seconds], arrivals, run.workers, run.ages))
+        minutes, came, workers, ages = (
+            series[::5] for series in ([s / MINUTE_S for s in run.seconds], arrivals, run.workers, run.ages)
+        )
         axes[0][column].plot(minutes, came, linewidth=0.8, color="#444444")
         axes[0][column].set(title=title, ylabel="unknown texts a second" if column == 0 else "lines submitted so far")
         axes[1][column].step(minutes, workers, where="post", color="#0b5fa5")
@@ -362,8 +396,12 @@ def plot(callers: Run, jobs: Run, file: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables; with --plot, draws what is shipped."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscaling", description=__doc__)
-    parser.add_argument("--rate", type=float, default=Cluster().rate_per_s, help="texts of callers that a worker scores in a second")
-    parser.add_argument("--start", type=float, default=Cluster().start_s, help="seconds from the decision to a worker that is ready")
+    parser.add_argument(
+        "--rate", type=float, default=Cluster().rate_per_s, help="texts of callers that a worker scores in a second"
+    )
+    parser.add_argument(
+        "--start", type=float, default=Cluster().start_s, help="seconds from the decision to a worker that is ready"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="an SVG file to write")
     given = parser.parse_args(arguments)

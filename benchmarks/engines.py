@@ -1,7 +1,7 @@
 """How fast each engine scores the embedded model here: `python -m benchmarks.engines --data FILE`.
 
-Real texts arrive in calls of 1 to 32, as live traffic brings them. The candidates take turns, round by round, so that a slow
-minute of the machine meets them all; the medians of the rounds are printed. Each runs in processes of its own.
+Real texts arrive in calls of 1 to 32, as live traffic brings them. The candidates take turns, round by round, so that a
+slow minute of the machine meets them all; the medians of the rounds are printed. Each runs in processes of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.loading import load_engine
+from model.engines.registry import load_engine
 from model.training import data
 
 Score = Callable[[list[str]], object]
@@ -47,7 +47,7 @@ def plain(model: str, threads: int) -> Score:
     import torch
     import transformers
 
-    from model.loading import DEFAULT, DEFAULT_FOLDER
+    from model.engines.registry import DEFAULT, DEFAULT_FOLDER
 
     torch.set_num_threads(threads)
     folder = str(DEFAULT_FOLDER if model == DEFAULT else model)
@@ -78,7 +78,9 @@ def _resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _serve(pipe: Connection, load: Callable[[str, int], Score], model: str, threads: int, texts: list[str], seconds: float) -> None:
+def _serve(
+    pipe: Connection, load: Callable[[str, int], Score], model: str, threads: int, texts: list[str], seconds: float
+) -> None:
     """The measured process: loads, then runs a round for each seed that it is sent."""
     started = time.perf_counter()
     score = load(model, threads)
@@ -110,7 +112,9 @@ def measure(
     for name in names:
         for _ in range(processes):
             here, there = context.Pipe()
-            child = context.Process(target=_serve, args=(there, CANDIDATES[name], model, threads, texts, seconds), daemon=True)
+            child = context.Process(
+                target=_serve, args=(there, CANDIDATES[name], model, threads, texts, seconds), daemon=True
+            )
             child.start()
             children.append(child)
             pipes[name].append(here)
@@ -147,7 +151,9 @@ def _environment() -> str:
     processor = names[0] if names else platform.processor()
     vnni = ", AVX-512 VNNI" if "avx512_vnni" in cpuinfo else ""
     today = datetime.now(UTC).date()
-    return f"{today}, {os.cpu_count()} cores, {processor}{vnni}, Python {platform.python_version()}, {', '.join(versions)}"
+    return (
+        f"{today}, {os.cpu_count()} cores, {processor}{vnni}, Python {platform.python_version()}, {', '.join(versions)}"
+    )
 
 
 def main() -> None:
@@ -162,11 +168,22 @@ def main() -> None:
     arguments = parser.parse_args()
     texts = [example.text for example in data.read(arguments.data)]
     print(_environment(), end="\n\n")
-    print("| threads x processes | engine | texts/s | lowest to highest | one text, ms | load and warm, s | memory of a process, MiB |")
+    print(
+        "| threads x processes | engine | texts/s | lowest to highest | one text, ms"
+        " | load and warm, s | memory of a process, MiB |"
+    )
     print("|---|---|---|---|---|---|---|")
     for layout in arguments.layouts.split(","):
         threads, processes = (int(part) for part in layout.split("x"))
-        found = measure(arguments.engines.split(","), arguments.model, texts, threads, processes, arguments.rounds, arguments.seconds)
+        found = measure(
+            arguments.engines.split(","),
+            arguments.model,
+            texts,
+            threads,
+            processes,
+            arguments.rounds,
+            arguments.seconds,
+        )
         for name, each in found.items():
             rates = each.texts_per_s
             print(

@@ -1,9 +1,10 @@
 """A GPU by the numbers, or whatever device there is: `python -m benchmarks.gpu --out FOLDER [--quick]`.
 
-With the embedded model and one of RoBERTa-base's size (random weights: speed does not ask what they mean), through the pipeline
-engine: texts a second of the engine alone by arithmetic and size of batch, what tokenising costs, how far the scores are from fp32,
-what CUDA graphs and torch.compile would give, which kernels run; then of the whole service jobs, `/predict` and both at once. Texts are
-made up of the tokenizer's words; nothing is fetched. What needs a part that is not installed, or more time than is left, is named as such.
+With the embedded model and one of RoBERTa-base's size (random weights: speed does not ask what they mean), through the
+pipeline engine: texts a second of the engine alone by arithmetic and size of batch, what tokenising costs, how far the
+scores are from fp32, what CUDA graphs and torch.compile would give, which kernels run; then of the whole service jobs,
+`/predict` and both at once. Texts are made up of the tokenizer's words; nothing is fetched. What needs a part that is
+not installed, or more time than is left, is named as such.
 
 Heavy imports are inside functions: the processes that only call the service need none of them.
 """
@@ -43,7 +44,9 @@ class Report:
         self._ends = time.monotonic() + 60 * minutes
 
     def step(self, name: str, needs_s: float, measure: Callable[[], Any]) -> None:
-        """Measures and writes, unless there is less time left than it needs; an error is a finding too, and the next step is done."""
+        """Measures and writes, unless there is less time left than it needs; an error is a finding too, and the next
+        step is done.
+        """
         if time.monotonic() + needs_s > self._ends:
             self.found[name] = {"skipped": f"needs about {needs_s:.0f} s, more than is left"}
         else:
@@ -76,7 +79,11 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
-    found: dict[str, Any] = {"torch": torch.__version__, "transformers": transformers.__version__, "python": platform.python_version()}
+    found: dict[str, Any] = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
     found |= {"cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"), "gpu": None}
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
@@ -89,10 +96,16 @@ def machine() -> dict[str, Any]:
 
 
 def roberta(folder: Path, *, small: bool) -> Path:
-    """A classifier of RoBERTa-base's size and limit (124.6M parameters) with random weights and the embedded model's tokenizer."""
+    """A classifier of RoBERTa-base's size and limit (124.6M parameters) with random weights and the embedded model's
+    tokenizer.
+    """
     from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
 
-    size = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512} if small else {}
+    size = (
+        {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
+        if small
+        else {}
+    )
     labels = dict(enumerate(("NEGATIVE", "NEUTRAL", "POSITIVE")))
     shape = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 0} | size
     config = RobertaConfig(**shape, id2label=labels, label2id={name: i for i, name in labels.items()})
@@ -117,7 +130,7 @@ def load(folder: Path, device: str, dtype: str | None = None, batch_size: int = 
     """The pipeline engine, warm; on a CPU with the batches that a GPU gets."""
     import torch
 
-    from model.pipeline import PipelineEngine
+    from model.engines.pipeline import PipelineEngine
 
     engine = PipelineEngine(
         folder.name,
@@ -135,7 +148,9 @@ def load(folder: Path, device: str, dtype: str | None = None, batch_size: int = 
 
 
 def per_second(score: Callable[[list[str]], object], texts: Sequence[str], seconds: float) -> tuple[float, float]:
-    """Texts a second in calls that take about half a second, as a job's chunks do: the median of five calls, and their spread."""
+    """Texts a second in calls that take about half a second, as a job's chunks do: the median of five calls, and their
+    spread.
+    """
     count = 16
     while True:
         began = time.perf_counter()
@@ -157,7 +172,10 @@ def raw(folder: Path, device: str, dtype: str, batch_sizes: Sequence[int], *, qu
     """The engine alone: texts a second by kind of text and size of batch, and one text at a time."""
     import torch
 
-    samples = {kind: list(itertools.islice(supply(kind, 1), 200 if quick else 4000 if kind == "tweets" else 500)) for kind in KINDS}
+    samples = {
+        kind: list(itertools.islice(supply(kind, 1), 200 if quick else 4000 if kind == "tweets" else 500))
+        for kind in KINDS
+    }
     found: dict[str, Any] = {}
     for batch_size in batch_sizes:
         engine = load(folder, device, dtype, batch_size)
@@ -165,18 +183,25 @@ def raw(folder: Path, device: str, dtype: str, batch_sizes: Sequence[int], *, qu
             torch.cuda.reset_peak_memory_stats()
         one: dict[str, Any] = {}
         for kind, texts in samples.items():
-            one[kind] = dict(zip(("texts_per_s", "spread"), per_second(engine.score, texts, 0.1 if quick else 0.5), strict=True))
+            one[kind] = dict(
+                zip(("texts_per_s", "spread"), per_second(engine.score, texts, 0.1 if quick else 0.5), strict=True)
+            )
         singles = []
         for text in samples["tweets"][: 20 if quick else 200]:
             began = time.perf_counter()
             engine.score([text])
             singles.append(1000 * (time.perf_counter() - began))
-        one["one_tweet_ms"] = {"p50": round(statistics.median(singles), 2), "p95": round(statistics.quantiles(singles, n=20)[18], 2)}
+        one["one_tweet_ms"] = {
+            "p50": round(statistics.median(singles), 2),
+            "p95": round(statistics.quantiles(singles, n=20)[18], 2),
+        }
         if device != "cpu":
             one["memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
         found[f"batch_size {batch_size}, {engine._max_cells} tokens"] = one
         if "tokenise" not in found:
-            found["tokenise"] = {kind: per_second(engine._tokenise, texts, 0.1 if quick else 0.3)[0] for kind, texts in samples.items()}
+            found["tokenise"] = {
+                kind: per_second(engine._tokenise, texts, 0.1 if quick else 0.3)[0] for kind, texts in samples.items()
+            }
         del engine
         _free()
     return found
@@ -217,7 +242,9 @@ def _timed(call: Callable[[], object], device: str, repeats: int) -> float:
 
 
 def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, compiled: bool) -> dict[str, Any]:
-    """Milliseconds of the forward pass at a few shapes: as it is, by torch.compile, as a CUDA graph. Whether they pay is seen here."""
+    """Milliseconds of the forward pass at a few shapes: as it is, by torch.compile, as a CUDA graph. Whether they pay
+    is seen here.
+    """
     import torch
 
     model = load(folder, device)._pipeline.model
@@ -229,7 +256,10 @@ def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, comp
     def compiler(inputs: dict[str, Any]) -> dict[str, float]:
         began = time.perf_counter()
         by_compiler(**inputs)
-        return {"first_s": round(time.perf_counter() - began, 1), "ms": _timed(lambda: by_compiler(**inputs), device, 20)}
+        return {
+            "first_s": round(time.perf_counter() - began, 1),
+            "ms": _timed(lambda: by_compiler(**inputs), device, 20),
+        }
 
     def graph(inputs: dict[str, Any]) -> float:
         captured = torch.cuda.CUDAGraph()
@@ -238,7 +268,9 @@ def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, comp
         return _timed(captured.replay, device, 20)
 
     # A capture that fails may leave the device unusable: last.
-    ways = {"eager": eager} | ({"compiled": compiler} if compiled else {}) | ({"graph": graph} if device != "cpu" else {})
+    ways = (
+        {"eager": eager} | ({"compiled": compiler} if compiled else {}) | ({"graph": graph} if device != "cpu" else {})
+    )
     found: dict[str, Any] = {}
     with torch.inference_mode():
         for (way, measure), (rows, length) in itertools.product(ways.items(), shapes):
@@ -292,7 +324,12 @@ def predict(port: int, callers: int, seconds: float, seed: int) -> dict[str, Any
     for status, count in ((status, count) for _, found in parts for status, count in found.items()):
         statuses[status] = statuses.get(status, 0) + count
     cuts = statistics.quantiles(times, n=100)
-    return {"per_s": round(len(times) / seconds, 1), "p50_ms": round(cuts[49], 2), "p95_ms": round(cuts[94], 2), "statuses": statuses}
+    return {
+        "per_s": round(len(times) / seconds, 1),
+        "p50_ms": round(cuts[49], 2),
+        "p95_ms": round(cuts[94], 2),
+        "statuses": statuses,
+    }
 
 
 def stack(folder: Path, *, quick: bool) -> dict[str, Any]:
@@ -300,7 +337,11 @@ def stack(folder: Path, *, quick: bool) -> dict[str, Any]:
     from benchmarks.services import Sentiq
 
     seconds = 3.0 if quick else 8.0
-    defaults = {"WEB_CONCURRENCY": str(max(2, min(8, (os.cpu_count() or 2) // 2))), "ENGINE": "pipeline", "MODEL_NAME": str(folder)}
+    defaults = {
+        "WEB_CONCURRENCY": str(max(2, min(8, (os.cpu_count() or 2) // 2))),
+        "ENGINE": "pipeline",
+        "MODEL_NAME": str(folder),
+    }
     with tempfile.TemporaryDirectory(prefix="sentiq-") as data:
         sentiq = Sentiq(Path(data), **(defaults | {name: os.environ[name] for name in defaults if name in os.environ}))
         found: dict[str, Any] = {"start_s": round(sentiq.start(sentiq.is_ready), 1), "settings": defaults}
@@ -308,7 +349,9 @@ def stack(folder: Path, *, quick: bool) -> dict[str, Any]:
             workers = sentiq.ask("GET", "/health/ready")[1]["workers"]
             found["workers"] = [{key: worker[key] for key in ("role", "device", "texts_per_s")} for worker in workers]
             rate = max(worker["texts_per_s"] for worker in workers)
-            texts = list(itertools.islice(supply("tweets", 4), 300 if quick else max(2000, min(200_000, int(rate * 15)))))
+            texts = list(
+                itertools.islice(supply("tweets", 4), 300 if quick else max(2000, min(200_000, int(rate * 15))))
+            )
             began = time.perf_counter()
             job = sentiq.ended(sentiq.submit(texts))
             took = time.perf_counter() - began
@@ -333,10 +376,16 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="gets gpu.json")
-    parser.add_argument("--model", type=Path, help="a folder with a classifier, instead of random weights of RoBERTa-base's size")
+    parser.add_argument(
+        "--model", type=Path, help="a folder with a classifier, instead of random weights of RoBERTa-base's size"
+    )
     parser.add_argument("--minutes", type=float, default=8.0, help="steps that would end later are skipped")
-    parser.add_argument("--quick", action="store_true", help="few texts and a small model: whether it runs, not how fast")
-    parser.add_argument("--compile", action="store_true", help="torch.compile on a CPU too, which takes a C++ compiler and minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="few texts and a small model: whether it runs, not how fast"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile on a CPU too, which takes a C++ compiler and minutes"
+    )
     asked = parser.parse_args()
     import torch
 

@@ -1,7 +1,8 @@
 """Jobs by the numbers: a million texts through the service, and callers beside a job.
 
     python -m benchmarks.jobs million [--texts 1000000]               the stub engine: intake, memory, order
-    python -m benchmarks.jobs beside FILE.tsv.gz [--texts 50000]      the real engine: /predict and a job, alone and beside each other
+    python -m benchmarks.jobs beside FILE.tsv.gz [--texts 50000]      the real engine: /predict and a job, alone and
+    beside each other
 
 Each starts a Sentiq of its own in an empty folder, with the settings of the environment, and ends it again.
 """
@@ -24,7 +25,9 @@ def million(texts: int) -> None:
     """Uploads so many texts of about 90 bytes as NDJSON, lets them be scored, and downloads and compares them."""
 
     def text(i: int) -> str:
-        return f"text number {i} of a long list, about as long as a tweet is, and {'good' if i % 3 else 'bad'} in its way"
+        return (
+            f"text number {i} of a long list, about as long as a tweet is, and {'good' if i % 3 else 'bad'} in its way"
+        )
 
     def body() -> Iterator[bytes]:
         for start in range(0, texts, 1000):
@@ -35,16 +38,27 @@ def million(texts: int) -> None:
         sentiq.start(sentiq.is_ready)
         before_mb, before_disk_mb, idle = sentiq.used_mb(), sentiq.disk_mb(), sentiq.resident_mb()
         started = time.perf_counter()
-        status, job = sentiq.ask("POST", "/batch_predict", body(), {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"})
+        status, job = sentiq.ask(
+            "POST", "/batch_predict", body(), {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
+        )
         assert status == 202, job
         uploaded_s = time.perf_counter() - started
-        print(f"uploaded {job['total']:,} lines in {uploaded_s:.1f} s; {job['done']:,} of them done when the last had come", flush=True)
+        print(
+            f"uploaded {job['total']:,} lines in {uploaded_s:.1f} s;"
+            f" {job['done']:,} of them done when the last had come",
+            flush=True,
+        )
         job = sentiq.ended(job)
         print(
-            f"ended {job['status']} after {time.perf_counter() - started:.1f} s: {job['done']:,} done, {job['failed']} failed", flush=True
+            f"ended {job['status']} after {time.perf_counter() - started:.1f} s:"
+            f" {job['done']:,} done, {job['failed']} failed",
+            flush=True,
         )
         cache_mb = (
-            sum(sentiq.redis.memory_usage(key) or 0 for key in itertools.islice(sentiq.redis.scan_iter("sentiq:p:*", 1000), 1000))
+            sum(
+                sentiq.redis.memory_usage(key) or 0
+                for key in itertools.islice(sentiq.redis.scan_iter("sentiq:p:*", 1000), 1000)
+            )
             / 1e9
             * texts
         )
@@ -57,11 +71,19 @@ def million(texts: int) -> None:
             for lines, line in enumerate(answer, 1):
                 item = json.loads(line)
                 assert (item["position"], item["text"], item["status"]) == (lines - 1, text(lines - 1), "done"), item
-        print(f"downloaded and compared {lines:,} lines in {time.perf_counter() - started:.1f} s; all in order: {lines == texts}")
         print(
-            "most resident memory, MB:", {kind: f"{idle.get(kind, 0):.0f} -> {mb:.0f}" for kind, mb in sorted(sentiq.resident_mb().items())}
+            f"downloaded and compared {lines:,} lines in {time.perf_counter() - started:.1f} s;"
+            f" all in order: {lines == texts}"
         )
-        print(f"Redis memory {used_mb * 1e6 / texts:.0f} bytes a text, of which the cache about {cache_mb * 1e6 / texts:.0f}", end="; ")
+        print(
+            "most resident memory, MB:",
+            {kind: f"{idle.get(kind, 0):.0f} -> {mb:.0f}" for kind, mb in sorted(sentiq.resident_mb().items())},
+        )
+        print(
+            f"Redis memory {used_mb * 1e6 / texts:.0f} bytes a text,"
+            f" of which the cache about {cache_mb * 1e6 / texts:.0f}",
+            end="; ",
+        )
         print(f"disk {(sentiq.disk_mb() - before_disk_mb) * 1e6 / texts:.0f} bytes a text")
         sentiq.close()
 
@@ -92,7 +114,10 @@ def beside(file: Path, texts: int, *, callers: int, rate: float, seconds: float)
             job = sentiq.ended(job)
         print(f"/predict beside the job: {busy.summary()}; p95 {busy.p95_s / idle.p95_s:.2f} times the idle one")
         ratio = job["texts_per_s"] / alone["texts_per_s"]
-        print(f"job beside callers: {job['done']} lines, {job['failed']} failed, {job['texts_per_s']} texts/s, {ratio:.0%} of alone")
+        print(
+            f"job beside callers: {job['done']} lines, {job['failed']} failed, {job['texts_per_s']} texts/s,"
+            f" {ratio:.0%} of alone"
+        )
         print("most resident memory, MB:", {kind: round(mb) for kind, mb in sorted(sentiq.resident_mb().items())})
         sentiq.close()
 
@@ -107,7 +132,12 @@ def main() -> None:
     other.add_argument("file", type=Path)
     other.add_argument("--texts", type=int, default=50_000)
     other.add_argument("--connections", type=int, default=4)
-    other.add_argument("--rate", type=float, default=20.0, help="callers' requests a second, all together; 0: as fast as they are answered")
+    other.add_argument(
+        "--rate",
+        type=float,
+        default=20.0,
+        help="callers' requests a second, all together; 0: as fast as they are answered",
+    )
     other.add_argument("--seconds", type=float, default=30.0, help="of the idle measurement")
     asked = parser.parse_args()
     if asked.command == "million":

@@ -2,9 +2,10 @@
 
     python -m benchmarks.overload [--seconds 60] [--delay 0.08] [--queue 75] [--times 10]
 
-Callers of `/predict` with unknown texts arrive at random (Poisson, open loop: they do not wait for each other), from other processes.
-The engine is the stub, which sleeps so long for a text: it is what ends first even where load and service share two cores. The capacity is
-what is answered at four times 1 / delay. Starts a Sentiq of its own in an empty folder and ends it again. Ratios are of one run.
+Callers of `/predict` with unknown texts arrive at random (Poisson, open loop: they do not wait for each other), from
+other processes. The engine is the stub, which sleeps so long for a text: it is what ends first even where load and
+service share two cores. The capacity is what is answered at four times 1 / delay. Starts a Sentiq of its own in an
+empty folder and ends it again. Ratios are of one run.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ LONGEST_WAIT_S = 30.0
 
 
 class Arrival(NamedTuple):
-    """One caller: when he came, in seconds since the step began, how long he waited for which status (0: broken), and his Retry-After."""
+    """One caller: when he came, in seconds since the step began, how long he waited for which status (0: broken), and
+    his Retry-After.
+    """
 
     at_s: float
     waited_s: float
@@ -59,7 +62,9 @@ class Step:
 
     @property
     def goodput(self) -> float:
-        """Answers of status 200 a second, by when they were given; the first quarter, while the queue fills, is left out."""
+        """Answers of status 200 a second, by when they were given; the first quarter, while the queue fills, is left
+        out.
+        """
         start = self.seconds / 4
         given = [arrival.at_s + arrival.waited_s for arrival in self.of(200)]
         return sum(start <= at < self.seconds for at in given) / (self.seconds - start)
@@ -84,7 +89,9 @@ def _ask(connection: HTTPConnection, text: str) -> tuple[int, float | None]:
     return answer.status, None if told is None else float(told)
 
 
-def _callers(port: int, rate: float, seconds: float, began: float, name: str, found: multiprocessing.Queue[list[Arrival]]) -> None:
+def _callers(
+    port: int, rate: float, seconds: float, began: float, name: str, found: multiprocessing.Queue[list[Arrival]]
+) -> None:
     """In a process of its own: arrivals from `began` (of `time.monotonic`) on."""
     due: queue.SimpleQueue[float | None] = queue.SimpleQueue()
     arrivals: list[Arrival] = []
@@ -152,7 +159,13 @@ def row(kind: str, of: Step) -> str:
     """A line of the table."""
     late, told = of.late, of.retry_after_s
     cuts = statistics.quantiles(late, n=20, method="inclusive") if len(late) > 1 else [0.0] * 19
-    other = dict(sorted((status, count) for status, count in Counter(a.status for a in of.arrivals).items() if status not in (200, 429)))
+    other = dict(
+        sorted(
+            (status, count)
+            for status, count in Counter(a.status for a in of.arrivals).items()
+            if status not in (200, 429)
+        )
+    )
     share = len(of.of(429)) / max(1, len(of.arrivals))
     retry = "" if told is None else f"{told:.0f}"
     rates = f"{len(of.arrivals) / of.seconds:10.1f}{of.goodput:10.1f}{share:9.0%}"
@@ -174,7 +187,11 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=2, help="PREDICT_TIMEOUT: by then a caller hears 202")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sentiq-") as folder:
-        variables = {"MODEL_NAME": f"stub?delay_s={asked.delay}", "QUEUE_LIMIT": str(asked.queue), "PREDICT_TIMEOUT": str(asked.wait)}
+        variables = {
+            "MODEL_NAME": f"stub?delay_s={asked.delay}",
+            "QUEUE_LIMIT": str(asked.queue),
+            "PREDICT_TIMEOUT": str(asked.wait),
+        }
         sentiq = Sentiq(Path(folder), **variables)
         sentiq.start(sentiq.is_ready)
         try:

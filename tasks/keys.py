@@ -11,8 +11,9 @@ from enum import StrEnum
 
 _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-fA-F]{64})")
 _SHAPE = (
-    "is not NAME:SCOPES:DIGEST, with scopes of predict, jobs, admin joined by + and the key's SHA-256 in hex. A key itself does not belong"
-    " here: `sentiq key new NAME` makes one with its line, and `printf %s KEY | sha256sum` gives the digest of a key that you have"
+    "is not NAME:SCOPES:DIGEST, with scopes of predict, jobs, admin joined by + and the key's SHA-256 in hex."
+    " A key itself does not belong here: `sentiq key new NAME` makes one with its line,"
+    " and `printf %s KEY | sha256sum` gives the digest of a key that you have"
 )
 
 
@@ -48,8 +49,9 @@ def find(keys: Mapping[str, ApiKey], presented: str) -> ApiKey | None:
     """The key that was presented, from keys by digest.
 
     What is compared is the digest of what was presented, which nobody can steer: that makes a dict's look-up as good as
-    `hmac.compare_digest` over all keys, and its time does not grow with their number. Should the time of the look-up tell something of
-    a stored digest, no key follows from that; and the dict's own hash of strings has a secret of the process in it.
+    `hmac.compare_digest` over all keys, and its time does not grow with their number. Should the time of the look-up
+    tell something of a stored digest, no key follows from that; and the dict's own hash of strings has a secret of the
+    process in it.
     """
     return keys.get(digest(presented))
 
@@ -85,5 +87,7 @@ def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     try:
         parse_keys(entry)
     except ValueError:
-        raise ValueError("A name has up to 64 letters, digits, dots, dashes and underscores; scopes are predict, jobs, admin.") from None
+        raise ValueError(
+            "A name has up to 64 letters, digits, dots, dashes and underscores; scopes are predict, jobs, admin."
+        ) from None
     return key, entry

@@ -1,7 +1,7 @@
 """Logs of every process: one line an event, to standard output. Digests and lengths only, never a user's text.
 
-JSON for machines; aligned, and coloured where colours are seen, for people. Our own records and those of libraries take the same way.
-docs/logs.md has the fields.
+JSON for machines; aligned, and coloured where colours are seen, for people. Our own records and those of libraries take
+the same way. docs/logs.md has the fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import structlog
 from tasks.errors import SentimentError
 
 CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that this thread or greenlet serves. A variable of its own: to set it costs a tenth of what structlog's cost."""
+"""Of the request that this thread or greenlet serves. A variable of its own: to set it costs a tenth of what
+structlog's cost.
+"""
 CURRENT_TRACE: ContextVar[str] = ContextVar("trace_id", default="")
 """Of the trace that it works for, if there are traces."""
 
@@ -26,9 +28,14 @@ _FIRST = ("time", "level", "role", "pid", "logger", "event")
 _QUEUE_LIBRARIES = ("celery", "kombu", "amqp")
 _LONGEST_ARGUMENT = 80
 _HARMLESS = (OSError, ImportError, NameError, AttributeError, TypeError, SentimentError)
-_HARMLESS_ELSEWHERE = {"redis.exceptions.ConnectionError", "redis.exceptions.TimeoutError", "kombu.exceptions.OperationalError"}
-"""Errors whose messages name addresses, files, names and types, but quote no value that might be somebody's text. Not imported: Gunicorn's
-master configures its logs before its workers make the network libraries cooperative, and what is imported before then stays as it is."""
+_HARMLESS_ELSEWHERE = {
+    "redis.exceptions.ConnectionError",
+    "redis.exceptions.TimeoutError",
+    "kombu.exceptions.OperationalError",
+}
+"""Errors whose messages name addresses, files, names and types, but quote no value that might be somebody's text. Not
+imported: Gunicorn's master configures its logs before its workers make the network libraries cooperative, and what is
+imported before then stays as it is."""
 
 
 def told(error: BaseException) -> str:
@@ -57,7 +64,15 @@ def _add_context(_: object, __: str, event: structlog.typing.EventDict) -> struc
 
 def _add_exception(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     given = event.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+    error = (
+        given[1]
+        if isinstance(given, tuple)
+        else given
+        if isinstance(given, BaseException)
+        else sys.exc_info()[1]
+        if given
+        else None
+    )
     if error is not None:
         event["exception"] = frames(error)
     return event
@@ -95,7 +110,11 @@ def _renderer(role: str, *, json: bool) -> list[structlog.typing.Processor]:
         return [ordered, structlog.processors.JSONRenderer()]
     colours = (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
     # Its own way with errors would show the values of variables.
-    return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colours, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
 
 
 def configure_logs(level: str, form: Literal["auto", "json", "console"], role: str) -> None:

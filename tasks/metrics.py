@@ -1,9 +1,10 @@
-"""Every metric that a process counts itself, in one place; docs/metrics.md lists them. A label value is never a text, a key or an id.
+"""Every metric that a process counts itself, in one place; docs/metrics.md lists them. A label value is never a text, a
+key or an id.
 
-What is in Redis and not in a process, such as the age of the queues, is read at each scrape: `tasks.queue_metrics`.
+What is in Redis and not in a process, such as the age of the queues, is read at each scrape: `tasks.queue.metrics`.
 
-Series with labels are bound here, once: finding one costs several times what counting does, and a series that is there from the
-start lets an alert tell "none yet" from "not scraped".
+Series with labels are bound here, once: finding one costs several times what counting does, and a series that is there
+from the start lets an alert tell "none yet" from "not scraped".
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ if TYPE_CHECKING:  # with numpy, which a web process does without
 
 _POWERS_OF_TWO = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REQUEST_BUCKETS_S = (0.002, 0.005, 0.015, 0.05, 0.1, 0.2, 0.45, 1, 2, 5, 10)
-"""Of the HTTP requests. 0.015 and 0.45 are the latencies at p95 that cached and uncached calls are promised; 0.45 is the objective's."""
+"""Of the HTTP requests. 0.015 and 0.45 are the latencies at p95 that cached and uncached calls are promised; 0.45 is
+the objective's.
+"""
 
 # Web processes
 PREDICTIONS = Counter("sentiment_predictions_total", "Predictions answered by /predict.", ["label", "source"])
@@ -28,7 +31,9 @@ REJECTED = Counter("sentiment_rejected_total", "Requests refused or failed, by e
 PENDING = Counter("sentiment_pending_total", "Calls of /predict answered with a job because the wait ended first.")
 JOBS = Counter("sentiment_jobs_total", "Jobs accepted.")
 JOB_TEXTS = Counter("sentiment_job_texts_total", "Lines of accepted jobs.")
-CHUNK_TEXTS = Histogram("sentiment_chunk_texts", "Texts that one task message of /predict carried.", buckets=_POWERS_OF_TWO)
+CHUNK_TEXTS = Histogram(
+    "sentiment_chunk_texts", "Texts that one task message of /predict carried.", buckets=_POWERS_OF_TWO
+)
 WAIT_SECONDS = Histogram(
     "sentiment_wait_seconds",
     "Seconds that a /predict miss waited for its answer.",
@@ -41,17 +46,26 @@ TEXTS_SCORED = Counter("sentiment_texts_scored_total", "Texts that the engine sc
 TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, alone.")
 DEFECTS = Counter("sentiment_defects_total", "Chunks given up because of a defect of ours.")
 ENGINE_SECONDS = Counter("sentiment_engine_seconds_total", "Seconds spent inside the engine.")
-CALL_TEXTS = Histogram("sentiment_call_texts", "Texts that were scored in one call of the engine.", buckets=_POWERS_OF_TWO)
-BATCH_TEXTS = Histogram("sentiment_batch_texts", "Texts of one micro-batch, which is one run of the model.", buckets=_POWERS_OF_TWO)
+CALL_TEXTS = Histogram(
+    "sentiment_call_texts", "Texts that were scored in one call of the engine.", buckets=_POWERS_OF_TWO
+)
+BATCH_TEXTS = Histogram(
+    "sentiment_batch_texts", "Texts of one micro-batch, which is one run of the model.", buckets=_POWERS_OF_TWO
+)
 TOKENS = Counter("sentiment_tokens_total", "Tokens of the texts that were scored.")
 CELLS = Counter("sentiment_cells_total", "Tokens that the model computed: those of the texts, and padding.")
 QUEUE_WAIT_SECONDS = Histogram(
     "sentiment_queue_wait_seconds",
     "Seconds from a chunk's sending to its start in a worker.",
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),  # a live caller's part, and a job's
+    # A live caller's part, and a job's.
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
-REDELIVERIES = Counter("sentiment_redeliveries_total", "Chunks that were delivered again: their worker died, or could not store them.")
-MODEL_INFO = Gauge("sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax")
+REDELIVERIES = Counter(
+    "sentiment_redeliveries_total", "Chunks that were delivered again: their worker died, or could not store them."
+)
+MODEL_INFO = Gauge(
+    "sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax"
+)
 
 WEB = (PREDICTIONS, CACHE_LOOKUPS, REJECTED, PENDING, JOBS, JOB_TEXTS, CHUNK_TEXTS, WAIT_SECONDS, WAITING)
 WORKER = (
@@ -59,9 +73,15 @@ WORKER = (
     *(QUEUE_WAIT_SECONDS, REDELIVERIES, MODEL_INFO),
 )
 
-LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error"))
+LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
+    CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error")
+)
 """Known in the process, known in Redis, unknown, and not answered by Redis."""
-_PREDICTED = {(label, cached): PREDICTIONS.labels(label, "cache" if cached else "fresh") for label in LABELS for cached in (True, False)}
+_PREDICTED = {
+    (label, cached): PREDICTIONS.labels(label, "cache" if cached else "fresh")
+    for label in LABELS
+    for cached in (True, False)
+}
 
 
 def predicted(label: str, *, cached: bool) -> None:

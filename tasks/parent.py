@@ -1,4 +1,6 @@
-"""Between the launcher and the processes that it starts. No orphans: a process ends when the launcher is gone, however it went."""
+"""Between the launcher and the processes that it starts. No orphans: a process ends when the launcher is gone, however
+it went.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _GRACE_S = 8.0
 
 
 def follow_parent() -> None:
-    """Starts a watch on the parent. When it is gone: SIGTERM to this process, so that it drains; after a while, the hard way."""
+    """Starts a watch on the parent. When it is gone: SIGTERM to this process, so that it drains; after a while, the
+    hard way.
+    """
     parent = os.environ.get(VARIABLE)
     if parent is None:
         return

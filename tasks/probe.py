@@ -1,7 +1,9 @@
-"""Is this machine's worker well? `python -m tasks.probe ready|alive [interactive|batch]`, for containers: status 0, or 1 and a sentence.
+"""Is this machine's worker well? `python -m tasks.probe ready|alive [interactive|batch]`, for containers: status 0, or
+1 and a sentence.
 
 ready: it has told Redis within the last seconds that it takes chunks.
-alive: the same, or Redis does not answer: killing workers mends no Redis, and a worker that waits for it has its model loaded.
+alive: the same, or Redis does not answer: killing workers mends no Redis, and a worker that waits for it has its model
+loaded.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ import sys
 
 import redis
 
-from tasks.connections import connect
-from tasks.presence import Presence
 from tasks.settings import load_settings
+from tasks.store.connections import connect
+from tasks.store.presence import Presence
 
 _TIMEOUT_S = 3.0
 

@@ -25,10 +25,14 @@ _LONGEST_SOCKET_PATH = 100
 class Settings(BaseSettings):
     """The environment, checked. Fields are the variables' names in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
 
     redis_url: str | None = None
-    """Where the cache is; broker and results too unless given their own. Without it, the embedded server runs under `DATA_DIR`."""
+    """Where the cache is; broker and results too unless given their own. Without it, the embedded server runs under
+    `DATA_DIR`.
+    """
     celery_broker_url: str | None = None
     """The broker's Redis; it must not evict keys."""
     celery_result_backend: str | None = None
@@ -45,14 +49,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """What a line of the log looks like: `console` is for people, `json` for machines; `auto` looks whether the output is a terminal."""
+    """What a line of the log looks like: `console` is for people, `json` for machines; `auto` looks whether the output
+    is a terminal.
+    """
     access_log: bool = False
     """A line for each request, not only for those that failed, took long or made something."""
     otel_exporter_otlp_endpoint: str | None = None
     """Where traces go, by OTLP over HTTP; without it there are none. OpenTelemetry reads its other variables itself."""
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Where a worker serves its own metrics; 0 means nowhere: then they are among the web's, if the two share `DATA_DIR`."""
+    """Where a worker serves its own metrics; 0 means nowhere: then they are among the web's, if the two share
+    `DATA_DIR`.
+    """
     metrics_host: str = "127.0.0.1"
     """The address of that port."""
 
@@ -63,7 +71,9 @@ class Settings(BaseSettings):
     label_map: Annotated[dict[str, str], NoDecode] = {}
     """JSON: a model's own class names to `NEGATIVE`, `NEUTRAL`, `POSITIVE`, where they cannot be guessed."""
     engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
-    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model, for tests)."""
+    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
+    for tests).
+    """
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
     """`auto` takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
@@ -137,8 +147,14 @@ class Settings(BaseSettings):
         origins = tuple(re.findall(r"[^\s,]+", value)) if isinstance(value, str) else value
         for number, origin in enumerate(origins if isinstance(origins, tuple) else (), 1):
             parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
-                raise ValueError(f"origin {number} is not like https://example.com: a scheme, a host, perhaps a port, in lower case")
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}".lower()
+            ):
+                raise ValueError(
+                    f"origin {number} is not like https://example.com: a scheme, a host, perhaps a port, in lower case"
+                )
         return origins
 
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
@@ -222,5 +238,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
+        faults = [
+            f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+        ]
         raise SettingsRefused("; ".join(faults)) from None

@@ -1,4 +1,5 @@
-"""One trace from a request to the engine: OpenTelemetry, if OTEL_EXPORTER_OTLP_ENDPOINT is set. Without it none of it is imported.
+"""One trace from a request to the engine: OpenTelemetry, if OTEL_EXPORTER_OTLP_ENDPOINT is set. Without it none of it
+is imported.
 
     POST /predict         the request                                   web
       wait                its text's, in the coalescer and after        web
@@ -38,17 +39,23 @@ _REQUEST_IDS, _PARENT, _OTHERS = "request_ids", "traceparent", "tracelinks"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The requests that a chunk is sent for: their ids, and their spans as W3C `traceparent`; of the spans the first is the parent."""
+    """The requests that a chunk is sent for: their ids, and their spans as W3C `traceparent`; of the spans the first is
+    the parent.
+    """
 
     request_ids: tuple[str, ...] = ()
     traceparents: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, origins: Iterable[Origin]) -> Origin:
-        """Of several requests. A span that is recorded goes before one that is not: the chunk's are recorded if their parent is."""
+        """Of several requests. A span that is recorded goes before one that is not: the chunk's are recorded if their
+        parent is.
+        """
         known = list(dict.fromkeys(origins))
         ids = [id_ for origin in known for id_ in origin.request_ids]
-        spans = sorted((span for origin in known for span in origin.traceparents), key=lambda span: not int(span[-2:], 16) & 1)
+        spans = sorted(
+            (span for origin in known for span in origin.traceparents), key=lambda span: not int(span[-2:], 16) & 1
+        )
         return cls(tuple(ids[:ORIGIN_LIMIT]), tuple(spans[:ORIGIN_LIMIT]))
 
     @classmethod
@@ -56,7 +63,10 @@ class Origin:
         """From a message's headers."""
         ids, others, parent = (headers.get(name) for name in (_REQUEST_IDS, _OTHERS, _PARENT))
         spans = [parent, *(others if isinstance(others, list) else [])] if isinstance(parent, str) else []
-        strings = [tuple(str(value) for value in values[:ORIGIN_LIMIT]) for values in (ids if isinstance(ids, list) else [], spans)]
+        strings = [
+            tuple(str(value) for value in values[:ORIGIN_LIMIT])
+            for values in (ids if isinstance(ids, list) else [], spans)
+        ]
         return cls(*strings)
 
     def headers(self) -> dict[str, Any]:
@@ -74,7 +84,9 @@ _CHUNK_ORIGIN: ContextVar[Origin | None] = ContextVar("chunk_origin", default=No
 
 
 class Tracing:
-    """OpenTelemetry's tracer, as far as it is used here. One for each process, made after any fork: it has a thread that exports."""
+    """OpenTelemetry's tracer, as far as it is used here. One for each process, made after any fork: it has a thread
+    that exports.
+    """
 
     def __init__(self, role: str) -> None:
         from opentelemetry import trace
@@ -108,7 +120,8 @@ class Tracing:
         Args:
             name: without ids: spans of the same kind have the same name.
             kind: server, producer, consumer or internal.
-            carrier: headers with the W3C `traceparent` of the parent, if it is another process's; one that is not valid begins a new trace.
+            carrier: headers with the W3C `traceparent` of the parent, if it is another process's; one that is not valid
+                begins a new trace.
             others: further spans that led to it, linked.
             attributes: of the span. Never a text.
         """
@@ -159,7 +172,8 @@ def require_tracing(settings: Settings) -> None:
         found = False
     if not found:
         raise SettingsRefused(
-            "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed; install the extra `otel` (make run EXTRAS=otel), or unset it"
+            "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed;"
+            " install the extra `otel` (make run EXTRAS=otel), or unset it"
         )
 
 
@@ -184,33 +198,43 @@ def sending(tracing: Tracing | None, origins: Iterable[Origin], texts: int) -> I
         yield origin
         return
     parent, *others = origin.traceparents
-    with tracing.span("send", kind="producer", carrier={_PARENT: parent}, others=others, attributes={"sentiq.texts": texts}):
+    with tracing.span(
+        "send", kind="producer", carrier={_PARENT: parent}, others=others, attributes={"sentiq.texts": texts}
+    ):
         yield replace(origin, traceparents=(*tracing.traceparent(), *others))
 
 
 @contextmanager
 def scoring(tracing: Tracing | None, headers: Mapping[str, Any], chunk: Any, chunk_id: str) -> Iterator[None]:
-    """Around a worker's work on a chunk: what it logs names chunk, job and requests, and what it sends has the same origin."""
+    """Around a worker's work on a chunk: what it logs names chunk, job and requests, and what it sends has the same
+    origin.
+    """
     origin = Origin.read(headers)
     names: dict[str, Any] = {"chunk_id": chunk_id}
     if isinstance(chunk, dict) and "job" in chunk:
         names["job_id"] = chunk["job"]
     token = _CHUNK_ORIGIN.set(origin)
     try:
-        with structlog.contextvars.bound_contextvars(**names, **({_REQUEST_IDS: list(origin.request_ids)} if origin.request_ids else {})):
+        with structlog.contextvars.bound_contextvars(
+            **names, **({_REQUEST_IDS: list(origin.request_ids)} if origin.request_ids else {})
+        ):
             if tracing is None:
                 yield
                 return
             parent, others = origin.traceparents[:1], origin.traceparents[1:]
             attributes = {f"sentiq.{name}": str(value) for name, value in names.items()}
-            with tracing.span("chunk", kind="consumer", carrier={_PARENT: "".join(parent)}, others=others, attributes=attributes):
+            with tracing.span(
+                "chunk", kind="consumer", carrier={_PARENT: "".join(parent)}, others=others, attributes=attributes
+            ):
                 yield
     finally:
         _CHUNK_ORIGIN.reset(token)
 
 
 class TracedEngine:
-    """An engine whose calls are spans. Those of several threads may be scored in one call; each has its own span, with its wait for it."""
+    """An engine whose calls are spans. Those of several threads may be scored in one call; each has its own span, with
+    its wait for it.
+    """
 
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine

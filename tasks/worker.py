@@ -19,11 +19,13 @@ from pathlib import Path
 import redis
 
 from model.engine import Engine
-from tasks.presence import REFRESH_S, Presence, WorkerMark
+from tasks.store.presence import REFRESH_S, Presence, WorkerMark
 
 ROLES = ("interactive", "batch")
 THREADS = {"interactive": 6, "batch": 1}
-"""Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk finds what the one before has scored."""
+"""Chunks at once. The engine scores what callers' chunks have gathered in one call; a job's chunk finds what the one
+before has scored.
+"""
 CALL_S = 0.25
 """Callers' texts that are scored in one call take about so long at the most."""
 BATCH_NICENESS = 19
@@ -48,7 +50,9 @@ def pin_device(device: str) -> str:
 
 
 def measure_rate(engine: Engine) -> float:
-    """The engine's texts per second on short texts: from one text on, twice as many each time, until that takes a while."""
+    """The engine's texts per second on short texts: from one text on, twice as many each time, until that takes a
+    while.
+    """
     texts = list(_RATE_TEXTS)
     while True:
         started = time.perf_counter()
@@ -93,7 +97,8 @@ def run(role: str) -> None:
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if role == "batch":
         os.nice(BATCH_NICENESS)
-        # Linux weighs niceness within a session only, and each process of the launcher has one of its own: that must be told too.
+        # Linux weighs niceness within a session only, and each process of the launcher has one of its own: that must be
+        # told too.
         if os.getsid(0) == os.getpid():
             with contextlib.suppress(OSError):
                 Path("/proc/self/autogroup").write_text(str(BATCH_NICENESS))
@@ -104,21 +109,21 @@ def run(role: str) -> None:
     from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
     import celeryconfig
+    from model.engines.merging import MergingEngine
+    from model.engines.registry import load_engine
     from model.errors import ModelError
-    from model.loading import load_engine
-    from model.merging import MergingEngine
     from tasks import metrics
-    from tasks.app import SENT_AT, TASK, ChunkSender, create_celery
-    from tasks.cache import PredictionCache
-    from tasks.callbacks import Callbacks
-    from tasks.connections import connect
-    from tasks.jobstore import JobStore
-    from tasks.lease import Leases
-    from tasks.metrics_server import serve_metrics
-    from tasks.results import CeleryResults
-    from tasks.scoring import NotStored, Scorer
-    from tasks.upkeep import Upkeep
-    from tasks.watchdog import Watchdog, watched_loop
+    from tasks.jobs.results import CeleryResults
+    from tasks.jobs.store import JobStore
+    from tasks.queue.app import SENT_AT, TASK, ChunkSender, create_celery
+    from tasks.store.cache import PredictionCache
+    from tasks.store.connections import connect
+    from tasks.work.callbacks import Callbacks
+    from tasks.work.leases import Leases
+    from tasks.work.metrics_server import serve_metrics
+    from tasks.work.scoring import NotStored, Scorer
+    from tasks.work.upkeep import Upkeep
+    from tasks.work.watchdog import Watchdog, watched_loop
 
     try:
         engine = load_engine(
@@ -179,7 +184,8 @@ def run(role: str) -> None:
             try:
                 scorer.score(chunk, self.request.id)
             except NotStored:
-                # Back into the queue, for whoever reaches Redis first. Without Redis this fails too, and the delivery comes back by itself.
+                # Back into the queue, for whoever reaches Redis first. Without Redis this fails too, and the delivery
+                # comes back by itself.
                 from celery.exceptions import Reject
 
                 raise Reject("not stored", requeue=True) from None
@@ -188,7 +194,9 @@ def run(role: str) -> None:
     def ready(**_: object) -> None:
         leases.start()
         watchdog.start()
-        threading.Thread(target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True).start()
+        threading.Thread(
+            target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True
+        ).start()
         if role == "batch":
             upkeep.start(stop)
         metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
@@ -204,13 +212,15 @@ def run(role: str) -> None:
     setup_logging.connect(lambda **_: None, weak=False)
     # It writes on its signals past all loggers; `_announce_for_ever` says the same.
     celery.apps.worker.safe_say = lambda *_, **__: None
-    # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never accept pickle.
+    # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never
+    # accept pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]
     arguments += ["--pool", "threads", "--concurrency", str(THREADS[role])]
     # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
     arguments += ["--without-gossip", "--without-mingle"]
-    # A worker that is watched sends heartbeats: without any kind of event, Celery ignores Flower's wish for those of tasks too.
+    # A worker that is watched sends heartbeats: without any kind of event, Celery ignores Flower's wish for those of
+    # tasks too.
     arguments += ["--heartbeat-interval", "10"] if settings.metrics_port else ["--without-heartbeat"]
     app.worker_main(arguments)
 

@@ -64,7 +64,8 @@ def _service() -> Iterator[Stack]:
 
 @pytest.fixture
 def service(_service: Stack) -> Iterator[Stack]:
-    """A whole running Sentiq on the stub engine, two Gunicorn workers, one worker of each role. Leave it as it was found.
+    """A whole running Sentiq on the stub engine, two Gunicorn workers, one worker of each role. Leave it as it was
+    found.
 
     A key that is left without a TTL fails the test.
     """

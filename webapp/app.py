@@ -9,21 +9,21 @@ import uuid
 from flask import Flask, Response, g, request
 
 from tasks.logs import CURRENT_REQUEST
-from tasks.service import SentimentService
 from tasks.settings import Settings
+from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
-from webapp.access import AccessLog
-from webapp.docs import docs_blueprint
-from webapp.errors import register_errors
-from webapp.health import health_blueprint
-from webapp.jobs import jobs_blueprint
-from webapp.metrics import register_metrics
-from webapp.plain import STARTED, PlainPredict
-from webapp.predictions import predictions_blueprint
-from webapp.requests import REQUEST_ID
-from webapp.security import caller, register_security
-from webapp.traced import RULE, Traced
-from webapp.uploads import MAX_JSON_BYTES, UploadLimits
+from webapp.api.docs import docs_blueprint
+from webapp.api.health import health_blueprint
+from webapp.api.jobs import jobs_blueprint
+from webapp.api.plain import STARTED, PlainPredict
+from webapp.api.predictions import predictions_blueprint
+from webapp.api.requests import REQUEST_ID
+from webapp.api.uploads import MAX_JSON_BYTES, UploadLimits
+from webapp.front.access import AccessLog
+from webapp.front.errors import register_errors
+from webapp.front.metrics import register_metrics
+from webapp.front.security import caller, register_security
+from webapp.front.traced import RULE, Traced
 
 
 def create_app(settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None) -> Flask:
@@ -38,7 +38,9 @@ def create_app(settings: Settings, sentiment: SentimentService, tracing: Tracing
     # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
     csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
-    app.register_blueprint(jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, predict_timeout_s=settings.predict_timeout))
+    app.register_blueprint(
+        jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, predict_timeout_s=settings.predict_timeout)
+    )
     app.register_blueprint(health_blueprint(sentiment))
     app.register_blueprint(docs_blueprint())
     access_log = AccessLog(everything=settings.access_log or settings.log_level == "debug")
@@ -65,7 +67,9 @@ def _register_request_ids(app: Flask, access_log: AccessLog) -> None:
         response.headers["X-Request-ID"] = g.get("request_id", "")
         seconds = time.perf_counter() - g.get("started", time.perf_counter())
         more = {"caller": caller().owner, "job_id": response.headers.get("Location", "").partition("/jobs/")[2]}
-        access_log.tell(request.method, request.path, response.status_code, seconds, patient="Prefer" in request.headers, **more)
+        access_log.tell(
+            request.method, request.path, response.status_code, seconds, patient="Prefer" in request.headers, **more
+        )
         return response
 
     @app.teardown_request

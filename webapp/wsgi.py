@@ -1,8 +1,8 @@
 """Composition root of the web process, names `app`. Nothing imports it."""
 
 from tasks.logs import configure_logs
-from tasks.service import SentimentService
 from tasks.settings import load_settings
+from tasks.submit.service import SentimentService
 from tasks.tracing import start_tracing
 from webapp.app import create_app
 

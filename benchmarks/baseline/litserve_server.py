@@ -1,4 +1,6 @@
-"""The model behind LitServe, as its documentation shows it, with its batching on: `MODEL=folder python litserve_server.py PORT`."""
+"""The model behind LitServe, as its documentation shows it, with its batching on: `MODEL=folder python
+litserve_server.py PORT`.
+"""
 
 import os
 import sys

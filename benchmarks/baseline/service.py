@@ -1,8 +1,8 @@
 """What Sentiq is measured against: the service that a competent person writes in an afternoon.
 
-FastAPI, transformers' pipeline and Redis in one process: `MODEL=folder REDIS_URL=redis://... uvicorn service:app`. Endpoints are
-plain functions, which FastAPI runs on its thread pool, since the pipeline would block the event loop. Nothing is held back, and
-nothing is done that its libraries' documentation does not show.
+FastAPI, transformers' pipeline and Redis in one process: `MODEL=folder REDIS_URL=redis://... uvicorn service:app`.
+Endpoints are plain functions, which FastAPI runs on its thread pool, since the pipeline would block the event loop.
+Nothing is held back, and nothing is done that its libraries' documentation does not show.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from transformers import pipeline
 
 CACHE_TTL_S = 3600
 
-# fp32, though the weights are stored in fp16 and transformers would take them as they are: on a CPU fp16 is many times slower.
+# fp32, though the weights are stored in fp16 and transformers would take them as they are: on a CPU fp16 is many times
+# slower.
 classify = pipeline("text-classification", model=os.environ["MODEL"], top_k=None, dtype=torch.float32)
 cache = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 app = FastAPI()
@@ -65,7 +66,9 @@ def batch(request: BatchRequest) -> list[dict]:
     """Each text's prediction, in their order."""
     known = cache.mget([key(text) for text in request.texts])
     missing = [text for text, value in zip(request.texts, known, strict=True) if value is None]
-    fresh = iter([prediction(scores) for scores in classify(missing, batch_size=32, truncation=True)] if missing else [])
+    fresh = iter(
+        [prediction(scores) for scores in classify(missing, batch_size=32, truncation=True)] if missing else []
+    )
     answers = []
     for text, value in zip(request.texts, known, strict=True):
         if value is None:

@@ -1,4 +1,5 @@
-"""`make bench [DATA=tweets.tsv.gz] [QUICK=1]`: writes performance.md, performance.json and plots into docs, QUICK=1 into runs/bench.
+"""`make bench [DATA=tweets.tsv.gz] [QUICK=1]`: writes performance.md, performance.json and plots into docs, QUICK=1
+into runs/bench.
 
 DATA is a TSV file, perhaps gzipped, with a header line, with a column `text`; without it, sentences are generated.
 """
@@ -132,7 +133,10 @@ class Bench:
         seconds, connections = scenario.lengths * self.plan.seconds, scenario.connections
         if scenario.kind == "batch of 10":
             fresh = self.texts.fresh()
-            source = (known[i % len(known) : i % len(known) + 4] + list(itertools.islice(fresh, 6)) for i in itertools.count(0, 4))
+            source = (
+                known[i % len(known) : i % len(known) + 4] + list(itertools.islice(fresh, 6))
+                for i in itertools.count(0, 4)
+            )
             measured, answers = batches(system, source, connections, seconds)
             return measured | self.judged(system, answers, None)
         file, start, cached = stream, None, None
@@ -165,7 +169,13 @@ class Bench:
             sample = self.texts.take(4096)
             rate = self.raw.texts_per_s(sample, threads, self.plan.seconds)
             lone = self.raw.lone_ms(sample, threads, self.plan.seconds / 2)
-            self.note("raw engine", f"{threads} threads" if threads > 1 else "1 thread", number, answers_per_s=rate, lone_ms=lone)
+            self.note(
+                "raw engine",
+                f"{threads} threads" if threads > 1 else "1 thread",
+                number,
+                answers_per_s=rate,
+                lone_ms=lone,
+            )
         for scenario in SCENARIOS:
             left_out = () if self.plan.rivals_everywhere or scenario.connections == 32 else _RIVALS
             names = [name for name in scenario.systems if name in self.systems and name not in left_out]
@@ -174,7 +184,13 @@ class Bench:
                 with self.systems[name].awake():
                     settle(self.systems[name])
                     measured = self.one(scenario, self.systems[name], known, stream)
-                self.note(f"{scenario.kind}, {scenario.connections}", name, number, connections=scenario.connections, **measured)
+                self.note(
+                    f"{scenario.kind}, {scenario.connections}",
+                    name,
+                    number,
+                    connections=scenario.connections,
+                    **measured,
+                )
         if number < self.plan.job_rounds:
             for name in _CACHING:
                 self.jobs(self.systems[name], number)
@@ -195,7 +211,15 @@ class Bench:
             done, seconds, _ = system.bulk(texts, self.plan.bulk_s)
         ratio = busy.p95_s / idle.p95_s
         judged = self.judged(system, busy.answers, False)
-        self.note("callers beside a job", system.name, number, **_of(busy), job_per_s=done / seconds, p95_ratio=ratio, **judged)
+        self.note(
+            "callers beside a job",
+            system.name,
+            number,
+            **_of(busy),
+            job_per_s=done / seconds,
+            p95_ratio=ratio,
+            **judged,
+        )
 
     def sizes(self) -> None:
         """Memory of each process, and the processor time that each system uses while nobody asks."""
@@ -235,7 +259,9 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"{asked.data}: {error}")
     plan = QUICK if asked.quick else Plan()
-    facts = machine.facts(f"make bench{' QUICK=1' if asked.quick else ''}{f' DATA={asked.data.name}' if asked.data else ''}")
+    facts = machine.facts(
+        f"make bench{' QUICK=1' if asked.quick else ''}{f' DATA={asked.data.name}' if asked.data else ''}"
+    )
     factories: dict[str, Callable[[Path], System]] = {"Sentiq": Sentiq}
     pythons, absent = {}, {}
     for name, make in (("baseline", Baseline), ("LitServe", LitServe), ("infinity", Infinity)):
@@ -263,7 +289,12 @@ def main() -> None:
             sys.exit(str(error))
         finally:
             bench.close()
-    facts |= {"texts": bench.texts.source, "engine": bench.raw.identity, "versions": machine.versions(pythons), "absent": bench.absent}
+    facts |= {
+        "texts": bench.texts.source,
+        "engine": bench.raw.identity,
+        "versions": machine.versions(pythons),
+        "absent": bench.absent,
+    }
     facts["minutes"] = round((time.monotonic() - began) / 60, 1)
     out = ROOT / "runs" / "bench" if asked.quick else ROOT / "docs"
     print("\n" + report.write(out, facts, bench.records))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 _BODY = (
-    b'{"text":"What a show, I loved it!","label":"POSITIVE","confidence":0.98,"scores":{"NEGATIVE":0.01,"NEUTRAL":0.01,"POSITIVE":0.98},'
+    b'{"text":"What a show, I loved it!","label":"POSITIVE","confidence":0.98,'
+    b'"scores":{"NEGATIVE":0.01,"NEUTRAL":0.01,"POSITIVE":0.98},'
     b'"cached":true,"processing_time_ms":0.01,"model":"constant"}'
 )
 _HEADERS = [("Content-Type", "application/json"), ("Content-Length", str(len(_BODY)))]

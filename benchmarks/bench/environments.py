@@ -1,4 +1,6 @@
-"""The environments of what Sentiq is compared with: beside the product's, from `benchmarks/requirements/`, made when first needed."""
+"""The environments of what Sentiq is compared with: beside the product's, from `benchmarks/requirements/`, made when
+first needed.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def python_of(name: str) -> Path:
     if not python.exists():
         _run([sys.executable, "-m", "venv", str(folder)])
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # torch by pip, which takes a build without CUDA where one lies at hand; the rest by uv, which is faster, where it can.
+    # torch by pip, which takes a build without CUDA where one lies at hand; the rest by uv, which is faster, where it
+    # can.
     _run([*pip, "uv", *(line for line in wanted.read_text().splitlines() if line.startswith("torch=="))])
     uv = [str(python.with_name("uv")), "pip", "install", "--quiet", "--compile-bytecode"]
     try:

@@ -1,4 +1,6 @@
-"""Loads, each bounded in time, and what they measure: wrk for single texts, threads of our own where an answer takes two requests."""
+"""Loads, each bounded in time, and what they measure: wrk for single texts, threads of our own where an answer takes
+two requests.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from benchmarks.services import Answer
 _SCRIPT = Path(__file__).with_name("load.lua")
 _MARK = "BENCH "
 Measured = dict[str, Any]
-"""answers_per_s (of status 200), p50_ms, p95_ms, p99_ms (if any came), requests (those answered), other (how many of each other status)."""
+"""answers_per_s (of status 200), p50_ms, p95_ms, p99_ms (if any came), requests (those answered), other (how many of
+each other status).
+"""
 
 
 def parse_wrk(output: str) -> Measured:
@@ -33,13 +37,23 @@ def parse_wrk(output: str) -> Measured:
 
 
 def wrk(system: System, connections: int, seconds: int, file: Path, start: int | None) -> Measured:
-    """The file's lines in turn over so many connections; with a start each text ends in a number that counts from there."""
+    """The file's lines in turn over so many connections; with a start each text ends in a number that counts from
+    there.
+    """
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
-    argv += [f"http://127.0.0.1:{system.port}{system.path}", "--", str(file), *system.around, *([] if start is None else [str(start)])]
+    argv += [
+        f"http://127.0.0.1:{system.port}{system.path}",
+        "--",
+        str(file),
+        *system.around,
+        *([] if start is None else [str(start)]),
+    ]
     return parse_wrk(subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout)
 
 
-def batches(system: System, source: Iterator[list[str]], connections: int, seconds: float) -> tuple[Measured, list[tuple[str, Answer]]]:
+def batches(
+    system: System, source: Iterator[list[str]], connections: int, seconds: float
+) -> tuple[Measured, list[tuple[str, Answer]]]:
     """Batches over so many connections; also each text with its answer."""
     lock, until = threading.Lock(), time.perf_counter() + seconds
     times: list[float] = []
@@ -67,7 +81,12 @@ def batches(system: System, source: Iterator[list[str]], connections: int, secon
     for thread in threads:
         thread.join()
     requests, good = statuses.total(), statuses.pop("200", 0)
-    return {"answers_per_s": good / seconds, **percentiles(times), "requests": requests, "other": dict(statuses)}, answers
+    return {
+        "answers_per_s": good / seconds,
+        **percentiles(times),
+        "requests": requests,
+        "other": dict(statuses),
+    }, answers
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

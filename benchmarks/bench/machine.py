@@ -53,12 +53,19 @@ def facts(command: str) -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    given = [f"{name}={os.environ[name]}" for name in map(str.upper, Settings.model_fields) if name in os.environ and "URL" not in name]
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    given = [
+        f"{name}={os.environ[name]}"
+        for name in map(str.upper, Settings.model_fields)
+        if name in os.environ and "URL" not in name
+    ]
     return {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()}",
+        "machine": f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB,"
+        f" {platform.system()}",
         "load before": f"{os.getloadavg()[0]:.2f} processes on average, in the minute before",
         "Sentiq": git.stdout.strip() or "unknown",
         "settings": ", ".join(given) or "defaults",
@@ -70,7 +77,9 @@ def versions(pythons: dict[str, Path]) -> str:
     script = "import sys, importlib.metadata as m; print(', '.join(n + ' ' + m.version(n) for n in sys.argv[1:]))"
     told = [f"Python {platform.python_version()}"]
     for name, python in {"Sentiq": Path(sys.executable), **pythons}.items():
-        done = subprocess.run([str(python), "-c", script, *_PACKAGES[name].split()], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [str(python), "-c", script, *_PACKAGES[name].split()], capture_output=True, text=True, check=True
+        )
         told.append(f"{name}: {done.stdout.strip()}")
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split("[")[0].strip()
     return "; ".join([*told, wrk])

@@ -15,7 +15,9 @@ def plot(folder: Path, records: list[Record]) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "sentiq", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "sentiq", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}
+    )
     from matplotlib import pyplot
 
     order = ("Sentiq", "baseline", "LitServe", "infinity", "bare WSGI")
@@ -32,14 +34,26 @@ def plot(folder: Path, records: list[Record]) -> None:
 
     def throughput(axis: Any, kind: str) -> None:
         for system in order:
-            found = [(c, list(v.values())) for c in (1, 32, 256) if (v := values(records, f"{kind}, {c}", system, "answers_per_s"))]
+            found = [
+                (c, list(v.values()))
+                for c in (1, 32, 256)
+                if (v := values(records, f"{kind}, {c}", system, "answers_per_s"))
+            ]
             if found:
                 middles = [statistics.median(v) for _, v in found]
                 reach = [
                     [m - min(v) for m, (_, v) in zip(middles, found, strict=True)],
                     [max(v) - m for m, (_, v) in zip(middles, found, strict=True)],
                 ]
-                axis.errorbar([str(c) for c, _ in found], middles, reach, marker="o", capsize=3, label=system, color=colours[system])
+                axis.errorbar(
+                    [str(c) for c, _ in found],
+                    middles,
+                    reach,
+                    marker="o",
+                    capsize=3,
+                    label=system,
+                    color=colours[system],
+                )
         if kind == "uncached":
             limit = statistics.median(engine(records, "answers_per_s", max).values())
             axis.axhline(limit, color="black", linestyle="--", linewidth=1, label="raw engine")
@@ -51,10 +65,20 @@ def plot(folder: Path, records: list[Record]) -> None:
         present = [system for system in order if values(records, kind, system, "p50_ms")]
         for place, system in enumerate(present):
             heights = [statistics.median(values(records, kind, system, key).values()) for key in keys]
-            axis.bar([i + 0.8 * place / len(present) for i in range(3)], heights, 0.8 / len(present), label=system, color=colours[system])
+            axis.bar(
+                [i + 0.8 * place / len(present) for i in range(3)],
+                heights,
+                0.8 / len(present),
+                label=system,
+                color=colours[system],
+            )
         axis.set_xticks([i + 0.4 - 0.4 / len(present) for i in range(3)], ["p50", "p95", "p99"])
         axis.set(ylabel="milliseconds")
         axis.margins(y=0.3)  # room for the legend
 
     drawn("performance-throughput.svg", throughput, {"cached": "cached", "uncached": "uncached"})
-    drawn("performance-latency.svg", latency, {"cached, 32": "cached, 32 connections", "uncached, 32": "uncached, 32 connections"})
+    drawn(
+        "performance-latency.svg",
+        latency,
+        {"cached, 32": "cached, 32 connections", "uncached, 32": "uncached, 32 connections"},
+    )

@@ -1,7 +1,7 @@
 """The compiled engine in a process of its own, asked directly: the limit of this machine, and the judge of labels.
 
-Its rate is that of two callers at once, so that one's tokenisation runs beside the other's scoring, as in a worker: one caller alone
-gets a tenth less.
+Its rate is that of two callers at once, so that one's tokenisation runs beside the other's scoring, as in a worker: one
+caller alone gets a tenth less.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from model.engine import Engine
+from model.engines.registry import load_engine
 from model.labels import LABELS
-from model.loading import load_engine
 
 CALL_TEXTS = 32
 CALLERS = 2
@@ -43,7 +43,8 @@ def _serve(pipe: Connection) -> None:
         began = time.perf_counter()
         with ThreadPoolExecutor(CALLERS) as pool:
             askers = [
-                pool.submit(_calls, engine, texts[share * number : share * (number + 1)], CALL_TEXTS, seconds) for number in range(CALLERS)
+                pool.submit(_calls, engine, texts[share * number : share * (number + 1)], CALL_TEXTS, seconds)
+                for number in range(CALLERS)
             ]
             count = sum(len(asker.result()) for asker in askers)
         pipe.send(CALL_TEXTS * count / (time.perf_counter() - began))

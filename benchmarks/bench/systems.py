@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks import services
 from benchmarks.services import ROOT, Answer, Service, exchange, free_port
-from model.loading import DEFAULT_FOLDER
-from tasks.embedded import find_server
+from model.engines.registry import DEFAULT_FOLDER
+from tasks.store.embedded import find_server
 
 _HERE = ROOT / "benchmarks" / "baseline"
 Batch = tuple[int, list[Answer]]
@@ -27,7 +27,9 @@ class System(Service):
     """A service that is compared with others."""
 
     exact = False
-    """Its labels are the compiled engine's to the last; of others, which compute in fp32, only where the engine is not in two minds."""
+    """Its labels are the compiled engine's to the last; of others, which compute in fp32, only where the engine is not
+    in two minds.
+    """
 
     restless = False
     """Uses the processor while nobody asks, so it is held while others are measured."""
@@ -52,7 +54,9 @@ class System(Service):
         raise NotImplementedError
 
     def bulk(self, texts: Sequence[str], limit_s: float) -> tuple[int, float, list[Answer]]:
-        """Many texts: how many were answered within the limit, in how many seconds, and some of their answers, from the first on."""
+        """Many texts: how many were answered within the limit, in how many seconds, and some of their answers, from the
+        first on.
+        """
         connection, answers, began = self.connect(), list[Answer](), time.perf_counter()
         for start in range(0, len(texts), 100):
             status, found = self.batch(connection, texts[start : start + 100])
@@ -97,13 +101,38 @@ class Baseline(System):
 
     def commands(self) -> list[list[str]]:
         """The server and uvicorn."""
-        store = [str(find_server()), "--port", self._redis_port, "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
-        web = [self._python, "-m", "uvicorn", "service:app", "--app-dir", str(_HERE), "--port", str(self.port), "--log-level", "warning"]
+        store = [
+            str(find_server()),
+            "--port",
+            self._redis_port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+        ]
+        web = [
+            self._python,
+            "-m",
+            "uvicorn",
+            "service:app",
+            "--app-dir",
+            str(_HERE),
+            "--port",
+            str(self.port),
+            "--log-level",
+            "warning",
+        ]
         return [store, web]
 
     def environment(self) -> dict[str, str]:
         """The model's folder, which holds the same weights in safetensors."""
-        return {"MODEL": str(DEFAULT_FOLDER), "REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0", "HF_HUB_OFFLINE": "1"}
+        return {
+            "MODEL": str(DEFAULT_FOLDER),
+            "REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
+            "HF_HUB_OFFLINE": "1",
+        }
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
         """Its own endpoint for that."""
@@ -147,9 +176,21 @@ class Infinity(System):
 
     def commands(self) -> list[list[str]]:
         """fp32, for fp16 is many times slower on a CPU; the rest as it comes."""
-        options = {"model-id": str(DEFAULT_FOLDER), "served-model-name": "default", "engine": "torch", "device": "cpu", "dtype": "float32"}
+        options = {
+            "model-id": str(DEFAULT_FOLDER),
+            "served-model-name": "default",
+            "engine": "torch",
+            "device": "cpu",
+            "dtype": "float32",
+        }
         options |= {"host": "127.0.0.1", "port": str(self.port), "log-level": "warning"}
-        return [[self._command, "v2", *itertools.chain.from_iterable((f"--{name}", value) for name, value in options.items())]]
+        return [
+            [
+                self._command,
+                "v2",
+                *itertools.chain.from_iterable((f"--{name}", value) for name, value in options.items()),
+            ]
+        ]
 
     def environment(self) -> dict[str, str]:
         """It asks nobody and tells nobody."""
@@ -161,7 +202,9 @@ class Infinity(System):
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
         """One request with all of them."""
-        status, body = exchange(connection, "POST", self.path, json.dumps({"model": "default", "input": texts}).encode())
+        status, body = exchange(
+            connection, "POST", self.path, json.dumps({"model": "default", "input": texts}).encode()
+        )
         return status, [Answer(200, *self.read({"data": [each]})) for each in body["data"]] if status == 200 else []
 
 
@@ -172,7 +215,7 @@ class Bare(System):
 
     def commands(self) -> list[list[str]]:
         """Sentiq's own configuration and worker class."""
-        return [[sys.executable, "-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "benchmarks.bench.bare:app"]]
+        return [[sys.executable, "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "benchmarks.bench.bare:app"]]
 
     def environment(self) -> dict[str, str]:
         """A folder of its own, for the configuration makes one for metrics."""

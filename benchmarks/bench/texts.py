@@ -12,10 +12,11 @@ from pathlib import Path
 from model.text import clean
 
 _WORDS = (
-    "the a this that my your our it we they is was will so very not never really just again love like hate miss want need feel think "
-    "see hear wait got made lost found best worst good bad great awful fine late early new old long short happy sad angry tired bored "
-    "phone game match team song show film book food coffee bus train rain sun monday weekend morning night school work friend boss "
-    "people price service update battery screen queue ticket and but because when with without for from about today tomorrow lol omg"
+    "the a this that my your our it we they is was will so very not never really just again love like hate miss want "
+    "need feel think see hear wait got made lost found best worst good bad great awful fine late early new old long "
+    "short happy sad angry tired bored phone game match team song show film book food coffee bus train rain sun monday "
+    "weekend morning night school work friend boss people price service update battery screen queue ticket and but "
+    "because when with without for from about today tomorrow lol omg"
 )
 
 

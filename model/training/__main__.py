@@ -1,4 +1,6 @@
-"""`python -m model.training all`: makes the embedded model step by step; each step reads what those before it left in `--run`."""
+"""`python -m model.training all`: makes the embedded model step by step; each step reads what those before it left in
+`--run`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from model.engines.registry import DEFAULT_FOLDER, load_engine
 from model.figures import write_figures
-from model.loading import DEFAULT_FOLDER, load_engine
 from model.types import FloatArray
 
 cli = typer.Typer(help="Makes the embedded model.", no_args_is_help=True, add_completion=False)
@@ -31,7 +33,10 @@ IN_DOMAIN = "dev/tweeteval_val.tsv.gz"
 TEST = {"test/tweeteval.tsv.gz": "TweetEval test"}
 """Looked at once, at the end."""
 
-Data = Annotated[Path, typer.Option("--data", help="The folder that holds train, dev, test and unlabelled.", exists=True, file_okay=False)]
+Data = Annotated[
+    Path,
+    typer.Option("--data", help="The folder that holds train, dev, test and unlabelled.", exists=True, file_okay=False),
+]
 Run = Annotated[Path, typer.Option("--run", help="The folder that the steps write into and read from.")]
 Out = Annotated[Path, typer.Option("--out", help="Where the exported model goes.")]
 
@@ -67,7 +72,9 @@ def soften(data: Data, run: Run = _RUN) -> None:
 
     base = bases.teacher(run / "bases")
     tokenizer = AutoTokenizer.from_pretrained(base, model_max_length=recipe.TEACHER.max_tokens)
-    taught = graphs.Scorer(run / "teacher" / "graph.xml", tokenizer, lambda: teacher.graph(base, run / "teacher", data, recipe.TEACHER))
+    taught = graphs.Scorer(
+        run / "teacher" / "graph.xml", tokenizer, lambda: teacher.graph(base, run / "teacher", data, recipe.TEACHER)
+    )
     soft.soften(taught.scores, data, recipe.TAUGHT, run / "soft" / "teacher", recipe.DISTILLED.seed)
 
     student = run / "broad" / "fp32"
@@ -77,7 +84,9 @@ def soften(data: Data, run: Run = _RUN) -> None:
 
 
 def _soft_labels(data: Path, run: Path) -> dict[str, FloatArray]:
-    """The mean of the teacher's and the student's probabilities, the student's without the frequencies of classes that it learnt."""
+    """The mean of the teacher's and the student's probabilities, the student's without the frequencies of classes that
+    it learnt.
+    """
     from model.training import recipe, soft
 
     student = soft.soft_labels(run / "soft" / "student", recipe.DISTILLED.stages[0])
@@ -90,7 +99,9 @@ def distil(data: Data, run: Run = _RUN) -> None:
     """4. Trains the student further, on labels and on those scores."""
     from model.training import recipe
 
-    recipe.train(data, str(run / "broad" / "fp32"), run / "distilled", recipe.DISTILLED, _device(), soft=_soft_labels(data, run))
+    recipe.train(
+        data, str(run / "broad" / "fp32"), run / "distilled", recipe.DISTILLED, _device(), soft=_soft_labels(data, run)
+    )
 
 
 @cli.command()
@@ -118,8 +129,12 @@ def export(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
 
 
 @cli.command()
-def figures(data: Data, out: Out = DEFAULT_FOLDER, test: Annotated[bool, typer.Option(help="The test file too.")] = False) -> None:
-    """7. Measures the exported model on every dev file and, at the end of all, the test file; writes figures.json and the plot."""
+def figures(
+    data: Data, out: Out = DEFAULT_FOLDER, test: Annotated[bool, typer.Option(help="The test file too.")] = False
+) -> None:
+    """7. Measures the exported model on every dev file and, at the end of all, the test file; writes figures.json and
+    the plot.
+    """
     from model.training import plots
     from model.training.data import read
     from model.training.evaluate import file_figures, scores
@@ -130,7 +145,9 @@ def figures(data: Data, out: Out = DEFAULT_FOLDER, test: Annotated[bool, typer.O
     for split, files in (("dev", DEV), ("test", TEST if test else {})):
         for file, name in files.items():
             examples = read(data / file)
-            answers.append((f"{split}: {name}", scores(engine, [e.text for e in examples], file), known_labels(examples)))
+            answers.append(
+                (f"{split}: {name}", scores(engine, [e.text for e in examples], file), known_labels(examples))
+            )
             measured.append(file_figures(name, split, *answers[-1][1:]))
             print(measured[-1], flush=True)
     write_figures(engine.identity, measured, out)
@@ -153,11 +170,18 @@ def shallow(data: Data, run: Run = _RUN) -> None:
 @cli.command()
 def pareto(
     data: Data,
-    models: Annotated[list[str], typer.Option("--model", help="NAME=FOLDER of an exported model; several times, the shipped one first.")],
+    models: Annotated[
+        list[str],
+        typer.Option("--model", help="NAME=FOLDER of an exported model; several times, the shipped one first."),
+    ],
     out: Out = DEFAULT_FOLDER,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each model scores the tweets; the models take turns.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each model scores the tweets; the models take turns.")
+    ] = 5,
 ) -> None:
-    """Measures exported models side by side: macro recall on the validation tweets, texts a second on unlabelled tweets; draws both."""
+    """Measures exported models side by side: macro recall on the validation tweets, texts a second on unlabelled
+    tweets; draws both.
+    """
     import random
 
     from model.training import comparison, plots
@@ -173,7 +197,10 @@ def pareto(
         recall = 100 * evaluate(engine, data / IN_DOMAIN)[0].macro_recall
         candidates.append(plots.Candidate(name, found[name].median, recall, shipped=not candidates))
         rate = found[name]
-        print(f"{name}: {rate.median:.0f} texts/s ({rate.lowest:.0f} to {rate.highest:.0f}), macro recall {recall:.2f}", flush=True)
+        print(
+            f"{name}: {rate.median:.0f} texts/s ({rate.lowest:.0f} to {rate.highest:.0f}), macro recall {recall:.2f}",
+            flush=True,
+        )
     plots.pareto(candidates, out / "pareto.svg")
 
 

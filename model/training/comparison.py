@@ -22,7 +22,9 @@ class Rate:
 
 
 def rates(engines: Mapping[str, Engine], texts: Sequence[str], rounds: int) -> dict[str, Rate]:
-    """How fast each engine scores the texts in calls of 32; the engines take turns, so that what else the machine does meets all."""
+    """How fast each engine scores the texts in calls of 32; the engines take turns, so that what else the machine does
+    meets all.
+    """
     found: dict[str, list[float]] = {name: [] for name in engines}
     for engine in engines.values():
         engine.warm()

@@ -41,8 +41,8 @@ def read(path: Path, name: str = "") -> list[Example]:
     """All rows of a file, cleaned as the service cleans.
 
     Raises:
-        ValueError: a row is not one text, one tab and one of the three labels (or, where the header says `text` alone, has a
-            tab); the message has its line number.
+        ValueError: a row is not one text, one tab and one of the three labels (or, where the header says `text` alone,
+            has a tab); the message has its line number.
     """
     examples = []
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
@@ -69,7 +69,9 @@ def draw(folder: Path, sources: tuple[Source, ...], seed: int) -> list[Example]:
 
 
 def log_priors(examples: list[Example]) -> dict[str, FloatArray]:
-    """The logarithms of each file's class frequencies, shape (3,); noughts for a file without labels. A class unseen counts once."""
+    """The logarithms of each file's class frequencies, shape (3,); noughts for a file without labels. A class unseen
+    counts once.
+    """
     out = {}
     for file in sorted({example.file for example in examples}):
         labels = [example.label for example in examples if example.file == file and example.label is not None]
@@ -81,7 +83,8 @@ def log_priors(examples: list[Example]) -> dict[str, FloatArray]:
 def with_links(examples: list[Example], share: float, seed: int) -> list[Example]:
     """The examples, a share of them with `http` at one end.
 
-    Links were taken out of the training texts, yet callers' texts hold them, so the model must learn that they mean nothing.
+    Links were taken out of the training texts, yet callers' texts hold them, so the model must learn that they mean
+    nothing.
     """
     rng = random.Random(f"{seed}/links")
     out = []
@@ -96,7 +99,8 @@ def with_links(examples: list[Example], share: float, seed: int) -> list[Example
 def batches(lengths: list[int], batch_size: int, seed: int, window: int = 50) -> list[list[int]]:
     """Shuffled batches of row numbers whose texts are of similar length, so that little of a batch is padding.
 
-    Rows are shuffled, cut into windows of `window` batches, sorted by length inside a window; then the batches are shuffled.
+    Rows are shuffled, cut into windows of `window` batches, sorted by length inside a window; then the batches are
+    shuffled.
     """
     rng = random.Random(f"{seed}/batches")
     order = list(range(len(lengths)))

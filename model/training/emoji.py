@@ -31,7 +31,9 @@ def words(char: str) -> str:
 
 def add_to(tokenizer, model, emoji: list[str]) -> int:  # type: ignore[no-untyped-def]
     """Adds the emoji that the tokenizer lacks, their embeddings made from their names; returns how many were new."""
-    new = [char for char in emoji if tokenizer.convert_tokens_to_ids(tokenizer.tokenize(char)) == [tokenizer.unk_token_id]]
+    new = [
+        char for char in emoji if tokenizer.convert_tokens_to_ids(tokenizer.tokenize(char)) == [tokenizer.unk_token_id]
+    ]
     starts = [tokenizer(words(char), add_special_tokens=False)["input_ids"] for char in new]
     tokenizer.add_tokens(new)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)

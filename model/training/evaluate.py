@@ -15,10 +15,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from model.engine import Engine
+from model.engines.registry import load_engine
 from model.errors import ModelError
 from model.figures import FileFigures, Recall
 from model.labels import LABELS
-from model.loading import load_engine
 from model.training import data
 from model.training.metrics import Metrics, known_labels, metrics
 from model.types import FloatArray, IntArray
@@ -48,20 +48,26 @@ def evaluate(engine: Engine, path: Path) -> tuple[Metrics, int, float]:
 def file_figures(name: str, split: str, probabilities: FloatArray, labels: IntArray) -> FileFigures:
     """The figures of one file as the model card and `GET /model` state them."""
     found = metrics(probabilities, labels)
-    macro_recall, macro_f1, accuracy, ece = (round(100 * x, 2) for x in (found.macro_recall, found.macro_f1, found.accuracy, found.ece))
+    macro_recall, macro_f1, accuracy, ece = (
+        round(100 * x, 2) for x in (found.macro_recall, found.macro_f1, found.accuracy, found.ece)
+    )
     recall = Recall(*(round(100 * value, 2) for value in found.recall))
     return FileFigures(name, split, len(labels), macro_recall, macro_f1, accuracy, ece, recall)
 
 
 def main(
-    files: Annotated[list[Path], typer.Option("--data", help="A labelled file; may be given several times.", exists=True)],
+    files: Annotated[
+        list[Path], typer.Option("--data", help="A labelled file; may be given several times.", exists=True)
+    ],
     model: Annotated[str, typer.Option(help="`default`, a folder, or a Hugging Face name.")] = "default",
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit of a Hugging Face model.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled, pipeline or stub.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = os.cpu_count() or 1,
-    label_map: Annotated[str | None, typer.Option(help='The model\'s classes to ours, as JSON: {"LABEL_0": "NEGATIVE"}.')] = None,
+    label_map: Annotated[
+        str | None, typer.Option(help='The model\'s classes to ours, as JSON: {"LABEL_0": "NEGATIVE"}.')
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
 ) -> None:
     """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
@@ -78,7 +84,9 @@ def main(
         loaded.warm()
     except ModelError as error:
         raise typer.BadParameter(str(error)) from error
-    table = Table("file", "texts", "macro recall", "macro F1", "accuracy", "ECE", *(label.lower() for label in LABELS), "texts/s")
+    table = Table(
+        "file", "texts", "macro recall", "macro F1", "accuracy", "ECE", *(label.lower() for label in LABELS), "texts/s"
+    )
     table.title = f"{loaded.identity} on {loaded.device}"
     for path in files:
         figures, count, seconds = evaluate(loaded, path)
@@ -86,7 +94,17 @@ def main(
         if as_json:
             names = ("macro_recall", "macro_f1", "accuracy", "ece", *(f"recall_{label.lower()}" for label in LABELS))
             rounded = {name: round(100 * value, 3) for name, value in zip(names, values, strict=True)}
-            print(json.dumps({"model": loaded.identity, "file": path.name, "texts": count, **rounded, "seconds": round(seconds, 2)}))
+            print(
+                json.dumps(
+                    {
+                        "model": loaded.identity,
+                        "file": path.name,
+                        "texts": count,
+                        **rounded,
+                        "seconds": round(seconds, 2),
+                    }
+                )
+            )
         table.add_row(path.name, str(count), *(f"{100 * value:.2f}" for value in values), f"{count / seconds:.0f}")
     if not as_json:
         # A narrower console would cut the figures themselves.

@@ -23,14 +23,18 @@ from model.types import FloatArray
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the outcome. `stages` are passes over a mix of sources, in order: broad first, in-domain last."""
+    """Everything that decides the outcome. `stages` are passes over a mix of sources, in order: broad first, in-domain
+    last.
+    """
 
     stages: tuple[tuple[Source, ...], ...]
     learning_rate: float = 1.5e-4
     head_rate: float = 1.0
     """The classifier's learning rate, times `learning_rate`."""
     layer_decay: float = 1.0
-    """Each layer's learning rate, times that of the layer above it (Howard & Ruder 2018 call it discriminative fine-tuning)."""
+    """Each layer's learning rate, times that of the layer above it (Howard & Ruder 2018 call it discriminative
+    fine-tuning).
+    """
     frozen_layers: int = 0
     """So many of the lowest layers, and the embeddings if there are any such, stay as they are."""
     warmup: float = 0.06
@@ -42,10 +46,12 @@ class Recipe:
     label_smoothing: float = 0.05
     dropout: float = 0.1
     balanced: bool = False
-    """Labels are learnt by balanced softmax (Ren et al. 2020), each file with its own class frequencies: the model then answers as
-    if all classes were equally frequent in each domain, which is what macro recall asks."""
+    """Labels are learnt by balanced softmax (Ren et al. 2020), each file with its own class frequencies: the model then
+    answers as if all classes were equally frequent in each domain, which is what macro recall asks."""
     soft_share: float = 0.0
-    """How much of the loss of a labelled text is its cross-entropy to the teacher's scores; an unlabelled text has nothing else."""
+    """How much of the loss of a labelled text is its cross-entropy to the teacher's scores; an unlabelled text has
+    nothing else.
+    """
     layers: tuple[int, ...] = ()
     """Which layers of the base model to keep, from 0; all, if empty."""
     seed: int = 1
@@ -67,27 +73,37 @@ def passes(folder: Path, recipe: Recipe) -> list[list[Example]]:
 
 
 def losses(
-    logits: torch.Tensor, labels: torch.Tensor, log_priors: torch.Tensor, soft: torch.Tensor, soft_share: float, smoothing: float
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    log_priors: torch.Tensor,
+    soft: torch.Tensor,
+    soft_share: float,
+    smoothing: float,
 ) -> torch.Tensor:
     """The loss of each text, shape (n,).
 
     Args:
         logits: shape (n, classes).
         labels: class indices, shape (n,); -1 where there is none.
-        log_priors: of each text's file, shape (n, classes), added to the logits where a label is learnt; noughts for none.
+        log_priors: of each text's file, shape (n, classes), added to the logits where a label is learnt; noughts for
+            none.
         soft: the teacher's probabilities, shape (n, classes); not-a-number where it gave none.
         soft_share: of the loss where there are both.
         smoothing: of the labels.
     """
     labelled, taught = labels >= 0, ~soft.isnan().any(1)
-    of_label = torch.nn.functional.cross_entropy(logits + log_priors, labels.clamp(min=0), reduction="none", label_smoothing=smoothing)
+    of_label = torch.nn.functional.cross_entropy(
+        logits + log_priors, labels.clamp(min=0), reduction="none", label_smoothing=smoothing
+    )
     of_teacher = -(soft.nan_to_num() * logits.log_softmax(1)).sum(1)
     share = torch.where(labelled, soft_share, 1.0) * taught
     return torch.where(labelled, (1 - share) * of_label, 0.0) + share * of_teacher
 
 
 def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The optimizer's groups of parameters, by learning rate and weight decay; switches off the gradients of what is frozen."""
+    """The optimizer's groups of parameters, by learning rate and weight decay; switches off the gradients of what is
+    frozen.
+    """
     numbered = {name: re.search(r"\blayer\.(\d+)\.", name) for name, _ in model.named_parameters()}
     top = max((int(found[1]) for found in numbered.values() if found), default=0)
     out: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -127,13 +143,15 @@ def fit(
     soft: dict[str, FloatArray] | None = None,
     save_every: int = 100,
 ) -> None:
-    """Trains `model`, whose `logits(input_ids, attention_mask)` has shape (n, classes), by the recipe; `model.eval()` after it.
+    """Trains `model`, whose `logits(input_ids, attention_mask)` has shape (n, classes), by the recipe; `model.eval()`
+    after it.
 
-    A checkpoint is written into `out` every `save_every` steps; a later call with the same `out` goes on from there and draws the
-    same batches as an uninterrupted run.
+    A checkpoint is written into `out` every `save_every` steps; a later call with the same `out` goes on from there and
+    draws the same batches as an uninterrupted run.
 
     Args:
-        soft: the teacher's probabilities by file, shape (rows of the file, classes), not-a-number in rows that it did not see.
+        soft: the teacher's probabilities by file, shape (rows of the file, classes), not-a-number in rows that it did
+            not see.
 
     Raises:
         SystemExit: `out` has a checkpoint of another recipe.
@@ -141,7 +159,9 @@ def fit(
     device = next(model.parameters()).device
     encoded, priors, plan = [], [], []
     for n, stage in enumerate(stages):
-        ids = tokenizer([e.text for e in stage], truncation=True, max_length=recipe.max_tokens, padding=False)["input_ids"]
+        ids = tokenizer([e.text for e in stage], truncation=True, max_length=recipe.max_tokens, padding=False)[
+            "input_ids"
+        ]
         encoded.append(ids)
         priors.append(data.log_priors(stage))
         plan += [(n, rows) for rows in data.batches([len(i) for i in ids], recipe.batch_size, recipe.seed + n)]
@@ -154,7 +174,9 @@ def fit(
         flat = np.zeros(len(LABELS), np.float32)
         prior = torch.from_numpy(np.stack([priors[n][e.file] if recipe.balanced else flat for e in examples]))
         unknown = np.full(len(LABELS), np.nan, np.float32)
-        taught = torch.from_numpy(np.stack([soft[e.file][e.row] if soft and e.file in soft else unknown for e in examples]))
+        taught = torch.from_numpy(
+            np.stack([soft[e.file][e.row] if soft and e.file in soft else unknown for e in examples])
+        )
         return tuple(t.to(device) for t in (padded["input_ids"], padded["attention_mask"], labels, prior, taught))
 
     parameters = groups(model, recipe)
@@ -188,8 +210,16 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
         if (step + 1) % save_every == 0 or step + 1 == len(plan):
-            state = {"step": step + 1, "recipe": repr(recipe), "model": {name: p.detach() for name, p in trained.items()}}
-            state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "rng": torch.get_rng_state()}
+            state = {
+                "step": step + 1,
+                "recipe": repr(recipe),
+                "model": {name: p.detach() for name, p in trained.items()},
+            }
+            state |= {
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "rng": torch.get_rng_state(),
+            }
             save(checkpoint, state)
             tqdm.write(f"step {step + 1} of {len(plan)}, loss {mean_loss:.3f}")
     model.eval()

@@ -29,7 +29,9 @@ class _Then(torch.nn.Module):  # type: ignore[misc]
 
 
 def traced(model: Any, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
-    """The fp32 graph of a classifier; inputs int32 of any (batch, length), output (batch, classes): `finish(model's output)`."""
+    """The fp32 graph of a classifier; inputs int32 of any (batch, length), output (batch, classes): `finish(model's
+    output)`.
+    """
     shape = openvino.PartialShape([-1, -1])
     example = torch.ones(2, 16, dtype=torch.int32)
     with torch.no_grad():
@@ -51,7 +53,9 @@ def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: Any) -> o
 
     With scales taken from each batch as it comes, a text's scores would depend on its companions.
     """
-    return nncf.quantize(graph, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs), **options)
+    return nncf.quantize(
+        graph, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs), **options
+    )
 
 
 class Scorer:
@@ -76,7 +80,9 @@ class Scorer:
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = self._tokenizer.pad({"input_ids": [ids[r] for r in rows]}, return_tensors="np", pad_to_multiple_of=4)
+            batch = self._tokenizer.pad(
+                {"input_ids": [ids[r] for r in rows]}, return_tensors="np", pad_to_multiple_of=4
+            )
             inputs = [batch[key].astype(np.int32) for key in ("input_ids", "attention_mask")]
             parts.update(zip(rows, self._request.infer(inputs, share_inputs=True)[0].copy(), strict=True))
         return np.stack([parts[row] for row in range(len(texts))])

@@ -55,8 +55,8 @@ def metrics(probabilities: FloatArray, labels: IntArray) -> Metrics:
 def reliability(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> list[tuple[float, float, int]]:
     """Mean confidence, share of right answers, and number of answers of each bin.
 
-    Answers are sorted by confidence and cut into `bins` parts of equal size (to one answer). Nguyen & O'Connor 2015 argue for
-    equal mass; of equal width, most bins would hold next to nothing.
+    Answers are sorted by confidence and cut into `bins` parts of equal size (to one answer). Nguyen & O'Connor 2015
+    argue for equal mass; of equal width, most bins would hold next to nothing.
     """
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
@@ -64,8 +64,8 @@ def reliability(confidence: FloatArray, correct: BoolArray, bins: int = BINS) ->
 
 
 def ece(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> float:
-    """Expected calibration error: the mean distance of confidence from the share of right answers over `reliability`'s bins,
-    each weighing as many answers as it has."""
+    """Expected calibration error: the mean distance of confidence from the share of right answers over `reliability`'s
+    bins, each weighing as many answers as it has."""
     points = reliability(confidence, correct, bins)
     return sum(count * abs(sure - right) for sure, right, count in points) / len(confidence)
 

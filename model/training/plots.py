@@ -57,7 +57,9 @@ def pareto(candidates: Sequence[Candidate], path: Path) -> None:
     figure = Figure(figsize=(5.5, 3.5), layout="constrained")
     axis: Any = figure.subplots()
     for one in candidates:
-        axis.plot(one.texts_per_s, one.macro_recall, marker="o", color="C0", fillstyle="full" if one.shipped else "none")
+        axis.plot(
+            one.texts_per_s, one.macro_recall, marker="o", color="C0", fillstyle="full" if one.shipped else "none"
+        )
         axis.annotate(one.name, (one.texts_per_s, one.macro_recall), textcoords="offset points", xytext=(6, 4))
     axis.set(xlabel="texts a second, compiled engine", ylabel="macro recall, validation tweets, %")
     axis.margins(0.2)

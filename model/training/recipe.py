@@ -34,11 +34,17 @@ BROAD = Recipe(
         ),
     )
 )
-"""The student on labels: one pass over a mix of domains, then one that is mostly tweets. The non-commercial airline file is left out."""
+"""The student on labels: one pass over a mix of domains, then one that is mostly tweets. The non-commercial airline
+file is left out.
+"""
 
 TEACHER = Recipe(
     stages=(
-        (Source("train/semeval_tweets.tsv.gz"), Source("train/sst_train.tsv.gz", 3_000), Source("train/dynasent_r1_dev.tsv.gz", 2_500)),
+        (
+            Source("train/semeval_tweets.tsv.gz"),
+            Source("train/sst_train.tsv.gz", 3_000),
+            Source("train/dynasent_r1_dev.tsv.gz", 2_500),
+        ),
     ),
     learning_rate=6e-5,
     head_rate=8.0,
@@ -60,7 +66,10 @@ TAUGHT = (
 )
 """What the teacher scores: of the labelled files, those that it was trained on."""
 
-_LIKE = {"unlabelled/tweets.tsv.gz": "train/semeval_tweets.tsv.gz", "unlabelled/yelp_sentences.tsv.gz": "train/dynasent_r1_dev.tsv.gz"}
+_LIKE = {
+    "unlabelled/tweets.tsv.gz": "train/semeval_tweets.tsv.gz",
+    "unlabelled/yelp_sentences.tsv.gz": "train/dynasent_r1_dev.tsv.gz",
+}
 """Files without labels, and those of the same domain."""
 
 DISTILLED = Recipe(
@@ -100,7 +109,9 @@ SHALLOW = {
 
 
 def log_prior_of(folder: Path, file: str) -> FloatArray:
-    """The logarithms of a file's class frequencies, shape (3,); of an unlabelled file, those of its domain's labelled one."""
+    """The logarithms of a file's class frequencies, shape (3,); of an unlabelled file, those of its domain's labelled
+    one.
+    """
     known = _LIKE.get(file, file)
     return data.log_priors(data.read(folder / known, known))[known]
 
@@ -125,7 +136,14 @@ def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[Any, Any
 
 
 def train(
-    folder: Path, base: str, out: Path, recipe: Recipe, device: str, *, soft: dict[str, FloatArray] | None = None, save_every: int = 100
+    folder: Path,
+    base: str,
+    out: Path,
+    recipe: Recipe,
+    device: str,
+    *,
+    soft: dict[str, FloatArray] | None = None,
+    save_every: int = 100,
 ) -> None:
     """Trains a student from `base` on the data in `folder`; leaves model and tokenizer in `out`/fp32. See `fit`."""
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Soft labels: the teacher's probabilities, an array a file, shape (rows, classes); not-a-number in rows that it did not see."""
+"""Soft labels: the teacher's probabilities, an array a file, shape (rows, classes); not-a-number in rows that it did
+not see.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from model.types import FloatArray
 _CHUNK = 1024
 
 
-def soften(score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path, seed: int) -> None:
+def soften(
+    score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path, seed: int
+) -> None:
     """Writes probabilities of the sources' texts into `out`, an array a file; goes on where it was stopped.
 
     Args:
@@ -32,7 +36,9 @@ def soften(score: Callable[[list[str]], FloatArray], folder: Path, sources: tupl
         wanted = [example.row for example in data.draw(folder, (source,), seed)]
         known = np.load(path) if path.is_file() else np.full((len(all_rows), len(LABELS)), np.nan, np.float32)
         rows = [row for row in wanted if np.isnan(known[row, 0])]
-        with tqdm(total=len(wanted), initial=len(wanted) - len(rows), unit="text", desc=source.file, disable=None) as bar:
+        with tqdm(
+            total=len(wanted), initial=len(wanted) - len(rows), unit="text", desc=source.file, disable=None
+        ) as bar:
             for start in range(0, len(rows), _CHUNK):
                 part = rows[start : start + _CHUNK]
                 known[part] = score([all_rows[row].text for row in part])
@@ -49,7 +55,8 @@ def soft_labels(folder: Path, sources: tuple[Source, ...]) -> dict[str, FloatArr
 
 
 def debiased(probabilities: FloatArray, log_priors: FloatArray) -> FloatArray:
-    """Probabilities, shape (n, classes), as if all classes were equally frequent, of a model that learnt them with these frequencies.
+    """Probabilities, shape (n, classes), as if all classes were equally frequent, of a model that learnt them with
+    these frequencies.
 
     Bayes' rule: p(class | text) is divided by p(class), and brought to a sum of 1. Rows of not-a-number stay so.
     """

@@ -23,12 +23,12 @@ from typing import Any
 
 import pytest
 
-from model.stub import StubEngine
-from tasks.outcomes import scored
+from model.engines.stub import StubEngine
+from tasks.store.outcomes import scored
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
 
-COMMAND = (sys.executable, "-m", "webapp.cli")
+COMMAND = (sys.executable, "-m", "webapp.client.cli")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -63,12 +63,20 @@ class Sentiq:
 
     def __init__(self, port: int, folder: Path) -> None:
         self.folder = folder
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("SENTIQ_", "PYTHON"))}
-        self.environment |= {"SENTIQ_URL": f"http://127.0.0.1:{port}", "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SENTIQ_", "PYTHON"))
+        }
+        self.environment |= {
+            "SENTIQ_URL": f"http://127.0.0.1:{port}",
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm-256color",
+        }
 
     def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
         """Runs it to its end, without a terminal."""
-        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=self.environment, input=stdin, capture_output=True, timeout=120)
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=self.folder, env=self.environment, input=stdin, capture_output=True, timeout=120
+        )
         assert done.returncode == status, done.stderr.decode()
         assert b"Traceback" not in done.stderr
         return done
@@ -131,7 +139,9 @@ class Terminal:
     def screen(self) -> list[str]:
         """What is left to be seen: the lines after all that was wiped or written over."""
         lines, row, column = [""], 0, 0
-        for escape, character in re.findall(r"(\x1b\[[0-9;?]*[A-Za-z])|(.)", self._raw.decode(errors="replace"), re.DOTALL):
+        for escape, character in re.findall(
+            r"(\x1b\[[0-9;?]*[A-Za-z])|(.)", self._raw.decode(errors="replace"), re.DOTALL
+        ):
             if escape == "\x1b[2K":
                 lines[row] = ""
             elif escape == "\x1b[1A":
@@ -178,7 +188,9 @@ def sentiq(service: Stack, tmp_path: Path) -> Sentiq:
 
 
 def test_predict(sentiq: Sentiq) -> None:
-    """Each text has its line: label, confidence, the text in one line, with nothing in it that would command a terminal."""
+    """Each text has its line: label, confidence, the text in one line, with nothing in it that would command a
+    terminal.
+    """
     texts = ["good news", "a bad\n  thing\x1b]0;title\x07", os.fsdecode(b"plain \xff")]
     shown = sentiq.run("predict", *texts).stdout.decode().split("\n")[:-1]
     assert [line.split()[0] for line in shown] == ["POSITIVE", "NEGATIVE", "NEUTRAL"]
@@ -187,7 +199,9 @@ def test_predict(sentiq: Sentiq) -> None:
     assert shown[2].endswith("  plain \ufffd")
 
 
-@pytest.mark.parametrize("words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")])
+@pytest.mark.parametrize(
+    "words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")]
+)
 def test_predict_json(sentiq: Sentiq, words: tuple[str, ...]) -> None:
     """With `--json`, before the command or after it, each answer is a line of JSON with all its fields."""
     (line,) = sentiq.run(*words).stdout.splitlines()
@@ -198,20 +212,28 @@ def test_predict_json(sentiq: Sentiq, words: tuple[str, ...]) -> None:
 
 
 def test_predict_stdin(sentiq: Sentiq) -> None:
-    """Without texts stdin's lines are scored as they come; one that cannot be is told on stderr, and the others go on."""
+    """Without texts stdin's lines are scored as they come; one that cannot be is told on stderr, and the others go
+    on.
+    """
     poison = f"poison {uuid.uuid4().hex}"
     done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad \xff".encode("latin-1"), status=1)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
     assert done.stderr.decode() == f"sentiq: The model could not score this text. {poison}\n"
     answers = [
-        json.loads(line) for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
+        json.loads(line)
+        for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
     ]
     assert answers[1] == {"text": poison, "error": {"code": "text_failed"}}
 
 
 def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
     """A line's answer comes before the next line is there."""
-    arguments: dict[str, Any] = {"cwd": sentiq.folder, "env": sentiq.environment, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    arguments: dict[str, Any] = {
+        "cwd": sentiq.folder,
+        "env": sentiq.environment,
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+    }
     with subprocess.Popen([*COMMAND, "predict"], **arguments) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -225,7 +247,9 @@ def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
 
 
 def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """A CSV of 20,000 lines comes back line for line, its own columns first, each with its own text's answer; the failed are counted."""
+    """A CSV of 20,000 lines comes back line for line, its own columns first, each with its own text's answer; the
+    failed are counted.
+    """
     stack = make_stack(model="stub?fail_on=poison").start("batch")
     sentiq = Sentiq(stack.port, tmp_path)
     texts = new_texts(20_000)
@@ -295,9 +319,15 @@ def test_batch_files(sentiq: Sentiq, name: str, words: tuple[str, ...], out: str
 def test_batch_in_a_pipe(sentiq: Sentiq) -> None:
     """`-` reads stdin and writes stdout, in the input's own format; nothing but the result is on stdout."""
     texts = new_texts(3)
-    done = sentiq.run("batch", "-", "--type", "ndjson", stdin="".join(f"{json.dumps(text)}\n" for text in texts).encode())
+    done = sentiq.run(
+        "batch", "-", "--type", "ndjson", stdin="".join(f"{json.dumps(text)}\n" for text in texts).encode()
+    )
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts
-    rows = sentiq.run("batch", "-", "--type", "txt", "-o", "-", "--json", stdin="\n".join(texts).encode()).stdout.decode().splitlines()
+    rows = (
+        sentiq.run("batch", "-", "--type", "txt", "-o", "-", "--json", stdin="\n".join(texts).encode())
+        .stdout.decode()
+        .splitlines()
+    )
     assert [row.split(",")[0] for row in rows] == ["text", *texts]
     assert sentiq.leftovers() == []
 
@@ -306,7 +336,9 @@ def test_batch_reader_leaves(sentiq: Sentiq) -> None:
     """A reader of the results that has had enough ends the command quietly."""
     write_csv(sentiq.folder / "in.csv", new_texts(3))
     command = f"{shlex.join(COMMAND)} batch in.csv -o - | true"
-    done = subprocess.run(command, shell=True, cwd=sentiq.folder, env=sentiq.environment, capture_output=True, timeout=60)
+    done = subprocess.run(
+        command, shell=True, cwd=sentiq.folder, env=sentiq.environment, capture_output=True, timeout=60
+    )
     assert b"Job" in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Broken" not in done.stderr
@@ -376,7 +408,9 @@ def test_batch_bad_line(sentiq: Sentiq) -> None:
 def test_full_disk(sentiq: Sentiq) -> None:
     """An output that cannot be written is a sentence, and the way back to the job's results."""
     (sentiq.folder / "in.txt").write_text("good\n")
-    *_, back, last = sentiq.run("batch", "in.txt", "-o", "/dev/full", "--format", "csv", status=1).stderr.decode().splitlines()
+    *_, back, last = (
+        sentiq.run("batch", "in.txt", "-o", "/dev/full", "--format", "csv", status=1).stderr.decode().splitlines()
+    )
     assert re.fullmatch(r"  sentiq batch --resume [0-9a-f]{32} -o /dev/full --format csv", back)
     assert last.startswith("sentiq: ")
     assert "No space left" in last
@@ -401,7 +435,10 @@ def test_jobs(sentiq: Sentiq) -> None:
     assert table[1].split()[:6] == [job["id"], "succeeded", "2", "100", "%", "1"]
     assert all(len(line) <= 80 for line in table)
     assert "--limit" in sentiq.run("jobs", "--limit", "1").stderr.decode()
-    listed = [json.loads(line) for line in sentiq.run("jobs", "--json", "--limit", "1", "--status", "succeeded").stdout.splitlines()]
+    listed = [
+        json.loads(line)
+        for line in sentiq.run("jobs", "--json", "--limit", "1", "--status", "succeeded").stdout.splitlines()
+    ]
     assert [found["id"] for found in listed] == [job["id"]]
     assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
     assert "2 of 2 done, 1 failed" in sentiq.run("job", job["id"]).stdout.decode()
@@ -411,7 +448,9 @@ def test_jobs(sentiq: Sentiq) -> None:
 def test_unknown_job(sentiq: Sentiq) -> None:
     """An unknown job is one sentence and status 1."""
     for words in (("job", "0" * 32), ("cancel", "0" * 32), ("batch", "--resume", "0" * 32)):
-        assert re.fullmatch(r"sentiq: No job has this id\. Jobs expire\.\n", sentiq.run(*words, status=1).stderr.decode())
+        assert re.fullmatch(
+            r"sentiq: No job has this id\. Jobs expire\.\n", sentiq.run(*words, status=1).stderr.decode()
+        )
 
 
 # The service
@@ -442,7 +481,9 @@ def test_options_of_all_commands(sentiq: Sentiq) -> None:
 
 
 def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
-    """A terminal shows a bar with counts, rate and the time left, which is gone at the end; what remains are the job and the outcome."""
+    """A terminal shows a bar with counts, rate and the time left, which is gone at the end; what remains are the job
+    and the outcome.
+    """
     write_csv(sentiq.folder / "in.csv", new_texts(1200))
     terminal = sentiq.terminal("batch", "in.csv")
     terminal.wait_for(r"Sending ")
@@ -451,7 +492,9 @@ def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
     assert max(len(frame) for frame in re.split("[\r\n]", shown) if "━" in frame) <= 80
     accepted, outcome = terminal.screen
     assert re.fullmatch(r"Job [0-9a-f]{32}: 1,200 lines\.", accepted)
-    assert re.fullmatch(r"1,200 lines in \d+\.\d s: 400 negative, 400 neutral, 400 positive -> in\.sentiq\.csv", outcome)
+    assert re.fullmatch(
+        r"1,200 lines in \d+\.\d s: 400 negative, 400 neutral, 400 positive -> in\.sentiq\.csv", outcome
+    )
     assert len(read_csv(sentiq.folder / "in.sentiq.csv")) == 1200
 
 
@@ -482,7 +525,9 @@ def way_back(shown: str) -> list[str]:
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "\x03"])
 def test_interrupt_leaves_the_job(sentiq: Sentiq, running: Terminal, answer: str) -> None:
-    """Ctrl-C asks; Enter, no and a second Ctrl-C leave the job running, and the line that is shown comes back to its results."""
+    """Ctrl-C asks; Enter, no and a second Ctrl-C leave the job running, and the line that is shown comes back to its
+    results.
+    """
     running.type("\x03")
     running.wait_for(r"Cancel job [0-9a-f]{32}\? .*\[y/N\] ")
     running.type(answer)
@@ -511,7 +556,9 @@ def test_interrupt_cancels_the_job(sentiq: Sentiq, running: Terminal) -> None:
 
 
 def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
-    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back has the options that it needs."""
+    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back has the options that it
+    needs.
+    """
     (sentiq.folder / "in.sentiq.csv").write_text("of an earlier run")
     write_csv(sentiq.folder / "in.csv", new_texts(500))
     url = sentiq.environment.pop("SENTIQ_URL")

@@ -29,7 +29,8 @@ def _gone(sentiq: Launched) -> None:
 
 
 def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
-    """`make run` says when it is ready and what to type; typed, that gives the README's answer; Ctrl-C ends all of it with status 0.
+    """`make run` says when it is ready and what to type; typed, that gives the README's answer; Ctrl-C ends all of it
+    with status 0.
 
     A second start finds the cache and the jobs as they were.
     """
@@ -41,11 +42,15 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
     curl = wait_until(lambda: next((line for line in first.lines if "curl -s" in line), None), what="the curl to try")
     answer = json.loads(subprocess.run(curl.partition("|")[2], shell=True, capture_output=True, check=True).stdout)
     volatile = {"processing_time_ms", "cached", "scores", "confidence"}
-    assert {key: answer[key] for key in answer.keys() - volatile} == {key: promised[key] for key in promised.keys() - volatile}
+    assert {key: answer[key] for key in answer.keys() - volatile} == {
+        key: promised[key] for key in promised.keys() - volatile
+    }
     assert answer["label"] == "POSITIVE"
     # Another processor's arithmetic may differ in the last digits.
     assert answer["scores"] == pytest.approx(promised["scores"], abs=0.02)
-    job = first.http.post("/batch_predict", json={"texts": ["What a show, I loved it!", "This is awful, I hate it."]}).json()
+    job = first.http.post(
+        "/batch_predict", json={"texts": ["What a show, I loved it!", "This is awful, I hate it."]}
+    ).json()
     wait_until(lambda: first.http.get(job["links"]["self"]).json()["status"] == "succeeded", what="the job to end")
     os.killpg(first.process.pid, signal.SIGINT)  # as the terminal does: to make and all that it runs
     first.ended()
@@ -79,10 +84,14 @@ def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
     """
     sentiq = launch(model="stub?delay_s=2.5", PREDICT_TIMEOUT=20).wait_until_ready()
     answers: list[int] = []
-    caller = threading.Thread(target=lambda: answers.append(sentiq.http.post("/predict", json={"text": "slow but sure"}).status_code))
+    caller = threading.Thread(
+        target=lambda: answers.append(sentiq.http.post("/predict", json={"text": "slow but sure"}).status_code)
+    )
     caller.start()
     with httpx.Client(base_url=sentiq.http.base_url, trust_env=False) as other:
-        wait_until(lambda: "sentiment_chunk_texts_count 2.0" in other.get("/metrics").text, what="the request's chunk to leave")
+        wait_until(
+            lambda: "sentiment_chunk_texts_count 2.0" in other.get("/metrics").text, what="the request's chunk to leave"
+        )
     with socket.create_connection(("127.0.0.1", sentiq.port), timeout=40) as idle:
         idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"alive" in idle.recv(65536)
@@ -128,7 +137,9 @@ def test_dead_processes_are_started_again(launch: Launch) -> None:
         os.kill(victim, signal.SIGKILL)
         told = f"(pid {victim}) ended by signal 9; starting it again"
         wait_until(partial(sentiq.has_printed, told), what=f"the death of {words} to be told")
-        wait_until(lambda: sentiq.http.get("/health").status_code == 200, what=f"health after the end of {words}", timeout_s=60)
+        wait_until(
+            lambda: sentiq.http.get("/health").status_code == 200, what=f"health after the end of {words}", timeout_s=60
+        )
         fresh = sentiq.http.post("/predict", json={"text": f"after the end of {words}"}, headers={"Prefer": "wait=30"})
         assert fresh.status_code == 200, fresh.text
     again = sentiq.http.post("/predict", json={"text": "good to know"}).json()
@@ -159,7 +170,9 @@ def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: C
     ],
 )
 def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, str], sentence: str) -> None:
-    """What makes a start impossible is said in a sentence that names it; the exit status is not 0; nothing is left running."""
+    """What makes a start impossible is said in a sentence that names it; the exit status is not 0; nothing is left
+    running.
+    """
     sentiq = launch(**variables)
     assert sentiq.ended() not in (0, None)
     assert sentence in sentiq.output
@@ -192,7 +205,9 @@ def test_python_too_old(tmp_path: Path) -> None:
     old = tmp_path / "python3.9"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" || exit 1\n')
     old.chmod(0o755)
-    made = subprocess.run(["make", "run", f"PYTHON={old}", f"VENV={tmp_path}/venv"], cwd=ROOT, capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["make", "run", f"PYTHON={old}", f"VENV={tmp_path}/venv"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert made.returncode != 0
     assert f"Sentiq needs Python 3.11 or newer, and {old} is Python 3.9.1." in made.stdout
     assert not (tmp_path / "venv").exists()

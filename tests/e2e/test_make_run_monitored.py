@@ -41,7 +41,9 @@ def monitored(launch: Launch) -> Launch:
 
 
 def test_monitored_run(monitored: Launch) -> None:
-    """The addresses are printed, with a password that was made up and without which Flower shows nothing; all are on loopback only."""
+    """The addresses are printed, with a password that was made up and without which Flower shows nothing; all are on
+    loopback only.
+    """
     sentiq = monitored()
     flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
     metrics = re.search(r"metrics at (.*); monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]

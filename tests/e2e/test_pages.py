@@ -14,14 +14,24 @@ from tests.support.waiting import wait_until
 
 def _rendered(address: str, profile: Path) -> str:
     """The page's elements after its scripts have run, in headless Chromium without a network but the loopback's."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-sync",
+    ]
     options += ["--disable-component-update", f"--user-data-dir={profile}", "--virtual-time-budget=15000", "--dump-dom"]
-    return subprocess.run(["chromium", *options, address], capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(
+        ["chromium", *options, address], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
 
 
 @pytest.mark.debian("chromium")
 @pytest.mark.parametrize(
-    ("page", "wanted"), [("docs", ["operations-predictions-predict", "Score one text"]), ("redoc", ["Score one text", "/batch_predict"])]
+    ("page", "wanted"),
+    [("docs", ["operations-predictions-predict", "Score one text"]), ("redoc", ["Score one text", "/batch_predict"])],
 )
 def test_api_page_renders_offline(service: Stack, tmp_path: Path, page: str, wanted: list[str]) -> None:
     """Swagger UI and ReDoc show every endpoint in a real browser, from this service's own files alone."""
@@ -46,7 +56,9 @@ def test_metrics_are_well_formed(service: Stack) -> None:
 
 @pytest.mark.debian("prometheus")
 def test_prometheus_scrapes_the_service(service: Stack, tmp_path: Path) -> None:
-    """A real Prometheus scrapes `/metrics` and answers a query for predictions by label and source, and for what the engine scored."""
+    """A real Prometheus scrapes `/metrics` and answers a query for predictions by label and source, and for what the
+    engine scored.
+    """
     port = free_port()
     config = tmp_path / "prometheus.yml"
     config.write_text(
@@ -54,7 +66,11 @@ def test_prometheus_scrapes_the_service(service: Stack, tmp_path: Path) -> None:
         f"scrape_configs: [{{job_name: web, static_configs: [{{targets: ['127.0.0.1:{service.port}']}}]}}]\n"
     )
     with (tmp_path / "log").open("wb") as log:
-        arguments = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address=127.0.0.1:{port}"]
+        arguments = [
+            f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path}/tsdb",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
         prometheus = subprocess.Popen(["prometheus", *arguments], stdout=log, stderr=log)
     try:
         service.predict("what prometheus sees")

@@ -1,4 +1,6 @@
-"""What no honest client sends: a fuzz of every endpoint, and shapes that are known to hurt. The service says no, stays small, goes on."""
+"""What no honest client sends: a fuzz of every endpoint, and shapes that are known to hurt. The service says no, stays
+small, goes on.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from schemathesis.generation import GenerationMode
 from tests.support.http_raw import Answer, RawConnection, ask, chunked, request
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-from webapp.openapi import openapi_document
+from webapp.api.openapi import openapi_document
 
 ANSWER_S = 90.0
 """A bound for each answer, wide because this machine may be busy: it finds what hangs, not what is slow."""
@@ -44,7 +46,9 @@ def _target() -> Iterator[Stack]:
 
 @pytest.fixture
 def target(_target: Stack) -> Iterator[Stack]:
-    """A service that is well afterwards, its web process the same, and with nothing in its log that it did not expect."""
+    """A service that is well afterwards, its web process the same, and with nothing in its log that it did not
+    expect.
+    """
     pid = web_pid(_target)
     yield _target
     assert _target.predict("hello").status_code == 200
@@ -89,7 +93,9 @@ def refused(answer: Answer | None, *statuses: int) -> Answer:
 
 
 def check(answer: Answer) -> None:
-    """No answer shows where it comes from in the code, and each error is a problem with a code (Gunicorn's own are pages)."""
+    """No answer shows where it comes from in the code, and each error is a problem with a code (Gunicorn's own are
+    pages).
+    """
     assert answer.status < 500, (answer.status, answer.body[:300])
     assert b"Traceback (most" not in answer.body
     assert b'.py", line' not in answer.body
@@ -101,14 +107,15 @@ def check(answer: Answer) -> None:
 
 
 NASTY = [
-    "", " ", "\t", "\0", "a\0b", "\r\nX-Evil: yes", "%0d%0aX-Evil:%20yes", "null", "None", "undefined", "true", "NaN", "Infinity",
-    "-1", "0", "1e999", "9" * 400, "0x10", "1_000", "٣", "²", "½", "é", "e\u0301", "\u202egnirts", "\ufeff", "\u200b", "\u2028",
-    "\ufffe", "\U0010ffff", "👩‍👩‍👧‍👦", "Z̡̛̗͈a̵̧͉l̷̤͝g̶̢͘o̷̧͠", "ﷺ" * 50, "' OR 1=1 --", '"; DROP TABLE jobs; --',
-    "<script>alert(1)</script>", "{{7*7}}", "${jndi:ldap://x/y}", "%s%n%x", "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd",
-    "/dev/null", "C:\\con", "file:///etc/passwd", "http://169.254.169.254/", "=cmd|' /C calc'!A0", "a" * 3000,
-    "wait=60, respond-async", "return=representation", "respond-async; a=b", "gzip", "*/*;q=x", "bytes=0-", "text/csv", "\\ud800",
-    "\\u0000", "__proto__", "constructor", "text", "texts", "id", "poison", '"', "'", "\\", "`id`", "$(id)", "|", ",", ";", "\n",
-    '"\n"', "&#0;", "&lt;", "@", "#",
+    "", " ", "\t", "\0", "a\0b", "\r\nX-Evil: yes", "%0d%0aX-Evil:%20yes", "null", "None", "undefined", "true", "NaN",
+    "Infinity", "-1", "0", "1e999", "9" * 400, "0x10", "1_000", "٣", "²", "½", "é", "e\u0301", "\u202egnirts",
+    "\ufeff", "\u200b", "\u2028", "\ufffe", "\U0010ffff", "👩‍👩‍👧‍👦", "Z̡̛̗͈a̵̧͉l̷̤͝g̶̢͘o̷̧͠", "ﷺ" * 50, "' OR 1=1 --",
+    '"; DROP TABLE jobs; --', "<script>alert(1)</script>", "{{7*7}}", "${jndi:ldap://x/y}", "%s%n%x",
+    "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "/dev/null", "C:\\con", "file:///etc/passwd",
+    "http://169.254.169.254/", "=cmd|' /C calc'!A0", "a" * 3000, "wait=60, respond-async", "return=representation",
+    "respond-async; a=b", "gzip", "*/*;q=x", "bytes=0-", "text/csv", "\\ud800", "\\u0000", "__proto__", "constructor",
+    "text", "texts", "id", "poison", '"', "'", "\\", "`id`", "$(id)", "|", ",", ";", "\n", '"\n"', "&#0;", "&lt;", "@",
+    "#",
 ]  # fmt: skip
 IDS = [
     "0" * 32,
@@ -127,9 +134,9 @@ IDS = [
 ]
 TYPES = ["application/x-ndjson", "text/csv", "text/plain", JSON, "multipart/form-data; boundary=b", "application/jsonl"]
 HEADERS = [
-    "Prefer", "Idempotency-Key", "X-Request-ID", "Accept", "Accept-Encoding", "Last-Event-ID", "Content-Encoding", "Range",
-    "If-None-Match", "Origin", "Cookie", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto", "Sec-Fetch-Site", "Referer",
-    "User-Agent", "Upgrade", "Forwarded", "X-HTTP-Method-Override",
+    "Prefer", "Idempotency-Key", "X-Request-ID", "Accept", "Accept-Encoding", "Last-Event-ID", "Content-Encoding",
+    "Range", "If-None-Match", "Origin", "Cookie", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto",
+    "Sec-Fetch-Site", "Referer", "User-Agent", "Upgrade", "Forwarded", "X-HTTP-Method-Override",
 ]  # fmt: skip
 QUERIES = ["limit", "cursor", "status", "format", "column", "delimiter", "callback_url", "__proto__", "limit[]"]
 DOCUMENT = openapi_document()["paths"]
@@ -156,7 +163,9 @@ def scrambled(rng: random.Random, raw: bytes) -> bytes:
             case 2:
                 out[at:at] = out[at : at + rng.randint(1, 40)]
             case _:
-                out[at:at] = rng.choice([b"\xff", b"\xed\xa0\x80", b"\0", b'"', b"[[", b"{", b"\\u", b"\r", b"\n", b"1e999", b"\xf0\x9f"])
+                out[at:at] = rng.choice(
+                    [b"\xff", b"\xed\xa0\x80", b"\0", b'"', b"[[", b"{", b"\\u", b"\r", b"\n", b"1e999", b"\xf0\x9f"]
+                )
     return bytes(out)
 
 
@@ -176,7 +185,9 @@ def value(rng: random.Random, depth: int = 0) -> Any:
 
 def json_bytes(rng: random.Random, key: str, inside: Any) -> bytes:
     """The body of a request about this, or about something like it."""
-    body = rng.choice([{key: inside}, {key: inside}, {key: value(rng)}, {key: inside, rng.choice(NASTY): value(rng)}, value(rng)])
+    body = rng.choice(
+        [{key: inside}, {key: inside}, {key: value(rng)}, {key: inside, rng.choice(NASTY): value(rng)}, value(rng)]
+    )
     return json.dumps(body, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
@@ -188,14 +199,22 @@ def file_bytes(rng: random.Random, mimetype: str) -> bytes:
     if mimetype in ("application/x-ndjson", "application/jsonl"):
         return b"\n".join(json_bytes(rng, "text", text) for text in texts)
     if mimetype == "text/csv":
-        rows = [f'{index},"{text.replace(chr(34), rng.choice([chr(34) * 2, chr(34)]))}"' for index, text in enumerate(texts)]
+        rows = [
+            f'{index},"{text.replace(chr(34), rng.choice([chr(34) * 2, chr(34)]))}"' for index, text in enumerate(texts)
+        ]
         return "\r\n".join([rng.choice(["id,text", "text,id", "id,tweet", '"text"', "text,text", ""]), *rows]).encode(
             "utf-8", "surrogatepass"
         )
     if mimetype.startswith("multipart"):
         inner = rng.choice(TYPES[:4])
         name = rng.choice(
-            ['name="file"; filename="x.csv"', 'name="file"; filename="x.ndjson.gz"', 'name="column"', 'filename=""', "name*=UTF-8''%ff"]
+            [
+                'name="file"; filename="x.csv"',
+                'name="file"; filename="x.ndjson.gz"',
+                'name="column"',
+                'filename=""',
+                "name*=UTF-8''%ff",
+            ]
         )
         head = f"--b\r\nContent-Disposition: form-data; {name}\r\nContent-Type: {inner}\r\n\r\n".encode()
         return head + file_bytes(rng, inner) + rng.choice([b"\r\n--b--\r\n", b"\r\n--b\r\n", b"", b"--b--"])
@@ -210,12 +229,20 @@ def percent(text: str) -> str:
 def case(rng: random.Random, ids: list[str]) -> Case:
     """Some request, aimed at some endpoint."""
     path = rng.choice([*DOCUMENT, *DOCUMENT, "/predict", "/predict", "/batch_predict", "/batch_predict", *PAGES])
-    method = rng.choice([*DOCUMENT.get(path, {"get": 0}), *DOCUMENT.get(path, {"get": 0}), "get", "head", "options", "put"]).upper()
+    method = rng.choice(
+        [*DOCUMENT.get(path, {"get": 0}), *DOCUMENT.get(path, {"get": 0}), "get", "head", "options", "put"]
+    ).upper()
     address = path.replace("{job_id}", rng.choice([*IDS, *ids, *ids]))
     if rng.random() < 0.4:
-        address += "?" + "&".join(f"{rng.choice(QUERIES)}={percent(rng.choice(NASTY))[:4000]}" for _ in range(rng.randint(1, 3)))
+        address += "?" + "&".join(
+            f"{rng.choice(QUERIES)}={percent(rng.choice(NASTY))[:4000]}" for _ in range(rng.randint(1, 3))
+        )
     mimetype = JSON if path == "/predict" and rng.random() < 0.9 else rng.choice(TYPES)
-    headers = {"Content-Type": mimetype} if rng.random() < 0.95 else {"Content-Type": rng.choice(NASTY[:-1]) + ";charset=\xff"}
+    headers = (
+        {"Content-Type": mimetype}
+        if rng.random() < 0.95
+        else {"Content-Type": rng.choice(NASTY[:-1]) + ";charset=\xff"}
+    )
     for name in rng.sample(HEADERS, rng.choice([0, 0, 1, 2])):
         headers[name] = rng.choice(NASTY)
     # What no header may hold is refused by Gunicorn, which then closes: now and then is enough.
@@ -311,13 +338,16 @@ def _corpus(port: int, count: int, seed: int, ids: list[str]) -> list[Caller]:
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.sampled_from(["text", "texts", "id"]), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(["text", "texts", "id"]), inner, max_size=4)
     ),
     max_leaves=8,
 )
 _bodies = _json.map(lambda given: json.dumps(given).encode()) | st.binary(max_size=200)
 _posts = st.tuples(st.sampled_from(["/predict", "/batch_predict"]), st.sampled_from([JSON, *TYPES]), _bodies)
-bounded = hypothesis.settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+bounded = hypothesis.settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
 
 
 def _hypothesis(port: int) -> Caller:
@@ -357,8 +387,8 @@ def _document(stack: Stack) -> int:
 
 @pytest.mark.timeout(900)
 def test_fuzz(target: Stack) -> None:
-    """20,000 requests that make little sense, to every endpoint: each is answered in time and without a 500, nothing of the inside is
-    shown, and the web process does not grow."""
+    """20,000 requests that make little sense, to every endpoint: each is answered in time and without a 500, nothing of
+    the inside is shown, and the web process does not grow."""
     job = target.ended(target.submit(["good", "", "bad"]))
     callers = _corpus(target.port, 7000, 1, [job["id"]])
     warm_mb = memory_mb(target)
@@ -459,7 +489,9 @@ def refused_and_closed(port: int, raw: bytes, *statuses: int) -> Answer:
 
 @pytest.mark.parametrize("shape", AMBIGUOUS)
 def test_ambiguous_requests(target: Stack, shape: str) -> None:
-    """A request that two servers could read differently is refused and its connection closed: nothing behind it is taken for a request."""
+    """A request that two servers could read differently is refused and its connection closed: nothing behind it is
+    taken for a request.
+    """
     # Gunicorn answers 501 to a transfer coding that it does not know, as RFC 9112 asks (section 6.1).
     refused_and_closed(target.port, AMBIGUOUS[shape], 400, 404, 414, 417, 431, 501)
 
@@ -473,7 +505,9 @@ def test_broken_chunks(target: Stack, shape: str, path: str) -> None:
 
 
 def test_absolute_address(target: Stack) -> None:
-    """An absolute address is read as its path alone, whatever host it names (RFC 9112, 3.2.2), and no answer repeats the host."""
+    """An absolute address is read as its path alone, whatever host it names (RFC 9112, 3.2.2), and no answer repeats
+    the host.
+    """
     answer = ask(target.port, b"GET http://evil.example/jobs?limit=1 HTTP/1.1\r\nHost: evil.example\r\n\r\n")
     assert answer is not None
     assert answer.status == 200
@@ -484,7 +518,11 @@ def test_absolute_address(target: Stack) -> None:
 @pytest.mark.parametrize("sent", ["a%0d%0aX-Evil: yes", "a\\r\\nX-Evil: yes", "a\xe5\x98\x8a\xe5\x98\x8dX-Evil: yes"])
 def test_header_injection(target: Stack, header: str, sent: str) -> None:
     """What stands in a header never becomes another header of an answer."""
-    for method, path, body in (("POST", "/predict", GREETING), ("POST", "/batch_predict", b'{"texts":["a"]}'), ("GET", "/jobs", b"")):
+    for method, path, body in (
+        ("POST", "/predict", GREETING),
+        ("POST", "/batch_predict", b'{"texts":["a"]}'),
+        ("GET", "/jobs", b""),
+    ):
         answer = ask(target.port, request(method, path, body, Content_Type=JSON, **{header: sent}))
         assert answer is not None
         check(answer)
@@ -555,7 +593,9 @@ def test_bad_json(target: Stack, path: str, shape: str) -> None:
 
 @pytest.mark.parametrize("number", [b"5", b"1e5", b"true", b"null", b"[]", b"{}"])
 def test_numbers_as_texts(target: Stack, number: bytes) -> None:
-    """A number, or another value that is no text, is not taken for one in any kind of upload that knows the difference."""
+    """A number, or another value that is no text, is not taken for one in any kind of upload that knows the
+    difference.
+    """
     for mimetype, body in ((JSON, b'{"texts":["a",%b]}' % number), ("application/x-ndjson", b'"a"\n%b\n' % number),
                            ("application/x-ndjson", b'{"text":%b}\n' % number)):  # fmt: skip
         refused(ask(target.port, request("POST", "/batch_predict", body, Content_Type=mimetype)), 422)
@@ -578,12 +618,18 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_compressed_bombs(target: Stack, bomb: str) -> None:
-    """A gigabyte packed to about a megabyte is refused when its limit is reached: it is never in memory, and nothing is left behind."""
+    """A gigabyte packed to about a megabyte is refused when its limit is reached: it is never in memory, and nothing is
+    left behind.
+    """
     mimetype, first, piece, times = BOMBS[bomb]
     packed = _gzip_of(piece, times, first)
     assert len(piece) * times / len(packed) > 800
     before_mb = forget_peak(target)
-    answer = ask(target.port, request("POST", "/batch_predict", packed, Content_Type=mimetype, Content_Encoding="gzip"), timeout_s=ANSWER_S)
+    answer = ask(
+        target.port,
+        request("POST", "/batch_predict", packed, Content_Type=mimetype, Content_Encoding="gzip"),
+        timeout_s=ANSWER_S,
+    )
     refused(answer, 413)
     assert memory_mb(target, "VmHWM") - before_mb < 60
 
@@ -592,18 +638,28 @@ def test_bomb_in_a_bomb(target: Stack) -> None:
     """A packed file that is packed once more has both layers' limits."""
     inner = _gzip_of(b"a" * 100_000, 10_000)
     form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="x.txt.gz"\r\n\r\n' + inner + b"\r\n--b--\r\n"
-    raw = request("POST", "/batch_predict", gzip.compress(form), Content_Type="multipart/form-data; boundary=b", Content_Encoding="gzip")
+    raw = request(
+        "POST",
+        "/batch_predict",
+        gzip.compress(form),
+        Content_Type="multipart/form-data; boundary=b",
+        Content_Encoding="gzip",
+    )
     before_mb = forget_peak(target)
     refused(ask(target.port, raw, timeout_s=ANSWER_S), 413)
     assert memory_mb(target, "VmHWM") - before_mb < 60
 
 
-@pytest.mark.parametrize(("mimetype", "before"), [("application/x-ndjson", b'"a"\n"'), ("text/csv", b'text\na\n"'), ("text/plain", b"a\n")])
+@pytest.mark.parametrize(
+    ("mimetype", "before"), [("application/x-ndjson", b'"a"\n"'), ("text/csv", b'text\na\n"'), ("text/plain", b"a\n")]
+)
 def test_lines_of_10_mb(target: Stack, mimetype: str, before: bytes) -> None:
     """A line of 10 MB is refused with its number before it is whole in memory."""
     before_mb = forget_peak(target)
     body = before + b"a" * 10_000_000 + b'"\n'
-    answer = refused(ask(target.port, request("POST", "/batch_predict", body, Content_Type=mimetype), timeout_s=ANSWER_S), 413)
+    answer = refused(
+        ask(target.port, request("POST", "/batch_predict", body, Content_Type=mimetype), timeout_s=ANSWER_S), 413
+    )
     assert answer.json()["code"] == "line_too_long"
     assert answer.json()["line"] == before.count(b"\n") + 1
     assert memory_mb(target, "VmHWM") - before_mb < 60
@@ -628,10 +684,10 @@ def test_csv_quotes_across_pieces(target: Stack, size: int) -> None:
 
 _HASTY = """
 import sys
-import webapp.patience
-webapp.patience.BODY_WAIT_S = 4.0
+import webapp.server.patience
+webapp.server.patience.BODY_WAIT_S = 4.0
 from gunicorn.app.wsgiapp import run
-sys.argv = ["gunicorn", "-c", "webapp/gunicorn_conf.py", "--keep-alive", "4", "webapp.wsgi:app"]
+sys.argv = ["gunicorn", "-c", "webapp/server/gunicorn_conf.py", "--keep-alive", "4", "webapp.wsgi:app"]
 run()
 """
 SLOW = {
@@ -639,7 +695,8 @@ SLOW = {
     "the first line": b"GET /",
     "a text": HEAD + b"Content-Length: 1000\r\n\r\n" + b'{"text":"',
     "a text with a header": HEAD + b"Prefer: wait=1\r\nContent-Length: 1000\r\n\r\n" + b'{"text":"',
-    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\na",
+    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 1000000\r\n\r\na",
     "a chunk": chunked("POST", "/batch_predict", b"fffff\r\na", Content_Type="text/plain"),
     "the size of a chunk": chunked("POST", "/batch_predict", b"0", Content_Type="text/plain"),
     "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
@@ -647,8 +704,9 @@ SLOW = {
 
 
 def test_slow_senders(make_stack: Callable[..., Stack]) -> None:
-    """Who sends a byte now and then, of headers or of a body, is told so or cut off when his time is over, however often the bytes come;
-    meanwhile others are answered. (The times are shortened: 4 s instead of 30 s for headers and 120 s for 16 KiB of a body.)"""
+    """Who sends a byte now and then, of headers or of a body, is told so or cut off when his time is over, however
+    often the bytes come; meanwhile others are answered. (The times are shortened: 4 s instead of 30 s for headers and
+    120 s for 16 KiB of a body.)"""
     stack = make_stack(model="stub", WEB_CONCURRENCY=1)
     stack.start_server()
     stack.start_worker("interactive")

@@ -35,7 +35,9 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("victims", [WORKERS[:1], WORKERS[1:], WORKERS], ids=["a live one", "a batch one", "all"])
 def test_workers_killed(launch: Launch, victims: tuple[str, ...]) -> None:
-    """kill -9 of one worker or all of them: what they had begun is another's within ten seconds, and nobody hears an error."""
+    """kill -9 of one worker or all of them: what they had begun is another's within ten seconds, and nobody hears an
+    error.
+    """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     which = "all workers" if len(victims) > 1 else f"the {victims[0].split()[1]} worker"
     trial = Trial(f"kill -9 of {which}", sentiq).begin()
@@ -73,7 +75,8 @@ def trial_callers(trial: Trial) -> int:
 def test_drains(launch: Launch, victim: str) -> None:
     """SIGTERM: what was begun is ended, no request that was accepted fails, and the launcher starts the process anew.
 
-    While a web master is away nobody listens, so that callers may be refused a connection; none that they have is broken.
+    While a web master is away nobody listens, so that callers may be refused a connection; none that they have is
+    broken.
     """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial(f"SIGTERM of {victim}", sentiq).begin()

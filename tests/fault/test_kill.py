@@ -11,9 +11,9 @@ import httpx
 import orjson
 import pytest
 
-from model.loading import load_engine
+from model.engines.registry import load_engine
 from model.text import clean
-from tasks.outcomes import scored
+from tasks.store.outcomes import scored
 from tests.support.launched import Launched
 from tests.support.waiting import wait_until
 
@@ -64,9 +64,11 @@ class Callers:
 
 @pytest.mark.parametrize("victim", ["tasks.worker interactive", "tasks.worker batch", "-server", "webapp.wsgi"])
 def test_kill_under_load(launch: Launch, victim: str) -> None:
-    """kill -9 in the middle of a job with callers waiting: each of its lines comes out once and right, and no caller gets a wrong answer.
+    """kill -9 in the middle of a job with callers waiting: each of its lines comes out once and right, and no caller
+    gets a wrong answer.
 
-    Callers may hear 202 (their job then answers) or, while Redis is away, 503; only a killed web process breaks connections.
+    Callers may hear 202 (their job then answers) or, while Redis is away, 503; only a killed web process breaks
+    connections.
     """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     texts = [f"{'awful' if i % 3 else 'wonderful'} thing number {i}" for i in range(1500)]
@@ -77,7 +79,9 @@ def test_kill_under_load(launch: Launch, victim: str) -> None:
         return state
 
     callers = Callers(sentiq.port)
-    wait_until(lambda: progress().get("done", 0) and len(callers.answers) > 20, what="job and callers to be on their way")
+    wait_until(
+        lambda: progress().get("done", 0) and len(callers.answers) > 20, what="job and callers to be on their way"
+    )
     pid = sentiq.member(victim)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: f"(pid {pid}) ended by signal 9" in sentiq.output, what="the death to be noticed")
@@ -107,14 +111,15 @@ def test_kill_under_load(launch: Launch, victim: str) -> None:
     assert [(body["label"], body["confidence"]) for _, body in good] == _expected([text for text, _ in good])
     slow = [str(body["id"]) for _, status, body in callers.answers if status == 202]
     wait_until(
-        lambda: all(sentiq.http.get(f"/jobs/{job_id}").json()["status"] == "succeeded" for job_id in slow), what="slow callers' jobs to end"
+        lambda: all(sentiq.http.get(f"/jobs/{job_id}").json()["status"] == "succeeded" for job_id in slow),
+        what="slow callers' jobs to end",
     )
     assert sentiq.stop() == 0
 
 
 def test_batch_worker_killed_again_and_again(launch: Launch) -> None:
-    """kill -9 of the batch worker three times during a job of 20,000 lines, a tenth of them repeated: each line comes out once, in its
-    place, as in an undisturbed run, and the counts are the lines'."""
+    """kill -9 of the batch worker three times during a job of 20,000 lines, a tenth of them repeated: each line comes
+    out once, in its place, as in an undisturbed run, and the counts are the lines'."""
     sentiq = launch(model="stub?delay_s=0.001").wait_until_ready()
     texts = [f"{'awful' if i % 3 else 'wonderful'} thing number {i % 18_000}" for i in range(20_000)]
     body = "".join(f"{text}\n" for text in texts)
@@ -131,7 +136,9 @@ def test_batch_worker_killed_again_and_again(launch: Launch) -> None:
     wait_until(lambda: done() == len(texts), what="the job to end", timeout_s=120)
     final = sentiq.http.get(job["links"]["self"]).json()
     assert (final["status"], final["total"], final["failed"], final["duplicates"]) == ("succeeded", 20_000, 0, 2_000)
-    items = [orjson.loads(line) for line in sentiq.http.get(f"{job['links']['results']}?format=ndjson").content.splitlines()]
+    items = [
+        orjson.loads(line) for line in sentiq.http.get(f"{job['links']['results']}?format=ndjson").content.splitlines()
+    ]
     assert [(item["position"], item["text"]) for item in items] == list(enumerate(texts))
     expected = _expected(texts)
     assert [(item["label"], item["confidence"]) for item in items] == expected

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.embedded import find_server, wait_until_up
 from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.store.embedded import find_server, wait_until_up
 from tests.support.faults import MODEL, Trial
 from tests.support.launched import Folders, Launched
 from tests.support.stack import ROOT, Process, Server, free_port
@@ -90,14 +90,30 @@ def network() -> Iterator[Network]:
 
 @pytest.mark.debian("iproute2")
 def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
-    """Two workers on another machine lose Redis without a word for 15 s: others take their chunks over, nothing counts twice when they
-    come back, and they work again by themselves."""
+    """Two workers on another machine lose Redis without a word for 15 s: others take their chunks over, nothing counts
+    twice when they come back, and they work again by themselves."""
     port = free_port()
-    options = ["--bind", "127.0.0.1", network.here, "--port", str(port), "--protected-mode", "no", "--appendonly", "yes", "--save", ""]
+    options = [
+        "--bind",
+        "127.0.0.1",
+        network.here,
+        "--port",
+        str(port),
+        "--protected-mode",
+        "no",
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    ]
     data = folder / "redis"
     data.mkdir()
     log = folder / "log"
-    started = [Process("server", lambda out: subprocess.Popen([str(find_server()), *options, "--dir", str(data)], stdout=out), log)]
+    started = [
+        Process(
+            "server", lambda out: subprocess.Popen([str(find_server()), *options, "--dir", str(data)], stdout=out), log
+        )
+    ]
     try:
         here = f"redis://127.0.0.1:{port}/0"
         wait_until_up(here, timeout_s=20)
@@ -118,7 +134,9 @@ def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
             started.append(
                 Process(
                     role,
-                    lambda out, command=command: subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out),  # type: ignore[misc]
+                    lambda out, command=command: subprocess.Popen(  # type: ignore[misc]
+                        command, cwd=ROOT, env=environment, stdout=out, stderr=out
+                    ),
                     log.with_name(f"{role}.log"),
                 )
             )
@@ -139,7 +157,10 @@ def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
         wait_until(lambda: marks() == 2, what="the workers there to be ready again", timeout_s=60)
 
         def listening() -> int:
-            return sum(client["addr"].startswith(f"{network.there}:") and client["cmd"] == "brpop" for client in redis.client_list())
+            return sum(
+                client["addr"].startswith(f"{network.there}:") and client["cmd"] == "brpop"
+                for client in redis.client_list()
+            )
 
         wait_until(lambda: listening() == 2, what="the workers there to wait for chunks again", timeout_s=60)
         for worker in started[1:]:
@@ -177,7 +198,9 @@ def fill(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
 def test_disk_full(small_disk: Path, launch: Launch) -> None:
-    """The disk of the append-only file is full for five seconds: Redis refuses to write, callers hear 503, and then all goes on."""
+    """The disk of the append-only file is full for five seconds: Redis refuses to write, callers hear 503, and then all
+    goes on.
+    """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("disk full under the append-only file for 5 s", sentiq).begin()
     trial.strikes()
@@ -219,14 +242,19 @@ time.time = shifted
 @pytest.mark.debian("faketime")
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
 def test_clock_jumps(launch: Launch, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
-    """The clock of all processes and of Redis jumps by an hour, forward or back, and then a worker dies: no answer is lost, and no line
-    counts twice.
+    """The clock of all processes and of Redis jumps by an hour, forward or back, and then a worker dies: no answer is
+    lost, and no line counts twice.
 
-    The server's clock is libfaketime's; that library breaks Python's sleep, so our processes' `time.time` is shifted at their start.
+    The server's clock is libfaketime's; that library breaks Python's sleep, so our processes' `time.time` is shifted at
+    their start.
     """
     offset = elsewhere / "offset"
     offset.write_text("+0\n")
-    for name, value in {"LD_PRELOAD": _faketime(), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}.items():
+    for name, value in {
+        "LD_PRELOAD": _faketime(),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     server = Server(elsewhere / "data", elsewhere / "redis.sock", elsewhere / "server.log")
@@ -238,8 +266,12 @@ def test_clock_jumps(launch: Launch, elsewhere: Path, monkeypatch: pytest.Monkey
         mark = elsewhere / "jumped"
         (elsewhere / "python").mkdir()
         (elsewhere / "python" / "sitecustomize.py").write_text(_SHIFTED.format(offset_s=hours * 3600, mark=str(mark)))
-        sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=url, PYTHONPATH=str(elsewhere / "python")).wait_until_ready()
-        trial = Trial(f"clock an hour {'forward' if hours > 0 else 'back'}, then kill -9 of the batch worker", sentiq, urls=(url,)).begin()
+        sentiq = launch(
+            model=MODEL, WEB_CONCURRENCY=2, REDIS_URL=url, PYTHONPATH=str(elsewhere / "python")
+        ).wait_until_ready()
+        trial = Trial(
+            f"clock an hour {'forward' if hours > 0 else 'back'}, then kill -9 of the batch worker", sentiq, urls=(url,)
+        ).begin()
         (redis,) = trial.servers
         trial.strikes()
         new = elsewhere / "offset.new"

@@ -1,4 +1,6 @@
-"""Ten times what can be done: who is let in is answered as fast as ever, the others are told when to come back, and then it is over."""
+"""Ten times what can be done: who is let in is answered as fast as ever, the others are told when to come back, and
+then it is over.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ def _median_wait_s(of: Step) -> float:
 
 @pytest.mark.timeout(400)
 def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
-    """Callers at ten times the engine's rate, who do not wait for each other, at a service with the settings that it comes with: as many
-    are answered as without the rest, within PREDICT_TIMEOUT; the rest hear 429 at once and a Retry-After that is about the time the queue
-    needs; hardly anybody waits in vain, nobody is lost, and the next lone caller is answered at once."""
+    """Callers at ten times the engine's rate, who do not wait for each other, at a service with the settings that it
+    comes with: as many are answered as without the rest, within PREDICT_TIMEOUT; the rest hear 429 at once and a
+    Retry-After that is about the time the queue needs; hardly anybody waits in vain, nobody is lost, and the next lone
+    caller is answered at once."""
     # The stub sleeps, so the callers do not take its processor. Two chunks side by side do up to twice 1 / DELAY_S.
     stack = make_stack(model=f"stub?delay_s={DELAY_S}", PREDICT_TIMEOUT=PREDICT_TIMEOUT_S, WEB_CONCURRENCY=2)
     stack.start("interactive")
@@ -43,7 +46,10 @@ def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
     told = over.retry_after_s
     print(f"200/s: {capacity:.1f}, {half.goodput:.1f}, {over.goodput:.1f}, {after.goodput:.1f}")
     print(f"{Counter(a.status for a in over.arrivals)}, median wait {_median_wait_s(over):.2f} s, told {told}")
-    print(f"refused after {statistics.median(a.waited_s for a in over.of(429)):.3f} s; alone {alone_s:.2f} s, again {recovered_s} s")
+    print(
+        f"refused after {statistics.median(a.waited_s for a in over.of(429)):.3f} s; alone {alone_s:.2f} s,"
+        f" again {recovered_s} s"
+    )
 
     # Everybody is answered or refused; most are refused. Who waits in vain has a job.
     assert {arrival.status for arrival in over.arrivals} - {202} == {200, 429}

@@ -1,4 +1,6 @@
-"""Redis killed, paused, full and half away under load: callers are told at once, and nothing that was accepted is lost."""
+"""Redis killed, paused, full and half away under load: callers are told at once, and nothing that was accepted is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def lasts(seconds: float) -> None:
 
 
 def test_killed_ten_times(launch: Launch) -> None:
-    """kill -9 of Redis ten times in a row, in the middle of a job and with callers waiting; the append-only file brings all back."""
+    """kill -9 of Redis ten times in a row, in the middle of a job and with callers waiting; the append-only file brings
+    all back.
+    """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("kill -9 of Redis, ten times", sentiq, lines=6000).begin()
     assert trial.load is not None
@@ -48,7 +52,9 @@ def test_killed_ten_times(launch: Launch) -> None:
 
 
 def test_paused(launch: Launch) -> None:
-    """Redis stopped for five seconds, as on a machine that hangs: known texts go on being answered, others hear 503 in time."""
+    """Redis stopped for five seconds, as on a machine that hangs: known texts go on being answered, others hear 503 in
+    time.
+    """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("Redis paused for 5 s", sentiq).begin()
     pid = sentiq.member("-server")
@@ -94,7 +100,11 @@ def test_one_of_two_servers_away(launch: Launch, places: list[Path], away: str) 
 
     servers = {name: start(name) for name in urls}
     try:
-        variables = {"REDIS_URL": urls["cache"], "CELERY_BROKER_URL": urls["broker"], "CELERY_RESULT_BACKEND": urls["broker"]}
+        variables = {
+            "REDIS_URL": urls["cache"],
+            "CELERY_BROKER_URL": urls["broker"],
+            "CELERY_RESULT_BACKEND": urls["broker"],
+        }
         sentiq = launch(model=MODEL, WEB_CONCURRENCY=2, **variables).wait_until_ready()
         trial = Trial(f"the {away} server away for 5 s", sentiq, urls=tuple(urls.values())).begin()
         trial.strikes()

@@ -1,4 +1,6 @@
-"""What comes twice, and what comes from two: every message delivered again, and a worker of another model among the workers."""
+"""What comes twice, and what comes from two: every message delivered again, and a worker of another model among the
+workers.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ import pytest
 import redis as redis_py
 
 from model.text import clean
-from tasks.connections import connect
-from tasks.outcomes import digest, from_row
 from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.store.connections import connect
+from tasks.store.outcomes import digest, from_row
 from tests.support.faults import MODEL, OTHER_MODEL, OTHER_WORKER, Trial, expected
 from tests.support.launched import Launched
 from tests.support.stack import ROOT, Process
@@ -49,7 +51,11 @@ class Doubler:
             except (redis_py.RedisError, ValueError, OSError):
                 return
             arguments = [ast.literal_eval(f"b{quoted}") for quoted in _ARGUMENT.findall(line.partition("]")[2])]
-            if len(arguments) == 3 and arguments[0].upper() in (b"LPUSH", b"RPUSH") and arguments[1][:5] in (b"inter", b"batch"):
+            if (
+                len(arguments) == 3
+                and arguments[0].upper() in (b"LPUSH", b"RPUSH")
+                and arguments[1][:5] in (b"inter", b"batch")
+            ):
                 self._double(arguments[1], json.loads(arguments[2]))
 
     def _double(self, queue: bytes, message: dict[str, dict[str, str]]) -> None:
@@ -83,8 +89,8 @@ def test_every_message_twice(launch: Launch) -> None:
 
 @pytest.mark.parametrize("roles", [("interactive", "batch")], ids=["both roles"])
 def test_worker_of_another_model_joins(launch: Launch, roles: tuple[str, ...]) -> None:
-    """A worker joins that has another model under the same name, as in a rolling upgrade: every answer is the one of the model that it
-    names, fresh or cached, and no model's cache holds a prediction of the other."""
+    """A worker joins that has another model under the same name, as in a rolling upgrade: every answer is the one of
+    the model that it names, fresh or cached, and no model's cache holds a prediction of the other."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("a worker of another model joins", sentiq).begin()
     (redis,) = trial.servers

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.stack import Stack
-from webapp.jobs import _AT_ONCE_TEXTS
+from webapp.api.jobs import _AT_ONCE_TEXTS
 
 
 def unknown(kind: str = "good") -> str:
@@ -24,7 +24,9 @@ def ask(stack: Stack, body: Any, prefer: str = "return=representation", **header
 
 
 def test_batch_is_answered_at_once(service: Stack) -> None:
-    """Each text's line comes in input order, known, repeated and failed ones too, as a job's results have it; there is no job."""
+    """Each text's line comes in input order, known, repeated and failed ones too, as a job's results have it; there is
+    no job.
+    """
     known, fresh, bad = unknown(), unknown(), unknown("bad")
     service.predict(known)
     jobs = service.http.get("/jobs").json()
@@ -69,7 +71,9 @@ def test_texts_of_one_batch_travel_together(service: Stack) -> None:
     ],
 )
 def test_what_becomes_a_job(service: Stack, body: dict[str, Any], headers: dict[str, str]) -> None:
-    """A batch that is not small, or is to be known by a key, or whose caller does not ask for the answer itself is a job as ever."""
+    """A batch that is not small, or is to be known by a key, or whose caller does not ask for the answer itself is a
+    job as ever.
+    """
     response = ask(service, body, **headers)
     assert response.status_code == 202
     assert "representation" not in response.headers.get("Preference-Applied", "")

@@ -1,4 +1,5 @@
-"""Celery 5.7.0 and kombu 5.7.0 end a worker whose broker goes away while a chunk is unacknowledged; `tasks.kombu_guard` keeps it.
+"""Celery 5.7.0 and kombu 5.7.0 end a worker whose broker goes away while a chunk is unacknowledged;
+`tasks.queue.kombu_guard` keeps it.
 
 Without the guard it may also hang, with all its connections in order but one.
 """
@@ -15,11 +16,16 @@ import pytest
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-WITHOUT_GUARD = "import tasks.kombu_guard; tasks.kombu_guard.install = lambda: None; from tasks.worker import main; main(['interactive'])"
+WITHOUT_GUARD = (
+    "import tasks.queue.kombu_guard; tasks.queue.kombu_guard.install = lambda: None;"
+    " from tasks.worker import main; main(['interactive'])"
+)
 
 
 def restart_the_broker_under_a_chunk(stack: Stack, text: str) -> httpx.Response:
-    """Restarts the server while a caller's text is being scored and another chunk could be taken; returns the caller's answer."""
+    """Restarts the server while a caller's text is being scored and another chunk could be taken; returns the caller's
+    answer.
+    """
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(stack.predict, text, prefer="wait=20")
         wait_until(lambda: stack.redis.zcard("unacked_index") > 0, what="a chunk under way")
@@ -38,7 +44,9 @@ def test_worker_survives_the_broker(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_guard_is_still_needed(make_stack: Callable[..., Stack]) -> None:
-    """Without the guard the same worker ends. When this fails, upstream is mended: delete `tasks/kombu_guard.py` and this file."""
+    """Without the guard the same worker ends. When this fails, upstream is mended: delete `tasks/queue/kombu_guard.py`
+    and this file.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start()
     worker = stack.start_process("interactive", "-c", WITHOUT_GUARD)
     stack.workers.append(worker)
@@ -64,7 +72,9 @@ def test_idle_worker_survives_the_broker(make_stack: Callable[..., Stack], role:
 
 @pytest.mark.parametrize("role", ["batch", "interactive"])
 def test_only_the_subscription_breaks(make_stack: Callable[..., Stack], role: str) -> None:
-    """A worker whose subscription to remote control breaks, while the server can be reached at once, goes on taking chunks."""
+    """A worker whose subscription to remote control breaks, while the server can be reached at once, goes on taking
+    chunks.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start(role)
     wait_until(lambda: stack.redis.client_list(_type="pubsub"), what="the subscription")
     stack.redis.client_kill_filter(_type="pubsub")

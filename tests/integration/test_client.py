@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.outcomes import scored
+from tasks.store.outcomes import scored
 from tests.support.stack import Stack
 from webapp.client import Job, JobNotFound, Sentiq, SentiqError, WaitTimeout
 
@@ -40,7 +40,9 @@ def sentiq(service: Stack) -> Iterator[Sentiq]:
 
 
 class CuttingProxy:
-    """Stands between client and service. Each connection ends when so many bytes of answers have come, the next ones not at all."""
+    """Stands between client and service. Each connection ends when so many bytes of answers have come, the next ones
+    not at all.
+    """
 
     def __init__(self, port: int, cuts: list[int]) -> None:
         """`cuts`: bytes for the first connections; those after them are left whole."""
@@ -122,7 +124,9 @@ def test_half_an_emoji(sentiq: Sentiq) -> None:
 
 
 def test_predict_by_way_of_a_job(make_stack: Callable[..., Stack]) -> None:
-    """Where the service takes longer than it lets callers wait, the prediction comes all the same; so does a text's own error."""
+    """Where the service takes longer than it lets callers wait, the prediction comes all the same; so does a text's own
+    error.
+    """
     stack = make_stack(model="stub?delay_s=0.5&fail_on=poison", PREDICT_TIMEOUT=0.05).start("interactive", "batch")
     with Sentiq(f"http://127.0.0.1:{stack.port}") as client:
         (text,) = new_texts(1)

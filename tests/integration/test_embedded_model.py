@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model.engine import Engine
-from model.loading import load_engine
+from model.engines.registry import load_engine
 from model.text import clean
-from tasks.outcomes import scored
+from tasks.store.outcomes import scored
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
 
@@ -54,7 +54,9 @@ def test_clear_texts(real: Stack) -> None:
 
 
 def test_callers_get_what_the_engine_says(real: Stack, engine: Engine) -> None:
-    """Texts of many callers at once, of many lengths, batched as they come, have the scores of the engine alone; so have their hits."""
+    """Texts of many callers at once, of many lengths, batched as they come, have the scores of the engine alone; so
+    have their hits.
+    """
     texts = [f"{text} {uuid.uuid4().hex[:6]}" + " and so on" * (i % 20) for i, text in enumerate(list(CLEAR) * 8)]
     with ThreadPoolExecutor(8) as pool:
         fresh = list(pool.map(real.predict, texts))
@@ -94,7 +96,9 @@ def test_health_names_the_model(real: Stack) -> None:
 
 
 def test_model_tells_its_figures(real: Stack) -> None:
-    """`/model` tells how good the embedded model was measured to be: the very weights that answer, each dev file and the test file."""
+    """`/model` tells how good the embedded model was measured to be: the very weights that answer, each dev file and
+    the test file.
+    """
     told = real.http.get("/model").json()
     assert told["model"] == real.http.get("/health").json()["workers"][0]["model"]
     assert {one["split"] for one in told["figures"]} == {"dev", "test"}

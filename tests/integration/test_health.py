@@ -26,7 +26,9 @@ def test_ready(service: Stack) -> None:
 
 
 def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> None:
-    """Without workers or Redis the service says 503 and which of them is missing; alive it is all the time; each comes back."""
+    """Without workers or Redis the service says 503 and which of them is missing; alive it is all the time; each comes
+    back.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub")
 
     def missing() -> list[str]:
@@ -143,7 +145,13 @@ def test_unknown_paths_make_no_series(service: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("/docs", "text/html"), ("/redoc", "text/html"), ("/openapi.json", "application/json"), ("/metrics", "text/plain")]
+    ("path", "kind"),
+    [
+        ("/docs", "text/html"),
+        ("/redoc", "text/html"),
+        ("/openapi.json", "application/json"),
+        ("/metrics", "text/plain"),
+    ],
 )
 def test_pages(service: Stack, path: str, kind: str) -> None:
     """The API's pages are there, and `/` leads to them."""
@@ -165,7 +173,13 @@ def test_pages_are_served_from_here(service: Stack, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/assets/swagger/../../x", "/assets/swagger/%2e%2e/%2e%2e/__init__.py", "/assets/other/x.js", "/assets/redoc/no.js"]
+    "path",
+    [
+        "/assets/swagger/../../x",
+        "/assets/swagger/%2e%2e/%2e%2e/__init__.py",
+        "/assets/other/x.js",
+        "/assets/redoc/no.js",
+    ],
 )
 def test_no_file_outside_the_assets(service: Stack, path: str) -> None:
     """Only the pages' own files are served."""

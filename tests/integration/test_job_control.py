@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.app import ChunkSender, create_celery
-from tasks.callbacks import Callbacks, verify
-from tasks.jobstore import JobStore
-from tasks.queues import list_names, waiting
-from tasks.results import CeleryResults
-from tasks.upkeep import Upkeep
+from tasks.jobs.results import CeleryResults
+from tasks.jobs.store import JobStore
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.queue.queues import list_names, waiting
+from tasks.work.callbacks import Callbacks, verify
+from tasks.work.upkeep import Upkeep
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -51,7 +51,9 @@ def events(stack: Stack, job: dict[str, Any], last: str | None = None) -> Iterat
 
 
 def test_events_tell_all_and_end(service: Stack) -> None:
-    """A listener hears of a job's progress, never of less than before, and in the end of its end; then the stream is over."""
+    """A listener hears of a job's progress, never of less than before, and in the end of its end; then the stream is
+    over.
+    """
     job = service.submit(new_texts(600))
     heard = list(events(service, job))
     assert [name for name, _, _ in heard] == ["progress"] * (len(heard) - 1) + ["end"]
@@ -62,7 +64,9 @@ def test_events_tell_all_and_end(service: Stack) -> None:
 
 
 def test_events_go_on_where_they_stopped(service: Stack) -> None:
-    """A listener who comes back with the last event's id is told only of what has changed since; after the end, of nothing (204)."""
+    """A listener who comes back with the last event's id is told only of what has changed since; after the end, of
+    nothing (204).
+    """
     job = service.submit(new_texts(600))
     stream = events(service, job)
     _, last, _ = next(stream)
@@ -98,7 +102,9 @@ def test_listeners_do_not_hold_a_stop_up(make_stack: Callable[..., Stack]) -> No
 
 
 def test_cancel(service: Stack) -> None:
-    """A cancelled job stops soon, says so, keeps what is done, and its other lines say that they are cancelled; again changes nothing."""
+    """A cancelled job stops soon, says so, keeps what is done, and its other lines say that they are cancelled; again
+    changes nothing.
+    """
     job = service.submit(new_texts(2500))
     wait_until(lambda: service.http.get(job["links"]["self"]).json()["done"] > 0, what="the job to begin")
     answer = service.http.delete(job["links"]["self"])
@@ -150,7 +156,10 @@ def test_wrong_list(service: Stack, query: str) -> None:
 def test_small_jobs_overtake(service: Stack) -> None:
     """A small job that comes after two large ones ends before either, and the large ones share the worker meanwhile."""
     large = [service.submit(new_texts(2500)) for _ in range(2)]
-    wait_until(lambda: all(service.http.get(job["links"]["self"]).json()["done"] > 600 for job in large), what="both to be under way")
+    wait_until(
+        lambda: all(service.http.get(job["links"]["self"]).json()["done"] > 600 for job in large),
+        what="both to be under way",
+    )
     small = service.ended(service.submit(new_texts(20)))
     states = [service.http.get(job["links"]["self"]).json() for job in large]
     assert small["status"] == "succeeded"
@@ -161,7 +170,9 @@ def test_small_jobs_overtake(service: Stack) -> None:
 
 
 def test_jobs_give_way(service: Stack) -> None:
-    """The batch worker has the lowest priority, its session too where the kernel weighs sessions; the interactive one has the usual."""
+    """The batch worker has the lowest priority, its session too where the kernel weighs sessions; the interactive one
+    has the usual.
+    """
     for worker, niceness in zip(service.workers, (0, 19), strict=True):
         assert os.getpriority(os.PRIO_PROCESS, worker.pid) == niceness
         if (session := Path(f"/proc/{worker.pid}/autogroup")).exists():
@@ -185,8 +196,8 @@ def test_few_chunks_in_the_queue(service: Stack) -> None:
 
 
 def test_lost_message(make_stack: Callable[..., Stack]) -> None:
-    """A job whose messages the broker has lost is brought to its end by the upkeep, whatever else waits, and what waits its turn or is
-    being scored is left alone.
+    """A job whose messages the broker has lost is brought to its end by the upkeep, whatever else waits, and what waits
+    its turn or is being scored is left alone.
     """
     stack = make_stack(model="stub?delay_s=0.01")
     stack.start_server()
@@ -234,10 +245,15 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> None:
-    """A worker looks for lost chunks while it works: a job of which one lane is lost has it back long before it would be done without."""
+    """A worker looks for lost chunks while it works: a job of which one lane is lost has it back long before it would
+    be done without.
+    """
     stack = make_stack(model="stub?delay_s=0.005").start("batch")
     job = stack.submit(new_texts(2500))
-    lost = wait_until(lambda: next((m for name in list_names("batch") for m in stack.redis.lrange(name, 0, 0)), None), what="a message")
+    lost = wait_until(
+        lambda: next((m for name in list_names("batch") for m in stack.redis.lrange(name, 0, 0)), None),
+        what="a message",
+    )
     assert any(stack.redis.lrem(name, 1, lost) for name in list_names("batch"))
     wait_until(lambda: "sending it again" in stack.workers[0].log, what="the chunk to be sent again")
     assert stack.http.get(job["links"]["self"]).json()["done"] < 2500
@@ -277,7 +293,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
-    """A job's end is told once to the address it came with, signed, with the job as it is; a private address only where that is allowed."""
+    """A job's end is told once to the address it came with, signed, with the job as it is; a private address only where
+    that is allowed.
+    """
     url = f"http://127.0.0.1:{receiver.server_port}/told?x=1"
     stack = make_stack(CALLBACK_SECRET="a secret", CALLBACK_ALLOW_PRIVATE="1").start("batch")
     job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": url}).json()
@@ -304,7 +322,13 @@ def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack(CALLBACK_SECRET="a secret")
     stack.start_server()
     stack.start_web()
-    for url in ("http://127.0.0.1/x", "http://10.0.0.1/", "http://[::1]:8000/", "http://localhost/", "ftp://example.org/"):
+    for url in (
+        "http://127.0.0.1/x",
+        "http://10.0.0.1/",
+        "http://[::1]:8000/",
+        "http://localhost/",
+        "ftp://example.org/",
+    ):
         answer = stack.http.post("/batch_predict", json={"texts": ["good"], "callback_url": url})
         assert (answer.status_code, answer.json()["code"]) == (422, "callback_refused")
     assert stack.http.get("/jobs").json()["items"] == []

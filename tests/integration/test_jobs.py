@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.app import ChunkSender, create_celery
-from tasks.outcomes import scored
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.store.outcomes import scored
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -36,7 +36,9 @@ def direct(texts: list[str]) -> list[tuple[float, ...]]:
 
 
 def test_mixed_lines(service: Stack) -> None:
-    """Duplicates, known texts, empty ones, one that is too long and one that fails: each line has its own right answer, in order."""
+    """Duplicates, known texts, empty ones, one that is too long and one that fails: each line has its own right answer,
+    in order.
+    """
     known = new_texts(1)[0]
     assert service.predict(known).status_code == 200
     a, b = new_texts(2)
@@ -64,7 +66,9 @@ def test_mixed_lines(service: Stack) -> None:
 
 
 def test_more_chunks_than_the_window(service: Stack) -> None:
-    """A job of more chunks than are in the queue at once ends whole, and its pages hold every line once, whatever their size."""
+    """A job of more chunks than are in the queue at once ends whole, and its pages hold every line once, whatever their
+    size.
+    """
     texts = new_texts(1100)
     job = service.submit(texts)
     facts = service.redis.hgetall(f"sentiq:j:{job['id']}")
@@ -128,7 +132,9 @@ def test_answers_of_a_job_are_cached(service: Stack) -> None:
 
 
 def test_same_texts_in_two_jobs(service: Stack) -> None:
-    """A job whose texts an earlier one has scored, but which was submitted before it ended, scores none of them again."""
+    """A job whose texts an earlier one has scored, but which was submitted before it ended, scores none of them
+    again.
+    """
     blocker, texts = service.submit(new_texts(250)), new_texts(100)
     before = service.texts_scored()
     first, second = service.submit(texts), service.submit(list(reversed(texts)))
@@ -151,7 +157,10 @@ def test_wait_at_submission(service: Stack) -> None:
     answer = service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=30"})
     assert (answer.status_code, answer.json()["status"]) == (202, "succeeded")
     assert answer.headers["Preference-Applied"] == "wait=30"
-    assert service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=0"}).json()["done"] < 50
+    assert (
+        service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=0"}).json()["done"]
+        < 50
+    )
 
 
 @pytest.mark.parametrize("times", [2, 5])

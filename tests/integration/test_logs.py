@@ -1,4 +1,6 @@
-"""The logs of real processes: each line read as JSON, the ids that lead from one process to the other, and no text of anybody."""
+"""The logs of real processes: each line read as JSON, the ids that lead from one process to the other, and no text of
+anybody.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def found(process: Process | None, what: str, **fields: Any) -> Line:
 
 
 def test_every_line_of_every_process(service: Stack) -> None:
-    """Whatever the processes have written until now, each line is a JSON object with time, level, role, process, logger and event."""
+    """Whatever the processes have written until now, each line is a JSON object with time, level, role, process, logger
+    and event.
+    """
     service.predict(f"poison {uuid.uuid4().hex}")
     for worker in service.workers:
         ready = found(worker, "the worker's first line", logger="tasks.worker", level="info", pid=worker.pid)
@@ -49,18 +53,24 @@ def test_every_line_of_every_process(service: Stack) -> None:
 
 
 def test_launcher_for_machines(launch: Callable[..., Launched]) -> None:
-    """With LOG_FORMAT=json all that the launcher prints is JSON: its own lines, its children's, and those of the server."""
+    """With LOG_FORMAT=json all that the launcher prints is JSON: its own lines, its children's, and those of the
+    server.
+    """
     sentiq = launch(LOG_FORMAT="json").wait_until_ready()
     sentiq.stop()
     told = [json.loads(line) for line in sentiq.lines]
-    assert {line["role"] for line in told} == {"launcher", "server", "interactive", "batch"}  # the web had nothing to say
+    # The web had nothing to say.
+    assert {line["role"] for line in told} == {"launcher", "server", "interactive", "batch"}
     assert all({"time", "level", "role", "event"} <= line.keys() for line in told)
-    assert all("logger" in line for line in told if line["role"] in ("interactive", "batch"))  # nothing went past their loggers
+    # Nothing went past their loggers.
+    assert all("logger" in line for line in told if line["role"] in ("interactive", "batch"))
     assert told[-1]["event"] == "stopped"
 
 
 def test_from_request_to_worker(service: Stack) -> None:
-    """A text that cannot be scored: the worker's line about it names chunk and request, and the web has a line of the request."""
+    """A text that cannot be scored: the worker's line about it names chunk and request, and the web has a line of the
+    request.
+    """
     given = f"caller-{uuid.uuid4().hex}"
     answer = service.http.post("/predict", json={"text": f"poison {given}"}, headers={"X-Request-ID": given})
     assert answer.status_code == 422
@@ -74,7 +84,9 @@ def test_from_request_to_worker(service: Stack) -> None:
 
 
 def test_from_request_to_job_to_worker(service: Stack) -> None:
-    """A job's id is in the line of the request that made it and, with the chunk's and the request's, in workers' lines."""
+    """A job's id is in the line of the request that made it and, with the chunk's and the request's, in workers'
+    lines.
+    """
     given = f"caller-{uuid.uuid4().hex}"
     texts = [f"fine {uuid.uuid4().hex}" for _ in range(1500)]
     texts[-1] += " poison"
@@ -93,7 +105,9 @@ def test_no_lines_for_what_went_well(service: Stack) -> None:
     """An answer that was given at once has no line, nor have probes and scrapes; what it says is in the metrics."""
     text = f"good {uuid.uuid4().hex}"
     for _ in range(3):
-        answer = service.http.post("/predict", json={"text": text}, headers={"X-Request-ID": (given := uuid.uuid4().hex)})
+        answer = service.http.post(
+            "/predict", json={"text": text}, headers={"X-Request-ID": (given := uuid.uuid4().hex)}
+        )
         assert answer.status_code == 200
     service.http.get("/health", headers={"X-Request-ID": given})
     service.http.get("/metrics", headers={"X-Request-ID": given})
@@ -120,7 +134,9 @@ def test_access_log(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_slow_requests(make_stack: Callable[..., Stack]) -> None:
-    """A request that took longer than a second has a line though it went well, with all of its time; not if its caller asked to wait."""
+    """A request that took longer than a second has a line though it went well, with all of its time; not if its caller
+    asked to wait.
+    """
     stack = make_stack(model="stub?delay_s=1.2", PREDICT_TIMEOUT=20, WEB_CONCURRENCY=1).start("interactive")
     for given, text, headers in (("slow", "a", {}), ("patient", "b", {"Prefer": "wait=20"}), ("known", "a", {})):
         answer = stack.http.post("/predict", json={"text": text}, headers={"X-Request-ID": given} | headers)
@@ -175,15 +191,22 @@ def message(task: str, body: bytes, *, content_type: str = "application/json") -
 
 @pytest.mark.parametrize("level", ["info", "debug"])
 def test_no_text_in_any_log(make_stack: Callable[..., Stack], level: str) -> None:
-    """However a text fails, at whatever level, no process writes any of it: scored alone, in a job, in a message that cannot be read or is
-    nobody's, in a request that is refused, while Redis goes away."""
+    """However a text fails, at whatever level, no process writes any of it: scored alone, in a job, in a message that
+    cannot be read or is nobody's, in a request that is refused, while Redis goes away."""
     stack = make_stack(WEB_CONCURRENCY=1, LOG_LEVEL=level).start("interactive", "batch")
     secret = f"secret{uuid.uuid4().hex}"
     assert stack.predict(f"poison {secret}").status_code == 422
     assert stack.ended(stack.submit([f"poison {secret} {i}" for i in range(5)]))["failed"] == 5
     for body in (f'{{"text": "{secret}"', f'{{"text": ["{secret}"]}}', f'{{"{secret}": 1}}'):
-        assert stack.http.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code in (400, 422)
-    stack.http.post("/batch_predict?column=text", content=f"text\n{secret}\n\xff\n".encode("latin-1"), headers={"Content-Type": "text/csv"})
+        assert stack.http.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code in (
+            400,
+            422,
+        )
+    stack.http.post(
+        "/batch_predict?column=text",
+        content=f"text\n{secret}\n\xff\n".encode("latin-1"),
+        headers={"Content-Type": "text/csv"},
+    )
     chunk = json.dumps([[{"tag": "stub", "texts": [secret]}], {}, {}]).encode()
     queued = [
         message("score", b"\xff" + chunk),

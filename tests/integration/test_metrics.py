@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tasks.app import ChunkSender, create_celery
-from tasks.connections import connect
-from tasks.presence import Presence, WorkerMark
-from tasks.queue_metrics import QueueMetrics
-from tasks.queues import UNACKED, UNACKED_INDEX
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.queue.metrics import QueueMetrics
+from tasks.queue.queues import UNACKED, UNACKED_INDEX
+from tasks.store.connections import connect
+from tasks.store.presence import Presence, WorkerMark
 from tests.support.stack import Stack
 
 Value = Callable[..., float | None]
@@ -34,7 +34,10 @@ def send(server: Stack) -> ChunkSender:
 
 def _message(sent_at: float, queue: str) -> str:
     """What the hash of deliveries holds, cut to what is read."""
-    return f'[{{"body": "eyJ9", "headers": {{"argsrepr": "[\'\\\\"sent_at\\\\": 1.0\']", "sent_at": {sent_at}}}}}, "", "{queue}"]'
+    return (
+        '[{"body": "eyJ9", "headers": {"argsrepr": "[\'\\\\"sent_at\\\\": 1.0\']",'
+        f' "sent_at": {sent_at}}}}}, "", "{queue}"]'
+    )
 
 
 def test_empty_queues(server: Stack) -> None:
@@ -63,7 +66,9 @@ def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
 def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None:
     """What a living worker holds has no age; what its worker no longer holds on to waits, since it was sent."""
     now, value = time.time(), values(server)
-    server.redis.hset(UNACKED, mapping={"held": _message(now - 500, "batch"), "lost": _message(now - 60, "interactive")})
+    server.redis.hset(
+        UNACKED, mapping={"held": _message(now - 500, "batch"), "lost": _message(now - 60, "interactive")}
+    )
     server.redis.zadd(UNACKED_INDEX, {"held": now, "lost": now})
     assert value("queue_oldest_seconds", queue="batch") == value("queue_oldest_seconds", queue="interactive") == 0
     assert value("queue_delivered") == 2
@@ -95,9 +100,13 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
 
 
 def test_ready_workers(server: Stack) -> None:
-    """Workers that have told that they are ready with the model that is asked for are counted by role, with their rates."""
+    """Workers that have told that they are ready with the model that is asked for are counted by role, with their
+    rates.
+    """
     presence = Presence(connect(server.url, timeout_s=1.0))
-    for number, (role, tag) in enumerate([("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]):
+    for number, (role, tag) in enumerate(
+        [("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]
+    ):
         presence.announce(WorkerMark(str(number), role, "stub@1/stub", tag, "cpu", texts_per_s=10.0, started_at=0.0))
     server.environment["MODEL_NAME"], before = "stub", server.environment["MODEL_NAME"]
     try:
@@ -126,11 +135,16 @@ def test_page_has_them_once(service: Stack) -> None:
         page = service.http.get("/metrics", headers={"Accept": accept})
         assert page.headers["Content-Type"].startswith(accept.partition(";")[0])
         lines = [line for line in page.text.splitlines() if line.startswith("sentiment_workers_ready{")]
-        assert sorted(lines) == ['sentiment_workers_ready{role="batch"} 1.0', 'sentiment_workers_ready{role="interactive"} 1.0']
+        assert sorted(lines) == [
+            'sentiment_workers_ready{role="batch"} 1.0',
+            'sentiment_workers_ready{role="interactive"} 1.0',
+        ]
 
 
 def test_file_that_is_only_begun(service: Stack) -> None:
-    """A process that has just made its file of counts, and written nothing yet, does not fail the page for the others."""
+    """A process that has just made its file of counts, and written nothing yet, does not fail the page for the
+    others.
+    """
     begun = service.folder / "metrics" / "counter_999999.db"
     begun.touch()
     try:

@@ -1,4 +1,6 @@
-"""Dashboards and rules against a real Prometheus that watches a real Sentiq under load: no panel and no rule is without data."""
+"""Dashboards and rules against a real Prometheus that watches a real Sentiq under load: no panel and no rule is without
+data.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 from tests.unit.test_alerts import alerts, rules
 
-pytestmark = [pytest.mark.debian("prometheus"), pytest.mark.debian("prometheus-redis-exporter"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.debian("prometheus"),
+    pytest.mark.debian("prometheus-redis-exporter"),
+    pytest.mark.timeout(400),
+]
 
 _GPU = shutil.which("nvidia-smi") is not None
 
@@ -34,7 +40,8 @@ def _load(stack: Stack, stop: threading.Event) -> None:
                     http.post("/predict", json={"text": text})
                 http.post("/predict", json={"text": f"slow {uuid.uuid4().hex}"}, headers={"Prefer": "respond-async"})
                 jobs = [
-                    http.post("/batch_predict", json={"texts": [f"{word} {uuid.uuid4().hex}"] * 3}).json() for word in ("good", "poison")
+                    http.post("/batch_predict", json={"texts": [f"{word} {uuid.uuid4().hex}"] * 3}).json()
+                    for word in ("good", "poison")
                 ]
                 http.get(jobs[0]["links"]["self"])
                 http.get("/nowhere")
@@ -73,7 +80,8 @@ def watch() -> Iterator[Watch]:
 def _queries() -> Iterator[tuple[str, str]]:
     """Each panel's queries, each alert's condition and each recorded series, with where it stands.
 
-    Comparisons say 0 or 1 instead of leaving out what does not fit, so that there is an answer whenever the metrics are there.
+    Comparisons say 0 or 1 instead of leaving out what does not fit, so that there is an answer whenever the metrics are
+    there.
     """
     for file in DASHBOARDS:
         for panel in json.loads((FOLDER / file).read_text())["panels"]:
@@ -98,18 +106,25 @@ def test_query_has_data(watch: Watch, where: str, query: str) -> None:
 
 def test_every_target_is_up(watch: Watch) -> None:
     """Prometheus reaches each of its targets."""
-    wait_until(lambda: {one["metric"]["job"] for one in watch.series("up == 1")} == watch.jobs(), what="every job to be up")
+    wait_until(
+        lambda: {one["metric"]["job"] for one in watch.series("up == 1")} == watch.jobs(), what="every job to be up"
+    )
     assert not watch.series("up == 0")
 
 
 def test_no_alert_fires_on_a_healthy_service(watch: Watch) -> None:
     """Of the alerts that say that something is gone, none fires."""
-    gone = "SentiqTargetDown|SentiqNoWorkerReady|SentiqRedisDown|SentiqBrokerMemory|SentiqBrokerEvicts|SentiqRedeliveryStorm|SentiqDefects"
+    gone = (
+        "SentiqTargetDown|SentiqNoWorkerReady|SentiqRedisDown|SentiqBrokerMemory|SentiqBrokerEvicts"
+        "|SentiqRedeliveryStorm|SentiqDefects"
+    )
     assert not watch.series(f'ALERTS{{alertname=~"{gone}",alertstate="firing"}}')
 
 
 def test_worker_that_is_gone_is_told(watch: Watch) -> None:
-    """When the last worker of a role is gone, Prometheus' own alert becomes pending for that role, and for its target."""
+    """When the last worker of a role is gone, Prometheus' own alert becomes pending for that role, and for its
+    target.
+    """
     (worker,) = (worker for worker in watch.stack.workers if worker.name == "batch")
     worker.terminate()
 

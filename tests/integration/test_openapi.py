@@ -1,4 +1,6 @@
-"""The OpenAPI document against the running service: whatever a client sends, the answer is one that the document has."""
+"""The OpenAPI document against the running service: whatever a client sends, the answer is one that the document
+has.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,15 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.stack import Stack
-from webapp.openapi import openapi_document
+from webapp.api.openapi import openapi_document
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance, response_headers_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
 
 
 # What takes neither parameters nor a body has no invalid request.

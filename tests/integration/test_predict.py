@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.outcomes import digest, scored
+from tasks.store.outcomes import digest, scored
 from tests.support.stack import STUB, Stack
 from tests.support.waiting import wait_until
 
@@ -44,7 +44,8 @@ def test_fresh_then_cached(service: Stack) -> None:
 
 
 def test_known_here_and_elsewhere(service: Stack) -> None:
-    """A text that the process has met lately is answered without the framework, and as the framework answers it: body, headers, counts.
+    """A text that the process has met lately is answered without the framework, and as the framework answers it: body,
+    headers, counts.
 
     A parameter of the content type is enough to be sent the long way.
     """
@@ -66,7 +67,9 @@ def test_known_here_and_elsewhere(service: Stack) -> None:
         for _ in range(5)
     ]
     assert service.metric("sentiment_cache_lookups_total", result="recent") == met + 10
-    assert {name: service.metric(name, **labels) for name, labels in counted.items()} == {n: v + 10 for n, v in before.items()}
+    assert {name: service.metric(name, **labels) for name, labels in counted.items()} == {
+        n: v + 10 for n, v in before.items()
+    }
     bodies = [answer.json() for answer in answers]
     assert all(found.pop("processing_time_ms") > 0 for found in bodies)
     assert all(list(found) == list(bodies[0]) and found == bodies[0] for found in bodies)
@@ -74,7 +77,9 @@ def test_known_here_and_elsewhere(service: Stack) -> None:
     names = [sorted(name for name in answer.headers if name != "date") for answer in answers]
     assert names[0] == names[-1]
     assert {answer.headers["X-Request-ID"] for answer in answers} == set(id_.values())
-    wrong = service.http.post("/predict", content=body, headers={"Content-Type": "application/json", "X-Request-ID": "a b"})
+    wrong = service.http.post(
+        "/predict", content=body, headers={"Content-Type": "application/json", "X-Request-ID": "a b"}
+    )
     assert wrong.headers["X-Request-ID"] != "a b"
 
 
@@ -106,12 +111,16 @@ def test_spellings_share_an_answer(service: Stack) -> None:
 
 
 def test_fifty_callers_one_scoring(make_stack: Callable[..., Stack]) -> None:
-    """Fifty callers at once of one unknown text, over two Gunicorn processes, cause one scoring and get the same answer."""
+    """Fifty callers at once of one unknown text, over two Gunicorn processes, cause one scoring and get the same
+    answer.
+    """
     # Slow enough that a second chunk with the text would be begun beside the first.
     stack = make_stack(model="stub?delay_s=0.5", WEB_CONCURRENCY=2, PREDICT_TIMEOUT=20).start("interactive")
     text, address = unknown(), f"{stack.http.base_url}/predict"
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(lambda _: httpx.post(address, json={"text": text}, timeout=30, trust_env=False), range(50)))
+        answers = list(
+            pool.map(lambda _: httpx.post(address, json={"text": text}, timeout=30, trust_env=False), range(50))
+        )
     assert {answer.status_code for answer in answers} == {200}
     assert len({json.dumps(answer.json()["scores"]) for answer in answers}) == 1
     assert stack.texts_scored() == 1
@@ -150,7 +159,18 @@ def test_nothing_to_score(service: Stack, text: str) -> None:
         "a" * 99_000,
         '"; DROP TABLE tweets; -- {{7*7}} %s %n \\u0000 </script>',
     ],
-    ids=["emoji", "joined emoji", "hebrew", "bidi marks", "NUL", "combining", "zero width", "replacement", "one long word", "injection"],
+    ids=[
+        "emoji",
+        "joined emoji",
+        "hebrew",
+        "bidi marks",
+        "NUL",
+        "combining",
+        "zero width",
+        "replacement",
+        "one long word",
+        "injection",
+    ],
 )
 def test_unusual_text(service: Stack, text: str) -> None:
     """Every text that holds something gets an answer, comes back as it was sent, and is found again."""

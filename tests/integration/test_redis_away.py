@@ -29,7 +29,9 @@ def _stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(_stack: Stack) -> Iterator[Stack]:
-    """A service whose server may be stopped or paused; afterwards it runs again. A key that is left without a TTL fails the test."""
+    """A service whose server may be stopped or paused; afterwards it runs again. A key that is left without a TTL fails
+    the test.
+    """
     assert _stack.server is not None
     yield _stack
     if not _stack.server.running:
@@ -64,7 +66,9 @@ def pause(stack: Stack) -> None:
     [("/predict", {"text": "x"}), ("/batch_predict", {"texts": ["x"]}), ("/jobs/" + "0" * 32, None)],
     ids=["predict", "batch", "job"],
 )
-def test_told_within_a_second(stack: Stack, leave: Callable[[Stack], None], path: str, body: dict[str, object] | None) -> None:
+def test_told_within_a_second(
+    stack: Stack, leave: Callable[[Stack], None], path: str, body: dict[str, object] | None
+) -> None:
     """Without Redis every caller is told 503 and when to come back, within a second, the first as well as the next."""
     for _ in range(4):  # each web process has a connection and has seen the workers
         assert stack.predict(unknown()).status_code == 200
@@ -94,7 +98,8 @@ def test_many_callers_are_told(stack: Stack, leave: Callable[[Stack], None]) -> 
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(call, range(40)))
     assert {status for status, _ in answers} == {503}
-    assert max(took_s for _, took_s in answers) < 1.5  # the promise is to one caller; forty share two processors with their client
+    # The promise is to one caller; forty share two processors with their client.
+    assert max(took_s for _, took_s in answers) < 1.5
 
 
 def test_alive_and_documented_without_redis(stack: Stack) -> None:
@@ -118,7 +123,8 @@ def test_comes_back_by_itself(stack: Stack, leave: Callable[[Stack], None]) -> N
     else:
         stack.start_server()
     answer = wait_until(
-        lambda: next((a for a in [stack.predict(unknown())] if a.status_code == 200), None), what="an unknown text's answer"
+        lambda: next((a for a in [stack.predict(unknown())] if a.status_code == 200), None),
+        what="an unknown text's answer",
     )
     assert not answer.json()["cached"]
     again = stack.predict(known).json()

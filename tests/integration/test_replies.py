@@ -7,19 +7,19 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tasks.cache import PredictionCache
-from tasks.connections import connect
-from tasks.outcomes import Scored, digest
+from tasks.store.cache import PredictionCache
+from tasks.store.connections import connect
+from tasks.store.outcomes import Scored, digest
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 REPLIES_ASTRAY = """
-import tasks.cache
-script = tasks.cache._SETTLE
+import tasks.store.cache
+script = tasks.store.cache._SETTLE
 for call in ("'RPUSH', ", "'EXPIRE', "):
     assert call + "reply" in script
     script = script.replace(call + "reply", call + "'sentiq:r:nobody'")
-tasks.cache._SETTLE = script
+tasks.store.cache._SETTLE = script
 from tasks.worker import main
 main(["interactive"])
 """
@@ -38,7 +38,9 @@ def test_lost_reply(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
-    """A store that loses everything while a caller waits costs a second scoring by way of a job, and no wrong answer."""
+    """A store that loses everything while a caller waits costs a second scoring by way of a job, and no wrong
+    answer.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.5").start("interactive", "batch")
     text = f"good {uuid.uuid4().hex}"
     with ThreadPoolExecutor(1) as pool:
@@ -51,7 +53,9 @@ def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
         assert item["label"] == "POSITIVE"
     else:
         assert answer.json()["label"] == "POSITIVE"
-    assert wait_until(lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200, what="the next caller's answer")
+    assert wait_until(
+        lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200, what="the next caller's answer"
+    )
 
 
 def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
@@ -79,7 +83,9 @@ def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_answer_known_before_it_is_sent(service: Stack) -> None:
-    """A text that another process has stored in the meantime is answered from the store: the engine sees nothing of it."""
+    """A text that another process has stored in the meantime is answered from the store: the engine sees nothing of
+    it.
+    """
     text = uuid.uuid4().hex
     assert service.predict(f"warm {text}").status_code == 200
     before = service.texts_scored()

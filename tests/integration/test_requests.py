@@ -19,7 +19,11 @@ JSON = {"Content-Type": "application/json"}
 SECRET = "a secret that nobody may read twice"
 
 
-_WRONG_TYPES: list[dict[str, str]] = [{}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "nonsense"}]
+_WRONG_TYPES: list[dict[str, str]] = [
+    {},
+    {"Content-Type": "application/x-www-form-urlencoded"},
+    {"Content-Type": "nonsense"},
+]
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -125,12 +129,18 @@ def test_last_of_duplicate_keys(service: Stack) -> None:
 )
 def test_wrong_type(service: Stack, path: str, headers: dict[str, str]) -> None:
     """A body of a type, packing or charset that is not read there is 415."""
-    problem(service.http.post(path, content=b'{"text": "x", "texts": ["x"]}', headers=headers), 415, "unsupported_media_type")
+    problem(
+        service.http.post(path, content=b'{"text": "x", "texts": ["x"]}', headers=headers),
+        415,
+        "unsupported_media_type",
+    )
 
 
 def test_json_with_charset(service: Stack) -> None:
     """A charset parameter does no harm."""
-    answer = service.http.post("/predict", content=b'{"text": "x"}', headers={"Content-Type": "application/json; charset=utf-8"})
+    answer = service.http.post(
+        "/predict", content=b'{"text": "x"}', headers={"Content-Type": "application/json; charset=utf-8"}
+    )
     assert answer.status_code == 200
 
 
@@ -146,7 +156,9 @@ def test_body_too_large(service: Stack, path: str) -> None:
 def test_body_declared_too_large(service: Stack) -> None:
     """A length past MAX_UPLOAD_BYTES is answered before the body has come."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        head = (
+            "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        )
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
@@ -168,7 +180,9 @@ NOBODYS = uuid.UUID(int=2**127 - 1)
 
 
 @pytest.mark.parametrize("tail", ["", "/results"])
-@pytest.mark.parametrize("job_id", [NOBODYS.hex, "0", "x" * 3000, "%00", "%2e%2e", "é", NOBODYS.hex.upper(), str(NOBODYS)])
+@pytest.mark.parametrize(
+    "job_id", [NOBODYS.hex, "0", "x" * 3000, "%00", "%2e%2e", "é", NOBODYS.hex.upper(), str(NOBODYS)]
+)
 def test_unknown_job(service: Stack, job_id: str, tail: str) -> None:
     """An id that no job has is 404, well-formed or not; nobody waits for it."""
     answer = service.http.get(f"/jobs/{job_id}{tail}", headers={"Prefer": "wait=50"})
@@ -183,7 +197,9 @@ def test_unknown_job_code(service: Stack) -> None:
     problem(service.http.get("/nowhere"), 404, "not_found")
 
 
-@pytest.mark.parametrize("query", ["cursor=-1", "cursor=x", "limit=0", "limit=1.5", "format=xml", "cursor=", "page=1", f"cursor={2**70}"])
+@pytest.mark.parametrize(
+    "query", ["cursor=-1", "cursor=x", "limit=0", "limit=1.5", "format=xml", "cursor=", "page=1", f"cursor={2**70}"]
+)
 def test_wrong_page(service: Stack, query: str) -> None:
     """A page that cannot be is 422 and the parameter is named."""
     job = service.submit(["x"])
@@ -217,7 +233,9 @@ def test_request_id_is_kept(service: Stack) -> None:
     assert answer.json()["request_id"] == given
     web = service.web
     assert web is not None
-    line = wait_until(lambda: next((line for line in web.log.splitlines() if given in line), None), what="the request's log line")
+    line = wait_until(
+        lambda: next((line for line in web.log.splitlines() if given in line), None), what="the request's log line"
+    )
     assert "404" in line
     assert "/nowhere" in line
 
@@ -240,7 +258,9 @@ def test_path_cannot_forge_log_lines(service: Stack) -> None:
     service.http.get(f"/x%0A12:00:00 [info] forged {mark}")
     web = service.web
     assert web is not None
-    line = wait_until(lambda: next((line for line in web.log.splitlines() if mark in line), None), what="the request's log line")
+    line = wait_until(
+        lambda: next((line for line in web.log.splitlines() if mark in line), None), what="the request's log line"
+    )
     assert "answered" in line
 
 

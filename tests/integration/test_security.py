@@ -66,10 +66,18 @@ def submitted(stack: Stack, key: str, texts: list[str], **headers: str) -> dict[
 
 
 def test_jobs_are_their_keys_own(guarded: Stack) -> None:
-    """To another key a job does not exist: by no method, and in the words of an id that never was. Its own and an admin's see it."""
+    """To another key a job does not exist: by no method, and in the words of an id that never was. Its own and an
+    admin's see it.
+    """
     job = submitted(guarded, ANN, ["good", "bad"])
     never = f"/jobs/{uuid.uuid4().hex}"
-    for method, path in (("GET", ""), ("GET", "/results"), ("GET", "/results?format=csv"), ("GET", "/events"), ("DELETE", "")):
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/results"),
+        ("GET", "/results?format=csv"),
+        ("GET", "/events"),
+        ("DELETE", ""),
+    ):
         for stranger in (BOB, CALLER):
             answers = [
                 guarded.http.request(method, address + path, headers=as_(stranger, X_Request_ID="one"))
@@ -141,26 +149,34 @@ def test_a_refused_upload_is_answered(guarded: Stack) -> None:
     """A large upload without a key is answered with 401, not with a broken connection, and leaves no job."""
     before = len(guarded.http.get("/jobs?limit=500", headers=as_(OPS)).json()["items"])
     answer = guarded.http.post(
-        "/batch_predict", content=(b"a line of text\n" * 10_000 for _ in range(100)), headers={"Content-Type": "text/plain"}
+        "/batch_predict",
+        content=(b"a line of text\n" * 10_000 for _ in range(100)),
+        headers={"Content-Type": "text/plain"},
     )
     assert answer.status_code == 401
     assert len(guarded.http.get("/jobs?limit=500", headers=as_(OPS)).json()["items"]) == before
 
 
 def test_known_here_and_elsewhere(guarded: Stack) -> None:
-    """What `webapp.plain` answers has the same headers, name by name and value by value, as what Flask answers; with an origin too."""
+    """What `webapp.api.plain` answers has the same headers, name by name and value by value, as what Flask answers;
+    with an origin too.
+    """
     text, body = f"good {uuid.uuid4().hex}", json.dumps
     for _ in range(10):
         guarded.http.post("/predict", json={"text": text}, headers=as_(ANN))
     for origin in ({}, {"Origin": "https://a.example"}, {"Origin": "https://b.example"}):
         answers = [
             guarded.http.post(
-                "/predict", content=body({"text": text}), headers=as_(ANN, X_Request_ID="one") | {"Content-Type": mimetype} | origin
+                "/predict",
+                content=body({"text": text}),
+                headers=as_(ANN, X_Request_ID="one") | {"Content-Type": mimetype} | origin,
             )
             for mimetype in ("application/json", "application/json; charset=utf-8")
         ]
         assert [answer.status_code for answer in answers] == [200, 200]
-        headers = [{n: v for n, v in answer.headers.multi_items() if n not in ("date", "content-length")} for answer in answers]
+        headers = [
+            {n: v for n, v in answer.headers.multi_items() if n not in ("date", "content-length")} for answer in answers
+        ]
         assert headers[0] == headers[1]
         assert headers[0]["cache-control"] == "no-store"
     assert guarded.http.post("/predict", json={"text": text}, headers=as_("wrong")).status_code == 401
@@ -176,11 +192,15 @@ def limited(make_stack: Callable[..., Stack], **variables: str | int) -> Stack:
 
 
 def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
-    """A key gets its texts, from memory, cache or worker alike, and then 429 with when to come back; another key is not touched."""
+    """A key gets its texts, from memory, cache or worker alike, and then 429 with when to come back; another key is not
+    touched.
+    """
     stack = limited(make_stack, RATE_LIMIT="60/h")
 
     def predict(text: str, key: str = ANN, mimetype: str = "application/json") -> httpx.Response:
-        return stack.http.post("/predict", content=json.dumps({"text": text}), headers=as_(key) | {"Content-Type": mimetype})
+        return stack.http.post(
+            "/predict", content=json.dumps({"text": text}), headers=as_(key) | {"Content-Type": mimetype}
+        )
 
     first = predict("good")
     assert int(first.headers["RateLimit-Limit"]) == 60
@@ -188,7 +208,9 @@ def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
     assert 0 < int(first.headers["RateLimit-Reset"]) <= 3600
     # Known ones and unknown ones, without the framework and with it.
     mimetypes = ("application/json", "application/json; charset=utf-8")
-    answers = [predict(f"good {i // 2 if i % 2 else uuid.uuid4().hex}", mimetype=mimetypes[i // 2 % 2]) for i in range(75)]
+    answers = [
+        predict(f"good {i // 2 if i % 2 else uuid.uuid4().hex}", mimetype=mimetypes[i // 2 % 2]) for i in range(75)
+    ]
     passed = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(passed) + len(refused) == 75
@@ -208,15 +230,21 @@ def test_a_batch_costs_its_texts(make_stack: Callable[..., Stack]) -> None:
     """A batch answered at once counts as its texts; a job as one of the rate and as its texts of the quota."""
     stack = limited(make_stack, RATE_LIMIT="100/h", DAILY_QUOTA=2000)
     at_once = {"Prefer": "return=representation, wait=20"}
-    answer = stack.http.post("/batch_predict", json={"texts": [f"good {i}" for i in range(40)]}, headers=as_(ANN) | at_once)
+    answer = stack.http.post(
+        "/batch_predict", json={"texts": [f"good {i}" for i in range(40)]}, headers=as_(ANN) | at_once
+    )
     assert answer.status_code == 200
     assert int(answer.headers["RateLimit-Remaining"]) <= 60
-    assert stack.http.post("/batch_predict", json={"texts": ["good"] * 90}, headers=as_(ANN) | at_once).status_code == 429
+    assert (
+        stack.http.post("/batch_predict", json={"texts": ["good"] * 90}, headers=as_(ANN) | at_once).status_code == 429
+    )
     submitted(stack, ANN, [f"good {i}" for i in range(1000)])
 
 
 def test_quota_of_jobs(make_stack: Callable[..., Stack]) -> None:
-    """A job that is more than the day's rest is refused whole: nothing of it is left, and its texts are not counted. A repeat is free."""
+    """A job that is more than the day's rest is refused whole: nothing of it is left, and its texts are not counted. A
+    repeat is free.
+    """
     stack = limited(make_stack, DAILY_QUOTA=1000)
     texts = [f"good {i}" for i in range(800)]
     name = uuid.uuid4().hex
@@ -233,7 +261,9 @@ def test_quota_of_jobs(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
-    """Without keys the caller is the address, of which Redis sees a digest; and a Redis that is away refuses nobody for his rate."""
+    """Without keys the caller is the address, of which Redis sees a digest; and a Redis that is away refuses nobody for
+    his rate.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, RATE_LIMIT="20/h").start("interactive", "batch")
     # A text that fails counts once, though it comes by two parts of the web.
     statuses = [stack.predict(text).status_code for text in ["poison"] * 5 + ["good"] * 20]
@@ -250,7 +280,9 @@ def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
 # Doors
 
 
-@pytest.mark.parametrize("command", [("-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "webapp.wsgi:app"), ("-m", "webapp.launch")])
+@pytest.mark.parametrize(
+    "command", [("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"), ("-m", "webapp.launch")]
+)
 def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: tuple[str, ...]) -> None:
     """On a public address without keys the start ends with one sentence and the status of a wrong setting."""
     stack = make_stack(HOST="0.0.0.0")
@@ -271,7 +303,9 @@ def test_a_public_address(make_stack: Callable[..., Stack], variables: dict[str,
 
 
 def test_metrics_port(make_stack: Callable[..., Stack]) -> None:
-    """WEB_METRICS_PORT is a door of its own for Prometheus: metrics there without a key, nowhere else, and nothing else without one."""
+    """WEB_METRICS_PORT is a door of its own for Prometheus: metrics there without a key, nowhere else, and nothing else
+    without one.
+    """
     port = free_port()
     stack = make_stack(API_KEYS=KEYS, WEB_METRICS_PORT=port)
     stack.start_server()
@@ -301,8 +335,12 @@ def test_launcher_with_keys(launch: Callable[..., Launched]) -> None:
 
 
 def test_a_user_of_redis_with_few_rights(make_stack: Callable[..., Stack]) -> None:
-    """All processes use the user and password of the URL, and the rights that SECURITY.md gives them are enough: nothing is denied."""
-    (rule,) = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("ACL SETUSER sentiq")]
+    """All processes use the user and password of the URL, and the rights that SECURITY.md gives them are enough:
+    nothing is denied.
+    """
+    (rule,) = [
+        line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("ACL SETUSER sentiq")
+    ]
     password = uuid.uuid4().hex
     stack = make_stack(WEB_CONCURRENCY=1)
     url = stack.url.replace("unix://", f"unix://sentiq:{password}@")
@@ -328,7 +366,9 @@ def test_a_user_of_redis_with_few_rights(make_stack: Callable[..., Stack]) -> No
 
 
 def test_no_secret_anywhere(make_stack: Callable[..., Stack]) -> None:
-    """Keys, the password of Redis and the secret of callbacks are in no log, metric, health page or error, whatever goes wrong."""
+    """Keys, the password of Redis and the secret of callbacks are in no log, metric, health page or error, whatever
+    goes wrong.
+    """
     password, secret, wrong = (f"planted{uuid.uuid4().hex}" for _ in range(3))
     stack = make_stack(WEB_CONCURRENCY=1, LOG_LEVEL="debug")
     url = stack.url.replace("unix://", f"unix://sentiq:{password}@")
@@ -377,7 +417,9 @@ def test_no_secret_anywhere(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_a_pickled_message_is_refused(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """Who can write to the broker cannot run code in a worker by a pickled message: it is not read, and the worker goes on."""
+    """Who can write to the broker cannot run code in a worker by a pickled message: it is not read, and the worker goes
+    on.
+    """
     stack = make_stack(WEB_CONCURRENCY=1).start("interactive", "batch")
     mark = tmp_path / "it ran"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from tasks.connections import connect
-from tasks.embedded import find_server
+from tasks.store.connections import connect
+from tasks.store.embedded import find_server
 from tests.support.stack import Process, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -50,13 +50,18 @@ class Watched:
 
     @staticmethod
     def _start(argv: list[str], log: Path) -> Process:
-        return Process(argv[-1], lambda output: subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True), log)
+        return Process(
+            argv[-1], lambda output: subprocess.Popen(argv, stdout=output, stderr=output, start_new_session=True), log
+        )
 
     @property
     def url(self) -> str:
         """As a setting."""
         _, _, one, *others = self.ports
-        return f"redis://:{QUOTED}@127.0.0.1:{one}/0?sentinel=sentiq&sentinels={','.join(f'127.0.0.1:{port}' for port in others)}"
+        return (
+            f"redis://:{QUOTED}@127.0.0.1:{one}/0?sentinel=sentiq"
+            f"&sentinels={','.join(f'127.0.0.1:{port}' for port in others)}"
+        )
 
     def agreed(self) -> bool:
         """Each Sentinel knows the copy and the two others."""
@@ -79,15 +84,18 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     one = Watched(tmp_path)
     try:
         wait_until(one.agreed, what="the Sentinels to know each other")
-        wait_until(lambda: connect(one.url, timeout_s=2.0).info("replication")["slave0"]["state"] == "online", what="the copy to follow")
+        wait_until(
+            lambda: connect(one.url, timeout_s=2.0).info("replication")["slave0"]["state"] == "online",
+            what="the copy to follow",
+        )
         yield one
     finally:
         one.close()
 
 
 def test_the_server_dies(watched: Watched, make_stack: Callable[..., Stack]) -> None:
-    """With the server and the Sentinel that is asked first killed during a job, callers are answered again and the job ends whole,
-    without a restart of ours."""
+    """With the server and the Sentinel that is asked first killed during a job, callers are answered again and the job
+    ends whole, without a restart of ours."""
     stack = make_stack(REDIS_URL=watched.url, WEB_CONCURRENCY=1)
     stack.redis = connect(watched.url, timeout_s=2.0)
     workers = [stack.start_worker("interactive"), stack.start_worker("batch")]
@@ -97,7 +105,11 @@ def test_the_server_dies(watched: Watched, make_stack: Callable[..., Stack]) -> 
     watched.processes[0].kill()
     watched.processes[2].kill()
     assert stack.predict(f"good {uuid.uuid4().hex}").status_code == 503
-    wait_until(lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200, what="an answer by the other server", timeout_s=90)
+    wait_until(
+        lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200,
+        what="an answer by the other server",
+        timeout_s=90,
+    )
     job = stack.ended(job, timeout_s=90)
     assert (job["status"], job["done"], job["failed"]) == ("succeeded", 1500, 0)
     assert all(worker.running for worker in workers)

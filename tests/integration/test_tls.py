@@ -14,9 +14,9 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from tasks.app import create_celery
-from tasks.connections import connect
+from tasks.queue.app import create_celery
 from tasks.settings import Settings
+from tasks.store.connections import connect
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.debian("openssl")
@@ -25,8 +25,14 @@ pytestmark = pytest.mark.debian("openssl")
 def make_certificates(folder: Path) -> Path:
     """`ca.pem`, and `server.pem` with its key for localhost, which that authority has signed; the folder."""
     authority = "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"
-    server = "req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost"
-    for arguments in (authority, f"{server} -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"):
+    server = (
+        "req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2"
+        " -subj /CN=localhost"
+    )
+    for arguments in (
+        authority,
+        f"{server} -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE",
+    ):
         subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
     return folder
@@ -42,7 +48,9 @@ class Terminator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "localhost", 0, ssl=self._context), self._loop)
+        listening = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "localhost", 0, ssl=self._context), self._loop
+        )
         self._server = listening.result()
         self.port: int = self._server.sockets[0].getsockname()[1]
 

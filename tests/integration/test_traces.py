@@ -59,7 +59,9 @@ class Receiver(ThreadingHTTPServer):
         """One export."""
         self.raw += raw
         for resource in ExportTraceServiceRequest.FromString(raw).resource_spans:
-            (process,) = (pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name")
+            (process,) = (
+                pair.value.string_value for pair in resource.resource.attributes if pair.key == "service.name"
+            )
             self.spans += [self._read(process, span) for scope in resource.scope_spans for span in scope.spans]
 
     @staticmethod
@@ -132,14 +134,22 @@ def traced(receiver: Receiver) -> Iterator[Stack]:
 
 
 def test_one_trace_from_request_to_engine(traced: Stack, receiver: Receiver) -> None:
-    """A request's trace, which its caller began, goes on through the message to the engine, each span the child of the one before."""
+    """A request's trace, which its caller began, goes on through the message to the engine, each span the child of the
+    one before.
+    """
     secret, given = uuid.uuid4().hex, f"caller-{uuid.uuid4().hex}"
     headers = {"traceparent": f"00-{CALLERS_TRACE}-{CALLERS_SPAN}-01", "X-Request-ID": given}
     assert traced.http.post("/predict", json={"text": f"good {secret}"}, headers=headers).status_code == 200
     request, wait, send, chunk, engine = (
         receiver.one(name, CALLERS_TRACE) for name in ("POST /predict", "wait", "send", "chunk", "engine")
     )
-    assert [span.parent for span in (request, wait, send, chunk, engine)] == [CALLERS_SPAN, request.id, wait.id, send.id, chunk.id]
+    assert [span.parent for span in (request, wait, send, chunk, engine)] == [
+        CALLERS_SPAN,
+        request.id,
+        wait.id,
+        send.id,
+        chunk.id,
+    ]
     assert {span.process for span in (request, wait, send)} == {"sentiq-web"}
     assert {span.process for span in (chunk, engine)} == {"sentiq-interactive"}
     assert [span.kind for span in (request, wait, send, chunk, engine)] == [
@@ -156,9 +166,9 @@ def test_one_trace_from_request_to_engine(traced: Stack, receiver: Receiver) -> 
     assert 0.05 <= engine.seconds <= chunk.seconds <= request.seconds
     # Known now: no message, so no more spans than the request's own.
     again = uuid.uuid4().hex
-    assert traced.http.post("/predict", json={"text": f"good {secret}"}, headers={"traceparent": f"00-{again}-{CALLERS_SPAN}-01"}).json()[
-        "cached"
-    ]
+    assert traced.http.post(
+        "/predict", json={"text": f"good {secret}"}, headers={"traceparent": f"00-{again}-{CALLERS_SPAN}-01"}
+    ).json()["cached"]
     receiver.one("POST /predict", again)
     assert {span.name for span in receiver.spans if span.trace == again} == {"POST /predict"}
     assert secret.encode() not in receiver.raw
@@ -196,7 +206,9 @@ def test_chunk_of_several_requests(traced: Stack, receiver: Receiver) -> None:
 def test_failure_is_marked_without_its_words(traced: Stack, receiver: Receiver) -> None:
     """A text that the engine cannot score marks the engine's span and the wait; what the error said is not sent."""
     trace = uuid.uuid4().hex
-    answer = traced.http.post("/predict", json={"text": f"poison {trace}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"})
+    answer = traced.http.post(
+        "/predict", json={"text": f"poison {trace}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"}
+    )
     assert answer.status_code == 422
     assert receiver.one("engine", trace).failed
     assert receiver.one("wait", trace).failed
@@ -209,22 +221,29 @@ def test_jobs_chunks_are_the_requests(traced: Stack, receiver: Receiver) -> None
     """All chunks of a job are children of the request that made it, those that the worker sent too."""
     trace = uuid.uuid4().hex
     texts = [f"text {uuid.uuid4().hex}" for _ in range(120)]
-    answer = traced.http.post("/batch_predict", json={"texts": texts}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"})
+    answer = traced.http.post(
+        "/batch_predict", json={"texts": texts}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"}
+    )
     job = traced.ended(answer.json())
     assert job["status"] == "succeeded"
     request = receiver.one("POST /batch_predict", trace)
     wait_until(
-        lambda: sum(int(span.attributes["sentiq.texts"]) for span in receiver.named("engine", trace)) == 120, what="all texts' spans"
+        lambda: sum(int(span.attributes["sentiq.texts"]) for span in receiver.named("engine", trace)) == 120,
+        what="all texts' spans",
     )
     parents = {span.parent for span in receiver.named("engine", trace)}
     wait_until(lambda: parents <= {span.id for span in receiver.named("chunk", trace)}, what="their chunks' spans")
     chunks = receiver.named("chunk", trace)
     assert len(chunks) > 4  # more than the web sends at once
-    assert {(span.parent, span.process, span.attributes["sentiq.job_id"]) for span in chunks} == {(request.id, "sentiq-batch", job["id"])}
+    assert {(span.parent, span.process, span.attributes["sentiq.job_id"]) for span in chunks} == {
+        (request.id, "sentiq-batch", job["id"])
+    }
     assert parents == {span.id for span in chunks}
 
 
-@pytest.mark.parametrize("given", ["", "nonsense", f"00-{'0' * 32}-{CALLERS_SPAN}-01", f"ff-{CALLERS_TRACE}-{CALLERS_SPAN}-01"])
+@pytest.mark.parametrize(
+    "given", ["", "nonsense", f"00-{'0' * 32}-{CALLERS_SPAN}-01", f"ff-{CALLERS_TRACE}-{CALLERS_SPAN}-01"]
+)
 def test_invalid_traceparent(traced: Stack, receiver: Receiver, given: str) -> None:
     """A traceparent that is none begins a trace of its own, and harms nobody."""
     mark = uuid.uuid4().hex
@@ -236,17 +255,23 @@ def test_invalid_traceparent(traced: Stack, receiver: Receiver, given: str) -> N
 
 
 def test_probes_have_no_span(traced: Stack, receiver: Receiver) -> None:
-    """Health checks and scrapes would be most of what is stored: they have no spans; an unknown path does not name one."""
+    """Health checks and scrapes would be most of what is stored: they have no spans; an unknown path does not name
+    one.
+    """
     for path in ("/health/live", "/metrics", "/nowhere"):
         traced.http.get(path)
     wait_until(lambda: receiver.named("GET"), what="the span of the unknown path")
-    assert not [span for span in receiver.spans if "health" in span.name or "metrics" in span.name or "nowhere" in span.name]
+    assert not [
+        span for span in receiver.spans if "health" in span.name or "metrics" in span.name or "nowhere" in span.name
+    ]
 
 
 def test_log_lines_name_the_trace(traced: Stack, receiver: Receiver) -> None:
     """What is logged for a request, in the web and in the worker, has the id of its trace."""
     trace = uuid.uuid4().hex
-    traced.http.post("/predict", json={"text": f"poison {trace[::-1]}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"})
+    traced.http.post(
+        "/predict", json={"text": f"poison {trace[::-1]}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"}
+    )
     assert traced.web is not None
     for process in (traced.web, traced.workers[0]):
         wait_until(lambda process=process: f'"trace_id": "{trace}"' in process.log, what="the trace in a log line")  # type: ignore[misc]
@@ -254,9 +279,9 @@ def test_log_lines_name_the_trace(traced: Stack, receiver: Receiver) -> None:
 
 def test_receiver_away(make_stack: Callable[..., Stack]) -> None:
     """A receiver that is not there costs spans, never an answer."""
-    stack = make_stack(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="10", WEB_CONCURRENCY=1).start(
-        "interactive"
-    )
+    stack = make_stack(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="10", WEB_CONCURRENCY=1
+    ).start("interactive")
     assert stack.web is not None
     web = stack.web
     assert stack.predict("good").status_code == 200
@@ -277,18 +302,32 @@ assert not found, found
 
 
 @pytest.mark.parametrize(
-    "modules", ["import webapp.wsgi", "import tasks.worker, tasks.scoring, tasks.app, tasks.tracing, tasks.callbacks, tasks.upkeep"]
+    "modules",
+    [
+        "import webapp.wsgi",
+        (
+            "import tasks.worker, tasks.work.scoring, tasks.queue.app, tasks.tracing, tasks.work.callbacks,"
+            " tasks.work.upkeep"
+        ),
+    ],
 )
 def test_without_an_endpoint_nothing_is_loaded(server: Stack, modules: str) -> None:
     """Without OTEL_EXPORTER_OTLP_ENDPOINT no process imports OpenTelemetry's tracing."""
     done = subprocess.run(
-        [sys.executable, "-c", _LOADED.format(modules)], cwd=ROOT, env=server.environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _LOADED.format(modules)],
+        cwd=ROOT,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
 
 def test_running_service_has_not_loaded_it(service: Stack) -> None:
-    """A web process and workers that run without an endpoint have none of its files open or mapped, and no request asks for it."""
+    """A web process and workers that run without an endpoint have none of its files open or mapped, and no request asks
+    for it.
+    """
     assert service.predict(f"good {uuid.uuid4().hex}").status_code == 200
     assert service.web is not None
     for process in (service.web, *service.workers):
@@ -310,13 +349,15 @@ sys.meta_path.insert(0, Absent())
     "arguments",
     [
         ("-m", "tasks.worker", "interactive"),
-        ("-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "webapp.wsgi:app"),
+        ("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"),
         ("-m", "webapp.launch"),
     ],
     ids=["worker", "web", "launcher"],
 )
 def test_extra_not_installed(make_stack: Callable[..., Stack], arguments: tuple[str, ...]) -> None:
-    """With an endpoint and without the packages, every process ends with a sentence that says what to install, as for a bad setting."""
+    """With an endpoint and without the packages, every process ends with a sentence that says what to install, as for a
+    bad setting.
+    """
     stack = make_stack(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     without = stack.folder / "without"
     without.mkdir()

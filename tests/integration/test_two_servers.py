@@ -10,10 +10,14 @@ from tests.support.waiting import wait_until
 
 
 def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
-    """Queues, jobs and results are on the broker's server, all that may be lost on the cache's; losing the cache loses no job."""
+    """Queues, jobs and results are on the broker's server, all that may be lost on the cache's; losing the cache loses
+    no job.
+    """
     broker = make_stack()
     broker.start_server()
-    stack = make_stack(WEB_CONCURRENCY=1, CELERY_BROKER_URL=broker.url, CELERY_RESULT_BACKEND=broker.url).start("interactive", "batch")
+    stack = make_stack(WEB_CONCURRENCY=1, CELERY_BROKER_URL=broker.url, CELERY_RESULT_BACKEND=broker.url).start(
+        "interactive", "batch"
+    )
     text = f"good {uuid.uuid4().hex}"
     first = stack.predict(text).json()
     job = stack.submit([text, *(f"bad {uuid.uuid4().hex}" for _ in range(400))])
@@ -32,10 +36,14 @@ def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_broker_away(make_stack: Callable[..., Stack]) -> None:
-    """With the broker alone away, known texts are answered still, unknown ones and jobs get 503, and readiness says so."""
+    """With the broker alone away, known texts are answered still, unknown ones and jobs get 503, and readiness says
+    so.
+    """
     broker = make_stack()
     broker.start_server()
-    stack = make_stack(WEB_CONCURRENCY=1, CELERY_BROKER_URL=broker.url, CELERY_RESULT_BACKEND=broker.url).start("interactive")
+    stack = make_stack(WEB_CONCURRENCY=1, CELERY_BROKER_URL=broker.url, CELERY_RESULT_BACKEND=broker.url).start(
+        "interactive"
+    )
     known = f"good {uuid.uuid4().hex}"
     assert stack.predict(known).status_code == 200
     assert broker.server is not None
@@ -48,4 +56,7 @@ def test_broker_away(make_stack: Callable[..., Stack]) -> None:
     assert stack.http.post("/batch_predict", json={"texts": ["new"]}).status_code == 503
     assert stack.http.get("/health/ready").json()["redis"] == "down"
     broker.start_server()
-    wait_until(lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200, what="an answer over the broker that is back")
+    wait_until(
+        lambda: stack.predict(f"good {uuid.uuid4().hex}").status_code == 200,
+        what="an answer over the broker that is back",
+    )

@@ -62,12 +62,23 @@ def test_every_type(service: Stack, mimetype: str, body: bytes, packed: bool) ->
     part = httpx.Request("POST", "/", files={"file": (name, sent, mimetype)})
     form = accepted(service, upload(service, part.read(), {"Content-Type": part.headers["Content-Type"]}))
     for job in (alone, form):
-        assert [(item["text"], item["label"]) for item in service.items(job)] == [("good é", "POSITIVE"), ("bad", "NEGATIVE")]
+        assert [(item["text"], item["label"]) for item in service.items(job)] == [
+            ("good é", "POSITIVE"),
+            ("bad", "NEGATIVE"),
+        ]
 
 
 def test_csv_there_and_back(service: Stack) -> None:
-    """A CSV file comes back with its own columns as they were, quotes and line breaks included, and the answer's columns after them."""
-    rows = [["id", "tweet", "label"], ["1", "good", 'a "b", c'], ["2", "bad\nnews", ""], ["3", "", "x"], ["4", "good", "ü"]]
+    """A CSV file comes back with its own columns as they were, quotes and line breaks included, and the answer's
+    columns after them.
+    """
+    rows = [
+        ["id", "tweet", "label"],
+        ["1", "good", 'a "b", c'],
+        ["2", "bad\nnews", ""],
+        ["3", "", "x"],
+        ["4", "good", "ü"],
+    ]
     out = io.StringIO(newline="")
     csv.writer(out).writerows(rows)
     job = accepted(service, upload(service, out.getvalue().encode(), CSV, "?column=tweet"))
@@ -86,13 +97,21 @@ def test_csv_there_and_back(service: Stack) -> None:
     items = service.items(job)
     assert items[0]["columns"] == {"id": "1", "label": 'a "b", c'}
     assert [item["id"] for item in items] == ["1", "2", "3", "4"]
-    assert [float(row[6]) for row in back[1:] if row[6]] == [item["confidence"] for item in items if "confidence" in item]
+    assert [float(row[6]) for row in back[1:] if row[6]] == [
+        item["confidence"] for item in items if "confidence" in item
+    ]
 
 
 def test_ids_come_back(service: Stack) -> None:
-    """Ids of NDJSON lines come back with their lines, as JSON and as CSV, numbers as numbers; lines without one have none."""
-    job = accepted(service, upload(service, lines({"text": "good", "id": 5}, {"text": "bad", "id": "x,1"}, "plain"), NDJSON))
-    streamed = [json.loads(line) for line in service.http.get(f"{job['links']['results']}?format=ndjson").text.splitlines()]
+    """Ids of NDJSON lines come back with their lines, as JSON and as CSV, numbers as numbers; lines without one have
+    none.
+    """
+    job = accepted(
+        service, upload(service, lines({"text": "good", "id": 5}, {"text": "bad", "id": "x,1"}, "plain"), NDJSON)
+    )
+    streamed = [
+        json.loads(line) for line in service.http.get(f"{job['links']['results']}?format=ndjson").text.splitlines()
+    ]
     assert streamed == service.items(job)
     assert [item.get("id") for item in streamed] == [5, "x,1", None]
     rows = list(csv.DictReader(io.StringIO(service.http.get(f"{job['links']['results']}?format=csv").text, newline="")))
@@ -104,11 +123,18 @@ def test_ids_come_back(service: Stack) -> None:
 
 
 def test_downloads_are_streamed_and_packed(service: Stack) -> None:
-    """NDJSON and CSV hold all lines from the cursor on, or as many as asked for, and are packed for whoever takes gzip."""
+    """NDJSON and CSV hold all lines from the cursor on, or as many as asked for, and are packed for whoever takes
+    gzip.
+    """
     texts = [f"text {uuid.uuid4().hex}" for _ in range(1100)]
     job = accepted(service, upload(service, lines(*texts), NDJSON))
     address = job["links"]["results"]
-    for query, expected in (("", texts), ("&cursor=400", texts[400:]), ("&cursor=499&limit=502", texts[499:1001]), ("&cursor=1100", [])):
+    for query, expected in (
+        ("", texts),
+        ("&cursor=400", texts[400:]),
+        ("&cursor=499&limit=502", texts[499:1001]),
+        ("&cursor=1100", []),
+    ):
         answer = service.http.get(f"{address}?format=ndjson{query}", headers={"Accept-Encoding": "gzip"})
         assert answer.headers["Content-Encoding"] == "gzip"
         assert [json.loads(line)["text"] for line in answer.text.splitlines()] == expected
@@ -118,7 +144,9 @@ def test_downloads_are_streamed_and_packed(service: Stack) -> None:
 
 
 def test_chunks_are_scored_while_the_rest_arrives(service: Stack) -> None:
-    """The first chunks of an upload are answered before its last line was sent; until then the job says that it is still coming in."""
+    """The first chunks of an upload are answered before its last line was sent; until then the job says that it is
+    still coming in.
+    """
     seen: list[dict[str, Any]] = []
     mark = uuid.uuid4().hex
 
@@ -150,7 +178,9 @@ def test_chunks_are_scored_while_the_rest_arrives(service: Stack) -> None:
     ids=["malformed", "encoding", "too many", "too long"],
 )
 def test_refused_late(service: Stack, last: bytes, status: int, code: str) -> None:
-    """A line to blame after thousands of good ones refuses the upload, names the line, and nothing of the job is left."""
+    """A line to blame after thousands of good ones refuses the upload, names the line, and nothing of the job is
+    left.
+    """
     before = jobs_of(service)
     good = lines(*(f"{uuid.uuid4().hex}" for _ in range(1001)))
     answer = upload(service, good + last + lines(*["rest"] * 20_000), NDJSON | {"Idempotency-Key": uuid.uuid4().hex})
@@ -163,7 +193,10 @@ def test_hung_up(service: Stack) -> None:
     """A caller who hangs up in the middle of an upload leaves nothing behind."""
     before = jobs_of(service)
     part = lines(*(uuid.uuid4().hex for _ in range(1000)))
-    head = f"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {len(part) + 10}\r\n\r\n"
+    head = (
+        "POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        f"Content-Length: {len(part) + 10}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
         connection.sendall(head.encode() + part)
         wait_until(lambda: jobs_of(service) - before, what="the upload to begin")
@@ -188,7 +221,9 @@ def test_key_gives_the_same_job(service: Stack) -> None:
 
 
 def test_key_of_many_at_once(service: Stack) -> None:
-    """Of many requests with one key at the same time one makes the job, and the others get it or are told to come again."""
+    """Of many requests with one key at the same time one makes the job, and the others get it or are told to come
+    again.
+    """
     key, body = {"Idempotency-Key": uuid.uuid4().hex}, lines(*(uuid.uuid4().hex for _ in range(800)))
     before = service.metric("sentiment_jobs_total")
     with ThreadPoolExecutor(8) as pool:
@@ -235,7 +270,10 @@ def test_callbacks_are_off(service: Stack) -> None:
     before = service.metric("sentiment_jobs_total")
     url = "https://example.org/told"
     json_body = json.dumps({"texts": ["good"], "callback_url": url}).encode()
-    for answer in (upload(service, json_body, {"Content-Type": "application/json"}), upload(service, b"good", CSV, f"?callback_url={url}")):
+    for answer in (
+        upload(service, json_body, {"Content-Type": "application/json"}),
+        upload(service, b"good", CSV, f"?callback_url={url}"),
+    ):
         assert answer.status_code == 422
     assert answer.json()["code"] in ("callback_refused", "unknown_column")
     assert service.metric("sentiment_jobs_total") == before

@@ -1,4 +1,6 @@
-"""Callers who cannot be answered at once: they get an address where the answer will be, or are told when to come back."""
+"""Callers who cannot be answered at once: they get an address where the answer will be, or are told when to come
+back.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def _workerless() -> Iterator[Stack]:
 
 @pytest.fixture
 def workerless(_workerless: Stack) -> Iterator[Stack]:
-    """A service without a worker, that lets 4 texts wait, for 0.2 s. A key that is left without a TTL fails the test."""
+    """A service without a worker, that lets 4 texts wait, for 0.2 s. A key that is left without a TTL fails the
+    test.
+    """
     yield _workerless
     leaked = keys_without_end(_workerless.redis)
     assert not leaked, f"keys without a TTL: {leaked}"
@@ -69,13 +73,17 @@ def test_respond_async(service: Stack) -> None:
     assert known.json()["cached"]
 
 
-@pytest.mark.parametrize("prefer", ["wait=0", "respond-async, wait=0", "WAIT=0", 'wait="0"', "handling=lenient, wait=0"])
+@pytest.mark.parametrize(
+    "prefer", ["wait=0", "respond-async, wait=0", "WAIT=0", 'wait="0"', "handling=lenient, wait=0"]
+)
 def test_do_not_wait(service: Stack, prefer: str) -> None:
     """`wait=0` is 202 at once, however it is spelt."""
     assert service.predict(unknown(), prefer=prefer).status_code == 202
 
 
-@pytest.mark.parametrize("prefer", ["wait=30", "respond-async, wait=30", "wait=999999", "wait=x", "nonsense;;==,", "wait=-1", ""])
+@pytest.mark.parametrize(
+    "prefer", ["wait=30", "respond-async, wait=30", "wait=999999", "wait=x", "nonsense;;==,", "wait=-1", ""]
+)
 def test_wait_long_enough(service: Stack, prefer: str) -> None:
     """A caller who is willing to wait, or whose preference is not understood, gets his answer."""
     assert service.predict(unknown(), prefer=prefer).status_code == 200
@@ -92,11 +100,15 @@ def test_wait_outlasts_the_timeout(workerless: Stack) -> None:
 
 def wait_until_empty(stack: Stack) -> None:
     """Returns when no text waits: those whose callers have left hold their places until their chunk has expired."""
-    wait_until(lambda: stack.metric("sentiment_waiting_texts") == 0, what="the last callers' places to be free", timeout_s=40)
+    wait_until(
+        lambda: stack.metric("sentiment_waiting_texts") == 0, what="the last callers' places to be free", timeout_s=40
+    )
 
 
 def test_queue_full(workerless: Stack) -> None:
-    """As many callers as QUEUE_LIMIT allows may wait; the others are told 429 and when to come back, and are counted."""
+    """As many callers as QUEUE_LIMIT allows may wait; the others are told 429 and when to come back, and are
+    counted.
+    """
     wait_until_empty(workerless)
     before = workerless.metric("sentiment_rejected_total", code="queue_full")
     with ThreadPoolExecutor(10) as pool:
@@ -115,7 +127,9 @@ def test_same_text_takes_one_place(workerless: Stack) -> None:
     text = unknown()
     wait_until_empty(workerless)
     with ThreadPoolExecutor(20) as pool:
-        statuses = {answer.status_code for answer in pool.map(lambda _: workerless.predict(text, prefer="wait=1"), range(20))}
+        statuses = {
+            answer.status_code for answer in pool.map(lambda _: workerless.predict(text, prefer="wait=1"), range(20))
+        }
     assert statuses == {202}
 
 

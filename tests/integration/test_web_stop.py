@@ -14,7 +14,9 @@ from tests.support.waiting import wait_until
 
 
 def test_callers_whom_nobody_has_taken_yet(make_stack: Callable[..., Stack]) -> None:
-    """Whose connection and request wait in the kernel when the web is told to end is answered, also after the machine stood still."""
+    """Whose connection and request wait in the kernel when the web is told to end is answered, also after the machine
+    stood still.
+    """
     stack = make_stack(WEB_CONCURRENCY=2, model="stub")
     stack.start_server()
     web = stack.start_web()

@@ -13,14 +13,15 @@ from tests.support.waiting import wait_until
 _DIES_LOOKING = """
 import os, signal
 from kombu.transport.redis import Mutex, MutexHeld
-from tasks.app import create_celery
+from tasks.queue.app import create_celery
 from tasks.settings import load_settings
 
 with create_celery(load_settings()).connection_for_read() as connection:
     channel = connection.default_channel
     while True:
         try:
-            with channel.conn_or_acquire() as client, Mutex(client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
+            with channel.conn_or_acquire() as client, \
+Mutex(client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
                 os.kill(os.getpid(), signal.SIGKILL)
         except MutexHeld:
             pass
@@ -38,7 +39,9 @@ def begun(stack: Stack) -> bool:
 
 
 def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> None:
-    """A chunk whose worker is killed is taken over by another within seconds; the job ends whole, and each line counts once."""
+    """A chunk whose worker is killed is taken over by another within seconds; the job ends whole, and each line counts
+    once.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
     texts = new_texts(60)
     job = stack.submit(texts)
@@ -51,7 +54,9 @@ def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> No
 
 
 def test_killed_while_it_looks_for_the_deliveries_of_the_dead(make_stack: Callable[..., Stack]) -> None:
-    """A worker that dies in the moment in which it keeps the others from looking for lost chunks keeps them from it for a moment only."""
+    """A worker that dies in the moment in which it keeps the others from looking for lost chunks keeps them from it for
+    a moment only.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
     texts = new_texts(60)
     job = stack.submit(texts)
@@ -93,7 +98,8 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
         nonlocal deaths
         if not stack.workers[-1].running:
             deaths += 1
-            stack.start_worker("batch", visibility_s=2, wait=False)  # it may meet the text before it has said that it is ready
+            # It may meet the text before it has said that it is ready.
+            stack.start_worker("batch", visibility_s=2, wait=False)
         return bool(stack.http.get(job["links"]["self"]).json()["status"] == "succeeded")
 
     wait_until(over, what="the job to end", timeout_s=90)
@@ -110,12 +116,13 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
 def test_slow_is_not_dead(make_stack: Callable[..., Stack]) -> None:
     """A chunk that takes longer than the visibility timeout is not given to another worker while its own lives."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
-    # Fast when its rate is measured at its start, slow in a chunk: one text of a job that takes longer than the timeout.
+    # Fast when its rate is measured at its start, slow in a chunk: one text of a job that takes longer than the
+    # timeout.
     script = """
 import time
 import celeryconfig
 celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 score = StubEngine.score
 def slow(self, texts):
     if any("slow" in text for text in texts):
@@ -166,7 +173,9 @@ def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None
 
 
 def test_worker_refuses_to_start(make_stack: Callable[..., Stack]) -> None:
-    """A model that is not there, a setting or a role that cannot be: one line that says so, and a status that is not 0."""
+    """A model that is not there, a setting or a role that cannot be: one line that says so, and a status that is not
+    0.
+    """
     stack = make_stack(model="stub?colour=red")
     cases = {
         ("-m", "tasks.worker", "batch"): "colour",

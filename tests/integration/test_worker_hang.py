@@ -7,7 +7,7 @@ import signal
 import uuid
 from collections.abc import Callable
 
-from tasks.app import create_celery
+from tasks.queue.app import create_celery
 from tests.integration.test_worker_death import begun, new_texts
 from tests.support.stack import Process, Stack
 from tests.support.waiting import wait_until
@@ -16,8 +16,8 @@ _HANGS = """
 import threading, time
 import celeryconfig
 from celery.worker.control import control_command
-from model.stub import StubEngine
-from tasks import watchdog
+from model.engines.stub import StubEngine
+from tasks.work import watchdog
 celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
 watchdog.CALL_LIMIT_S, watchdog.LOOP_LIMIT_S = {call_s}, {loop_s}
 score = StubEngine.score
@@ -38,7 +38,9 @@ main(["{role}"])
 
 
 def start_worker(stack: Stack, role: str, *, call_s: float = 60, loop_s: float = 60, wait: bool = True) -> Process:
-    """A worker whose engine hangs on a text with `hang` in it, and whose thread that takes chunks does so when told by remote control."""
+    """A worker whose engine hangs on a text with `hang` in it, and whose thread that takes chunks does so when told by
+    remote control.
+    """
     worker = stack.start_process(role, "-c", _HANGS.format(role=role, call_s=call_s, loop_s=loop_s))
     stack.workers.append(worker)
     if wait:
@@ -47,7 +49,9 @@ def start_worker(stack: Stack, role: str, *, call_s: float = 60, loop_s: float =
 
 
 def test_text_that_hangs_the_engine(make_stack: Callable[..., Stack]) -> None:
-    """A text over which the engine never comes back is failed alone, when workers have ended over it; its neighbours are scored."""
+    """A text over which the engine never comes back is failed alone, when workers have ended over it; its neighbours
+    are scored.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     start_worker(stack, "batch", call_s=1)
     texts = new_texts(20)
@@ -82,7 +86,9 @@ def test_callers_beside_a_text_that_hangs(make_stack: Callable[..., Stack]) -> N
 
 
 def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> None:
-    """A worker that takes no more chunks ends, though it could tell that it is ready, and a job goes on with the next one."""
+    """A worker that takes no more chunks ends, though it could tell that it is ready, and a job goes on with the next
+    one.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.004").start()
     worker = start_worker(stack, "batch", loop_s=2)
     with create_celery(stack.settings()) as app:
@@ -97,7 +103,9 @@ def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> Non
 
 
 def test_waiting_for_redis_is_no_hang(make_stack: Callable[..., Stack]) -> None:
-    """A worker that looks for a Redis that is away, for longer than its thread may stand still, lives and works on for longer still."""
+    """A worker that looks for a Redis that is away, for longer than its thread may stand still, lives and works on for
+    longer still.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.1").start()
     worker = start_worker(stack, "batch", loop_s=1)
     assert stack.server is not None
@@ -110,7 +118,9 @@ def test_waiting_for_redis_is_no_hang(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_a_stopped_process_is_no_hang(make_stack: Callable[..., Stack]) -> None:
-    """A worker whose process was stopped in a call, for longer than the call may take, ends the call when it is continued."""
+    """A worker whose process was stopped in a call, for longer than the call may take, ends the call when it is
+    continued.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     worker = start_worker(stack, "batch", call_s=5)
     job = stack.submit([f"slow and good {uuid.uuid4().hex}"])

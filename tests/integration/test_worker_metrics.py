@@ -10,8 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks.app import ChunkSender, create_celery
-from tasks.queues import list_names
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.queue.queues import list_names
 from tests.integration.test_metrics import values
 from tests.support.stack import Stack, free_port
 from tests.support.waiting import wait_until
@@ -45,7 +45,9 @@ def _start(stack: Stack, role: str, *, visibility_s: int | None = None) -> Page:
 
 
 def test_age_is_that_of_the_oldest(server: Stack) -> None:
-    """The age of a queue is that of its oldest message, whatever its priority; what a text says of its age does not count."""
+    """The age of a queue is that of its oldest message, whatever its priority; what a text says of its age does not
+    count.
+    """
     send = ChunkSender(create_celery(server.settings()))
     send.send_job_chunk("job", 5000, "stub@-")
     value = values(server)
@@ -58,7 +60,9 @@ def test_age_is_that_of_the_oldest(server: Stack) -> None:
 
 
 def test_messages_show_no_text(server: Stack) -> None:
-    """A message has callers' texts in its body alone: what Flower and Celery's events show of it does not quote them."""
+    """A message has callers' texts in its body alone: what Flower and Celery's events show of it does not quote
+    them.
+    """
     ChunkSender(create_celery(server.settings())).send_texts(["a secret of mine"], "stub@-")
     (message,) = server.redis.lrange(list_names("interactive")[0], 0, -1)
     assert b"secret" not in message
@@ -66,7 +70,9 @@ def test_messages_show_no_text(server: Stack) -> None:
 
 
 def test_worker_serves_its_own(make_stack: MakeStack) -> None:
-    """A worker with a METRICS_PORT counts there, and only there: texts, calls, micro-batches, tokens, waits, failures, its process."""
+    """A worker with a METRICS_PORT counts there, and only there: texts, calls, micro-batches, tokens, waits, failures,
+    its process.
+    """
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
     page = _start(stack, "interactive")
@@ -77,7 +83,13 @@ def test_worker_serves_its_own(make_stack: MakeStack) -> None:
     assert stack.predict("poison").status_code == 422
     grown = {name: value - before.get(name, 0) for name, value in page.samples().items()}
     expected = {"texts_scored_total": 3, "texts_failed_total": 1, "defects_total": 0, "redeliveries_total": 0}
-    expected |= {"call_texts_count": 3, "call_texts_sum": 3, "batch_texts_sum": 3, "tokens_total": 12, "cells_total": 12}
+    expected |= {
+        "call_texts_count": 3,
+        "call_texts_sum": 3,
+        "batch_texts_sum": 3,
+        "tokens_total": 12,
+        "cells_total": 12,
+    }
     expected |= {"queue_wait_seconds_count": 4}
     assert {name: grown[f"sentiment_{name}"] for name in expected} == expected
     assert grown["sentiment_engine_seconds_total"] > 0
@@ -102,7 +114,9 @@ def test_port_that_is_taken(make_stack: MakeStack) -> None:
 
 
 def test_chunk_of_a_dead_worker_is_counted(make_stack: MakeStack) -> None:
-    """A chunk that a worker's death sends back waits, with all of its age, and its second start counts as a redelivery."""
+    """A chunk that a worker's death sends back waits, with all of its age, and its second start counts as a
+    redelivery.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=3", PREDICT_TIMEOUT=0.2)
     stack.start_server()
     page = _start(stack, "interactive", visibility_s=2)
@@ -120,7 +134,9 @@ def test_chunk_of_a_dead_worker_is_counted(make_stack: MakeStack) -> None:
 @pytest.mark.parametrize(("texts", "state"), [(["good"], "succeeded"), (["poison"], "failed")])
 def test_ended_jobs_are_counted_once(service: Stack, texts: list[str], state: str) -> None:
     """The end of a job is counted by its state, once, over all processes."""
-    before = {end: service.metric("sentiment_jobs_ended_total", state=end) for end in ("succeeded", "failed", "cancelled")}
+    before = {
+        end: service.metric("sentiment_jobs_ended_total", state=end) for end in ("succeeded", "failed", "cancelled")
+    }
     job = service.ended(service.submit([f"{text} {uuid.uuid4().hex}" for text in texts]))
     assert job["status"] == state
     service.http.delete(job["links"]["self"])  # it has ended, so that changes nothing

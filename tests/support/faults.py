@@ -1,6 +1,7 @@
 """Faults under load: callers and a job whose every answer is checked, and what a fault did to them, written down.
 
-Each trial leaves a line in `build/faults/`; `python -m tests.support.faults` prints them as the table of `docs/faults.md`.
+Each trial leaves a line in `build/faults/`; `python -m tests.support.faults` prints them as the table of
+`docs/faults.md`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from typing import Any
 import httpx
 import orjson
 
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.connections import Client, connect
-from tasks.outcomes import scored
+from tasks.store.connections import Client, connect
+from tasks.store.outcomes import scored
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
 from tests.support.stack import ROOT
@@ -36,7 +37,7 @@ MODEL = "stub?delay_s=0.003"
 OTHER_MODEL = "stub@other/stub"
 OTHER_WORKER = """
 from model.engine import Scores
-from model.stub import StubEngine
+from model.engines.stub import StubEngine
 score = StubEngine.score
 def other(self, texts):
     scores = score(self, texts)
@@ -125,7 +126,9 @@ class Load:
         self._stop = threading.Event()
         self._clock = _Clock()
         self._clock.start()
-        self._threads = [threading.Thread(target=self._call, args=(port, number), daemon=True) for number in range(callers)]
+        self._threads = [
+            threading.Thread(target=self._call, args=(port, number), daemon=True) for number in range(callers)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -133,7 +136,11 @@ class Load:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
             for turn in itertools.count():
                 known = turn % 3 == 2
-                text = _known[turn % len(_known)] if known else f"a good day, load {self._number}, caller {caller}, turn {turn}"
+                text = (
+                    _known[turn % len(_known)]
+                    if known
+                    else f"a good day, load {self._number}, caller {caller}, turn {turn}"
+                )
                 self._ask(http, text, known=known)
                 if self._stop.wait(0.01):
                     return
@@ -201,7 +208,9 @@ class Figures:
 class Trial:
     """One fault, on a Sentiq that is under load. `begin`, then the fault, then `end`, which checks everything."""
 
-    def __init__(self, fault: str, sentiq: Launched, *, lines: int = 2500, urls: tuple[str, ...] = (), callers: int = 4) -> None:
+    def __init__(
+        self, fault: str, sentiq: Launched, *, lines: int = 2500, urls: tuple[str, ...] = (), callers: int = 4
+    ) -> None:
         """Nothing runs yet.
 
         Args:
@@ -211,7 +220,9 @@ class Trial:
         """
         self.fault = fault
         self.sentiq = sentiq
-        self.servers: list[Client] = [connect(url, timeout_s=5.0) for url in urls or (f"unix://{sentiq.folder}/valkey.sock?db=0",)]
+        self.servers: list[Client] = [
+            connect(url, timeout_s=5.0) for url in urls or (f"unix://{sentiq.folder}/valkey.sock?db=0",)
+        ]
         self.load: Load | None = None
         self.texts: list[str] = []
         self.job: dict[str, Any] = {}
@@ -229,13 +240,20 @@ class Trial:
     def begin(self) -> Trial:
         """Starts callers and a job, and returns when both are well on their way."""
         number = next(_trial_numbers)
-        self.texts = [f"{'awful' if i % 3 else 'wonderful'} thing {number} number {i % (self._lines - 100)}" for i in range(self._lines)]
+        self.texts = [
+            f"{'awful' if i % 3 else 'wonderful'} thing {number} number {i % (self._lines - 100)}"
+            for i in range(self._lines)
+        ]
         for text in _known * 8:  # so that each web process has met them
             assert self.sentiq.http.post("/predict", json={"text": text}).status_code in (200, 202)
         self._processes = self.processes()
         self.load = load = Load(self.sentiq.port, callers=self._callers)
         since = time.monotonic()
-        wait_until(lambda: time.monotonic() > since + _CALM_S and len(load.answers) > 40, what="callers to be on their way", timeout_s=60)
+        wait_until(
+            lambda: time.monotonic() > since + _CALM_S and len(load.answers) > 40,
+            what="callers to be on their way",
+            timeout_s=60,
+        )
         self._rate_before = load.rate(since, time.monotonic())
         self.submit()
         wait_until(lambda: self.progress().get("done", 0) > 0, what="the job to be on its way", timeout_s=60)
@@ -282,12 +300,16 @@ class Trial:
         return dict(self.servers[-1].zrange("unacked_index", 0, -1, withscores=True))
 
     def stop_with_chunks(self, workers: dict[str, int]) -> dict[bytes, float]:
-        """Stops workers (pids by role) in a moment in which each has begun a chunk that it holds; returns what is held then."""
+        """Stops workers (pids by role) in a moment in which each has begun a chunk that it holds; returns what is held
+        then.
+        """
 
         def stopped() -> dict[bytes, float] | None:
             for pid in workers.values():
                 os.kill(pid, signal.SIGSTOP)
-            begun = {key.decode().removeprefix("sentiq:a:") for key in self.servers[0].scan_iter("sentiq:a:*", count=1000)}
+            begun = {
+                key.decode().removeprefix("sentiq:a:") for key in self.servers[0].scan_iter("sentiq:a:*", count=1000)
+            }
             held = [orjson.loads(raw) for raw in self.servers[-1].hvals("unacked")]
             queues = {queue for message, _, queue in held if message["headers"]["id"] in begun}
             if set(workers) <= queues:
@@ -299,7 +321,9 @@ class Trial:
         return wait_until(stopped, what=f"a chunk that is begun and held by each of {', '.join(workers)}", timeout_s=20)
 
     def await_redelivery(self, held: dict[bytes, float]) -> None:
-        """Waits until nothing that was held at a worker's death is still filed under that time: it is done, or another's."""
+        """Waits until nothing that was held at a worker's death is still filed under that time: it is done, or
+        another's.
+        """
         died_at = time.time()
 
         def taken_over() -> bool:
@@ -328,14 +352,21 @@ class Trial:
             now = time.monotonic()
             calm = load.between(now - _CALM_S)
             busy = load.rate(now - _CALM_S, now)
-            return now > since + _CALM_S and len(calm) > 10 and all(answer.good for answer in calm) and busy > 0.4 * self._rate_before
+            return (
+                now > since + _CALM_S
+                and len(calm) > 10
+                and all(answer.good for answer in calm)
+                and busy > 0.4 * self._rate_before
+            )
 
         wait_until(recovered, what=f"callers to be answered as before ({self._rate_before:.0f} a second)", timeout_s=90)
         load.stop()
         after = load.between(self._fault_at)
         bad = [answer for answer in after if not answer.good]
         try:
-            wait_until(lambda: self.progress().get("status") in ("succeeded", "failed"), what="the job to end", timeout_s=120)
+            wait_until(
+                lambda: self.progress().get("status") in ("succeeded", "failed"), what="the job to end", timeout_s=120
+            )
         except AssertionError:
             server = self.servers[-1]
             queued = {key: server.llen(key) for key in server.keys("batch*")}
@@ -365,9 +396,16 @@ class Trial:
             recovered_s=round(max([load.seconds(since, answer.began_at + answer.took_s) for answer in bad] + [0.0]), 1),
         )
         FIGURES.mkdir(parents=True, exist_ok=True)
-        (FIGURES / f"{self.fault.replace(' ', '-').replace('/', '-')}.json").write_text(json.dumps(asdict(figures), indent=1))
+        (FIGURES / f"{self.fault.replace(' ', '-').replace('/', '-')}.json").write_text(
+            json.dumps(asdict(figures), indent=1)
+        )
         assert (figures.lost, figures.doubled, figures.wrong) == (0, 0, 0), figures
-        assert (done["status"], done["total"], done["done"], done["failed"]) == ("succeeded", len(self.texts), len(self.texts), 0)
+        assert (done["status"], done["total"], done["done"], done["failed"]) == (
+            "succeeded",
+            len(self.texts),
+            len(self.texts),
+            0,
+        )
         assert set(figures.told) <= {"202"} | allowed, figures
         assert figures.longest_s < LIMIT_S, figures
         assert self.redelivered_s is None or self.redelivered_s < REDELIVERY_S, figures
@@ -376,7 +414,11 @@ class Trial:
             assert set(told) == {"200"}, told
         died = re.findall(r"\w+ \(pid \d+\) ended .*", self.sentiq.output)
         assert deaths is None or len(died) == deaths, died
-        wait_until(lambda: self.processes() == self._processes, what=f"the same processes as before: {self._processes}", timeout_s=30)
+        wait_until(
+            lambda: self.processes() == self._processes,
+            what=f"the same processes as before: {self._processes}",
+            timeout_s=30,
+        )
         for server in self.servers:
             leaked = keys_without_end(server)
             assert not leaked, f"keys without a TTL: {leaked}"
@@ -390,7 +432,8 @@ class Trial:
         times = Counter(item["position"] for item in items if item.get("label") is not None)
         lost = sum(position not in times for position in range(len(texts)))
         wrong = sum(
-            item["text"] != texts[item["position"]] or (item["label"], item["confidence"]) != expected(item["text"], item["model"])
+            item["text"] != texts[item["position"]]
+            or (item["label"], item["confidence"]) != expected(item["text"], item["model"])
             for item in items
             if item.get("label") is not None
         )
@@ -420,7 +463,10 @@ class Trial:
 def table() -> str:
     """The figures of all trials, as Markdown."""
     rows = [
-        "| fault | in flight | answers | lost | doubled | wrong | told otherwise | longest wait | redelivered | back after |",
+        (
+            "| fault | in flight | answers | lost | doubled | wrong | told otherwise"
+            " | longest wait | redelivered | back after |"
+        ),
         "|" + "---|" * 10,
     ]
     for path in sorted(FIGURES.glob("*.json")):

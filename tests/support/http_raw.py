@@ -38,7 +38,9 @@ class RawConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def send(self, data: bytes) -> bool:
@@ -61,14 +63,18 @@ class RawConnection:
         response = HTTPResponse(self._socket, method=method)
         try:
             response.begin()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+            return Answer(
+                response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+            )
         except (HTTPException, ConnectionError):
             return None
         finally:
             response.close()
 
     def is_closed(self) -> bool:
-        """Waits for the end of what the other side sends; False if it keeps the connection open and silent, or sends more."""
+        """Waits for the end of what the other side sends; False if it keeps the connection open and silent, or sends
+        more.
+        """
         try:
             return self._socket.recv(65536) == b""
         except ConnectionError:
@@ -77,7 +83,9 @@ class RawConnection:
             return False
 
     def closed_after_s(self, drop: bytes, *, every_s: float, limit_s: float) -> float | None:
-        """Sends `drop` again and again; seconds until the other side closed or answered, None if it did not within the limit."""
+        """Sends `drop` again and again; seconds until the other side closed or answered, None if it did not within the
+        limit.
+        """
         began = time.monotonic()
         self._socket.settimeout(every_s)
         while (elapsed := time.monotonic() - began) < limit_s:
@@ -99,7 +107,11 @@ class RawConnection:
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     """A well-formed request; an underscore in a header's name stands for a hyphen."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
     if body or method == "POST":
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
@@ -107,7 +119,11 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 def chunked(method: str, path: str, body: bytes, **headers: str) -> bytes:
     """A request whose body is given as it goes over the wire: chunk sizes, chunks, trailer."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1") + body
 
 

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from model.text import clean
-from tasks.cache import PredictionCache
 from tasks.errors import EmptyText
-from tasks.intake import Intake, Submission
-from tasks.jobs import Entry
-from tasks.jobstore import JobStore
+from tasks.jobs.job import Entry
+from tasks.jobs.store import JobStore
+from tasks.store.cache import PredictionCache
+from tasks.submit.intake import Intake, Submission
 
 MODEL = "stub@1/stub"
 
@@ -53,14 +53,22 @@ class TakenIn:
 
     def receive(self, entries: Iterable[str | Entry]) -> str:
         """Takes these in and seals the job; returns their fingerprint."""
-        numbered = ((line, entry if isinstance(entry, Entry) else Entry(entry)) for line, entry in enumerate(entries, 1))
+        numbered = (
+            (line, entry if isinstance(entry, Entry) else Entry(entry)) for line, entry in enumerate(entries, 1)
+        )
         fingerprint = self.intake.receive(Submission(numbered))
         self._jobs.seal(self.id)
         return fingerprint
 
 
 def make_job(
-    jobs: JobStore, cache: PredictionCache, texts: Sequence[str], *, size: int = 2, window: int = 2, callback_url: str | None = None
+    jobs: JobStore,
+    cache: PredictionCache,
+    texts: Sequence[str],
+    *,
+    size: int = 2,
+    window: int = 2,
+    callback_url: str | None = None,
 ) -> str:
     """A whole job; returns its id."""
     taken = TakenIn(jobs, cache, size=size, window=window, callback_url=callback_url)

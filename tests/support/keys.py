@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tasks.connections import Client
+from tasks.store.connections import Client
 
 _QUEUES = ("interactive", "batch")
 
@@ -16,7 +16,9 @@ def _is_kombus(key: str) -> bool:
 
 
 def keys_without_end(client: Client) -> list[str]:
-    """Keys that have no TTL now and still have none half a second later: the two commands that make a key are not always one."""
+    """Keys that have no TTL now and still have none half a second later: the two commands that make a key are not
+    always one.
+    """
     suspects = _without_ttl(client)
     until = time.monotonic() + 0.5
     while suspects and time.monotonic() < until:

@@ -27,7 +27,9 @@ LAUNCHER = (sys.executable, "-m", "webapp.launch")
 class Launched:
     """One start of Sentiq. Ends it and all that belongs to it when closed."""
 
-    def __init__(self, folder: Path, *, command: tuple[str, ...] = LAUNCHER, model: str = "stub", **variables: str | int | float) -> None:
+    def __init__(
+        self, folder: Path, *, command: tuple[str, ...] = LAUNCHER, model: str = "stub", **variables: str | int | float
+    ) -> None:
         """Starts it.
 
         Args:
@@ -42,7 +44,13 @@ class Launched:
         environment = {name: value for name, value in os.environ.items() if name.upper() not in known}
         for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that may be running the tests
             environment.pop(name, None)
-        environment |= {"DATA_DIR": str(folder), "PORT": str(self.port), "MODEL_NAME": model, "ENGINE_THREADS": "1", "WEB_CONCURRENCY": "1"}
+        environment |= {
+            "DATA_DIR": str(folder),
+            "PORT": str(self.port),
+            "MODEL_NAME": model,
+            "ENGINE_THREADS": "1",
+            "WEB_CONCURRENCY": "1",
+        }
         environment |= {name: str(value) for name, value in variables.items()}
         self.process = subprocess.Popen(
             command,

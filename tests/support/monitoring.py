@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped]
 
-from tasks.connections import celery_url
+from tasks.store.connections import celery_url
 from tests.support.stack import ROOT, Process, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -22,12 +22,16 @@ MONITORING_PYTHON = ROOT / ".venv-monitoring" / "bin" / "python"
 def make_monitoring_venv() -> str | None:
     """Sees to it that `.venv-monitoring` is there; what stood in the way, if it is not."""
     arguments = ["make", ".venv-monitoring/.done", f"VENV={sys.prefix}"]
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     # Two test processes may want it at once.
     with (ROOT / "Makefile").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            made = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False)
+            made = subprocess.run(
+                arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150, check=False
+            )
         except subprocess.TimeoutExpired:
             return "installing took too long"
     return None if made.returncode == 0 else made.stdout + made.stderr
@@ -46,7 +50,9 @@ class Watch:
     def _start(self, name: str, argv: list[str], **environment: str) -> Process:
         def popen(output: int) -> subprocess.Popen[bytes]:
             variables = os.environ | environment
-            return subprocess.Popen(argv, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+            return subprocess.Popen(
+                argv, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
+            )
 
         self._started.append(Process(name, popen, self.stack.folder / f"{name}.log"))
         return self._started[-1]
@@ -62,17 +68,35 @@ class Watch:
         """Starts the exporter of the stack's one server, which is cache and broker."""
         port = free_port()
         address = f"unix://{self.stack.folder / 'valkey.sock'}"
-        self._start("redis-exporter", ["prometheus-redis-exporter", "--redis.addr", address, "--web.listen-address", f"127.0.0.1:{port}"])
+        self._start(
+            "redis-exporter",
+            ["prometheus-redis-exporter", "--redis.addr", address, "--web.listen-address", f"127.0.0.1:{port}"],
+        )
         self._targets["redis"] = [(port, {"part": part}) for part in ("cache", "broker")]
 
     def start_celery(self) -> None:
         """Starts Flower and celery-exporter."""
         broker = celery_url(self.stack.url)
         flower, exporter = free_port(), free_port()
-        variables = {"CELERY_BROKER_URL": broker, "FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(flower), "FLOWER_URL_PREFIX": "flower"}
-        self._start("flower", [str(MONITORING_PYTHON), "-m", "celery", "flower"], **variables, FLOWER_BASIC_AUTH="someone:secret")
+        variables = {
+            "CELERY_BROKER_URL": broker,
+            "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_PORT": str(flower),
+            "FLOWER_URL_PREFIX": "flower",
+        }
+        self._start(
+            "flower",
+            [str(MONITORING_PYTHON), "-m", "celery", "flower"],
+            **variables,
+            FLOWER_BASIC_AUTH="someone:secret",
+        )
         code = "from src.cli import cli; cli(auto_envvar_prefix='CE')"
-        variables = {"CE_BROKER_URL": broker, "CE_HOST": "127.0.0.1", "CE_PORT": str(exporter), "CE_RETRY_INTERVAL": "1"}
+        variables = {
+            "CE_BROKER_URL": broker,
+            "CE_HOST": "127.0.0.1",
+            "CE_PORT": str(exporter),
+            "CE_RETRY_INTERVAL": "1",
+        }
         self._start("celery-exporter", [str(MONITORING_PYTHON), "-c", code], **variables)
         self._targets |= {"flower": [(flower, {})], "celery": [(exporter, {})]}
 
@@ -81,11 +105,17 @@ class Watch:
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
-        config["scrape_configs"] = [self._job(job) for job in config["scrape_configs"] if job["job_name"] in self._targets]
+        config["scrape_configs"] = [
+            self._job(job) for job in config["scrape_configs"] if job["job_name"] in self._targets
+        ]
         file = self.stack.folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))
         data = self.stack.folder / "prometheus"
-        options = [f"--config.file={file}", f"--storage.tsdb.path={data}", f"--web.listen-address=127.0.0.1:{self.port}"]
+        options = [
+            f"--config.file={file}",
+            f"--storage.tsdb.path={data}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
         process = self._start("prometheus", ["prometheus", *options])
 
         def ready() -> bool:
@@ -98,7 +128,9 @@ class Watch:
         kept = {key: value for key, value in job.items() if key in ("job_name", "metrics_path")}
         if job["job_name"] == "celery":  # it takes two seconds to answer
             kept |= {"scrape_interval": "4s", "scrape_timeout": "4s"}
-        targets = [{"targets": [f"127.0.0.1:{port}"], "labels": labels} for port, labels in self._targets[job["job_name"]]]
+        targets = [
+            {"targets": [f"127.0.0.1:{port}"], "labels": labels} for port, labels in self._targets[job["job_name"]]
+        ]
         return kept | {"static_configs": targets}
 
     def jobs(self) -> set[str]:

@@ -1,4 +1,6 @@
-"""A whole Sentiq of real processes, for as long as a test needs it: server, workers, Gunicorn, each to be ended or killed alone."""
+"""A whole Sentiq of real processes, for as long as a test needs it: server, workers, Gunicorn, each to be ended or
+killed alone.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks.connections import Client, connect
-from tasks.embedded import start_server, wait_until_up
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings
+from tasks.store.connections import Client, connect
+from tasks.store.embedded import start_server, wait_until_up
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,12 +91,16 @@ class Process:
 
 
 class Server(Process):
-    """The embedded server. A shell beside it ends it should the test run be killed, for it cannot watch its parent itself."""
+    """The embedded server. A shell beside it ends it should the test run be killed, for it cannot watch its parent
+    itself.
+    """
 
     def __init__(self, folder: Path, socket_path: Path, log: Path) -> None:
         super().__init__("server", lambda output: start_server(folder, socket_path, output=output), log)
         script = 'cat >/dev/null; kill -KILL "$0"'
-        self._guard = subprocess.Popen(["sh", "-c", script, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True)
+        self._guard = subprocess.Popen(
+            ["sh", "-c", script, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     def _unguard(self) -> None:
         if self._guard.poll() is None:
@@ -208,7 +214,9 @@ class Stack:
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, returns when it answers."""
-        self.web = web = self.start_process("web", "-m", "gunicorn", "-c", "webapp/gunicorn_conf.py", "webapp.wsgi:app")
+        self.web = web = self.start_process(
+            "web", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"
+        )
 
         def alive() -> bool:
             assert web.running, f"Gunicorn ended with {web.status}:\n{web.log[-4000:]}"

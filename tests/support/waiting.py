@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 def wait_until(fact: Callable[[], T | None], *, what: str, timeout_s: float = 30.0) -> T:
-    """Returns what `fact` returns once that is true. A service that cannot be reached yet is a fact that is not there yet.
+    """Returns what `fact` returns once that is true. A service that cannot be reached yet is a fact that is not there
+    yet.
 
     Raises:
         AssertionError: it did not come true; the message names it.

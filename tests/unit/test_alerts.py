@@ -1,4 +1,6 @@
-"""Prometheus' configuration, the alert rules and their tests, as promtool reads them; and the runbook that goes with them."""
+"""Prometheus' configuration, the alert rules and their tests, as promtool reads them; and the runbook that goes with
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ PROMETHEUS = ROOT / "monitoring" / "prometheus"
 
 
 def _promtool(*arguments: str) -> str:
-    done = subprocess.run(["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -71,7 +75,9 @@ def test_every_alert_has_its_runbook_line() -> None:
 
 
 def test_local_configuration_has_the_same_jobs() -> None:
-    """What compose's Prometheus scrapes, the one for `make run` does too, under the same names: rules and dashboards fit both."""
+    """What compose's Prometheus scrapes, the one for `make run` does too, under the same names: rules and dashboards
+    fit both.
+    """
     here, there = (yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("local.yml", "prometheus.yml"))
     jobs = [{job["job_name"]: job.get("metrics_path") for job in config["scrape_configs"]} for config in (here, there)]
     assert jobs[0] == jobs[1]

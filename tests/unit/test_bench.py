@@ -47,7 +47,9 @@ def records() -> list[report.Record]:
 
 def row(document: str, *starts: str) -> list[str]:
     """The cells of the table row that begins with these."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in document.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in document.splitlines() if line.startswith("|")
+    ]
     return next(cells for cells in rows if tuple(cells[: len(starts)]) == starts)
 
 
@@ -60,7 +62,9 @@ def test_zipf_follows_its_law() -> None:
 
 
 def test_no_text_comes_twice(tmp_path: Path) -> None:
-    """Texts of a file are its column `text`, cleaned, each ending in a number of its own; without a file they are generated."""
+    """Texts of a file are its column `text`, cleaned, each ending in a number of its own; without a file they are
+    generated.
+    """
     with gzip.open(file := tmp_path / "some.tsv.gz", "wt") as rows:
         rows.write("id\ttext\tlabel\n1\ta  good day\tpositive\n2\t@someone so bad\tnegative\n3\t\tneutral\n")
         rows.writelines(f"{n}\ttext number {n}\tneutral\n" for n in range(1000))
@@ -127,13 +131,16 @@ def test_void_runs_do_not_count(records: list[report.Record]) -> None:
 
 
 def test_wrong_answers_are_seen(tmp_path: Path) -> None:
-    """A wrong label, or an answer from a cache that should not have it, counts; of an fp32 system no label where int8 is in two minds."""
+    """A wrong label, or an answer from a cache that should not have it, counts; of an fp32 system no label where int8
+    is in two minds.
+    """
     bench = Bench(QUICK, Texts(None), tmp_path)
     texts = bench.texts.take(100)
     truth = bench.raw.labels(texts)
     right = [(text, Answer(200, label, False)) for text, (label, _) in zip(texts, truth, strict=True)]
     wrong = [
-        (text, Answer(200, next(other for other in LABELS if other != label), False)) for text, (label, _) in zip(texts, truth, strict=True)
+        (text, Answer(200, next(other for other in LABELS if other != label), False))
+        for text, (label, _) in zip(texts, truth, strict=True)
     ]
     sentiq, baseline = Sentiq(tmp_path / "s"), Baseline(tmp_path / "b", Path("python"))
     assert bench.judged(sentiq, right, False) == {"checked": 100, "wrong": 0}
@@ -149,7 +156,9 @@ def test_wrong_answers_are_seen(tmp_path: Path) -> None:
 
 def test_document(tmp_path: Path, records: list[report.Record]) -> None:
     """Document, raw numbers and plots are written, and say neither this machine's name nor a path of it."""
-    records.append(record("memory", "Sentiq", 0, processes=[("Gunicorn", 70.0), ("Gunicorn", 80.0)], idle_cpu_percent=2.0))
+    records.append(
+        record("memory", "Sentiq", 0, processes=[("Gunicorn", 70.0), ("Gunicorn", 80.0)], idle_cpu_percent=2.0)
+    )
     facts = machine.facts("make bench") | {
         "texts": "some",
         "engine": "e",

@@ -16,13 +16,17 @@ from tests.support.waiting import wait_until
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
 def test_missing_package(tmp_path: Path, ci: str, outcome: str) -> None:
-    """A test that wants a package whose binary is not here skips on a laptop and fails in CI, and says which package."""
+    """A test that wants a package whose binary is not here skips on a laptop and fails in CI, and says which
+    package.
+    """
     test = tmp_path / "test_it.py"
     test.write_text("import pytest\n@pytest.mark.debian('no-such-package')\ndef test_it():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = debian(package): x\n")
     environment = os.environ | {"CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-rsE", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert outcome in done.stdout
     assert "no-such-package" in done.stdout
     assert (done.returncode == 0) == (ci == "")

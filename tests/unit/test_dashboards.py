@@ -1,4 +1,6 @@
-"""Grafana's dashboards: the files are what `monitoring.panels` says, and every panel tells what a person at night needs."""
+"""Grafana's dashboards: the files are what `monitoring.panels` says, and every panel tells what a person at night
+needs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ import yaml  # type: ignore[import-untyped]
 from monitoring.dashboards import DASHBOARDS, FOLDER, RUNBOOK_ID, build, sections, text
 from tests.unit.test_alerts import ROOT, alerts
 
-PANELS = [panel for file in DASHBOARDS for panel in json.loads((FOLDER / file).read_text())["panels"] if panel["type"] == "timeseries"]
+PANELS = [
+    panel
+    for file in DASHBOARDS
+    for panel in json.loads((FOLDER / file).read_text())["panels"]
+    if panel["type"] == "timeseries"
+]
 
 
 def _linked(panel: dict[str, Any]) -> set[str]:
@@ -52,7 +59,11 @@ def test_panels_do_not_overlap(file: str) -> None:
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
     for place in (panel["gridPos"] for panel in panels):
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & taken
         assert max(x for x, _ in cells) < 24
         taken |= cells

@@ -13,7 +13,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
-COMPOSITION_ROOTS = {"webapp.wsgi", "webapp.launch", "webapp.gunicorn_conf", "tasks.worker", "model.training.__main__"}
+COMPOSITION_ROOTS = {
+    "webapp.wsgi",
+    "webapp.launch",
+    "webapp.server.gunicorn_conf",
+    "tasks.worker",
+    "model.training.__main__",
+}
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
 
@@ -32,7 +38,11 @@ def imported(name: str, path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*package[: len(package) - node.level + 1], node.module or ""]).strip(".") if node.level else node.module or ""
+            base = (
+                ".".join([*package[: len(package) - node.level + 1], node.module or ""]).strip(".")
+                if node.level
+                else node.module or ""
+            )
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
     return names
 
@@ -63,7 +73,10 @@ def test_nothing_imports_a_composition_root(name: str) -> None:
 
 def test_no_circles() -> None:
     """Within a floor too, no module imports itself by way of others."""
-    edges = {name: {found for found in imported(name, path) if found in MODULES and found != name} for name, path in MODULES.items()}
+    edges = {
+        name: {found for found in imported(name, path) if found in MODULES and found != name}
+        for name, path in MODULES.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -81,7 +94,9 @@ def test_the_model_knows_no_queue() -> None:
     """The inference floor reads no settings, no environment and no queue."""
     for name, path in MODULES.items():
         if name.startswith("model.") and not name.startswith("model.training"):
-            assert not {"celery", "redis", "kombu", "flask", "pydantic_settings"} & {found.split(".")[0] for found in imported(name, path)}
+            assert not {"celery", "redis", "kombu", "flask", "pydantic_settings"} & {
+                found.split(".")[0] for found in imported(name, path)
+            }
             assert "environ" not in path.read_text(), name
 
 
@@ -101,7 +116,9 @@ print([line.split()[1] for line in open('/proc/self/status') if line.startswith(
 """
     environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     loaded, rss_kb = done.stdout.strip().splitlines()[-2:]
     assert ast.literal_eval(loaded) == []
@@ -109,9 +126,13 @@ print([line.split()[1] for line in open('/proc/self/status') if line.startswith(
 
 
 def test_web_starts_without_redis() -> None:
-    """The web application can be imported while Redis is away: it says so to its callers, not to its operator by not starting."""
+    """The web application can be imported while Redis is away: it says so to its callers, not to its operator by not
+    starting.
+    """
     code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
     environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout.strip().splitlines()[-1:] == ["503"], done.stderr

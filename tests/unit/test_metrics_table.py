@@ -8,9 +8,9 @@ from types import ModuleType
 from prometheus_client import REGISTRY, Metric
 
 from tasks import metrics
-from tasks.gpu_metrics import GpuMetrics
-from tasks.queue_metrics import QueueMetrics
+from tasks.queue.metrics import QueueMetrics
 from tasks.settings import Settings
+from tasks.work.gpu_metrics import GpuMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 Row = tuple[str, ...]
@@ -41,7 +41,9 @@ def of_the_table() -> list[Row]:
 
 
 def test_table_is_the_codes() -> None:
-    """The document has one row for each metric, with its type, its labels, what the metrics page says of it, and who serves it."""
+    """The document has one row for each metric, with its type, its labels, what the metrics page says of it, and who
+    serves it.
+    """
     table = of_the_table()
     assert len(table) == len(set(table))
     assert set(table) == of_the_code()

@@ -11,13 +11,13 @@ import pytest
 from flask import Flask
 from jsonschema_rs import Draft202012Validator
 
-import webapp.errors
-from model.stub import StubEngine
+import webapp.front.errors
+from model.engines.stub import StubEngine
 from tasks.errors import SentimentError
-from tasks.service import SentimentService
 from tasks.settings import Settings
+from tasks.submit.service import SentimentService
+from webapp.api.openapi import openapi_document
 from webapp.app import create_app
-from webapp.openapi import openapi_document
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -44,7 +44,9 @@ def test_readme_defaults() -> None:
     for name, default in rows.items():
         actual = Settings.model_fields[name.lower()].default
         if actual is not None and actual != {}:
-            assert str(actual) == default.replace("_", "") if isinstance(actual, int | float) else str(actual) == default, name
+            assert (
+                str(actual) == default.replace("_", "") if isinstance(actual, int | float) else str(actual) == default
+            ), name
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -78,8 +80,8 @@ def every_error() -> set[type[SentimentError]]:
 def test_every_error_has_a_status() -> None:
     """Each error class has its place in the one table, itself or by its base; none needs two."""
     for kind in every_error():
-        assert any(issubclass(kind, known) for known in webapp.errors.STATUS), kind.__name__
-    assert set(webapp.errors.STATUS) <= every_error()
+        assert any(issubclass(kind, known) for known in webapp.front.errors.STATUS), kind.__name__
+    assert set(webapp.front.errors.STATUS) <= every_error()
 
 
 def test_error_codes() -> None:
@@ -94,7 +96,11 @@ def test_error_codes() -> None:
 def test_error_codes_in_the_readme() -> None:
     """The README names each code that a caller may meet."""
     readme = (ROOT / "README.md").read_text()
-    for code in [kind.code for kind in every_error() if not kind.__subclasses__()] + ["malformed_json", "invalid_field", "internal_error"]:
+    for code in [kind.code for kind in every_error() if not kind.__subclasses__()] + [
+        "malformed_json",
+        "invalid_field",
+        "internal_error",
+    ]:
         assert f"`{code}`" in readme, code
 
 

@@ -1,4 +1,6 @@
-"""The arithmetic of growth: the queueing simulation keeps the laws of queues, and measured processor time becomes costs. No load."""
+"""The arithmetic of growth: the queueing simulation keeps the laws of queues, and measured processor time becomes
+costs. No load.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ LAYOUTS = st.builds(
 @settings(max_examples=10, deadline=None)
 @given(LAYOUTS, st.integers(1, 300), st.booleans())
 def test_no_text_is_lost_or_invented(layout: Layout, callers: int, is_open: bool) -> None:
-    """Whoever has asked is answered or still waits, and of a fixed number of callers each waits for one answer at a time."""
+    """Whoever has asked is answered or still waits, and of a fixed number of callers each waits for one answer at a
+    time.
+    """
     system = System(COSTS, layout)
     out = system.open(20.0 * callers, 0.5) if is_open else system.closed(callers, 0.5)
     assert out.asked == out.answered + out.inside
@@ -96,7 +100,9 @@ def test_a_lone_caller_waits_for_the_sum_of_all_parts() -> None:
 
 def test_the_slowest_part_sets_the_rate() -> None:
     """Many callers get what the engine's threads give if that is least, and what Redis' one thread gives if that is."""
-    cheap = replace(COSTS, web_text_s=1e-6, web_message_s=1e-5, worker_text_s=1e-6, worker_message_s=1e-5, engine_call_s=0.0)
+    cheap = replace(
+        COSTS, web_text_s=1e-6, web_message_s=1e-5, worker_text_s=1e-6, worker_message_s=1e-5, engine_call_s=0.0
+    )
     engine = closed(cheap, Layout(cores=8, threads=4), 512)
     assert engine.per_s == pytest.approx(4 / COSTS.engine_text_s, rel=0.1)
     slow_redis = replace(cheap, redis_text_s=1e-3, redis_message_s=0.0)
@@ -104,7 +110,9 @@ def test_the_slowest_part_sets_the_rate() -> None:
 
 
 def test_texts_gather_while_chunks_are_under_way() -> None:
-    """A lone text never waits for company; under load one message carries many texts, and there are never more messages than allowed."""
+    """A lone text never waits for company; under load one message carries many texts, and there are never more messages
+    than allowed.
+    """
     lone, many = closed(COSTS, Layout(), 1), closed(COSTS, Layout(), 256)
     assert lone.answered / lone.messages == pytest.approx(1, abs=0.02)
     assert many.answered / many.messages > 20
@@ -123,8 +131,8 @@ def test_texts_gather_while_chunks_are_under_way() -> None:
 
 
 def test_cores_are_shared_equally() -> None:
-    """Two on one core take twice as long, and longer when a third joins them; one on two cores takes no less than its own time; a server
-    does one thing after the other."""
+    """Two on one core take twice as long, and longer when a third joins them; one on two cores takes no less than its
+    own time; a server does one thing after the other."""
     ends: dict[str, float] = {}
     clock = Clock()
 
@@ -180,7 +188,9 @@ def record(load: str, turn: int, **figures: object) -> scaling.Record:
 
 
 def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
-    """Costs are fitted to the loads of 1 and 32 callers alone, and what the simulation makes of them is told beside what was measured."""
+    """Costs are fitted to the loads of 1 and 32 callers alone, and what the simulation makes of them is told beside
+    what was measured.
+    """
     truth = replace(COSTS, caller_text_s=20e-6)
     records = []
     for load, messages in (("uncached, 1", 1.0), ("uncached, 32", 0.125), ("uncached, 256", 0.02)):
@@ -191,10 +201,17 @@ def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
             "engine": truth.engine_text_s + messages * truth.engine_call_s,
             "callers": truth.caller_text_s,
         }
-        per_answer = {"messages": messages, "calls": messages, "Redis: commands": 9.0, "Redis: bytes in": 900.0, "Redis: bytes out": 300.0}
+        per_answer = {
+            "messages": messages,
+            "calls": messages,
+            "Redis: commands": 9.0,
+            "Redis: bytes in": 900.0,
+            "Redis: bytes out": 300.0,
+        }
         cost_us = {part: 1e6 * cost.get(part, 0.0) for part in scaling.PARTS}
         records += [
-            record(load, turn, cost_us=cost_us, per_answer=per_answer, answers_per_s=1000.0, p50_ms=50.0, other={}) for turn in range(2)
+            record(load, turn, cost_us=cost_us, per_answer=per_answer, answers_per_s=1000.0, p50_ms=50.0, other={})
+            for turn in range(2)
         ]
     costs = scaling.fitted(records, scaling.BASE)
     assert astuple(costs) == pytest.approx(astuple(truth))
@@ -206,20 +223,33 @@ def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_document_says_what_was_measured() -> None:
-    """The costs in docs/scaling.md, its check and its table of hosts are those of docs/scaling.json, and its fit can be done again."""
+    """The costs in docs/scaling.md, its check and its table of hosts are those of docs/scaling.json, and its fit can be
+    done again.
+    """
     text, kept = ((ROOT / "docs" / name).read_text() for name in ("scaling.md", "scaling.json"))
     found = json.loads(kept)
     records = found["records"]
     assert asdict(scaling.fitted(records, scaling.BASE)) == pytest.approx(found["costs"])
-    for load, title in (("uncached, 1", "unknown, 1"), ("uncached, 32", "unknown, 32"), ("uncached, 256", "unknown, 256")):
-        costs = (scaling.median(records, scaling.BASE, load, "cost_us", part) for part in ("web", "worker", "engine", "Redis"))
+    for load, title in (
+        ("uncached, 1", "unknown, 1"),
+        ("uncached, 32", "unknown, 32"),
+        ("uncached, 256", "unknown, 256"),
+    ):
+        costs = (
+            scaling.median(records, scaling.BASE, load, "cost_us", part)
+            for part in ("web", "worker", "engine", "Redis")
+        )
         assert f"| {title} | " + " | ".join(f"{cost:,.0f}" for cost in costs) in text
     for each in found["checked"]:
         if each["layout"] == scaling.BASE and each["what"] == "answers_per_s" and each["load"] != "uncached, 1":
             cells = f"{each['measured']:,.0f} | {each['simulated']:,.0f} | {100 * each['error']:+.0f} %"
             assert cells in text
     for small, large in zip(found["hosts"][:5], found["hosts"][5:], strict=True):
-        row = next(line for line in text.splitlines() if line.startswith(f"| {small['hosts']} | ") and line.count("|") == 8)
+        row = next(
+            line for line in text.splitlines() if line.startswith(f"| {small['hosts']} | ") and line.count("|") == 8
+        )
         told = [float(cell.strip(" %").replace(",", "")) for cell in row.split("|")[2:8]]
-        real = [value for each in (small, large) for value in (each["answers_per_s"], each["p50_ms"], 100 * each["redis"])]
+        real = [
+            value for each in (small, large) for value in (each["answers_per_s"], each["p50_ms"], 100 * each["redis"])
+        ]
         assert told == pytest.approx(real, rel=0.01, abs=0.6)

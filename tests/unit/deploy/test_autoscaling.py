@@ -1,4 +1,6 @@
-"""The simulation of the autoscaler: texts are conserved, the rule is Kubernetes' own, with the figures of deploy/keda."""
+"""The simulation of the autoscaler: texts are conserved, the rule is Kubernetes' own, with the figures of
+deploy/keda.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ from benchmarks.autoscaling import (
 
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = Cluster()
-RULES = (Rule(), INTERACTIVE, replace(INTERACTIVE, triggers=(WORK,), stabilization_s=15.0), replace(INTERACTIVE, maximum=3))
+RULES = (
+    Rule(),
+    INTERACTIVE,
+    replace(INTERACTIVE, triggers=(WORK,), stabilization_s=15.0),
+    replace(INTERACTIVE, maximum=3),
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,7 +69,9 @@ def test_jobs_are_conserved(lines: list[int], workers: int) -> None:
 
 
 def test_enough_workers_answer_everybody() -> None:
-    """At less than what the workers score, nobody gets 202 or 429; at twice as much, about half get 429; without workers, all get 202."""
+    """At less than what the workers score, nobody gets 202 or 429; at twice as much, about half get 429; without
+    workers, all get 202.
+    """
     enough = Callers(CLUSTER, [1800.0] * 60, 1)
     simulate(CLUSTER, Rule(minimum=2), enough, seconds=60)
     assert enough.counts["late"] == enough.counts["refused"] == 0
@@ -86,7 +95,9 @@ def test_more_workers_than_chunks_have_no_work() -> None:
 
 
 def test_the_rule_reacts_to_a_moment() -> None:
-    """Within a minute of a moment of ten times as many texts there are enough workers, they stay while it lasts, and then they go."""
+    """Within a minute of a moment of ten times as many texts there are enough workers, they stay while it lasts, and
+    then they go.
+    """
     run = simulate(CLUSTER, INTERACTIVE, Callers(CLUSTER, show(), 1))
     needed = 5  # 5,000 texts a second
     assert run.workers[590] == INTERACTIVE.minimum
@@ -100,7 +111,9 @@ def test_the_rule_reacts_to_a_moment() -> None:
 
 
 def test_age_of_the_queue_alone_does_not_see_callers() -> None:
-    """Callers' texts wait in the web processes, so the queue's age says nothing of them: a rule by it alone adds no worker."""
+    """Callers' texts wait in the web processes, so the queue's age says nothing of them: a rule by it alone adds no
+    worker.
+    """
     run = simulate(CLUSTER, replace(INTERACTIVE, triggers=(AGE,)), Callers(CLUSTER, show(), 1))
     assert set(run.workers) == {INTERACTIVE.minimum}
 
@@ -119,8 +132,8 @@ def test_age_of_the_queue_alone_does_not_see_callers() -> None:
     ],
 )
 def test_autoscaler(signal: float, target: float, per_worker: bool, replicas: int, wanted: int) -> None:
-    """AverageValue divides the signal by the target, Value multiplies the replicas by their ratio; within a tenth nothing changes, and
-    at most 4 are added at a time, or as many as there are."""
+    """AverageValue divides the signal by the target, Value multiplies the replicas by their ratio; within a tenth
+    nothing changes, and at most 4 are added at a time, or as many as there are."""
     scaler = Autoscaler(Rule((Trigger("age", target, per_worker),), minimum=1, maximum=100, stabilization_s=1.0))
     assert scaler.wants(0.0, {"age": signal}, replicas, replicas) == wanted
 
@@ -135,21 +148,32 @@ def test_scales_down_late() -> None:
 
 def test_simulates_what_is_shipped() -> None:
     """Targets, bounds and window are those of deploy/keda; the web's processes are those of deploy/base."""
-    objects = {one["metadata"]["name"]: one["spec"] for one in yaml.safe_load_all((ROOT / "deploy" / "keda" / "scaling.yaml").read_text())}
+    objects = {
+        one["metadata"]["name"]: one["spec"]
+        for one in yaml.safe_load_all((ROOT / "deploy" / "keda" / "scaling.yaml").read_text())
+    }
     for name, rule in (("worker-interactive", INTERACTIVE), ("worker-batch", BATCH)):
         spec: dict[str, Any] = objects[name]
         assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (rule.minimum, rule.maximum)
         behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         assert behavior["scaleDown"]["stabilizationWindowSeconds"] == rule.stabilization_s
-        asked = {(trigger["name"], float(trigger["metadata"]["threshold"]), trigger["metricType"]) for trigger in spec["triggers"]}
+        asked = {
+            (trigger["name"], float(trigger["metadata"]["threshold"]), trigger["metricType"])
+            for trigger in spec["triggers"]
+        }
         names = {"work": "waiting"}
         assert asked == {
-            (names.get(one.signal, one.signal), one.target, "AverageValue" if one.per_worker else "Value") for one in rule.triggers
+            (names.get(one.signal, one.signal), one.target, "AverageValue" if one.per_worker else "Value")
+            for one in rule.triggers
         }
-    web = next(one for one in yaml.safe_load_all((ROOT / "deploy" / "base" / "web.yaml").read_text()) if one["kind"] == "Deployment")[
-        "spec"
-    ]
-    concurrency = next(v["value"] for v in web["template"]["spec"]["containers"][0]["env"] if v["name"] == "WEB_CONCURRENCY")
+    web = next(
+        one
+        for one in yaml.safe_load_all((ROOT / "deploy" / "base" / "web.yaml").read_text())
+        if one["kind"] == "Deployment"
+    )["spec"]
+    concurrency = next(
+        v["value"] for v in web["template"]["spec"]["containers"][0]["env"] if v["name"] == "WEB_CONCURRENCY"
+    )
     assert web["replicas"] * int(concurrency) == CLUSTER.web_processes >= INTERACTIVE.maximum
     assert BUSY.target < 1
 

@@ -1,4 +1,6 @@
-"""Dockerfile and compose: linted, parsed by compose's own code, and true to settings, ports, versions and monitoring."""
+"""Dockerfile and compose: linted, parsed by compose's own code, and true to settings, ports, versions and
+monitoring.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ import redis
 import yaml  # type: ignore[import-untyped]
 
 from deploy.requirements import EXTRAS, LEFT_OUT, requirements
-from tasks.embedded import find_server
 from tasks.settings import Settings
+from tasks.store.embedded import find_server
 from tests.support.stack import Process, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -31,7 +33,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {name.upper() for name in Settings.model_fields}
 OURS = ("web", "worker-interactive", "worker-batch")
 FILES = ("docker-compose.yml", "docker-compose.gpu.yml")
-SECRETS = {line.rstrip("=") for line in (ROOT / ".env.example").read_text().splitlines() if re.fullmatch(r"[A-Z_]+=", line)}
+SECRETS = {
+    line.rstrip("=") for line in (ROOT / ".env.example").read_text().splitlines() if re.fullmatch(r"[A-Z_]+=", line)
+}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / FILES[0]).read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 GPU: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / FILES[1]).read_text())["services"]
@@ -39,7 +43,11 @@ GPU: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / FILES[1]).read_text())["
 
 def stages() -> dict[str, list[tuple[str, str]]]:
     """The Dockerfile's instructions by stage, each stage's with those of the stage that it begins from."""
-    text = re.sub(r"\\\n", " ", "\n".join(line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")))
+    text = re.sub(
+        r"\\\n",
+        " ",
+        "\n".join(line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")),
+    )
     found: dict[str, list[tuple[str, str]]] = {}
     now: list[tuple[str, str]] = []
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -78,17 +86,27 @@ def command_of(stage: str, instruction: str) -> list[str]:
 
 def test_dockerfile_is_clean() -> None:
     """hadolint has nothing to say."""
-    done = subprocess.run([Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_versions_are_in_one_place() -> None:
-    """No version stands in the Dockerfile; every installation is held to a list, and the list has all that is asked for."""
+    """No version stands in the Dockerfile; every installation is held to a list, and the list has all that is asked
+    for.
+    """
     text = (ROOT / "Dockerfile").read_text()
     assert "==" not in text
     for install in re.findall(r"pip [^&\n]*install (.*)", text):
-        assert "--constraint constraints.txt" in install or "--requirement /build/requirements.txt" in install or "--no-deps ." in install
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+        assert (
+            "--constraint constraints.txt" in install
+            or "--requirement /build/requirements.txt" in install
+            or "--no-deps ." in install
+        )
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
     for image in IMAGES:
         for line in requirements(image, ROOT / "pyproject.toml"):
             name = re.match(r"[\w-]+", line)
@@ -102,7 +120,9 @@ def test_left_out_by_their_names() -> None:
     names = {match[0].lower() for line in project["dependencies"] if (match := re.match(r"[\w-]+", line))}
     assert {name for left_out in LEFT_OUT.values() for name in left_out} <= names
     assert {extra for extras in EXTRAS.values() for extra in extras} <= set(project["optional-dependencies"])
-    assert not any("torch" in line for image in ("web", "worker") for line in requirements(image, ROOT / "pyproject.toml"))
+    assert not any(
+        "torch" in line for image in ("web", "worker") for line in requirements(image, ROOT / "pyproject.toml")
+    )
 
 
 def copied(stage: str) -> list[tuple[str, str]]:
@@ -131,7 +151,9 @@ def laid_out(image: str, folder: Path) -> Path:
     for source, target in copied(image):
         for found in glob.glob(str(ROOT / source)):
             (folder / target).mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-R", found.rstrip("/") + ("/." if source.endswith("/") else ""), folder / target], check=True)
+            subprocess.run(
+                ["cp", "-R", found.rstrip("/") + ("/." if source.endswith("/") else ""), folder / target], check=True
+            )
     return folder
 
 
@@ -158,7 +180,11 @@ def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> P
     """Starts a process with an image's files alone, and without the packages that it leaves out."""
     app = laid_out(image, folder / "app")
     distributions = importlib.metadata.packages_distributions()
-    absent = {module for module, names in distributions.items() if {name.lower().replace("_", "-") for name in names} & {*LEFT_OUT[image]}}
+    absent = {
+        module
+        for module, names in distributions.items()
+        if {name.lower().replace("_", "-") for name in names} & {*LEFT_OUT[image]}
+    }
     if image != "worker-gpu":
         absent |= {"torch", "transformers"}
     (folder / "without").mkdir()
@@ -174,7 +200,9 @@ def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> P
 
 
 def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """With the files and packages of their images alone, web and worker answer, score with the compiled engine, and show the documents."""
+    """With the files and packages of their images alone, web and worker answer, score with the compiled engine, and
+    show the documents.
+    """
     stack = make_stack(model="default", WEB_CONCURRENCY=1)
     stack.start_server()
     assert command_of("worker", "CMD")[0] == command_of("web", "CMD")[0] == "python"
@@ -193,7 +221,9 @@ def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: 
 
 
 def test_health_checks(make_stack: Callable[..., Stack]) -> None:
-    """The web's health check passes while it answers, and not when it is gone; the workers' is the probe, which has its own tests."""
+    """The web's health check passes while it answers, and not when it is gone; the workers' is the probe, which has its
+    own tests.
+    """
     stack = make_stack(WEB_CONCURRENCY=1)
     web = stack.start_web()
     check = [sys.executable, *command_of("web", "HEALTHCHECK")[1:]]
@@ -265,12 +295,16 @@ def test_secrets_have_no_default(tmp_path: Path) -> None:
 
 
 def test_secrets_in_the_file() -> None:
-    """Every password in the file is one of .env's, each with a message and none with a default; and all of .env's are used."""
+    """Every password in the file is one of .env's, each with a message and none with a default; and all of .env's are
+    used.
+    """
     text = "".join((ROOT / file).read_text() for file in FILES)
     required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", text))
     assert required == SECRETS
     assert not [
-        name for name in re.findall(r"\$\{(\w+)[:}?-]", text) if re.search("PASSWORD|AUTH|SECRET|KEY", name) and name not in required
+        name
+        for name in re.findall(r"\$\{(\w+)[:}?-]", text)
+        if re.search("PASSWORD|AUTH|SECRET|KEY", name) and name not in required
     ]
     for name, service in SERVICES.items():
         for variable, value in (service.get("environment") or {}).items():
@@ -303,7 +337,9 @@ def test_engine_threads_are_the_processors() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_service_is_confined(name: str) -> None:
-    """Read-only, without privileges, without root, with limits, with an exact version, and started again when it ends."""
+    """Read-only, without privileges, without root, with limits, with an exact version, and started again when it
+    ends.
+    """
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -319,7 +355,9 @@ def test_each_service_is_confined(name: str) -> None:
 
 
 def test_only_the_web_is_open() -> None:
-    """One published port; what a profile adds is on the loopback address, and so is that one unless the operator says otherwise."""
+    """One published port; what a profile adds is on the loopback address, and so is that one unless the operator says
+    otherwise.
+    """
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
             if name == "web":
@@ -336,7 +374,10 @@ def test_waits_for_redis() -> None:
     """Whoever needs a server waits until it is healthy, and each server says when."""
     for name in (*OURS, "flower", "celery-exporter", "redis-exporter-cache", "redis-exporter-broker"):
         needs = SERVICES[name]["depends_on"]
-        assert all(need["condition"] == "service_healthy" and "healthcheck" in SERVICES[server] for server, need in needs.items())
+        assert all(
+            need["condition"] == "service_healthy" and "healthcheck" in SERVICES[server]
+            for server, need in needs.items()
+        )
     for name in OURS:
         assert set(SERVICES[name]["depends_on"]) == {"redis-cache", "redis-broker"}
 
@@ -352,7 +393,9 @@ def test_ports() -> None:
 
 
 def test_monitoring_finds_the_services() -> None:
-    """Each target of Prometheus is a service of compose, on its port; and what compose mounts of monitoring/ is there."""
+    """Each target of Prometheus is a service of compose, on its port; and what compose mounts of monitoring/ is
+    there.
+    """
     config = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     targets: set[tuple[str, int]] = set()
     for job in config["scrape_configs"]:
@@ -381,19 +424,28 @@ def test_monitoring_finds_the_services() -> None:
 def test_one_gpu_to_each_worker() -> None:
     """The overlay gives each worker one GPU of its own and the image with CUDA."""
     devices = [GPU[name]["deploy"]["resources"]["reservations"]["devices"] for name in OURS[1:]]
-    assert all(len(found) == 1 and len(found[0]["device_ids"]) == 1 and found[0]["capabilities"] == ["gpu"] for found in devices)
+    assert all(
+        len(found) == 1 and len(found[0]["device_ids"]) == 1 and found[0]["capabilities"] == ["gpu"]
+        for found in devices
+    )
     assert len({found[0]["device_ids"][0] for found in devices}) == 2
     assert all(GPU[name]["environment"] == {"DEVICE": "cuda:0"} for name in OURS[1:])
 
 
 @pytest.mark.parametrize(("part", "policy", "kept"), [("cache", "allkeys-lru", "no"), ("broker", "noeviction", "yes")])
 def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> None:
-    """Compose's command starts a server that wants the password; the cache evicts and forgets, the broker does neither."""
+    """Compose's command starts a server that wants the password; the cache evicts and forgets, the broker does
+    neither.
+    """
     service = SERVICES[f"redis-{part}"]
     shell, option, script = service["command"]
     port = free_port()
     source = service["volumes"][0].split(":")[0]
-    here = {"/etc/valkey/server.conf": str(ROOT / source), "dir /data": f"dir {tmp_path}\nport {port}\nbind 127.0.0.1", "$$": "$"}
+    here = {
+        "/etc/valkey/server.conf": str(ROOT / source),
+        "dir /data": f"dir {tmp_path}\nport {port}\nbind 127.0.0.1",
+        "$$": "$",
+    }
     for old, new in here.items():
         assert old in script
         script = script.replace(old, new)
@@ -401,7 +453,9 @@ def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> Non
     given = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDIS_PASSWORD": "abc123"}
 
     def popen(output: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([shell, option, script], env=given, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            [shell, option, script], env=given, stdout=output, stderr=output, start_new_session=True
+        )
 
     server = Process("server", popen, tmp_path / "log")
     try:

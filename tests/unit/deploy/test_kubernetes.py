@@ -1,4 +1,6 @@
-"""deploy/: rendered by kustomize, valid for Kubernetes, confined, and true to the images, the settings and the metrics."""
+"""deploy/: rendered by kustomize, valid for Kubernetes, confined, and true to the images, the settings and the
+metrics.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 Resource = dict[str, Any]
 
 # KEDA 2.18's documentation: reference/scaledobject-spec, scalers/prometheus.
-SCALED_OBJECT = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback", "advanced", "triggers"}
+SCALED_OBJECT = {
+    "scaleTargetRef",
+    "minReplicaCount",
+    "maxReplicaCount",
+    "pollingInterval",
+    "fallback",
+    "advanced",
+    "triggers",
+}
 TRIGGER = {"type", "name", "metricType", "metadata"}
 PROMETHEUS = {"serverAddress", "query", "threshold", "ignoreNullValues"}
 
@@ -52,7 +62,10 @@ def test_every_file_is_listed() -> None:
     """Each file of a folder is in its kustomization, and what that lists is there."""
     for kustomization in (ROOT / "deploy").rglob("kustomization.yaml"):
         listed = yaml.safe_load(kustomization.read_text())
-        files = [*listed["resources"], *(file for one in listed.get("configMapGenerator", []) for file in one.get("files", []))]
+        files = [
+            *listed["resources"],
+            *(file for one in listed.get("configMapGenerator", []) for file in one.get("files", [])),
+        ]
         assert all((kustomization.parent / file).exists() for file in files)
         here = {path.name for path in kustomization.parent.iterdir() if path.is_file()} - {"kustomization.yaml"}
         assert here <= set(files)
@@ -73,7 +86,9 @@ def test_valid(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_confined(overlay: str) -> None:
-    """Each pod keeps the `restricted` standard, has requests and limits, an exact image and no token, and is asked how it is."""
+    """Each pod keeps the `restricted` standard, has requests and limits, an exact image and no token, and is asked how
+    it is.
+    """
     for name, template in pods(overlay).items():
         spec = template["spec"]
         assert spec["automountServiceAccountToken"] is False
@@ -83,7 +98,11 @@ def test_pods_are_confined(overlay: str) -> None:
         assert context["runAsUser"] > 0
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
         (container,) = spec["containers"]
-        expected = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        expected = {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         assert container["securityContext"] == expected
         assert {"cpu", "memory"} <= set(container["resources"]["requests"])
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
@@ -132,7 +151,11 @@ def test_selectors_find_pods(overlay: str) -> None:
     labels = [template["metadata"]["labels"] for template in pods(overlay).values()]
 
     def found(selector: dict[str, str]) -> list[Resource]:
-        return [template for template in pods(overlay).values() if selector.items() <= template["metadata"]["labels"].items()]
+        return [
+            template
+            for template in pods(overlay).values()
+            if selector.items() <= template["metadata"]["labels"].items()
+        ]
 
     for service in of_kind(overlay, "Service"):
         (template,) = found(service["spec"]["selector"])
@@ -142,7 +165,9 @@ def test_selectors_find_pods(overlay: str) -> None:
         assert len(found(one["spec"]["selector"]["matchLabels"])) == 1
     (policy,) = of_kind(overlay, "NetworkPolicy")
     assert len(found(policy["spec"]["podSelector"]["matchLabels"])) == 2
-    assert all(found(source["podSelector"]["matchLabels"]) for rule in policy["spec"]["ingress"] for source in rule["from"])
+    assert all(
+        found(source["podSelector"]["matchLabels"]) for rule in policy["spec"]["ingress"] for source in rule["from"]
+    )
     assert all(label["app.kubernetes.io/part-of"] == "sentiq" for label in labels)
     budgets = {one["metadata"]["name"] for one in of_kind(overlay, "PodDisruptionBudget")}
     assert budgets == {"web", "worker-interactive", "worker-batch"}
@@ -163,7 +188,9 @@ def test_secrets_are_documented(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_scaled_objects(overlay: str) -> None:
-    """KEDA's resources have its documented fields and no others, scale what is there, never to none, and ask for metrics that we serve."""
+    """KEDA's resources have its documented fields and no others, scale what is there, never to none, and ask for
+    metrics that we serve.
+    """
     served = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     deployments = {one["metadata"]["name"]: one["spec"] for one in of_kind(overlay, "Deployment")}
     objects = of_kind(overlay, "ScaledObject")
@@ -177,14 +204,21 @@ def test_scaled_objects(overlay: str) -> None:
         assert "replicas" not in deployments[spec["scaleTargetRef"]["name"]]
         assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
         assert set(spec["fallback"]) == {"failureThreshold", "replicas", "behavior"}
-        assert spec["fallback"]["behavior"] in ("static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower")
+        assert spec["fallback"]["behavior"] in (
+            "static",
+            "currentReplicas",
+            "currentReplicasIfHigher",
+            "currentReplicasIfLower",
+        )
         assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
         # What is left of it is the HorizontalPodAutoscaler that KEDA makes.
         hpa = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"}}
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": spec["scaleTargetRef"]["name"]}
         behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         kubernetes_validate.validate(
-            hpa | {"spec": {"scaleTargetRef": target, "maxReplicas": spec["maxReplicaCount"], "behavior": behavior}}, VERSION, strict=True
+            hpa | {"spec": {"scaleTargetRef": target, "maxReplicas": spec["maxReplicaCount"], "behavior": behavior}},
+            VERSION,
+            strict=True,
         )
         names = [trigger["name"] for trigger in spec["triggers"]]
         assert len(set(names)) == len(names)
@@ -214,7 +248,9 @@ def test_one_gpu_to_each_worker() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_redis_reads_its_file(overlay: str) -> None:
-    """The servers' command reads the file of its part, which is in the ConfigMap; maxmemory leaves room below the limit."""
+    """The servers' command reads the file of its part, which is in the ConfigMap; maxmemory leaves room below the
+    limit.
+    """
     (config,) = [one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"].startswith("redis-")]
     for part in ("cache", "broker"):
         spec = pods(overlay)[f"redis-{part}"]["spec"]

@@ -1,4 +1,6 @@
-"""Engines to hold against the contract: the stub, the embedded model compiled, and the pipeline on a tiny model made here."""
+"""Engines to hold against the contract: the stub, the embedded model compiled, and the pipeline on a tiny model made
+here.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from model.loading import load_engine
+from model.engines.registry import load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from model.engine import Engine
 
-WORDS = ["i", "love", "hate", "this", "it", "is", "a", "chair", "show", "the", "good", "bad", "http", "@", "user", "!", ".", "😂"]
+WORDS = [
+    "i",
+    "love",
+    "hate",
+    "this",
+    "it",
+    "is",
+    "a",
+    "chair",
+    "show",
+    "the",
+    "good",
+    "bad",
+    "http",
+    "@",
+    "user",
+    "!",
+    ".",
+    "😂",
+]
 
 
 def need_torch() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batching import CHARS_PER_TOKEN, Group, Shapes, cut, score_groups, shapes, sorted_groups
+from model.engines.batching import CHARS_PER_TOKEN, Group, Shapes, cut, score_groups, shapes, sorted_groups
 
 LENGTHS = st.lists(st.integers(1, 256), max_size=80)
 
@@ -44,7 +44,9 @@ def test_sorted_groups_restore_the_order(lengths: list[int], batch_size: int) ->
 
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.integers(1, 2000))
 def test_groups_by_tokens_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int) -> None:
-    """With padding, no group but a lone text has more tokens than allowed; each text is in one group, the longest first."""
+    """With padding, no group but a lone text has more tokens than allowed; each text is in one group, the longest
+    first.
+    """
     groups = sorted_groups(lengths, batch_size, max_cells)
     for group in groups:
         assert group.length == max(lengths[row] for row in group.rows)
@@ -74,7 +76,9 @@ def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None
 
 @given(lengths=st.lists(st.integers(4, 64), min_size=1, max_size=80), parts=st.integers(1, 8))
 def test_large_groups_are_divided(lengths: list[int], parts: int) -> None:
-    """With threads to spare, no group has much more than its share of the tokens, still in known shapes, and no text is lost."""
+    """With threads to spare, no group has much more than its share of the tokens, still in known shapes, and no text is
+    lost.
+    """
     few = shapes(32, 256)
     groups = few.plan(lengths, parts)
     assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model.loading import load_engine
+from model.engines.registry import load_engine
 from model.text import clean
 
 if TYPE_CHECKING:
     from model.engine import Engine
-    from model.pipeline import PipelineEngine
+    from model.engines.pipeline import PipelineEngine
 
 TEXTS = [
     "I love this show !",
@@ -42,7 +42,7 @@ MIXED = [*TEXTS, *(" ".join(["love", "hate", "it"] * n) for n in range(40)), "a 
 @pytest.fixture(scope="module")
 def load(tiny: Callable[..., Path]) -> Callable[..., PipelineEngine]:
     """Loads the pipeline engine with one and the same tiny model, on the CPU, and warms it."""
-    from model.pipeline import PipelineEngine
+    from model.engines.pipeline import PipelineEngine
 
     folder = tiny()
 
@@ -67,7 +67,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @contextmanager
 def batches_seen(*, most_tokens: int = 1_000_000) -> Iterator[list[tuple[int, int]]]:
-    """The shape (rows, tokens) of each batch that the tiny model is given; one of more than `most_tokens` ends as on a full GPU."""
+    """The shape (rows, tokens) of each batch that the tiny model is given; one of more than `most_tokens` ends as on a
+    full GPU.
+    """
     import torch
     from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -96,7 +98,9 @@ def test_no_texts_give_no_rows(engine: Engine) -> None:
 
 
 def test_rows_are_probabilities(engine: Engine) -> None:
-    """Each text gets one row of three float32 probabilities that sum to 1, also an empty text and one of other letters."""
+    """Each text gets one row of three float32 probabilities that sum to 1, also an empty text and one of other
+    letters.
+    """
     scores = engine.score(TEXTS)
     assert scores.probabilities.shape == (len(TEXTS), 3)
     assert scores.probabilities.dtype == np.float32
@@ -164,7 +168,9 @@ def test_hostile_texts_are_scored_once_cleaned(engine: Engine) -> None:
 
 
 def test_threads_may_score_at_once(engine: Engine) -> None:
-    """Eight threads on one engine get what one thread gets: tokenizers complain of being 'Already borrowed' otherwise."""
+    """Eight threads on one engine get what one thread gets: tokenizers complain of being 'Already borrowed'
+    otherwise.
+    """
     texts = [*TEXTS, "this is good " * 200]
     expected = engine.score(texts).probabilities
     with ThreadPoolExecutor(8) as pool:
@@ -185,7 +191,9 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
-    """However many threads, each text gets the same scores; 0 takes every core, and more callers than threads are served too."""
+    """However many threads, each text gets the same scores; 0 takes every core, and more callers than threads are
+    served too.
+    """
     texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
     engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
     expected = compiled.score(texts).probabilities
@@ -220,7 +228,9 @@ def test_batches_by_tokens_change_no_score(load: Callable[..., PipelineEngine]) 
 
 
 def test_batches_by_tokens_have_room_for_so_many_full_texts(load: Callable[..., PipelineEngine]) -> None:
-    """BATCH_SIZE texts of full length, or more of shorter ones, at lengths in steps: few batches for many short texts, none too large."""
+    """BATCH_SIZE texts of full length, or more of shorter ones, at lengths in steps: few batches for many short texts,
+    none too large.
+    """
     engine = load(4, by_tokens=True)
     with batches_seen() as shapes:
         engine.score([*MIXED, *["love it"] * 40])
@@ -250,20 +260,28 @@ def test_warm_meets_the_largest_batch(load: Callable[..., PipelineEngine]) -> No
 
 
 def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> None:
-    """A limit between two steps of length is kept: a position beyond it would be an error, on a GPU one that ends the process."""
-    from model.pipeline import PipelineEngine
+    """A limit between two steps of length is kept: a position beyond it would be an error, on a GPU one that ends the
+    process.
+    """
+    from model.engines.pipeline import PipelineEngine
 
     folder = tiny()
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 45}))
-    engine = PipelineEngine("odd", source=folder, revision=None, device="cpu", batch_size=2, threads=1, label_map=None, by_tokens=True)
+    engine = PipelineEngine(
+        "odd", source=folder, revision=None, device="cpu", batch_size=2, threads=1, label_map=None, by_tokens=True
+    )
     with batches_seen() as shapes:
         assert engine.score(["it " * 43, "it " * 44, "it " * 45]).truncated.tolist() == [False, True, True]
     assert {length for _, length in shapes} == {45}
 
 
-def test_batch_that_does_not_fit_is_halved(load: Callable[..., PipelineEngine], caplog: pytest.LogCaptureFixture) -> None:
-    """A batch without memory is scored in halves; the budget stays lowered, so that few batches fail, and the log says so."""
+def test_batch_that_does_not_fit_is_halved(
+    load: Callable[..., PipelineEngine], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch without memory is scored in halves; the budget stays lowered, so that few batches fail, and the log says
+    so.
+    """
     expected = load().score(MIXED).probabilities
     engine = load(16, by_tokens=True)
     with batches_seen(most_tokens=200) as shapes:
@@ -296,7 +314,9 @@ def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEn
         assert np.isfinite(engine.score(["love it", "a chair"]).probabilities).all()
 
 
-@pytest.mark.parametrize(("dtype", "name", "atol"), [("bfloat16", "pipeline-bf16", 0.05), ("float16", "pipeline-fp16", 0.01)])
+@pytest.mark.parametrize(
+    ("dtype", "name", "atol"), [("bfloat16", "pipeline-bf16", 0.05), ("float16", "pipeline-fp16", 0.01)]
+)
 def test_half_precision_comes_near(load: Callable[..., PipelineEngine], dtype: str, name: str, atol: float) -> None:
     """A GPU's arithmetic gives nearly the same scores, under an identity of its own."""
     import torch
@@ -315,14 +335,18 @@ def test_padding_is_the_tokenizers(load: Callable[..., PipelineEngine]) -> None:
     for side in ("left", "right"):
         tokenizer.padding_side = side
         by_hand = engine._padded(rows, 5)
-        padded = tokenizer.pad({key: [row[key] for row in rows] for key in keys}, padding="max_length", max_length=5, return_tensors="pt")
-        assert {key: value.tolist() for key, value in by_hand.items()} == {key: value.tolist() for key, value in padded.items()}
+        padded = tokenizer.pad(
+            {key: [row[key] for row in rows] for key in keys}, padding="max_length", max_length=5, return_tensors="pt"
+        )
+        assert {key: value.tolist() for key, value in by_hand.items()} == {
+            key: value.tolist() for key, value in padded.items()
+        }
 
 
 def test_next_is_made_while_the_caller_has_one() -> None:
     """The second item is begun before the caller gives the first back; all come, in order."""
     pytest.importorskip("torch")
-    from model.pipeline import ahead
+    from model.engines.pipeline import ahead
 
     second = threading.Event()
 
@@ -341,7 +365,7 @@ def test_next_is_made_while_the_caller_has_one() -> None:
 def test_error_of_the_next_reaches_the_caller() -> None:
     """What goes wrong on the other thread is raised where the items are used."""
     pytest.importorskip("torch")
-    from model.pipeline import ahead
+    from model.engines.pipeline import ahead
 
     def made() -> Iterator[int]:
         yield 1

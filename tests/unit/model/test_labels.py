@@ -27,7 +27,9 @@ def test_known_names(names: list[str], columns: list[int]) -> None:
     assert matrix.sum(1).tolist() == [1.0] * len(names)
 
 
-@pytest.mark.parametrize("names", [["LABEL_0", "LABEL_1"], ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], ["joy", "anger", "neutral"]])
+@pytest.mark.parametrize(
+    "names", [["LABEL_0", "LABEL_1"], ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], ["joy", "anger", "neutral"]]
+)
 def test_unknown_names_are_refused(names: list[str]) -> None:
     """Classes whose meaning nothing tells are refused, and the message shows how to tell it."""
     with pytest.raises(UnknownLabels, match="LABEL_MAP"):
@@ -36,7 +38,10 @@ def test_unknown_names_are_refused(names: list[str]) -> None:
 
 def test_own_map_wins() -> None:
     """What the user says of a class goes before what we know of its name."""
-    assert label_matrix(["LABEL_0", "LABEL_1"], {"label_0": "positive", "LABEL_1": "NEGATIVE"}).argmax(1).tolist() == [2, 0]
+    assert label_matrix(["LABEL_0", "LABEL_1"], {"label_0": "positive", "LABEL_1": "NEGATIVE"}).argmax(1).tolist() == [
+        2,
+        0,
+    ]
     assert label_matrix(["negative", "positive"], {"positive": "NEUTRAL"}).argmax(1).tolist() == [0, 1]
 
 

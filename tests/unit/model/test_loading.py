@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from model.engines.registry import DEFAULT_FOLDER, load_engine
 from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
-from model.loading import DEFAULT_FOLDER, load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,9 @@ def python(code: str) -> str:
 def test_import_loads_no_library() -> None:
     """Importing the loader costs no inference library."""
     heavy = "torch transformers openvino tokenizers"
-    assert python(f"import sys, model.loading; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]"
+    assert (
+        python(f"import sys, model.engines.registry; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]"
+    )
 
 
 def test_compiled_engine_needs_no_torch() -> None:
@@ -34,7 +36,7 @@ def test_compiled_engine_needs_no_torch() -> None:
     code = """
 import sys
 sys.modules["torch"] = sys.modules["transformers"] = None
-from model.loading import load_engine
+from model.engines.registry import load_engine
 engine = load_engine("default", engine="compiled", device="cpu")
 print(engine.score(["I love this!"]).probabilities.argmax())
 """
@@ -48,7 +50,7 @@ import importlib.util
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find_spec(name, *rest)
 from model.errors import EngineUnavailable
-from model.loading import load_engine
+from model.engines.registry import load_engine
 for arguments in ({"engine": "pipeline"}, {"device": "cuda:0"}):
     try:
         load_engine("default", **arguments)
@@ -87,7 +89,9 @@ def test_embedded_model_tells_the_three_apart(compiled: Any) -> None:
 
 @pytest.mark.parametrize("file", ["graph.bin", "graph.xml", "tokenizer.json"])
 def test_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
-    """A file that is not the one the manifest lists, cut short by a broken copy or with one bit changed, is refused by name."""
+    """A file that is not the one the manifest lists, cut short by a broken copy or with one bit changed, is refused by
+    name.
+    """
     folder = tmp_path / "copy"
     shutil.copytree(DEFAULT_FOLDER, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     whole = (folder / file).read_bytes()
@@ -113,10 +117,16 @@ def test_unknown_classes_are_refused_unless_mapped(tiny: Callable[..., Path]) ->
     folder = tiny(["LABEL_0", "LABEL_1"])
     with pytest.raises(UnknownLabels):
         load_engine(str(folder), engine="pipeline", device="cpu")
-    one = load_engine(str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "NEGATIVE", "LABEL_1": "POSITIVE"})
-    other = load_engine(str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "POSITIVE", "LABEL_1": "NEGATIVE"})
+    one = load_engine(
+        str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "NEGATIVE", "LABEL_1": "POSITIVE"}
+    )
+    other = load_engine(
+        str(folder), engine="pipeline", device="cpu", label_map={"LABEL_0": "POSITIVE", "LABEL_1": "NEGATIVE"}
+    )
     assert one.identity != other.identity
-    np.testing.assert_allclose(one.score(["love"]).probabilities, other.score(["love"]).probabilities[:, ::-1], atol=1e-6)
+    np.testing.assert_allclose(
+        one.score(["love"]).probabilities, other.score(["love"]).probabilities[:, ::-1], atol=1e-6
+    )
 
 
 def test_mapped_classes_add_up(tiny: Callable[..., Path]) -> None:
@@ -163,7 +173,12 @@ def test_model_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [({"engine": "fast"}, "fast"), ({"device": "tpu"}, "tpu"), ({"device": "cuda:x"}, "cuda:x"), ({"device": "cuda:99"}, "cuda:99")],
+    [
+        ({"engine": "fast"}, "fast"),
+        ({"device": "tpu"}, "tpu"),
+        ({"device": "cuda:x"}, "cuda:x"),
+        ({"device": "cuda:99"}, "cuda:99"),
+    ],
 )
 def test_engine_or_device_that_is_not_there(arguments: dict[str, str], said: str) -> None:
     """An engine or device that is unknown or not here is refused by name."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from model.engine import Scores
-from model.merging import MergingEngine
-from model.stub import StubEngine
+from model.engines.merging import MergingEngine
+from model.engines.stub import StubEngine
 from tests.support.waiting import wait_until
 
 
@@ -57,11 +57,15 @@ def ask(engine: MergingEngine, gate: Gate, pool: ThreadPoolExecutor, asked: Sequ
 def same(answer: object, texts: Sequence[str]) -> bool:
     """The answer is what the engine says of these texts."""
     assert isinstance(answer, Scores)
-    return np.array_equal(answer.probabilities, StubEngine().score(texts).probabilities) and len(answer.truncated) == len(texts)
+    return np.array_equal(answer.probabilities, StubEngine().score(texts).probabilities) and len(
+        answer.truncated
+    ) == len(texts)
 
 
 def test_what_waits_is_scored_together() -> None:
-    """Texts that come while the engine is busy go into its next call, in their order, as far as they fit; each asker gets his own."""
+    """Texts that come while the engine is busy go into its next call, in their order, as far as they fit; each asker
+    gets his own.
+    """
     gate = Gate()
     engine = MergingEngine(gate, max_texts=4, calls=1)
     asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
@@ -84,7 +88,9 @@ def test_an_error_is_its_askers_alone() -> None:
 
 
 def test_so_many_calls_at_once() -> None:
-    """With two calls allowed, the second asker's begins beside the first's; the rest waits, and goes together into the next."""
+    """With two calls allowed, the second asker's begins beside the first's; the rest waits, and goes together into the
+    next.
+    """
     gate = Gate()
     engine = MergingEngine(gate, max_texts=100, calls=2)
     asked = [["a"], ["good"], ["c"], ["bad", "d"]]

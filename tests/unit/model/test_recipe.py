@@ -47,7 +47,11 @@ def test_killed_training_ends_as_if_it_had_not_been(
     from model.training import fitting, recipe
 
     rules = fitting.Recipe(
-        stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)), batch_size=8, learning_rate=1e-2, layer_decay=0.5, balanced=True
+        stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)),
+        batch_size=8,
+        learning_rate=1e-2,
+        layer_decay=0.5,
+        balanced=True,
     )
     recipe.train(data, base, tmp_path / "straight", rules, "cpu", save_every=2)
 
@@ -84,8 +88,8 @@ def test_checkpoint_of_another_recipe_is_refused(tiny: Callable[..., Path], data
 
 
 def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
-    """Of texts that look alike, half negative in a file where 8 of 10 are negative: learnt with that file's log frequencies, the best
-    answer gives negative less than half; without them, half."""
+    """Of texts that look alike, half negative in a file where 8 of 10 are negative: learnt with that file's log
+    frequencies, the best answer gives negative less than half; without them, half."""
     import torch
 
     from model.training.fitting import losses
@@ -97,7 +101,9 @@ def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
         logits = torch.zeros(3, requires_grad=True)
         optimizer = torch.optim.LBFGS([logits], max_iter=100)
 
-        def closure(logits: torch.Tensor = logits, priors: torch.Tensor = priors, optimizer: Any = optimizer) -> torch.Tensor:
+        def closure(
+            logits: torch.Tensor = logits, priors: torch.Tensor = priors, optimizer: Any = optimizer
+        ) -> torch.Tensor:
             optimizer.zero_grad()
             loss = losses(logits.expand(2, 3), labels, priors, none, 0.5, 0.01).mean()
             loss.backward()
@@ -110,7 +116,9 @@ def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
 
 
 def test_loss_of_labels_and_teacher() -> None:
-    """A labelled text's loss mixes label and teacher by the share; an unlabelled one is the teacher's; untaught, the label's."""
+    """A labelled text's loss mixes label and teacher by the share; an unlabelled one is the teacher's; untaught, the
+    label's.
+    """
     import torch
 
     from model.training.fitting import losses
@@ -119,11 +127,15 @@ def test_loss_of_labels_and_teacher() -> None:
     soft = torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [torch.nan] * 3])
     of_label, of_teacher = -logits[0].log_softmax(0)[2], -(soft[0] * logits[0].log_softmax(0)).sum()
     found = losses(logits, torch.tensor([2, -1, 2]), torch.zeros(3, 3), soft, 0.7, 0.0)
-    assert found.tolist() == pytest.approx([float(0.3 * of_label + 0.7 * of_teacher), float(of_teacher), float(of_label)], rel=1e-5)
+    assert found.tolist() == pytest.approx(
+        [float(0.3 * of_label + 0.7 * of_teacher), float(of_teacher), float(of_label)], rel=1e-5
+    )
 
 
 def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..., Path]) -> None:
-    """Embeddings and frozen layers get no gradient; of the rest, the learning rate falls by `layer_decay` a layer, the head has its own."""
+    """Embeddings and frozen layers get no gradient; of the rest, the learning rate falls by `layer_decay` a layer, the
+    head has its own.
+    """
     folder = str(tiny())
     import transformers
 
@@ -143,8 +155,12 @@ def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..
             assert rates[id(parameter)] == 8.0, name
 
 
-def test_teacher_scores_go_on_where_they_were_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between two chunks, the scoring keeps the first and asks for the rest only; texts that were not drawn stay unknown."""
+def test_teacher_scores_go_on_where_they_were_stopped(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two chunks, the scoring keeps the first and asks for the rest only; texts that were not drawn stay
+    unknown.
+    """
     from model.training import soft
 
     asked: list[str] = []
@@ -170,14 +186,19 @@ def test_teacher_scores_go_on_where_they_were_stopped(data: Path, tmp_path: Path
 
 
 def test_soft_labels_of_several_models() -> None:
-    """A model's learnt class frequencies are divided out; the mean takes in each row the models that scored it, and none stays unknown."""
+    """A model's learnt class frequencies are divided out; the mean takes in each row the models that scored it, and
+    none stays unknown.
+    """
     from model.training import soft
 
     learnt = np.array([[0.8, 0.1, 0.1]], np.float32)
     assert soft.debiased(learnt, np.log(learnt[0])) == pytest.approx(np.full((1, 3), 1 / 3))
     unknown = [np.nan] * 3
     one = {"a": np.array([[0.2, 0.2, 0.6], unknown, unknown], np.float32)}
-    other = {"a": np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7], unknown], np.float32), "b": np.array([[1, 0, 0]], np.float32)}
+    other = {
+        "a": np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7], unknown], np.float32),
+        "b": np.array([[1, 0, 0]], np.float32),
+    }
     found = soft.mean([one, other])
     assert found["a"][0] == pytest.approx([0.3, 0.3, 0.4])
     assert found["a"][1] == pytest.approx([0.1, 0.2, 0.7])
@@ -195,9 +216,17 @@ def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Pa
 
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "u.tsv.gz").write_bytes(gzip.compress("\n".join(["text", *(text for _ in range(16) for text, _ in ROWS), ""]).encode()))
-    soft = {"u.tsv.gz": np.tile(np.eye(3, dtype=np.float32)[[2, 0, 1]] * 0.8 + 0.1 - 0.1 * np.eye(3, dtype=np.float32)[[2, 0, 1]], (16, 1))}
-    rules = fitting.Recipe(stages=((Source("u.tsv.gz"),),) * 4, batch_size=8, learning_rate=1e-2, link_share=0, soft_share=1)
+    (folder / "u.tsv.gz").write_bytes(
+        gzip.compress("\n".join(["text", *(text for _ in range(16) for text, _ in ROWS), ""]).encode())
+    )
+    soft = {
+        "u.tsv.gz": np.tile(
+            np.eye(3, dtype=np.float32)[[2, 0, 1]] * 0.8 + 0.1 - 0.1 * np.eye(3, dtype=np.float32)[[2, 0, 1]], (16, 1)
+        )
+    }
+    rules = fitting.Recipe(
+        stages=((Source("u.tsv.gz"),),) * 4, batch_size=8, learning_rate=1e-2, link_share=0, soft_share=1
+    )
     recipe.train(folder, base, tmp_path / "run", rules, "cpu", soft=soft)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "fp32")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "fp32").eval()
@@ -219,12 +248,14 @@ def test_kept_layers_are_those_of_the_base(tiny: Callable[..., Path]) -> None:
     _, kept = recipe.start_student(folder, fitting.Recipe(stages=(), layers=(last,)), [])
     assert kept.config.num_hidden_layers == len(kept.base_model.encoder.layer) == 1
     expected = whole.base_model.encoder.layer[last].state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.base_model.encoder.layer[0].state_dict().items())
+    assert all(
+        torch.equal(tensor, expected[name]) for name, tensor in kept.base_model.encoder.layer[0].state_dict().items()
+    )
 
 
 def test_engines_take_turns() -> None:
     """Each engine's rate is measured as often as asked, all on the same texts."""
-    from model.loading import load_engine
+    from model.engines.registry import load_engine
     from model.training.comparison import rates
 
     found = rates({"one": load_engine("stub"), "slow": load_engine("stub?delay_s=0.05")}, ["good"] * 8, rounds=2)

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from model.engines.registry import load_engine
+from model.engines.stub import StubEngine
 from model.errors import ModelNotFound
-from model.loading import load_engine
-from model.stub import StubEngine
 
 
 def test_words_decide() -> None:
@@ -35,7 +35,7 @@ def test_failure_can_be_asked_for() -> None:
 
 def test_crash_can_be_asked_for() -> None:
     """A text that contains `exit_on` ends the process at once."""
-    code = "from model.stub import StubEngine; StubEngine(exit_on='crash').score(['a crash']); print('alive')"
+    code = "from model.engines.stub import StubEngine; StubEngine(exit_on='crash').score(['a crash']); print('alive')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -49,7 +49,9 @@ def test_delay_is_each_texts() -> None:
 
 
 def test_name_carries_arguments() -> None:
-    """A model name of `stub?...` sets the switches, so that a worker started by a test gets them through its settings."""
+    """A model name of `stub?...` sets the switches, so that a worker started by a test gets them through its
+    settings.
+    """
     engine = load_engine("stub?delay_s=0.001&fail_on=poison", revision="b")
     assert engine.identity == "stub@b/stub"
     with pytest.raises(ValueError):

@@ -31,8 +31,9 @@ from model.text import clean
         (" \x00\n\t ", ""),
     ],
     ids=[
-        "lone surrogate", "NUL", "escape", "white space", "other blanks", "NFC", "mentions", "email", "link", "link forms",
-        "entities", "no entities", "emoji and case", "joined emoji", "right to left", "empty", "nothing left",
+        "lone surrogate", "NUL", "escape", "white space", "other blanks", "NFC", "mentions", "email", "link",
+        "link forms", "entities", "no entities", "emoji and case", "joined emoji", "right to left", "empty",
+        "nothing left",
     ],
 )  # fmt: skip
 def test_clean(raw: str, cleaned: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from tasks.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
-from tasks.connections import connect
-from tasks.outcomes import Failed, Outcome, Scored
+from tasks.store.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
+from tasks.store.connections import connect
+from tasks.store.outcomes import Failed, Outcome, Scored
 from tests.support.stack import Stack
 
 MODEL, TAG = "stub@1/stub", "stub@-"
@@ -21,7 +21,9 @@ def cache(server: Stack) -> PredictionCache:
 
 
 def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
-    """What was settled is found, alone and among many, for as long as the setting says; another model does not know it."""
+    """What was settled is found, alone and among many, for as long as the setting says; another model does not know
+    it.
+    """
     cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
     found = cache.get(MODEL, "a")
     assert found is not None
@@ -97,7 +99,9 @@ def test_released(cache: PredictionCache) -> None:
 
 
 def test_given_up(cache: PredictionCache) -> None:
-    """Of texts that a caller gives up, those that others wait for are named, and stay theirs; the rest is the next caller's to send."""
+    """Of texts that a caller gives up, those that others wait for are named, and stay theirs; the rest is the next
+    caller's to send.
+    """
     cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
     cache.claim(MODEL, TAG, ["b"], "sentiq:r:two")
     assert cache.give_up(TAG, ["a", "b", "c"], "sentiq:r:one") == ["b"]
@@ -122,7 +126,9 @@ def test_begin_looks_up(cache: PredictionCache) -> None:
 
 
 def test_attempts(cache: PredictionCache, server: Stack) -> None:
-    """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count expires."""
+    """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count
+    expires.
+    """
     assert [cache.begin("c", MODEL, [])[0], cache.begin("c", MODEL, [])[0], cache.begin("d", MODEL, [])[0]] == [1, 2, 1]
     assert [cache.suspect("c", "x"), cache.suspect("c", "x"), cache.suspect("c", "y")] == [1, 2, 1]
     cache.settle(MODEL, TAG, {"x": GOOD}, "c")

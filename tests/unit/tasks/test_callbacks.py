@@ -24,8 +24,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.callbacks import CLAIM_S, PER_CALL, RETRIES_S, Callbacks, check_url, deliver, signature, verify
 from tasks.errors import CallbackRefused
+from tasks.work.callbacks import CLAIM_S, PER_CALL, RETRIES_S, Callbacks, check_url, deliver, signature, verify
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -103,7 +103,9 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Names with the addresses that a name server gives at the first, the second... look-up; each look-up takes one away."""
+    """Names with the addresses that a name server gives at the first, the second... look-up; each look-up takes one
+    away.
+    """
     known: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 
@@ -139,7 +141,8 @@ def test_public_url(url: str) -> None:
 
 
 MALFORMED = """
-example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ http://%6cocalhost/ http://[v1.a,b]/
+example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ http://%6cocalhost/ \
+http://[v1.a,b]/
 http://u@example.com/ http://u:p@example.com/ http://@example.com/ http://example.com\\@10.0.0.1/ http://a,b/
 http://example.com:port/ http://example.com:0/ http://example.com:65536/ http://8.8.8.８/ http://example。com/
 """
@@ -156,7 +159,9 @@ LONG = ["http://example.com/" + "a" * 1982, f"http://{'a' * 64}.com/"]
 
 @pytest.mark.parametrize("url", [*MALFORMED.split(), *BLANKS, *LONG])
 def test_malformed_url(url: str) -> None:
-    """What is no plain http(s) URL is refused, even where private addresses are allowed; the message does not repeat it."""
+    """What is no plain http(s) URL is refused, even where private addresses are allowed; the message does not repeat
+    it.
+    """
     with pytest.raises(CallbackRefused) as refused:
         check_url(url, allow_private=True)
     assert refused.value.code == "callback_refused"
@@ -227,7 +232,9 @@ def test_verify(secret: str, timestamp: int, body: bytes, other: bytes) -> None:
     assert not verify(secret, header.replace("t=", "t=1"), body, now=timestamp + 10 ** (len(str(timestamp))))
 
 
-@pytest.mark.parametrize("header", ["", "t=1", "v1=" + "0" * 64, "t=1,v1=", "t=1,v1=" + "é" * 64, "t=١,v1=" + "0" * 64, "t=-1,v1=x"])
+@pytest.mark.parametrize(
+    "header", ["", "t=1", "v1=" + "0" * 64, "t=1,v1=", "t=1,v1=" + "é" * 64, "t=١,v1=" + "0" * 64, "t=-1,v1=x"]
+)
 def test_verify_nonsense(header: str) -> None:
     """A header that is no signature is refused without an error."""
     assert not verify(SECRET, header, BODY, now=1)
@@ -250,7 +257,9 @@ def test_documented_verification() -> None:
 
 
 def test_delivery(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body arrives as it is, signed at the time of sending, with the job's id and the right host; no proxy is asked."""
+    """The body arrives as it is, signed at the time of sending, with the job's id and the right host; no proxy is
+    asked.
+    """
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     assert post(receiver.url) == 204
@@ -304,8 +313,12 @@ def test_own_name_is_refused() -> None:
         assert post(url) == 204
 
 
-@pytest.mark.parametrize("addresses", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], ["::1"], ["::ffff:127.0.0.1"]])
-def test_any_address_that_is_not_public(receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]) -> None:
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], ["::1"], ["::ffff:127.0.0.1"]]
+)
+def test_any_address_that_is_not_public(
+    receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]
+) -> None:
     """One address that is not public, among whichever others, is enough to refuse the name."""
     names["mixed.example"] = [addresses]
     with pytest.raises(CallbackRefused, match="has an address that is not public"):
@@ -314,7 +327,9 @@ def test_any_address_that_is_not_public(receiver: Receiver, names: dict[str, lis
 
 
 def test_rebinding(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
-    """The address connected to is the one that was checked: the name is looked up once, and what it leads to later plays no part."""
+    """The address connected to is the one that was checked: the name is looked up once, and what it leads to later
+    plays no part.
+    """
     names["rebind.example"] = [["127.0.0.1"], ["127.0.0.2"]]
     assert post(f"http://rebind.example:{receiver.port}/") == 204
     assert receiver.requests[0].headers["Host"] == f"rebind.example:{receiver.port}"
@@ -322,7 +337,9 @@ def test_rebinding(receiver: Receiver, names: dict[str, list[list[str]]]) -> Non
 
 
 def test_next_address(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
-    """A name's first address that does not take the connection gives way to the next; the last one's failure is the answer."""
+    """A name's first address that does not take the connection gives way to the next; the last one's failure is the
+    answer.
+    """
     names["two.example"] = [["127.0.0.3", "127.0.0.1"], ["127.0.0.3", "127.0.0.4"]]
     assert post(f"http://two.example:{receiver.port}/") == 204
     with pytest.raises(OSError):
@@ -366,7 +383,9 @@ def drip(part: bytes, ended: threading.Event) -> Callable[[BaseHTTPRequestHandle
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
 def test_slow_drip(receiver: Receiver, start: bytes) -> None:
-    """A receiver that sends a byte now and then is left when the time is over, in the status line or in the headers, and hears of it."""
+    """A receiver that sends a byte now and then is left when the time is over, in the status line or in the headers,
+    and hears of it.
+    """
     ended = threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -462,9 +481,9 @@ HTTP_PIECES = [
 ]
 
 
-GARBAGE = st.lists(st.sampled_from(HTTP_PIECES) | st.binary(max_size=20) | st.binary(min_size=1).map(lambda part: part * 9000)).map(
-    b"".join
-)
+GARBAGE = st.lists(
+    st.sampled_from(HTTP_PIECES) | st.binary(max_size=20) | st.binary(min_size=1).map(lambda part: part * 9000)
+).map(b"".join)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -496,8 +515,28 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for localhost, with its key in the same file."""
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    command += [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (folder / "both.pem").write_text(key.read_text() + cert.read_text())
     return folder / "both.pem"
@@ -526,7 +565,10 @@ def test_tls(secure: tuple[Receiver, list[str | None]], certificate: Path, monke
 
 @pytest.mark.debian("openssl")
 def test_tls_of_another(
-    secure: tuple[Receiver, list[str | None]], certificate: Path, names: dict[str, list[list[str]]], monkeypatch: pytest.MonkeyPatch
+    secure: tuple[Receiver, list[str | None]],
+    certificate: Path,
+    names: dict[str, list[list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A certificate of an unknown authority, or for another name, ends the attempt before anything is sent."""
     receiver, _ = secure
@@ -603,7 +645,9 @@ def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("code", [None, 302, 400, 404, 429, 500, 503])
 def test_schedule(jobs: Jobs, receiver: Receiver, code: int | None) -> None:
-    """A failed attempt is followed by another after 5 s, 30 s, 2, 10, 30 min, 1 h, 2 h, give or take a fifth; the eighth is the last."""
+    """A failed attempt is followed by another after 5 s, 30 s, 2, 10, 30 min, 1 h, 2 h, give or take a fifth; the
+    eighth is the last.
+    """
     if code is None:
         jobs.add("a", f"http://127.0.0.1:{free_port()}/")
     else:
@@ -713,7 +757,9 @@ def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
 
 
 def test_claim(jobs: Jobs, receiver: Receiver) -> None:
-    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays it."""
+    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays
+    it.
+    """
     arrived, go = threading.Event(), threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -735,7 +781,9 @@ def test_claim(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(("late", "state"), [(200, ("delivered", 2)), (500, ("pending", 1))])
 def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[str, int]) -> None:
-    """A worker that comes back after its claim has passed to another may report success; a failure of its own changes nothing."""
+    """A worker that comes back after its claim has passed to another may report success; a failure of its own changes
+    nothing.
+    """
     arrived, go = threading.Event(), threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -759,7 +807,9 @@ def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[
 
 
 def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """A failed attempt is logged with the job, the host and the status, without path and query: they may hold a secret."""
+    """A failed attempt is logged with the job, the host and the status, without path and query: they may hold a
+    secret.
+    """
     caplog.set_level(logging.DEBUG)
     receiver.answer = status(500)
     jobs.add("a", receiver.url)

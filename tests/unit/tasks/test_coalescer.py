@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.coalescer import ALWAYS_WAITING, Coalescer
 from tasks.errors import QueueFull
+from tasks.submit.coalescer import ALWAYS_WAITING, Coalescer
 from tests.support.waiting import wait_until
 
 
@@ -105,7 +105,9 @@ def test_lone_text_leaves_at_once(sender: Sender) -> None:
 
 
 def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
-    """While as many chunks are out as may be, texts gather; when one is answered, all of them leave as one, in their order."""
+    """While as many chunks are out as may be, texts gather; when one is answered, all of them leave as one, in their
+    order.
+    """
     coalescer = make(sender, under_way=2)
     coalescer.submit("a", "")
     wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
@@ -194,7 +196,9 @@ def fill(coalescer: Coalescer[str], names: Iterable[int]) -> int:
 
 
 def test_nobody_waits_in_vain(sender: Sender) -> None:
-    """No more texts wait than the workers do while callers have patience, less a fifth; the next one is told how long those take."""
+    """No more texts wait than the workers do while callers have patience, less a fifth; the next one is told how long
+    those take.
+    """
     coalescer = make(sender, rate=10, patience_s=5)
     assert fill(coalescer, range(1000)) == 4
     assert coalescer.waiting == 40
@@ -208,7 +212,9 @@ def test_slow_workers(sender: Sender) -> None:
 
 
 def test_measured_rate(sender: Sender) -> None:
-    """Where callers always wait, the rate at which they are answered says how many may; when nobody waited, the expected rate does."""
+    """Where callers always wait, the rate at which they are answered says how many may; when nobody waited, the
+    expected rate does.
+    """
     coalescer = make(sender, limit=1, rate=1, patience_s=1)
     names = itertools.count()
     fill(coalescer, names)
@@ -234,7 +240,9 @@ def test_measured_rate(sender: Sender) -> None:
 
 
 def test_idle_time_is_no_slowness(sender: Sender) -> None:
-    """After a time in which nobody came, the expected rate says how many may wait, even if the next callers come in numbers."""
+    """After a time in which nobody came, the expected rate says how many may wait, even if the next callers come in
+    numbers.
+    """
     coalescer = make(sender, rate=1000, queue=200)
 
     def answered_after_a_pause(*texts: str) -> None:
@@ -280,9 +288,11 @@ def test_leaving_twice_or_late(sender: Sender) -> None:
 
 
 def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk, claimed in one step."""
-    monkeypatch.setattr("tasks.coalescer.LINGER_SHARE", 1e9)
-    monkeypatch.setattr("tasks.coalescer.LINGER_MOST_S", 60.0)
+    """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk,
+    claimed in one step.
+    """
+    monkeypatch.setattr("tasks.submit.coalescer.LINGER_SHARE", 1e9)
+    monkeypatch.setattr("tasks.submit.coalescer.LINGER_MOST_S", 60.0)
     claimed: list[list[str]] = []
 
     def mine(texts: Mapping[str, str]) -> Iterable[str]:
@@ -297,7 +307,9 @@ def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytes
     for key in "abc":
         coalescer.submit(key, "")
     sender.gate.set()
-    wait_until(lambda: [*itertools.chain(*claimed)] == ["first", *"abc"], what="texts to be claimed while a chunk is under way")
+    wait_until(
+        lambda: [*itertools.chain(*claimed)] == ["first", *"abc"], what="texts to be claimed while a chunk is under way"
+    )
     answer(coalescer, "first")
     coalescer.submit("again", "")
     wait_until(lambda: sender.sent()[1:] == [["a", "b", "c", "again"]], what="the second chunk")
@@ -328,7 +340,9 @@ def test_callers_who_do_not_come_back(sender: Sender) -> None:
 
 
 def test_expired_chunk_frees_its_place(sender: Sender) -> None:
-    """A chunk that is never answered holds back the next only until it expires; a late answer still reaches its caller."""
+    """A chunk that is never answered holds back the next only until it expires; a late answer still reaches its
+    caller.
+    """
     coalescer = make(sender, expire_s=0.05)
     late = coalescer.submit("late", "")
     wait_until(lambda: sender.sent() == [["late"]], what="the first chunk")
@@ -339,7 +353,9 @@ def test_expired_chunk_frees_its_place(sender: Sender) -> None:
 
 
 def test_expired_and_left(sender: Sender) -> None:
-    """An unanswered text that nobody waits for is forgotten when its chunk expires, so that the queue does not fill with ghosts."""
+    """An unanswered text that nobody waits for is forgotten when its chunk expires, so that the queue does not fill
+    with ghosts.
+    """
     coalescer = make(sender, expire_s=0.05, queue=1)
     coalescer.leave("a", coalescer.submit("a", ""))
     wait_until(lambda: coalescer.waiting == 0, what="the text to be forgotten")
@@ -419,7 +435,9 @@ def test_failed_claim_reaches_all(sender: Sender) -> None:
 
 
 def test_claims_of_those_who_left(sender: Sender) -> None:
-    """A claimed text whose callers have all left is given up when its turn comes; it is sent if another process relies on it."""
+    """A claimed text whose callers have all left is given up when its turn comes; it is sent if another process relies
+    on it.
+    """
     sender.relied_on = {"relied on"}
     coalescer = make(sender)
     coalescer.submit("first", "")
@@ -442,7 +460,9 @@ def test_claims_of_those_who_left(sender: Sender) -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 4))
 def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int) -> None:
-    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets his own right answer; nothing is left."""
+    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets his own right answer;
+    nothing is left.
+    """
     chunks: list[dict[str, str]] = []
     lock, work, done = threading.Lock(), threading.Semaphore(0), threading.Event()
 
@@ -452,7 +472,13 @@ def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int)
         work.release()
 
     coalescer: Coalescer[str] = Coalescer(
-        list, send, lambda _: (), chunk_limit=lambda: limit, max_under_way=lambda: under_way, queue_limit=10_000, expire_after_s=60
+        list,
+        send,
+        lambda _: (),
+        chunk_limit=lambda: limit,
+        max_under_way=lambda: under_way,
+        queue_limit=10_000,
+        expire_after_s=60,
     )
 
     def serve() -> None:

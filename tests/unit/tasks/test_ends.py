@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.connections import connect
-from tasks.ends import JobEnds
-from tasks.jobs import ENDED
+from tasks.jobs.job import ENDED
+from tasks.store.connections import connect
+from tasks.submit.ends import JobEnds
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 

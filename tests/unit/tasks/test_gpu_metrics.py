@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tasks.gpu_metrics import gpu_metrics
+from tasks.work.gpu_metrics import gpu_metrics
 
 
 class _Error(Exception):
@@ -52,7 +52,9 @@ def _value(name: str) -> float | None:
 
 @pytest.mark.parametrize(("visible", "used"), [("2", 5000), ("2,3", 5000), ("GPU-7f", 6000), (None, 5000)])
 def test_the_gpu_that_the_worker_sees(monkeypatch: pytest.MonkeyPatch, visible: str | None, used: float) -> None:
-    """Memory and use are those of the GPU that CUDA_VISIBLE_DEVICES leaves, by number or by name; without it, of the first."""
+    """Memory and use are those of the GPU that CUDA_VISIBLE_DEVICES leaves, by number or by name; without it, of the
+    first.
+    """
     monkeypatch.setitem(sys.modules, "pynvml", _nvml())
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -70,7 +72,9 @@ def test_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_without_a_gpu_or_its_library(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """On a CPU, without NVIDIA's library, without its driver, or with a number that is no GPU, there is nothing, and nothing breaks."""
+    """On a CPU, without NVIDIA's library, without its driver, or with a number that is no GPU, there is nothing, and
+    nothing breaks.
+    """
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
     for nvml in (None, _nvml(nvmlInit=_raise), _nvml()):
         monkeypatch.setitem(sys.modules, "pynvml", nvml)

@@ -12,11 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.labels import LABELS
-from tasks.app import create_celery
-from tasks.cache import PredictionCache
-from tasks.connections import connect
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
-from tasks.jobs import (
+from tasks.jobs.job import (
     CALLBACKS,
     ENDED,
     INDEX,
@@ -32,9 +29,12 @@ from tasks.jobs import (
     job_key,
     job_keys,
 )
-from tasks.jobstore import JobStore
-from tasks.outcomes import Failed, Outcome, Scored, digest
-from tasks.results import CeleryResults
+from tasks.jobs.results import CeleryResults
+from tasks.jobs.store import JobStore
+from tasks.queue.app import create_celery
+from tasks.store.cache import PredictionCache
+from tasks.store.connections import connect
+from tasks.store.outcomes import Failed, Outcome, Scored, digest
 from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
@@ -83,7 +83,9 @@ def store(server: Stack) -> Store:
 
 
 def test_from_queued_to_succeeded(store: Store) -> None:
-    """A job is queued, runs from its first chunk on, and has succeeded with its last; lines and counts are right all the time."""
+    """A job is queued, runs from its first chunk on, and has succeeded with its last; lines and counts are right all
+    the time.
+    """
     job_id = store.make(["a", "b", "", "a", "c"])
     job = store.jobs.get(job_id)
     assert (job.status, job.total, job.done, job.failed, job.duplicates) == (JobStatus.QUEUED, 5, 1, 1, 1)
@@ -119,7 +121,9 @@ def test_chunk_counts_once(store: Store) -> None:
 
 
 def test_window(store: Store) -> None:
-    """The first chunks leave as they come in, a window of them; each calls the one that is a window behind it, until there is none."""
+    """The first chunks leave as they come in, a window of them; each calls the one that is a window behind it, until
+    there is none.
+    """
     taken = store.taking(size=2, window=2)
     taken.receive(map(str, range(9)))
     assert taken.sent == [0, 1]
@@ -128,7 +132,9 @@ def test_window(store: Store) -> None:
 
 
 def test_chunk_that_was_awaited_leaves_at_once(store: Store) -> None:
-    """A chunk that comes in after the one a window before it was done is sent by whoever brings it; the others are not."""
+    """A chunk that comes in after the one a window before it was done is sent by whoever brings it; the others are
+    not.
+    """
     taken = store.taking(size=PAGE_LINES, window=1)
 
     def texts() -> Iterator[str]:
@@ -144,7 +150,9 @@ def test_chunk_that_was_awaited_leaves_at_once(store: Store) -> None:
 
 
 def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
-    """A job runs, counts and can be read while it still comes in; it does not end before it is whole, however much of it is done."""
+    """A job runs, counts and can be read while it still comes in; it does not end before it is whole, however much of
+    it is done.
+    """
     taken = store.taking(size=PAGE_LINES)
 
     def texts() -> Iterator[str]:
@@ -152,7 +160,12 @@ def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
             if i == PAGE_LINES:
                 store.run(taken.id, 0, [POSITIVE] * PAGE_LINES)
                 job = store.jobs.get(taken.id)
-                assert (job.receiving, job.status, job.total, job.done) == (True, JobStatus.RUNNING, PAGE_LINES, PAGE_LINES)
+                assert (job.receiving, job.status, job.total, job.done) == (
+                    True,
+                    JobStatus.RUNNING,
+                    PAGE_LINES,
+                    PAGE_LINES,
+                )
                 assert store.outcomes(taken.id) == [POSITIVE] * PAGE_LINES
             yield str(i)
 
@@ -164,7 +177,9 @@ def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
 
 
 def test_late_repetition(store: Store) -> None:
-    """A line that repeats a text of a chunk stored before counts with that chunk, or at once if that is done; it is not scored again."""
+    """A line that repeats a text of a chunk stored before counts with that chunk, or at once if that is done; it is not
+    scored again.
+    """
     taken = store.taking(size=2, window=9)
 
     def texts() -> Iterator[str]:
@@ -200,7 +215,9 @@ def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 def test_known_texts(store: Store) -> None:
-    """Known texts have their outcome at once, with the model that gave it, and a job of nothing else has ended when it is whole."""
+    """Known texts have their outcome at once, with the model that gave it, and a job of nothing else has ended when it
+    is whole.
+    """
     store.know("a", POSITIVE)
     store.know("b", NEGATIVE)
     job = store.jobs.get(store.make(["a", "b", "a"]))
@@ -252,17 +269,26 @@ words = st.sampled_from(["a", "b", "c", " a ", "known", "", "bad", *(f"t{i}" for
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(words, min_size=1, max_size=60), size=st.integers(1, 7), pad=st.integers(0, 2), order=st.randoms(use_true_random=False)
+    texts=st.lists(words, min_size=1, max_size=60),
+    size=st.integers(1, 7),
+    pad=st.integers(0, 2),
+    order=st.randoms(use_true_random=False),
 )
 def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, order: st.DataObject) -> None:
-    """For any mix of repeated, known, empty and failing texts, over any number of pages and chunks done in any order: each line has its
-    own right outcome in its place, each text is scored once, and the counts are the lines'."""
+    """For any mix of repeated, known, empty and failing texts, over any number of pages and chunks done in any order:
+    each line has its own right outcome in its place, each text is scored once, and the counts are the lines'."""
 
     def outcome(text: str) -> Outcome:
         key = cleaned(text) if text.strip() else ""
         if key == "":
             return Failed("empty_text")
-        return Failed("text_failed") if key == "bad" else Scored((0.7, 0.2, 0.1), False) if key < "t1" else Scored((0.1, 0.2, 0.7), False)
+        return (
+            Failed("text_failed")
+            if key == "bad"
+            else Scored((0.7, 0.2, 0.1), False)
+            if key < "t1"
+            else Scored((0.1, 0.2, 0.7), False)
+        )
 
     store.know("known", Scored((0.7, 0.2, 0.1), False))
     texts = [*texts, *[f"p{i % 700}" for i in range(pad * PAGE_LINES)], *texts]
@@ -279,11 +305,18 @@ def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, or
         store.jobs.finish(job_id, number, [outcome(text) for text in todo.texts], todo.weights, MODEL)
     job = store.jobs.get(job_id)
     lines = store.jobs.lines(job, 0, len(texts))
-    assert [(line.position, line.entry.text, line.outcome) for line in lines] == [(i, text, outcome(text)) for i, text in enumerate(texts)]
+    assert [(line.position, line.entry.text, line.outcome) for line in lines] == [
+        (i, text, outcome(text)) for i, text in enumerate(texts)
+    ]
     assert Counter(scored) == Counter({cleaned(text) for text in texts if text.strip() and text != "known"})
     expected = Counter(o.label if isinstance(o, Scored) else "failed" for o in map(outcome, texts))
     assert job.labels == {label: expected[label] for label in LABELS}
-    assert (job.total, job.done, job.failed, job.cached) == (len(texts), len(texts), expected["failed"], texts.count("known"))
+    assert (job.total, job.done, job.failed, job.cached) == (
+        len(texts),
+        len(texts),
+        expected["failed"],
+        texts.count("known"),
+    )
     known = [cleaned(text) for text in texts if text.strip()]
     assert job.duplicates == len(known) - len(set(known))
     assert job.status == (JobStatus.FAILED if expected["failed"] == len(texts) else JobStatus.SUCCEEDED)
@@ -305,7 +338,14 @@ def test_what_came_with_a_text(store: Store) -> None:
 def test_fingerprint(store: Store) -> None:
     """Two submissions have one fingerprint exactly if their texts, ids and columns are the same, in the same order."""
     same = [store.taking().receive(["a", "b"]) for _ in range(2)]
-    others: list[list[str | Entry]] = [["b", "a"], ["a"], ["a", "b", "b"], ["ab", ""], [Entry("a", "1"), "b"], [Entry("a", 1), "b"]]
+    others: list[list[str | Entry]] = [
+        ["b", "a"],
+        ["a"],
+        ["a", "b", "b"],
+        ["ab", ""],
+        [Entry("a", "1"), "b"],
+        [Entry("a", 1), "b"],
+    ]
     others += [[Entry("a", None, ("x",)), "b"], [" a", "b"]]
     found = [store.taking().receive(other) for other in others]
     assert same[0] == same[1]
@@ -323,7 +363,9 @@ def test_too_many_texts(store: Store) -> None:
 
 
 def test_discarded(store: Store) -> None:
-    """Of a job that is discarded nothing is left, results of its chunks included, and a chunk that is still being scored leaves nothing."""
+    """Of a job that is discarded nothing is left, results of its chunks included, and a chunk that is still being
+    scored leaves nothing.
+    """
     taken = store.taking(size=2)
     taken.receive(["a", "b", "c", "d", "a"])
     store.run(taken.id, 0, [POSITIVE, POSITIVE])
@@ -433,7 +475,9 @@ def test_jobs_of_one_instant(store: Store) -> None:
 
 
 def test_successor_that_was_not_sent(store: Store) -> None:
-    """A done chunk whose worker died before it sent the next one tells so when it comes again, until that was sent or is done."""
+    """A done chunk whose worker died before it sent the next one tells so when it comes again, until that was sent or
+    is done.
+    """
     job_id = store.make(["a", "b", "c"], size=1, window=1)
     assert store.jobs.following(job_id, 0) is None
     assert store.run(job_id, 0, [POSITIVE]) == 1
@@ -447,7 +491,9 @@ def test_successor_that_was_not_sent(store: Store) -> None:
 
 
 def test_expected(store: Store) -> None:
-    """The chunks that should be under way are known: of each job that has not ended, the first of each lane that is not done."""
+    """The chunks that should be under way are known: of each job that has not ended, the first of each lane that is not
+    done.
+    """
 
     def expected() -> list[int]:
         chunks = [chunk_of(task_id) for task_id in store.jobs.expected()]
@@ -467,9 +513,13 @@ def test_expected(store: Store) -> None:
 
 
 def test_callback_is_due_with_the_end(store: Store) -> None:
-    """A job's callback is due when it ends, by its last chunk or by being cancelled, and tells what the job is then; others have none."""
+    """A job's callback is due when it ends, by its last chunk or by being cancelled, and tells what the job is then;
+    others have none.
+    """
     url = "https://example.org/told"
-    done, cancelled, silent = (store.make([text], callback_url=address) for text, address in (("a", url), ("b", url), ("c", None)))
+    done, cancelled, silent = (
+        store.make([text], callback_url=address) for text, address in (("a", url), ("b", url), ("c", None))
+    )
     store.run(silent, 0, [POSITIVE])
     assert store.redis.zcard(CALLBACKS) == 0
     store.run(done, 0, [POSITIVE])
@@ -498,7 +548,30 @@ def test_revision(store: Store) -> None:
 def test_times_are_rfc_3339() -> None:
     """What callers are told of a job has times that any client can read."""
     labels = dict.fromkeys(LABELS, 0)
-    job = Job("1", JobStatus.QUEUED, False, 1, 0, 0, 0, 0, labels, None, None, None, 0.0, None, None, 86_400.5, None, None, False, 1, 1, 1)
+    job = Job(
+        "1",
+        JobStatus.QUEUED,
+        False,
+        1,
+        0,
+        0,
+        0,
+        0,
+        labels,
+        None,
+        None,
+        None,
+        0.0,
+        None,
+        None,
+        86_400.5,
+        None,
+        None,
+        False,
+        1,
+        1,
+        1,
+    )
     assert job_facts(job)["created_at"] == "1970-01-01T00:00:00.000Z"
     assert job_facts(job)["expires_at"] == "1970-01-02T00:00:00.500Z"
 
@@ -528,7 +601,9 @@ def test_expired_in_between(store: Store) -> None:
 
 
 def test_everything_expires_with_the_job(store: Store) -> None:
-    """While a job comes in its keys live for two minutes; when it is whole, every key of it, later ones too, ends when the job does."""
+    """While a job comes in its keys live for two minutes; when it is whole, every key of it, later ones too, ends when
+    the job does.
+    """
     taken = store.taking(size=2, window=1)
 
     def texts() -> Iterator[str]:

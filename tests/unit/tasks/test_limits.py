@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.connections import connect
 from tasks.errors import QuotaExceeded, RateLimited
-from tasks.limits import Bill, Limit, Limits, limits_of
 from tasks.settings import Settings
+from tasks.store.connections import connect
+from tasks.store.limits import Bill, Limit, Limits, limits_of
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -55,7 +55,9 @@ def test_as_many_as_the_limit(make_limit: MakeLimit) -> None:
 
 
 def test_never_more_over_processes(make_limit: MakeLimit) -> None:
-    """Processes share the count: together never more than the limit, and what they hold back is a block each at the most."""
+    """Processes share the count: together never more than the limit, and what they hold back is a block each at the
+    most.
+    """
     processes = [make_limit(1000, processes=4) for _ in range(4)]
     with ThreadPoolExecutor(16) as pool:
         count = sum(pool.map(lambda i: passed(processes[i % 4], "ann", 100), range(16)))
@@ -115,7 +117,9 @@ def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
 
 
 def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
-    """Texts of a job are counted as they come in; of a job that does not come about, they are given back, to every process."""
+    """Texts of a job are counted as they come in; of a job that does not come about, they are given back, to every
+    process.
+    """
     here, elsewhere = make_limit(50), make_limit(50)
     bill = Bill(Limits(None, here), "ann")
     assert list(bill.counted(range(30))) == list(range(30))
@@ -138,7 +142,7 @@ def test_redis_away(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks from ever new addresses does not fill the process's memory, and is still counted."""
-    monkeypatch.setattr("tasks.limits._CALLERS", 10)
+    monkeypatch.setattr("tasks.store.limits._CALLERS", 10)
     limit = make_limit(3)
     for i in range(100):
         limit.take(f"caller {i}")

@@ -52,15 +52,25 @@ def lines() -> Lines:
 
 
 def test_fields_of_a_line(lines: Lines) -> None:
-    """A line is a JSON object that begins with time (UTC, ISO 8601), level, role, process, logger event, then the rest."""
-    structlog.get_logger("webapp.access").info("answered", status=404)
+    """A line is a JSON object that begins with time (UTC, ISO 8601), level, role, process, logger event, then the
+    rest.
+    """
+    structlog.get_logger("webapp.front.access").info("answered", status=404)
     (line,) = lines()
     assert list(line) == ["time", "level", "role", "pid", "logger", "event", "status"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["time"])
-    assert (line["level"], line["role"], line["logger"], line["event"], line["status"]) == ("info", "web", "webapp.access", "answered", 404)
+    assert (line["level"], line["role"], line["logger"], line["event"], line["status"]) == (
+        "info",
+        "web",
+        "webapp.front.access",
+        "answered",
+        404,
+    )
 
 
-@pytest.mark.parametrize("name", ["gunicorn.error", "celery.worker", "kombu.connection", "redis", "opentelemetry.sdk", "tasks.lease"])
+@pytest.mark.parametrize(
+    "name", ["gunicorn.error", "celery.worker", "kombu.connection", "redis", "opentelemetry.sdk", "tasks.work.leases"]
+)
 def test_records_of_libraries(lines: Lines, name: str) -> None:
     """Records of the standard library's loggers have the same form, with their arguments filled in."""
     logging.getLogger(name).warning("%s of %d", "one", 2)
@@ -98,7 +108,9 @@ def test_line_breaks_stay_inside(lines: Lines) -> None:
 
 
 def test_an_error_without_its_words(lines: Lines) -> None:
-    """Of an error, and of what led to it, a line has types and frames, but no message that may quote a text; nor values of variables."""
+    """Of an error, and of what led to it, a line has types and frames, but no message that may quote a text; nor values
+    of variables.
+    """
     text = SECRET
     try:
         try:
@@ -106,13 +118,17 @@ def test_an_error_without_its_words(lines: Lines) -> None:
         except ValueError as error:
             raise RuntimeError(f"cannot score {text}") from error
     except RuntimeError:
-        structlog.get_logger("webapp.errors").exception("unexpected error")
+        structlog.get_logger("webapp.front.errors").exception("unexpected error")
         logging.getLogger("gunicorn.error").exception("Error handling request")
     ours, theirs = lines()
     for line in (ours, theirs):
         assert SECRET not in json.dumps(line)
         assert line["level"] == "error"
-        assert line["exception"].index("ValueError") < line["exception"].index("which led to") < line["exception"].index("RuntimeError")
+        assert (
+            line["exception"].index("ValueError")
+            < line["exception"].index("which led to")
+            < line["exception"].index("RuntimeError")
+        )
         assert "test_logs.py" in line["exception"]
     assert ours["exception"] == theirs["exception"]
 
@@ -120,7 +136,10 @@ def test_an_error_without_its_words(lines: Lines) -> None:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (FileNotFoundError(2, "No such file", "/run/valkey.sock"), "FileNotFoundError: [Errno 2] No such file: '/run/valkey.sock'"),
+        (
+            FileNotFoundError(2, "No such file", "/run/valkey.sock"),
+            "FileNotFoundError: [Errno 2] No such file: '/run/valkey.sock'",
+        ),
         (ModuleNotFoundError("No module named 'torch'"), "ModuleNotFoundError: No module named 'torch'"),
         (redis.ConnectionError("Error 111 connecting"), "ConnectionError: Error 111 connecting"),
         (redis.BusyLoadingError("Redis is loading"), "BusyLoadingError: Redis is loading"),
@@ -142,11 +161,27 @@ def test_messages_that_are_told(error: Exception, shown: str) -> None:
 
 def test_messages_of_the_queue_are_not_quoted(lines: Lines) -> None:
     """Celery and kombu would quote what they cannot read, and a failed task's arguments: lengths and types stay."""
-    body = json.dumps([[{"tag": "x", "texts": [SECRET]}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    body = json.dumps(
+        [[{"tag": "x", "texts": [SECRET]}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+    )
     log = logging.getLogger("celery.worker.consumer.consumer")
-    log.error("Can't decode message body: %r [type:%r]\n\nbody: %s", ValueError(SECRET), "application/x-python-serialize", body)
-    failed = {"name": "score", "id": "1", "exc": repr(ValueError(SECRET)), "args": SECRET, "kwargs": "{}", "description": "failed"}
-    logging.getLogger("celery.app.trace").error("Task %(name)s[%(id)s] %(description)s: %(exc)s", failed, extra={"data": failed})
+    log.error(
+        "Can't decode message body: %r [type:%r]\n\nbody: %s",
+        ValueError(SECRET),
+        "application/x-python-serialize",
+        body,
+    )
+    failed = {
+        "name": "score",
+        "id": "1",
+        "exc": repr(ValueError(SECRET)),
+        "args": SECRET,
+        "kwargs": "{}",
+        "description": "failed",
+    }
+    logging.getLogger("celery.app.trace").error(
+        "Task %(name)s[%(id)s] %(description)s: %(exc)s", failed, extra={"data": failed}
+    )
     first, second = lines()
     assert SECRET not in json.dumps([first, second])
     assert "application/x-python-serialize" in first["event"]
@@ -171,10 +206,16 @@ def test_auto_is_for_people_on_a_terminal() -> None:
     """On a terminal, LOG_FORMAT=auto is coloured, and no JSON."""
     script = 'import pty, sys; pty.spawn([sys.executable, "-c", sys.argv[1]])'
     code = (
-        'from tasks.logs import configure_logs; import logging; configure_logs("info", "auto", "web"); logging.getLogger("a").info("yes")'
+        "from tasks.logs import configure_logs; import logging;"
+        ' configure_logs("info", "auto", "web"); logging.getLogger("a").info("yes")'
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, code],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "\033[" in done.stdout
     assert "yes" in done.stdout
@@ -182,11 +223,13 @@ def test_auto_is_for_people_on_a_terminal() -> None:
 
 
 def test_console() -> None:
-    """For people: the time of day, the level, the event, the logger, the rest; aligned; no colours in a pipe, no words of errors."""
+    """For people: the time of day, the level, the event, the logger, the rest; aligned; no colours in a pipe, no words
+    of errors.
+    """
     done = run(
         f"""
         configure_logs("info", "console", "web")
-        log = structlog.get_logger("webapp.access")
+        log = structlog.get_logger("webapp.front.access")
         log.info("answered", status=200)
         log.warning("a longer event", path="/x\\nforged")
         try:
@@ -196,7 +239,7 @@ def test_console() -> None:
         """
     )
     first, second, *rest = done.stdout.splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d \[info +\] answered +\[webapp\.access\] status=200", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \[info +\] answered +\[webapp\.front\.access\] status=200", first)
     assert first.index("[webapp") == second.index("[webapp")
     assert r"/x\nforged" in second
     assert rest[-1] == "ValueError"

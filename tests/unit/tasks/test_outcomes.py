@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.labels import LABELS
-from tasks.outcomes import Failed, Scored, digest, from_row, scored, to_row
+from tasks.store.outcomes import Failed, Scored, digest, from_row, scored, to_row
 
-probabilities = st.tuples(*[st.floats(0, 1)] * 3).filter(lambda row: sum(row) > 0).map(lambda row: tuple(value / sum(row) for value in row))
+probabilities = (
+    st.tuples(*[st.floats(0, 1)] * 3)
+    .filter(lambda row: sum(row) > 0)
+    .map(lambda row: tuple(value / sum(row) for value in row))
+)
 
 
 @given(probabilities, st.booleans())

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from tasks.connections import connect
-from tasks.presence import MARK_TTL_S, REFRESH_S, KnownModel, Presence, WorkerMark
+from tasks.store.connections import connect
+from tasks.store.presence import MARK_TTL_S, REFRESH_S, KnownModel, Presence, WorkerMark
 from tests.support.stack import Stack
 
 MARK = WorkerMark("interactive-1", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0)
@@ -42,7 +42,9 @@ def test_marks_expire(presence: Presence, server: Stack) -> None:
 
 
 def test_workers_are_shared_among_busy_web_processes(presence: Presence, server: Stack) -> None:
-    """Each web process knows how many workers there are for each that is busy; one that asks no more is not counted for long."""
+    """Each web process knows how many workers there are for each that is busy; one that asks no more is not counted for
+    long.
+    """
     for number in range(3):
         presence.announce(replace(MARK, id=f"interactive-{number}"))
     first, second = (KnownModel(presence, "stub@-", max_age_s=0, me=name) for name in ("a", "b"))
@@ -64,7 +66,9 @@ def test_identity_is_the_interactive_workers(presence: Presence) -> None:
 
 
 def test_known_model(presence: Presence) -> None:
-    """A web process knows identity and rates of its own model's workers; of a role not heard of it has a cautious guess."""
+    """A web process knows identity and rates of its own model's workers; of a role not heard of it has a cautious
+    guess.
+    """
     presence.announce(replace(MARK, id="other", tag="other@-", texts_per_s=9000.0))
     known = KnownModel(presence, "stub@-", max_age_s=0)
     assert known.identity is None

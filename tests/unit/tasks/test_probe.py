@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.presence import Presence, WorkerMark
+from tasks.store.presence import Presence, WorkerMark
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def probe(stack: Stack, *arguments: str) -> int:
     """The probe's exit status."""
-    return subprocess.run([sys.executable, "-m", "tasks.probe", *arguments], cwd=ROOT, env=stack.environment, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "tasks.probe", *arguments], cwd=ROOT, env=stack.environment, check=False
+    ).returncode
 
 
 def mark(worker_id: str, role: str) -> WorkerMark:
@@ -29,7 +31,9 @@ def mark(worker_id: str, role: str) -> WorkerMark:
 
 
 def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
-    """Not ready before it has loaded, ready once it has, for its own role only, and not ready when it was killed and its mark has ended."""
+    """Not ready before it has loaded, ready once it has, for its own role only, and not ready when it was killed and
+    its mark has ended.
+    """
     stack = make_stack()
     stack.start_server()
     assert probe(stack, "ready") == 1
@@ -52,7 +56,9 @@ def test_only_this_hosts_worker(server: Stack) -> None:
 
 
 def test_redis_away(make_stack: Callable[..., Stack]) -> None:
-    """Without Redis, or with one that hangs, a worker is not ready but alive: a restart would only cost it its model."""
+    """Without Redis, or with one that hangs, a worker is not ready but alive: a restart would only cost it its
+    model.
+    """
     stack = make_stack()
     assert (probe(stack, "ready"), probe(stack, "alive")) == (1, 0)
     server = stack.start_server()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.outcomes import Scored
-from tasks.recent import RecentPredictions
+from tasks.store.outcomes import Scored
+from tasks.submit.recent import RecentPredictions
 from tests.support.waiting import wait_until
 
 GOOD, BAD = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
@@ -14,7 +14,12 @@ def test_by_model_and_text() -> None:
     recent = RecentPredictions()
     recent.put("m", "a", GOOD, 60)
     recent.put("m", "b", BAD, 60)
-    assert (recent.get("m", "a"), recent.get("m", "b"), recent.get("m", "c"), recent.get("n", "a")) == (GOOD, BAD, None, None)
+    assert (recent.get("m", "a"), recent.get("m", "b"), recent.get("m", "c"), recent.get("n", "a")) == (
+        GOOD,
+        BAD,
+        None,
+        None,
+    )
 
 
 def test_ends() -> None:

@@ -9,15 +9,15 @@ import pytest
 import redis
 
 from model.engine import Scores
-from model.stub import StubEngine
-from tasks.app import create_celery
-from tasks.cache import PredictionCache
-from tasks.connections import connect
-from tasks.jobs import JobStatus
-from tasks.jobstore import JobStore
-from tasks.outcomes import Failed, Outcome, Scored, digest, scored
-from tasks.results import CeleryResults
-from tasks.scoring import SUSPECT_LIMIT, NotStored, Scorer
+from model.engines.stub import StubEngine
+from tasks.jobs.job import JobStatus
+from tasks.jobs.results import CeleryResults
+from tasks.jobs.store import JobStore
+from tasks.queue.app import create_celery
+from tasks.store.cache import PredictionCache
+from tasks.store.connections import connect
+from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
+from tasks.work.scoring import SUSPECT_LIMIT, NotStored, Scorer
 from tests.support.jobs import MODEL, make_job
 from tests.support.stack import Stack
 
@@ -140,7 +140,9 @@ def test_bad_texts_stand_alone(bench: Bench, bad: set[int]) -> None:
     texts = [f"poison {i}" if i in bad else f"good {i}" for i in range(7)]
     job_id = bench.job(texts, size=7)
     bench.run(job_id, 0)
-    assert bench.outcomes(job_id) == [Failed("text_failed") if i in bad else direct(text) for i, text in enumerate(texts)]
+    assert bench.outcomes(job_id) == [
+        Failed("text_failed") if i in bad else direct(text) for i, text in enumerate(texts)
+    ]
     assert bench.jobs.get(job_id).failed == len(bad)
 
 
@@ -161,7 +163,9 @@ def test_known_texts_are_not_scored(bench: Bench) -> None:
 
 
 def test_after_a_death_one_by_one(bench: Bench) -> None:
-    """A chunk that was begun before and not ended is scored text by text, and each is stored before the next is begun."""
+    """A chunk that was begun before and not ended is scored text by text, and each is stored before the next is
+    begun.
+    """
     job_id = bench.job(["a", "b", "c"])
     bench.cache.begin(f"{job_id}.0", MODEL, [])
     bench.run(job_id, 0)
@@ -171,7 +175,9 @@ def test_after_a_death_one_by_one(bench: Bench) -> None:
 
 
 def test_text_that_keeps_killing(bench: Bench) -> None:
-    """A text that was begun alone as often as may be is not tried again: it fails, and the rest of its chunk is scored."""
+    """A text that was begun alone as often as may be is not tried again: it fails, and the rest of its chunk is
+    scored.
+    """
     job_id = bench.job(["a", "killer", "c"])
     bench.cache.begin(f"{job_id}.0", MODEL, [])
     for _ in range(SUSPECT_LIMIT):
@@ -182,7 +188,9 @@ def test_text_that_keeps_killing(bench: Bench) -> None:
 
 
 def test_death_before_the_next_chunk_leaves(bench: Bench) -> None:
-    """A worker that dies after its chunk counts and before it has sent the next one has its chunk delivered again, and that sends it."""
+    """A worker that dies after its chunk counts and before it has sent the next one has its chunk delivered again, and
+    that sends it.
+    """
     job_id = bench.job(["a", "b"], size=1, window=1)
 
     def die() -> None:
@@ -254,7 +262,9 @@ class DefectiveEngine(CountingEngine):
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """A chunk that meets a defect of ours ends as `internal_error` of each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
-    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score({"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0")
+    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score(
+        {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
+    )
     assert bench.outcomes(job_id) == [Failed("internal_error")] * 2
     assert bench.jobs.get(job_id).status == JobStatus.FAILED
     assert "RuntimeError" in caplog.text

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.app import create_celery
-from tasks.connections import celery_url
 from tasks.errors import SettingsRefused
+from tasks.queue.app import create_celery
 from tasks.settings import Settings, load_settings
+from tasks.store.connections import celery_url
 
 FIXED = [
     "REDIS_URL",
@@ -46,7 +46,12 @@ def test_fixed_names(name: str) -> None:
 def test_promised_defaults() -> None:
     """The defaults that are promised hold in an empty environment."""
     settings = load_settings()
-    assert (settings.model_name, settings.batch_size, settings.cache_ttl, settings.predict_timeout) == ("default", 32, 3600, 2.0)
+    assert (settings.model_name, settings.batch_size, settings.cache_ttl, settings.predict_timeout) == (
+        "default",
+        32,
+        3600,
+        2.0,
+    )
     assert settings.redis_url is None
     assert settings.embedded
 

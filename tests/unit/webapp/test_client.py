@@ -1,4 +1,6 @@
-"""The client against a server that says what a test tells it to: what is tried again, what is raised, what goes over the wire."""
+"""The client against a server that says what a test tells it to: what is tried again, what is raised, what goes over
+the wire.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +27,7 @@ from hypothesis import strategies as st
 
 from tests.support.stack import free_port
 from webapp.client import JobNotFound, Sentiq, SentiqError, Unavailable, WaitTimeout, whole_file
-from webapp.client_http import gzipped_ndjson, json_array, split_lines
+from webapp.client.http import gzipped_ndjson, json_array, split_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 SCORES = {"NEGATIVE": 0.1, "NEUTRAL": 0.2, "POSITIVE": 0.7}
@@ -104,7 +106,9 @@ class Scripted:
 
             def _answer(self) -> None:
                 chunked = self.headers.get("Transfer-Encoding") == "chunked"
-                body = b"".join(self._chunks()) if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = (
+                    b"".join(self._chunks()) if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                )
                 script.requests.append(Request(self.command, self.path, dict(self.headers), body))
                 answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
                 content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
@@ -159,20 +163,25 @@ def server() -> Iterator[Scripted]:
 def problem(status: int, code: str, **more: Any) -> Answer:
     """An error as the service tells it."""
     headers = more.pop("headers", {})
-    return Answer(status, {"status": status, "code": code, "detail": f"It is {code}.", "request_id": "r1"} | more, headers)
+    return Answer(
+        status, {"status": status, "code": code, "detail": f"It is {code}.", "request_id": "r1"} | more, headers
+    )
 
 
 def ndjson(*positions: int, text: str = "x") -> bytes:
     """Lines of a job's results."""
     return b"".join(
-        json.dumps({"position": n, "text": text, "status": "done"} | ANSWER, ensure_ascii=False).encode() + b"\n" for n in positions
+        json.dumps({"position": n, "text": text, "status": "done"} | ANSWER, ensure_ascii=False).encode() + b"\n"
+        for n in positions
     )
 
 
 def test_import_is_light() -> None:
     """The client imports nothing of the service's own, neither Flask nor Celery nor redis."""
     code = "import sys, webapp.client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     loaded = set(done.stdout.split())
     assert "httpx" in loaded
     assert not loaded & {"flask", "celery", "kombu", "redis", "gevent", "pydantic", "numpy", "tasks", "model"}
@@ -182,7 +191,9 @@ def test_import_is_light() -> None:
 
 
 def test_refusal_has_all_that_was_said(server: Scripted) -> None:
-    """An error has the service's code, status, detail, request id and line, its words for people name the line; it is not tried again."""
+    """An error has the service's code, status, detail, request id and line, its words for people name the line; it is
+    not tried again.
+    """
     server.answers = [problem(422, "malformed_line", line=7)]
     with pytest.raises(SentiqError) as caught:
         server.client().submit(["x"])
@@ -250,7 +261,10 @@ def test_retry_after(server: Scripted, status: int) -> None:
     server.answers = [problem(status, "queue_full", headers={"Retry-After": "1"}), Answer(200, PREDICTION)]
     told: list[tuple[str, float]] = []
     began_at = time.monotonic()
-    assert server.client(on_retry=lambda error, pause_s: told.append((error.code, pause_s))).predict("x").label == "POSITIVE"
+    assert (
+        server.client(on_retry=lambda error, pause_s: told.append((error.code, pause_s))).predict("x").label
+        == "POSITIVE"
+    )
     assert time.monotonic() - began_at >= 1
     assert len(server.requests) == 2
     ((code, pause_s),) = told
@@ -278,7 +292,9 @@ def test_pauses_grow(server: Scripted) -> None:
 
 
 def test_absent_from_the_start() -> None:
-    """A service that was never there is not waited for, and the error says where it was looked for, without the password."""
+    """A service that was never there is not waited for, and the error says where it was looked for, without the
+    password.
+    """
     port = free_port()
     began_at = time.monotonic()
     with pytest.raises(Unavailable, match=f"Nothing answers at http://127.0.0.1:{port} ") as caught:
@@ -321,7 +337,9 @@ def test_upload_is_answered_late(server: Scripted) -> None:
 
 
 def test_broken_upload_is_sent_again_under_the_same_key(server: Scripted) -> None:
-    """After a broken connection the same list goes out again, whole, with the same Idempotency-Key; the next call has another."""
+    """After a broken connection the same list goes out again, whole, with the same Idempotency-Key; the next call has
+    another.
+    """
     server.answers = [Answer(202, JOB, cut=10), problem(409, "idempotency_in_progress"), Answer(202, JOB)]
     client = server.client()
     assert client.submit(["a", "b"]).id == JOB["id"]
@@ -357,7 +375,9 @@ def unpacked(body: bytes) -> list[Any]:
 
 @given(st.lists(st.text(st.characters()) | st.fixed_dictionaries({"id": st.integers(), "text": st.text()})))
 def test_texts_travel_unharmed(texts: list[str | dict[str, Any]]) -> None:
-    """Any texts arrive as they were, half emojis and line separators too; and a list's second sending is like its first."""
+    """Any texts arrive as they were, half emojis and line separators too; and a list's second sending is like its
+    first.
+    """
     headers, parts, again = gzipped_ndjson(texts)
     body = b"".join(parts())
     assert unpacked(body) == texts
@@ -395,14 +415,21 @@ def test_upload_is_a_stream(server: Scripted) -> None:
         ("in.log", "text/plain", "text/plain", False),
     ],
 )
-def test_file_type(server: Scripted, tmp_path: Path, name: str, content_type: str | None, sent_type: str, packed: bool) -> None:
+def test_file_type(
+    server: Scripted, tmp_path: Path, name: str, content_type: str | None, sent_type: str, packed: bool
+) -> None:
     """A file's ending, or what is said of it, tells its type; it is sent as it is, and its length before it."""
     server.answers = [Answer(202, JOB)]
     path = tmp_path / name
     path.write_bytes(b"text\nhello\n")
     sent: list[int] = []
     server.client().submit(
-        path, content_type=content_type, column="text", delimiter="tab", callback_url="http://x/y", on_upload=sent.append
+        path,
+        content_type=content_type,
+        column="text",
+        delimiter="tab",
+        callback_url="http://x/y",
+        on_upload=sent.append,
     )
     (request,) = server.requests
     assert request.body == b"text\nhello\n"
@@ -425,7 +452,9 @@ def test_unknown_file_type(server: Scripted, tmp_path: Path) -> None:
 
 
 def test_open_files(server: Scripted, tmp_path: Path) -> None:
-    """An open file goes from where it stands, a second time too; one that unpacks itself goes unpacked, with the right length."""
+    """An open file goes from where it stands, a second time too; one that unpacks itself goes unpacked, with the right
+    length.
+    """
     server.answers = [Answer(202, JOB, cut=3), Answer(202, JOB)]
     file = io.BytesIO(b"skipped\nsent\n")
     file.readline()
@@ -497,7 +526,10 @@ def test_jobs_page_by_page(server: Scripted) -> None:
     assert next(jobs).id == "1"
     assert len(server.requests) == 1
     assert [job.id for job in jobs] == ["2", "3"]
-    assert [request.query for request in server.requests] == [{"status": "running"}, {"cursor": "c/2", "status": "running"}]
+    assert [request.query for request in server.requests] == [
+        {"status": "running"},
+        {"cursor": "c/2", "status": "running"},
+    ]
 
 
 def test_wait_tells_progress(server: Scripted) -> None:
@@ -520,9 +552,15 @@ def test_wait_where_prefer_is_lost(server: Scripted) -> None:
 
 def test_wait_lives_through_an_outage(server: Scripted) -> None:
     """503 and broken answers are borne while a job is waited for."""
-    server.answers = [problem(503, "service_unavailable"), Answer(200, JOB, cut=5), Answer(502, b""), Answer(200, ENDED, APPLIED)]
+    server.answers = [
+        problem(503, "service_unavailable"),
+        Answer(200, JOB, cut=5),
+        Answer(502, b""),
+        Answer(200, ENDED, APPLIED),
+    ]
     assert server.client().wait("a" * 32).ended
-    assert [request.headers["Prefer"] for request in server.requests] == ["wait=15"] * 4  # half of what a request may take
+    # Half of what a request may take.
+    assert [request.headers["Prefer"] for request in server.requests] == ["wait=15"] * 4
 
 
 def test_predict_by_way_of_a_job(server: Scripted) -> None:
@@ -541,7 +579,9 @@ def test_predict_by_way_of_a_job(server: Scripted) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, len(ndjson(0)), len(ndjson(0, 1)) + 5, len(ndjson(0, 1, 2, 3)) - 1])
 def test_results_go_on_after_a_break(server: Scripted, cut: int) -> None:
-    """Wherever the connection breaks, each line comes once, in order; the next request begins at the first that is missing."""
+    """Wherever the connection breaks, each line comes once, in order; the next request begins at the first that is
+    missing.
+    """
     whole = ndjson(0, 1, 2, 3)
     arrived = whole[:cut].count(b"\n")
     server.answers = [Answer(200, ENDED), Answer(200, whole, cut=cut), Answer(200, ndjson(*range(arrived, 4)))]
@@ -550,7 +590,9 @@ def test_results_go_on_after_a_break(server: Scripted, cut: int) -> None:
 
 
 def test_results_that_end_early(server: Scripted) -> None:
-    """An answer that ends as if whole, but with lines missing, is not taken for the whole; without any progress that is an error."""
+    """An answer that ends as if whole, but with lines missing, is not taken for the whole; without any progress that is
+    an error.
+    """
     server.answers = [Answer(200, ENDED), Answer(200, ndjson(0, 1)), Answer(200, b"")]
     lines = server.client(patience_s=0.5).results("a" * 32)
     assert [next(lines).position, next(lines).position] == [0, 1]
@@ -585,7 +627,14 @@ def test_json_array(values: list[int]) -> None:
 
 def test_failed_line(server: Scripted) -> None:
     """A line's error is its code."""
-    failed = {"position": 0, "text": "", "status": "failed", "error": {"code": "empty_text"}, "id": 7, "columns": {"a": "b"}}
+    failed = {
+        "position": 0,
+        "text": "",
+        "status": "failed",
+        "error": {"code": "empty_text"},
+        "id": 7,
+        "columns": {"a": "b"},
+    }
     server.answers = [Answer(200, ENDED | {"total": 1}), Answer(200, json.dumps(failed).encode() + b"\n")]
     (line,) = server.client().results("a" * 32)
     assert (line.status, line.error, line.label, line.id, line.columns) == ("failed", "empty_text", None, 7, {"a": "b"})
@@ -596,13 +645,18 @@ def test_failed_line(server: Scripted) -> None:
 
 @pytest.mark.parametrize(("format", "cut"), [("csv", None), ("csv", 3), ("ndjson", None), ("json", None)])
 def test_download_to_a_path(server: Scripted, tmp_path: Path, format: Any, cut: int | None) -> None:
-    """The file appears when it is whole; after a break that cannot be mended what was there is untouched, and nothing else is."""
+    """The file appears when it is whole; after a break that cannot be mended what was there is untouched, and nothing
+    else is.
+    """
     path = tmp_path / "out"
     path.write_text("before")
     content = b"text,label\nx,POSITIVE\n" if format == "csv" else ndjson(0, 1, 2, 3)
     server.answers = [Answer(200, content, cut=cut)] if format == "csv" else [Answer(200, ENDED), Answer(200, content)]
     sizes: list[int] = []
-    download: Callable[[], None] = lambda: server.client(patience_s=0).download("a" * 32, path, format, on_download=sizes.append)  # noqa: E731
+
+    def download() -> None:
+        server.client(patience_s=0).download("a" * 32, path, format, on_download=sizes.append)
+
     if cut is None:
         download()
         raw = path.read_bytes()

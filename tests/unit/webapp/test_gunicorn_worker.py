@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from webapp.gunicorn_worker import AnswerSocket
+from webapp.server.worker import AnswerSocket
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webapp.errors import MalformedJson, UnsupportedType
-from webapp.requests import LONGEST_WAIT_S, Preferences, json_body, preferences
+from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, preferences
+from webapp.front.errors import MalformedJson, UnsupportedType
 
 APP = Flask(__name__)
 
@@ -91,7 +91,9 @@ def test_any_prefer(header: str) -> None:
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-values = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts, lambda v: st.lists(v) | st.dictionaries(texts, v))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts, lambda v: st.lists(v) | st.dictionaries(texts, v)
+)
 
 
 @settings(deadline=None)
@@ -116,7 +118,9 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
     ],
 )
 def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
-    """A lone surrogate is read as U+FFFD wherever it stands, a pair as its character, and the last of two keys counts."""
+    """A lone surrogate is read as U+FFFD wherever it stands, a pair as its character, and the last of two keys
+    counts.
+    """
     assert body(raw) == value
 
 

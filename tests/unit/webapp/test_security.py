@@ -1,4 +1,6 @@
-"""Keys, scopes, origins and headers, on the application without a server behind it: who is refused is refused before anything is asked."""
+"""Keys, scopes, origins and headers, on the application without a server behind it: who is refused is refused before
+anything is asked.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ from flask import Flask
 from typer.testing import CliRunner
 from werkzeug.test import TestResponse
 
-from tasks.door import refuse_open_door
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
-from tasks.service import SentimentService
 from tasks.settings import Settings, load_settings
+from tasks.submit.service import SentimentService
 from webapp.app import create_app
-from webapp.cli import app as cli
-from webapp.security import HEADERS, OPEN, SCOPES, _address_id
+from webapp.client.cli import app as cli
+from webapp.front.security import HEADERS, OPEN, SCOPES, _address_id
+from webapp.server.exposure import refuse_open_door
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
 KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
@@ -54,7 +56,9 @@ def guarded() -> Flask:
 def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
     """A request with a body, if it is one that has one."""
     more: dict[str, Any] = {"json": {"text": "good"}} if path == "/predict" else {}
-    return app.test_client().open(path, method=method, headers={name.replace("_", "-"): value for name, value in headers.items()}, **more)
+    return app.test_client().open(
+        path, method=method, headers={name.replace("_", "-"): value for name, value in headers.items()}, **more
+    )
 
 
 # Keys
@@ -73,7 +77,12 @@ def test_without_a_key(guarded: Flask, endpoint: str) -> None:
     """No key, an unknown one, a stored digest itself: 401 in the same words, with the scheme that is asked for."""
     method, path = PATHS[endpoint]
     bodies = set()
-    for headers in ({}, {"X_API_Key": "guess"}, {"Authorization": f"Bearer {digest(ADMIN)}"}, {"Authorization": "Basic YTpi"}):
+    for headers in (
+        {},
+        {"X_API_Key": "guess"},
+        {"Authorization": f"Bearer {digest(ADMIN)}"},
+        {"Authorization": "Basic YTpi"},
+    ):
         answer = ask(guarded, method, path, X_Request_ID="same", **headers)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -98,7 +107,9 @@ def test_scopes(guarded: Flask, endpoint: str) -> None:
             assert all(wanted in answer.json["detail"] for wanted in SCOPES[endpoint])
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health", "/docs", "/redoc", "/openapi.json", "/assets/swagger/css/swagger-ui.css", "/"])
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/health", "/docs", "/redoc", "/openapi.json", "/assets/swagger/css/swagger-ui.css", "/"]
+)
 def test_open_to_all(guarded: Flask, path: str) -> None:
     """Probes and documentation need no key; an address that does not exist is not found, key or not."""
     assert ask(guarded, "GET", path).status_code in (200, 302, 503)
@@ -140,7 +151,9 @@ def test_new_key() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_new_key_on_the_command_line(as_json: bool) -> None:
-    """`sentiq key new` shows a key and the entry that lets it in, and asks no service; a scope that is none is refused."""
+    """`sentiq key new` shows a key and the entry that lets it in, and asks no service; a scope that is none is
+    refused.
+    """
     done = CliRunner().invoke(cli, ["key", "new", "ann", "--scopes", "predict, jobs", *["--json"] * as_json])
     assert done.exit_code == 0
     shown = json.loads(done.stdout) if as_json else dict(line.split() for line in done.stdout.splitlines())
@@ -159,7 +172,8 @@ def test_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hunter2-secret", "ann:hunter2-secret", "ann:predict:hunter2-secret", f"ann:hunter2:{'0' * 64}", " , # nothing"]
+    "text",
+    ["hunter2-secret", "ann:hunter2-secret", "ann:predict:hunter2-secret", f"ann:hunter2:{'0' * 64}", " , # nothing"],
 )
 def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
     """A key that is not hashed ends the start with a sentence that says how to hash it, and does not repeat it."""
@@ -180,7 +194,9 @@ def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keys of the file and of the variable count together; a file that is not there ends the start: it would open the door."""
+    """Keys of the file and of the variable count together; a file that is not there ends the start: it would open the
+    door.
+    """
     (tmp_path / "keys").write_text(f"# our own\nann:predict:{digest('a')}\n")
     monkeypatch.setenv("API_KEYS", f"bob:jobs:{digest('b')}")
     monkeypatch.setenv("API_KEYS_FILE", str(tmp_path / "keys"))
@@ -192,7 +208,9 @@ def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "sentiq.example"])
 def test_open_door(host: str) -> None:
-    """On an address that others reach the service starts with keys, or when it is told that this is meant, and else says so."""
+    """On an address that others reach the service starts with keys, or when it is told that this is meant, and else
+    says so.
+    """
     with pytest.raises(SettingsRefused, match=r"API_KEYS.*ALLOW_ANONYMOUS"):
         refuse_open_door(Settings(host=host))
     refuse_open_door(Settings(host=host, allow_anonymous=True))
@@ -217,7 +235,9 @@ def test_metrics_on_their_own_port() -> None:
 
 
 def test_addresses() -> None:
-    """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the address itself."""
+    """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the
+    address itself.
+    """
     assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
     assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
     assert _address_id("2001:db8::1") != _address_id("2001:db8:0:1::1")
@@ -230,10 +250,19 @@ def test_addresses() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/health/live"), ("GET", "/nothing"), ("PUT", "/predict"), ("POST", "/predict"), ("GET", "/metrics"), ("GET", "/")],
+    [
+        ("GET", "/health/live"),
+        ("GET", "/nothing"),
+        ("PUT", "/predict"),
+        ("POST", "/predict"),
+        ("GET", "/metrics"),
+        ("GET", "/"),
+    ],
 )
 def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None:
-    """Answers, refusals and redirects have the headers that keep browsers from guessing, framing, leaking and keeping."""
+    """Answers, refusals and redirects have the headers that keep browsers from guessing, framing, leaking and
+    keeping.
+    """
     headers = ask(guarded, method, path).headers
     assert {name: headers[name] for name, _ in HEADERS} == dict(HEADERS)
     assert len(headers.getlist("Content-Security-Policy")) == 1
@@ -283,8 +312,14 @@ def shared() -> Flask:
 
 
 def test_listed_origin(shared: Flask) -> None:
-    """A page of a listed origin may ask beforehand and read the answer, its headers and its errors; with a key, not with cookies."""
-    asked = {"Origin": "https://a.example", "Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
+    """A page of a listed origin may ask beforehand and read the answer, its headers and its errors; with a key, not
+    with cookies.
+    """
+    asked = {
+        "Origin": "https://a.example",
+        "Access_Control_Request_Method": "POST",
+        "Access_Control_Request_Headers": "authorization",
+    }
     before = ask(shared, "OPTIONS", "/predict", **asked)
     assert before.status_code == 200
     assert before.headers["Access-Control-Allow-Origin"] == "https://a.example"
@@ -301,10 +336,20 @@ def test_listed_origin(shared: Flask) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://b.example", "null", "https://a.example.evil", "http://a.example", "https://A.example", "https://a.example:8443", "*"],
+    [
+        "https://b.example",
+        "null",
+        "https://a.example.evil",
+        "http://a.example",
+        "https://A.example",
+        "https://a.example:8443",
+        "*",
+    ],
 )
 def test_other_origin(shared: Flask, origin: str) -> None:
-    """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is listed."""
+    """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is
+    listed.
+    """
     for app in (shared, make_app()):
         for method in ("OPTIONS", "POST"):
             answer = ask(app, method, "/predict", Origin=origin, Access_Control_Request_Method="POST")
@@ -313,7 +358,9 @@ def test_other_origin(shared: Flask, origin: str) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_form_of_another_site(site: str) -> None:
-    """What a page of another site can send without asking is refused: a plain form would make jobs on a service without keys."""
+    """What a page of another site can send without asking is refused: a plain form would make jobs on a service without
+    keys.
+    """
     app = make_app()
     client = app.test_client()
     for method, path in (("POST", "/batch_predict"), ("DELETE", f"/jobs/{'0' * 32}")):
@@ -322,12 +369,16 @@ def test_a_form_of_another_site(site: str) -> None:
         assert answer.status_code == 403
         assert answer.json is not None
         assert answer.json["code"] == "forbidden"
-        own = client.open(path, method=method, data="a text", headers={"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"})
+        own = client.open(
+            path, method=method, data="a text", headers={"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"}
+        )
         assert own.status_code == 503  # for want of Redis
     assert client.get("/docs", headers={"Sec-Fetch-Site": site}).status_code == 200
 
 
-@pytest.mark.parametrize("value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"])
+@pytest.mark.parametrize(
+    "value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"]
+)
 def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """What is no origin, as browsers send it, ends the start; so does `*`."""
     monkeypatch.setenv("CORS_ORIGINS", f"https://ok.example {value}")

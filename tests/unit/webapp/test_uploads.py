@@ -17,10 +17,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.jobs import Entry
-from webapp.errors import MalformedJson, UploadRefused
-from webapp.records import LONGEST_ID, MAX_BLANK_LINES
-from webapp.uploads import (
+from tasks.jobs.job import Entry
+from webapp.api.records import LONGEST_ID, MAX_BLANK_LINES
+from webapp.api.uploads import (
     MAX_FIELD_BYTES,
     MAX_HEADERS_BYTES,
     MAX_JSON_BYTES,
@@ -29,6 +28,7 @@ from webapp.uploads import (
     UploadLimits,
     read_upload,
 )
+from webapp.front.errors import MalformedJson, UploadRefused
 
 LIMITS = UploadLimits(max_bytes=2**30, max_line_bytes=2**20)
 JSON, NDJSON, CSV, PLAIN = "application/json", "application/x-ndjson", "text/csv", "text/plain"
@@ -105,14 +105,25 @@ def form(*parts: bytes) -> bytes:
     ],
 )
 def test_plain_lines(raw: bytes, texts: list[str]) -> None:
-    """Each line is a text, an empty one too; a newline ends a line and begins none; only \\n and \\r\\n are newlines."""
+    """Each line is a text, an empty one too; a newline ends a line and begins none; only \\n and \\r\\n are
+    newlines.
+    """
     assert read(raw, PLAIN) == [(line, Entry(text)) for line, text in enumerate(texts, 1)]
 
 
 def test_ndjson_lines() -> None:
     """A line is a string or an object with its text and an id; other keys and blank lines are ignored."""
-    raw = b'"a"\n\n{"text": "b", "id": "x", "k": [1]}\r\n \t\r\n{"text":"", "id": -7}\n{"id":null,"text":"c"}\n{"text":"d","text":"e"}'
-    assert read(raw, NDJSON) == [(1, Entry("a")), (3, Entry("b", "x")), (5, Entry("", -7)), (6, Entry("c")), (7, Entry("e"))]
+    raw = (
+        b'"a"\n\n{"text": "b", "id": "x", "k": [1]}\r\n \t\r\n'
+        b'{"text":"", "id": -7}\n{"id":null,"text":"c"}\n{"text":"d","text":"e"}'
+    )
+    assert read(raw, NDJSON) == [
+        (1, Entry("a")),
+        (3, Entry("b", "x")),
+        (5, Entry("", -7)),
+        (6, Entry("c")),
+        (7, Entry("e")),
+    ]
 
 
 def test_ndjson_lone_surrogates() -> None:
@@ -121,7 +132,9 @@ def test_ndjson_lone_surrogates() -> None:
     assert read(raw, NDJSON) == [(1, Entry("\ufffd x")), (2, Entry("\ufffd", "\ufffd")), (3, Entry("😀"))]
 
 
-@pytest.mark.parametrize("content_type", [NDJSON, "application/jsonl", "application/ndjson", "Application/X-NDJSON; charset=UTF-8"])
+@pytest.mark.parametrize(
+    "content_type", [NDJSON, "application/jsonl", "application/ndjson", "Application/X-NDJSON; charset=UTF-8"]
+)
 def test_ndjson_types(content_type: str) -> None:
     """NDJSON goes by several names."""
     assert texts_of(b'"a"', content_type) == ["a"]
@@ -181,7 +194,9 @@ def test_csv() -> None:
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("end", [True, False])
 def test_csv_lines(newline: bytes, end: bool) -> None:
-    """A row's line is where it begins; newlines within quotes are the text's; blank lines are ignored; the last may lack its newline."""
+    """A row's line is where it begins; newlines within quotes are the text's; blank lines are ignored; the last may
+    lack its newline.
+    """
     raw = newline.join([b"text,n", b'"a', b"", b'b",1', b"", b"c,2", b'd,"3"']) + (newline if end else b"")
     inner = newline.decode()
     assert read(BOM + raw, CSV) == [
@@ -193,7 +208,9 @@ def test_csv_lines(newline: bytes, end: bool) -> None:
 
 def test_csv_of_one_column() -> None:
     """In a single column a blank line is an empty text."""
-    assert read(b'text\na\n\n""\nb\n\n', CSV) == [(line, Entry(text)) for line, text in enumerate(["a", "", "", "b", ""], 2)]
+    assert read(b'text\na\n\n""\nb\n\n', CSV) == [
+        (line, Entry(text)) for line, text in enumerate(["a", "", "", "b", ""], 2)
+    ]
 
 
 def test_csv_column_and_delimiter() -> None:
@@ -244,7 +261,9 @@ def test_csv_unnamed_column() -> None:
     ],
 )
 def test_csv_refused(raw: bytes, code: str, line: int) -> None:
-    """A header that does not tell where the text is, and a row that does not fit it, are refused with the line where they begin."""
+    """A header that does not tell where the text is, and a row that does not fit it, are refused with the line where
+    they begin.
+    """
     assert fault(raw, CSV) == (422, code, line)
 
 
@@ -259,7 +278,11 @@ def test_csv_unknown_column_tells_the_header() -> None:
 def test_csv_blank_lines() -> None:
     """Blank lines are ignored, but not for ever: they pack into next to nothing."""
     assert texts_of(b"text,n\n" + b"\n" * 1000 + b"a,1", CSV) == ["a"]
-    assert fault(itertools.chain([b"text,n\n"], itertools.repeat(b"\n" * 10_000)), CSV) == (422, "malformed_line", MAX_BLANK_LINES + 2)
+    assert fault(itertools.chain([b"text,n\n"], itertools.repeat(b"\n" * 10_000)), CSV) == (
+        422,
+        "malformed_line",
+        MAX_BLANK_LINES + 2,
+    )
 
 
 def test_csv_field_limit() -> None:
@@ -278,7 +301,11 @@ def test_csv_field_limit() -> None:
 
 def test_json() -> None:
     """A JSON body is read whole; an entry's line is its position, from 1."""
-    assert read(BOM + b'{"texts": ["a", "", "\\ud83d"]}', JSON) == [(1, Entry("a")), (2, Entry("")), (3, Entry("\ufffd"))]
+    assert read(BOM + b'{"texts": ["a", "", "\\ud83d"]}', JSON) == [
+        (1, Entry("a")),
+        (2, Entry("")),
+        (3, Entry("\ufffd")),
+    ]
 
 
 def test_json_callback() -> None:
@@ -286,7 +313,9 @@ def test_json_callback() -> None:
     raw = b'{"texts": ["a"], "callback_url": "http://x/"}'
     assert opened(raw, JSON).options == {"callback_url": "http://x/"}
     assert opened(b'{"texts": ["a"]}', JSON).options == {}
-    assert opened(form(part(b"http://y/", "callback_url"), part(raw, "f", "x.json")), FORM).options == {"callback_url": "http://x/"}
+    assert opened(form(part(b"http://y/", "callback_url"), part(raw, "f", "x.json")), FORM).options == {
+        "callback_url": "http://x/"
+    }
 
 
 @pytest.mark.parametrize("raw", [b"", b"nul", b'{"texts": ["a"]', b'{"texts": ["\xff"]}', b"[" * 5000])
@@ -380,12 +409,18 @@ def test_no_texts(content_type: str, raw: bytes) -> None:
 )
 @pytest.mark.parametrize("newline", [b"", b"\n"])
 def test_line_too_long(content_type: str, before: bytes, head: bytes, tail: bytes, newline: bytes) -> None:
-    """The limit of a line holds to the byte, for a CSV row with the newlines in its quotes, whether or not its end has come."""
+    """The limit of a line holds to the byte, for a CSV row with the newlines in its quotes, whether or not its end has
+    come.
+    """
     limits = UploadLimits(10**6, 100)
     text = b"a" * (100 - len(head) - len(tail))
     assert len(read(before + head + text + tail + newline, content_type, limits=limits)) == 1
     line = before.count(b"\n") + 1
-    assert fault(before + head + text + b"a" + tail + newline, content_type, limits=limits) == (413, "line_too_long", line)
+    assert fault(before + head + text + b"a" + tail + newline, content_type, limits=limits) == (
+        413,
+        "line_too_long",
+        line,
+    )
 
 
 def peak_bytes(task: Callable[[], object]) -> int:
@@ -414,7 +449,11 @@ def test_a_record_without_end(content_type: str, head: bytes, piece: bytes, line
     limits = UploadLimits(2**40, 100_000)
 
     def endless() -> None:
-        assert fault(itertools.chain([head], itertools.repeat(piece)), content_type, limits=limits) == (413, "line_too_long", line)
+        assert fault(itertools.chain([head], itertools.repeat(piece)), content_type, limits=limits) == (
+            413,
+            "line_too_long",
+            line,
+        )
 
     assert peak_bytes(endless) < 1_000_000
 
@@ -429,7 +468,9 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
     """Entries come while the file still does: of a long one only a few pieces are held."""
     record = b'"' + b"a" * 97 + b'"\n'
     heads = {CSV: b"text\n", FORM: part(b"", filename="a.ndjson")[:-2]}
-    body = itertools.chain([heads.get(content_type, b"")], itertools.repeat(record * 1000, 50), [b"\r\n--b--" * (content_type == FORM)])
+    body = itertools.chain(
+        [heads.get(content_type, b"")], itertools.repeat(record * 1000, 50), [b"\r\n--b--" * (content_type == FORM)]
+    )
 
     def count() -> None:
         assert sum(1 for _ in opened(body, content_type).entries) == 50_000
@@ -481,7 +522,11 @@ def test_bytes_as_sent() -> None:
     assert len(read([raw] * 10, PLAIN, limits=limits)) == 10
     for body in ([raw] * 10 + [b"a"], [raw * 10 + b"a"], itertools.repeat(raw)):
         assert fault(body, PLAIN, limits=limits) == (413, "request_entity_too_large", None)
-    assert fault(itertools.chain([b"text\n"], itertools.repeat(raw)), CSV, limits=limits) == (413, "request_entity_too_large", None)
+    assert fault(itertools.chain([b"text\n"], itertools.repeat(raw)), CSV, limits=limits) == (
+        413,
+        "request_entity_too_large",
+        None,
+    )
     assert fault([b'{"texts": ["%b"]}' % raw[:99]] * 10, JSON, limits=limits) == (413, "request_entity_too_large", None)
 
 
@@ -493,7 +538,11 @@ def test_gzip(encoding: str) -> None:
     """A packed body is unpacked, all its members one after another, empty ones too, however it is cut."""
     raw = b"".join(gzip.compress(data) for data in (b"", b"a\nb", b"", b"c\n", b"d"))
     for size in (1, 2, 19, 1000):
-        assert texts_of([raw[i : i + size] for i in range(0, len(raw), size)], PLAIN, encoding=encoding) == ["a", "bc", "d"]
+        assert texts_of([raw[i : i + size] for i in range(0, len(raw), size)], PLAIN, encoding=encoding) == [
+            "a",
+            "bc",
+            "d",
+        ]
 
 
 PACKED = gzip.compress(b"a\n" * 100, mtime=0)
@@ -537,7 +586,11 @@ def test_unpacked_bytes() -> None:
     """What is unpacked may be as large as the limit, and no larger."""
     limits = UploadLimits(1000, 1000)
     assert len(read(gzip.compress(b"a\n" * 500), PLAIN, encoding="gzip", limits=limits)) == 500
-    assert fault(gzip.compress(b"a\n" * 500 + b"a"), PLAIN, encoding="gzip", limits=limits) == (413, "request_entity_too_large", None)
+    assert fault(gzip.compress(b"a\n" * 500 + b"a"), PLAIN, encoding="gzip", limits=limits) == (
+        413,
+        "request_entity_too_large",
+        None,
+    )
 
 
 # Forms
@@ -600,7 +653,11 @@ def test_form_fields() -> None:
     ]
     file = part(b"text\ttweet\nx\ta", "f", "x.csv")
     upload = opened(form(*fields, file, part(b"y", "csrf")), FORM, query={"column": "nope", "delimiter": ";"})
-    assert (upload.columns, upload.text_column, upload.options) == (("text", "tweet"), 1, {"callback_url": "http://x/é"})
+    assert (upload.columns, upload.text_column, upload.options) == (
+        ("text", "tweet"),
+        1,
+        {"callback_url": "http://x/é"},
+    )
     assert list(upload.entries) == [(2, Entry("a", None, ("x",)))]
     upload = opened(form(part(b"", "column"), part(b"", "callback_url"), file), FORM, query={"delimiter": "tab"})
     assert (upload.text_column, upload.options) == (0, {})
@@ -664,7 +721,10 @@ def test_form_second_file_is_seen_after_the_first() -> None:
 
 # Characters that mean something to one of the formats, and any others but surrogates.
 texts = st.lists(
-    st.text(st.sampled_from('-b\r\n",;\t\\ \x00\x85\u2028a😀\ufeff') | st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1
+    st.text(
+        st.sampled_from('-b\r\n",;\t\\ \x00\x85\u2028a😀\ufeff') | st.characters(exclude_categories=["Cs"]), max_size=20
+    ),
+    min_size=1,
 )
 names = st.text(st.sampled_from('a",;\n ') | st.characters(exclude_categories=["Cs"]), max_size=5) | st.just("id")
 
@@ -687,12 +747,19 @@ def read_any_way(data: st.DataObject, raw: bytes, content_type: str, **query: st
     encoding = ""
     packed = data.draw(st.booleans(), "packed")
     if data.draw(st.booleans(), "form"):
-        boundary = data.draw(st.sampled_from(["b", "--", "----WebKitFormBoundary-", "\"'()+_,-./:=? b"]), "boundary").replace('"', "")
+        boundary = data.draw(
+            st.sampled_from(["b", "--", "----WebKitFormBoundary-", "\"'()+_,-./:=? b"]), "boundary"
+        ).replace('"', "")
         filename = "f.gz" if packed else "f"
         content = gzip.compress(raw) if packed else raw
         assume(boundary.encode() not in content)
-        fields = "".join(f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in query.items())
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="{filename}"\r\nContent-Type: {content_type}\r\n\r\n'
+        fields = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in query.items()
+        )
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="{filename}"\r\n'
+            f"Content-Type: {content_type}\r\n\r\n"
+        )
         raw = (fields + head).encode() + content + f"\r\n--{boundary}--\r\n".encode()
         content_type, query = f'multipart/form-data; boundary="{boundary}"', {}
     elif packed:
@@ -719,7 +786,9 @@ def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, ne
     ids = st.none() | st.text(max_size=20) | st.integers(-(2**63), 2**64 - 1)
     entries = [Entry(text, data.draw(ids)) for text in values]
     lines = [
-        json.dumps(entry.text if entry.id is None else {"id": entry.id, "n": 1, "text": entry.text}, ensure_ascii=ascii_only)
+        json.dumps(
+            entry.text if entry.id is None else {"id": entry.id, "n": 1, "text": entry.text}, ensure_ascii=ascii_only
+        )
         for entry in entries
     ]
     raw = newline.join(lines) + data.draw(st.sampled_from(["", newline]))
@@ -731,21 +800,30 @@ def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, ne
 def test_any_csv(data: st.DataObject, header: list[str], newline: str) -> None:
     """Texts, ids and columns are given back as they were sent, whatever the header and the delimiter."""
     text_column = data.draw(st.integers(0, len(header) - 1), "text column")
-    delimiter = data.draw(st.sampled_from(",;\t|a ") | st.characters(categories=["L", "N", "P", "S"], exclude_characters='"'), "delimiter")
+    delimiter = data.draw(
+        st.sampled_from(",;\t|a ") | st.characters(categories=["L", "N", "P", "S"], exclude_characters='"'), "delimiter"
+    )
     assume(header[text_column] != "" and not header[0].startswith("\ufeff"))
-    rows = data.draw(st.lists(st.lists(texts.map("".join), min_size=len(header), max_size=len(header)), min_size=1, max_size=5), "rows")
+    rows = data.draw(
+        st.lists(st.lists(texts.map("".join), min_size=len(header), max_size=len(header)), min_size=1, max_size=5),
+        "rows",
+    )
     file = io.StringIO(newline="")
     # With a newline of \n alone Python 3.11 leaves a \r without the quotes that it needs.
     quote_all = newline == "\n" or data.draw(st.booleans(), "quote all")
-    csv.writer(file, delimiter=delimiter, lineterminator=newline, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL).writerows(
-        [header, *rows]
-    )
+    csv.writer(
+        file, delimiter=delimiter, lineterminator=newline, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    ).writerows([header, *rows])
     raw = file.getvalue()
     if data.draw(st.booleans(), "last newline") and raw != "text" + newline:
         raw = raw.removesuffix(newline)
     has_id = "id" in header and header[text_column] != "id"
     expected = [
-        Entry(row[text_column], row[header.index("id")] if has_id else None, tuple(row[:text_column] + row[text_column + 1 :]))
+        Entry(
+            row[text_column],
+            row[header.index("id")] if has_id else None,
+            tuple(row[:text_column] + row[text_column + 1 :]),
+        )
         for row in rows
     ]
     assume(not has_id or all(len(str(entry.id)) <= LONGEST_ID for entry in expected))
@@ -761,9 +839,45 @@ def test_any_json(data: st.DataObject, values: list[str], ascii_only: bool) -> N
 
 
 FRAGMENTS = [
-    *(b'"', b"\n", b"\r", b"\r\n", b",", b"text", b"text,n\n", b"a,1\n", b"\\", b"\\ud83d", b"\xff", b"\0", b"{", b"}", b"[", b"]", BOM),
-    *(b'{"text": ', b'"id": ', b'{"texts": ["a"', b"1e999", b"NaN", b"a" * 30, b"--", b"--b", b"--b--", b"\r\n--b--\r\n"),
-    *(part(b"", "column"), part(b"", "f", "a.csv"), part(b"", "f", "a.txt.gz", "text/plain"), PACKED, PACKED[:10], PACKED[10:]),
+    *(
+        b'"',
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b",",
+        b"text",
+        b"text,n\n",
+        b"a,1\n",
+        b"\\",
+        b"\\ud83d",
+        b"\xff",
+        b"\0",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        BOM,
+    ),
+    *(
+        b'{"text": ',
+        b'"id": ',
+        b'{"texts": ["a"',
+        b"1e999",
+        b"NaN",
+        b"a" * 30,
+        b"--",
+        b"--b",
+        b"--b--",
+        b"\r\n--b--\r\n",
+    ),
+    *(
+        part(b"", "column"),
+        part(b"", "f", "a.csv"),
+        part(b"", "f", "a.txt.gz", "text/plain"),
+        PACKED,
+        PACKED[:10],
+        PACKED[10:],
+    ),
     *(b"Content-Disposition:", b"Content-Type: text/csv; charset*=", b"; filename*0*=utf-8''%"),
 ]
 hostile = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=5), max_size=15).map(b"".join)
@@ -794,7 +908,8 @@ def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataOb
 
 @settings(deadline=None)
 @given(
-    st.text(max_size=30) | st.sampled_from([FORM, PLAIN]).flatmap(lambda t: st.text(max_size=10).map(lambda tail: t + ";" + tail)),
+    st.text(max_size=30)
+    | st.sampled_from([FORM, PLAIN]).flatmap(lambda t: st.text(max_size=10).map(lambda tail: t + ";" + tail)),
     st.text(max_size=8),
 )
 def test_any_headers(content_type: str, encoding: str) -> None:

@@ -1,0 +1,1 @@
+"""The engines, and the registry that chooses one."""

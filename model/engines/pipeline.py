@@ -1,0 +1,368 @@
+"""The engine on transformers' text-classification pipeline and torch: any such model, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import transformers
+
+from model.digests import combined, sha256
+from model.engine import Scores, Work
+from model.engines.batching import cut, sorted_groups
+from model.errors import MissingHead, ModelNotFound, ModelRefused
+from model.labels import label_matrix
+from model.types import BoolArray, FloatArray
+
+MOST_TOKENS = 512
+"""Longer texts are truncated, even by models that would read more: time and memory of a batch stay bounded."""
+LENGTH_STEP = 8
+"""Batches by tokens are padded to multiples of this: attention on a GPU would copy a mask of any other length
+(`preprocess_mask` of PyTorch's `scaled_dot_product_attention`)."""
+MOST_ROWS = 32_768
+"""Texts in a batch by tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
+CHARS_AHEAD = 8
+"""Characters that are tokenised at a time, for each token of a batch: enough for about two batches of English."""
+
+T = TypeVar("T")
+_Inputs = dict[str, torch.Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some texts of a call, ready for the model."""
+
+    positions: Sequence[int]
+    """Of the texts in the caller's order."""
+    truncated: BoolArray
+    """Of the texts at `positions`."""
+    batches: list[tuple[list[int], _Inputs]]
+    """Positions of the texts of each micro-batch, and the model's inputs: padded, in the computer's memory."""
+    tokens: list[int]
+    """Of the texts of each micro-batch."""
+
+
+class PipelineEngine:
+    """Scores with a sequence classification model of three classes, or of classes that can be mapped to our three.
+
+    Weights load from safetensors only, and code that comes with a model is never run. On a CPU it computes in fp32 and
+    in batches of so many texts; on a GPU in bf16, or fp16 where the GPU has no bf16, and in batches of so many tokens:
+    see docs/gpu.md.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        source: str | Path,
+        revision: str | None,
+        device: str,
+        batch_size: int,
+        threads: int,
+        label_map: Mapping[str, str] | None,
+        dtype: torch.dtype | None = None,
+        by_tokens: bool | None = None,
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            name: the first part of the identity; of a folder, its last component.
+            source: a local folder or a Hugging Face name.
+            revision: a branch, tag or commit of a Hugging Face model.
+            device: `cpu` or `cuda:N`.
+            batch_size: most texts in one call of the model; in batches by tokens, so many texts of full length, or more
+                of shorter ones.
+            threads: processor threads on a CPU, 0 for one a core; they are torch's, so the last engine of a process
+                decides.
+            label_map: see `model.labels.label_matrix`.
+            dtype: the arithmetic, if it is not to be the device's own.
+            by_tokens: whether batches are measured in tokens, if it is not to be "on a GPU".
+
+        Raises:
+            ModelNotFound: no such folder, model or revision, or it holds no safetensors.
+            MissingHead: weights of the model are not in the checkpoint.
+            UnknownLabels: see `model.labels.label_matrix`.
+            ModelRefused: not one probability for each class, or no way to pad.
+        """
+        if not sys.stderr.isatty():
+            transformers.utils.logging.disable_progress_bar()
+        if device == "cpu" and threads:
+            torch.set_num_threads(threads)
+        self._device = device
+        self._batch_size = batch_size
+        config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
+        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map)
+        self._tokenizer = tokenizer
+        # transformers switches truncation on and off inside the tokenizer: of two threads at once, one would be cut by
+        # the other's setting, or raise "Already borrowed".
+        self._tokenizing = threading.Lock()
+        self._max_tokens = _max_tokens(tokenizer, model)
+        by_tokens = device != "cpu" if by_tokens is None else by_tokens
+        # Most tokens of a batch, padding included; lowered when a batch does not fit into memory.
+        self._max_cells = batch_size * self._max_tokens if by_tokens else None
+        self._pipeline: Any = transformers.pipeline(
+            "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device), top_k=None
+        )
+        arithmetic = {torch.float32: "pipeline", torch.float16: "pipeline-fp16", torch.bfloat16: "pipeline-bf16"}[
+            model.dtype
+        ]
+        mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
+        self._identity = f"{_short(name)}@{_version(config, source, revision)}/{arithmetic}" + (
+            f"+{mapped}" if mapped else ""
+        )
+
+    @property
+    def identity(self) -> str:
+        """`name@commit or digest/pipeline`, with the arithmetic if it is not fp32 and a digest of the label map if one
+        is given.
+        """
+        return self._identity
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda:N`."""
+        return self._device
+
+    def warm(self) -> None:
+        """Runs a lone row and a full batch; by tokens at several lengths, the longest first so that memory is claimed
+        once.
+
+        Raises:
+            ModelRefused: the model overflows in this arithmetic.
+        """
+        lengths = (self._max_tokens, 64, LENGTH_STEP) if self._max_cells is not None else (64,)
+        for length in (min(length, self._max_tokens) for length in lengths):
+            for batch in (self._most_rows(length), 1):
+                ids = torch.full((batch, length), self._tokenizer.pad_token_id)
+                ids[:, 0] = 1
+                try:
+                    self._probabilities(self._logits({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
+                except FloatingPointError as error:
+                    raise ModelRefused(f"{self._identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Scores any number of cleaned texts; see `model.engine.Engine`.
+
+        Raises:
+            FloatingPointError: the model's outputs are not finite numbers.
+            torch.OutOfMemoryError: a text does not fit into the GPU's memory even alone.
+        """
+        if not texts:
+            return Scores(np.empty((0, 3), np.float32), np.empty(0, np.bool_))
+        truncated = np.empty(len(texts), np.bool_)
+        positions: list[int] = []
+        logits: list[torch.Tensor] = []
+        work = Work()
+        for part in self._parts(texts):
+            truncated[part.positions] = part.truncated
+            for (rows, inputs), tokens in zip(part.batches, part.tokens, strict=True):
+                positions += rows
+                logits.append(self._logits(inputs))
+                work.add(len(rows), tokens, inputs["input_ids"].numel())
+        probabilities = np.full((len(texts), 3), np.nan, np.float32)
+        # One wait for the GPU a call: until here, it only was given work.
+        probabilities[positions] = self._probabilities(torch.cat(logits))
+        return Scores(probabilities, truncated, work)
+
+    def _parts(self, texts: Sequence[str]) -> Iterator[_Part]:
+        """The texts, each once; by tokens the longest first, and while the model has one part the next is tokenised."""
+        if self._max_cells is None:
+            yield self._part(texts, range(len(texts)))
+            return
+        chars = np.array([len(text) for text in texts])
+        order = np.argsort(-chars, kind="stable")
+        # A long text counts as much as is read of it.
+        sizes = np.minimum(chars, CHARS_AHEAD * self._max_tokens)[order].cumsum() // (CHARS_AHEAD * self._max_cells)
+        parts = np.split(order, np.flatnonzero(np.diff(sizes)) + 1)
+        made = (self._part(texts, part.tolist()) for part in parts)
+        yield from ahead(made) if len(parts) > 1 else made
+
+    def _part(self, texts: Sequence[str], positions: Sequence[int]) -> _Part:
+        rows, truncated = self._tokenise([texts[position] for position in positions])
+        lengths = [len(row["input_ids"]) for row in rows]
+        if self._max_cells is not None:
+            lengths = [min(-(-length // LENGTH_STEP) * LENGTH_STEP, self._max_tokens) for length in lengths]
+        groups = sorted_groups(lengths, self._batch_size if self._max_cells is None else MOST_ROWS, self._max_cells)
+        batches = [
+            ([positions[row] for row in group.rows], self._padded([rows[row] for row in group.rows], group.length))
+            for group in groups
+        ]
+        tokens = [sum(len(rows[row]["input_ids"]) for row in group.rows) for group in groups]
+        return _Part(positions, truncated, batches, tokens)
+
+    def _most_rows(self, length: int) -> int:
+        """Texts of a full batch of this length."""
+        return self._batch_size if self._max_cells is None else max(1, min(MOST_ROWS, self._max_cells // length))
+
+    def _tokenise(self, texts: Sequence[str]) -> tuple[list[dict[str, list[int]]], BoolArray]:
+        """The model's inputs of each text, at most `max_tokens` long, and which texts were longer."""
+        windows = [cut(text, self._max_tokens) for text in texts]
+        truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
+        with self._tokenizing:
+            columns = self._tokenizer([window for window, _ in windows], truncation=False, verbose=False)
+            rows = [{key: columns[key][row] for key in columns} for row in range(len(texts))]
+            longer = [row for row in range(len(texts)) if len(rows[row]["input_ids"]) > self._max_tokens]
+            if longer:
+                columns = self._tokenizer(
+                    [windows[row][0] for row in longer], truncation=True, max_length=self._max_tokens
+                )
+                for place, row in enumerate(longer):
+                    truncated[row] = True
+                    rows[row] = {key: columns[key][place] for key in columns}
+        return rows, truncated
+
+    def _padded(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int) -> _Inputs:
+        """Rows as tensors of shape (rows, length); `tokenizer.pad` does the same in ten times the time."""
+        padding = {"input_ids": self._tokenizer.pad_token_id, "token_type_ids": self._tokenizer.pad_token_type_id}
+        left = self._tokenizer.padding_side == "left"
+        # From pinned memory, a copy to the GPU does not wait for the work that was given to it before.
+        pinned = self._device != "cpu"
+        inputs = {}
+        for key in rows[0]:
+            inputs[key] = torch.full((len(rows), length), padding.get(key, 0), dtype=torch.int64, pin_memory=pinned)
+            filled = inputs[key].numpy()
+            for line, row in zip(filled, rows, strict=True):
+                line[slice(length - len(row[key]), None) if left else slice(len(row[key]))] = row[key]
+        return inputs
+
+    def _logits(self, inputs: _Inputs) -> torch.Tensor:
+        """The model's outputs for a batch, on its device; a batch that does not fit into the GPU's memory is halved
+        until it does.
+        """
+        rows, length = inputs["input_ids"].shape
+        if rows == 1 or self._max_cells is None or rows * length <= self._max_cells:
+            try:
+                return self._forward(inputs)
+            except torch.OutOfMemoryError:
+                if rows == 1:
+                    raise
+        # Not inside the handler: as long as it runs, the error holds the frames, and so the memory, of the batch that
+        # did not fit.
+        half = (rows + 1) // 2
+        if self._max_cells is not None and half * length < self._max_cells:
+            self._max_cells = half * length
+            _log.warning(
+                "a batch of %d rows of %d tokens does not fit into memory; from now on at most %d tokens",
+                rows,
+                length,
+                half * length,
+            )
+        return torch.cat(
+            [
+                self._logits({key: value[part] for key, value in inputs.items()})
+                for part in (slice(half), slice(half, None))
+            ]
+        )
+
+    def _forward(self, inputs: _Inputs) -> torch.Tensor:
+        # Not the pipeline's `forward`: that one waits for the outputs of every batch, to bring them to the CPU.
+        with torch.inference_mode():
+            on_device = {key: value.to(self._device, non_blocking=True) for key, value in inputs.items()}
+            outputs: torch.Tensor = self._pipeline._forward(on_device)["logits"]
+            return outputs
+
+    def _probabilities(self, outputs: torch.Tensor) -> FloatArray:
+        """Our probabilities, shape (rows, 3), of the model's outputs."""
+        logits = outputs.float().cpu()
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError("the model's outputs are not finite numbers")
+        probabilities: FloatArray = torch.softmax(logits, -1).numpy() @ self._matrix
+        return probabilities
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items in their order; while the caller has one, the next is made on a thread of its own."""
+    source = iter(items)
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item
+
+
+def _arithmetic(device: str) -> torch.dtype:
+    """fp32 on a CPU; on a GPU bf16, which no model overflows, or fp16 where bf16 would only be emulated."""
+    if device == "cpu":
+        return torch.float32
+    with torch.cuda.device(device):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _load(name: str, source: str | Path, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    """Configuration, tokenizer and model, once the checkpoint is known to answer one probability for each class."""
+    folder = Path(source)
+    if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
+        raise ModelNotFound(f"{source} is no folder")
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(str(source), **where)
+        _check_kind(name, config)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **where)
+        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
+            str(source),
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **where,
+        )
+    except OSError as error:
+        raise ModelNotFound(f"{name} could not be loaded: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ModelRefused(f"{name} could not be loaded: {error}") from error
+    if missing := sorted({*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}):
+        raise MissingHead(
+            f"{name} was not trained for classification: its checkpoint has no {', '.join(missing)}, "
+            "so its answers would be random; choose a model that was fine-tuned for sentiment"
+        )
+    if tokenizer.pad_token_id is None:
+        raise ModelRefused(f"{name} has no padding token, so its texts cannot be scored in batches")
+    return config, tokenizer, model.eval()
+
+
+def _check_kind(name: str, config: Any) -> None:
+    """Refuses, before any weight is fetched, models that do not choose one of several classes."""
+    if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
+        kind = config.problem_type or "one output"
+        raise ModelRefused(
+            f"{name} does not choose one of several classes ({kind}); its answers are no probabilities of them"
+        )
+
+
+def _max_tokens(tokenizer: Any, model: Any) -> int:
+    """The most tokens of a text: by tokenizer, by positions, and at most `MOST_TOKENS`."""
+    positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
+    for part, module in model.named_modules():
+        # RoBERTa and its kin count positions from the padding index on: 514 of them hold 512 tokens.
+        if part.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            positions = module.num_embeddings - module.padding_idx - 1
+    return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
+
+
+def _short(name: str) -> str:
+    """The name as others may see it: of a local folder, its last component."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _version(config: Any, source: str | Path, revision: str | None) -> str:
+    """What tells these weights from others of the same name: of a folder, a digest of its files, else the commit."""
+    folder = Path(source)
+    if folder.is_dir():
+        files = [
+            *sorted(folder.glob("*.safetensors")),
+            folder / "config.json",
+            folder / "tokenizer.json",
+            folder / "vocab.txt",
+        ]
+        return combined(f"{file.name} {sha256(file)}" for file in files if file.is_file())
+    return (getattr(config, "_commit_hash", None) or revision or "main")[:12]

@@ -1,0 +1,1 @@
+"""The job machine: what a job is, and every change of its state."""

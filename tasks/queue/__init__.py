@@ -1,0 +1,1 @@
+"""Celery, its queues, and what is mended in the libraries below it."""

@@ -1,0 +1,162 @@
+"""What Prometheus wants to know of queues, workers and jobs: read from Redis at each scrape, in one round trip to each
+server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import redis
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+import celeryconfig
+from tasks.jobs.job import ENDS, UNFINISHED, JobStatus
+from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
+from tasks.settings import Settings
+from tasks.store.connections import Client, connect
+from tasks.store.presence import INDEX, mark_key
+
+QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
+_STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+_TIMEOUT_S = 0.8
+_NOT_BEGUN_S = celeryconfig.VISIBILITY_TIMEOUT_S / 2
+"""A worker renews what it works on more often than this: a delivery that is filed under an older time waits, or has
+lost its worker.
+"""
+_STALE_LIMIT = 200
+"""Deliveries without a worker that are looked at; more of them are no older."""
+
+# KEYS: the hash and the index of deliveries, then the lists of all queues. ARGV: the time before which a delivery has
+# no worker, how many of these to look at. Returns the number of deliveries; for each list its length and when its
+# oldest message was sent; and of each delivery without a worker its queue and when it was sent. The oldest message of a
+# list is its last: that is where workers take from, and where what is delivered again is put. The header is found by
+# its name: inside a text, that quotation mark would be escaped.
+_READ = """
+local function sent(message) return string.match(message, '"sent_at": ?([%d.]+)') or '' end
+local out = {redis.call('HLEN', KEYS[1])}
+for i = 3, #KEYS do
+  local oldest = redis.call('LINDEX', KEYS[i], -1)
+  out[#out + 1] = redis.call('LLEN', KEYS[i])
+  out[#out + 1] = oldest and sent(oldest) or ''
+end
+for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+  local message = redis.call('HGET', KEYS[1], tag)
+  if message then
+    out[#out + 1] = string.match(message, '"([^"]*)"%]$') or ''
+    out[#out + 1] = sent(message)
+  end
+end
+return out
+"""
+
+
+class QueueMetrics(Collector):
+    """A collector for the web's registry. While a server is away its metrics are left out, and `sentiment_redis_up`
+    says so.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._tag = settings.model_tag
+        self._urls = {"cache": settings.cache_url, "broker": settings.broker_url, "results": settings.results_url}
+        self._clients: dict[str, Client] = {
+            url: connect(url, timeout_s=_TIMEOUT_S) for url in dict.fromkeys(self._urls.values())
+        }
+
+    def describe(self) -> Iterator[Metric]:
+        """The metrics without samples: nothing is asked of Redis at registration."""
+        yield from _families().values()
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as Redis has them now."""
+        found = _families()
+        for url, client in self._clients.items():
+            parts = [part for part, its_url in self._urls.items() if its_url == url]
+            up = self._read(client, parts, found)
+            for part in parts:
+                found["redis"].add_metric([part], float(up))
+        yield from found.values()
+
+    def _read(self, client: Client, parts: list[str], found: dict[str, Any]) -> bool:
+        now = time.time()
+        pipe = client.pipeline(transaction=False)
+        if "broker" in parts:
+            keys = [UNACKED, UNACKED_INDEX, *(name for queue in QUEUES for name in list_names(queue))]
+            pipe.eval(_READ, len(keys), *keys, now - _NOT_BEGUN_S, _STALE_LIMIT)
+        if "cache" in parts:
+            pipe.sort(INDEX, by="nosort", get=mark_key("*"))
+        if "results" in parts:
+            pipe.scard(UNFINISHED)
+            pipe.hmget(ENDS, _STATES)
+        try:
+            answers = iter(pipe.execute())
+        except redis.RedisError:
+            return False
+        if "broker" in parts:
+            _add_queues(found, next(answers), now)
+        if "cache" in parts:
+            self._add_workers(found, next(answers))
+        if "results" in parts:
+            found["unfinished"].add_metric([], next(answers))
+            for end, count in zip(_STATES, next(answers), strict=True):
+                found["ended"].add_metric([end], int(count or 0))
+        return True
+
+    def _add_workers(self, found: dict[str, Any], values: list[bytes | None]) -> None:
+        marks = [
+            mark for mark in (orjson.loads(value) for value in values if value is not None) if mark["tag"] == self._tag
+        ]
+        for role in QUEUES:
+            ours = [mark["texts_per_s"] for mark in marks if mark["role"] == role]
+            found["workers"].add_metric([role], len(ours))
+            found["rate"].add_metric([role], sum(ours))
+
+
+def _families() -> dict[str, Any]:
+    gauge, counter = GaugeMetricFamily, CounterMetricFamily
+    return {
+        "messages": gauge(
+            "sentiment_queue_messages", "Chunks that wait in a queue, over all priorities.", labels=["queue"]
+        ),
+        "oldest": gauge(
+            "sentiment_queue_oldest_seconds",
+            "Age of the oldest chunk that no worker has begun; 0 if none.",
+            labels=["queue"],
+        ),
+        "delivered": gauge("sentiment_queue_delivered", "Chunks that workers have taken and not acknowledged."),
+        "workers": gauge(
+            "sentiment_workers_ready", "Workers that are ready with the model that is asked for.", labels=["role"]
+        ),
+        "rate": gauge(
+            "sentiment_workers_texts_per_second",
+            "Their engines' rates on short texts, measured at start.",
+            labels=["role"],
+        ),
+        "unfinished": gauge("sentiment_jobs_unfinished", "Jobs that have not ended."),
+        "ended": counter("sentiment_jobs_ended", "Jobs that ended, by how.", labels=["state"]),
+        "redis": gauge("sentiment_redis_up", "The server of this part answered at this scrape.", labels=["part"]),
+    }
+
+
+def _add_queues(found: dict[str, Any], answer: list[Any], now: float) -> None:
+    """What `_READ` returned."""
+    found["delivered"].add_metric([], answer[0])
+    pairs = list(zip(answer[1::2], answer[2::2], strict=True))
+    lists = len(celeryconfig.PRIORITY_STEPS)
+    length: Counter[str] = Counter()
+    oldest = dict.fromkeys(QUEUES, now)
+    for i, (count, sent) in enumerate(pairs[: lists * len(QUEUES)]):
+        queue = QUEUES[i // lists]
+        length[queue] += int(count)
+        oldest[queue] = min(oldest[queue], float(sent or now))
+    for name, sent in pairs[lists * len(QUEUES) :]:
+        if (queue := name.decode()) in oldest:
+            oldest[queue] = min(oldest[queue], float(sent or now))
+    for queue in QUEUES:
+        found["messages"].add_metric([queue], length[queue])
+        found["oldest"].add_metric([queue], now - oldest[queue])

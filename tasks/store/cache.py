@@ -1,0 +1,232 @@
+"""The prediction cache, and with it the in-flight marks and reply keys that make many callers share one scoring.
+
+All of it may be evicted or lost: then a text is scored once more or a caller looks again, and nothing else happens.
+
+    sentiq:p:<model identity>:<digest>   a prediction, CACHE_TTL
+    sentiq:f:<model tag>:<digest>        in flight: the set of reply keys that wait for it
+    sentiq:r:<web process>               replies to one web process, a list
+    sentiq:a:<chunk id>                  how often a chunk was begun, and which text was being scored alone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tasks.store.connections import Client
+from tasks.store.outcomes import Outcome, Row, Scored, from_row, to_row
+
+MARK_TTL_S = 15
+"""Seconds that an in-flight mark holds others back: a little above the time in which a dead worker's chunk is
+redelivered.
+"""
+REPLY_TTL_S = 60
+"""Seconds that replies wait for a web process that no longer reads them."""
+ATTEMPTS_TTL_S = 3600
+"""Seconds after which a chunk's earlier attempts are forgotten."""
+
+# KEYS: n predictions, n marks; ARGV: reply key, mark's TTL. Returns for each text its prediction and TTL in ms, or 1
+# (the caller is to send it), or 0 (it is under way already and the caller will get the reply too). With no predictions
+# (no model known yet), KEYS holds marks only.
+_CLAIM = """
+local n = tonumber(ARGV[3])
+local out = {}
+local known = {}
+if n > 0 then known = redis.call('MGET', unpack(KEYS, 1, n)) end
+for i = 1, #KEYS - n do
+  if known[i] then
+    out[i] = {known[i], redis.call('PTTL', KEYS[i])}
+  else
+    local mark = KEYS[n + i]
+    local first = redis.call('EXISTS', mark) == 0
+    redis.call('SADD', mark, ARGV[1])
+    if first then
+      redis.call('EXPIRE', mark, ARGV[2])
+      out[i] = 1
+    else
+      out[i] = 0
+    end
+  end
+end
+return out
+"""
+
+# KEYS: marks; ARGV: reply key. Returns for each how many others wait; a set without members is gone.
+_GIVE_UP = """
+local out = {}
+for i = 1, #KEYS do
+  redis.call('SREM', KEYS[i], ARGV[1])
+  out[i] = redis.call('SCARD', KEYS[i])
+end
+return out
+"""
+# KEYS: n predictions, n marks, and perhaps a chunk's attempts; ARGV: cache TTL, reply TTL, model identity as JSON, then
+# for each text its digest, its row, and 1 if the row may be cached. One round trip stores the predictions, takes the
+# marks away, replies to everyone who waits and forgets the attempts.
+_SETTLE = """
+local n = math.floor(#KEYS / 2)
+if #KEYS > 2 * n then redis.call('DEL', KEYS[#KEYS]) end
+local replies = {}
+for i = 1, n do
+  local digest, row, keep = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
+  if keep == '1' then redis.call('SET', KEYS[i], row, 'EX', ARGV[1]) end
+  for _, reply in ipairs(redis.call('SMEMBERS', KEYS[n + i])) do
+    replies[reply] = (replies[reply] or '') .. (replies[reply] and ',' or '') .. '"' .. digest .. '":' .. row
+  end
+  redis.call('DEL', KEYS[n + i])
+end
+for reply, rows in pairs(replies) do
+  redis.call('RPUSH', reply, '{"model":' .. ARGV[3] .. ',"rows":{' .. rows .. '}}')
+  redis.call('EXPIRE', reply, ARGV[2])
+end
+return n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a worker sends back to a web process: the model that scored, and outcomes by digest."""
+
+    model: str
+    outcomes: dict[str, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim found: predictions already there, digests that the caller is to send, and the rest, which others
+    have sent.
+    """
+
+    known: dict[str, tuple[Scored, float]]
+    """Each with the seconds that it has left."""
+    to_send: list[str]
+
+
+class PredictionCache:
+    """Predictions by model identity and digest, with marks and replies. Raises redis.RedisError when the server is
+    away.
+    """
+
+    def __init__(self, client: Client, *, ttl_s: int) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+        self._claim = client.register_script(_CLAIM)
+        self._give_up = client.register_script(_GIVE_UP)
+        self._settle = client.register_script(_SETTLE)
+
+    @staticmethod
+    def _key(identity: str, digest: str) -> str:
+        return f"sentiq:p:{identity}:{digest}"
+
+    @staticmethod
+    def _mark(tag: str, digest: str) -> str:
+        return f"sentiq:f:{tag}:{digest}"
+
+    def get(self, identity: str, digest: str) -> tuple[Scored, float] | None:
+        """One prediction and the seconds that it has left, or None."""
+        key = self._key(identity, digest)
+        value, left_ms = self._client.pipeline(transaction=False).get(key).pttl(key).execute()
+        scored = _decoded(value)
+        return None if scored is None else (scored, max(0, left_ms) / 1000)
+
+    @property
+    def ttl_s(self) -> int:
+        """Seconds that a prediction stays."""
+        return self._ttl_s
+
+    def get_many(self, identity: str, digests: Sequence[str]) -> list[Scored | None]:
+        """Predictions in the order of the digests, None where there is none."""
+        found: list[Scored | None] = []
+        for start in range(0, len(digests), 1000):
+            keys = [self._key(identity, digest) for digest in digests[start : start + 1000]]
+            found += [_decoded(value) for value in self._client.mget(keys)]
+        return found
+
+    def claim(self, identity: str | None, tag: str, digests: Sequence[str], reply_key: str) -> Claim:
+        """Says of each text whether it is known, or the caller's to send, or under way; the caller will get all
+        replies.
+        """
+        marks = [self._mark(tag, digest) for digest in digests]
+        predictions = [self._key(identity, digest) for digest in digests] if identity is not None else []
+        answers = self._claim(keys=predictions + marks, args=[reply_key, MARK_TTL_S, len(predictions)])
+        known: dict[str, tuple[Scored, float]] = {}
+        to_send = []
+        for digest, answer in zip(digests, answers, strict=True):
+            if answer == 1:
+                to_send.append(digest)
+            elif answer != 0 and (prediction := _decoded(answer[0])) is not None:
+                known[digest] = (prediction, max(0, answer[1]) / 1000)
+        return Claim(known, to_send)
+
+    def release(self, tag: str, digests: Iterable[str]) -> None:
+        """Takes marks away whose texts could not be sent."""
+        if keys := [self._mark(tag, digest) for digest in digests]:
+            self._client.delete(*keys)
+
+    def give_up(self, tag: str, digests: Sequence[str], reply_key: str) -> list[str]:
+        """The caller no longer waits; returns the texts for which others wait that he send them."""
+        answers = self._give_up(keys=[self._mark(tag, digest) for digest in digests], args=[reply_key])
+        return [digest for digest, others in zip(digests, answers, strict=True) if others]
+
+    def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome], ended: str | None = None) -> None:
+        """Stores predictions and replies to everyone who waits for them, in one round trip. Failures are told, never
+        cached.
+
+        Args:
+            ended: the chunk that is done with it, whose attempts are forgotten.
+        """
+        if not outcomes:
+            return
+        keys = [self._key(identity, digest) for digest in outcomes] + [self._mark(tag, digest) for digest in outcomes]
+        if ended is not None:
+            keys.append(self._attempts(ended))
+        args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, orjson.dumps(identity)]
+        for digest, outcome in outcomes.items():
+            args += [digest, orjson.dumps(to_row(outcome)), int(isinstance(outcome, Scored))]
+        self._settle(keys=keys, args=args)
+
+    def await_reply(self, reply_key: str, timeout_s: float) -> Reply | None:
+        """The next reply, or None after `timeout_s`. Needs a client made with `blocking=True`."""
+        popped = self._client.blpop([reply_key], timeout=timeout_s)
+        if popped is None:
+            return None
+        message = orjson.loads(popped[1])
+        return Reply(message["model"], {digest: from_row(row) for digest, row in message["rows"].items()})
+
+    def begin(self, chunk_id: str, identity: str, digests: Sequence[str]) -> tuple[int, list[Scored | None]]:
+        """Counts an attempt at a chunk, in one round trip with looking its texts up.
+
+        Returns:
+            Which attempt this is, from 1, and the predictions in the order of the digests, None where there is none.
+        """
+        pipe = self._count(chunk_id, "attempts")
+        if digests:
+            pipe.mget([self._key(identity, digest) for digest in digests])
+        attempt, _, *found = pipe.execute()
+        return int(attempt), [_decoded(value) for value in found[0]] if found else []
+
+    def suspect(self, chunk_id: str, digest: str) -> int:
+        """Notes that this text of the chunk is about to be scored alone; returns how often that was begun, from 1."""
+        return int(self._count(chunk_id, digest).execute()[0])
+
+    def _count(self, chunk_id: str, field: str) -> Any:
+        key = self._attempts(chunk_id)
+        pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
+        pipe.hincrby(key, field, 1)
+        pipe.expire(key, ATTEMPTS_TTL_S)
+        return pipe
+
+    @staticmethod
+    def _attempts(chunk_id: str) -> str:
+        return f"sentiq:a:{chunk_id}"
+
+
+def _decoded(value: bytes | None) -> Scored | None:
+    if value is None:
+        return None
+    row: Row = orjson.loads(value)
+    outcome = from_row(row)
+    return outcome if isinstance(outcome, Scored) else None

@@ -1,0 +1,72 @@
+"""Tells callers who wait for a job that it has ended. A hint: the job store is the truth, and whoever waits looks there
+now and then.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from tasks.jobs.job import ENDED
+from tasks.store.connections import Client
+
+_LOOK_S = 5.0
+"""The listener asks so often whether its connection still lives."""
+
+_log = logging.getLogger(__name__)
+
+
+class JobEnds:
+    """One for each web process; it listens from the first caller on."""
+
+    def __init__(self, client: Client) -> None:
+        """`client`: made with `blocking=True`, for a wait of `_LOOK_S`."""
+        self._client = client
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[threading.Event]] = {}
+        self._listener: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[threading.Event]:
+        """An event that is set when the job ends, if it ends from now on."""
+        event = threading.Event()
+        with self._lock:
+            self._waiting.setdefault(job_id, set()).add(event)
+            if self._listener is None:
+                self._listener = threading.Thread(target=self._listen, name="job ends", daemon=True)
+                self._listener.start()
+        try:
+            yield event
+        finally:
+            with self._lock:
+                events = self._waiting[job_id]
+                events.remove(event)
+                if not events:
+                    del self._waiting[job_id]
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+                    channel.subscribe(ENDED)
+                    while True:
+                        message = channel.get_message(timeout=_LOOK_S)
+                        if message is not None:
+                            self._tell(message["data"].decode())
+                        else:
+                            channel.ping()
+            except redis.RedisError:
+                time.sleep(0.5)
+            except Exception:  # the one listener of this process must outlive what it cannot read
+                _log.exception("the end of a job not understood")
+                time.sleep(0.5)
+
+    def _tell(self, job_id: str) -> None:
+        with self._lock:
+            for event in self._waiting.get(job_id, ()):
+                event.set()

@@ -1,0 +1,281 @@
+"""All that the web knows of jobs: submit one, look at it, cancel it."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+
+import orjson
+import redis
+
+from tasks import metrics
+from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, ServiceUnavailable
+from tasks.jobs.job import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
+from tasks.jobs.store import JobStore
+from tasks.queue.app import ChunkSender
+from tasks.settings import Settings
+from tasks.store.cache import PredictionCache
+from tasks.store.connections import Client
+from tasks.store.presence import KnownModel
+from tasks.submit.ends import JobEnds
+from tasks.submit.intake import Fingerprint, Intake, Submission
+from tasks.tracing import NOBODY, Origin
+from tasks.work.callbacks import check_url
+
+CHUNK_S = 0.5
+"""A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest
+wait on a GPU.
+"""
+WINDOW = 4
+"""Chunks of one job that are in the queue at once, or two for each worker if that is more: none waits for the next
+chunk.
+"""
+_KEY_TTL_S = 86_400
+"""Seconds that an Idempotency-Key is kept."""
+
+_LOOK_S = 0.5
+"""Whoever waits for a job looks at it so often, should he not be told of its end."""
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def redis_or_unavailable() -> Iterator[None]:
+    """Tells callers of a Redis that is away."""
+    try:
+        yield
+    except redis.RedisError as error:
+        _log.warning("Redis away: %s", type(error).__name__)
+        raise ServiceUnavailable from error
+
+
+class JobService:
+    """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: JobStore,
+        cache: PredictionCache,
+        client: Client,
+        sender: ChunkSender,
+        model: KnownModel,
+        cleaned: Callable[[str], str],
+        ends: JobEnds,
+        origin: Callable[[], Origin] = lambda: NOBODY,
+    ) -> None:
+        self._settings = settings
+        self._jobs = jobs
+        self._cache = cache
+        self._keys = _Keys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._sender = sender
+        self._model = model
+        self._cleaned = cleaned
+        self._ends = ends
+        self._origin = origin
+
+    def submit(self, submission: Submission) -> tuple[Job, bool]:
+        """Takes texts in and returns their job, and whether it is one that the same Idempotency-Key made before.
+
+        First chunks are sent while the rest still comes in. A text that cannot be scored is an error of its line.
+
+        Raises:
+            TooManyTexts: more than MAX_BATCH_TEXTS.
+            CallbackRefused: `callback_url` is not an address that we post to.
+            IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
+        """
+        if submission.callback_url is not None:
+            if self._settings.callback_secret is None:
+                raise CallbackRefused("Callbacks are off: CALLBACK_SECRET is not set.")
+            check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
+        job_id = uuid.uuid4().hex
+        with redis_or_unavailable():
+            if submission.own_key is not None and (claimed := self._keys.claim(submission.own_key, job_id)) is not None:
+                return self._earlier(submission, *claimed), True
+            try:
+                fingerprint = self._receive(job_id, submission)
+            except redis.RedisError:
+                raise  # the caller is told at once; what was stored expires by itself
+            except BaseException:  # a caller who hangs up too: nothing is left of a job that nobody was told of
+                self._discard(job_id, submission.own_key)
+                raise
+            if submission.own_key is not None:
+                self._keys.settle(submission.own_key, job_id, fingerprint)
+            metrics.JOBS.inc()
+            return self._jobs.get(job_id), False
+
+    def _receive(self, job_id: str, submission: Submission) -> str:
+        if submission.bill is None:
+            return self._receive_counted(job_id, submission)
+        try:
+            return self._receive_counted(
+                job_id, replace(submission, entries=submission.bill.counted(submission.entries))
+            )
+        except BaseException:
+            submission.bill.cancel()
+            raise
+
+    def _receive_counted(self, job_id: str, submission: Submission) -> str:
+        size = max(1, int(self._model.texts_per_s("batch") * CHUNK_S))
+        window = max(WINDOW, 2 * self._model.workers("batch"))
+        self._jobs.begin(
+            job_id,
+            chunk_size=size,
+            window=window,
+            callback_url=submission.callback_url,
+            header=submission.header,
+            owner=submission.owner,
+        )
+
+        origin = self._origin()
+
+        def send(chunks: Sequence[int]) -> None:
+            for number in chunks:
+                self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
+                if number >= window:
+                    self._jobs.sent(job_id, number)
+
+        def alive() -> None:
+            self._jobs.touch(job_id)
+            if submission.own_key is not None:
+                self._keys.touch(submission.own_key)
+
+        intake = Intake(
+            self._jobs,
+            self._cache,
+            job_id=job_id,
+            identity=self._model.identity,
+            chunk_size=size,
+            max_texts=self._settings.max_batch_texts,
+            cleaned=self._cleaned,
+            send=send,
+            alive=alive,
+        )
+        try:
+            fingerprint = intake.receive(submission)
+        finally:
+            metrics.LOOKUP_HIT.inc(intake.hits)
+            metrics.LOOKUP_MISS.inc(intake.misses)
+        self._jobs.seal(job_id)
+        metrics.JOB_TEXTS.inc(intake.texts)
+        return fingerprint
+
+    def _discard(self, job_id: str, key: str | None) -> None:
+        try:
+            self._jobs.discard(job_id)
+            if key is not None:
+                self._keys.release(key)
+        except redis.RedisError:
+            _log.warning("Redis away: the rest of an upload expires by itself")
+
+    def _earlier(self, submission: Submission, job_id: str, fingerprint: str | None) -> Job:
+        if fingerprint is None:
+            raise IdempotencyInProgress
+        again = Fingerprint(submission)
+        for position, (_, entry) in enumerate(submission.entries):
+            again.add(entry)
+            if position % 100 == 0:
+                time.sleep(0)
+        if again.hex() != fingerprint:
+            raise IdempotencyMismatch
+        return self._jobs.get(job_id)
+
+    def get(self, job_id: str, wait_s: float = 0.0, *, owner: str | None = None) -> Job:
+        """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
+
+        Args:
+            owner: only if it is his; None is everybody's.
+
+        Raises:
+            JobNotFound: unknown or expired, or another's: that is told at once and in the same words.
+        """
+        with redis_or_unavailable():
+            if wait_s <= 0:
+                return self._own(self._jobs.get(job_id), owner)
+            until = time.monotonic() + wait_s
+            with self._ends.watch(job_id) as ended:
+                while True:
+                    ended.clear()
+                    job = self._own(self._jobs.get(job_id), owner)
+                    left_s = until - time.monotonic()
+                    if job.status in TERMINAL or left_s <= 0:
+                        return job
+                    ended.wait(min(_LOOK_S, left_s))
+
+    @staticmethod
+    def _own(job: Job, owner: str | None) -> Job:
+        if owner is not None and job.owner != owner:
+            raise JobNotFound
+        return job
+
+    def changed(self, job_id: str, revision: int, wait_s: float) -> Job | None:
+        """The job once its revision is beyond this one; None if it is not within `wait_s` seconds.
+
+        Raises:
+            JobNotFound: unknown or expired.
+        """
+        until = time.monotonic() + wait_s
+        while True:
+            with redis_or_unavailable():
+                if self._jobs.revision(job_id) > revision:
+                    return self._jobs.get(job_id)
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return None
+            time.sleep(min(0.25, left_s))
+
+    def newest(
+        self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
+    ) -> list[Job]:
+        """See `JobStore.newest`."""
+        with redis_or_unavailable():
+            return self._jobs.newest(before, status, limit, owner)
+
+    def cancel(self, job_id: str) -> Job:
+        """See `JobStore.cancel`."""
+        with redis_or_unavailable():
+            return self._jobs.cancel(job_id)
+
+    def lines(self, job: Job, start: int, count: int) -> list[Line]:
+        """At most `count` lines of a job from position `start`, in input order."""
+        with redis_or_unavailable():
+            return self._jobs.lines(job, start, count)
+
+
+class _Keys:
+    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret."""
+
+    def __init__(self, client: Client, *, ttl_s: int) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+
+    @staticmethod
+    def _name(key: str) -> str:
+        return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
+
+    def claim(self, key: str, job_id: str) -> tuple[str, str | None] | None:
+        """None if the key is the caller's now; else the job that it made, and that one's fingerprint if it has come in
+        whole.
+        """
+        while not self._client.set(self._name(key), orjson.dumps([job_id, None]), nx=True, ex=UPLOAD_TTL_S):
+            if (value := self._client.get(self._name(key))) is not None:
+                earlier, fingerprint = orjson.loads(value)
+                return None if earlier == job_id else (earlier, fingerprint)
+        return None
+
+    def touch(self, key: str) -> None:
+        """The request still comes in."""
+        self._client.expire(self._name(key), UPLOAD_TTL_S)
+
+    def settle(self, key: str, job_id: str, fingerprint: str) -> None:
+        """The request has come in whole."""
+        self._client.set(self._name(key), orjson.dumps([job_id, fingerprint]), ex=self._ttl_s)
+
+    def release(self, key: str) -> None:
+        """The request failed: it may come again."""
+        self._client.delete(self._name(key))

@@ -1,0 +1,1 @@
+"""The worker's side: chunks are scored. Never imports `tasks.submit`."""

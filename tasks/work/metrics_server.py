@@ -1,0 +1,40 @@
+"""A worker's own `/metrics`, on a port of its own: a worker has no other door."""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+
+from tasks.metrics import WORKER
+from tasks.settings import Settings
+from tasks.work.gpu_metrics import gpu_metrics
+
+_log = logging.getLogger(__name__)
+
+
+def worker_registry(device: str) -> CollectorRegistry:
+    """All that a worker whose engine runs on this device tells: its own metrics, its process's and its GPU's."""
+    registry = CollectorRegistry()
+    for metric in WORKER:
+        registry.register(metric)
+    for of_the_process in (ProcessCollector, PlatformCollector, GCCollector):
+        of_the_process(registry=registry)
+    if (gpu := gpu_metrics(device)) is not None:
+        registry.register(gpu)
+    return registry
+
+
+def serve_metrics(settings: Settings, device: str) -> None:
+    """Serves them on METRICS_PORT, if one is set. A port that is taken costs the metrics, not the worker."""
+    if not settings.metrics_port:
+        return
+    try:
+        start_http_server(settings.metrics_port, settings.metrics_host, worker_registry(device))
+    except OSError as error:
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        _log.error(
+            "no metrics: cannot listen on %s (%s); set another METRICS_PORT for each worker of a machine",
+            where,
+            error.strerror,
+        )

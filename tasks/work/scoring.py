@@ -1,0 +1,181 @@
+"""What the `score` task does. Knows no Celery.
+
+A chunk is one of two:
+    {"tag": model tag, "texts": [...]}           texts of callers who wait
+    {"tag": model tag, "job": id, "n": number}   a part of a job, whose texts are in the job store
+
+Either may be delivered twice; the second run finds the outcomes of the first and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from model.engine import Engine
+from tasks import metrics
+from tasks.errors import TextFailed
+from tasks.jobs.job import Todo
+from tasks.jobs.store import JobStore
+from tasks.logs import frames
+from tasks.store.cache import PredictionCache
+from tasks.store.outcomes import Failed, Outcome, digest, scored
+
+T = TypeVar("T")
+Chunk = dict[str, Any]
+SendChunk = Callable[[str, int, str], None]
+"""Sends a job's chunk: job id, number, model tag."""
+
+INTERNAL_ERROR = "internal_error"
+"""The code of a text that has no answer because of a defect of ours, as of a request that met one."""
+SUSPECT_LIMIT = 2
+"""Times that a text may be scored alone without coming back; after that it alone is failed."""
+_STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
+"""Seconds between attempts to store what was scored while Redis is away."""
+
+_log = logging.getLogger(__name__)
+
+
+class NotStored(Exception):
+    """Redis stayed away: the chunk must be delivered again."""
+
+
+class Scorer:
+    """Scores chunks with one engine. Thread-safe, as the engine is."""
+
+    def __init__(self, engine: Engine, cache: PredictionCache, jobs: JobStore, send_chunk: SendChunk) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._jobs = jobs
+        self._send_chunk = send_chunk
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """The worker is to end: no more waiting for a Redis that is away."""
+        self._stopping.set()
+
+    def score(self, chunk: Chunk, chunk_id: str) -> None:
+        """Scores a chunk and stores what came of it.
+
+        Raises:
+            NotStored: the chunk must be delivered again.
+        """
+        try:
+            if "job" in chunk:
+                self._score_job_chunk(chunk["job"], int(chunk["n"]), chunk["tag"], chunk_id)
+            else:
+                outcomes = self._outcomes(chunk_id, chunk["tag"], chunk["texts"])
+                self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
+        except NotStored:
+            raise
+        except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
+            metrics.DEFECTS.inc()
+            _log.error(
+                "a defect while scoring chunk %s: %s",
+                chunk_id,
+                type(error).__name__,
+                extra={"exception": frames(error)},
+            )
+            self._give_up(chunk, chunk_id)
+
+    def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
+        todo = self._persist(lambda: self._jobs.todo(job_id, number))
+        if todo is None:
+            self._send_following(job_id, self._persist(lambda: self._jobs.following(job_id, number)), tag)
+            return
+        by_digest = self._outcomes(chunk_id, tag, todo.texts)
+        try:
+            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
+        except redis.RedisError:
+            _log.warning("predictions of a job not cached", exc_info=True)
+        self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
+
+    def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
+        model = self._engine.identity
+        self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
+        following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
+        self._send_following(job_id, following, tag)
+
+    def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
+        """Whoever dies before this has his chunk delivered again, and that does it."""
+        if number is not None:
+            self._persist(lambda: self._send_chunk(job_id, number, tag))
+            self._persist(lambda: self._jobs.sent(job_id, number))
+
+    def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
+        """Tells every text of a chunk that we failed: a caller who is never answered, or a job that never ends, would
+        be worse.
+        """
+        failed = Failed(INTERNAL_ERROR)
+        if "job" not in chunk:
+            outcomes: dict[str, Outcome] = {digest(text): failed for text in chunk["texts"]}
+            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
+            return
+        job_id, number = chunk["job"], int(chunk["n"])
+        todo = self._persist(lambda: self._jobs.todo(job_id, number))
+        if todo is not None:
+            self._end_job_chunk(job_id, number, chunk["tag"], todo, [failed] * len(todo.texts))
+
+    def _outcomes(self, chunk_id: str, tag: str, texts: Sequence[str]) -> dict[str, Outcome]:
+        by_digest = {digest(text): text for text in texts}
+        outcomes: dict[str, Outcome] = {}
+        attempt = 1
+        try:
+            attempt, known = self._cache.begin(chunk_id, self._engine.identity, list(by_digest))
+            outcomes = {key: outcome for key, outcome in zip(by_digest, known, strict=True) if outcome is not None}
+        except redis.RedisError:
+            _log.warning("cache away: scoring all of a chunk", exc_info=True)
+        todo = {key: text for key, text in by_digest.items() if key not in outcomes}
+        if todo and attempt == 1:
+            outcomes |= dict(zip(todo, self._score_isolating(list(todo.values())), strict=True))
+        elif todo:
+            _log.warning("chunk %s begun for the %d. time: its %d texts one by one", chunk_id, attempt, len(todo))
+            for key, text in todo.items():
+                outcomes[key] = self._score_suspect(chunk_id, tag, key, text)
+        return outcomes
+
+    def _score_isolating(self, texts: list[str]) -> list[Outcome]:
+        """All outcomes; when the engine raises, the texts are halved until the guilty one stands alone."""
+        try:
+            scores = self._engine.score(texts)
+            outcomes: list[Outcome] = [
+                scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)
+            ]
+        except Exception as error:  # whatever the library below raises, over one of these texts or over all
+            if len(texts) == 1:
+                who = len(texts[0]), digest(texts[0]), type(error).__name__
+                _log.error("a text of %d characters failed (%s): %s", *who, extra={"exception": frames(error)})
+                metrics.TEXTS_FAILED.inc()
+                return [Failed(TextFailed.code)]
+        else:
+            metrics.TEXTS_SCORED.inc(len(texts))
+            return outcomes
+        half = len(texts) // 2
+        return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
+
+    def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
+        """One text of a chunk that a worker did not survive: noted before, stored after, failed if it keeps killing."""
+        times = self._persist(lambda: self._cache.suspect(chunk_id, key))
+        if times > SUSPECT_LIMIT:
+            _log.error("a text of %d characters ended its worker %d times (%s)", len(text), SUSPECT_LIMIT, key)
+            metrics.TEXTS_FAILED.inc()
+            outcome: Outcome = Failed(TextFailed.code)
+        else:
+            outcome = self._score_isolating([text])[0]
+        self._persist(lambda: self._cache.settle(self._engine.identity, tag, {key: outcome}))
+        return outcome
+
+    def _persist(self, step: Callable[[], T]) -> T:
+        """Does a step on Redis, again and again while Redis is away."""
+        for pause_s in _STORE_TRIES_S:
+            try:
+                return step()
+            except redis.RedisError:
+                _log.warning("Redis away; trying again in %.2f s", pause_s)
+                if self._stopping.wait(pause_s):
+                    break
+        raise NotStored

@@ -1,0 +1,77 @@
+"""What has to be done now and then, whoever does it: callbacks that are due, and jobs whose chunks got lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+
+from tasks.jobs.job import chunk_of
+from tasks.jobs.store import JobStore
+from tasks.queue.app import ChunkSender
+from tasks.queue.queues import task_ids
+from tasks.store.connections import Client
+from tasks.work.callbacks import Callbacks
+
+REPAIR_S = 5.0
+"""Lost chunks are looked for so often."""
+SETTLE_S = 2.0
+"""A chunk that is found nowhere, and so long later again, is lost; before, it may be on its way from one place to
+another.
+"""
+_LOCK = "sentiq:upkeep"
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Every batch worker has one; whichever comes first does it."""
+
+    def __init__(self, jobs: JobStore, callbacks: Callbacks, sender: ChunkSender, broker: Client, *, tag: str) -> None:
+        self._jobs = jobs
+        self._callbacks = callbacks
+        self._sender = sender
+        self._broker = broker
+        self._tag = tag
+
+    def start(self, stop: threading.Event) -> None:
+        """Does its work until `stop` is set: callbacks on a thread of their own, for receivers may be slow."""
+        for name, step, period_s in (("callbacks", self._callbacks.run_due, 1.0), ("repair", self.repair, REPAIR_S)):
+            threading.Thread(target=_repeat, args=(step, period_s, stop), name=name, daemon=True).start()
+
+    def repair(self, *, settle_s: float = SETTLE_S) -> int:
+        """Sends chunks again that no queue and no worker has; returns how many. One that was not lost after all is
+        counted once.
+
+        The broker takes a message out of its queue before it notes who has it: a connection that breaks in between
+        loses it.
+        """
+        # Ends just before this worker's next turn.
+        if not self._broker.set(_LOCK, 1, nx=True, px=int(900 * REPAIR_S)):
+            return 0
+        lost = self._missing()
+        if not lost:
+            return 0
+        time.sleep(settle_s)
+        lost &= self._missing()
+        for task_id in sorted(lost):
+            _log.warning("chunk %s got lost; sending it again", task_id)
+            self._sender.send_job_chunk(*chunk_of(task_id), self._tag)
+        return len(lost)
+
+    def _missing(self) -> set[str]:
+        expected = self._jobs.expected()
+        return expected - task_ids(self._broker, "batch") if expected else expected
+
+
+def _repeat(step: Callable[[], int], period_s: float, stop: threading.Event) -> None:
+    while not stop.wait(period_s):
+        try:
+            step()
+        except redis.RedisError:
+            _log.warning("Redis away: upkeep later")
+        except Exception:  # a defect must not end what has to be done for as long as the worker lives
+            _log.exception("upkeep failed")

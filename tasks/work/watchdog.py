@@ -1,0 +1,129 @@
+"""Ends a worker in which something stands still, so that its chunks are another's.
+
+Native code may deadlock, a library may read without limit. Such a worker lives, so it renews its leases
+(`tasks.work.leases`), and nobody would ever take over what it holds; Celery's own time limits do not hold in a pool of
+threads. Its death is an ordinary one: it is started again, its chunks are delivered again, and a text that is the
+reason is failed alone (`tasks.work.scoring`).
+
+Time is counted in looks of its own, so that a process which was stopped, or whose machine slept, is not taken for one
+that hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import bootsteps
+
+LOOK_S = 1.0
+LOOP_LIMIT_S = 60.0
+"""The thread that takes chunks comes round every second, and waits some 10 s for an answer of Redis at the most."""
+CALL_LIMIT_S = 60.0
+SLOWEST = 500.0
+"""A call of the engine may take CALL_LIMIT_S, and so many times as long as short texts took at the start: long texts
+take 50 times as long, and beside live callers a job gets a small part of the processor."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """Something that a thread does, and is to end, or come round, in time."""
+
+    name: str
+    limit_s: float
+    looks: int = 0
+    thread: int = field(default_factory=threading.get_ident)
+
+    def comes_round(self) -> None:
+        """It goes on: its time begins anew."""
+        self.looks = 0
+
+
+class Watchdog:
+    """Knows what is under way. Thread-safe."""
+
+    def __init__(self, *, texts_per_s: float) -> None:
+        """`texts_per_s`: the engine's rate on short texts."""
+        self._texts_per_s = texts_per_s
+        self._steps: set[Step] = set()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Looks from now on, on a thread of its own."""
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def begin(self, name: str, limit_s: float) -> Step:
+        """Watches what this thread does from now on, until `end`."""
+        step = Step(name, limit_s)
+        with self._lock:
+            self._steps.add(step)
+        return step
+
+    def end(self, step: Step) -> None:
+        """It is done."""
+        with self._lock:
+            self._steps.discard(step)
+
+    @contextmanager
+    def engine_call(self, texts: int) -> Iterator[None]:
+        """Around a call of the engine with so many texts."""
+        step = self.begin("a call of the engine", CALL_LIMIT_S + SLOWEST * texts / self._texts_per_s)
+        try:
+            yield
+        finally:
+            self.end(step)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(LOOK_S)
+            with self._lock:
+                steps = list(self._steps)
+            for step in steps:
+                step.looks += 1
+                if step.looks * LOOK_S > step.limit_s:
+                    _end_process(step)
+
+
+def _end_process(step: Step) -> None:
+    frame = sys._current_frames().get(step.thread)
+    where = {"exception": "".join(traceback.format_stack(frame)) if frame is not None else "(the thread is gone)"}
+    _log.critical(
+        "%s stands still since %.0f s: ended, so that another takes its chunks", step.name, step.limit_s, extra=where
+    )
+    os._exit(os.EX_SOFTWARE)  # no way out that waits for the thread
+
+
+def watched_loop(watchdog: Watchdog) -> type[bootsteps.StartStopStep]:
+    """A step of Celery's consumer: the thread that takes chunks is watched while it has a connection; it may look for
+    one for ever.
+    """
+
+    class WatchedLoop(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def __init__(self, consumer: Any, **options: Any) -> None:
+            super().__init__(consumer, **options)
+            self._step: Step | None = None
+
+        def start(self, consumer: Any) -> None:
+            self._step = watchdog.begin("the thread that takes chunks", LOOP_LIMIT_S)
+            # Celery takes what was put on its timer since it connected off again when the connection is lost.
+            consumer.timer.call_repeatedly(LOOK_S, self._step.comes_round)
+
+        def stop(self, _: Any) -> None:
+            if self._step is not None:
+                watchdog.end(self._step)
+
+        shutdown = stop
+
+    return WatchedLoop

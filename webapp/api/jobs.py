@@ -1,0 +1,242 @@
+"""`POST /batch_predict` and the jobs it makes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request, url_for
+
+from tasks.errors import JobNotFound
+from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
+from tasks.submit.intake import Submission
+from tasks.submit.jobs import JobService
+from webapp.api.events import events
+from webapp.api.requests import Preferences, parse_json, preferences
+from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
+from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
+from webapp.api.uploads import UploadLimits, read_upload
+from webapp.front.errors import UploadRefused
+from webapp.front.security import caller
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"[!-~]{1,255}")
+_PIECE_BYTES = 16 * 1024
+"""Gunicorn waits until so many have come."""
+_PAGE_LINES = 1000
+_MAX_PAGE_LINES = 5000
+_AT_ONCE_TEXTS = 100
+_AT_ONCE_BYTES = 256 * 1024
+"""A batch of so many texts at the most, in a body of so many bytes, may be answered at once."""
+_DRAIN_S = 10.0
+"""A refused upload is read on for so long: a client that still sends would not see the answer."""
+_FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    """The job with its addresses."""
+    links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
+    return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
+
+
+def accepted(job: Job, prefer: Preferences) -> Response:
+    """202 with the job's address: the answer will be there."""
+    response = Response(orjson.dumps(job_body(job)), status=202, mimetype="application/json")
+    response.headers["Location"] = url_for("jobs.job", job_id=job.id)
+    response.headers["Retry-After"] = "1"
+    if prefer.applied is not None:
+        response.headers["Preference-Applied"] = prefer.applied
+    return response
+
+
+def _body() -> Iterator[bytes]:
+    """The request's bytes as they come in. Raises UploadRefused if the connection ends before the body does."""
+    read, left = request.environ["wsgi.input"].read, request.content_length
+    try:
+        while piece := read(_PIECE_BYTES if left is None else min(_PIECE_BYTES, left)):
+            if left is not None:
+                left -= len(piece)
+            yield piece
+    except OSError:  # of the socket, or Gunicorn's own for a chunk that is cut off
+        left = 1
+    if left:
+        raise UploadRefused(400, "incomplete_body", "The connection ended before the body did.")
+
+
+def _may_be_small() -> bool:
+    plain = request.mimetype == "application/json" and "Content-Encoding" not in request.headers
+    return plain and 0 < (request.content_length or 0) <= _AT_ONCE_BYTES
+
+
+def _drain(body: Iterator[bytes]) -> None:
+    until = time.monotonic() + _DRAIN_S
+    try:
+        while time.monotonic() < until and next(body, None) is not None:
+            pass
+    except UploadRefused:
+        pass
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and _KEY.fullmatch(key) is None:
+        raise UploadRefused(
+            422, "invalid_field", "Idempotency-Key has 1 to 255 printable ASCII characters without blanks."
+        )
+    return key
+
+
+AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
+"""The texts' lines, or None if some have no outcome within so many seconds."""
+
+
+def jobs_blueprint(
+    jobs: JobService, limits: UploadLimits, answer_at_once: AnswerAtOnce, *, predict_timeout_s: float
+) -> Blueprint:
+    """The blueprint of `/batch_predict` and `/jobs`."""
+    blueprint = Blueprint("jobs", __name__)
+
+    def at_once(raw: bytes, prefer: Preferences) -> Response | None:
+        """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
+        batch = BatchRequest.model_validate(parse_json(raw))
+        if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
+            return None
+        # One is counted already, with the request.
+        caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
+        if lines is None:
+            caller().give_back(len(batch.texts))  # the job counts them anew
+            return None
+        response = Response(
+            orjson.dumps({"items": [line_body(None, line) for line in lines]}), mimetype="application/json"
+        )
+        response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
+        return response
+
+    @blueprint.post("/batch_predict")
+    def batch_predict() -> Response:
+        query = UploadQuery.model_validate(request.args.to_dict())
+        key = _idempotency_key()
+        prefer = preferences()
+        body = _body()
+        try:
+            if prefer.representation and key is None and query.callback_url is None and _may_be_small():
+                raw = b"".join(body)
+                if (answer := at_once(raw, prefer)) is not None:
+                    return answer
+                body = iter([raw])
+            if (request.content_length or 0) > limits.max_bytes:
+                detail = f"An upload may have at most {limits.max_bytes} bytes, as sent and as unpacked."
+                raise UploadRefused(413, "request_entity_too_large", detail)
+            upload = read_upload(
+                body,
+                content_type=request.headers.get("Content-Type", ""),
+                content_encoding=request.headers.get("Content-Encoding", ""),
+                query=query.model_dump(include={"column", "delimiter"}, exclude_none=True),
+                limits=limits,
+            )
+            header = None
+            if upload.columns is not None and upload.text_column is not None:
+                header = Header(upload.columns, upload.text_column)
+            callback_url = upload.options.get("callback_url", query.callback_url)
+            job, replayed = jobs.submit(
+                Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill())
+            )
+        except Exception:
+            _drain(body)
+            raise
+        if prefer.wait_s is not None:
+            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
+        response = accepted(job, prefer)
+        if replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+    def find(job_id: str, wait_s: float = 0.0) -> Job:
+        if _JOB_ID.fullmatch(job_id) is None:
+            raise JobNotFound
+        return jobs.get(job_id, wait_s, owner=caller().sees)
+
+    @blueprint.get("/jobs")
+    def newest() -> Response:
+        query = JobsQuery.model_validate(request.args.to_dict())
+        before = None
+        if query.cursor is not None:
+            created_at, _, job_id = query.cursor.partition("-")
+            before = (float(created_at), job_id)
+        found = jobs.newest(
+            before, JobStatus(query.status) if query.status is not None else None, query.limit, caller().sees
+        )
+        following = None
+        if len(found) == query.limit:
+            cursor = f"{found[-1].created_at!r}-{found[-1].id}"
+            following = url_for("jobs.newest", limit=query.limit, cursor=cursor, status=query.status)
+        return Response(
+            orjson.dumps({"items": [job_body(job) for job in found], "next": following}), mimetype="application/json"
+        )
+
+    @blueprint.get("/jobs/<job_id>")
+    def job(job_id: str) -> Response:
+        prefer = preferences()
+        response = Response(orjson.dumps(job_body(find(job_id, prefer.wait_or(0.0)))), mimetype="application/json")
+        if prefer.applied is not None:
+            response.headers["Preference-Applied"] = prefer.applied
+        return response
+
+    @blueprint.delete("/jobs/<job_id>")
+    def cancel(job_id: str) -> Response:
+        find(job_id)
+        return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
+
+    @blueprint.get("/jobs/<job_id>/results")
+    def results(job_id: str) -> Response:
+        query = ResultsQuery.model_validate(request.args.to_dict())
+        found = find(job_id)
+        mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
+        wanted = query.format or _FORMATS[mimetype or "application/json"]
+        if wanted != "json":
+            return download(found, wanted, query)
+        limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
+        lines, end = jobs.lines(found, query.cursor, limit), query.cursor + limit
+        body = {
+            "job": job_body(found),
+            "items": [line_body(found, line) for line in lines],
+            "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
+        }
+        return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
+
+    def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
+        pieces = stream(found, jobs.lines, query.cursor, query.limit, ndjson if wanted == "ndjson" else csv_rows)
+        if wanted == "csv":
+            pieces = _with_header(csv_header(found), pieces)
+        response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
+        if request.accept_encodings.quality("gzip") > 0:
+            response.headers["Content-Encoding"] = "gzip"
+            pieces = gzipped(pieces)
+        response.response = pieces
+        return response
+
+    @blueprint.get("/jobs/<job_id>/events")
+    def listen(job_id: str) -> Response:
+        found = find(job_id)
+        last = request.headers.get("Last-Event-ID", "")
+        revision = int(last) if re.fullmatch(r"[0-9]{1,15}", last) else -1
+        if found.status in TERMINAL and revision >= found.revision:
+            return Response(status=204)  # told already; this keeps browsers from coming back
+        links = job_body(found)["links"]
+        told = events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links})
+        response = Response(told, mimetype="text/event-stream")
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+    return blueprint
+
+
+def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield header
+    yield from pieces

@@ -1,0 +1,326 @@
+"""The OpenAPI document, put together from the schemas; the views stay free of it, so that documentation costs a request
+nothing.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from webapp.api import schemas
+
+_REF = "#/components/schemas/{model}"
+_MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+    (schemas.PredictRequest, "validation"),
+    (schemas.BatchRequest, "validation"),
+    *[
+        (model, "serialization")
+        for model in (
+            schemas.PredictionResponse,
+            schemas.JobResponse,
+            schemas.JobsResponse,
+            schemas.LineResponse,
+            schemas.BatchResponse,
+            schemas.ResultsResponse,
+            schemas.ModelResponse,
+            schemas.HealthResponse,
+            schemas.LiveResponse,
+            schemas.Problem,
+        )
+    ],
+]
+_PROBLEMS = {
+    401: "No API key, or an unknown one, where the service has keys.",
+    403: "The key has not the scope for this; or a page of another site asks, which CORS_ORIGINS does not list.",
+    400: "The body is not JSON, is cut off, or the request is malformed.",
+    404: "No job has this id: it never existed, or it has expired.",
+    408: "The texts stopped coming in.",
+    409: "The Idempotency-Key belongs to another request, or to one that still comes in;"
+    " or the job was cancelled meanwhile.",
+    413: "The body, a line or the job is larger than the limits allow.",
+    415: "The body is not of a type that is read here.",
+    422: "A field, a line or a text cannot be accepted.",
+    429: "Too many texts wait, or the caller has sent more than its limits allow;"
+    " come back after `Retry-After` seconds.",
+    503: "Redis is away; nothing was accepted.",
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "RFC 7240: `wait=N` waits up to N seconds (60 at most); `respond-async` does not wait at all.",
+    "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
+}
+_PREFER_BATCH = _PREFER | {
+    "description": "RFC 7240: `return=representation` answers a JSON batch of up to 100 texts with the predictions"
+    " themselves, and makes a job of it only if that takes longer than PREDICT_TIMEOUT;"
+    " `wait=N` waits up to N seconds (60 at most).",
+    "schema": {"type": "string", "examples": ["return=representation", "return=representation, wait=10", "wait=10"]},
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Kept for a day: the same key with the same texts gives the same job, with others 409.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The last event that was seen: what came before it is not told again.",
+    "schema": {"type": "string"},
+}
+_UPLOADS = {
+    "application/x-ndjson": "Each line a JSON string, or an object with `text` and perhaps `id`;"
+    " other keys and blank lines are ignored.",
+    "text/csv": "With a header. The column `text` (or ?column=) holds the texts;"
+    " the others are carried along to the result.",
+    "text/plain": "Each line is a text, an empty one too.",
+    "multipart/form-data": "One file of these types, by its type or name;"
+    " fields `column`, `delimiter`, `callback_url` before it.",
+}
+_REQUEST_ID = {"description": "The request's id, yours if you sent one.", "schema": {"type": "string"}}
+_RATE_LIMITS = {
+    "RateLimit-Limit": {"description": "Texts of one window, where a limit is set.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {
+        "description": "Texts that are left of it, as far as is known here.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": {"type": "integer"}},
+}
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the service has keys."},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same in a header of its own.",
+    },
+}
+_RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
+
+
+def _content(model: type[BaseModel], media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+
+
+def _ok(description: str, model: type[BaseModel], **headers: Any) -> dict[str, Any]:
+    return {"description": description, "headers": {"X-Request-ID": _REQUEST_ID, **headers}, "content": _content(model)}
+
+
+def _problems(*statuses: int) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for status in statuses:
+        headers = {"X-Request-ID": _REQUEST_ID} | ({"Retry-After": _RETRY_AFTER} if status in (409, 429, 503) else {})
+        out[str(status)] = {
+            "description": _PROBLEMS[status],
+            "headers": headers,
+            "content": _content(schemas.Problem, "application/problem+json"),
+        }
+    return out
+
+
+def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    properties = model.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _operation(operation_id: str, summary: str, tag: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"operationId": operation_id, "summary": summary, "tags": [tag], "responses": responses} | more
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    return {"required": True, "content": _content(model)}
+
+
+def _upload_body() -> dict[str, Any]:
+    types: dict[str, Any] = {
+        mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
+        for mimetype, text in _UPLOADS.items()
+    }
+    types["multipart/form-data"]["schema"] = {
+        "type": "object",
+        "required": ["file"],
+        "description": _UPLOADS["multipart/form-data"],
+        "properties": {
+            **{name: {"type": "string"} for name in ("column", "delimiter", "callback_url")},
+            "file": {"type": "string", "format": "binary"},
+        },
+    }
+    return {
+        "required": True,
+        "description": "Any of these, as it is or packed with gzip (`Content-Encoding: gzip`)."
+        " All but JSON is read as a stream.",
+        "content": _content(schemas.BatchRequest) | types,
+    }
+
+
+def application_version() -> str:
+    """The installed version of the application."""
+    try:
+        return version("sentiq")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints."""
+    _, definitions = models_json_schema(_MODELS, ref_template=_REF)
+    location = {"description": "The job's address.", "schema": {"type": "string"}}
+    job_id = {
+        "name": "job_id",
+        "in": "path",
+        "required": True,
+        "description": "As given by the 202 answer.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    }
+    accepted = _ok(
+        "Accepted: the answer will be at the job's address.",
+        schemas.JobResponse,
+        Location=location,
+        **{"Retry-After": _RETRY_AFTER},
+    )
+    unready = _ok("Something is missing.", schemas.HealthResponse, **{"Retry-After": _RETRY_AFTER})
+    lines = _ok(
+        "Lines: a page as JSON, or a stream of all as NDJSON or CSV, by `Accept` or ?format=.", schemas.ResultsResponse
+    )
+    lines["content"] |= {
+        "application/x-ndjson": {"schema": {"type": "string", "description": "A LineResponse a line."}},
+        "text/csv": {"schema": {"type": "string", "description": "The upload's own columns, then the result's."}},
+    }
+    health = {"200": _ok("All is there.", schemas.HealthResponse), "503": unready}
+    paths: dict[str, Any] = {
+        "/predict": {
+            "post": _operation(
+                "predict",
+                "Score one text",
+                "predictions",
+                {
+                    "200": _ok("The prediction.", schemas.PredictionResponse),
+                    "202": accepted,
+                    **_problems(400, 413, 415, 422, 429, 503),
+                },
+                requestBody=_body(schemas.PredictRequest),
+                parameters=[_PREFER],
+            )
+        },
+        "/batch_predict": {
+            "post": _operation(
+                "batchPredict",
+                "Score many texts as a job",
+                "jobs",
+                {
+                    "200": _ok(
+                        "All predictions, as `Prefer: return=representation` asks; there is no job.",
+                        schemas.BatchResponse,
+                    ),
+                    "202": accepted,
+                    **_problems(400, 408, 409, 413, 415, 422, 429, 503),
+                },
+                requestBody=_upload_body(),
+                parameters=[*_query_parameters(schemas.UploadQuery), _PREFER_BATCH, _IDEMPOTENCY_KEY],
+            )
+        },
+        "/jobs": {
+            "get": _operation(
+                "listJobs",
+                "Jobs, the newest first",
+                "jobs",
+                {"200": _ok("A page of jobs.", schemas.JobsResponse), **_problems(422, 503)},
+                parameters=_query_parameters(schemas.JobsQuery),
+            )
+        },
+        "/jobs/{job_id}": {
+            "get": _operation(
+                "getJob",
+                "A job's state and counts",
+                "jobs",
+                {"200": _ok("The job.", schemas.JobResponse), **_problems(404, 503)},
+                parameters=[job_id, _PREFER],
+            ),
+            "delete": _operation(
+                "cancelJob",
+                "Cancel a job; what is done stays readable, and a job that has ended stays as it is",
+                "jobs",
+                {"202": accepted, **_problems(404, 503)},
+                parameters=[job_id],
+            ),
+        },
+        "/jobs/{job_id}/events": {
+            "get": _operation(
+                "getJobEvents",
+                "A job's progress as server-sent events: `progress`, and `end` with its end; each holds the job",
+                "jobs",
+                {
+                    "200": {
+                        "description": "The stream.",
+                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                    },
+                    "204": {"description": "The job has ended, and Last-Event-ID says that this was seen."},
+                    **_problems(404, 503),
+                },
+                parameters=[job_id, _LAST_EVENT_ID],
+            )
+        },
+        "/jobs/{job_id}/results": {
+            "get": _operation(
+                "getJobResults",
+                "A job's lines, in the order in which they were sent",
+                "jobs",
+                {"200": lines, **_problems(404, 422, 503)},
+                parameters=[job_id, *_query_parameters(schemas.ResultsQuery)],
+            )
+        },
+        "/model": {
+            "get": _operation(
+                "model",
+                "The model that answers, and how good it was measured to be",
+                "predictions",
+                {"200": _ok("The model.", schemas.ModelResponse), **_problems(503)},
+            )
+        },
+        "/health": {"get": _operation("health", "What the service needs, and what is missing", "health", health)},
+        "/health/ready": {"get": _operation("ready", "The same, for probes", "health", health)},
+        "/health/live": {
+            "get": _operation("live", "The process answers", "health", {"200": _ok("It does.", schemas.LiveResponse)})
+        },
+        "/metrics": {
+            "get": _operation(
+                "metrics",
+                "Prometheus metrics",
+                "health",
+                {
+                    "200": {
+                        "description": "Text exposition format.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
+            )
+        },
+    }
+    for path, operations in paths.items():
+        for operation in operations.values():
+            if not path.startswith("/health"):
+                operation["responses"] |= _problems(401, 403)
+                operation["security"] = [{}, {"bearer": []}, {"header": []}]
+            if "429" in operation["responses"]:
+                for response in operation["responses"].values():
+                    response["headers"] |= _RATE_LIMITS
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sentiq",
+            "version": application_version(),
+            "description": "Self-hosted sentiment: POSITIVE, NEUTRAL or NEGATIVE, a confidence,"
+            " and the scores behind it.",
+        },
+        "paths": paths,
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _KEYS},
+    }

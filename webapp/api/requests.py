@@ -1,0 +1,112 @@
+"""Reading a request: its JSON body and its preferences."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from flask import request
+
+from webapp.front.errors import MalformedJson, UnsupportedType
+
+LONGEST_WAIT_S = 60.0
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""An X-Request-ID that is kept; others could do harm in a log."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def json_body() -> Any:
+    """The request's JSON body.
+
+    Raises:
+        UnsupportedType: it is not declared as application/json, or is compressed.
+        MalformedJson: it is not JSON.
+        RequestEntityTooLarge: more than MAX_UPLOAD_BYTES (werkzeug's).
+    """
+    if request.mimetype != "application/json":
+        raise UnsupportedType("Send the body as application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedType("Send the body uncompressed.")
+    raw = request.get_data(cache=False)
+    if request.content_length is None:
+        request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+    return parse_json(raw)
+
+
+def parse_json(raw: bytes) -> Any:
+    """A JSON value; a lone escaped surrogate is read as U+FFFD.
+
+    Raises:
+        MalformedJson: it is none.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return _with_lone_surrogates(raw)
+
+
+def _with_lone_surrogates(raw: bytes) -> Any:
+    """JSON that only an escaped lone surrogate keeps from being text: it stands for a broken emoji, and is read as
+    U+FFFD.
+    """
+    if b"\\ud" not in raw.lower():
+        raise MalformedJson
+    try:
+        return _mended(json.loads(raw.decode(), parse_constant=_refuse))
+    except (ValueError, RecursionError):
+        raise MalformedJson from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The `Prefer` header (RFC 7240), as far as it is understood here."""
+
+    respond_async: bool
+    wait_s: float | None
+    representation: bool = False
+    """`return=representation`: the answer itself, instead of where it will be."""
+
+    def wait_or(self, default_s: float) -> float:
+        """Seconds that the caller is willing to wait: `wait=N`, else none for `respond-async`, else the default."""
+        if self.wait_s is not None:
+            return self.wait_s
+        return 0.0 if self.respond_async else default_s
+
+    @property
+    def applied(self) -> str | None:
+        """The value of `Preference-Applied` for an answer that says where the result will be, or None."""
+        parts = ["respond-async"] if self.respond_async else []
+        if self.wait_s is not None:
+            parts.append(f"wait={self.wait_s:g}")
+        return ", ".join(parts) or None
+
+
+def preferences() -> Preferences:
+    """The request's preferences. What is not understood is ignored, and the first of two counts, as RFC 7240 asks."""
+    respond_async, wait_s, returns = False, None, None
+    for part in ",".join(request.headers.getlist("Prefer")).split(","):
+        name, _, value = (piece.strip() for piece in part.partition(";")[0].partition("="))
+        if name.lower() == "respond-async":
+            respond_async = True
+        elif wait_s is None and name.lower() == "wait" and re.fullmatch(r"[0-9]{1,6}", value.strip('"')):
+            wait_s = min(float(value.strip('"')), LONGEST_WAIT_S)
+        elif returns is None and name.lower() == "return":
+            returns = value.strip('"')
+    return Preferences(respond_async, wait_s, returns == "representation")

@@ -1,0 +1,119 @@
+"""A job's lines as JSON, NDJSON and CSV; the latter two as a stream of any length."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from model.labels import LABELS
+from tasks.jobs.job import PAGE_LINES, Job, JobStatus, Line
+from tasks.store.outcomes import Failed
+
+_RESULT_COLUMNS = (
+    "position",
+    "status",
+    "label",
+    "confidence",
+    "negative",
+    "neutral",
+    "positive",
+    "truncated",
+    "error",
+    "model",
+)
+Fetch = Callable[[Job, int, int], list[Line]]
+"""Lines of a job from a position, at most so many."""
+
+
+def _status(job: Job | None, line: Line) -> str:
+    if line.outcome is None:
+        return "cancelled" if job is not None and job.status is JobStatus.CANCELLED else "pending"
+    return "failed" if isinstance(line.outcome, Failed) else "done"
+
+
+def line_body(job: Job | None, line: Line) -> dict[str, Any]:
+    """One line as JSON says it; of no job, a text that was answered at once."""
+    entry, outcome = line.entry, line.outcome
+    body: dict[str, Any] = {"position": line.position}
+    if entry.id is not None:
+        body["id"] = entry.id
+    if job is not None and job.header is not None:
+        others = [name for index, name in enumerate(job.header.names) if index != job.header.text]
+        body["columns"] = dict(zip(others, entry.columns, strict=True))
+    body |= {"text": entry.text, "status": _status(job, line)}
+    if isinstance(outcome, Failed):
+        body["error"] = {"code": outcome.code}
+    elif outcome is not None:
+        body |= {
+            "label": outcome.label,
+            "confidence": outcome.confidence,
+            "scores": dict(zip(LABELS, outcome.scores, strict=True)),
+            "truncated": outcome.truncated,
+            "cached": line.cached,
+            "model": line.model,
+        }
+    return body
+
+
+def ndjson(job: Job, lines: Sequence[Line]) -> bytes:
+    """Lines as NDJSON."""
+    return b"".join(orjson.dumps(line_body(job, line)) + b"\n" for line in lines)
+
+
+def csv_header(job: Job) -> bytes:
+    """The names of the columns: the upload's own, then ours, with `sentiq_` before a name that is taken."""
+    own = list(job.header.names) if job.header is not None else (["id", "text"] if job.has_ids else ["text"])
+    taken = set(own)
+    return _csv([[*own, *(f"sentiq_{name}" if name in taken else name for name in _RESULT_COLUMNS)]])
+
+
+def csv_rows(job: Job, lines: Sequence[Line]) -> bytes:
+    """Lines as CSV."""
+    return _csv([*_own_fields(job, line), *_result_fields(job, line)] for line in lines)
+
+
+def _own_fields(job: Job, line: Line) -> list[Any]:
+    entry = line.entry
+    if job.header is not None:
+        at = job.header.text
+        return [*entry.columns[:at], entry.text, *entry.columns[at:]]
+    return [entry.id, entry.text] if job.has_ids else [entry.text]
+
+
+def _result_fields(job: Job, line: Line) -> list[Any]:
+    outcome = line.outcome
+    head = [line.position, _status(job, line)]
+    if outcome is None:
+        return [*head, *[None] * 8]
+    if isinstance(outcome, Failed):
+        return [*head, *[None] * 6, outcome.code, None]
+    return [*head, outcome.label, outcome.confidence, *outcome.scores, str(outcome.truncated).lower(), None, line.model]
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    return out.getvalue().encode()
+
+
+def stream(
+    job: Job, fetch: Fetch, start: int, limit: int | None, write: Callable[[Job, Sequence[Line]], bytes]
+) -> Iterator[bytes]:
+    """Lines from `start` on, a page of them at a time."""
+    stop = job.total if limit is None else min(job.total, start + limit)
+    for position in range(start, stop, PAGE_LINES):
+        yield write(job, fetch(job, position, min(PAGE_LINES, stop - position)))
+
+
+def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A gzip file of these pieces."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()

@@ -1,0 +1,336 @@
+"""Uploads of texts: what type they are of, and the way to their records as a stream.
+
+    body -> (gunzip) -> (the form's file -> (gunzip)) -> without BOM -> records -> entries
+
+Each arrow is a generator that takes pieces of bytes and gives pieces of bytes, PIECE_BYTES at most. Only a JSON body is
+read whole.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from posixpath import splitext
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
+from werkzeug.sansio import multipart
+
+from tasks.jobs.job import Entry
+from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
+from webapp.api.requests import parse_json
+from webapp.api.schemas import BatchRequest
+from webapp.front.errors import UploadRefused
+
+PIECE_BYTES = 64 * 1024
+MAX_JSON_BYTES = 16 * 1024 * 1024
+MAX_FIELD_BYTES = 8 * 1024
+"""Bytes of one of a form's fields."""
+MAX_HEADERS_BYTES = 2 * PIECE_BYTES
+"""Bytes of a form apart from its parts' contents: of a part's headers, before the first part, or after the last."""
+MAX_PARTS = 20
+
+_FIELDS = ("column", "delimiter", "callback_url")
+_GZIP = ("application/gzip", "application/x-gzip")
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
+_SUPPORTED = (
+    "Send application/json, application/x-ndjson, text/csv or text/plain,"
+    " or a file of one of these types as multipart/form-data."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """How much is read."""
+
+    max_bytes: int
+    """Bytes as sent and, counted apart, as unpacked."""
+    max_line_bytes: int
+    """Bytes of a line of NDJSON or plain text, and of a row of CSV."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload whose entries are still to come."""
+
+    entries: Iterator[tuple[int, Entry]]
+    """Each with the number of the line where it begins, from 1 (in JSON, its position from 1). At least one.
+
+    Iterating raises UploadRefused, and whatever the body raises.
+    """
+    columns: tuple[str, ...] | None = None
+    """The whole header of a CSV file, None for other types."""
+    text_column: int | None = None
+    """Index of the text's column in it."""
+    options: dict[str, str] = field(default_factory=dict)
+    """`callback_url`, if a JSON body or a form's field has it."""
+
+
+def read_upload(
+    body: Iterable[bytes], *, content_type: str, content_encoding: str, query: Mapping[str, str], limits: UploadLimits
+) -> Upload:
+    """The upload in a request's body, read as far as its entries begin.
+
+    Args:
+        body: the bytes as they come in, in pieces of any size.
+        content_type: the whole header.
+        query: `column` and `delimiter`, if given. A form's fields go before them.
+
+    Raises:
+        UploadRefused: here, or while the entries are iterated.
+        MalformedJson: it is declared as JSON and is none.
+        ValidationError: it is JSON, but no batch of texts (pydantic's).
+    """
+    mimetype, parameters = parse_options_header(content_type)
+    pieces = _received(body, limits.max_bytes)
+    coding = content_encoding.strip().lower()
+    if coding in ("gzip", "x-gzip"):
+        pieces = _gunzipped(pieces, limits.max_bytes)
+    elif coding not in ("", "identity"):
+        raise UploadRefused(415, "unsupported_media_type", "Send the body uncompressed or with gzip.")
+    _check_charset(parameters)
+    fields: dict[str, str] = {}
+    if mimetype.lower() == "multipart/form-data":
+        events = _form_events(pieces, parameters.get("boundary", ""))
+        fields, file = _fields_before_file(events)
+        read, packed = _type_of(file)
+        pieces = _file_pieces(events)
+        if packed:
+            pieces = _gunzipped(pieces, limits.max_bytes)
+    else:
+        read = _reader(mimetype)
+    upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    callback = {name: value for name, value in fields.items() if name == "callback_url"}
+    return replace(upload, entries=_at_least_one(upload.entries), options=callback | upload.options)
+
+
+Reader = Callable[[Iterator[bytes], Mapping[str, str], UploadLimits], Upload]
+
+
+def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    raw = bytearray()
+    for piece in pieces:
+        raw += piece
+        if len(raw) > MAX_JSON_BYTES:
+            detail = (
+                f"A JSON body may have at most {MAX_JSON_BYTES} bytes;"
+                " send more texts as NDJSON (application/x-ndjson)."
+            )
+            raise UploadRefused(413, "request_entity_too_large", detail)
+    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
+    entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
+    return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
+
+
+def _read_ndjson(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    return Upload(ndjson_entries(pieces, limits.max_line_bytes))
+
+
+def _read_plain(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    return Upload(plain_entries(pieces, limits.max_line_bytes))
+
+
+def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    delimiter = asked.get("delimiter") or ","
+    if delimiter.lower() == "tab":
+        delimiter = "\t"
+    if delimiter != "\t" and (len(delimiter) != 1 or not delimiter.isprintable() or delimiter == '"'):
+        raise UploadRefused(
+            422, "invalid_field", "The delimiter is one printable character other than a quote, or `tab`."
+        )
+    records = csv_records(pieces, delimiter, limits.max_line_bytes)
+    line, header = next(records, (1, None))
+    if header is None:
+        raise _no_texts()
+    if not header:
+        raise UploadRefused(422, "malformed_line", "The first line is blank; it is to name the columns.", line)
+    if len(set(header)) < len(header):
+        raise UploadRefused(422, "malformed_line", "Two columns of the header have the same name.", line)
+    column = asked.get("column") or "text"
+    if column not in header:
+        # Of a file without a header these are its first texts; enough of them to see that, and no more.
+        names = ", ".join(f"`{name[:30]}`" for name in header[:10])
+        detail = (
+            f"The header has no column of the name asked for (`text` unless ?column= says otherwise). It has {names}."
+        )
+        raise UploadRefused(422, "unknown_column", detail, line)
+    text_column = header.index(column)
+    return Upload(csv_entries(records, header, text_column), tuple(header), text_column)
+
+
+_TYPES: dict[str, Reader] = {
+    "application/json": _read_json,
+    "application/x-ndjson": _read_ndjson,
+    "application/ndjson": _read_ndjson,
+    "application/jsonl": _read_ndjson,
+    "text/csv": _read_csv,
+    "text/plain": _read_plain,
+}
+_ENDINGS: dict[str, Reader] = {
+    ".json": _read_json,
+    ".ndjson": _read_ndjson,
+    ".jsonl": _read_ndjson,
+    ".csv": _read_csv,
+    ".txt": _read_plain,
+}
+
+
+def _reader(mimetype: str, ending: str = "") -> Reader:
+    """The reader of a type or, where the type says nothing, of a file name's ending."""
+    reader = _TYPES.get(mimetype.lower()) or _ENDINGS.get(ending)
+    if reader is None:
+        raise UploadRefused(415, "unsupported_media_type", _SUPPORTED)
+    return reader
+
+
+def _check_charset(parameters: Mapping[str, str]) -> None:
+    if parameters.get("charset", "utf-8").lower() not in _CHARSETS:
+        raise UploadRefused(415, "unsupported_media_type", "Send text in UTF-8.")
+
+
+def _received(body: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+    """The body in pieces of PIECE_BYTES at most."""
+    received_bytes = 0
+    for piece in body:
+        received_bytes += len(piece)
+        if received_bytes > max_bytes:
+            raise _too_large(max_bytes)
+        for start in range(0, len(piece), PIECE_BYTES):
+            yield piece[start : start + PIECE_BYTES]
+
+
+def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+    """The contents of all members of a gzip file, never more than PIECE_BYTES at once."""
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    unpacked_bytes = 0
+    for piece in pieces:
+        while piece:
+            if member.eof:
+                member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            try:
+                data = member.decompress(piece, PIECE_BYTES)
+            except zlib.error:
+                raise _malformed_gzip("What was sent as gzip is not gzip, or is damaged.") from None
+            unpacked_bytes += len(data)
+            if unpacked_bytes > max_bytes:
+                raise _too_large(max_bytes)
+            piece = member.unused_data if member.eof else member.unconsumed_tail
+            if data:
+                yield data
+    if not member.eof:
+        raise _malformed_gzip("The gzip file is cut off.")
+
+
+def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    start = b""
+    for piece in pieces:
+        start += piece
+        if len(start) >= 3:
+            break
+    yield start.removeprefix(b"\xef\xbb\xbf")
+    yield from pieces
+
+
+def _at_least_one(entries: Iterator[tuple[int, Entry]]) -> Iterator[tuple[int, Entry]]:
+    for entry in entries:
+        yield entry
+        break
+    else:
+        raise _no_texts()
+    yield from entries
+
+
+def _form_events(pieces: Iterator[bytes], boundary: str) -> Iterator[multipart.Event]:
+    """The form's parts: a File or Field, then its Data, then the next. Ends where the form does."""
+    if not re.fullmatch(r"[ -~]{1,70}", boundary):
+        raise _malformed_multipart("The Content-Type has no boundary, or one that RFC 2046 does not allow.")
+    decoder = multipart.MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS)
+    # A piece that ends within the last boundary makes werkzeug 3.1.9 take the \r before it for contents.
+    cut_boundary = f"--{boundary}-".encode()
+    for piece in pieces:
+        decoder.receive_data(piece)
+        if not decoder.buffer.endswith(cut_boundary):
+            yield from _events_so_far(decoder)
+        if len(decoder.buffer) > MAX_HEADERS_BYTES:
+            raise _malformed_multipart("A part has too long headers, or much stands around the parts.")
+    decoder.receive_data(None)
+    yield from _events_so_far(decoder)
+
+
+def _events_so_far(decoder: multipart.MultipartDecoder) -> Iterator[multipart.Event]:
+    while True:
+        try:
+            event = decoder.next_event()
+        except (ValueError, RequestEntityTooLarge):
+            raise _malformed_multipart(
+                f"The form is not multipart/form-data, is cut off, or has more than {MAX_PARTS} parts."
+            ) from None
+        if isinstance(event, multipart.NeedData | multipart.Epilogue):
+            return
+        yield event
+
+
+def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, str], multipart.File]:
+    """The fields that are known here and not empty, and the file whose data come next."""
+    fields: dict[str, str] = {}
+    name, value = "", b""
+    for event in events:
+        if isinstance(event, multipart.File) and event.filename:
+            return fields, event
+        if isinstance(event, multipart.File | multipart.Field):
+            name, value = event.name, b""
+        elif isinstance(event, multipart.Data) and name in _FIELDS:
+            value += event.data
+            if len(value) > MAX_FIELD_BYTES:
+                raise _malformed_multipart(f"The form's field `{name}` has more than {MAX_FIELD_BYTES} bytes.")
+            if value and not event.more_data:
+                try:
+                    fields[name] = value.decode()
+                except UnicodeDecodeError:
+                    raise _malformed_multipart(f"The form's field `{name}` is not UTF-8.") from None
+    raise _malformed_multipart("The form has no file: a part with a file name.")
+
+
+def _type_of(file: multipart.File) -> tuple[Reader, bool]:
+    """The reader of a file, and whether it is packed with gzip."""
+    mimetype, parameters = parse_options_header(file.headers.get("content-type", ""))
+    _check_charset(parameters)
+    name = file.filename.lower()
+    inner_name = name.removesuffix(".gz")
+    return _reader(mimetype, splitext(inner_name)[1]), mimetype.lower() in _GZIP or inner_name != name
+
+
+def _file_pieces(events: Iterator[multipart.Event]) -> Iterator[bytes]:
+    """The file's contents. What follows them in the form is read too; nothing in it may be of meaning, for it comes too
+    late.
+    """
+    for event in events:
+        if isinstance(event, multipart.Data):
+            yield event.data
+            if not event.more_data:
+                break
+    for event in events:
+        if isinstance(event, multipart.File) and event.filename:
+            raise _malformed_multipart("The form has a second file; send each in a request of its own.")
+        if isinstance(event, multipart.Field) and event.name in _FIELDS:
+            raise _malformed_multipart(f"The form's field `{event.name}` stands after the file; send it before.")
+
+
+def _too_large(max_bytes: int) -> UploadRefused:
+    return UploadRefused(
+        413, "request_entity_too_large", f"An upload may have at most {max_bytes} bytes, as sent and as unpacked."
+    )
+
+
+def _no_texts() -> UploadRefused:
+    return UploadRefused(422, "no_texts", "The upload has no texts.")
+
+
+def _malformed_gzip(detail: str) -> UploadRefused:
+    return UploadRefused(422, "malformed_gzip", detail)
+
+
+def _malformed_multipart(detail: str) -> UploadRefused:
+    return UploadRefused(422, "malformed_multipart", detail)

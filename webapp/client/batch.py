@@ -1,0 +1,216 @@
+"""`sentiq batch`: a file goes up, its job runs, its results come down; and what is shown of that."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
+
+FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
+
+
+class Screen:
+    """Progress on a terminal's stderr; elsewhere lines at the start and at the end."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[told]}", markup=False),
+        )
+        self.live = sys.stderr.isatty()
+        self._progress = Progress(*columns, console=console, transient=True, expand=True, disable=not self.live)
+        self._trouble = ""
+
+    def stage(self, name: str) -> None:
+        """Begins a bar, in the place of the one before it."""
+        self._progress.start()
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.add_task(name, total=None, told="")
+
+    def show(self, completed: float, total: float | None, told: str) -> None:
+        """How far the stage is, in a bar and in words."""
+        self._trouble = ""
+        for task in self._progress.task_ids:
+            self._progress.update(task, completed=completed, total=total, told=told)
+
+    def trouble(self, error: SentiqError, pause_s: float) -> None:
+        """What is borne: instead of the words, or in a line when it begins."""
+        for task in self._progress.task_ids:
+            self._progress.update(task, told="the service is away or busy; trying again")
+        if error.code != self._trouble and not (self.live and self._progress.task_ids):
+            self.say(f"{error} Trying again.")
+        self._trouble = error.code
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._progress.console.print(text, markup=False)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self._progress.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the results go: a path, or None for stdout; and how they are written."""
+
+    path: Path | None
+    format: Format
+
+    @classmethod
+    def choose(cls, given: str | None, format: str | None, source: Path, *, stdout: bool, force: bool) -> Output:
+        """From `-o` and `--format`, else from the input's name.
+
+        Raises:
+            typer.BadParameter: it exists already, cannot be written, or its format is not known.
+        """
+        plain = source.with_suffix("") if source.suffix.lower() == ".gz" else source
+        ending = plain.suffix.lower() if plain.suffix.lower() in FORMATS else ".csv"
+        stdout = given == "-" or (given is None and stdout)
+        if format is not None:
+            ending = f".{format}"
+        elif given is not None and not stdout:
+            ending = Path(given).suffix.lower()
+            if ending not in FORMATS:
+                raise typer.BadParameter("the format cannot be told from its name; add --format", param_hint="-o")
+        if stdout:
+            return cls(None, FORMATS[ending])
+        path = Path(given) if given is not None else plain.with_name(f"{plain.stem}.sentiq{ending}")
+        if path.is_file() and not force:
+            raise typer.BadParameter(f"{path} exists; --force overwrites it", param_hint="-o")
+        if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+            raise typer.BadParameter(f"{path} cannot be written", param_hint="-o")
+        return cls(path, FORMATS[ending])
+
+
+class Batch:
+    """One run: what it does is shown, and when it ends early, how to come back to the job."""
+
+    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str]) -> None:
+        """`again`: the words of the command that comes back, but for the job and the output."""
+        self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
+        self._job: Job | None = None
+
+    def run(self, file: Path | None, resume: str | None, **options: str | None) -> Job:
+        """Sends the file, `-` being stdin, or takes the job to resume; waits for it, and writes its results."""
+        try:
+            self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
+            if file is not None:
+                self._screen.say(f"Job {self._job.id}: {self._job.total:,} lines.")
+            self._screen.stage("Scoring")
+            self._on_progress(self._job)
+            self._sentiq.wait(self._job, on_progress=self._on_progress)
+            self._download(self._job)
+        except KeyboardInterrupt:
+            self._screen.close()
+            self._interrupted()
+            raise
+        except (SentiqError, OSError) as error:
+            self._screen.close()
+            if self._job is not None and not isinstance(error, BrokenPipeError | JobNotFound):
+                self._screen.say(f"To come back to the job:\n  {self._way_back(self._job)}")
+            raise
+        finally:
+            self._screen.close()
+        self._screen.say(self._summary(self._job))
+        return self._job
+
+    def _upload(self, file: Path, options: dict[str, str | None]) -> Job:
+        total = file.stat().st_size if str(file) != "-" and file.is_file() else None
+        if not self._screen.live:
+            self._screen.say(f"Sending {'stdin' if str(file) == '-' else file} to {self._sentiq.url}.")
+        self._screen.stage("Sending")
+        began_at = time.monotonic()
+
+        def on_upload(sent: int) -> None:
+            rate = sent / max(time.monotonic() - began_at, 1e-3)
+            eta_s = (total - sent) / rate if total else None
+            told = (
+                _told(_megabytes(sent, total), f"{rate / 1e6:.1f} MB/s", eta_s) if sent != total else "sent; being read"
+            )
+            self._screen.show(sent, total, told)
+
+        source: Any = sys.stdin.buffer if str(file) == "-" else file
+        try:
+            return self._sentiq.submit(source, on_upload=on_upload, **options)
+        except ValueError as fault:
+            raise typer.BadParameter(f"{fault}; --type says it", param_hint="FILE") from None
+
+    def _download(self, job: Job) -> None:
+        self._screen.stage("Fetching")
+        if self._output.path is None and sys.stdout.isatty():
+            self._screen.close()  # the results come to where the bar is
+        target: Any = self._output.path or sys.stdout.buffer
+
+        def on_download(got: int) -> None:
+            self._screen.show(0, None, _megabytes(got, None))
+
+        self._sentiq.download(job, target, self._output.format, on_download=on_download)
+        sys.stdout.flush()
+
+    def _interrupted(self) -> None:
+        job = self._job
+        if job is None:
+            self._screen.say("Stopped before the whole file was there; that makes no job.")
+            return
+        if job.ended:
+            self._screen.say("To fetch the results:")
+        elif self._wants_to_cancel(job):
+            job = self._sentiq.cancel(job)
+            self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
+        else:
+            self._screen.say(f"Job {job.id} goes on without you. To come back:")
+        self._screen.say(f"  {self._way_back(job)}")
+
+    def _on_progress(self, job: Job) -> None:
+        self._job = job
+        rate = f"{job.texts_per_s:,.0f} texts/s" if job.texts_per_s else ""
+        self._screen.show(job.done, job.total, _told(f"{job.done:,} of {job.total:,}", rate, job.eta_s))
+
+    def _wants_to_cancel(self, job: Job) -> bool:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        try:
+            print(f"\nCancel job {job.id}? Otherwise it goes on. [y/N] ", end="", file=sys.stderr, flush=True)
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return False
+
+    def _way_back(self, job: Job) -> str:
+        output = ["-o", str(self._output.path or "-")]
+        if FORMATS.get((self._output.path or Path("-")).suffix.lower()) != self._output.format:
+            output += ["--format", self._output.format]
+        return shlex.join(["sentiq", "batch", "--resume", job.id, *output, *self._again])
+
+    def _summary(self, job: Job) -> str:
+        counts = [f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())]
+        if job.failed:
+            counts.append(f"{job.failed:,} failed (their field `error` says why)")
+        took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"
+        state = "" if job.status == "succeeded" else f", {job.status}"
+        where = "" if self._output.path is None else f" -> {self._output.path}"
+        return f"{job.total:,} lines{state}{took}: {', '.join(counts)}{where}"
+
+
+def _megabytes(count: int, total: int | None) -> str:
+    return f"{count / 1e6:.1f} MB" if total is None else f"{count / 1e6:.1f} of {total / 1e6:.1f} MB"
+
+
+def _told(done: str, rate: str, eta_s: float | None) -> str:
+    left = "" if eta_s is None else f"{timedelta(seconds=round(eta_s))} left"
+    return ", ".join(filter(None, [done, rate, left]))

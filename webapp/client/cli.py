@@ -1,0 +1,317 @@
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tasks.keys import new_key
+from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
+from webapp.client.batch import Batch, Output, Screen
+
+PATIENCE_S = 20.0
+BATCH_PATIENCE_S = 300.0
+"""Nobody watches a long job: it shall live through an update of the service."""
+_REMEDIES = {
+    "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
+    "unreachable": " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL.",
+    "unknown_column": " Name it: --column.",
+}
+
+app = typer.Typer(
+    help="Sentiment of texts, by a Sentiq service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Keeps an option that may stand before the command or after it, where it wins."""
+    if value:
+        context.meta[f"sentiq.{parameter.name}"] = value
+    return value
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sentiq {version('sentiq')}")
+        raise typer.Exit
+
+
+Url = Annotated[
+    str | None, typer.Option("--url", callback=_remember, help=f"The service; else SENTIQ_URL, else {DEFAULT_URL}.")
+]
+Key = Annotated[
+    str | None, typer.Option("--api-key", callback=_remember, help="Else SENTIQ_API_KEY, which other users cannot see.")
+]
+AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+
+
+@app.callback()
+def _everywhere(
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:
+    url = context.meta.get("sentiq.url") or os.environ.get("SENTIQ_URL") or DEFAULT_URL
+    api_key = context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
+    try:
+        return Sentiq(url, api_key, patience_s=patience_s, on_retry=(screen or Screen()).trouble)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--url") from None
+
+
+def _wants_json(context: typer.Context) -> bool:
+    return bool(context.meta.get("sentiq.as_json"))
+
+
+def _print_json(body: dict[str, Any]) -> None:
+    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=False), flush=True)
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Without any: stdin, line by line.", show_default=False)
+    ] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores texts, and prints the label and confidence of each."""
+    failed = False
+    with _connect(context) as sentiq:
+        for text in map(_mended, texts) if texts else _stdin_lines():
+            try:
+                prediction = sentiq.predict(text, timeout_s=60)
+            except SentiqError as error:
+                if error.status != 422 and error.code != "text_failed":
+                    raise
+                failed = True
+                if _wants_json(context):
+                    _print_json({"text": text, "error": {"code": error.code}})
+                else:
+                    _complain(f"{error} {_cropped(text)}".rstrip())
+                continue
+            if _wants_json(context):
+                _print_json(asdict(prediction))
+            else:
+                print(f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def batch(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, perhaps .gz; - is stdin.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="CSV, NDJSON or JSON by its ending; - is stdout.",
+            show_default="FILE.sentiq.csv, ...",
+        ),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The CSV column with the texts.", show_default="text")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of the CSV: one character, or tab.")] = None,
+    type: Annotated[
+        str | None,
+        typer.Option(metavar="csv|ndjson|txt|json", help="The input's, where no name tells; perhaps with .gz."),
+    ] = None,
+    format: Annotated[
+        Literal["csv", "ndjson", "jsonl", "json"] | None, typer.Option(help="The output's, where no name tells.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job, fetch its results.")
+    ] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores a file as a job, and writes its lines with their predictions."""
+    if (file is None) == (resume is None):
+        raise typer.BadParameter("give a file, or --resume JOB", param_hint="FILE")
+    stdin = str(file) == "-"
+    if stdin and type is None:
+        raise typer.BadParameter("stdin has no name that tells; add --type", param_hint="--type")
+    if file is not None and not stdin and (not file.exists() or file.is_dir()):
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+    name = file or Path(f"{resume}.csv")
+    name = name if type is None else name.with_name(f"{name.stem}.{type}")
+    chosen = Output.choose(output, format, name, stdout=stdin, force=force)
+    elsewhere = context.meta.get("sentiq.url")
+    screen = Screen()
+    with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
+        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        job = Batch(sentiq, screen, chosen, again).run(
+            file, resume, column=column, delimiter=delimiter, content_type=type
+        )
+    if _wants_json(context) and chosen.path is not None:
+        _print_json(asdict(job))
+    if job.status != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command()
+def jobs(
+    context: typer.Context,
+    status: Annotated[Status | None, typer.Option(help="Only those.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lists jobs, newest first."""
+    with _connect(context) as sentiq:
+        newest = sentiq.jobs(status)
+        found = list(islice(newest, limit))
+        more = next(newest, None) is not None
+    if _wants_json(context):
+        for job in found:
+            _print_json(asdict(job))
+        return
+    # In 80 columns, and an id is never cut: it is there to be copied.
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("job", no_wrap=True, min_width=32)
+    table.add_column("status", no_wrap=True)
+    for name in ("lines", "done", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    for job in found:
+        done = f"{100 * job.done // max(job.total, 1)} %"
+        table.add_row(job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3])
+    Console(highlight=False).print(table if found else "No jobs.")
+    if more:
+        _complain(f"there are more jobs: --limit {10 * limit} shows up to so many")
+
+
+@app.command()
+def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Tells of one job."""
+    with _connect(context) as sentiq:
+        _tell(context, sentiq.job(job))
+
+
+@app.command()
+def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Cancels a job; what is done stays readable."""
+    with _connect(context) as sentiq:
+        _tell(context, sentiq.cancel(job))
+
+
+keys = typer.Typer(help="API keys of a service.", no_args_is_help=True)
+app.add_typer(keys, name="key")
+
+
+@keys.command("new")
+def _new_key(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the caller; his jobs and limits go by it.", show_default=False)],
+    scopes: Annotated[str, typer.Option(help="Of predict, jobs, admin.")] = "predict,jobs",
+    as_json: AsJson = False,
+) -> None:
+    """Makes an API key, and the line for API_KEYS or API_KEYS_FILE that lets it in. Asks no service."""
+    try:
+        key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
+    if _wants_json(context):
+        _print_json({"key": key, "entry": entry})
+        return
+    print(f"key    {key}")
+    print(f"entry  {entry}")
+    _complain("the key is shown this once; the service keeps the entry, which is no secret")
+
+
+def _tell(context: typer.Context, job: Job) -> None:
+    if _wants_json(context):
+        _print_json(asdict(job))
+        return
+    facts = {
+        "job": job.id,
+        "status": f"{job.status}, its file is still coming in" if job.receiving else job.status,
+        "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache,"
+        f" {job.duplicates:,} repeated",
+        "labels": ", ".join(f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())),
+        "model": job.model,
+        "created": _local(job.created_at),
+        "finished": job.finished_at and _local(job.finished_at),
+        "expires": _local(job.expires_at),
+    }
+    for name, value in facts.items():
+        if value:
+            print(f"{name:<9} {value}")
+
+
+def _local(time: datetime) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _mended(argument: str) -> str:
+    """Bytes that are not UTF-8 become U+FFFD, as they do in stdin."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _stdin_lines() -> Iterator[str]:
+    if sys.stdin.isatty():
+        print("One text to a line; Ctrl-D ends.", file=sys.stderr)
+    for line in sys.stdin.buffer:
+        if text := line.decode("utf-8", "replace").strip():
+            yield text
+
+
+def _cropped(text: str) -> str:
+    """In one line, without what would command the terminal, and there no longer than it is wide."""
+    line = Text(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip())
+    if sys.stdout.isatty():
+        line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
+    return line.plain
+
+
+def _complain(text: str) -> None:
+    print(f"sentiq: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Runs the command; an error of the service or of a file is one sentence and exit status 1."""
+    try:
+        app(prog_name="sentiq")
+    except SentiqError as error:
+        _complain(f"{error}{_REMEDIES.get(error.code, '')}")
+        sys.exit(1)
+    except OSError as error:
+        _complain(f"{error.filename or 'The file'}: {error.strerror}.")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""A typed client of Sentiq: `from webapp.client import Sentiq`. It stands alone: of the service's own code it imports
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+from urllib.parse import quote
+
+import httpx
+
+from webapp.client.http import (
+    BROKEN,
+    Transport,
+    counted,
+    file_body,
+    gzipped_ndjson,
+    json_array,
+    json_object,
+    split_lines,
+)
+from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+Format = Literal["csv", "ndjson", "json"]
+
+
+class Sentiq:
+    """One service, for any number of threads.
+
+    A request is tried again, for `patience_s`, when the service is busy or the connection breaks; but one that never
+    answered yet is taken to be somewhere else, which is told at once.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        patience_s: float = 60.0,
+        on_retry: Callable[[SentiqError, float], None] | None = None,
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            url: where the service is; a path in front of the service's own is kept.
+            api_key: is sent with every request.
+            timeout_s: seconds that the service may be silent within a request.
+            patience_s: seconds that an absent or busy service is asked again.
+            on_retry: is told of each failure that is borne, and of the seconds until the next try.
+
+        Raises:
+            ValueError: the address is none.
+        """
+        self._transport = Transport(url, api_key, timeout_s=timeout_s, patience_s=patience_s, on_retry=on_retry)
+        self._send = self._transport.send
+        self._timeout_s = timeout_s
+        self.url = self._transport.url
+        """Without user and password."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def predict(self, text: str, *, timeout_s: float | None = None) -> Prediction:
+        """Scores one text; where that takes the service longer than a moment, waits for it.
+
+        Raises:
+            WaitTimeout: it took longer than `timeout_s`, and goes on as a job.
+            SentiqError: `empty_text`, `text_too_long` or `text_failed`: it is the text's fault.
+        """
+        # In ASCII, half an emoji can be sent too; the service reads it as U+FFFD.
+        body = json.dumps({"text": text}).encode()
+        response = self._send("POST", "/predict", None, {"Content-Type": "application/json"}, content=lambda: body)
+        if response.status_code != 202:
+            return Prediction.of(json_object(response))
+        job = self.wait(Job.of(json_object(response)), timeout_s=timeout_s)
+        (line,) = map(json.loads, self._ndjson(job))
+        if line["status"] != "done":
+            raise SentiqError(
+                "The text has no prediction.", code=line["error"]["code"] if "error" in line else "job_cancelled"
+            )
+        return Prediction.of(line)
+
+    def submit(
+        self,
+        texts: Iterable[str | dict[str, Any]] | str | os.PathLike[str] | IO[bytes],
+        *,
+        column: str | None = None,
+        delimiter: str | None = None,
+        content_type: str | None = None,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
+        on_upload: Callable[[int], None] | None = None,
+    ) -> Job:
+        """Makes a job. The texts are never in memory all at once; what can be read only once is not sent again.
+
+        Args:
+            texts: texts, or objects with `text` and `id`; or the path of a file, .csv .ndjson .jsonl .txt .json, each
+                perhaps with .gz; or such a file, opened in binary mode.
+            column: of a CSV file: the one with the texts.
+            delimiter: of a CSV file: one character, or `tab`.
+            content_type: of a file, where its name does not tell: an ending (`.csv.gz`) or a media type.
+            callback_url: where the service posts the job when it has ended.
+            idempotency_key: the same key makes no second job; each call has its own by default.
+            on_upload: is told how many bytes have been sent.
+
+        Raises:
+            ValueError: a file of an unknown type.
+            OSError: a file that cannot be read.
+            SentiqError: the service's refusal; `line` says where in the file.
+        """
+        with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
+            headers, parts, again = (
+                gzipped_ndjson(source) if not hasattr(source, "read") else file_body(source, content_type)
+            )
+            headers["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
+            query = {"column": column, "delimiter": delimiter, "callback_url": callback_url}
+            params = {name: value for name, value in query.items() if value is not None}
+
+            def content() -> Iterator[bytes]:
+                return counted(parts(), on_upload)
+
+            return Job.of(
+                json_object(self._send("POST", "/batch_predict", params, headers, content=content, again=again))
+            )
+
+    def job(self, job: Job | str) -> Job:
+        """The job as it is now."""
+        return Job.of(json_object(self._send("GET", _path(job))))
+
+    def jobs(self, status: Status | None = None) -> Iterator[Job]:
+        """All jobs, or those with this status, newest first."""
+        params: dict[str, str] | None = {} if status is None else {"status": status}
+        while params is not None:
+            page = json_object(self._send("GET", "/jobs", params))
+            yield from map(Job.of, page["items"])
+            params = dict(httpx.URL(page["next"]).params) if page["next"] else None
+
+    def cancel(self, job: Job | str) -> Job:
+        """Cancels the job; what is done stays readable, and a job that has ended stays as it is."""
+        return Job.of(json_object(self._send("DELETE", _path(job))))
+
+    def wait(
+        self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None
+    ) -> Job:
+        """The job, once it has ended, well or badly; a service that is away for a while meanwhile is waited for.
+
+        Args:
+            timeout_s: seconds to wait; None is without end.
+            on_progress: is told of the job about once a second.
+
+        Raises:
+            WaitTimeout: it has not ended; it goes on.
+        """
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        # A service that does wait must not be taken for one that is silent.
+        step_s, pause_s = 1.0 if on_progress is not None else min(20.0, self._timeout_s / 2), 0.1
+        while True:
+            left_s = max(0.0, until - time.monotonic())
+            prefer = {"Prefer": f"wait={math.ceil(min(step_s, left_s))}"}
+            response = self._send("GET", _path(job), None, prefer, patience_s=left_s)
+            now = Job.of(json_object(response))
+            if on_progress is not None:
+                on_progress(now)
+            if now.ended:
+                return now
+            if timeout_s is not None and time.monotonic() >= until:
+                raise WaitTimeout(now, timeout_s)
+            if "Preference-Applied" not in response.headers:  # something on the way has dropped it
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 2.0)
+
+    def results(self, job: Job | str) -> Iterator[Line]:
+        """The job's lines in the order of its input, each read when it is asked for; while the job runs, some are
+        pending.
+        """
+        for raw in self._ndjson(job):
+            line = json.loads(raw)
+            yield Line.of(line | {"error": line["error"]["code"]} if "error" in line else line)
+
+    def download(
+        self,
+        job: Job | str,
+        file: str | os.PathLike[str] | IO[bytes],
+        format: Format = "csv",
+        *,
+        on_download: Callable[[int], None] | None = None,
+    ) -> None:
+        """Writes the job's lines: as CSV, with the input's own columns first; as NDJSON; or as one JSON array.
+
+        Args:
+            file: a path, where a file appears once it is whole; or a file opened in binary mode.
+            on_download: is told how many bytes have been written.
+        """
+        if isinstance(file, str | os.PathLike):
+            with whole_file(Path(file)) as opened:
+                self.download(job, opened, format, on_download=on_download)
+            return
+        if format == "ndjson":
+            parts: Iterator[bytes] = (line + b"\n" for line in self._ndjson(job))
+        else:
+            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job)
+        for part in counted(parts, on_download):
+            file.write(part)
+
+    def _csv(self, job: Job | str) -> Iterator[bytes]:
+        """As it comes; after a break it cannot go on, for where a row ends is not to be seen in the bytes."""
+        with closing(self._send("GET", f"{_path(job)}/results", {"format": "csv"}, stream=True)) as response:
+            try:
+                yield from response.iter_bytes()
+            except BROKEN as fault:
+                raise self._transport.unavailable(fault) from None
+
+    def _ndjson(self, job: Job | str) -> Iterator[bytes]:
+        """The job's lines as they come; after a break it goes on where it was."""
+        job = job if isinstance(job, Job) else self.job(job)
+        position, patience = 0, self._transport.patience()
+        while True:
+            began_at, params = position, {"format": "ndjson", "cursor": str(position)}
+            with closing(self._send("GET", f"{_path(job)}/results", params, stream=True)) as response:
+                try:
+                    for line in split_lines(response.iter_bytes()):
+                        yield line
+                        position += 1
+                    # A proxy may end a broken answer as if it were whole.
+                    if position >= job.total:
+                        return
+                    error = Unavailable(
+                        f"The results end after {position} of {job.total} lines.", code="results_cut_off"
+                    )
+                except BROKEN as fault:
+                    error = self._transport.unavailable(fault)
+            patience = self._transport.patience() if position > began_at else patience
+            patience.bear(error)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file beside the path, which takes its place when the block ends well and is gone otherwise."""
+    if path.exists() and not path.is_file():  # a device or a pipe, /dev/stdout say, is not to be replaced by a file
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _path(job: Job | str) -> str:
+    return f"/jobs/{quote(job.id if isinstance(job, Job) else job, safe='')}"

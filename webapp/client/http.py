@@ -1,0 +1,254 @@
+"""How the client's requests travel: what is tried again and for how long, and bodies as streams."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import httpx
+
+from webapp.client.types import JobNotFound, SentiqError, Unavailable
+
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".txt": "text/plain",
+    ".json": "application/json",
+}
+BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.DecodingError)
+_UPLOAD_ANSWER_S = 600.0
+"""An upload is answered when its last line is stored, which may be long after its last byte."""
+
+Body = tuple[dict[str, str], Callable[[], Iterator[bytes]], bool]
+"""Headers; the bytes, anew at each call; and whether there can be a second call."""
+
+
+class Transport:
+    """Requests to one service, tried again while it is busy or away."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        timeout_s: float,
+        patience_s: float,
+        on_retry: Callable[[SentiqError, float], None] | None,
+    ) -> None:
+        """See `webapp.client.Sentiq`."""
+        try:
+            address = httpx.URL(url)
+        except httpx.InvalidURL:
+            address = httpx.URL("")
+        if address.scheme not in ("http", "https") or not address.host:
+            raise ValueError(f"{url!r} is not an address like http://127.0.0.1:8000")
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("The API key holds characters that no header can.")
+        self.url = str(address.copy_with(userinfo=b"")).rstrip("/")
+        self._timeout_s, self._patience_s, self._on_retry = timeout_s, patience_s, on_retry
+        self._met = False
+        headers = {"User-Agent": "sentiq"} | ({} if api_key is None else {"Authorization": f"Bearer {api_key}"})
+        # No proxy leads to this machine, whatever the environment says of others.
+        local = address.host in ("localhost", "::1") or address.host.startswith("127.")
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout_s, trust_env=not local)
+        self.close = self._http.close
+
+    def patience(self, at_most_s: float = float("inf")) -> Patience:
+        """For one request, or one stretch without progress."""
+        return Patience(min(self._patience_s, at_most_s), self._on_retry)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        content: Callable[[], bytes | Iterator[bytes]] | None = None,
+        again: bool = True,
+        stream: bool = False,
+        patience_s: float = float("inf"),
+    ) -> httpx.Response:
+        """The answer, if it is a success. With `stream` its body is still to be read; without `again` the request is
+        sent once.
+
+        Raises:
+            SentiqError: it is none; or there was no answer for as long as patience lasts.
+        """
+        patience = self.patience(patience_s)
+        timeout = httpx.Timeout(self._timeout_s, read=_UPLOAD_ANSWER_S) if path == "/batch_predict" else self._timeout_s
+        while True:
+            try:
+                body = None if content is None else content()
+                request = self._http.build_request(
+                    method, path, params=params, headers=headers, content=body, timeout=timeout
+                )
+                response = self._http.send(request, stream=True)
+                if not (stream and response.is_success):
+                    response.read()
+            except httpx.RequestError as fault:
+                error: SentiqError = self.unavailable(fault)
+                # A service that never answered is taken to be somewhere else.
+                elsewhere = isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout) and not self._met
+                hopeful = isinstance(fault, BROKEN) and not elsewhere
+            else:
+                self._met = True
+                if response.is_success:
+                    return response
+                error = _refusal(response)
+                hopeful = isinstance(error, Unavailable)
+            if not (again and hopeful):
+                raise error
+            patience.bear(error)
+
+    def unavailable(self, fault: httpx.RequestError) -> Unavailable:
+        """The error for a request without a whole answer."""
+        if isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout):
+            return Unavailable(f"Nothing answers at {self.url} ({fault}).", code="unreachable")
+        if isinstance(fault, httpx.TimeoutException):
+            return Unavailable(f"{self.url} was silent for too long.", code="timeout")
+        return Unavailable(f"The connection to {self.url} broke ({str(fault).rstrip('.')}).", code="connection_broken")
+
+
+class Patience:
+    """Growing pauses between tries, until they would add up to too much."""
+
+    def __init__(self, patience_s: float, on_retry: Callable[[SentiqError, float], None] | None) -> None:
+        self._patience_s, self._on_retry = patience_s, on_retry
+        self._until: float | None = None
+        self._pause_s = 0.1
+
+    def bear(self, error: SentiqError) -> None:
+        """Sleeps until the next try, for as long as the service asked if it did; raises the error where there is to be
+        none.
+        """
+        now = time.monotonic()
+        self._until = now + self._patience_s if self._until is None else self._until
+        # Callers that were turned away together shall not come back together.
+        pause_s = max(error.retry_after_s or 0.0, self._pause_s) * random.uniform(1.0, 1.2)
+        if now + pause_s > self._until:
+            raise error
+        if self._on_retry is not None:
+            self._on_retry(error, pause_s)
+        time.sleep(pause_s)
+        self._pause_s = min(self._pause_s * 2, 5.0)
+
+
+def _refusal(response: httpx.Response) -> SentiqError:
+    """The error that an answer tells; a proxy in between may have said it in its own way."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    code = body.get("code", f"http_{response.status_code}")
+    detail = body.get("detail") or f"The answer was {response.status_code} {response.reason_phrase}".rstrip() + "."
+    faults = ", ".join(f"{fault['field']}: {fault['message']}" for fault in body.get("errors", []))
+    retry_after = response.headers.get("Retry-After", "")
+    busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"
+    kind = JobNotFound if code == "job_not_found" else Unavailable if busy else SentiqError
+    return kind(
+        f"{detail} ({faults})" if faults else detail,
+        code=code,
+        status=response.status_code,
+        request_id=body.get("request_id") or response.headers.get("X-Request-ID"),
+        line=body.get("line"),
+        retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
+    )
+
+
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise SentiqError(f"What answers at {response.url.copy_with(userinfo=b'')} is not Sentiq.", code="not_sentiq")
+    return body
+
+
+def file_body(file: Any, content_type: str | None) -> Body:
+    """A file as a request's body. It can be sent again if it can be wound back.
+
+    Raises:
+        ValueError: neither `content_type` nor the file's name tells its type.
+        TypeError: it was opened as text.
+    """
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("open the file in binary mode")
+    headers = _type_headers(getattr(file, "name", None), content_type)
+    start = file.tell() if file.seekable() else None
+    if start is not None:
+        headers["Content-Length"] = str(file.seek(0, io.SEEK_END) - start)
+
+    def parts() -> Iterator[bytes]:
+        if start is not None:
+            file.seek(start)
+        while part := file.read(1 << 16):
+            yield part
+
+    return headers, parts, start is not None
+
+
+def _type_headers(name: object, content_type: str | None) -> dict[str, str]:
+    told = (content_type or (name if isinstance(name, str) else "")).lower()
+    if "/" in told and content_type is not None:
+        return {"Content-Type": content_type}
+    for ending, media_type in MEDIA_TYPES.items():
+        if f".{told}".removesuffix(".gz").endswith(ending):
+            return {"Content-Type": media_type} | ({"Content-Encoding": "gzip"} if told.endswith(".gz") else {})
+    raise ValueError(
+        f"the type of {content_type or name!r} is not known; known are {', '.join(MEDIA_TYPES)}, each perhaps with .gz"
+    )
+
+
+def gzipped_ndjson(texts: Iterable[str | dict[str, Any]]) -> Body:
+    """Texts as a request's body, packed as they are read. It can be sent again if they can be read again."""
+
+    def parts() -> Iterator[bytes]:
+        packer = zlib.compressobj(1, wbits=31)
+        for text in texts:
+            if part := packer.compress(json.dumps(text).encode() + b"\n"):
+                yield part
+        yield packer.flush()
+
+    return {"Content-Type": MEDIA_TYPES[".ndjson"], "Content-Encoding": "gzip"}, parts, iter(texts) is not texts
+
+
+def counted(parts: Iterable[bytes], on_bytes: Callable[[int], None] | None) -> Iterator[bytes]:
+    """The parts; the sum of their bytes goes to `on_bytes`, ten times a second at most, and at the end."""
+    total, due_at = 0, 0.0
+    for part in parts:
+        yield part
+        total += len(part)
+        if on_bytes is not None and time.monotonic() > due_at:
+            on_bytes(total)
+            due_at = time.monotonic() + 0.1
+    if on_bytes is not None:
+        on_bytes(total)
+
+
+def split_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines. Split at newlines alone: a text may hold Unicode's other separators, at which httpx's `iter_lines`
+    splits too.
+    """
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from whole
+
+
+def json_array(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON values as one JSON array, one to a line."""
+    opening = b"[\n"
+    for line in lines:
+        yield opening + line
+        opening = b",\n"
+    yield b"[]\n" if opening == b"[\n" else b"\n]\n"

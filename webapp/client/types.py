@@ -1,0 +1,141 @@
+"""What the client gives back, and what it raises.
+
+SentiqError         the service refused, or did not answer
+├── JobNotFound     unknown or expired
+├── Unavailable     not there, or busy (429, 502 to 504), for longer than `patience_s`
+└── WaitTimeout     the job has not ended in time; it is in `job`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, Self
+
+Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+class _Answer:
+    """A part of the service's answers."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """From JSON; what a newer service says beyond the fields is dropped."""
+        names: tuple[str, ...] = _names(cls)  # type: ignore[arg-type]  # a class is hashable
+        return cls(**{name: body[name] for name in names if name in body})
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(_Answer):
+    """One text's prediction. `processing_time_ms` is None where it came by way of a job."""
+
+    text: str
+    label: Label
+    confidence: float
+    scores: Mapping[Label, float]
+    model: str
+    cached: bool
+    truncated: bool
+    processing_time_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job(_Answer):
+    """A job as it was when it was asked for. Counts are lines."""
+
+    id: str
+    status: Status
+    total: int
+    done: int
+    failed: int
+    cached: int
+    duplicates: int
+    labels: Mapping[Label, int]
+    model: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime
+    receiving: bool = False
+    texts_per_s: float | None = None
+    eta_s: float | None = None
+    callback: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """See `_Answer.of`; times get their type."""
+        times = {
+            name: datetime.fromisoformat(value)
+            for name, value in body.items()
+            if name.endswith("_at") and value is not None
+        }
+        return super(Job, cls).of({**body, **times})
+
+    @property
+    def ended(self) -> bool:
+        """It will not change any more."""
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Line(_Answer):
+    """One line of a job: with its prediction when `status` is done, with its error's code when it is failed."""
+
+    position: int
+    text: str
+    status: Literal["done", "failed", "pending", "cancelled"]
+    id: str | int | None = None
+    columns: Mapping[str, str] | None = None
+    label: Label | None = None
+    confidence: float | None = None
+    scores: Mapping[Label, float] | None = None
+    truncated: bool | None = None
+    cached: bool | None = None
+    model: str | None = None
+    error: str | None = None
+
+
+class SentiqError(Exception):
+    """The service refused, or did not answer: `str()` is for people, `code` for programs."""
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        line: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """`status` is None where nothing answered; `line`, from 1, is the one of the upload that is to blame."""
+        super().__init__(detail if line is None else f"Line {line}: {detail}")
+        self.detail, self.code, self.status = detail, code, status
+        self.request_id, self.line, self.retry_after_s = request_id, line, retry_after_s
+
+
+class JobNotFound(SentiqError):
+    """No job has this id, or it has expired."""
+
+
+class Unavailable(SentiqError):
+    """The service is not there, or asks to come back later."""
+
+
+class WaitTimeout(SentiqError):
+    """The job has not ended in the time given; it goes on."""
+
+    def __init__(self, job: Job, timeout_s: float) -> None:
+        """`job` is as it was last seen."""
+        super().__init__(f"Job {job.id} has not ended within {timeout_s:g} s; it goes on.", code="wait_timeout")
+        self.job = job

@@ -1,0 +1,164 @@
+"""The one place where an error becomes a status and a problem+json body (RFC 9457)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+import structlog
+from flask import Flask, Response, g
+from gunicorn.http.errors import ParseException
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from tasks import metrics
+from tasks.errors import (
+    CallbackRefused,
+    Forbidden,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    InvalidText,
+    JobCancelled,
+    JobNotFound,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    SentimentError,
+    ServiceUnavailable,
+    TextFailed,
+    TooManyTexts,
+    Unauthorized,
+    UploadTooSlow,
+)
+
+STATUS: dict[type[SentimentError], HTTPStatus] = {
+    InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TextFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    JobCancelled: HTTPStatus.CONFLICT,
+    IdempotencyMismatch: HTTPStatus.CONFLICT,
+    IdempotencyInProgress: HTTPStatus.CONFLICT,
+    JobNotFound: HTTPStatus.NOT_FOUND,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+UNAVAILABLE_RETRY_AFTER_S = 2
+
+_log = structlog.get_logger(__name__)
+
+
+class MalformedJson(Exception):
+    """The body is not JSON."""
+
+
+class UnsupportedType(Exception):
+    """The body is not of a type that this endpoint reads; the message says which it does."""
+
+
+class UploadRefused(Exception):
+    """An upload that is not taken; the message says why in one sentence, without the user's text."""
+
+    def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.line = line
+        """Number of the line where the record to blame begins, from 1."""
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retry_after_s: int | None = None,
+    faults: Sequence[dict[str, str]] | None = None,
+    line: int | None = None,
+) -> Response:
+    """A problem+json response; it is counted and logged under its code."""
+    title = HTTPStatus(status).phrase
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": g.get("request_id", ""),
+    }
+    if faults is not None:
+        body["errors"] = list(faults)
+    if line is not None:
+        body["line"] = line
+    response = Response(orjson.dumps(body), status=status, mimetype="application/problem+json")
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    metrics.REJECTED.labels(code).inc()
+    return response
+
+
+def _status(error: SentimentError) -> HTTPStatus:
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+def _sentiment_error(error: SentimentError) -> Response:
+    retry_after_s = None
+    if isinstance(error, QueueFull | RateLimited | QuotaExceeded):
+        retry_after_s = error.retry_after_s
+    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
+        retry_after_s = UNAVAILABLE_RETRY_AFTER_S
+    line = error.line if isinstance(error, TooManyTexts) else None
+    response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="sentiq"'
+    return response
+
+
+def _invalid_fields(error: ValidationError) -> Response:
+    # Without pydantic's own `input`: it is the caller's text.
+    # A field's name may be the caller's too, and long.
+    faults = [
+        {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]}
+        for fault in error.errors()[:20]
+    ]
+    return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)
+
+
+def _http_exception(error: HTTPException) -> Response:
+    status = error.code or 500
+    # Phrases differ between Python's versions (3.13 renamed this one); a code may not.
+    code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
+    response = problem(status, code, error.description or "")
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.exception("unexpected error")
+    return problem(500, "internal_error", "Something went wrong here; the log has more under this request's id.")
+
+
+def register_errors(app: Flask) -> None:
+    """Makes every error of the application a problem+json response."""
+    app.register_error_handler(SentimentError, _sentiment_error)
+    app.register_error_handler(ValidationError, _invalid_fields)
+    app.register_error_handler(MalformedJson, lambda _: problem(400, "malformed_json", "The body is not valid JSON."))
+    app.register_error_handler(
+        UploadRefused, lambda error: problem(error.status, error.code, str(error), line=error.line)
+    )
+    # Of a body in chunks, which is parsed as it is read; all else Gunicorn refuses before we see it.
+    app.register_error_handler(
+        ParseException, lambda _: problem(400, "bad_request", "The body's chunks are not as HTTP asks.")
+    )
+    app.register_error_handler(UnsupportedType, lambda error: problem(415, "unsupported_media_type", str(error)))
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _unexpected)

@@ -1,0 +1,1 @@
+"""`make run`: starts every process of a Sentiq and watches over them."""

@@ -1,0 +1,5 @@
+"""`python -m webapp.launch`."""
+
+from webapp.launch.launcher import main
+
+main()

@@ -1,0 +1,332 @@
+"""All of Sentiq in the foreground, by one command: `make run` ends here.
+
+Why not a process manager from the shelf: honcho ends everything when one process ends, and leaves orphans when it is
+killed. Here a process that dies is started again, the order of start and end is kept (server first and last), and
+nothing outlives the launcher.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+
+from tasks.errors import SettingsRefused
+from tasks.keys import Scope, new_key
+from tasks.parent import EX_CONFIG
+from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.settings import Settings, load_settings
+from tasks.store.embedded import ServerNotFound, find_server, wait_until_up
+from tasks.tracing import require_tracing
+from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.processes import ORPHAN_SERVER_S, ROOT, Child, Console, Server, StartFailed
+from webapp.server.exposure import refuse_open_door
+
+_DRAIN_S = 25.0
+"""For requests and chunks that were begun; then processes are killed."""
+
+
+class Launcher:
+    """Starts, watches and ends the processes of one Sentiq."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
+        self._console = Console(json=settings.log_format == "json")
+        self._began_at = time.monotonic()
+        self._signals = 0
+        self._server: Server | None = None
+        self._children: list[Child] = []
+        self._lock_fd = -1
+        self._key: str | None = None
+        # Started by make, the launcher ends with it too.
+        self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
+
+    def run(self) -> int:
+        """Runs until a signal; returns the exit status."""
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        status = 0
+        try:
+            self._prepare()
+            if self._start():
+                self._watch()
+        except StartFailed as error:
+            self._console.print("sentiq", str(error))
+            status = 1
+        self._stop()
+        return status
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            for child in self._children:
+                child.signal(signal.SIGKILL)
+
+    @property
+    def _ending(self) -> bool:
+        return self._signals > 0 or (self._parent > 0 and os.getppid() != self._parent)
+
+    # Start
+
+    def _prepare(self) -> None:
+        self._check_port()
+        try:
+            self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock()
+        except OSError as error:
+            raise StartFailed(
+                f"DATA_DIR {self._settings.data_dir} cannot be written ({error.strerror});"
+                " set DATA_DIR to a folder that can."
+            ) from None
+        metrics_dir = self._settings.data_dir / "metrics"
+        shutil.rmtree(metrics_dir, ignore_errors=True)
+        metrics_dir.mkdir()
+        self._environment = os.environ | {
+            PARENT_VARIABLE: str(os.getpid()),
+            "DATA_DIR": str(self._settings.data_dir),
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            "PYTHONUNBUFFERED": "1",
+            # Their output is ours to show: they cannot see whether it is a terminal.
+            "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
+            **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
+        }
+        if self._settings.keys:  # for the first prediction, after which it is never used again
+            self._key, entry = new_key("launcher", [Scope.PREDICT])
+            self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
+        self._ports = worker_ports(self._settings)
+
+    def _check_port(self) -> None:
+        host, port = self._settings.host, self._settings.port
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            raise StartFailed(
+                f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
+                f" or choose another: PORT={port + 1} make run"
+            ) from None
+
+    def _lock(self) -> None:
+        """Two servers on one folder would ruin it. The launcher's lock ends with it; the server's, which the server
+        inherits, outlives a launcher that was killed, until the server has ended too."""
+        launcher_fd = os.open(self._settings.data_dir / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(launcher_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(launcher_fd, 10, 0).decode().strip()
+            raise StartFailed(
+                f"Another Sentiq (pid {owner}) runs on {self._settings.data_dir}; end it,"
+                " or choose another folder: DATA_DIR=... make run"
+            ) from None
+        os.pwrite(launcher_fd, f"{os.getpid():<10}".encode(), 0)
+        self._lock_fd = os.open(self._settings.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        until, told = time.monotonic() + ORPHAN_SERVER_S + 10, False
+        while True:
+            try:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until or self._ending:
+                    raise StartFailed(
+                        f"A server of an earlier start still runs on {self._settings.data_dir}; end it."
+                    ) from None
+                if not told:
+                    self._console.print(
+                        "sentiq", "waiting for: the server of an earlier start, which was killed, to end"
+                    )
+                    told = True
+                time.sleep(0.2)
+
+    def _start(self) -> bool:
+        """Starts everything; whether it became ready before a signal came."""
+        if self._settings.embedded:
+            self._start_server()
+        for name, url in {
+            "REDIS_URL": self._settings.cache_url,
+            "CELERY_BROKER_URL": self._settings.broker_url,
+            "CELERY_RESULT_BACKEND": self._settings.results_url,
+        }.items():
+            self._check_redis(name, url)
+        for line in (ROOT / "Procfile").read_text().splitlines():
+            name, _, command = line.partition(":")
+            argv = [sys.executable if word == "python" else word for word in shlex.split(command)]
+            self._children.append(
+                Child(name.strip(), argv, self._environment | self._ports.get(name, {}), self._console)
+            )
+        if monitored():
+            self._children += monitors(self._settings, self._environment, self._console)
+        for child in self._children:
+            child.start()
+        return self._wait_until_ready()
+
+    def _start_server(self) -> None:
+        try:
+            find_server()
+        except ServerNotFound as error:
+            raise StartFailed(str(error)) from None
+        self._console.print("sentiq", "waiting for: the embedded server")
+        self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
+        self._server.start()
+        try:
+            # Generous: a large append-only file is read first.
+            wait_until_up(self._settings.cache_url, timeout_s=120, process=self._server.process)
+        except redis.RedisError:
+            raise StartFailed(
+                f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
+            ) from None
+
+    def _check_redis(self, name: str, url: str) -> None:
+        parts = urlsplit(url)
+        where = (
+            f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
+            if parts.hostname
+            else f"{parts.scheme}://{parts.path}"
+        )
+        try:
+            wait_until_up(url, timeout_s=3)
+        except redis.AuthenticationError:
+            raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
+        except (redis.RedisError, ValueError):
+            raise StartFailed(
+                f"{name} at {where} does not answer; start that server, correct the address,"
+                " or unset it to use the embedded one."
+            ) from None
+
+    def _wait_until_ready(self) -> bool:
+        told: list[str] = []
+        until_told = 0.0
+        while not self._ending:
+            self._revive(starting_up=True)
+            missing = self._missing()
+            if not missing:
+                break
+            # Each change, and a sign of life every ten seconds: a large model may take a while to load.
+            if missing != told or time.monotonic() > until_told:
+                self._console.print("sentiq", f"waiting for: {', '.join(missing)}")
+                told, until_told = missing, time.monotonic() + 10
+            time.sleep(0.1)
+        if not self._ending:
+            self._console.print("sentiq", "waiting for: a first prediction through the queue")
+        # Its own text each time: an answer from the cache would prove nothing.
+        text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
+        while not self._ending:
+            self._revive(starting_up=True)
+            status, prediction = self._call("/predict", {"text": text}, {"Prefer": "wait=5"})
+            if status == 200 and not prediction["cached"]:
+                seconds = time.monotonic() - self._began_at
+                self._console.print(
+                    "sentiq",
+                    f"ready at {self._address} after {seconds:.1f} s ({prediction['model']});"
+                    f" API at {self._address}/docs; try:",
+                )
+                body = """'{"text": "What a show, I loved it!"}'"""
+                self._console.print(
+                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {body}"
+                )
+                return True
+            text += "."
+            if status == 429:  # a limit that this address has used up
+                time.sleep(1)
+        return False
+
+    @property
+    def _address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
+        return f"http://{host}:{self._settings.port}"
+
+    def _missing(self) -> list[str]:
+        status, body = self._call("/health/ready")
+        return ["web"] if status == 0 else list(body.get("missing", ["web"])) if isinstance(body, dict) else ["web"]
+
+    def _call(
+        self, path: str, body: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        data = json.dumps(body).encode() if body is not None else None
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key is not None else {}
+        headers = {"Content-Type": "application/json"} | authorization | (headers or {})
+        request = urllib.request.Request(self._address + path, data, headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=10) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _json_or_empty(error.read())
+        except (OSError, ValueError):
+            return 0, {}
+
+    # Watch
+
+    def _watch(self) -> None:
+        while not self._ending:
+            self._revive(starting_up=False)
+            time.sleep(0.1)
+
+    def _revive(self, *, starting_up: bool) -> None:
+        for child in [*([self._server] if self._server else []), *self._children]:
+            child.revive(starting_up=starting_up)
+
+    # Stop
+
+    def _stop(self) -> None:
+        """Callers first, then workers, so that requests under way are still answered; the server last."""
+        if self._children or self._server:
+            self._console.print("sentiq", "stopping: requests and chunks under way are finished (again Ctrl-C to kill)")
+        web = [child for child in self._children if child.name == "web"]
+        self._end(web, _DRAIN_S)
+        self._end([child for child in self._children if child not in web], _DRAIN_S)
+        if self._server is not None:
+            self._end([self._server], _DRAIN_S)
+            if self._server.process is not None:
+                self._server.buried(self._server.process)
+            self._settings.socket_path.unlink(missing_ok=True)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+        if self._children:
+            self._console.print("sentiq", "stopped")
+
+    def _end(self, children: list[Child], patience_s: float) -> None:
+        for child in children:
+            child.signal(signal.SIGTERM)
+        until = time.monotonic() + patience_s
+        for child in children:
+            if not child.wait(until):
+                self._console.print("sentiq", f"{child.name} did not end in {patience_s:.0f} s; killing it")
+                child.signal(signal.SIGKILL)
+                child.wait(time.monotonic() + 5)
+
+
+def _json_or_empty(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return {}
+
+
+def main() -> None:
+    """Runs everything until Ctrl-C or SIGTERM."""
+    try:
+        settings = load_settings()
+        refuse_open_door(settings)
+        require_tracing(settings)
+    except SettingsRefused as error:
+        print(f"Sentiq cannot start: {error}", file=sys.stderr)
+        sys.exit(EX_CONFIG)
+    sys.exit(Launcher(settings).run())

@@ -1,0 +1,90 @@
+"""What watches a Sentiq of `make run MONITORING=1`: Flower and celery-exporter, from an environment of their own, and
+workers' metrics.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from tasks.settings import Settings
+from tasks.store.connections import celery_url
+from webapp.launch.processes import ROOT, Child, Console, StartFailed
+
+_PYTHON = ROOT / ".venv-monitoring" / "bin" / "python"
+_WORKERS = ("interactive", "batch")
+_FIRST_WORKER_PORT = 9101
+# Neither outlives the launcher.
+_FOLLOW = "from tasks.parent import follow_parent; follow_parent(); "
+_FLOWER = (
+    _FOLLOW
+    + "import sys; from celery.__main__ import main; sys.argv = ['celery', 'flower', '--logging=warning']; main()"
+)
+_EXPORTER = _FOLLOW + "from src.cli import cli; cli(auto_envvar_prefix='CE')"
+"""The package has no command of its own; this is what its image runs."""
+
+
+def monitored() -> bool:
+    """Whether MONITORING asks for all this."""
+    return os.environ.get("MONITORING", "0") not in ("", "0")
+
+
+def worker_ports(settings: Settings) -> dict[str, dict[str, str]]:
+    """For each worker, the variable that gives it a metrics port: METRICS_PORT, or 9101 when monitored, and the one
+    after it.
+    """
+    first = settings.metrics_port or (_FIRST_WORKER_PORT if monitored() else 0)
+    return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(_WORKERS)} if first else {}
+
+
+class Monitor(Child):
+    """A process whose death is no reason to give the start up: what it watches works without it."""
+
+    def revive(self, *, starting_up: bool) -> None:
+        """See `Child.revive`."""
+        super().revive(starting_up=False)
+
+
+def monitors(settings: Settings, environment: dict[str, str], console: Console) -> list[Child]:
+    """Flower and celery-exporter, on the loopback address; addresses and a password that was made up are printed.
+
+    Raises:
+        StartFailed: their environment is not there.
+    """
+    if not _PYTHON.exists():
+        raise StartFailed(
+            "Flower is not installed; `make run MONITORING=1` does that, or `make .venv-monitoring/.done`."
+        )
+    flower_port, exporter_port = (
+        os.environ.get(name, port) for name, port in (("FLOWER_PORT", "5555"), ("CE_PORT", "9808"))
+    )
+    login = environment.get("FLOWER_BASIC_AUTH")
+    # In variables, not arguments: those are for everybody on the machine to read.
+    flower = environment | {
+        "CELERY_BROKER_URL": celery_url(settings.broker_url),
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": flower_port,
+        "FLOWER_URL_PREFIX": "flower",
+        "FLOWER_BASIC_AUTH": login or f"sentiq:{secrets.token_urlsafe(12)}",
+    }
+    exporter = environment | {
+        "CE_BROKER_URL": celery_url(settings.broker_url),
+        "CE_HOST": "127.0.0.1",
+        "CE_PORT": exporter_port,
+        "CE_RETRY_INTERVAL": "5",
+        "CE_LOG_LEVEL": "WARNING",
+    }
+    password = f"; log in as {flower['FLOWER_BASIC_AUTH']} (FLOWER_BASIC_AUTH sets it)" if login is None else ""
+    console.print("sentiq", f"Flower at http://127.0.0.1:{flower_port}/flower/{password}")
+    pages = [f"{settings.metrics_host}:{ports['METRICS_PORT']}" for ports in worker_ports(settings).values()] + [
+        f"127.0.0.1:{exporter_port}"
+    ]
+    console.print(
+        "sentiq",
+        f"metrics at {', '.join(f'http://{page}/metrics' for page in pages)};"
+        " monitoring/prometheus/local.yml scrapes them",
+    )
+    return [
+        Monitor("flower", [str(_PYTHON), "-c", _FLOWER], flower, console),
+        Monitor("exporter", [str(_PYTHON), "-c", _EXPORTER], exporter, console),
+    ]

@@ -1,0 +1,193 @@
+"""The launcher's parts: processes that are started again when they end, and one output for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import multiprocess
+
+from tasks.parent import EX_CONFIG
+from tasks.settings import Settings
+from tasks.store.embedded import start_server
+
+ROOT = Path(__file__).resolve().parents[2]
+ORPHAN_SERVER_S = 10
+"""After the launcher's violent end the server outlives the others by so long, that they may store what they have."""
+_COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
+_DEATHS_AT_START = 3
+"""Deaths of one process before all is ready, after which starting is given up."""
+_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
+"""What the server says at each start of machines as they come, and what never matters at our size."""
+
+
+class StartFailed(Exception):
+    """Nothing can be started; the message is one sentence that says what to do."""
+
+
+class Console:
+    """Lines of many processes on one output, each with its process's name before it; or, for machines, each a JSON
+    object with it.
+    """
+
+    def __init__(self, *, json: bool = False) -> None:
+        self._json = json
+        self._lock = threading.Lock()
+        self._colour = sys.stdout.isatty()
+        self._width = max(map(len, _COLOURS))
+
+    def print(self, name: str, line: str) -> None:
+        """Writes one line."""
+        if self._json:
+            text = line if line.startswith('{"time": ') else self._as_json(name, line)
+        else:
+            prefix = f"{name:<{self._width}} |"
+            text = f"\033[{_COLOURS.get(name, 0)}m{prefix}\033[0m {line}" if self._colour else f"{prefix} {line}"
+        with self._lock:
+            try:
+                print(text, flush=True)
+            except (BrokenPipeError, ValueError):
+                pass  # whoever read our output is gone; that is no reason to stop serving
+
+    @staticmethod
+    def _as_json(name: str, line: str) -> str:
+        """A line of a process that writes no JSON, with the fields that `tasks.logs` gives to ours."""
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return json.dumps(
+            {"time": now, "level": "info", "role": "launcher" if name == "sentiq" else name, "event": line}
+        )
+
+    def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Copies a process's output until it ends, on a thread of its own."""
+
+        def copy() -> None:
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = raw.decode(errors="replace").rstrip()
+                if not any(words in line for words in _NOT_WORTH_A_LINE):
+                    self.print(name, line)
+
+        threading.Thread(target=copy, name=f"{name} output", daemon=True).start()
+
+
+class Child:
+    """One process that is started again when it ends."""
+
+    def __init__(self, name: str, argv: list[str], environment: dict[str, str], console: Console) -> None:
+        self.name = name
+        self._argv = argv
+        self._environment = environment
+        self._console = console
+        self._started_at = 0.0
+        self._not_before = 0.0
+        self._deaths_in_a_row = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts the process, in a session of its own: Ctrl-C is the launcher's to pass on."""
+        self._started_at = time.monotonic()
+        self.process = self._popen()
+        self._console.follow(self.name, self.process)
+
+    def _popen(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._argv,
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def revive(self, *, starting_up: bool) -> None:
+        """Starts the process again if it has ended, after a pause that grows with quick deaths.
+
+        Raises:
+            StartFailed: starting again will not help.
+        """
+        now = time.monotonic()
+        if self.process is not None:
+            status = self.process.poll()
+            if status is None:
+                return
+            self.buried(self.process)
+            if status == EX_CONFIG:
+                raise StartFailed(f"The {self.name} process cannot run as it is set up; its last lines say why.")
+            self._deaths_in_a_row = self._deaths_in_a_row + 1 if starting_up or now - self._started_at < 10 else 0
+            if starting_up and self._deaths_in_a_row >= _DEATHS_AT_START:
+                raise StartFailed(
+                    f"The {self.name} process ended {_DEATHS_AT_START} times at its start; its last lines say why."
+                )
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            self._not_before = now + min(5.0, 0.1 * 2**self._deaths_in_a_row)
+            self._console.print("sentiq", f"{self.name} (pid {self.process.pid}) ended {how}; starting it again")
+            self.process = None
+        if now >= self._not_before:
+            self.start()
+
+    def buried(self, process: subprocess.Popen[bytes]) -> None:
+        """The process has ended: its gauges no longer count."""
+        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+
+    def signal(self, number: int) -> None:
+        """Sends a signal, SIGKILL to all that the process has started too."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            if number == signal.SIGKILL:
+                os.killpg(self.process.pid, number)
+            else:
+                self.process.send_signal(number)
+        except ProcessLookupError:
+            pass
+
+    def wait(self, until: float) -> bool:
+        """Whether the process has ended by then (monotonic seconds)."""
+        if self.process is None:
+            return True
+        try:
+            self.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+class Server(Child):
+    """The embedded server, and beside it a shell that ends it should the launcher be killed: it cannot watch its parent
+    itself.
+    """
+
+    def __init__(self, settings: Settings, lock_fd: int, environment: dict[str, str], console: Console) -> None:
+        super().__init__("server", [], environment, console)
+        self._settings = settings
+        self._lock_fd = lock_fd
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def _popen(self) -> subprocess.Popen[bytes]:
+        process = start_server(
+            self._settings.data_dir / "valkey",
+            self._settings.socket_path,
+            output=subprocess.PIPE,
+            keep_open=(self._lock_fd,),
+        )
+        # Its input ends when the launcher does, however that comes about.
+        script = f'cat >/dev/null; sleep {ORPHAN_SERVER_S}; kill -TERM "$0"'
+        self._guard = subprocess.Popen(
+            ["sh", "-c", script, str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        return process
+
+    def buried(self, process: subprocess.Popen[bytes]) -> None:
+        """The guard must not outlive the server: its pid may become another's."""
+        if self._guard is not None:
+            os.killpg(self._guard.pid, signal.SIGKILL)
+            self._guard.wait()
+            self._guard = None

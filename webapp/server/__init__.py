@@ -1,0 +1,1 @@
+"""What Gunicorn runs: its configuration, the worker class, how long it waits, how it stops."""
