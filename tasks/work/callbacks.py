@@ -21,11 +21,11 @@ import threading
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.errors import CallbackRefused
+from tasks.jobs.callback_url import Target, check_url, is_public
 from tasks.jobs.job import CALLBACKS
 from tasks.store.connections import Client
 
@@ -37,12 +37,6 @@ PER_CALL = 4
 """Attempts in one call of `run_due`: its thread has other things to do."""
 
 _MAX_ANSWER_BYTES = 8192
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
-"""Teredo and other protocols' own, 6to4, documentation: the tunnels lead to an IPv4 address, and not all Pythons know
-the last.
-"""
 
 # KEYS: the set; ARGV: now, due again, TTL. One script, so that of several workers one gets it.
 _CLAIM = """
@@ -71,71 +65,6 @@ return 1
 """
 
 _log = logging.getLogger(__name__)
-
-
-class _Target(NamedTuple):
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-
-def check_url(url: str, *, allow_private: bool) -> None:
-    """Refuses what can be refused without asking a name server.
-
-    Raises:
-        CallbackRefused: not a plain http(s) URL, or, unless `allow_private`, one to an address that is not public,
-            however it is spelt.
-    """
-    _target(url, allow_private=allow_private)
-
-
-def _target(url: str, *, allow_private: bool) -> _Target:
-    # Beyond ASCII there are full-width digits and dots, which a resolver turns into an address.
-    if not re.fullmatch(r"[!-~]{1,2000}", url):
-        raise CallbackRefused("callback_url has to be 1 to 2,000 characters of ASCII, without blanks.")
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-        host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
-    except ValueError:
-        raise CallbackRefused("callback_url is not a valid URL.") from None
-    literal = _literal(host)
-    if parts.scheme not in ("http", "https") or port == 0 or not (literal or re.fullmatch(r"[a-z0-9._-]+", host)):
-        raise CallbackRefused("callback_url has to be http or https, with a valid host and port.")
-    if "@" in parts.netloc:
-        raise CallbackRefused("callback_url holds a user name.")
-    local = not _is_public(literal) if literal else f".{host}".endswith(".localhost")
-    if local and not allow_private:
-        raise CallbackRefused("callback_url is not a public address.")
-    tls = parts.scheme == "https"
-    return _Target(
-        tls, host, port or (443 if tls else 80), (parts.path or "/") + ("?" + parts.query if parts.query else "")
-    )
-
-
-def _literal(host: str) -> str | None:
-    """The address that a host is, in its usual spelling; None for a name."""
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        pass
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host))  # also 127.1, 0x7f000001, 017700000001, 2130706433
-    except OSError:
-        return None
-
-
-def _is_public(text: str) -> bool:
-    address = ip_address(text)
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            address = IPv4Address(int(address) & 0xFFFFFFFF)
-        elif address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_PUBLIC):
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
@@ -192,7 +121,7 @@ class _Bounded(io.RawIOBase):
         return count
 
 
-def _resolve(target: _Target, until: float) -> list[str]:
+def _resolve(target: Target, until: float) -> list[str]:
     """Every address of the name. On a thread of its own, for the resolver's patience cannot be set."""
     answer: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
 
@@ -228,13 +157,13 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
     """Posts once, within `timeout_s` in all, and returns the HTTP status, a redirect's too.
 
     Raises:
-        CallbackRefused: see `check_url`; or any of the name's addresses is not public.
+        CallbackRefused: see `tasks.jobs.callback_url.check_url`; or any of the name's addresses is not public.
         OSError: no connection, no time left, a certificate that is not the host's, or an answer that is not HTTP.
     """
     until = time.monotonic() + timeout_s
-    target = _target(url, allow_private=allow_private)
+    target = check_url(url, allow_private=allow_private)
     addresses = _resolve(target, until)
-    if not allow_private and not all(map(_is_public, addresses)):
+    if not allow_private and not all(map(is_public, addresses)):
         raise CallbackRefused("callback_url's host has an address that is not public.")
     tls = ssl.create_default_context() if target.tls else None
     connection = (
@@ -285,7 +214,7 @@ class Callbacks:
         Args:
             client: of the server that the jobs are on.
             secret: signs; without one, every callback fails: none goes out unsigned.
-            allow_private: see `check_url`.
+            allow_private: see `tasks.jobs.callback_url.check_url`.
             body: gives a job's callback_url and the body to post; None when the job is gone or has no callback.
         """
         self._client = client

@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
+WINGS = {"tasks.submit": {"webapp", "tasks.submit"}, "tasks.work": {"tasks.work", "tasks.worker"}}
+"""What one process does alone, and who may import it."""
 COMPOSITION_ROOTS = {
     "webapp.wsgi",
     "webapp.launch",
@@ -57,6 +59,21 @@ def test_imports_point_down(name: str) -> None:
     above = [other for other, level in FLOORS.items() if level > floor]
     wrong = {found for found in imported(name, MODULES[name]) if found.split(".")[0] in [*above, "tests", "benchmarks"]}
     assert not wrong
+
+
+def within(name: str, package: str) -> bool:
+    """Whether a dotted name is the package or in it."""
+    return f"{name}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_wings_stand_apart(name: str) -> None:
+    """What the web does to submit and what a worker does to score never import each other, and what lies below both
+    imports neither.
+    """
+    for wing, importers in WINGS.items():
+        if not any(within(name, importer) for importer in importers):
+            assert not {found for found in imported(name, MODULES[name]) if within(found, wing)}
 
 
 def test_policy_is_ground() -> None:
