@@ -14,15 +14,17 @@ import io
 import logging
 import queue
 import random
-import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
+
+from standardwebhooks import Webhook
 
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import Target, check_url, is_public
@@ -67,19 +69,27 @@ return 1
 _log = logging.getLogger(__name__)
 
 
+def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """What tells a receiver that a callback is ours, and which one: the headers of Standard Webhooks and, in version
+    0.1, two of our own, deprecated.
+    """
+    webhook = Webhook(secret if secret.startswith("whsec_") else secret.encode())
+    webhook_id = f"job-ended-{job_id}"  # the same in every attempt: a receiver drops what it has seen
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": webhook.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode()),
+        "Sentiq-Job": job_id,
+        "Sentiq-Signature": signature(secret, timestamp, body),
+    }
+
+
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """The header `Sentiq-Signature`: the time of sending and the HMAC-SHA256 of that time, a dot and the body."""
+    """The deprecated header `Sentiq-Signature`: the time of sending and the HMAC-SHA256 of that time, a dot and the
+    body.
+    """
     digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
-
-
-def verify(secret: str, header: str, body: bytes, *, now: float, tolerance_s: float = 300) -> bool:
-    """Whether the body was signed with this secret, at most `tolerance_s` from now."""
-    found = re.fullmatch(r"t=([0-9]{1,12}),v1=[0-9a-f]{64}", header)
-    if found is None:
-        return False
-    timestamp = int(found[1])
-    return hmac.compare_digest(signature(secret, timestamp, body), header) and abs(now - timestamp) <= tolerance_s
 
 
 def _left(until: float) -> float:
@@ -175,15 +185,9 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
             sock.settimeout(_left(until))
             sock = tls.wrap_socket(sock, server_hostname=target.host)
         connection.sock = _Bounded(sock, until)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "sentiq",
-            "Connection": "close",
-            "Sentiq-Job": job_id,
-        }
-        connection.request(
-            "POST", target.path, body, headers | {"Sentiq-Signature": signature(secret, int(time.time()), body)}
-        )
+        headers = {"Content-Type": "application/json", "User-Agent": "sentiq", "Connection": "close"}
+        headers |= signed_headers(secret, job_id, int(time.time()), body)
+        connection.request("POST", target.path, body, headers)
         return connection.getresponse().status
     except HTTPException as error:
         raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import signal
@@ -15,12 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import list_names, waiting
-from tasks.work.callbacks import Callbacks, verify
+from tasks.work.callbacks import Callbacks
 from tasks.work.upkeep import Upkeep
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -293,11 +295,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
-    """A job's end is told once to the address it came with, signed, with the job as it is; a private address only where
-    that is allowed.
+    """A job's end is told once to the address it came with, with the job as it is, signed as a Standard Webhook and in
+    the deprecated header; a private address only where that is allowed.
     """
     url = f"http://127.0.0.1:{receiver.server_port}/told?x=1"
-    stack = make_stack(CALLBACK_SECRET="a secret", CALLBACK_ALLOW_PRIVATE="1").start("batch")
+    secret = "whsec_" + "c2VjcmV0" * 4
+    stack = make_stack(CALLBACK_SECRET=secret, CALLBACK_ALLOW_PRIVATE="1").start("batch")
     job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": url}).json()
     assert job["callback"] == {"url": url, "state": "pending", "attempts": 0}
     stack.ended(job)
@@ -312,9 +315,11 @@ def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
     )
     assert told["job"] == {name: now[name] for name in told["job"]}
     assert told["job"]["status"] == "succeeded"
-    stamp = int(headers["Sentiq-Signature"].split(",")[0].removeprefix("t="))
-    assert verify("a secret", headers["Sentiq-Signature"], body, now=stamp)
-    assert not verify("another", headers["Sentiq-Signature"], body, now=stamp)
+    assert Webhook(secret).verify(body, dict(headers)) == told
+    stamp = headers["Sentiq-Signature"].split(",")[0].removeprefix("t=")
+    by_hand = hmac.new(secret.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+    assert headers["Sentiq-Signature"] == f"t={stamp},v1={by_hand}"
+    assert headers["Sentiq-Job"] == job["id"]
 
 
 def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:
