@@ -150,7 +150,7 @@ def test_servers_follow_redis_url() -> None:
     assert not three.embedded
 
 
-def test_short_socket_path(tmp_path: Path) -> None:
+def test_short_socket_path() -> None:
     """The embedded server's socket lies in DATA_DIR, and elsewhere when that path is longer than a socket's may be."""
     near = Settings(data_dir=Path("/srv/sentiq"))
     assert near.socket_path == Path("/srv/sentiq/valkey.sock")
