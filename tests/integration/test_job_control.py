@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,12 +24,8 @@ from tasks.queue.queues import list_names, waiting
 from tasks.work.callbacks import Callbacks
 from tasks.work.upkeep import Upkeep
 from tests.support.stack import Stack
+from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold, each its own."""
-    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
 
 
 def events(stack: Stack, job: dict[str, Any], last: str | None = None) -> Iterator[tuple[str, str, dict[str, Any]]]:
