@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ DISTILLED = Recipe(
 """The student again, on labels and on the teacher's scores."""
 
 SHALLOW = {
-    len(kept): Recipe(
+    len(kept): replace(
+        DISTILLED,
         stages=(
             (
                 Source("train/semeval_tweets.tsv.gz", 9_000),
@@ -97,10 +99,6 @@ SHALLOW = {
                 Source("train/sst_train.tsv.gz", 1_000),
             ),
         ),
-        learning_rate=1e-4,
-        dropout=0.0,
-        balanced=True,
-        soft_share=0.7,
         layers=kept,
     )
     for kept in ((0, 2, 3, 5), (0, 3, 5))

@@ -124,6 +124,17 @@ def test_never_pickle() -> None:
         assert "trust_remote_code=True" not in path.read_text(), name
 
 
+def in_a_web_process(code: str) -> list[str]:
+    """What the code prints, line by line, in a process of its own while Redis is away."""
+    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()
+
+
 def test_web_process_is_light() -> None:
     """Importing the web application loads no inference library, and takes less than 100 MB."""
     code = f"""
@@ -131,13 +142,7 @@ import sys, webapp.wsgi
 print([name for name in {HEAVY!r} if name in sys.modules])
 print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')] or ['0'])
 """
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    loaded, rss_kb = done.stdout.strip().splitlines()[-2:]
+    loaded, rss_kb = in_a_web_process(code)[-2:]
     assert ast.literal_eval(loaded) == []
     assert int(ast.literal_eval(rss_kb)[0]) < 100_000
 
@@ -147,9 +152,4 @@ def test_web_starts_without_redis() -> None:
     starting.
     """
     code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.strip().splitlines()[-1:] == ["503"], done.stderr
+    assert in_a_web_process(code)[-1:] == ["503"]

@@ -11,8 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,79 +23,12 @@ from standardwebhooks import Webhook
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import check_url
 from tasks.work.callbacks import CLAIM_S, PER_CALL, RETRIES_S, Callbacks, deliver, signature
+from tests.support.receiver import Receiver, receiving, status
 from tests.support.stack import Stack, free_port
 from tests.support.waiting import wait_until
 
 SECRET, JOB, BODY = "a secret", "0" * 32, b'{"id": "0"}'
 PUBLIC = "8.8.8.8"
-
-
-class Receiver:
-    """An HTTP server on the loopback address that keeps what comes; `answer` may be replaced."""
-
-    def __init__(self, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[BaseHTTPRequestHandler] = []
-        self.bodies: list[bytes] = []
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = status(204)
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                receiver.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.requests.append(self)
-                receiver.answer(self)
-
-            def do_GET(self) -> None:
-                receiver.requests.append(self)
-                receiver.answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, *_: Any) -> None:
-                pass  # a caller that hangs up is what some tests are about
-
-        self._server = Server((address, 0), Handler)
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_port
-        self.url = f"http://{address}:{self.port}/hook?key=hidden"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    """An answer without a body."""
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(code)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.end_headers()
-
-    return answer
-
-
-@contextmanager
-def receiving(**arguments: Any) -> Iterator[Receiver]:
-    """A receiver for the block."""
-    receiver = Receiver(**arguments)
-    try:
-        yield receiver
-    finally:
-        receiver.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver that answers 204."""
-    with receiving() as one:
-        yield one
 
 
 @pytest.fixture
@@ -642,18 +574,23 @@ def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
     assert {jobs.state(job_id) for job_id in sent} == {("delivered", 1)}
 
 
-def test_claim(jobs: Jobs, receiver: Receiver) -> None:
-    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays
-    it.
-    """
+def held(code: int) -> tuple[Callable[[BaseHTTPRequestHandler], None], threading.Event, threading.Event]:
+    """An answer; that it is waited for; and that it may be given."""
     arrived, go = threading.Event(), threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         arrived.set()
         go.wait(20)
-        status(204)(request)
+        status(code)(request)
 
-    receiver.answer = answer
+    return answer, arrived, go
+
+
+def test_claim(jobs: Jobs, receiver: Receiver) -> None:
+    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays
+    it.
+    """
+    receiver.answer, arrived, go = held(204)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(runner(jobs).run_due)
@@ -670,14 +607,7 @@ def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[
     """A worker that comes back after its claim has passed to another may report success; a failure of its own changes
     nothing.
     """
-    arrived, go = threading.Event(), threading.Event()
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        arrived.set()
-        go.wait(20)
-        status(late)(request)
-
-    receiver.answer = answer
+    receiver.answer, arrived, go = held(late)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(runner(jobs).run_due)
