@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 import numpy as np
 import openvino
@@ -81,7 +80,7 @@ class CompiledEngine:
             },
         )
         self._threads = threads
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         # Twice the threads: each has the next group at hand while this one's answer is fetched.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
@@ -139,9 +138,9 @@ class CompiledEngine:
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
         """Class probabilities of each text, shape (count, 3); as many groups at once as there are threads to be had."""
         out = np.full((count, 3), np.nan, dtype=np.float32)
-        running: deque[tuple[Group, Any, object]] = deque()
+        running: deque[tuple[Group, openvino.InferRequest, object]] = deque()
 
-        def collect() -> Any:
+        def collect() -> openvino.InferRequest:
             group, request, _ = running.popleft()
             try:
                 request.wait()

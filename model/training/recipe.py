@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from model.labels import LABELS
 from model.training import data, emoji
@@ -114,7 +113,7 @@ def log_prior_of(folder: Path, file: str) -> FloatArray:
     return data.log_priors(data.read(folder / known, known))[known]
 
 
-def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[Any, Any]:
+def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Tokenizer and classifier from a base model or an earlier student, with tokens for the emoji that `texts` hold."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
@@ -30,6 +30,9 @@ from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import Target, check_url, is_public
 from tasks.jobs.job import CALLBACKS
 from tasks.store.connections import Client
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 RETRIES_S = (5, 30, 120, 600, 1800, 3600, 7200)
 """The wait after each failed attempt, give or take a fifth; one attempt more than there are waits."""
@@ -122,7 +125,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         if self._left_bytes <= 0:
             return 0
         self._sock.settimeout(_left(self._until))
