@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import numpy as np
 import openvino
@@ -138,7 +139,7 @@ class CompiledEngine:
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
         """Class probabilities of each text, shape (count, 3); as many groups at once as there are threads to be had."""
         out = np.full((count, 3), np.nan, dtype=np.float32)
-        running: deque[tuple[Group, openvino.InferRequest, object]] = deque()
+        running: deque[tuple[Group, Any, object]] = deque()
 
         def collect() -> openvino.InferRequest:
             group, request, _ = running.popleft()

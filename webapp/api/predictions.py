@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
@@ -24,7 +25,7 @@ it took too long.
 _NOT_ASKED = object()
 
 
-def prediction_body(text: str, prediction: Prediction, started: float) -> dict[str, object]:
+def prediction_body(text: str, prediction: Prediction, started: float) -> dict[str, Any]:
     """The answer to a text, for a request that began at `started` (of `time.perf_counter`)."""
     scored = prediction.scored
     return {
