@@ -32,7 +32,7 @@ for i, texts in ipairs(packed) do
   if not is_done(chunk) then redis.call('HSET', todo, chunk, texts) end
   if is_due(chunk) then
     to_send[#to_send + 1] = chunk
-    if chunk >= window() then note_sent(chunk) end
+    note_sent(chunk)
   end
 end
 

@@ -75,8 +75,9 @@ local function successor(chunk)
   return is_due(following) and redis.call('SISMEMBER', sent, following) == 0 and following
 end
 
--- Notes that a chunk was sent after another was done.
+-- Notes that a chunk was sent after another was done; the first of a lane was not.
 local function note_sent(chunk)
+  if chunk < window() then return end
   redis.call('SADD', sent, chunk)
   end_with_job(sent)
 end

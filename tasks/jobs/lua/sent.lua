@@ -5,6 +5,6 @@
 --
 -- Returns nothing.
 -- include job.lua
-local chunk = ARGV[3]
+local chunk = tonumber(ARGV[3])
 
 if exists() then note_sent(chunk) end
