@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 import celeryconfig
-from tasks.jobs.job import chunk_id
+from tasks.jobs.keys import chunk_id
 from tasks.queue import kombu_guard
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url

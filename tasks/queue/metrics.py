@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import celeryconfig
-from tasks.jobs.job import ENDS, UNFINISHED, JobStatus
+from tasks.jobs.job import JobStatus
+from tasks.jobs.keys import ENDS, UNFINISHED
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect

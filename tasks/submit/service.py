@@ -20,9 +20,10 @@ from model.labels import LABELS
 from model.text import clean
 from tasks import metrics
 from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
+from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import Entry, Line
+from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
-from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache, Reply
@@ -109,10 +110,20 @@ class SentimentService:
         me = uuid.uuid4().hex
         self._model = KnownModel(self._presence, settings.model_tag, me=me)
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
-        store = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
+        backend = CeleryResults(app, results)
+        incoming, kept = IncomingJobs(results, backend, ttl_s=settings.job_ttl), KeptJobs(results, backend)
         ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
         self.jobs = JobService(
-            settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends, lambda: here(tracing)
+            settings,
+            incoming,
+            kept,
+            self._cache,
+            results,
+            self._sender,
+            self._model,
+            self._cleaned,
+            ends,
+            lambda: here(tracing),
         )
         self._reply_key = f"sentiq:r:{me}"
         self._listener: threading.Thread | None = None
