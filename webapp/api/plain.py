@@ -21,8 +21,8 @@ from webapp.front.visit import visit
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ENDPOINT = "predictions.predict"
-_MAX_DIGITS = 5
-"""Of a body's length: larger ones than this allows are out of the ordinary."""
+_MAX_BYTES = 16_384
+"""Of a body: larger ones are out of the ordinary."""
 _NO_PREFERENCES = Preferences(respond_async=False, wait_s=None)
 
 
@@ -34,6 +34,7 @@ class PlainPredict:
         self._others: Wsgi = flask.wsgi_app
         self._sentiment = sentiment
         self._predict_timeout_s = predict_timeout_s
+        self._max_bytes = min(_MAX_BYTES, flask.config["MAX_CONTENT_LENGTH"])
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answers, or lets Flask do it.
@@ -42,7 +43,7 @@ class PlainPredict:
             IncompleteBody: the body is shorter than the request said.
             SentimentError: what may become of a text.
         """
-        text = _plain_text(environ) if _is_plain(environ) else None
+        text = _plain_text(environ, self._max_bytes) if _is_plain(environ) else None
         if text is None:
             return self._others(environ, start_response)
         prediction = self._sentiment.predict(text, self._predict_timeout_s)
@@ -65,15 +66,17 @@ def _is_plain(environ: dict[str, Any]) -> bool:
         and "HTTP_CONTENT_ENCODING" not in environ
         and "HTTP_PREFER" not in environ
         and "HTTP_UPGRADE" not in environ
-        and len(length) <= _MAX_DIGITS
+        and len(length) < 10
         and length.isascii()
         and length.isdigit()
     )
 
 
-def _plain_text(environ: dict[str, Any]) -> str | None:
+def _plain_text(environ: dict[str, Any], max_bytes: int) -> str | None:
     """The text of a request whose body has nothing but one; else the body can be read again."""
     length = int(environ["CONTENT_LENGTH"])
+    if length > max_bytes:
+        return None
     raw = environ["wsgi.input"].read(length)
     if len(raw) < length:
         raise IncompleteBody

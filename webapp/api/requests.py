@@ -30,12 +30,15 @@ def json_body() -> Any:
         raise UnsupportedType("Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedType("Send the body uncompressed.")
+    length = request.content_length
     try:
         raw = request.get_data(cache=False)
-        if request.content_length is None:
+        if length is None:
             request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
     except ClientDisconnected:
         raise IncompleteBody from None
+    if length is not None and len(raw) < length:  # Gunicorn ends a body where its connection ends
+        raise IncompleteBody
     return parse_json(raw)
 
 

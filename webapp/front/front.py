@@ -44,7 +44,7 @@ class Front:
         self._routes = routes
         self._admission = admission
         self._headers = headers
-        self._counts = counts
+        self.counts = counts
         self._access_log = access_log
         self._traces = traces
 
@@ -69,7 +69,7 @@ class Front:
             write = start_response(status, self._headers.added(given, visit, environ), *more)
             seconds = time.perf_counter() - visit.started
             if visit.counted:
-                self._counts.add(environ["REQUEST_METHOD"], visit.route.rule, status[:3], seconds)
+                self.counts.add(environ["REQUEST_METHOD"], visit.route.rule, status[:3], seconds)
             self._access_log.tell(visit, environ, status, seconds, given)
             if visit.span is not None and self._traces is not None:
                 self._traces.begun(visit.span, status)

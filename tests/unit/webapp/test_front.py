@@ -123,6 +123,16 @@ def test_json_of_another_site(site: str, plain: bool) -> None:
     assert (status, json.loads(answer)["code"]) == (403, "forbidden")
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_log_lines_name_the_caller(plain: bool) -> None:
+    """Whoever makes the answer, the line in the log says whose request it was."""
+    app = make_app(plain=plain, api_keys=KEYS.replace("jobs", "predict"))
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
+    with capture_logs() as lines:
+        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # for want of Redis
+    assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
+
+
 # The body
 
 
@@ -142,9 +152,9 @@ def test_incomplete_body(plain: bool, chunked: bool) -> None:
             """Raises."""
             raise OSError("no more data")
 
-    body: Environ = {"CONTENT_TYPE": "application/json"}
+    body: Environ = {"CONTENT_TYPE": "application/json", "wsgi.input_terminated": True}
     if chunked:
-        body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": Ended()}
+        body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Ended()}
     else:
         body |= {"CONTENT_LENGTH": str(len(PREDICT) + 1), "wsgi.input": io.BytesIO(PREDICT)}
     status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body)
