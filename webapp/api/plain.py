@@ -1,7 +1,7 @@
 """`POST /predict` in its plainest form, answered without Flask: parse, predict, answer.
 
-Most of a cache hit's time, and half of the web's part in a miss, is the framework's. Whatever is out of the ordinary,
-from a header to a second field, goes to Flask untouched, and a test sends the same requests both ways.
+Flask takes most of a cache hit's time, and half of the web's part in a miss. Whatever is out of the ordinary, from a
+header to a second field, goes to Flask untouched; tests send the same requests both ways and compare.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.submit.service import SentimentService
 from webapp.api.predictions import job_of, prediction_json
 from webapp.api.requests import Preferences
 from webapp.front.errors import IncompleteBody
-from webapp.front.visit import visit
+from webapp.front.visit import VISIT, Visit
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ENDPOINT = "predictions.predict"
@@ -43,23 +43,24 @@ class PlainPredict:
             IncompleteBody: the body is shorter than the request said.
             SentimentError: what may become of a text.
         """
-        text = _plain_text(environ, self._max_bytes) if _is_plain(environ) else None
+        visit = VISIT.get()
+        text = _plain_text(environ, self._max_bytes) if _is_plain(environ, visit) else None
         if text is None:
             return self._others(environ, start_response)
         prediction = self._sentiment.predict(text, self._predict_timeout_s)
         if prediction is None:
             with self._flask.request_context(environ):  # which knows the addresses of jobs
                 return job_of(text, self._sentiment.jobs, _NO_PREFERENCES, waited=True)(environ, start_response)
-        body = prediction_json(text, prediction)
+        body = prediction_json(text, prediction, visit.started)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
 
-def _is_plain(environ: dict[str, Any]) -> bool:
+def _is_plain(environ: dict[str, Any], visit: Visit) -> bool:
     """The request asks for nothing but a prediction, as far as its headers say."""
     length = environ.get("CONTENT_LENGTH", "")
     return (
-        visit().route.endpoint == _ENDPOINT
+        visit.route.endpoint == _ENDPOINT
         and environ["REQUEST_METHOD"] == "POST"
         and environ.get("CONTENT_TYPE") == "application/json"
         and not environ.get("QUERY_STRING")
@@ -77,7 +78,10 @@ def _plain_text(environ: dict[str, Any], max_bytes: int) -> str | None:
     length = int(environ["CONTENT_LENGTH"])
     if length > max_bytes:
         return None
-    raw = environ["wsgi.input"].read(length)
+    try:
+        raw = environ["wsgi.input"].read(length)
+    except OSError:  # the connection is lost
+        raise IncompleteBody from None
     if len(raw) < length:
         raise IncompleteBody
     try:

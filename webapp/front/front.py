@@ -1,9 +1,6 @@
-"""The front: a WSGI application around all others, which does for every request what has to be done for every request.
+"""The front: a WSGI application around the others, with all that is the same for every request.
 
-    clock, id, route -> span -> admission -> the application -> headers -> counts, access log
-
-Who is not admitted is answered here, before anything of the body is read. What the application raises is answered here
-too.
+clock, id, route -> span -> admission -> the application -> headers -> counts, access log
 """
 
 from __future__ import annotations
@@ -27,7 +24,11 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Front:
-    """See the module."""
+    """Answers every request, most of them by the application in it.
+
+    Whoever is not admitted is answered here, before anything of the body is read, and so is a request whose application
+    raises an error.
+    """
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Front:
         self._admission = admission
         self._headers = headers
         self.counts = counts
+        """Of the requests so far."""
         self._access_log = access_log
         self._traces = traces
 

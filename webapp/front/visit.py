@@ -78,7 +78,8 @@ class Visit:
     """Its span (OpenTelemetry's), if there are traces."""
 
 
-VISIT: ContextVar[Visit] = ContextVar("visit", default=Visit(0.0, "", NOWHERE))  # noqa: B039 nobody writes to that one
+# The default is of no request, and nobody writes to it.
+VISIT: ContextVar[Visit] = ContextVar("visit", default=Visit(0.0, "", NOWHERE))  # noqa: B039
 
 
 def visit() -> Visit:

@@ -136,27 +136,24 @@ def test_log_lines_name_the_caller(plain: bool) -> None:
 # The body
 
 
+class Lost(Unread):
+    """A body whose connection is lost, within a chunk perhaps, as Gunicorn tells it."""
+
+    def readinto(self, _: object) -> int:
+        """Raises."""
+        raise OSError("no more data")
+
+
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize("chunked", [False, True])
-def test_incomplete_body(plain: bool, chunked: bool) -> None:
+@pytest.mark.parametrize("how", ["ends", "lost", "lost in a chunk"])
+def test_incomplete_body(plain: bool, how: str) -> None:
     """A body whose connection ends before it does is 400, however whole its JSON looks."""
-
-    class Ended(io.RawIOBase):
-        """A connection that broke within a chunk, as Gunicorn tells it."""
-
-        def readable(self) -> bool:
-            """It was."""
-            return True
-
-        def readinto(self, _: object) -> int:
-            """Raises."""
-            raise OSError("no more data")
-
     body: Environ = {"CONTENT_TYPE": "application/json", "wsgi.input_terminated": True}
-    if chunked:
-        body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Ended()}
+    if how == "lost in a chunk":
+        body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Lost()}
     else:
-        body |= {"CONTENT_LENGTH": str(len(PREDICT) + 1), "wsgi.input": io.BytesIO(PREDICT)}
+        body["CONTENT_LENGTH"] = str(len(PREDICT) + 1)
+        body["wsgi.input"] = Lost() if how == "lost" else io.BytesIO(PREDICT)
     status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body)
     assert (status, json.loads(answer)["code"]) == (400, "incomplete_body")
 
