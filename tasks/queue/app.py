@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from bisect import bisect
-from typing import Any
 
 import redis
 from celery import Celery
@@ -66,7 +65,7 @@ class ChunkSender:
         chunk = {"tag": tag, "job": job_id, "n": number}
         self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
 
-    def _send(self, chunk: dict[str, Any], origin: Origin, **options: Any) -> None:
+    def _send(self, chunk: dict[str, object], origin: Origin, **options: object) -> None:
         try:
             # No retry here: the caller is told at once, or tries again himself.
             # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.

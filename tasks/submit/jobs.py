@@ -15,6 +15,7 @@ import redis
 
 from tasks import metrics
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, ServiceUnavailable
+from tasks.jobs.callback_url import check_url
 from tasks.jobs.job import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
 from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender
@@ -25,7 +26,6 @@ from tasks.store.presence import KnownModel
 from tasks.submit.ends import JobEnds
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.tracing import NOBODY, Origin
-from tasks.work.callbacks import check_url
 
 CHUNK_S = 0.5
 """A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest

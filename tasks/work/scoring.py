@@ -171,6 +171,7 @@ class Scorer:
 
     def _persist(self, step: Callable[[], T]) -> T:
         """Does a step on Redis, again and again while Redis is away."""
+        # Not by tenacity: told to stop during a pause, it still makes one more attempt, as long as Redis's time-out.
         for pause_s in _STORE_TRIES_S:
             try:
                 return step()

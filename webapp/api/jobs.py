@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request, url_for
@@ -36,7 +35,7 @@ _DRAIN_S = 10.0
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
-def job_body(job: Job) -> dict[str, Any]:
+def job_body(job: Job) -> dict[str, object]:
     """The job with its addresses."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
     return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}

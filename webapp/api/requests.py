@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from flask import request
@@ -17,7 +16,7 @@ LONGEST_WAIT_S = 60.0
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def json_body() -> Any:
+def json_body() -> object:
     """The request's JSON body.
 
     Raises:
@@ -42,7 +41,7 @@ def json_body() -> Any:
     return parse_json(raw)
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes) -> object:
     """A JSON value; a lone escaped surrogate is read as U+FFFD.
 
     Raises:
@@ -54,7 +53,7 @@ def parse_json(raw: bytes) -> Any:
         return _with_lone_surrogates(raw)
 
 
-def _with_lone_surrogates(raw: bytes) -> Any:
+def _with_lone_surrogates(raw: bytes) -> object:
     """JSON that only an escaped lone surrogate keeps from being text: it stands for a broken emoji, and is read as
     U+FFFD.
     """
@@ -70,7 +69,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _mended(value: Any) -> Any:
+def _mended(value: object) -> object:
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
