@@ -88,6 +88,13 @@ def test_nothing_imports_a_composition_root(name: str) -> None:
     assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS
 
 
+def test_the_front_knows_no_endpoint() -> None:
+    """What is done for every request does not depend on what any of them asks for."""
+    for name, path in MODULES.items():
+        if name.startswith("webapp.front"):
+            assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
+
+
 def test_no_circles() -> None:
     """Within a floor too, no module imports itself by way of others."""
     edges = {
