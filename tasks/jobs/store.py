@@ -39,7 +39,8 @@ from tasks.jobs.job import (
     unpack,
 )
 from tasks.store.connections import Client
-from tasks.store.outcomes import Failed, Outcome, from_row, to_row
+from tasks.store.outcomes import Failed, Outcome
+from tasks.wire import from_row, to_row
 
 _FAILED = "x"
 

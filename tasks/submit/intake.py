@@ -19,8 +19,9 @@ from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header
 from tasks.jobs.store import JobStore, Page
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
-from tasks.store.outcomes import Failed, Outcome, Scored, digest, to_row
+from tasks.store.outcomes import Failed, Outcome, Scored, digest
 from tasks.submit.seen import SeenTexts
+from tasks.wire import to_row
 
 _LINES_AT_ONCE = 50
 """Lines after which other callers of a cooperative web process come in between: about a millisecond."""

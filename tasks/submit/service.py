@@ -25,7 +25,7 @@ from tasks.jobs.results import CeleryResults
 from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.settings import Settings
-from tasks.store.cache import PredictionCache, Reply
+from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
 from tasks.store.presence import KnownModel, Presence, WorkerMark
@@ -34,6 +34,7 @@ from tasks.submit.ends import JobEnds
 from tasks.submit.jobs import JobService, redis_or_unavailable
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, here, sending
+from tasks.wire import Reply
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is
