@@ -83,7 +83,7 @@ def from_row(row: Row) -> Outcome:
         return Failed(row)
     if len(row) < 2 or row[-1] not in (0, 1):
         raise FormatError("an outcome that cannot be read")
-    return Scored(tuple(row[:-1]), row[-1] == 1)
+    return Scored(row[:-1], row[-1] == 1)
 
 
 _row: Callable[[bytes], Row] = _reader(Row, "an outcome")
@@ -166,7 +166,7 @@ def read_chunk(message: object) -> Chunk:
 # Jobs, as the job store keeps them
 
 
-class StoredChunk(Struct, frozen=True, array_like=True):
+class Todo(Struct, frozen=True, array_like=True):
     """A chunk of a job that is to be scored."""
 
     texts: list[str]
@@ -214,8 +214,8 @@ class KeyUse(Struct, frozen=True, array_like=True):
     """Of the request; None while it comes in."""
 
 
-_stored_chunk: Callable[[bytes], StoredChunk] = _reader(StoredChunk, "a job's chunk")
-_stored_page: Callable[[bytes], StoredPage] = _reader(StoredPage, "a page of a job")
+_todo: Callable[[bytes], Todo] = _reader(Todo, "a job's chunk")
+_page: Callable[[bytes], StoredPage] = _reader(StoredPage, "a page of a job")
 _meta: Callable[[bytes], _Meta] = _reader(_Meta, "a chunk's result")
 _result: Callable[[bytes], ChunkResult] = _reader(ChunkResult, "a chunk's result")
 _key_use: Callable[[bytes], KeyUse] = _reader(KeyUse, "the use of an Idempotency-Key")
@@ -228,17 +228,17 @@ def _unpacked(raw: bytes, what: str) -> bytes:
         raise FormatError(f"{what} that cannot be unpacked") from error
 
 
-def write_stored_chunk(chunk: StoredChunk) -> bytes:
+def write_todo(todo: Todo) -> bytes:
     """A chunk's texts, packed."""
-    return zlib.compress(_encode(chunk), 1)
+    return zlib.compress(_encode(todo), 1)
 
 
-def read_stored_chunk(raw: bytes) -> StoredChunk:
-    """The reverse of `write_stored_chunk`."""
-    chunk = _stored_chunk(_unpacked(raw, "a job's chunk"))
-    if len(chunk.texts) != len(chunk.weights):
+def read_todo(raw: bytes) -> Todo:
+    """The reverse of `write_todo`."""
+    todo = _todo(_unpacked(raw, "a job's chunk"))
+    if len(todo.texts) != len(todo.weights):
         raise FormatError("a job's chunk whose texts and weights differ in number")
-    return chunk
+    return todo
 
 
 def write_page(page: StoredPage) -> bytes:
@@ -248,7 +248,7 @@ def write_page(page: StoredPage) -> bytes:
 
 def read_page(raw: bytes) -> StoredPage:
     """The reverse of `write_page`."""
-    return _stored_page(_unpacked(raw, "a page of a job"))
+    return _page(_unpacked(raw, "a page of a job"))
 
 
 def write_result(task_id: str, result: ChunkResult) -> bytes:
@@ -259,7 +259,7 @@ def write_result(task_id: str, result: ChunkResult) -> bytes:
 
 def read_result(raw: bytes) -> ChunkResult:
     """The reverse of `write_result`."""
-    return _result(bytes(_meta(raw).result))
+    return _result(_meta(raw).result)
 
 
 def write_key_use(use: KeyUse) -> bytes:

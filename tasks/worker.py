@@ -19,7 +19,8 @@ from pathlib import Path
 import redis
 
 from model.engine import Engine
-from tasks.store.presence import REFRESH_S, Presence, WorkerMark
+from tasks.store.presence import REFRESH_S, Presence
+from tasks.wire import WorkerMark
 
 ROLES = ("interactive", "batch")
 THREADS = {"interactive": 6, "batch": 1}
@@ -114,7 +115,7 @@ def run(role: str) -> None:
     from model.errors import ModelError
     from tasks import metrics
     from tasks.jobs.results import CeleryResults
-    from tasks.jobs.store import JobStore
+    from tasks.jobs.running import RunningJobs
     from tasks.queue.app import SENT_AT, TASK, ChunkSender, create_celery
     from tasks.store.cache import PredictionCache
     from tasks.store.connections import connect
@@ -151,7 +152,7 @@ def run(role: str) -> None:
     app.steps["consumer"].add(watched_loop(watchdog))
     cache_client = connect(settings.cache_url, timeout_s=5.0)
     results = connect(settings.results_url, timeout_s=5.0)
-    jobs = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
+    jobs = RunningJobs(results, CeleryResults(app, results))
     sender = ChunkSender(app)
 
     def send_following(job_id: str, number: int, tag: str) -> None:
@@ -172,6 +173,7 @@ def run(role: str) -> None:
         device=engine.device,
         texts_per_s=round(rate, 1),
         started_at=time.time(),
+        host=socket.gethostname(),
     )
 
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]

@@ -8,20 +8,19 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import orjson
 
 from tasks.errors import InvalidText, TooManyTexts
-from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header
-from tasks.jobs.store import JobStore, Page
+from tasks.jobs.incoming import IncomingJobs, Page
+from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
-from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.store.outcomes import Failed, Scored, digest
 from tasks.submit.seen import SeenTexts
-from tasks.wire import to_row
+from tasks.wire import Todo
 
 _LINES_AT_ONCE = 50
 """Lines after which other callers of a cooperative web process come in between: about a millisecond."""
@@ -71,18 +70,12 @@ class Fingerprint:
         return self._hash.hexdigest()
 
 
-@dataclass(slots=True)
-class _Chunk:
-    texts: list[str] = field(default_factory=list)
-    weights: list[int] = field(default_factory=list)
-
-
 class Intake:
     """One job's texts. `send` is called with the chunks that may leave, while the rest still comes in."""
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: IncomingJobs,
         cache: PredictionCache,
         *,
         job_id: str,
@@ -114,7 +107,7 @@ class Intake:
         self._alive = alive
         self._seen = SeenTexts()
         self._unknown = 0
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Todo] = []
         self._stored_chunks = 0
         self.texts = 0
         """So many have come in."""
@@ -127,7 +120,7 @@ class Intake:
 
         Raises:
             TooManyTexts: more than `max_texts`.
-            JobCancelled, UploadTooSlow: see `JobStore.append`.
+            JobCancelled, UploadTooSlow: see `IncomingJobs.append`.
         """
         fingerprint = Fingerprint(submission)
         number = 0
@@ -160,32 +153,28 @@ class Intake:
     def _store(self, number: int, entries: Sequence[Entry], *, last: bool) -> None:
         keys, texts, errors = self._clean(entries)
         known = self._look_up(list(texts))
-        rows: list[list[Any]] = []
-        outcomes: list[Outcome] = []
+        lines: list[PageLine] = []
         late: defaultdict[int, Counter[int]] = defaultdict(Counter)
         cached = duplicates = 0
         for entry, key, error in zip(entries, keys, errors, strict=True):
             if key is None:
-                outcomes.append(error)
-                rows.append(_row(entry, to_row(error)))
+                lines.append((entry, error))
                 continue
             earlier = self._seen.find(key)
             duplicates += earlier is not None
             if earlier is not None and earlier != _KNOWN:
                 self._repeat(earlier, late)
-                rows.append(_row(entry, earlier))
+                lines.append((entry, earlier))
             elif (scored := known.get(key)) is not None:
                 cached += 1
                 self._seen.put(key, _KNOWN)
-                outcomes.append(scored)
-                rows.append(_row(entry, to_row(scored)))
+                lines.append((entry, scored))
             else:
                 self._seen.put(key, self._unknown)
-                rows.append(_row(entry, self._unknown))
+                lines.append((entry, self._unknown))
                 self._add(texts[key])
         ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
-        chunks = [(chunk.texts, chunk.weights) for chunk in self._chunks[:ready]]
-        page = Page(number, rows, self._identity, self._stored_chunks, chunks, late, outcomes, cached, duplicates)
+        page = Page(number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates)
         to_send = self._jobs.append(self._job_id, page)
         del self._chunks[:ready]
         self._stored_chunks += ready
@@ -224,7 +213,7 @@ class Intake:
 
     def _add(self, text: str) -> None:
         if self._unknown % self._chunk_size == 0:
-            self._chunks.append(_Chunk())
+            self._chunks.append(Todo([], []))
         self._chunks[-1].texts.append(text)
         self._chunks[-1].weights.append(1)
         self._unknown += 1
@@ -235,9 +224,3 @@ class Intake:
             late[chunk][place] += 1
         else:
             self._chunks[chunk - self._stored_chunks].weights[place] += 1
-
-
-def _row(entry: Entry, where: Any) -> list[Any]:
-    if entry.columns:
-        return [entry.text, where, entry.id, entry.columns]
-    return [entry.text, where] if entry.id is None else [entry.text, where, entry.id]

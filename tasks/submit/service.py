@@ -20,21 +20,22 @@ from model.labels import LABELS
 from model.text import clean
 from tasks import metrics
 from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
+from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import Entry, Line
+from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
-from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
-from tasks.store.presence import KnownModel, Presence, WorkerMark
+from tasks.store.presence import KnownModel, Presence
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
 from tasks.submit.jobs import JobService, redis_or_unavailable
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, here, sending
-from tasks.wire import Reply
+from tasks.wire import FormatError, Reply, WorkerMark
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is
@@ -110,10 +111,20 @@ class SentimentService:
         me = uuid.uuid4().hex
         self._model = KnownModel(self._presence, settings.model_tag, me=me)
         results = connect(settings.results_url, timeout_s=TIMEOUT_S)
-        store = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
+        backend = CeleryResults(app, results)
+        incoming, kept = IncomingJobs(results, backend, ttl_s=settings.job_ttl), KeptJobs(results, backend)
         ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
         self.jobs = JobService(
-            settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends, lambda: here(tracing)
+            settings,
+            incoming,
+            kept,
+            self._cache,
+            results,
+            self._sender,
+            self._model,
+            self._cleaned,
+            ends,
+            lambda: here(tracing),
         )
         self._reply_key = f"sentiq:r:{me}"
         self._listener: threading.Thread | None = None
@@ -303,24 +314,33 @@ class SentimentService:
         swept_at = time.monotonic()
         while True:
             try:
-                reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
-                if reply is not None:
-                    self._resolve(reply)
-                if time.monotonic() - swept_at > LOST_REPLY_S:
+                unreadable = not self._take_reply()
+                if unreadable or time.monotonic() - swept_at > LOST_REPLY_S:
                     swept_at = time.monotonic()
-                    self._sweep()
+                    self._sweep(0.0 if unreadable else LOST_REPLY_S)
             except redis.RedisError:
                 time.sleep(0.1)
-            except Exception:  # the one listener of this process must outlive a reply that it cannot read
+            except Exception:  # the one listener of this process must outlive a defect of ours
                 _log.exception("reply not understood")
                 time.sleep(0.1)
+
+    def _take_reply(self) -> bool:
+        """Resolves what the next reply answers, if one comes; False if it cannot be read."""
+        try:
+            reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+        except FormatError as error:
+            _log.warning("the cache is asked instead of %s", error)
+            return False
+        if reply is not None:
+            self._resolve(reply)
+        return True
 
     def _resolve(self, reply: Reply) -> None:
         self._coalescer.resolve({key: _Answer(outcome, reply.model) for key, outcome in reply.outcomes.items()})
 
-    def _sweep(self) -> None:
-        """Asks the cache for texts whose reply may have been lost."""
-        overdue = self._coalescer.overdue(LOST_REPLY_S)
+    def _sweep(self, older_than_s: float) -> None:
+        """Asks the cache for texts that have been under way for so long: their reply may have been lost."""
+        overdue = self._coalescer.overdue(older_than_s)
         metrics.WAITING.set(self._coalescer.waiting)
         identity = self._model.identity
         if not overdue or identity is None:

@@ -26,8 +26,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tasks.errors import CallbackRefused
-from tasks.jobs.job import CALLBACKS
+from tasks.jobs.keys import CALLBACKS
 from tasks.store.connections import Client
+from tasks.store.scripts import load_script
 
 RETRIES_S = (5, 30, 120, 600, 1800, 3600, 7200)
 """The wait after each failed attempt, give or take a fifth; one attempt more than there are waits."""
@@ -42,32 +43,6 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
 """Teredo and other protocols' own, 6to4, documentation: the tunnels lead to an IPv4 address, and not all Pythons know
 the last.
-"""
-
-# KEYS: the set; ARGV: now, due again, TTL. One script, so that of several workers one gets it.
-_CLAIM = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)
-if #due == 0 then return false end
-redis.call('ZADD', KEYS[1], ARGV[2], due[1])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return due[1]
-"""
-# KEYS: the set, the job; ARGV: job id, claimed score, state, now, the waits. A field written after the job has expired
-# would make a key without an end. A worker that was held up until its claim had passed to another may report success,
-# but not put it off.
-_SETTLE = """
-if redis.call('EXISTS', KEYS[2]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
-local state = ARGV[3]
-if state ~= 'delivered' and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1])) ~= tonumber(ARGV[2]) then return 0 end
-local wait = ARGV[4 + redis.call('HINCRBY', KEYS[2], 'callback_attempts', 1)]
-if state == 'pending' and not wait then state = 'failed' end
-if state == 'pending' then
-  redis.call('ZADD', KEYS[1], ARGV[4] + wait, ARGV[1])
-else
-  redis.call('ZREM', KEYS[1], ARGV[1])
-end
-redis.call('HSET', KEYS[2], 'callback_state', state)
-return 1
 """
 
 _log = logging.getLogger(__name__)
@@ -292,8 +267,8 @@ class Callbacks:
         self._secret = secret
         self._allow_private = allow_private
         self._body = body
-        self._claim = client.register_script(_CLAIM)
-        self._settle = client.register_script(_SETTLE)
+        self._claim = load_script(client, "tasks.work", "callback_claim")
+        self._settle = load_script(client, "tasks.work", "callback_settle")
 
     def run_due(self) -> int:
         """Posts what is due, one after the other, at most PER_CALL; returns how many were tried."""

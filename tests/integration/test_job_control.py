@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tasks.jobs.results import CeleryResults
-from tasks.jobs.store import JobStore
+from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import list_names, waiting
 from tasks.work.callbacks import Callbacks, verify
@@ -209,7 +209,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert sent > 1
     settings = stack.settings()
     app = create_celery(settings)
-    jobs = JobStore(stack.redis, CeleryResults(app, stack.redis), ttl_s=100)
+    jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
     callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
     upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag)
 
