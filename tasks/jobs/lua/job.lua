@@ -64,8 +64,9 @@ end
 -- Whether a chunk should be under way: it is stored and not done, and the one before it in its lane is done, if there
 -- is one.
 local function is_due(chunk)
-  if has('cancelled_at') or chunk >= chunks() or is_done(chunk) then return false end
-  local before = chunk - window()
+  local width, count, cancelled_at = unpack(redis.call('HMGET', facts, 'window', 'chunks', 'cancelled_at'))
+  if cancelled_at or chunk >= tonumber(count) or is_done(chunk) then return false end
+  local before = chunk - tonumber(width)
   return before < 0 or is_done(before)
 end
 
