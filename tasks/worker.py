@@ -19,7 +19,8 @@ from pathlib import Path
 import redis
 
 from model.engine import Engine
-from tasks.store.presence import REFRESH_S, Presence, WorkerMark
+from tasks.store.presence import REFRESH_S, Presence
+from tasks.wire import WorkerMark
 
 ROLES = ("interactive", "batch")
 THREADS = {"interactive": 6, "batch": 1}
@@ -172,6 +173,7 @@ def run(role: str) -> None:
         device=engine.device,
         texts_per_s=round(rate, 1),
         started_at=time.time(),
+        host=socket.gethostname(),
     )
 
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]

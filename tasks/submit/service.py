@@ -26,15 +26,16 @@ from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.settings import Settings
-from tasks.store.cache import PredictionCache, Reply
+from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
-from tasks.store.presence import KnownModel, Presence, WorkerMark
+from tasks.store.presence import KnownModel, Presence
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
 from tasks.submit.jobs import JobService, redis_or_unavailable
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, here, sending
+from tasks.wire import FormatError, Reply, WorkerMark
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is
@@ -313,24 +314,33 @@ class SentimentService:
         swept_at = time.monotonic()
         while True:
             try:
-                reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
-                if reply is not None:
-                    self._resolve(reply)
-                if time.monotonic() - swept_at > LOST_REPLY_S:
+                unreadable = not self._take_reply()
+                if unreadable or time.monotonic() - swept_at > LOST_REPLY_S:
                     swept_at = time.monotonic()
-                    self._sweep()
+                    self._sweep(0.0 if unreadable else LOST_REPLY_S)
             except redis.RedisError:
                 time.sleep(0.1)
-            except Exception:  # the one listener of this process must outlive a reply that it cannot read
+            except Exception:  # the one listener of this process must outlive a defect of ours
                 _log.exception("reply not understood")
                 time.sleep(0.1)
+
+    def _take_reply(self) -> bool:
+        """Resolves what the next reply answers, if one comes; False if it cannot be read."""
+        try:
+            reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+        except FormatError as error:
+            _log.warning("the cache is asked instead of %s", error)
+            return False
+        if reply is not None:
+            self._resolve(reply)
+        return True
 
     def _resolve(self, reply: Reply) -> None:
         self._coalescer.resolve({key: _Answer(outcome, reply.model) for key, outcome in reply.outcomes.items()})
 
-    def _sweep(self) -> None:
-        """Asks the cache for texts whose reply may have been lost."""
-        overdue = self._coalescer.overdue(LOST_REPLY_S)
+    def _sweep(self, older_than_s: float) -> None:
+        """Asks the cache for texts that have been under way for so long: their reply may have been lost."""
+        overdue = self._coalescer.overdue(older_than_s)
         metrics.WAITING.set(self._coalescer.waiting)
         identity = self._model.identity
         if not overdue or identity is None:
