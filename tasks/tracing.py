@@ -30,6 +30,7 @@ from tasks.settings import Settings
 if TYPE_CHECKING:  # the web imports neither
     from opentelemetry.trace import Span
 
+    from model.analysis import Analysis
     from model.engine import Engine, Scores
 
 ORIGIN_LIMIT = 32
@@ -239,6 +240,11 @@ class TracedEngine:
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
         self._tracing = tracing
+
+    @property
+    def analysis(self) -> Analysis:
+        """The engine's."""
+        return self._engine.analysis
 
     @property
     def identity(self) -> str:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 import transformers
 
+from model.analysis import Analysis
 from model.digests import combined, sha256
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import MissingHead, ModelNotFound, ModelRefused
-from model.labels import label_matrix
+from model.labels import SENTIMENT, label_matrix
 from model.types import BoolArray, FloatArray
 
 MOST_TOKENS = 512
@@ -53,7 +54,7 @@ class _Part:
 
 
 class PipelineEngine:
-    """Scores with a sequence classification model of three classes, or of classes that can be mapped to our three.
+    """Scores with a sequence classification model whose classes are, or can be mapped to, the analysis's.
 
     Weights load from safetensors only, and code that comes with a model is never run. On a CPU it computes in fp32 and
     in batches of so many texts; on a GPU in bf16, or fp16 where the GPU has no bf16, and in batches of so many tokens:
@@ -70,6 +71,7 @@ class PipelineEngine:
         batch_size: int,
         threads: int,
         label_map: Mapping[str, str] | None,
+        analysis: Analysis = SENTIMENT,
         dtype: torch.dtype | None = None,
         by_tokens: bool | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class PipelineEngine:
             threads: processor threads on a CPU, 0 for one a core; they are torch's, so the last engine of a process
                 decides.
             label_map: see `model.labels.label_matrix`.
+            analysis: what is asked.
             dtype: the arithmetic, if it is not to be the device's own.
             by_tokens: whether batches are measured in tokens, if it is not to be "on a GPU".
 
@@ -99,9 +102,10 @@ class PipelineEngine:
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
         self._device = device
+        self._analysis = analysis
         self._batch_size = batch_size
         config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
-        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map)
+        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map, analysis)
         self._tokenizer = tokenizer
         # transformers switches truncation on and off inside the tokenizer: of two threads at once, one would be cut by
         # the other's setting, or raise "Already borrowed".
@@ -120,6 +124,11 @@ class PipelineEngine:
         self._identity = f"{_short(name)}@{_version(config, source, revision)}/{arithmetic}" + (
             f"+{mapped}" if mapped else ""
         )
+
+    @property
+    def analysis(self) -> Analysis:
+        """As given."""
+        return self._analysis
 
     @property
     def identity(self) -> str:
@@ -158,7 +167,7 @@ class PipelineEngine:
             torch.OutOfMemoryError: a text does not fit into the GPU's memory even alone.
         """
         if not texts:
-            return Scores(np.empty((0, 3), np.float32), np.empty(0, np.bool_))
+            return Scores(np.empty((0, len(self._analysis.classes)), np.float32), np.empty(0, np.bool_))
         truncated = np.empty(len(texts), np.bool_)
         positions: list[int] = []
         logits: list[torch.Tensor] = []
@@ -169,7 +178,7 @@ class PipelineEngine:
                 positions += rows
                 logits.append(self._logits(inputs))
                 work.add(len(rows), tokens, inputs["input_ids"].numel())
-        probabilities = np.full((len(texts), 3), np.nan, np.float32)
+        probabilities = np.full((len(texts), len(self._analysis.classes)), np.nan, np.float32)
         # One wait for the GPU a call: until here, it only was given work.
         probabilities[positions] = self._probabilities(torch.cat(logits))
         return Scores(probabilities, truncated, work)
@@ -272,7 +281,7 @@ class PipelineEngine:
             return outputs
 
     def _probabilities(self, outputs: torch.Tensor) -> FloatArray:
-        """Our probabilities, shape (rows, 3), of the model's outputs."""
+        """Our probabilities, shape (rows, classes), of the model's outputs."""
         logits = outputs.float().cpu()
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the model's outputs are not finite numbers")

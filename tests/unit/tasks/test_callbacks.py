@@ -141,8 +141,8 @@ def test_public_url(url: str) -> None:
 
 
 MALFORMED = """
-example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ http://%6cocalhost/ \
-http://[v1.a,b]/
+example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ \
+http://%6cocalhost/ http://[v1.a,b]/
 http://u@example.com/ http://u:p@example.com/ http://@example.com/ http://example.com\\@10.0.0.1/ http://a,b/
 http://example.com:port/ http://example.com:0/ http://example.com:65536/ http://8.8.8.８/ http://example。com/
 """
