@@ -1,4 +1,4 @@
-"""Who may still wait: as many texts as the queue holds, and no more than are answered while their callers have patience."""
+"""Who may still wait: as many texts as the queue holds, and no more than are answered within their callers' patience."""
 
 from __future__ import annotations
 

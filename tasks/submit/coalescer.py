@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.submit.admission import Admission
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
@@ -37,7 +37,7 @@ class Claimed(NamedTuple, Generic[T]):
 
 Claim = Callable[[Mapping[str, str]], Claimed[T]]
 """Claims texts by key."""
-Send = Callable[[Mapping[str, str], Sequence[object]], None]
+Send = Callable[[Mapping[str, str], Sequence[Any]], None]
 """Sends texts by key off as one chunk, on behalf of these origins."""
 Release = Callable[[Iterable[str]], Iterable[str]]
 """Gives claims up; returns the keys that others rely on, which are to be sent all the same."""
@@ -65,8 +65,8 @@ class Coalescer(Generic[T]):
             is tokenised.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
         clock: seconds.
-        start: lets the coalescer's loop, which never returns, run beside its callers. Called with the first text and not
-            at construction: a thread started before Gunicorn forks would not exist in its workers.
+        start: lets the coalescer's loop, which never returns, run beside its callers. Called with the first text and
+            not at construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
     def __init__(

@@ -112,8 +112,8 @@ class Entries(Generic[T]):
         return entries
 
     def drop_left(self, limit: int) -> list[Entry[T]]:
-        """Claimed texts whose callers have all left, as far as they come before the last of the next chunk, which has at
-        most so many texts: from now on DONE.
+        """Claimed texts whose callers have all left, as far as they come before the last text of the next chunk, which
+        has at most so many: from now on DONE.
         """
         wanted = 0
         left: list[Entry[T]] = []

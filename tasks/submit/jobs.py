@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -14,7 +13,7 @@ import orjson
 import redis
 
 from tasks import metrics
-from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, ServiceUnavailable
+from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 from tasks.jobs.job import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
 from tasks.jobs.store import JobStore
 from tasks.queue.app import ChunkSender
@@ -22,6 +21,7 @@ from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client
 from tasks.store.presence import KnownModel
+from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.tracing import NOBODY, Origin
@@ -42,16 +42,6 @@ _LOOK_S = 0.5
 """Whoever waits for a job looks at it so often, should he not be told of its end."""
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def redis_or_unavailable() -> Iterator[None]:
-    """Tells callers of a Redis that is away."""
-    try:
-        yield
-    except redis.RedisError as error:
-        _log.warning("Redis away: %s", type(error).__name__)
-        raise ServiceUnavailable from error
 
 
 class JobService:
