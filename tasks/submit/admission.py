@@ -1,4 +1,4 @@
-"""Who may still wait: as many texts as the queue holds, and no more than are answered within their callers' patience."""
+"""Who may wait: as many texts as the queue holds, and no more than are answered within their callers' patience."""
 
 from __future__ import annotations
 

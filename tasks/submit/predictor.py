@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitOver
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import redis
@@ -144,15 +143,17 @@ class Predictor:
             if len(answers) == len(texts):
                 return answers
             asked = {key: text for key, text in texts.items() if key not in answers} if answers else texts
-            if wait_s <= 0:
-                found = self._all_known(asked)
-            else:
-                with self._waiting():
-                    found = self._await(asked, wait_s)
+            found = self._all_known(asked) if wait_s <= 0 else self._wait(asked, wait_s)
         return None if found is None else answers | found
 
-    def _waiting(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._tracing is None else self._tracing.span("wait")
+    def _wait(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+        if self._tracing is None:
+            return self._await(texts, wait_s)
+        with self._tracing.span("wait") as span:
+            answers = self._await(texts, wait_s)
+            if answers is not None and any(isinstance(answer.outcome, Failed) for answer in answers.values()):
+                self._tracing.failed(span)
+            return answers
 
     def _await(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
         self._listen()

@@ -17,7 +17,7 @@ from tasks.tracing import Origin, Tracing, sending
 
 
 class TextSender:
-    """One for each web process; the coalescer's thread alone calls it. Raises redis.RedisError when a server is away."""
+    """For the coalescer's thread alone. Raises redis.RedisError when a server is away."""
 
     def __init__(
         self,
