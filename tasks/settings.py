@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tempfile
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from tasks.keys import ApiKey, parse_keys
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
+_SHORTEST_WEBHOOK_KEY = 24
+"""Bytes, as Standard Webhooks asks."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -98,7 +101,9 @@ class Settings(BaseSettings):
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
     callback_secret: SecretStr | None = None
-    """Signs callbacks; without it, `callback_url` is refused."""
+    """Signs callbacks: `whsec_` and a key in base64; of any other text its UTF-8 bytes are the key. Without it,
+    `callback_url` is refused.
+    """
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
 
@@ -133,6 +138,19 @@ class Settings(BaseSettings):
             except OSError as error:
                 raise ValueError(f"cannot be read ({error.strerror})") from None
         return path
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _is_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else ""
+        if secret.startswith("whsec_"):
+            try:
+                key = b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if len(key) < _SHORTEST_WEBHOOK_KEY:
+                raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        return value
 
     @field_validator("rate_limit")
     @classmethod

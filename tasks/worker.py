@@ -114,7 +114,7 @@ def run(role: str) -> None:
     from model.errors import ModelError
     from tasks import metrics
     from tasks.jobs.results import CeleryResults
-    from tasks.jobs.store import JobStore
+    from tasks.jobs.running import RunningJobs
     from tasks.queue.app import SENT_AT, TASK, ChunkSender, create_celery
     from tasks.store.cache import PredictionCache
     from tasks.store.connections import connect
@@ -151,7 +151,7 @@ def run(role: str) -> None:
     app.steps["consumer"].add(watched_loop(watchdog))
     cache_client = connect(settings.cache_url, timeout_s=5.0)
     results = connect(settings.results_url, timeout_s=5.0)
-    jobs = JobStore(results, CeleryResults(app, results), ttl_s=settings.job_ttl)
+    jobs = RunningJobs(results, CeleryResults(app, results))
     sender = ChunkSender(app)
 
     def send_following(job_id: str, number: int, tag: str) -> None:

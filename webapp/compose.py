@@ -6,8 +6,9 @@ import uuid
 
 from flask import Flask
 
+from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
-from tasks.jobs.store import JobStore
 from tasks.logs import configure_logs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.settings import Settings, load_settings
@@ -81,9 +82,11 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     replies = Replies(
         PredictionCache(listening, ttl_s=settings.cache_ttl), cache, known, recent, coalescer, reply_key=reply_key
     )
+    backend = CeleryResults(celery, results)
     jobs = JobService(
         settings,
-        JobStore(results, CeleryResults(celery, results), ttl_s=settings.job_ttl),
+        IncomingJobs(results, backend, ttl_s=settings.job_ttl),
+        KeptJobs(results, backend),
         cache,
         results,
         chunks,

@@ -93,7 +93,7 @@ class CompiledEngine:
                 f"{folder} has {classes.get_length()} classes and the analysis {analysis.name} {len(analysis.classes)}"
             )
         self._threads = threads
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         # Twice the threads: each has the next group at hand while this one's answer is fetched.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
@@ -158,7 +158,7 @@ class CompiledEngine:
         out = np.full((count, len(self._analysis.classes)), np.nan, dtype=np.float32)
         running: deque[tuple[Group, Any, object]] = deque()
 
-        def collect() -> Any:
+        def collect() -> openvino.InferRequest:
             group, request, _ = running.popleft()
             try:
                 request.wait()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -114,7 +114,7 @@ class PipelineEngine:
         by_tokens = device != "cpu" if by_tokens is None else by_tokens
         # Most tokens of a batch, padding included; lowered when a batch does not fit into memory.
         self._max_cells = batch_size * self._max_tokens if by_tokens else None
-        self._pipeline: Any = transformers.pipeline(
+        self._pipeline = transformers.pipeline(
             "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device), top_k=None
         )
         arithmetic = {torch.float32: "pipeline", torch.float16: "pipeline-fp16", torch.bfloat16: "pipeline-bf16"}[
@@ -307,12 +307,14 @@ def _arithmetic(device: str) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def _load(name: str, source: str | Path, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+def _load(
+    name: str, source: str | Path, revision: str | None, dtype: torch.dtype
+) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
     """Configuration, tokenizer and model, once the checkpoint is known to answer one probability for each class."""
     folder = Path(source)
     if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
         raise ModelNotFound(f"{source} is no folder")
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)
         _check_kind(name, config)
@@ -339,7 +341,7 @@ def _load(name: str, source: str | Path, revision: str | None, dtype: torch.dtyp
     return config, tokenizer, model.eval()
 
 
-def _check_kind(name: str, config: Any) -> None:
+def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
     """Refuses, before any weight is fetched, models that do not choose one of several classes."""
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         kind = config.problem_type or "one output"
@@ -348,7 +350,7 @@ def _check_kind(name: str, config: Any) -> None:
         )
 
 
-def _max_tokens(tokenizer: Any, model: Any) -> int:
+def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transformers.PreTrainedModel) -> int:
     """The most tokens of a text: by tokenizer, by positions, and at most `MOST_TOKENS`."""
     positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
     for part, module in model.named_modules():
@@ -363,7 +365,7 @@ def _short(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
-def _version(config: Any, source: str | Path, revision: str | None) -> str:
+def _version(config: transformers.PreTrainedConfig, source: str | Path, revision: str | None) -> str:
     """What tells these weights from others of the same name: of a folder, a digest of its files, else the commit."""
     folder = Path(source)
     if folder.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from celery import Celery, states
@@ -12,9 +12,22 @@ from celery import Celery, states
 from tasks.store.connections import Client
 
 
+class ResultBackend(Protocol):
+    """Where the outcomes of chunks are kept by task id."""
+
+    def store(self, task_id: str, result: dict[str, Any]) -> None:
+        """Keeps a result; a second one under the same id changes nothing that matters."""
+
+    def fetch(self, task_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        """Results in the order of the ids, None where there is none."""
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Takes results away."""
+
+
 class CeleryResults:
-    """`tasks.jobs.job.ResultBackend` in the form and under the keys of an application's result backend, which any
-    client of Celery reads.
+    """A `ResultBackend` in the form and under the keys of an application's result backend, which any client of Celery
+    reads.
 
     Not by the backend itself: that asks for an earlier result first, publishes each to nobody, and packs it slowly.
     Raises redis.RedisError like every store of ours.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from bisect import bisect
-from typing import Any
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 import celeryconfig
-from tasks.jobs.job import chunk_id
+from tasks.jobs.keys import chunk_id
 from tasks.queue import kombu_guard
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
@@ -66,7 +65,7 @@ class ChunkSender:
         chunk = {"tag": tag, "job": job_id, "n": number}
         self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
 
-    def _send(self, chunk: dict[str, Any], origin: Origin, **options: Any) -> None:
+    def _send(self, chunk: dict[str, object], origin: Origin, **options: object) -> None:
         try:
             # No retry here: the caller is told at once, or tries again himself.
             # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import celeryconfig
-from tasks.jobs.job import ENDS, UNFINISHED, JobStatus
+from tasks.jobs.job import JobStatus
+from tasks.jobs.keys import ENDS, UNFINISHED
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect
@@ -56,6 +57,9 @@ return out
 """
 
 
+_Families = dict[str, GaugeMetricFamily | CounterMetricFamily]
+
+
 class QueueMetrics(Collector):
     """A collector for the web's registry. While a server is away its metrics are left out, and `sentiment_redis_up`
     says so.
@@ -82,7 +86,7 @@ class QueueMetrics(Collector):
                 found["redis"].add_metric([part], float(up))
         yield from found.values()
 
-    def _read(self, client: Client, parts: list[str], found: dict[str, Any]) -> bool:
+    def _read(self, client: Client, parts: list[str], found: _Families) -> bool:
         now = time.time()
         pipe = client.pipeline(transaction=False)
         if "broker" in parts:
@@ -107,7 +111,7 @@ class QueueMetrics(Collector):
                 found["ended"].add_metric([end], int(count or 0))
         return True
 
-    def _add_workers(self, found: dict[str, Any], values: list[bytes | None]) -> None:
+    def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
         marks = [
             mark for mark in (orjson.loads(value) for value in values if value is not None) if mark["tag"] == self._tag
         ]
@@ -117,7 +121,7 @@ class QueueMetrics(Collector):
             found["rate"].add_metric([role], sum(ours))
 
 
-def _families() -> dict[str, Any]:
+def _families() -> _Families:
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     return {
         "messages": gauge(
@@ -143,7 +147,7 @@ def _families() -> dict[str, Any]:
     }
 
 
-def _add_queues(found: dict[str, Any], answer: list[Any], now: float) -> None:
+def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
     """What `_READ` returned."""
     found["delivered"].add_metric([], answer[0])
     pairs = list(zip(answer[1::2], answer[2::2], strict=True))

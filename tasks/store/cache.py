@@ -18,6 +18,7 @@ import orjson
 
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome, Row, Scored, from_row, to_row
+from tasks.store.scripts import load_script
 
 MARK_TTL_S = 15
 """Seconds that an in-flight mark holds others back: a little above the time in which a dead worker's chunk is
@@ -27,63 +28,6 @@ REPLY_TTL_S = 60
 """Seconds that replies wait for a web process that no longer reads them."""
 ATTEMPTS_TTL_S = 3600
 """Seconds after which a chunk's earlier attempts are forgotten."""
-
-# KEYS: n predictions, n marks; ARGV: reply key, mark's TTL. Returns for each text its prediction and TTL in ms, or 1
-# (the caller is to send it), or 0 (it is under way already and the caller will get the reply too). With no predictions
-# (no model known yet), KEYS holds marks only.
-_CLAIM = """
-local n = tonumber(ARGV[3])
-local out = {}
-local known = {}
-if n > 0 then known = redis.call('MGET', unpack(KEYS, 1, n)) end
-for i = 1, #KEYS - n do
-  if known[i] then
-    out[i] = {known[i], redis.call('PTTL', KEYS[i])}
-  else
-    local mark = KEYS[n + i]
-    local first = redis.call('EXISTS', mark) == 0
-    redis.call('SADD', mark, ARGV[1])
-    if first then
-      redis.call('EXPIRE', mark, ARGV[2])
-      out[i] = 1
-    else
-      out[i] = 0
-    end
-  end
-end
-return out
-"""
-
-# KEYS: marks; ARGV: reply key. Returns for each how many others wait; a set without members is gone.
-_GIVE_UP = """
-local out = {}
-for i = 1, #KEYS do
-  redis.call('SREM', KEYS[i], ARGV[1])
-  out[i] = redis.call('SCARD', KEYS[i])
-end
-return out
-"""
-# KEYS: n predictions, n marks, and perhaps a chunk's attempts; ARGV: cache TTL, reply TTL, model identity as JSON, then
-# for each text its digest, its row, and 1 if the row may be cached. One round trip stores the predictions, takes the
-# marks away, replies to everyone who waits and forgets the attempts.
-_SETTLE = """
-local n = math.floor(#KEYS / 2)
-if #KEYS > 2 * n then redis.call('DEL', KEYS[#KEYS]) end
-local replies = {}
-for i = 1, n do
-  local digest, row, keep = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
-  if keep == '1' then redis.call('SET', KEYS[i], row, 'EX', ARGV[1]) end
-  for _, reply in ipairs(redis.call('SMEMBERS', KEYS[n + i])) do
-    replies[reply] = (replies[reply] or '') .. (replies[reply] and ',' or '') .. '"' .. digest .. '":' .. row
-  end
-  redis.call('DEL', KEYS[n + i])
-end
-for reply, rows in pairs(replies) do
-  redis.call('RPUSH', reply, '{"model":' .. ARGV[3] .. ',"rows":{' .. rows .. '}}')
-  redis.call('EXPIRE', reply, ARGV[2])
-end
-return n
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +57,9 @@ class PredictionCache:
     def __init__(self, client: Client, *, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
-        self._claim = client.register_script(_CLAIM)
-        self._give_up = client.register_script(_GIVE_UP)
-        self._settle = client.register_script(_SETTLE)
+        self._claim = load_script(client, "tasks.store", "cache_claim")
+        self._give_up = load_script(client, "tasks.store", "cache_give_up")
+        self._settle = load_script(client, "tasks.store", "cache_settle")
 
     @staticmethod
     def _key(identity: str, digest: str) -> str:

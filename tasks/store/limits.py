@@ -24,6 +24,7 @@ import redis
 from tasks.errors import QuotaExceeded, RateLimited
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect
+from tasks.store.scripts import load_script
 
 T = TypeVar("T")
 
@@ -37,29 +38,6 @@ _AGAIN_S = 1.0
 """After so long Redis is asked again, should it have been away, or for a caller whom it has refused."""
 _TIMEOUT_S = 0.5
 _DAY_S = 86_400
-
-# KEYS: the caller's count. ARGV: texts needed, texts wanted, limit, window in ms.
-# Returns {texts given, texts left, ms until the window ends}.
-_TAKE = """
-local time, window = redis.call('TIME'), tonumber(ARGV[4])
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local number = string.format('%d', math.floor(now / window))
-local ends_ms = window - now % window
-local held = redis.call('HMGET', KEYS[1], 'window', 'given')
-local given = held[1] == number and tonumber(held[2]) or 0
-local left = tonumber(ARGV[3]) - given
-if left < tonumber(ARGV[1]) then return {0, left, ends_ms} end
-local take = math.min(math.max(tonumber(ARGV[1]), tonumber(ARGV[2])), left)
-redis.call('HSET', KEYS[1], 'window', number, 'given', given + take)
-redis.call('PEXPIRE', KEYS[1], ends_ms)
-return {take, left - take, ends_ms}
-"""
-# KEYS: the caller's count. ARGV: texts. A count whose window has ended is gone.
-_GIVE_BACK = """
-local given = tonumber(redis.call('HGET', KEYS[1], 'given') or 0)
-if given > 0 then redis.call('HINCRBY', KEYS[1], 'given', -math.min(given, tonumber(ARGV[1]))) end
-return 0
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +79,8 @@ class Limit:
         processes: int,
     ) -> None:
         """`processes`: that share the limit on this machine; the more, the smaller the blocks."""
-        self._take = client.register_script(_TAKE)
-        self._give_back = client.register_script(_GIVE_BACK)
+        self._take = load_script(client, "tasks.store", "limit_take")
+        self._give_back = load_script(client, "tasks.store", "limit_give_back")
         self._name = name
         self._amount = amount
         self._window_s = window_s

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import redis
 
-from tasks.jobs.job import ENDED
+from tasks.jobs.keys import ENDED
 from tasks.store.connections import Client
 
 _LOOK_S = 5.0

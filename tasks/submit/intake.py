@@ -10,16 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
 
 import orjson
 
 from tasks.errors import InvalidText, TooManyTexts
+from tasks.jobs.formats import PageLine
+from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header
-from tasks.jobs.store import JobStore, Page
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
-from tasks.store.outcomes import Failed, Outcome, Scored, digest, to_row
+from tasks.store.outcomes import Failed, Scored, digest
 from tasks.submit.seen import SeenTexts
 
 _LINES_AT_ONCE = 50
@@ -81,7 +81,7 @@ class Intake:
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: IncomingJobs,
         cache: PredictionCache,
         *,
         job_id: str,
@@ -126,7 +126,7 @@ class Intake:
 
         Raises:
             TooManyTexts: more than `max_texts`.
-            JobCancelled, UploadTooSlow: see `JobStore.append`.
+            JobCancelled, UploadTooSlow: see `IncomingJobs.append`.
         """
         fingerprint = Fingerprint(submission)
         number = 0
@@ -159,32 +159,29 @@ class Intake:
     def _store(self, number: int, entries: Sequence[Entry], *, last: bool) -> None:
         keys, texts, errors = self._clean(entries)
         known = self._look_up(list(texts))
-        rows: list[list[Any]] = []
-        outcomes: list[Outcome] = []
+        lines: list[PageLine] = []
         late: defaultdict[int, Counter[int]] = defaultdict(Counter)
         cached = duplicates = 0
         for entry, key, error in zip(entries, keys, errors, strict=True):
             if key is None:
-                outcomes.append(error)
-                rows.append(_row(entry, to_row(error)))
+                lines.append((entry, error))
                 continue
             earlier = self._seen.find(key)
             duplicates += earlier is not None
             if earlier is not None and earlier != _KNOWN:
                 self._repeat(earlier, late)
-                rows.append(_row(entry, earlier))
+                lines.append((entry, earlier))
             elif (scored := known.get(key)) is not None:
                 cached += 1
                 self._seen.put(key, _KNOWN)
-                outcomes.append(scored)
-                rows.append(_row(entry, to_row(scored)))
+                lines.append((entry, scored))
             else:
                 self._seen.put(key, self._unknown)
-                rows.append(_row(entry, self._unknown))
+                lines.append((entry, self._unknown))
                 self._add(texts[key])
         ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
         chunks = [(chunk.texts, chunk.weights) for chunk in self._chunks[:ready]]
-        page = Page(number, rows, self._identity, self._stored_chunks, chunks, late, outcomes, cached, duplicates)
+        page = Page(number, lines, self._identity, self._stored_chunks, chunks, late, cached, duplicates)
         to_send = self._jobs.append(self._job_id, page)
         del self._chunks[:ready]
         self._stored_chunks += ready
@@ -234,9 +231,3 @@ class Intake:
             late[chunk][place] += 1
         else:
             self._chunks[chunk - self._stored_chunks].weights[place] += 1
-
-
-def _row(entry: Entry, where: Any) -> list[Any]:
-    if entry.columns:
-        return [entry.text, where, entry.id, entry.columns]
-    return [entry.text, where] if entry.id is None else [entry.text, where, entry.id]

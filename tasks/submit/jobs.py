@@ -7,15 +7,15 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
-import orjson
 import redis
 
 from tasks import metrics
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
-from tasks.jobs.job import TERMINAL, UPLOAD_TTL_S, Job, JobStatus, Line
-from tasks.jobs.store import JobStore
+from tasks.jobs.callback_url import check_url
+from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
+from tasks.jobs.kept import KeptJobs
 from tasks.queue.app import ChunkSender
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
@@ -23,9 +23,9 @@ from tasks.store.connections import Client
 from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
+from tasks.submit.idempotency import IdempotencyKeys
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.tracing import NOBODY, Origin
-from tasks.work.callbacks import check_url
 
 CHUNK_S = 0.5
 """A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest
@@ -39,7 +39,7 @@ _KEY_TTL_S = 86_400
 """Seconds that an Idempotency-Key is kept."""
 
 _LOOK_S = 0.5
-"""Whoever waits for a job looks at it so often, should he not be told of its end."""
+"""A caller who waits for a job is answered at most so long after its end, should the process not be told of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class JobService:
     def __init__(
         self,
         settings: Settings,
-        jobs: JobStore,
+        incoming: IncomingJobs,
+        kept: KeptJobs,
         cache: PredictionCache,
         client: Client,
         sender: ChunkSender,
@@ -60,9 +61,10 @@ class JobService:
         origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
         self._settings = settings
-        self._jobs = jobs
+        self._incoming = incoming
+        self._kept = kept
         self._cache = cache
-        self._keys = _Keys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = IdempotencyKeys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
@@ -97,7 +99,7 @@ class JobService:
             if submission.own_key is not None:
                 self._keys.settle(submission.own_key, job_id, fingerprint)
             metrics.JOBS.inc()
-            return self._jobs.get(job_id), False
+            return self._kept.get(job_id), False
 
     def _receive(self, job_id: str, submission: Submission) -> str:
         if submission.bill is None:
@@ -113,7 +115,7 @@ class JobService:
     def _receive_counted(self, job_id: str, submission: Submission) -> str:
         size = max(1, int(self._model.texts_per_s("batch") * CHUNK_S))
         window = max(WINDOW, 2 * self._model.workers("batch"))
-        self._jobs.begin(
+        self._incoming.begin(
             job_id,
             chunk_size=size,
             window=window,
@@ -127,16 +129,14 @@ class JobService:
         def send(chunks: Sequence[int]) -> None:
             for number in chunks:
                 self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
-                if number >= window:
-                    self._jobs.sent(job_id, number)
 
         def alive() -> None:
-            self._jobs.touch(job_id)
+            self._incoming.touch(job_id)
             if submission.own_key is not None:
                 self._keys.touch(submission.own_key)
 
         intake = Intake(
-            self._jobs,
+            self._incoming,
             self._cache,
             job_id=job_id,
             identity=self._model.identity,
@@ -151,13 +151,13 @@ class JobService:
         finally:
             metrics.LOOKUP_HIT.inc(intake.hits)
             metrics.LOOKUP_MISS.inc(intake.misses)
-        self._jobs.seal(job_id)
+        self._incoming.seal(job_id)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
 
     def _discard(self, job_id: str, key: str | None) -> None:
         try:
-            self._jobs.discard(job_id)
+            self._incoming.discard(job_id)
             if key is not None:
                 self._keys.release(key)
         except redis.RedisError:
@@ -173,25 +173,25 @@ class JobService:
                 time.sleep(0)
         if again.hex() != fingerprint:
             raise IdempotencyMismatch
-        return self._jobs.get(job_id)
+        return self._kept.get(job_id)
 
     def get(self, job_id: str, wait_s: float = 0.0, *, owner: str | None = None) -> Job:
         """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
 
         Args:
-            owner: only if it is his; None is everybody's.
+            owner: only if it is this owner's; None is everybody's.
 
         Raises:
             JobNotFound: unknown or expired, or another's: that is told at once and in the same words.
         """
         with redis_or_unavailable():
             if wait_s <= 0:
-                return self._own(self._jobs.get(job_id), owner)
+                return self._own(self._kept.get(job_id), owner)
             until = time.monotonic() + wait_s
             with self._ends.watch(job_id) as ended:
                 while True:
                     ended.clear()
-                    job = self._own(self._jobs.get(job_id), owner)
+                    job = self._own(self._kept.get(job_id), owner)
                     left_s = until - time.monotonic()
                     if job.status in TERMINAL or left_s <= 0:
                         return job
@@ -212,8 +212,8 @@ class JobService:
         until = time.monotonic() + wait_s
         while True:
             with redis_or_unavailable():
-                if self._jobs.revision(job_id) > revision:
-                    return self._jobs.get(job_id)
+                if self._kept.revision(job_id) > revision:
+                    return self._kept.get(job_id)
             left_s = until - time.monotonic()
             if left_s <= 0:
                 return None
@@ -222,50 +222,16 @@ class JobService:
     def newest(
         self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
     ) -> list[Job]:
-        """See `JobStore.newest`."""
+        """See `KeptJobs.newest`."""
         with redis_or_unavailable():
-            return self._jobs.newest(before, status, limit, owner)
+            return self._kept.newest(before, status, limit, owner)
 
     def cancel(self, job_id: str) -> Job:
-        """See `JobStore.cancel`."""
+        """See `KeptJobs.cancel`."""
         with redis_or_unavailable():
-            return self._jobs.cancel(job_id)
+            return self._kept.cancel(job_id)
 
     def lines(self, job: Job, start: int, count: int) -> list[Line]:
         """At most `count` lines of a job from position `start`, in input order."""
         with redis_or_unavailable():
-            return self._jobs.lines(job, start, count)
-
-
-class _Keys:
-    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret."""
-
-    def __init__(self, client: Client, *, ttl_s: int) -> None:
-        self._client = client
-        self._ttl_s = ttl_s
-
-    @staticmethod
-    def _name(key: str) -> str:
-        return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
-
-    def claim(self, key: str, job_id: str) -> tuple[str, str | None] | None:
-        """None if the key is the caller's now; else the job that it made, and that one's fingerprint if it has come in
-        whole.
-        """
-        while not self._client.set(self._name(key), orjson.dumps([job_id, None]), nx=True, ex=UPLOAD_TTL_S):
-            if (value := self._client.get(self._name(key))) is not None:
-                earlier, fingerprint = orjson.loads(value)
-                return None if earlier == job_id else (earlier, fingerprint)
-        return None
-
-    def touch(self, key: str) -> None:
-        """The request still comes in."""
-        self._client.expire(self._name(key), UPLOAD_TTL_S)
-
-    def settle(self, key: str, job_id: str, fingerprint: str) -> None:
-        """The request has come in whole."""
-        self._client.set(self._name(key), orjson.dumps([job_id, fingerprint]), ex=self._ttl_s)
-
-    def release(self, key: str) -> None:
-        """The request failed: it may come again."""
-        self._client.delete(self._name(key))
+            return self._kept.lines(job, start, count)

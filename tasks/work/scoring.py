@@ -20,7 +20,7 @@ from model.engine import Engine
 from tasks import metrics
 from tasks.errors import TextFailed
 from tasks.jobs.job import Todo
-from tasks.jobs.store import JobStore
+from tasks.jobs.running import RunningJobs
 from tasks.logs import frames
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
@@ -47,7 +47,7 @@ class NotStored(Exception):
 class Scorer:
     """Scores chunks with one engine. Thread-safe, as the engine is."""
 
-    def __init__(self, engine: Engine, cache: PredictionCache, jobs: JobStore, send_chunk: SendChunk) -> None:
+    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, send_chunk: SendChunk) -> None:
         self._engine = engine
         self._cache = cache
         self._jobs = jobs
@@ -101,7 +101,7 @@ class Scorer:
         self._send_following(job_id, following, tag)
 
     def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
-        """Whoever dies before this has his chunk delivered again, and that does it."""
+        """If the worker dies before this, the chunk is delivered again, and whoever receives it sends the next one."""
         if number is not None:
             self._persist(lambda: self._send_chunk(job_id, number, tag))
             self._persist(lambda: self._jobs.sent(job_id, number))
@@ -171,6 +171,7 @@ class Scorer:
 
     def _persist(self, step: Callable[[], T]) -> T:
         """Does a step on Redis, again and again while Redis is away."""
+        # Not by tenacity: told to stop during a pause, it still makes one more attempt, as long as Redis's time-out.
         for pause_s in _STORE_TRIES_S:
             try:
                 return step()

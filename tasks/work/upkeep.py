@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import redis
 
-from tasks.jobs.job import chunk_of
-from tasks.jobs.store import JobStore
+from tasks.jobs.keys import chunk_of
+from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender
 from tasks.queue.queues import task_ids
 from tasks.store.connections import Client
@@ -30,7 +30,9 @@ _log = logging.getLogger(__name__)
 class Upkeep:
     """Every batch worker has one; whichever comes first does it."""
 
-    def __init__(self, jobs: JobStore, callbacks: Callbacks, sender: ChunkSender, broker: Client, *, tag: str) -> None:
+    def __init__(
+        self, jobs: RunningJobs, callbacks: Callbacks, sender: ChunkSender, broker: Client, *, tag: str
+    ) -> None:
         self._jobs = jobs
         self._callbacks = callbacks
         self._sender = sender

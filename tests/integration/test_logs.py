@@ -4,7 +4,6 @@ anybody.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.launched import Launched
+from tests.support.messages import message
 from tests.support.stack import Process, Stack
 from tests.support.waiting import wait_until
 
@@ -168,25 +168,6 @@ def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
     os.kill(int(children[0]), signal.SIGKILL)
     line = found(web, "the master's line", logger="gunicorn.error", level="error", role="web")
     assert line["pid"] == web.pid
-
-
-def message(task: str, body: bytes, *, content_type: str = "application/json") -> str:
-    """A message as it lies in a queue."""
-    return json.dumps(
-        {
-            "body": base64.b64encode(body).decode(),
-            "content-encoding": "utf-8",
-            "content-type": content_type,
-            "headers": {"task": task, "id": str(uuid.uuid4()), "lang": "py", "root_id": None, "parent_id": None},
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": "interactive"},
-                "delivery_mode": 2,
-                "delivery_tag": str(uuid.uuid4()),
-                "priority": 0,
-            },
-        }
-    )
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])

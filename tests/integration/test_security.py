@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import pickle
 import uuid
@@ -17,6 +16,7 @@ from tasks.keys import digest
 from tasks.parent import EX_CONFIG
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
+from tests.support.messages import message
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -428,20 +428,8 @@ def test_a_pickled_message_is_refused(make_stack: Callable[..., Stack], tmp_path
             return (Path.touch, (mark,))
 
     for content_type in ("application/x-python-serialize", "application/pickle"):
-        message = {
-            "body": base64.b64encode(pickle.dumps(([Payload()], {}, {}))).decode(),
-            "content-encoding": "binary",
-            "content-type": content_type,
-            "headers": {"task": "score", "id": str(uuid.uuid4()), "lang": "py", "root_id": None, "parent_id": None},
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": "interactive"},
-                "delivery_mode": 2,
-                "delivery_tag": str(uuid.uuid4()),
-                "priority": 0,
-            },
-        }
-        stack.redis.lpush("interactive", json.dumps(message))
+        body = pickle.dumps(([Payload()], {}, {}))
+        stack.redis.lpush("interactive", message("score", body, content_type=content_type, encoding="binary"))
     wait_until(lambda: stack.redis.llen("interactive") == 0, what="the messages to be taken")
     assert stack.predict(f"good {uuid.uuid4().hex}").status_code == 200
     worker = stack.workers[0]

@@ -266,7 +266,7 @@ def test_probes_have_no_span(traced: Stack, receiver: Receiver) -> None:
     ]
 
 
-def test_log_lines_name_the_trace(traced: Stack, receiver: Receiver) -> None:
+def test_log_lines_name_the_trace(traced: Stack) -> None:
     """What is logged for a request, in the web and in the worker, has the id of its trace."""
     trace = uuid.uuid4().hex
     traced.http.post(

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable
 
 from tasks.queue.app import create_celery
-from tests.integration.test_worker_death import begun, new_texts
+from tests.integration.test_worker_death import begun
 from tests.support.stack import Process, Stack
+from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
 
 _HANGS = """

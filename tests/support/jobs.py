@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from model.text import clean
 from tasks.errors import EmptyText
+from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import Entry
-from tasks.jobs.store import JobStore
 from tasks.store.cache import PredictionCache
 from tasks.submit.intake import Intake, Submission
 
@@ -27,7 +27,7 @@ class TakenIn:
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: IncomingJobs,
         cache: PredictionCache,
         *,
         size: int = 2,
@@ -62,7 +62,7 @@ class TakenIn:
 
 
 def make_job(
-    jobs: JobStore,
+    jobs: IncomingJobs,
     cache: PredictionCache,
     texts: Sequence[str],
     *,

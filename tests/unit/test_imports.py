@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
+WINGS = {"tasks.submit": {"webapp", "tasks.submit"}, "tasks.work": {"tasks.work", "tasks.worker"}}
+"""What one process does alone, and who may import it."""
 COMPOSITION_ROOTS = {
     "webapp.wsgi",
     "webapp.launch",
@@ -59,6 +61,21 @@ def test_imports_point_down(name: str) -> None:
     assert not wrong
 
 
+def within(name: str, package: str) -> bool:
+    """Whether a dotted name is the package or in it."""
+    return f"{name}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_wings_stand_apart(name: str) -> None:
+    """What the web does to submit and what a worker does to score never import each other, and what lies below both
+    imports neither.
+    """
+    for wing, importers in WINGS.items():
+        if not any(within(name, importer) for importer in importers):
+            assert not {found for found in imported(name, MODULES[name]) if within(found, wing)}
+
+
 def test_policy_is_ground() -> None:
     """`celeryconfig` imports nothing of ours."""
     names = imported("celeryconfig", ROOT / "celeryconfig.py")
@@ -69,6 +86,13 @@ def test_policy_is_ground() -> None:
 def test_nothing_imports_a_composition_root(name: str) -> None:
     """What wires a process together is run, never imported."""
     assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS
+
+
+def test_the_front_knows_no_endpoint() -> None:
+    """What is done for every request does not depend on what any of them asks for."""
+    for name, path in MODULES.items():
+        if name.startswith("webapp.front"):
+            assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
 
 
 def test_no_circles() -> None:
@@ -107,6 +131,17 @@ def test_never_pickle() -> None:
         assert "trust_remote_code=True" not in path.read_text(), name
 
 
+def in_a_web_process(code: str) -> list[str]:
+    """What the code prints, line by line, in a process of its own while Redis is away."""
+    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()
+
+
 def test_web_process_is_light() -> None:
     """Importing the web application loads no inference library, and takes less than 100 MB."""
     code = f"""
@@ -114,13 +149,7 @@ import sys, webapp.wsgi
 print([name for name in {HEAVY!r} if name in sys.modules])
 print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')] or ['0'])
 """
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    loaded, rss_kb = done.stdout.strip().splitlines()[-2:]
+    loaded, rss_kb = in_a_web_process(code)[-2:]
     assert ast.literal_eval(loaded) == []
     assert int(ast.literal_eval(rss_kb)[0]) < 100_000
 
@@ -130,9 +159,4 @@ def test_web_starts_without_redis() -> None:
     starting.
     """
     code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.strip().splitlines()[-1:] == ["503"], done.stderr
+    assert in_a_web_process(code)[-1:] == ["503"]

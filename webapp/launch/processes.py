@@ -135,7 +135,7 @@ class Child:
 
     def buried(self, process: subprocess.Popen[bytes]) -> None:
         """The process has ended: its gauges no longer count."""
-        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])
 
     def signal(self, number: int) -> None:
         """Sends a signal, SIGKILL to all that the process has started too."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.jobs.job import ENDED
+from tasks.jobs.keys import ENDED
 from tasks.store.connections import connect
 from tasks.submit.ends import JobEnds
 from tests.support.stack import Stack

@@ -10,9 +10,11 @@ import redis
 
 from model.engine import Scores
 from model.engines.stub import StubEngine
+from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import JobStatus
+from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
-from tasks.jobs.store import JobStore
+from tasks.jobs.running import RunningJobs
 from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
@@ -44,10 +46,13 @@ class Bench:
         self.redis = server.redis
         self.engine = CountingEngine(fail_on="poison")
         self.cache = PredictionCache(connect(server.url, timeout_s=5, blocking=True), ttl_s=100)
-        self.jobs = JobStore(server.redis, CeleryResults(create_celery(server.settings()), server.redis), ttl_s=100)
+        results = CeleryResults(create_celery(server.settings()), server.redis)
+        self.incoming = IncomingJobs(server.redis, results, ttl_s=100)
+        self.running = RunningJobs(server.redis, results)
+        self.kept = KeptJobs(server.redis, results)
         self.sent: list[tuple[str, int, str]] = []
         self.on_send: Callable[[], None] = lambda: None
-        self.scorer = Scorer(self.engine, self.cache, self.jobs, self._send)
+        self.scorer = Scorer(self.engine, self.cache, self.running, self._send)
 
     def _send(self, job_id: str, number: int, tag: str) -> None:
         self.on_send()
@@ -55,7 +60,7 @@ class Bench:
 
     def job(self, texts: Sequence[str], *, size: int = 3, window: int = 2) -> str:
         """A job of distinct unknown texts."""
-        return make_job(self.jobs, self.cache, texts, size=size, window=window)
+        return make_job(self.incoming, self.cache, texts, size=size, window=window)
 
     def run(self, job_id: str, number: int) -> None:
         """Delivers a chunk of a job."""
@@ -63,7 +68,7 @@ class Bench:
 
     def outcomes(self, job_id: str) -> list[Outcome | None]:
         """What became of a job's lines."""
-        return [line.outcome for line in self.jobs.lines(self.jobs.get(job_id), 0, 1000)]
+        return [line.outcome for line in self.kept.lines(self.kept.get(job_id), 0, 1000)]
 
 
 def direct(text: str) -> Scored:
@@ -109,7 +114,7 @@ def test_job_chunk(bench: Bench) -> None:
         bench.run(job_id, number)
     assert bench.sent == [(job_id, 3, TAG), (job_id, 4, TAG)]
     assert bench.outcomes(job_id) == [direct(text) for text in texts]
-    assert bench.jobs.get(job_id).status == JobStatus.SUCCEEDED
+    assert bench.kept.get(job_id).status == JobStatus.SUCCEEDED
 
 
 def test_job_chunk_delivered_twice(bench: Bench) -> None:
@@ -119,7 +124,7 @@ def test_job_chunk_delivered_twice(bench: Bench) -> None:
         bench.run(job_id, 0)
     assert bench.engine.calls == [["good"]]
     assert bench.sent == [(job_id, 1, TAG)]
-    assert bench.jobs.get(job_id).done == 1
+    assert bench.kept.get(job_id).done == 1
 
 
 def test_two_workers_on_one_chunk(bench: Bench) -> None:
@@ -130,7 +135,7 @@ def test_two_workers_on_one_chunk(bench: Bench) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    job = bench.jobs.get(job_id)
+    job = bench.kept.get(job_id)
     assert (job.status, job.done) == (JobStatus.SUCCEEDED, 3)
 
 
@@ -143,7 +148,7 @@ def test_bad_texts_stand_alone(bench: Bench, bad: set[int]) -> None:
     assert bench.outcomes(job_id) == [
         Failed("text_failed") if i in bad else direct(text) for i, text in enumerate(texts)
     ]
-    assert bench.jobs.get(job_id).failed == len(bad)
+    assert bench.kept.get(job_id).failed == len(bad)
 
 
 def test_failure_is_not_cached(bench: Bench) -> None:
@@ -203,7 +208,7 @@ def test_death_before_the_next_chunk_leaves(bench: Bench) -> None:
     for _ in range(3):
         bench.run(job_id, 0)
     assert bench.sent == [(job_id, 1, TAG)]
-    assert bench.jobs.get(job_id).done == 1
+    assert bench.kept.get(job_id).done == 1
     assert bench.engine.calls == [["a"]]
 
 
@@ -221,20 +226,26 @@ def test_tries_again(bench: Bench) -> None:
     bench.on_send = away_twice
     bench.run(job_id, 0)
     assert tries == 3
-    assert bench.jobs.get(job_id).done == 1
+    assert bench.kept.get(job_id).done == 1
 
 
 def test_gives_back_when_it_is_to_stop(bench: Bench) -> None:
-    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on."""
+    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on, and without another
+    try, which might last.
+    """
     job_id = bench.job(["a", "b"], size=1, window=1)
+    tries = 0
 
     def away() -> None:
+        nonlocal tries
+        tries += 1
         bench.scorer.stop()
         raise redis.ConnectionError("away")
 
     bench.on_send = away
     with pytest.raises(NotStored):
         bench.run(job_id, 0)
+    assert tries == 1
     assert bench.sent == []
 
 
@@ -262,11 +273,11 @@ class DefectiveEngine(CountingEngine):
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """A chunk that meets a defect of ours ends as `internal_error` of each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
-    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score(
+    Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score(
         {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
     )
     assert bench.outcomes(job_id) == [Failed("internal_error")] * 2
-    assert bench.jobs.get(job_id).status == JobStatus.FAILED
+    assert bench.kept.get(job_id).status == JobStatus.FAILED
     assert "RuntimeError" in caplog.text
     assert "secret text" not in caplog.text
 
@@ -275,7 +286,7 @@ def test_defect_is_told_to_callers(bench: Bench) -> None:
     """A caller whose text meets a defect of ours hears of it at once, and nothing is cached."""
     key = digest("one")
     bench.cache.claim(None, TAG, [key], "sentiq:r:test")
-    Scorer(DefectiveEngine(), bench.cache, bench.jobs, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")
+    Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")
     reply = bench.cache.await_reply("sentiq:r:test", timeout_s=5)
     assert reply is not None
     assert reply.outcomes == {key: Failed("internal_error")}

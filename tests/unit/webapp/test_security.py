@@ -22,7 +22,8 @@ from tasks.settings import Settings, load_settings
 from webapp.app import create_app
 from webapp.client.cli import app as cli
 from webapp.compose import sentiment_service
-from webapp.front.security import HEADERS, OPEN, SCOPES, _address_id
+from webapp.front.admission import OPEN, SCOPES, _address_id
+from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
@@ -37,7 +38,7 @@ PATHS = {
     "jobs.cancel": ("DELETE", f"/jobs/{'0' * 32}"),
     "jobs.results": ("GET", f"/jobs/{'0' * 32}/results"),
     "jobs.listen": ("GET", f"/jobs/{'0' * 32}/events"),
-    "metrics": ("GET", "/metrics"),
+    "metrics.metrics": ("GET", "/metrics"),
 }
 
 

@@ -1,0 +1,158 @@
+"""Jobs whose texts come in: what the web stores, page by page."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
+from tasks.jobs.counts import field_of, growth
+from tasks.jobs.formats import PageLine, outcome_of, pack_chunk, pack_page
+from tasks.jobs.job import UPLOAD_TTL_S, Header, Job, to_hash
+from tasks.jobs.keys import CALLBACKS, UNFINISHED, chunk_id, index_key, job_key, job_keys
+from tasks.jobs.results import ResultBackend
+from tasks.jobs.scripts import JobScript
+from tasks.store.connections import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The next lines of a job that still comes in, and the chunks that they have filled."""
+
+    number: int
+    lines: Sequence[PageLine]
+    model: str | None
+    """The model of the outcomes that are known."""
+    first_chunk: int
+    chunks: Sequence[tuple[Sequence[str], Sequence[int]]]
+    """Texts and weights of each."""
+    late: Mapping[int, Mapping[int, int]]
+    """By chunk stored before and text in it: lines of this page that repeat that text."""
+    cached: int
+    duplicates: int
+
+
+class IncomingJobs:
+    """Raises redis.RedisError when the server is away."""
+
+    def __init__(self, client: Client, results: ResultBackend, *, ttl_s: int) -> None:
+        """`ttl_s`: a job's life, from when it has come in whole."""
+        self._client = client
+        self._results = results
+        self._ttl_s = ttl_s
+        self._append = JobScript(client, "append")
+        self._count_late = JobScript(client, "count_late")
+        self._seal = JobScript(client, "seal")
+
+    def begin(
+        self,
+        job_id: str,
+        *,
+        chunk_size: int,
+        window: int,
+        callback_url: str | None = None,
+        header: Header | None = None,
+        owner: str | None = None,
+    ) -> None:
+        """Makes an empty job, whose texts are to come."""
+        now = time.time()
+        job = Job(
+            id=job_id,
+            created_at=now,
+            expires_at=now + UPLOAD_TTL_S,
+            chunk_size=chunk_size,
+            window=window,
+            owner=owner,
+            header=header,
+            callback_url=callback_url,
+        )
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hset(job_key(job_id), mapping=to_hash(job))
+        pipe.expire(job_key(job_id), UPLOAD_TTL_S)
+        for index in {index_key(None), index_key(owner)}:
+            pipe.zremrangebyscore(index, 0, now - self._ttl_s - 86_400)
+            pipe.zadd(index, {job_id: now})
+            pipe.expire(index, self._ttl_s + 86_400)
+        pipe.sadd(UNFINISHED, job_id)
+        pipe.expire(UNFINISHED, self._ttl_s + 86_400)
+        pipe.execute()
+
+    def append(self, job_id: str, page: Page) -> list[int]:
+        """Stores a page and its chunks; returns the chunks that the caller is to send now.
+
+        Raises:
+            JobCancelled: somebody did, meanwhile.
+            UploadTooSlow: the last page was too long ago.
+        """
+        counts = growth(Counter(field_of(where) for _, where in page.lines if not isinstance(where, int)))
+        counts |= {"total": len(page.lines), "cached": page.cached, "duplicates": page.duplicates}
+        brought: dict[str, str | int] = {} if page.model is None or not page.cached else {"model": page.model}
+        if any(entry.id is not None for entry, _ in page.lines):
+            brought["has_ids"] = 1
+        answer = self._append(
+            job_id,
+            UPLOAD_TTL_S,
+            page.number,
+            pack_page(page.model, page.lines),
+            _json(page.late),
+            _json(counts),
+            _json(brought),
+            page.first_chunk,
+            *[pack_chunk(texts, weights) for texts, weights in page.chunks],
+        )
+        if answer == b"gone":
+            raise UploadTooSlow
+        if answer == b"cancelled":
+            raise JobCancelled
+        to_send, settled = answer
+        if settled:
+            self._count_settled(job_id, page, settled)
+        return list(to_send)
+
+    def _count_settled(self, job_id: str, page: Page, chunks: Sequence[int]) -> None:
+        results = self._results.fetch([chunk_id(job_id, chunk) for chunk in chunks])
+        lines: Counter[str] = Counter()
+        for chunk, result in zip(chunks, results, strict=True):
+            if result is None:
+                raise JobNotFound  # it is stored before the chunk counts as done, so it has been taken away
+            for text, repeated in page.late[chunk].items():
+                lines[field_of(outcome_of(result, text))] += repeated
+        self._count_late(job_id, page.number, _json(growth(lines)))
+
+    def touch(self, job_id: str) -> None:
+        """The job's texts still come in, if slowly."""
+        pipe = self._client.pipeline(transaction=False)
+        for key in job_keys(job_id):
+            pipe.expire(key, UPLOAD_TTL_S)
+        pipe.execute()
+
+    def seal(self, job_id: str) -> None:
+        """All texts are there; from now on the job lives for its TTL.
+
+        Raises:
+            UploadTooSlow: the last page was too long ago.
+        """
+        if self._seal(job_id, self._ttl_s) == b"gone":
+            raise UploadTooSlow
+
+    def discard(self, job_id: str) -> None:
+        """Takes a job away whose texts did not come in whole."""
+        chunks = self._client.smembers(job_key(job_id, "done"))
+        owner = self._client.hget(job_key(job_id), "owner")
+        pipe = self._client.pipeline(transaction=True)
+        pipe.delete(*job_keys(job_id))
+        for index in {index_key(None), index_key(owner and owner.decode())}:
+            pipe.zrem(index, job_id)
+        pipe.srem(UNFINISHED, job_id)
+        pipe.zrem(CALLBACKS, job_id)
+        pipe.execute()
+        self._results.forget([chunk_id(job_id, int(chunk)) for chunk in chunks])
+
+
+def _json(value: Mapping[Any, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)

@@ -1,0 +1,116 @@
+"""Jobs as they are kept for their callers: looked at, read line by line, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.errors import JobNotFound
+from tasks.jobs.formats import PageLine, model_of, outcome_of, unpack_page
+from tasks.jobs.job import PAGE_LINES, Job, JobStatus, Line, from_hash
+from tasks.jobs.keys import chunk_id, index_key, job_key
+from tasks.jobs.results import ResultBackend
+from tasks.jobs.scripts import JobScript
+from tasks.store.connections import Client
+from tasks.store.outcomes import Failed
+
+
+class KeptJobs:
+    """Raises redis.RedisError when the server is away."""
+
+    def __init__(self, client: Client, results: ResultBackend) -> None:
+        self._client = client
+        self._results = results
+        self._cancel = JobScript(client, "cancel")
+
+    def get(self, job_id: str) -> Job:
+        """The job as it stands now.
+
+        Raises:
+            JobNotFound: it never existed, or it has expired.
+        """
+        stored = self._client.hgetall(job_key(job_id))
+        if not stored:
+            raise JobNotFound
+        return from_hash(job_id, stored)
+
+    def newest(
+        self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
+    ) -> list[Job]:
+        """At most `limit` jobs of an owner, or of all, the newest first, from the one after `before` (time of creation
+        and id) on.
+        """
+        found: list[Job] = []
+        while len(found) < limit:
+            ids = self._ids(index_key(owner), before, 200)
+            if not ids:
+                break
+            before = ids[-1][::-1]
+            pipe = self._client.pipeline(transaction=False)
+            for job_id, _ in ids:
+                pipe.hgetall(job_key(job_id))
+            stored = zip(ids, pipe.execute(), strict=True)
+            jobs = [from_hash(job_id, facts) for (job_id, _), facts in stored if facts]
+            found += [job for job in jobs if status is None or job.status is status]
+        return found[:limit]
+
+    def _ids(self, index: str, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
+        if before is None:
+            entries = self._client.zrevrange(index, 0, count - 1, withscores=True)
+        else:
+            entries = self._client.zrevrangebyscore(index, before[0], "-inf", start=0, num=count, withscores=True)
+        ids = [(job_id.decode(), score) for job_id, score in entries]
+        return [(job_id, score) for job_id, score in ids if before is None or (score, job_id) < before]
+
+    def revision(self, job_id: str) -> int:
+        """Grows with every change of the job.
+
+        Raises:
+            JobNotFound: it never existed, or it has expired.
+        """
+        value = self._client.hget(job_key(job_id), "revision")
+        if value is None:
+            raise JobNotFound
+        return int(value)
+
+    def cancel(self, job_id: str) -> Job:
+        """Chunks that were not begun will not run; what is done stays. An ended job stays as it is.
+
+        Raises:
+            JobNotFound: it never existed, or it has expired.
+        """
+        self._cancel(job_id)
+        return self.get(job_id)
+
+    def lines(self, job: Job, start: int, count: int) -> list[Line]:
+        """At most `count` lines from position `start` (from 0), in input order; those without an outcome yet too.
+
+        Raises:
+            JobNotFound: it has expired.
+        """
+        stop = min(start + count, job.total)
+        if start >= stop:
+            return []
+        first, last = start // PAGE_LINES, (stop - 1) // PAGE_LINES
+        packed = self._client.hmget(job_key(job.id, "in"), list(range(first, last + 1)))
+        if any(page is None for page in packed):
+            raise JobNotFound  # expired since the job was read
+        lines = [(model, line) for model, lines in map(unpack_page, packed) for line in lines]
+        lines = lines[start - first * PAGE_LINES : stop - first * PAGE_LINES]
+        numbers = sorted({where // job.chunk_size for _, (_, where) in lines if isinstance(where, int)})
+        fetched = self._results.fetch([chunk_id(job.id, number) for number in numbers])
+        results = dict(zip(numbers, fetched, strict=True))
+        return [_line(start + i, model, line, job.chunk_size, results) for i, (model, line) in enumerate(lines)]
+
+
+def _line(
+    position: int, model: str | None, line: PageLine, chunk_size: int, results: Mapping[int, dict[str, Any] | None]
+) -> Line:
+    entry, where = line
+    if not isinstance(where, int):
+        return Line(position, entry, where, model, cached=not isinstance(where, Failed))
+    chunk, text = divmod(where, chunk_size)
+    result = results[chunk]
+    if result is None:
+        return Line(position, entry, None, None, cached=False)
+    return Line(position, entry, outcome_of(result, text), model_of(result), cached=False)

@@ -1,0 +1,10 @@
+-- Cancels a job: no chunk of it begins any more. One that has ended stays as it is.
+--
+-- KEYS: see job.lua
+--
+-- Returns nothing.
+-- include job.lua
+if not exists() or has('finished_at') or redis.call('HSETNX', facts, 'cancelled_at', now) == 0 then return end
+grow({revision = 1})
+redis.call('DEL', todo)
+end_as('cancelled')

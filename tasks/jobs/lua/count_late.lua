@@ -1,0 +1,15 @@
+-- Counts the lines of a page that repeat texts of chunks that were done before the page came. Sent twice, it counts
+-- once.
+--
+-- KEYS: see job.lua
+-- ARGV[3] the page's number
+-- ARGV[4] what the job's counts grow by, as JSON: {field: n}
+--
+-- Returns nothing.
+-- include job.lua
+local page, counts = ARGV[3], cjson.decode(ARGV[4])
+
+if exists() and redis.call('HSETNX', late, 'page' .. page, 1) == 1 then
+  end_with_job(late)
+  grow(counts)
+end

@@ -1,0 +1,30 @@
+-- Counts a chunk whose results are stored, once however often it was delivered; the last one ends the job.
+--
+-- KEYS: see job.lua
+-- ARGV[3] the chunk
+-- ARGV[4] the model that scored it
+-- ARGV[5] for each of its texts, the count of the job that grows by it, as JSON: [field]
+-- ARGV[6] for each of its texts, the lines that it answers, as JSON: [lines]
+--
+-- Returns 'gone', or the chunk to be sent now, nil if there is none.
+-- include job.lua
+local chunk, model, fields, weights = tonumber(ARGV[3]), ARGV[4], cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
+
+if not exists() then return 'gone' end
+if redis.call('SADD', done, chunk) == 1 then
+  end_with_job(done)
+  local repeated = cjson.decode(redis.call('HGET', late, chunk) or '{}')
+  local counts, total = {}, 0
+  for i, field in ipairs(fields) do
+    local lines = weights[i] + (repeated[tostring(i - 1)] or 0)
+    counts[field] = (counts[field] or 0) + lines
+    total = total + lines
+  end
+  redis.call('HDEL', todo, chunk)
+  redis.call('HDEL', late, chunk)
+  grow(counts)
+  grow({done = total, scored = total, revision = 1})
+  redis.call('HSET', facts, 'model', model, 'progressed_at', now)
+  end_if_complete()
+end
+return successor(chunk)

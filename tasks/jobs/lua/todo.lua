@@ -1,0 +1,13 @@
+-- Gives a chunk's texts to the worker that is to score them; the first such chunk starts the job.
+--
+-- KEYS: see job.lua
+-- ARGV[3] the chunk
+--
+-- Returns the chunk as it was packed; nil if there is nothing to do.
+-- include job.lua
+local chunk = ARGV[3]
+
+if not exists() or has('cancelled_at') then return false end
+local packed = redis.call('HGET', todo, chunk)
+if packed and redis.call('HSETNX', facts, 'started_at', now) == 1 then grow({revision = 1}) end
+return packed

@@ -1,0 +1,83 @@
+"""Jobs at work: what workers make of them, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import orjson
+
+from tasks.jobs.counts import field_of
+from tasks.jobs.formats import to_result, unpack_chunk
+from tasks.jobs.job import TOLD_AT_THE_END, Todo, from_hash, job_facts
+from tasks.jobs.keys import UNFINISHED, chunk_id, job_key
+from tasks.jobs.results import ResultBackend
+from tasks.jobs.scripts import JobScript
+from tasks.store.connections import Client
+from tasks.store.outcomes import Outcome
+
+
+class RunningJobs:
+    """Raises redis.RedisError when the server is away."""
+
+    def __init__(self, client: Client, results: ResultBackend) -> None:
+        self._client = client
+        self._results = results
+        self._todo = JobScript(client, "todo")
+        self._finish = JobScript(client, "finish")
+        self._following = JobScript(client, "following")
+        self._sent = JobScript(client, "sent")
+        self._due = JobScript(client, "due")
+
+    def todo(self, job_id: str, number: int) -> Todo | None:
+        """A chunk's texts, with the job marked as started; None if there is nothing to do: done, cancelled or
+        expired.
+        """
+        packed = self._todo(job_id, number)
+        return None if packed is None else unpack_chunk(packed)
+
+    def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
+        """Keeps a chunk's outcomes, in the order of its texts. It does not count yet."""
+        self._results.store(chunk_id(job_id, number), to_result(model, outcomes))
+
+    def finish(
+        self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str
+    ) -> int | None:
+        """Counts a chunk whose results are stored; the last one ends the job. A second time, nothing is counted.
+
+        Returns:
+            The chunk that is to be sent now, if there is one.
+        """
+        fields = [field_of(outcome) for outcome in outcomes]
+        answer = self._finish(job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)))
+        if answer == b"gone":
+            self._results.forget([chunk_id(job_id, number)])
+            return None
+        return cast("int | None", answer)
+
+    def following(self, job_id: str, number: int) -> int | None:
+        """The chunk that a done one should have sent, if it has not: its worker may have died before that."""
+        return cast("int | None", self._following(job_id, number))
+
+    def sent(self, job_id: str, number: int) -> None:
+        """Notes that a chunk was sent after another was done."""
+        self._sent(job_id, number)
+
+    def expected(self) -> set[str]:
+        """The ids of all chunks that should be under way: of each unfinished job, the first of each lane that is not
+        done.
+        """
+        ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
+        pipe = self._client.pipeline(transaction=False)
+        for job_id in ids:
+            self._due(job_id, client=pipe)
+        due = zip(ids, pipe.execute(), strict=True)
+        return {chunk_id(job_id, number) for job_id, numbers in due for number in numbers}
+
+    def callback(self, job_id: str) -> tuple[str, bytes] | None:
+        """Where the job's end is to be told, and what; None if it is gone or nobody asked."""
+        stored = self._client.hgetall(job_key(job_id))
+        job = from_hash(job_id, stored) if stored else None
+        if job is None or job.callback_url is None:
+            return None
+        return job.callback_url, orjson.dumps({"event": "job.ended", "job": job_facts(job, TOLD_AT_THE_END)})

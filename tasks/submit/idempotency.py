@@ -1,0 +1,44 @@
+"""Which job a caller's Idempotency-Key made."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import orjson
+
+from tasks.jobs.job import UPLOAD_TTL_S
+from tasks.store.connections import Client
+
+
+class IdempotencyKeys:
+    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret."""
+
+    def __init__(self, client: Client, *, ttl_s: int) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+
+    @staticmethod
+    def _name(key: str) -> str:
+        return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
+
+    def claim(self, key: str, job_id: str) -> tuple[str, str | None] | None:
+        """None if the key is the caller's now; else the job that it made, and that one's fingerprint if it has come in
+        whole.
+        """
+        while not self._client.set(self._name(key), orjson.dumps([job_id, None]), nx=True, ex=UPLOAD_TTL_S):
+            if (value := self._client.get(self._name(key))) is not None:
+                earlier, fingerprint = orjson.loads(value)
+                return None if earlier == job_id else (earlier, fingerprint)
+        return None
+
+    def touch(self, key: str) -> None:
+        """The request still comes in."""
+        self._client.expire(self._name(key), UPLOAD_TTL_S)
+
+    def settle(self, key: str, job_id: str, fingerprint: str) -> None:
+        """The request has come in whole."""
+        self._client.set(self._name(key), orjson.dumps([job_id, fingerprint]), ex=self._ttl_s)
+
+    def release(self, key: str) -> None:
+        """The request failed: it may come again."""
+        self._client.delete(self._name(key))

@@ -1,0 +1,29 @@
+-- Notes how an attempt at a callback ended: it is done with, or due again. A job that has expired is left alone: a field
+-- written now would make a key without an end. A worker that was held up until its claim had passed to another may
+-- report success, but not put the callback off.
+--
+-- KEYS[1] sentiq:callbacks, the ids of jobs by the time when their callback is due, a sorted set
+-- KEYS[2] sentiq:j:<job>, the job's facts, a hash
+-- ARGV[1] the job's id
+-- ARGV[2] when the claim of this attempt ends
+-- ARGV[3] the state that the attempt leads to: delivered, failed, or pending if there may be another
+-- ARGV[4] now, in Unix seconds
+-- ARGV[5] and all after it: the seconds to wait after each attempt but the last
+--
+-- Returns nothing.
+local callbacks, facts = KEYS[1], KEYS[2]
+local job_id, claim, state, now, waits_s = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), {unpack(ARGV, 5)}
+
+if redis.call('EXISTS', facts) == 0 then
+  redis.call('ZREM', callbacks, job_id)
+  return
+end
+if state ~= 'delivered' and tonumber(redis.call('ZSCORE', callbacks, job_id)) ~= claim then return end
+local wait_s = waits_s[redis.call('HINCRBY', facts, 'callback_attempts', 1)]
+if state == 'pending' and not wait_s then state = 'failed' end
+if state == 'pending' then
+  redis.call('ZADD', callbacks, now + wait_s, job_id)
+else
+  redis.call('ZREM', callbacks, job_id)
+end
+redis.call('HSET', facts, 'callback_state', state)
