@@ -25,10 +25,10 @@ from structlog.testing import capture_logs
 
 from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
-from tasks.submit.service import SentimentService
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 from webapp.app import create_app
+from webapp.compose import sentiment_service
 from webapp.front.front import Front
 from webapp.front.headers import HEADERS
 
@@ -135,7 +135,7 @@ class Twin:
         for name, variables in HOUSES.items():
             self.stack.environment.update(variables)
             settings = self.stack.settings()
-            self.apps[name] = create_app(settings, SentimentService(settings), plain=self.plain)
+            self.apps[name] = create_app(settings, sentiment_service(settings), plain=self.plain)
             self.stack.environment.clear()
             self.stack.environment.update(ours)
 

@@ -15,9 +15,9 @@ import webapp.front.errors
 from model.engines.stub import StubEngine
 from tasks.errors import SentimentError
 from tasks.settings import Settings
-from tasks.submit.service import SentimentService
 from webapp.api.openapi import openapi_document
 from webapp.app import create_app
+from webapp.compose import sentiment_service
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -108,7 +108,7 @@ def test_error_codes_in_the_readme() -> None:
 def app() -> Flask:
     """The application, on a server that is not there."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock")
-    return create_app(settings, SentimentService(settings))
+    return create_app(settings, sentiment_service(settings))
 
 
 def test_routes_and_document_agree(app: Flask) -> None:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import QueueFull
-from tasks.submit.coalescer import ALWAYS_WAITING, Coalescer
+from tasks.submit.admission import ALWAYS_WAITING, Admission
+from tasks.submit.coalescer import Claimed, Coalescer
 from tests.support.waiting import wait_until
 
 
@@ -77,14 +78,12 @@ def make(
 ) -> Coalescer[str]:
     """A coalescer on a sender."""
     return Coalescer(
-        sender.claim,
-        sender.send,
+        lambda texts: Claimed({}, sender.claim(texts)),
+        lambda texts, _: sender.send(texts),
         sender.release,
+        admission=Admission(queue_limit=queue, rate=lambda: rate, patience_s=patience_s),
         chunk_limit=lambda: limit,
         max_under_way=lambda: under_way,
-        queue_limit=queue,
-        rate=lambda: rate,
-        patience_s=patience_s,
         expire_after_s=expire_s,
     )
 
@@ -291,8 +290,8 @@ def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytes
     """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk,
     claimed in one step.
     """
-    monkeypatch.setattr("tasks.submit.coalescer.LINGER_SHARE", 1e9)
-    monkeypatch.setattr("tasks.submit.coalescer.LINGER_MOST_S", 60.0)
+    monkeypatch.setattr("tasks.submit.lingering.LINGER_SHARE", 1e9)
+    monkeypatch.setattr("tasks.submit.lingering.LINGER_MOST_S", 60.0)
     claimed: list[list[str]] = []
 
     def mine(texts: Mapping[str, str]) -> Iterable[str]:
@@ -472,12 +471,12 @@ def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int)
         work.release()
 
     coalescer: Coalescer[str] = Coalescer(
-        list,
-        send,
+        lambda texts: Claimed({}, texts),
+        lambda texts, _: send(texts),
         lambda _: (),
+        admission=Admission(queue_limit=10_000),
         chunk_limit=lambda: limit,
         max_under_way=lambda: under_way,
-        queue_limit=10_000,
         expire_after_s=60,
     )
 

@@ -19,9 +19,9 @@ from werkzeug.test import TestResponse
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.settings import Settings, load_settings
-from tasks.submit.service import SentimentService
 from webapp.app import create_app
 from webapp.client.cli import app as cli
+from webapp.compose import sentiment_service
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
@@ -45,7 +45,7 @@ PATHS = {
 def make_app(**settings: Any) -> Flask:
     """The application with these settings, on a server that is not there."""
     checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, SentimentService(checked))
+    return create_app(checked, sentiment_service(checked))
 
 
 @pytest.fixture(scope="module")
