@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from tasks.background import Loop
 from tasks.errors import QueueFull
 
 _log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Coalescer(Generic[T]):
         self._round_trip_s = 0.0
         self._linger_until = 0.0
         self._expected_back = 0
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("coalescer", self._run, limit_s=math.inf)
         self._full_rate: float | None = None
         self._drained = 0
         self._drained_since = time.monotonic()
@@ -139,7 +140,7 @@ class Coalescer(Generic[T]):
                 entry = self._entries[key] = _Entry(text)
                 self._gathered[key] = None
                 self._expected_back = max(0, self._expected_back - 1)
-                self._start()
+                self._loop.start()
                 self._wake.notify()
             entry.waiters += 1
             if origin is not None:
@@ -185,12 +186,6 @@ class Coalescer(Generic[T]):
     def waiting(self) -> int:
         """Texts that wait in this process."""
         return len(self._entries)
-
-    def _start(self) -> None:
-        # Not at construction: a thread started before Gunicorn forks would not exist in its workers.
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="coalescer", daemon=True)
-            self._thread.start()
 
     def _run(self) -> None:
         claimed_last = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from model.figures import FileFigures, read_figures
 from model.labels import LABELS
 from model.text import clean
 from tasks import metrics
+from tasks.background import Loop
 from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
 from tasks.jobs.job import Entry, Line
 from tasks.jobs.results import CeleryResults
@@ -50,8 +49,6 @@ _FRESH_S = 1.0
 """A fresh answer has been in the cache for less."""
 EXPIRE_S = 10.0
 """After so long a chunk without a reply no longer holds back the next."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,8 @@ class SentimentService:
             settings, store, self._cache, results, self._sender, self._model, self._cleaned, ends, lambda: here(tracing)
         )
         self._reply_key = f"sentiq:r:{me}"
-        self._listener: threading.Thread | None = None
-        self._listener_lock = threading.Lock()
+        self._listener = Loop("replies", self._receive, expected=(redis.RedisError,))
+        self._swept_at = time.monotonic()
         self._coalescer: Coalescer[_Answer] = Coalescer(
             self._claim,
             self._send,
@@ -162,7 +159,7 @@ class SentimentService:
         return nullcontext() if self._tracing is None else self._tracing.span("wait")
 
     def _await(self, key: str, cleaned: str, wait_s: float) -> Prediction | None:
-        self._listen()
+        self._listener.start()
         started = time.monotonic()
         try:
             future = self._coalescer.submit(key, cleaned, here(self._tracing))
@@ -227,7 +224,7 @@ class SentimentService:
 
     def _wait_for(self, texts: Mapping[str, str], wait_s: float) -> dict[str, _Answer] | None:
         """The answers of texts by key; None if not all came."""
-        self._listen()
+        self._listener.start()
         until = time.monotonic() + wait_s
         origin = here(self._tracing)
         futures: dict[str, Future[_Answer]] = {}
@@ -292,27 +289,13 @@ class SentimentService:
             raise
         metrics.CHUNK_TEXTS.observe(len(texts))
 
-    def _listen(self) -> None:
-        with self._listener_lock:
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._receive, name="replies", daemon=True)
-                self._listener.start()
-
     def _receive(self) -> None:
-        swept_at = time.monotonic()
-        while True:
-            try:
-                reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
-                if reply is not None:
-                    self._resolve(reply)
-                if time.monotonic() - swept_at > LOST_REPLY_S:
-                    swept_at = time.monotonic()
-                    self._sweep()
-            except redis.RedisError:
-                time.sleep(0.1)
-            except Exception:  # the one listener of this process must outlive a reply that it cannot read
-                _log.exception("reply not understood")
-                time.sleep(0.1)
+        reply = self._replies.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+        if reply is not None:
+            self._resolve(reply)
+        if time.monotonic() - self._swept_at > LOST_REPLY_S:
+            self._swept_at = time.monotonic()
+            self._sweep()
 
     def _resolve(self, reply: Reply) -> None:
         self._coalescer.resolve({key: _Answer(outcome, reply.model) for key, outcome in reply.outcomes.items()})

@@ -18,10 +18,10 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
+from tasks.discretion import frames
 from tasks.errors import TextFailed
 from tasks.jobs.job import Todo
 from tasks.jobs.store import JobStore
-from tasks.logs import frames
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
 

@@ -21,6 +21,7 @@ from gevent.server import StreamServer
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.ggevent import GeventWorker
 
+from tasks.logs import tell_uncaught
 from webapp.server.patience import PatientSocket
 from webapp.server.stopping import stopping
 
@@ -80,6 +81,11 @@ class _Server(StreamServer):  # type: ignore[misc]
         super().close()
 
 
+def _tell_later(context: object, kind: object, error: BaseException | None, trace: object) -> None:
+    """For `Hub.print_exception`. The hub itself may not wait, such as for the log's lock: a greenlet of its own may."""
+    gevent.spawn_raw(tell_uncaught, f"a {type(context).__name__}", error)
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it is told to end; requests under way are answered as before."""
 
@@ -87,6 +93,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._sockets: dict[Any, Any] = {}
         self._idle: set[Any] = set()
+
+    def patch(self) -> None:
+        """Makes the standard library cooperative, and an error that ends a greenlet a line of the log.
+
+        Gevent would print it with the greenlet's arguments, which may be a user's text.
+        """
+        super().patch()
+        gevent.get_hub().print_exception = _tell_later
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
         """What takes a listener's connections; the worker's own kind, but see `_Server`."""
