@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 import redis
 
 from tasks import metrics
+from tasks.background import Loop
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Scored
 from tasks.store.presence import KnownModel
@@ -56,28 +56,13 @@ class Replies:
         self._reply_key = reply_key
         self._clock = clock
         self._swept_at = clock()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("replies", self.receive, expected=(redis.RedisError,))
 
     def start(self) -> None:
-        """Listens from now on; called with the first text and not at construction: a thread started before Gunicorn
-        forks would not exist in its workers.
+        """Listens from now on; called with each text and not at construction: a thread started before Gunicorn forks
+        would not exist in its workers.
         """
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="replies", daemon=True)
-                    self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.receive()
-            except redis.RedisError:
-                time.sleep(0.1)
-            except Exception:  # the one listener of this process must outlive a reply that it cannot read
-                _log.exception("reply not understood")
-                time.sleep(0.1)
+        self._loop.start()
 
     def receive(self) -> None:
         """Waits for the next reply, LOST_REPLY_S at the most; and looks, about so often, for those that were lost.

@@ -14,9 +14,9 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
+from tasks.discretion import frames
 from tasks.errors import TextFailed
 from tasks.jobs.running import RunningJobs
-from tasks.logs import frames
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
