@@ -30,8 +30,7 @@ def main(arguments: list[str]) -> int:
     except redis.RedisError as error:
         print(f"Redis does not answer ({type(error).__name__})")
         return 0 if arguments[0] == "alive" else 1
-    # An id is role-host-pid-random, and a host name may hold dashes.
-    if any(mark.role in roles and mark.id.rsplit("-", 2)[0] == f"{mark.role}-{host}" for mark in marks):
+    if any(mark.role in roles and mark.host == host for mark in marks):
         return 0
     print(f"no {' or '.join(roles)} worker of {host} is ready")
     return 1

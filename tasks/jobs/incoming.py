@@ -12,12 +12,13 @@ import orjson
 
 from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
 from tasks.jobs.counts import field_of, growth
-from tasks.jobs.formats import PageLine, outcome_of, pack_chunk, pack_page
-from tasks.jobs.job import UPLOAD_TTL_S, Header, Job, to_hash
+from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, to_hash
 from tasks.jobs.keys import CALLBACKS, UNFINISHED, chunk_id, index_key, job_key, job_keys
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
+from tasks.store.outcomes import Outcome
+from tasks.wire import PageRow, StoredPage, Todo, from_row, to_row, write_page, write_todo
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class Page:
     model: str | None
     """The model of the outcomes that are known."""
     first_chunk: int
-    chunks: Sequence[tuple[Sequence[str], Sequence[int]]]
-    """Texts and weights of each."""
+    chunks: Sequence[Todo]
     late: Mapping[int, Mapping[int, int]]
     """By chunk stored before and text in it: lines of this page that repeat that text."""
     cached: int
@@ -98,12 +98,12 @@ class IncomingJobs:
             job_id,
             UPLOAD_TTL_S,
             page.number,
-            pack_page(page.model, page.lines),
+            write_page(StoredPage(page.model, [_row(*line) for line in page.lines])),
             _json(page.late),
             _json(counts),
             _json(brought),
             page.first_chunk,
-            *[pack_chunk(texts, weights) for texts, weights in page.chunks],
+            *map(write_todo, page.chunks),
         )
         if answer == b"gone":
             raise UploadTooSlow
@@ -121,7 +121,7 @@ class IncomingJobs:
             if result is None:
                 raise JobNotFound  # it is stored before the chunk counts as done, so it has been taken away
             for text, repeated in page.late[chunk].items():
-                lines[field_of(outcome_of(result, text))] += repeated
+                lines[field_of(from_row(result.rows[text]))] += repeated
         self._count_late(job_id, page.number, _json(growth(lines)))
 
     def touch(self, job_id: str) -> None:
@@ -152,6 +152,10 @@ class IncomingJobs:
         pipe.zrem(CALLBACKS, job_id)
         pipe.execute()
         self._results.forget([chunk_id(job_id, int(chunk)) for chunk in chunks])
+
+
+def _row(entry: Entry, where: int | Outcome) -> PageRow:
+    return PageRow(entry.text, where if isinstance(where, int) else to_row(where), entry.id, entry.columns)
 
 
 def _json(value: Mapping[Any, Any]) -> bytes:

@@ -45,6 +45,11 @@ class Entry:
     """The other columns of its CSV row, in the header's order."""
 
 
+PageLine = tuple[Entry, int | Outcome]
+"""A line that comes in, with its outcome if that is known, else the number of its text among the job's unknown texts.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The header of a CSV upload."""
@@ -73,15 +78,6 @@ class Line:
     outcome: Outcome | None
     model: str | None
     cached: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """A chunk of a job that is to be scored."""
-
-    texts: list[str]
-    weights: list[int]
-    """For each text the number of lines that it answers."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

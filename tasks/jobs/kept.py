@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tasks.errors import JobNotFound
-from tasks.jobs.formats import PageLine, model_of, outcome_of, unpack_page
-from tasks.jobs.job import PAGE_LINES, Job, JobStatus, Line, from_hash
+from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, from_hash
 from tasks.jobs.keys import chunk_id, index_key, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
 from tasks.store.outcomes import Failed
+from tasks.wire import ChunkResult, PageRow, from_row, read_page
 
 
 class KeptJobs:
@@ -95,22 +94,24 @@ class KeptJobs:
         packed = self._client.hmget(job_key(job.id, "in"), list(range(first, last + 1)))
         if any(page is None for page in packed):
             raise JobNotFound  # expired since the job was read
-        lines = [(model, line) for model, lines in map(unpack_page, packed) for line in lines]
-        lines = lines[start - first * PAGE_LINES : stop - first * PAGE_LINES]
-        numbers = sorted({where // job.chunk_size for _, (_, where) in lines if isinstance(where, int)})
+        pages = map(read_page, filter(None, packed))
+        rows = [(page.model, row) for page in pages for row in page.rows]
+        rows = rows[start - first * PAGE_LINES : stop - first * PAGE_LINES]
+        numbers = sorted({row.where // job.chunk_size for _, row in rows if isinstance(row.where, int)})
         fetched = self._results.fetch([chunk_id(job.id, number) for number in numbers])
         results = dict(zip(numbers, fetched, strict=True))
-        return [_line(start + i, model, line, job.chunk_size, results) for i, (model, line) in enumerate(lines)]
+        return [_line(start + i, model, row, job.chunk_size, results) for i, (model, row) in enumerate(rows)]
 
 
 def _line(
-    position: int, model: str | None, line: PageLine, chunk_size: int, results: Mapping[int, dict[str, Any] | None]
+    position: int, model: str | None, row: PageRow, chunk_size: int, results: Mapping[int, ChunkResult | None]
 ) -> Line:
-    entry, where = line
-    if not isinstance(where, int):
-        return Line(position, entry, where, model, cached=not isinstance(where, Failed))
-    chunk, text = divmod(where, chunk_size)
+    entry = Entry(row.text, row.id, row.columns)
+    if not isinstance(row.where, int):
+        outcome = from_row(row.where)
+        return Line(position, entry, outcome, model, cached=not isinstance(outcome, Failed))
+    chunk, text = divmod(row.where, chunk_size)
     result = results[chunk]
     if result is None:
         return Line(position, entry, None, None, cached=False)
-    return Line(position, entry, outcome_of(result, text), model_of(result), cached=False)
+    return Line(position, entry, from_row(result.rows[text]), result.model, cached=False)

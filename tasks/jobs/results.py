@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
-from celery import Celery, states
+from celery import Celery
 
 from tasks.store.connections import Client
+from tasks.wire import ChunkResult, read_result, write_result
 
 
 class ResultBackend(Protocol):
     """Where the outcomes of chunks are kept by task id."""
 
-    def store(self, task_id: str, result: dict[str, Any]) -> None:
+    def store(self, task_id: str, result: ChunkResult) -> None:
         """Keeps a result; a second one under the same id changes nothing that matters."""
 
-    def fetch(self, task_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    def fetch(self, task_ids: Sequence[str]) -> list[ChunkResult | None]:
         """Results in the order of the ids, None where there is none."""
 
     def forget(self, task_ids: Sequence[str]) -> None:
@@ -39,18 +38,16 @@ class CeleryResults:
         self._ttl_s = int(app.conf.result_expires)
         self._client = client
 
-    def store(self, task_id: str, result: dict[str, Any]) -> None:
+    def store(self, task_id: str, result: ChunkResult) -> None:
         """Keeps a result, unless there is one."""
-        meta = {"status": states.SUCCESS, "result": result, "traceback": None, "children": []}
-        meta |= {"date_done": datetime.now(UTC).isoformat(), "task_id": task_id}
-        self._client.set(self._key(task_id), orjson.dumps(meta), ex=self._ttl_s, nx=True)
+        self._client.set(self._key(task_id), write_result(task_id, result), ex=self._ttl_s, nx=True)
 
-    def fetch(self, task_ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    def fetch(self, task_ids: Sequence[str]) -> list[ChunkResult | None]:
         """Results in the order of the ids, None where there is none, in one round trip."""
         if not task_ids:
             return []
         values = self._client.mget([self._key(task_id) for task_id in task_ids])
-        return [None if value is None else orjson.loads(value)["result"] for value in values]
+        return [None if value is None else read_result(value) for value in values]
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Takes results away."""

@@ -8,13 +8,13 @@ from typing import cast
 import orjson
 
 from tasks.jobs.counts import field_of
-from tasks.jobs.formats import to_result, unpack_chunk
-from tasks.jobs.job import TOLD_AT_THE_END, Todo, from_hash, job_facts
+from tasks.jobs.job import TOLD_AT_THE_END, from_hash, job_facts
 from tasks.jobs.keys import UNFINISHED, chunk_id, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome
+from tasks.wire import ChunkResult, Todo, read_todo, to_row
 
 
 class RunningJobs:
@@ -34,11 +34,11 @@ class RunningJobs:
         expired.
         """
         packed = self._todo(job_id, number)
-        return None if packed is None else unpack_chunk(packed)
+        return None if packed is None else read_todo(packed)
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
         """Keeps a chunk's outcomes, in the order of its texts. It does not count yet."""
-        self._results.store(chunk_id(job_id, number), to_result(model, outcomes))
+        self._results.store(chunk_id(job_id, number), ChunkResult(model, [to_row(outcome) for outcome in outcomes]))
 
     def finish(
         self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str

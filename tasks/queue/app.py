@@ -15,6 +15,7 @@ from tasks.queue import kombu_guard
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
 from tasks.tracing import NOBODY, Origin
+from tasks.wire import Chunk, JobChunk, TextsChunk, write_chunk
 
 TASK = "score"
 SENT_AT = "sent_at"
@@ -56,21 +57,21 @@ class ChunkSender:
 
     def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
         """Texts of callers who wait."""
-        self._send({"tag": tag, "texts": texts}, origin, queue="interactive")
+        self._send(TextsChunk(tag, texts), origin, queue="interactive")
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
         """A part of a job. A job's first chunks go before the later ones of others: so small jobs overtake large
         ones.
         """
-        chunk = {"tag": tag, "job": job_id, "n": number}
+        chunk = JobChunk(tag, job_id, number)
         self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
 
-    def _send(self, chunk: dict[str, object], origin: Origin, **options: object) -> None:
+    def _send(self, chunk: Chunk, origin: Origin, **options: object) -> None:
         try:
             # No retry here: the caller is told at once, or tries again himself.
             # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.
             # Celery would repeat the arguments in a header, for people; callers' texts are not for them.
             shown = {"headers": {SENT_AT: time.time(), **origin.headers()}, "argsrepr": "(...)", "kwargsrepr": "{}"}
-            self._app.send_task(TASK, args=[chunk], retry=False, ignore_result=True, **shown, **options)
+            self._app.send_task(TASK, args=[write_chunk(chunk)], retry=False, ignore_result=True, **shown, **options)
         except OperationalError as error:
             raise redis.ConnectionError("the broker is away") from error

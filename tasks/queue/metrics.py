@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import redis
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,7 +20,7 @@ from tasks.jobs.keys import ENDS, UNFINISHED
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect
-from tasks.store.presence import INDEX, mark_key
+from tasks.store.presence import INDEX, mark_keys, marks_of
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
@@ -93,7 +92,7 @@ class QueueMetrics(Collector):
             keys = [UNACKED, UNACKED_INDEX, *(name for queue in QUEUES for name in list_names(queue))]
             pipe.eval(_READ, len(keys), *keys, now - _NOT_BEGUN_S, _STALE_LIMIT)
         if "cache" in parts:
-            pipe.sort(INDEX, by="nosort", get=mark_key("*"))
+            pipe.sort(INDEX, by="nosort", get=["#", *mark_keys("*")])
         if "results" in parts:
             pipe.scard(UNFINISHED)
             pipe.hmget(ENDS, _STATES)
@@ -112,11 +111,12 @@ class QueueMetrics(Collector):
         return True
 
     def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
-        marks = [
-            mark for mark in (orjson.loads(value) for value in values if value is not None) if mark["tag"] == self._tag
-        ]
+        workers = zip(values[::3], values[1::3], values[2::3], strict=True)
+        marks = marks_of(
+            (worker_id.decode(), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
+        )
         for role in QUEUES:
-            ours = [mark["texts_per_s"] for mark in marks if mark["role"] == role]
+            ours = [mark.texts_per_s for mark in marks if mark.tag == self._tag and mark.role == role]
             found["workers"].add_metric([role], len(ours))
             found["rate"].add_metric([role], sum(ours))
 

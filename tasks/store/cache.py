@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 
 from tasks.store.connections import Client
-from tasks.store.outcomes import Outcome, Row, Scored, from_row, to_row
+from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
+from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
 
 MARK_TTL_S = 15
 """Seconds that an in-flight mark holds others back: a little above the time in which a dead worker's chunk is
@@ -28,14 +29,6 @@ REPLY_TTL_S = 60
 """Seconds that replies wait for a web process that no longer reads them."""
 ATTEMPTS_TTL_S = 3600
 """Seconds after which a chunk's earlier attempts are forgotten."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a worker sends back to a web process: the model that scored, and outcomes by digest."""
-
-    model: str
-    outcomes: dict[str, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +90,17 @@ class PredictionCache:
         predictions = [self._key(identity, digest) for digest in digests] if identity is not None else []
         answers = self._claim(keys=predictions + marks, args=[reply_key, MARK_TTL_S, len(predictions)])
         known: dict[str, tuple[Scored, float]] = {}
-        to_send = []
+        to_send, unreadable = [], []
         for digest, answer in zip(digests, answers, strict=True):
             if answer == 1:
                 to_send.append(digest)
-            elif answer != 0 and (prediction := _decoded(answer[0])) is not None:
-                known[digest] = (prediction, max(0, answer[1]) / 1000)
+            elif answer != 0:
+                if (prediction := _decoded(answer[0])) is None:
+                    unreadable.append(digest)
+                else:
+                    known[digest] = (prediction, max(0, answer[1]) / 1000)
+        if unreadable:
+            to_send += self.claim(None, tag, unreadable, reply_key).to_send
         return Claim(known, to_send)
 
     def release(self, tag: str, digests: Iterable[str]) -> None:
@@ -127,18 +125,19 @@ class PredictionCache:
         keys = [self._key(identity, digest) for digest in outcomes] + [self._mark(tag, digest) for digest in outcomes]
         if ended is not None:
             keys.append(self._attempts(ended))
-        args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, orjson.dumps(identity)]
+        args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, msgspec.json.encode(identity)]
         for digest, outcome in outcomes.items():
-            args += [digest, orjson.dumps(to_row(outcome)), int(isinstance(outcome, Scored))]
+            args += [digest, write_outcome(outcome), int(isinstance(outcome, Scored))]
         self._settle(keys=keys, args=args)
 
     def await_reply(self, reply_key: str, timeout_s: float) -> Reply | None:
-        """The next reply, or None after `timeout_s`. Needs a client made with `blocking=True`."""
+        """The next reply, or None after `timeout_s`. Needs a client made with `blocking=True`.
+
+        Raises:
+            FormatError: it cannot be read, and is gone.
+        """
         popped = self._client.blpop([reply_key], timeout=timeout_s)
-        if popped is None:
-            return None
-        message = orjson.loads(popped[1])
-        return Reply(message["model"], {digest: from_row(row) for digest, row in message["rows"].items()})
+        return None if popped is None else read_reply(popped[1])
 
     def begin(self, chunk_id: str, identity: str, digests: Sequence[str]) -> tuple[int, list[Scored | None]]:
         """Counts an attempt at a chunk, in one round trip with looking its texts up.
@@ -171,6 +170,8 @@ class PredictionCache:
 def _decoded(value: bytes | None) -> Scored | None:
     if value is None:
         return None
-    row: Row = orjson.loads(value)
-    outcome = from_row(row)
+    try:
+        outcome = read_outcome(value)
+    except FormatError:
+        return None  # to be scored again by whoever cannot read it
     return outcome if isinstance(outcome, Scored) else None

@@ -1,21 +1,24 @@
 """Which workers are ready, with what model, and how fast: told by each worker, expiring when it no longer tells.
 
-sentiq:w:<worker id>   one worker's mark, MARK_TTL_S
-sentiq:workers         the ids of all marks, some perhaps gone
-sentiq:m:<model tag>   the identity that answers to this model name now
+sentiq:worker:<worker id>   one worker's mark, MARK_TTL_S
+sentiq:w:<worker id>        the same as the version before reads it
+sentiq:workers              the ids of all marks, some perhaps gone
+sentiq:m:<model tag>        the identity that answers to this model name now
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from functools import lru_cache
 
-import orjson
 import redis
 
 from tasks.store.connections import Client
+from tasks.wire import FormatError, WorkerMark, read_mark, write_mark, write_mark_before
 
 MARK_TTL_S = 10
 REFRESH_S = 2.0
@@ -29,27 +32,30 @@ _IDENTITY_TTL_S = 7 * 86_400
 """Long, so that known texts are answered while every worker is away."""
 
 
-def mark_key(worker_id: str) -> str:
-    """Where a worker's mark is."""
-    return f"sentiq:w:{worker_id}"
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerMark:
-    """What a ready worker says of itself."""
+def mark_keys(worker_id: str) -> tuple[str, str]:
+    """Where a worker's mark is, and where the version before looks for it and leaves its own."""
+    return f"sentiq:worker:{worker_id}", f"sentiq:w:{worker_id}"
 
-    id: str
-    role: str
-    """`interactive` or `batch`."""
-    model: str
-    """The model identity."""
-    tag: str
-    """The model name and revision that it was asked for."""
-    device: str
-    texts_per_s: float
-    """The engine's rate on short texts, measured at its start."""
-    started_at: float
-    """Unix seconds."""
+
+def marks_of(workers: Iterable[tuple[str, bytes | None, bytes | None]]) -> list[WorkerMark]:
+    """The marks of workers, given each one's id and what is at its `mark_keys`. One that cannot be read is left out."""
+    marks = []
+    for worker_id, mark, mark_before in workers:
+        if (raw := mark or mark_before) is not None:
+            try:
+                marks.append(read_mark(raw))
+            except FormatError as error:
+                _left_out(worker_id, str(error))
+    return marks
+
+
+@lru_cache(1000)
+def _left_out(worker_id: str, why: str) -> None:
+    """Says so once for each worker: marks are looked at every second."""
+    _log.warning("worker %s is left out: %s", worker_id, why)
 
 
 class Presence:
@@ -63,7 +69,9 @@ class Presence:
         get.
         """
         pipe = self._client.pipeline(transaction=False)
-        pipe.set(mark_key(mark.id), orjson.dumps(asdict(mark)), ex=MARK_TTL_S)
+        key, key_before = mark_keys(mark.id)
+        pipe.set(key, write_mark(mark), ex=MARK_TTL_S)
+        pipe.set(key_before, write_mark_before(mark), ex=MARK_TTL_S)
         pipe.sadd(INDEX, mark.id)
         pipe.expire(INDEX, 86_400)
         if mark.role == "interactive":
@@ -73,7 +81,7 @@ class Presence:
     def withdraw(self, mark: WorkerMark) -> None:
         """The worker is about to stop."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.delete(mark_key(mark.id))
+        pipe.delete(*mark_keys(mark.id))
         pipe.srem(INDEX, mark.id)
         pipe.execute()
 
@@ -82,11 +90,11 @@ class Presence:
         ids = sorted(member.decode() for member in self._client.smembers(INDEX))
         if not ids:
             return []
-        values = self._client.mget([mark_key(worker_id) for worker_id in ids])
-        if gone := [worker_id for worker_id, value in zip(ids, values, strict=True) if value is None]:
+        values = self._client.mget([key for worker_id in ids for key in mark_keys(worker_id)])
+        workers = list(zip(ids, values[::2], values[1::2], strict=True))
+        if gone := [worker_id for worker_id, *marks in workers if not any(marks)]:
             self._client.srem(INDEX, *gone)
-        marks = [WorkerMark(**orjson.loads(value)) for value in values if value is not None]
-        return sorted(marks, key=lambda mark: mark.started_at)
+        return sorted(marks_of(workers), key=lambda mark: mark.started_at)
 
     def webs(self, me: str) -> int:
         """How many web processes are busy; this one says that it is."""

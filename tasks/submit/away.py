@@ -1,4 +1,4 @@
-"""Redis away, as callers are told of it."""
+"""Redis away, or of a later version, as callers are told of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import TracebackType
 import redis
 
 from tasks.errors import ServiceUnavailable
+from tasks.wire import NewerFormat
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +25,14 @@ class _RedisOrUnavailable:
         if isinstance(error, redis.RedisError):
             _log.warning("Redis away: %s", type(error).__name__)
             raise ServiceUnavailable from error
+        if isinstance(error, NewerFormat):
+            _log.warning("for a web process of a later version: %s", error)
+            raise ServiceUnavailable from error
 
 
 _ONLY = _RedisOrUnavailable()
 
 
 def redis_or_unavailable() -> _RedisOrUnavailable:
-    """Around what asks Redis: raises ServiceUnavailable if it is away."""
+    """Around what asks Redis: raises ServiceUnavailable if it is away, or holds what only a later version can read."""
     return _ONLY

@@ -11,12 +11,14 @@ Works alike under threads and under gevent's patched threading.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from tasks.background import Loop
 from tasks.submit.admission import Admission
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
@@ -47,8 +49,8 @@ _EXPIRY_S = 1.0
 """While chunks are under way, it is seen so often whether one has expired."""
 
 
-def _in_a_thread(run: Callable[[], None]) -> None:
-    threading.Thread(target=run, name="coalescer", daemon=True).start()
+def _in_the_background(run: Callable[[], None]) -> None:
+    Loop("coalescer", run, limit_s=math.inf).start()
 
 
 class Coalescer(Generic[T]):
@@ -80,7 +82,7 @@ class Coalescer(Generic[T]):
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
-        start: Callable[[Callable[[], None]], object] = _in_a_thread,
+        start: Callable[[Callable[[], None]], object] = _in_the_background,
     ) -> None:
         self._claim = claim
         self._send = send

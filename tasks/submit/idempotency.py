@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-import orjson
-
 from tasks.jobs.job import UPLOAD_TTL_S
 from tasks.store.connections import Client
+from tasks.wire import KeyUse, read_key_use, write_key_use
 
 
 class IdempotencyKeys:
@@ -21,14 +20,14 @@ class IdempotencyKeys:
     def _name(key: str) -> str:
         return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
 
-    def claim(self, key: str, job_id: str) -> tuple[str, str | None] | None:
+    def claim(self, key: str, job_id: str) -> KeyUse | None:
         """None if the key is the caller's now; else the job that it made, and that one's fingerprint if it has come in
         whole.
         """
-        while not self._client.set(self._name(key), orjson.dumps([job_id, None]), nx=True, ex=UPLOAD_TTL_S):
+        while not self._client.set(self._name(key), write_key_use(KeyUse(job_id, None)), nx=True, ex=UPLOAD_TTL_S):
             if (value := self._client.get(self._name(key))) is not None:
-                earlier, fingerprint = orjson.loads(value)
-                return None if earlier == job_id else (earlier, fingerprint)
+                use = read_key_use(value)
+                return None if use.job == job_id else use
         return None
 
     def touch(self, key: str) -> None:
@@ -37,7 +36,7 @@ class IdempotencyKeys:
 
     def settle(self, key: str, job_id: str, fingerprint: str) -> None:
         """The request has come in whole."""
-        self._client.set(self._name(key), orjson.dumps([job_id, fingerprint]), ex=self._ttl_s)
+        self._client.set(self._name(key), write_key_use(KeyUse(job_id, fingerprint)), ex=self._ttl_s)
 
     def release(self, key: str) -> None:
         """The request failed: it may come again."""

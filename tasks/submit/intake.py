@@ -8,19 +8,19 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import orjson
 
 from tasks.errors import InvalidText, TooManyTexts
-from tasks.jobs.formats import PageLine
 from tasks.jobs.incoming import IncomingJobs, Page
-from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header
+from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
 from tasks.submit.seen import SeenTexts
+from tasks.wire import Todo
 
 _LINES_AT_ONCE = 50
 """Lines after which other callers of a cooperative web process come in between: about a millisecond."""
@@ -70,12 +70,6 @@ class Fingerprint:
         return self._hash.hexdigest()
 
 
-@dataclass(slots=True)
-class _Chunk:
-    texts: list[str] = field(default_factory=list)
-    weights: list[int] = field(default_factory=list)
-
-
 class Intake:
     """One job's texts. `send` is called with the chunks that may leave, while the rest still comes in."""
 
@@ -113,7 +107,7 @@ class Intake:
         self._alive = alive
         self._seen = SeenTexts()
         self._unknown = 0
-        self._chunks: list[_Chunk] = []
+        self._chunks: list[Todo] = []
         self._stored_chunks = 0
         self.texts = 0
         """So many have come in."""
@@ -180,8 +174,7 @@ class Intake:
                 lines.append((entry, self._unknown))
                 self._add(texts[key])
         ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
-        chunks = [(chunk.texts, chunk.weights) for chunk in self._chunks[:ready]]
-        page = Page(number, lines, self._identity, self._stored_chunks, chunks, late, cached, duplicates)
+        page = Page(number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates)
         to_send = self._jobs.append(self._job_id, page)
         del self._chunks[:ready]
         self._stored_chunks += ready
@@ -220,7 +213,7 @@ class Intake:
 
     def _add(self, text: str) -> None:
         if self._unknown % self._chunk_size == 0:
-            self._chunks.append(_Chunk())
+            self._chunks.append(Todo([], []))
         self._chunks[-1].texts.append(text)
         self._chunks[-1].weights.append(1)
         self._unknown += 1

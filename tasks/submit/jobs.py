@@ -26,6 +26,7 @@ from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.tracing import NOBODY, Origin
+from tasks.wire import KeyUse
 
 CHUNK_S = 0.5
 """A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest
@@ -87,8 +88,8 @@ class JobService:
             check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
-            if submission.own_key is not None and (claimed := self._keys.claim(submission.own_key, job_id)) is not None:
-                return self._earlier(submission, *claimed), True
+            if submission.own_key is not None and (use := self._keys.claim(submission.own_key, job_id)) is not None:
+                return self._earlier(submission, use), True
             try:
                 fingerprint = self._receive(job_id, submission)
             except redis.RedisError:
@@ -163,17 +164,17 @@ class JobService:
         except redis.RedisError:
             _log.warning("Redis away: the rest of an upload expires by itself")
 
-    def _earlier(self, submission: Submission, job_id: str, fingerprint: str | None) -> Job:
-        if fingerprint is None:
+    def _earlier(self, submission: Submission, use: KeyUse) -> Job:
+        if use.fingerprint is None:
             raise IdempotencyInProgress
         again = Fingerprint(submission)
         for position, (_, entry) in enumerate(submission.entries):
             again.add(entry)
             if position % 100 == 0:
                 time.sleep(0)
-        if again.hex() != fingerprint:
+        if again.hex() != use.fingerprint:
             raise IdempotencyMismatch
-        return self._kept.get(job_id)
+        return self._kept.get(use.job)
 
     def get(self, job_id: str, wait_s: float = 0.0, *, owner: str | None = None) -> Job:
         """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 import redis
 
 from tasks import metrics
+from tasks.background import Loop
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Scored
 from tasks.store.presence import KnownModel
 from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.recent import RecentPredictions
+from tasks.wire import FormatError
 
 LOST_REPLY_S = 0.5
 """After so long without a reply the cache is asked: the reply is a hint, the cache is the truth."""
@@ -55,32 +56,25 @@ class Replies:
         self._reply_key = reply_key
         self._clock = clock
         self._swept_at = clock()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop("replies", self.receive, expected=(redis.RedisError,))
 
     def start(self) -> None:
-        """Listens from now on; called with the first text and not at construction: a thread started before Gunicorn
-        forks would not exist in its workers.
+        """Listens from now on; called with each text and not at construction: a thread started before Gunicorn forks
+        would not exist in its workers.
         """
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="replies", daemon=True)
-                    self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.receive()
-            except redis.RedisError:
-                time.sleep(0.1)
-            except Exception:  # the one listener of this process must outlive a reply that it cannot read
-                _log.exception("reply not understood")
-                time.sleep(0.1)
+        self._loop.start()
 
     def receive(self) -> None:
-        """Waits for the next reply, LOST_REPLY_S at the most; and looks, about so often, for those that were lost."""
-        reply = self._listening.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+        """Waits for the next reply, LOST_REPLY_S at the most; and looks, about so often, for those that were lost.
+
+        Of a reply that cannot be read, the texts are looked up at once.
+        """
+        try:
+            reply = self._listening.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
+        except FormatError as error:
+            _log.warning("the cache is asked instead of %s", error)
+            self.sweep(older_than_s=0.0)
+            return
         if reply is not None:
             for key, outcome in reply.outcomes.items():
                 if isinstance(outcome, Scored):
@@ -89,13 +83,13 @@ class Replies:
                 {key: Answer(outcome, reply.model, cached=False) for key, outcome in reply.outcomes.items()}
             )
         if self._clock() - self._swept_at > LOST_REPLY_S:
-            self._swept_at = self._clock()
             self.sweep()
 
-    def sweep(self) -> None:
-        """Asks the cache for texts whose reply may have been lost."""
+    def sweep(self, older_than_s: float = LOST_REPLY_S) -> None:
+        """Asks the cache for texts that have been under way for so long: their reply may have been lost."""
+        self._swept_at = self._clock()
         metrics.WAITING.set(self._coalescer.waiting)
-        overdue = self._coalescer.overdue(LOST_REPLY_S)
+        overdue = self._coalescer.overdue(older_than_s)
         if not overdue or (identity := self._model.identity) is None:
             return
         found = zip(overdue, self._cache.get_many(identity, overdue), strict=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from model.figures import FileFigures, read_figures
 from model.labels import LABELS
 from tasks.store.connections import Client
-from tasks.store.presence import KnownModel, Presence, WorkerMark
+from tasks.store.presence import KnownModel, Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
 from tasks.submit.predictor import Prediction, Predictor
+from tasks.wire import WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 

@@ -12,20 +12,21 @@ import hashlib
 import hmac
 import io
 import logging
-import queue
 import random
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import TimeoutError as WaitOver
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook
 
+from tasks.background import aside
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import Target, check_url, is_public
 from tasks.jobs.keys import CALLBACKS
@@ -111,23 +112,12 @@ class _Bounded(io.RawIOBase):
 
 def _resolve(target: Target, until: float) -> list[str]:
     """Every address of the name. On a thread of its own, for the resolver's patience cannot be set."""
-    answer: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-            answer.put(list(dict.fromkeys(str(info[4][0]) for info in found)))
-        except OSError as error:
-            answer.put(error)
-
-    threading.Thread(target=look_up, name="callback-name", daemon=True).start()
+    look_up = partial(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
     try:
-        addresses = answer.get(timeout=_left(until))
-    except queue.Empty:
+        found = aside("callback-name", look_up).result(_left(until))
+    except WaitOver:
         raise TimeoutError("the name server does not answer") from None
-    if isinstance(addresses, OSError):
-        raise addresses
-    return addresses
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def _connect(addresses: list[str], port: int, until: float) -> socket.socket:

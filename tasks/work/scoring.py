@@ -1,10 +1,6 @@
 """What the `score` task does. Knows no Celery.
 
-A chunk is one of two:
-    {"tag": model tag, "texts": [...]}           texts of callers who wait
-    {"tag": model tag, "job": id, "n": number}   a part of a job, whose texts are in the job store
-
-Either may be delivered twice; the second run finds the outcomes of the first and changes nothing.
+A chunk may be delivered twice; the second run finds the outcomes of the first and changes nothing.
 """
 
 from __future__ import annotations
@@ -12,21 +8,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis
 
 from model.engine import Engine
 from tasks import metrics
+from tasks.discretion import frames
 from tasks.errors import TextFailed
-from tasks.jobs.job import Todo
 from tasks.jobs.running import RunningJobs
-from tasks.logs import frames
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
+from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
-Chunk = dict[str, Any]
 SendChunk = Callable[[str, int, str], None]
 """Sends a job's chunk: job id, number, model tag."""
 
@@ -34,6 +29,10 @@ INTERNAL_ERROR = "internal_error"
 """The code of a text that has no answer because of a defect of ours, as of a request that met one."""
 SUSPECT_LIMIT = 2
 """Times that a text may be scored alone without coming back; after that it alone is failed."""
+NEWER_PAUSE_S = 0.5
+"""Seconds that a chunk of a later version is held before it goes back into the queue: where no worker is left that
+could read it, it would go round and round.
+"""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts to store what was scored while Redis is away."""
 
@@ -41,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
-    """Redis stayed away: the chunk must be delivered again."""
+    """The chunk must be delivered again: Redis stayed away, or the chunk is of a later version."""
 
 
 class Scorer:
@@ -58,29 +57,41 @@ class Scorer:
         """The worker is to end: no more waiting for a Redis that is away."""
         self._stopping.set()
 
-    def score(self, chunk: Chunk, chunk_id: str) -> None:
-        """Scores a chunk and stores what came of it.
+    def score(self, message: object, chunk_id: str) -> None:
+        """Scores the chunk of a message and stores what came of it. A message that nobody can read is dropped.
 
         Raises:
             NotStored: the chunk must be delivered again.
         """
         try:
-            if "job" in chunk:
-                self._score_job_chunk(chunk["job"], int(chunk["n"]), chunk["tag"], chunk_id)
-            else:
-                outcomes = self._outcomes(chunk_id, chunk["tag"], chunk["texts"])
-                self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
-        except NotStored:
+            self._score(read_chunk(message), chunk_id)
+        except NewerFormat as error:
+            _log.warning("chunk %s goes back into the queue: %s", chunk_id, error)
+            self._stopping.wait(NEWER_PAUSE_S)
+            raise NotStored from None
+        except FormatError as error:
+            self._note_defect(chunk_id, error)
+
+    def _score(self, chunk: Chunk, chunk_id: str) -> None:
+        try:
+            match chunk:
+                case JobChunk(tag=tag, job=job_id, n=number):
+                    self._score_job_chunk(job_id, number, tag, chunk_id)
+                case TextsChunk(tag=tag, texts=texts):
+                    outcomes = self._outcomes(chunk_id, tag, texts)
+                    self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
+        except (NotStored, NewerFormat):
             raise
         except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
-            metrics.DEFECTS.inc()
-            _log.error(
-                "a defect while scoring chunk %s: %s",
-                chunk_id,
-                type(error).__name__,
-                extra={"exception": frames(error)},
-            )
+            self._note_defect(chunk_id, error)
             self._give_up(chunk, chunk_id)
+
+    @staticmethod
+    def _note_defect(chunk_id: str, error: Exception) -> None:
+        metrics.DEFECTS.inc()
+        _log.error(
+            "a defect while scoring chunk %s: %s", chunk_id, type(error).__name__, extra={"exception": frames(error)}
+        )
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -111,14 +122,14 @@ class Scorer:
         be worse.
         """
         failed = Failed(INTERNAL_ERROR)
-        if "job" not in chunk:
-            outcomes: dict[str, Outcome] = {digest(text): failed for text in chunk["texts"]}
-            self._persist(lambda: self._cache.settle(self._engine.identity, chunk["tag"], outcomes, chunk_id))
-            return
-        job_id, number = chunk["job"], int(chunk["n"])
-        todo = self._persist(lambda: self._jobs.todo(job_id, number))
-        if todo is not None:
-            self._end_job_chunk(job_id, number, chunk["tag"], todo, [failed] * len(todo.texts))
+        match chunk:
+            case TextsChunk(tag=tag, texts=texts):
+                outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
+                self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
+            case JobChunk(tag=tag, job=job_id, n=number):
+                todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                if todo is not None:
+                    self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
 
     def _outcomes(self, chunk_id: str, tag: str, texts: Sequence[str]) -> dict[str, Outcome]:
         by_digest = {digest(text): text for text in texts}

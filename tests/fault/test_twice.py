@@ -20,7 +20,8 @@ import redis as redis_py
 from model.text import clean
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.store.connections import connect
-from tasks.store.outcomes import digest, from_row
+from tasks.store.outcomes import digest
+from tasks.wire import read_outcome
 from tests.support.faults import MODEL, OTHER_MODEL, OTHER_WORKER, Trial, expected
 from tests.support.launched import Launched
 from tests.support.stack import ROOT, Process
@@ -139,7 +140,7 @@ def test_worker_of_another_model_joins(launch: Launch, roles: tuple[str, ...]) -
             model, _, of = rest.rpartition(":")
             if of not in texts or (value := redis.get(key)) is None:
                 continue
-            outcome = from_row(json.loads(value))
+            outcome = read_outcome(value)
             assert (outcome.label, outcome.confidence) == expected(texts[of], model), key  # type: ignore[union-attr]
             checked += 1
         assert checked > 100

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.launched import Launched
@@ -168,6 +169,30 @@ def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
     os.kill(int(children[0]), signal.SIGKILL)
     line = found(web, "the master's line", logger="gunicorn.error", level="error", role="web")
     assert line["pid"] == web.pid
+
+
+def test_uncaught_errors_of_the_web(make_stack: Callable[..., Stack]) -> None:
+    """An error that ends a thread or a greenlet of a web process, or a callback of its event loop, is a line of its log
+    without the text that it quotes.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1)
+    stack.web = web = stack.start_process(
+        "web", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "tests.support.uncaught:app"
+    )
+    secret = f"secret{uuid.uuid4().hex}"
+    answer = wait_until(lambda: _posted(stack, secret), what="Gunicorn to answer", timeout_s=60)
+    assert answer == "done"
+    for where in ("thread replies", "a Greenlet", "a callback"):
+        line = found(web, f"the line of {where}", level="error", event=f"uncaught ValueError in {where}")
+        assert "in _fail" in line["exception"]
+    assert secret not in web.log
+
+
+def _posted(stack: Stack, text: str) -> str | None:
+    try:
+        return stack.http.post("/", content=text).text
+    except httpx.ConnectError:
+        return None
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])

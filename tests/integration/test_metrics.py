@@ -13,7 +13,8 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
 from tasks.queue.queues import UNACKED, UNACKED_INDEX
 from tasks.store.connections import connect
-from tasks.store.presence import Presence, WorkerMark
+from tasks.store.presence import Presence
+from tasks.wire import WorkerMark
 from tests.support.stack import Stack
 
 Value = Callable[..., float | None]

@@ -14,12 +14,16 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 REPLIES_ASTRAY = """
-import tasks.store.cache
-script = tasks.store.cache._SETTLE
-for call in ("'RPUSH', ", "'EXPIRE', "):
-    assert call + "reply" in script
-    script = script.replace(call + "reply", call + "'sentiq:r:nobody'")
-tasks.store.cache._SETTLE = script
+import tasks.store.scripts
+source = tasks.store.scripts.source
+def astray(package, name):
+    script = source(package, name)
+    if name == "cache_settle":
+        for call in ("'RPUSH', ", "'EXPIRE', "):
+            assert call + "reply_key" in script
+            script = script.replace(call + "reply_key", call + "'sentiq:r:nobody'")
+    return script
+tasks.store.scripts.source = astray
 from tasks.worker import main
 main(["interactive"])
 """
@@ -59,7 +63,7 @@ def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
-    """Replies that nobody understands or waits for do not stop those that come after."""
+    """Replies that cannot be read, that nobody waits for, or of a later version do not stop those that come after."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
     keys: set[bytes] = set()
 
@@ -75,7 +79,7 @@ def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
         waiting = pool.submit(stack.predict, f"good {uuid.uuid4().hex}", prefer="wait=40")
         key = wait_until(reply_key, what="a mark with the web process's reply key")
         unknown = {"model": "stub@1/stub", "rows": {digest("nobody's"): [0.1, 0.2, 0.7, 0]}}
-        for message in ("nonsense", "{}", "[]", '{"model": 1, "rows": {"x": [1]}}', json.dumps(unknown)):
+        for message in ("nonsense", "{}", "[]", '{"model": 1, "rows": {"x": [1]}}', '{"v": 2}', json.dumps(unknown)):
             stack.redis.rpush(key, message)
         stack.redis.expire(key, 60)
         stack.start_worker("interactive")

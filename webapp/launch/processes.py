@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from prometheus_client import multiprocess
 
+from tasks.background import Loop
 from tasks.parent import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
@@ -65,7 +67,8 @@ class Console:
         )
 
     def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Copies a process's output until it ends, on a thread of its own."""
+        """Copies a process's output until it ends. If that ended before, the process would stand still in the end."""
+        ended = threading.Event()
 
         def copy() -> None:
             assert process.stdout is not None
@@ -73,8 +76,9 @@ class Console:
                 line = raw.decode(errors="replace").rstrip()
                 if not any(words in line for words in _NOT_WORTH_A_LINE):
                     self.print(name, line)
+            ended.set()
 
-        threading.Thread(target=copy, name=f"{name} output", daemon=True).start()
+        Loop(f"{name} output", copy, limit_s=math.inf, stop=ended).start()
 
 
 class Child:

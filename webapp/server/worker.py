@@ -25,6 +25,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
+from tasks.logs import tell_uncaught
 from webapp.server.patience import PatientSocket
 from webapp.server.stopping import stopping
 
@@ -84,6 +85,11 @@ class _Server(StreamServer):  # type: ignore[misc]
         super().close()
 
 
+def _tell_later(context: object, kind: object, error: BaseException | None, trace: object) -> None:
+    """For `Hub.print_exception`. The hub itself may not wait, such as for the log's lock: a greenlet of its own may."""
+    gevent.spawn_raw(tell_uncaught, f"a {type(context).__name__}", error)
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it is told to end; requests under way are answered as before."""
 
@@ -91,6 +97,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._sockets: dict[Greenlet, socket] = {}
         self._idle: set[Greenlet] = set()
+
+    def patch(self) -> None:
+        """Makes the standard library cooperative, and an error that ends a greenlet a line of the log.
+
+        Gevent would print it with the greenlet's arguments, which may be a user's text.
+        """
+        super().patch()
+        gevent.get_hub().print_exception = _tell_later
 
     def server_class(self, listener: socket, *, spawn: object, **_: object) -> StreamServer:
         """What takes a listener's connections; the worker's own kind, but see `_Server`."""

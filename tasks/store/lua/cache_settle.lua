@@ -8,6 +8,8 @@
 -- ARGV[3] the model's identity as JSON
 -- ARGV[4] and all after it, for each text: its digest, its row as JSON, and 1 if the row may be cached
 --
+-- A row and a reply are formats of tasks/wire.py.
+--
 -- Returns nothing.
 local cache_ttl_s, reply_ttl_s, model = ARGV[1], ARGV[2], ARGV[3]
 
@@ -26,6 +28,6 @@ for i = 1, n do
   redis.call('DEL', mark)
 end
 for reply_key, rows in pairs(replies) do
-  redis.call('RPUSH', reply_key, '{"model":' .. model .. ',"rows":{' .. rows .. '}}')
+  redis.call('RPUSH', reply_key, '{"v":1,"model":' .. model .. ',"rows":{' .. rows .. '}}')
   redis.call('EXPIRE', reply_key, reply_ttl_s)
 end

@@ -8,6 +8,7 @@ import pytest
 from tasks.store.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.wire import NewerFormat, Reply
 from tests.support.stack import Stack
 
 MODEL, TAG = "stub@1/stub", "stub@-"
@@ -88,6 +89,33 @@ def test_no_model_known(cache: PredictionCache) -> None:
     """Before any worker has told its model, texts can be claimed: nothing is known then."""
     claim = cache.claim(None, TAG, ["a", "b"], "sentiq:r:one")
     assert (claim.known, claim.to_send) == ({}, ["a", "b"])
+
+
+@pytest.mark.parametrize("row", [b'{"v":2,"scores":[0.1,0.9]}', b"nonsense", b"[]"])
+def test_unreadable_prediction(cache: PredictionCache, server: Stack, row: bytes) -> None:
+    """A prediction that a later version has stored counts as none: the first who asks for its text is to send it."""
+    cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
+    server.redis.set(f"sentiq:p:{MODEL}:a", row, ex=60)
+    assert cache.get(MODEL, "a") is None
+    assert cache.get_many(MODEL, ["a", "b"]) == [None, BAD]
+    assert cache.begin("c", MODEL, ["a", "b"]) == (1, [None, BAD])
+    first = cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
+    assert (list(first.known), first.to_send) == (["b"], ["a"])
+    assert cache.claim(MODEL, TAG, ["a"], "sentiq:r:two").to_send == []
+    cache.settle(MODEL, TAG, {"a": GOOD})
+    assert cache.get_many(MODEL, ["a"]) == [GOOD]
+    for key in ("sentiq:r:one", "sentiq:r:two"):
+        assert (reply := cache.await_reply(key, 1)) is not None
+        assert reply.outcomes == {"a": GOOD}
+
+
+def test_unreadable_reply(cache: PredictionCache, server: Stack) -> None:
+    """A reply of a later version is told from one that is missing, and does not hold up the next."""
+    server.redis.rpush("sentiq:r:one", '{"v":2,"model":"m","rows":{}}', '{"model":"m","rows":{}}')
+    server.redis.expire("sentiq:r:one", 60)
+    with pytest.raises(NewerFormat):
+        cache.await_reply("sentiq:r:one", 1)
+    assert cache.await_reply("sentiq:r:one", 1) == Reply("m", {})
 
 
 def test_released(cache: PredictionCache) -> None:

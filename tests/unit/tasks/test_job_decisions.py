@@ -35,6 +35,7 @@ from tasks.jobs.running import RunningJobs
 from tasks.jobs.scripts import JobScript
 from tasks.queue.app import create_celery
 from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.wire import Todo
 from tests.support.jobs import MODEL
 from tests.support.stack import Stack
 from webapp.api.schemas import JobResponse, JobsQuery
@@ -90,7 +91,7 @@ class Machine:
         """Stores a page that fills so many chunks, and sends what is to be sent."""
         numbers = range(self._chunks, self._chunks + chunks)
         lines = [(Entry(f"text {number}"), number) for number in numbers]
-        texts = [([f"text {number}"], [1]) for number in numbers]
+        texts = [Todo([f"text {number}"], [1]) for number in numbers]
         page = Page(self._pages, lines, MODEL, self._chunks, texts, {}, 0, 0)
         self.sent += self.incoming.append(self.id, page)
         self._pages, self._chunks = self._pages + 1, self._chunks + chunks

@@ -23,6 +23,7 @@ from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.wire import ChunkResult
 from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
@@ -598,10 +599,10 @@ def test_done_texts_are_not_kept_twice(store: Store) -> None:
 def test_results_are_celerys(store: Store, server: Stack) -> None:
     """A chunk's result is what any client of Celery finds under the task's id, and the first one stays."""
     app = create_celery(server.settings())
-    store.results.store("0" * 32 + ".7", {"rows": [[1.0, 0.0, 0.0, 0]]})
-    store.results.store("0" * 32 + ".7", {"rows": []})
+    store.results.store("0" * 32 + ".7", ChunkResult(MODEL, [(1.0, 0.0, 0.0, 0)]))
+    store.results.store("0" * 32 + ".7", ChunkResult(MODEL, []))
     result = app.AsyncResult("0" * 32 + ".7")
-    assert (result.state, result.result) == ("SUCCESS", {"rows": [[1.0, 0.0, 0.0, 0]]})
+    assert (result.state, result.result) == ("SUCCESS", {"model": MODEL, "rows": [[1.0, 0.0, 0.0, 0]], "v": 1})
     assert result.date_done is not None
     store.results.forget(["0" * 32 + ".7"])
     assert app.AsyncResult("0" * 32 + ".7").state == "PENDING"
@@ -626,6 +627,6 @@ def test_result_backend_away(server: Stack) -> None:
     """Its error is one of Redis, which a worker answers by trying again: no chunk is lost for it."""
     results = CeleryResults(create_celery(server.settings()), connect("unix:///nowhere/valkey.sock", timeout_s=1.0))
     with pytest.raises(redis.RedisError):
-        results.store("0" * 32 + ".0", {})
+        results.store("0" * 32 + ".0", ChunkResult(MODEL, []))
     with pytest.raises(redis.RedisError):
         results.fetch(["0" * 32 + ".0"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.labels import LABELS
-from tasks.store.outcomes import Failed, Scored, digest, from_row, scored, to_row
+from tasks.store.outcomes import Failed, Scored, digest, scored
+from tasks.wire import read_outcome, write_outcome
 
 probabilities = (
     st.tuples(*[st.floats(0, 1)] * 3)
@@ -20,7 +20,7 @@ probabilities = (
 def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
     """What was scored comes back out of its JSON row to the last digit, label and confidence with it."""
     fresh = scored(row, truncated)
-    cached = from_row(orjson.loads(orjson.dumps(to_row(fresh))))
+    cached = read_outcome(write_outcome(fresh))
     assert cached == fresh
     assert isinstance(cached, Scored)
     assert (cached.label, cached.confidence) == (fresh.label, fresh.confidence)
@@ -30,7 +30,7 @@ def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
 @given(st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
 def test_failure_round_trip(code: str) -> None:
     """A failure comes back as one, with its code."""
-    assert from_row(orjson.loads(orjson.dumps(to_row(Failed(code))))) == Failed(code)
+    assert read_outcome(write_outcome(Failed(code))) == Failed(code)
 
 
 @given(st.text(), st.text())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from tasks.store.connections import connect
-from tasks.store.presence import MARK_TTL_S, REFRESH_S, KnownModel, Presence, WorkerMark
+from tasks.store.presence import MARK_TTL_S, REFRESH_S, KnownModel, Presence, mark_keys
+from tasks.wire import WorkerMark
 from tests.support.stack import Stack
 
-MARK = WorkerMark("interactive-1", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0)
+MARK = WorkerMark("interactive-1", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0, "here")
 
 
 @pytest.fixture
@@ -35,10 +39,46 @@ def test_announced_until_withdrawn(presence: Presence) -> None:
 def test_marks_expire(presence: Presence, server: Stack) -> None:
     """A mark ends by itself if it is not refreshed, well after the next refresh; the list then forgets the worker."""
     presence.announce(MARK)
-    assert REFRESH_S * 3 < server.redis.ttl("sentiq:w:interactive-1") <= MARK_TTL_S
-    server.redis.delete("sentiq:w:interactive-1")
+    for key in mark_keys("interactive-1"):
+        assert REFRESH_S * 3 < server.redis.ttl(key) <= MARK_TTL_S
+        server.redis.delete(key)
     assert presence.ready() == []
     assert server.redis.smembers("sentiq:workers") == set()
+
+
+def test_marks_of_the_version_before(presence: Presence, server: Stack) -> None:
+    """A worker of the version before is listed; its host is found in its id. What a worker of this version leaves for
+    web processes of that version has exactly the fields that they know.
+    """
+    key, key_before = mark_keys("batch-a-host-7-abcdef")
+    told: dict[str, Any] = {
+        "id": "batch-a-host-7-abcdef",
+        "role": "batch",
+        "model": "stub@1/stub",
+        "tag": "stub@-",
+        "device": "cpu",
+    }
+    told |= {"texts_per_s": 100.0, "started_at": 1.0}
+    server.redis.set(key_before, json.dumps(told), ex=MARK_TTL_S)
+    server.redis.sadd("sentiq:workers", told["id"])
+    (found,) = presence.ready()
+    assert found == WorkerMark(**told, host="a-host")
+    presence.announce(found)
+    assert json.loads(server.redis.get(key_before)) == told
+    assert json.loads(server.redis.get(key)) == told | {"host": "a-host", "v": 1}
+
+
+@pytest.mark.parametrize("mark", [b'{"v":2}', b"nonsense"])
+def test_unreadable_mark(presence: Presence, server: Stack, caplog: pytest.LogCaptureFixture, mark: bytes) -> None:
+    """A worker whose mark cannot be read is left out, and that is logged once, however often marks are looked at."""
+    worker = f"batch-{uuid.uuid4().hex}"
+    presence.announce(MARK)
+    server.redis.set(mark_keys(worker)[0], mark, ex=MARK_TTL_S)
+    server.redis.sadd("sentiq:workers", worker)
+    for _ in range(3):
+        assert presence.ready() == [MARK]
+    assert [worker in record.getMessage() for record in caplog.records] == [True]
+    assert server.redis.sismember("sentiq:workers", worker)
 
 
 def test_workers_are_shared_among_busy_web_processes(presence: Presence, server: Stack) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.presence import Presence, WorkerMark
+from tasks.store.presence import Presence
+from tasks.wire import WorkerMark
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -25,9 +26,9 @@ def probe(stack: Stack, *arguments: str) -> int:
     ).returncode
 
 
-def mark(worker_id: str, role: str) -> WorkerMark:
-    """What a worker of that id tells."""
-    return WorkerMark(worker_id, role, "stub@1/stub", "stub@-", "cpu", 100.0, 1.0)
+def mark(host: str) -> WorkerMark:
+    """What a worker of that host tells."""
+    return WorkerMark(f"interactive-{host}", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0, host)
 
 
 def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
@@ -48,10 +49,10 @@ def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
 def test_only_this_hosts_worker(server: Stack) -> None:
     """The worker of another host, even of one whose name begins like ours, says nothing of this one."""
     presence, host = Presence(server.redis), socket.gethostname()
-    presence.announce(mark("interactive-elsewhere-7-abcdef", "interactive"))
-    presence.announce(mark(f"interactive-{host}-2-7-abcdef", "interactive"))
+    presence.announce(mark("elsewhere"))
+    presence.announce(mark(f"{host}-2"))
     assert probe(server, "ready") == 1
-    presence.announce(mark(f"interactive-{host}-7-abcdef", "interactive"))
+    presence.announce(mark(host))
     assert probe(server, "ready") == 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import zlib
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -13,13 +15,15 @@ from model.engines.stub import StubEngine
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import JobStatus
 from tasks.jobs.kept import KeptJobs
+from tasks.jobs.keys import job_key
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
+from tasks.metrics import DEFECTS
 from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
-from tasks.work.scoring import SUSPECT_LIMIT, NotStored, Scorer
+from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, NotStored, Scorer
 from tests.support.jobs import MODEL, make_job
 from tests.support.stack import Stack
 
@@ -69,6 +73,13 @@ class Bench:
     def outcomes(self, job_id: str) -> list[Outcome | None]:
         """What became of a job's lines."""
         return [line.outcome for line in self.kept.lines(self.kept.get(job_id), 0, 1000)]
+
+
+def defects() -> float:
+    """So many were counted."""
+    return sum(
+        sample.value for metric in DEFECTS.collect() for sample in metric.samples if sample.name.endswith("_total")
+    )
 
 
 def direct(text: str) -> Scored:
@@ -254,6 +265,46 @@ def test_unknown_job(bench: Bench) -> None:
     bench.run("0" * 32, 0)
     assert bench.engine.calls == []
     assert bench.redis.dbsize() == 0
+
+
+def test_chunk_of_a_later_version(bench: Bench) -> None:
+    """A chunk that only a later version can read goes back to the queue untouched, after a pause, so that it does not
+    go round and round; a worker that is to stop does not pause.
+    """
+    job_id = bench.job(["a"])
+    began_at = time.monotonic()
+    for message in ({"v": 2, "tag": TAG, "texts": ["good"]}, {"v": 2, "tag": TAG, "job": job_id, "n": 0}):
+        with pytest.raises(NotStored):
+            bench.scorer.score(message, "c1")
+    assert time.monotonic() - began_at > 2 * NEWER_PAUSE_S
+    bench.scorer.stop()
+    with pytest.raises(NotStored):
+        bench.scorer.score({"v": 2}, "c1")
+    assert time.monotonic() - began_at < 3 * NEWER_PAUSE_S
+    assert bench.engine.calls == []
+    assert bench.redis.keys("sentiq:a:*") == []
+    assert bench.kept.get(job_id).status == JobStatus.QUEUED
+
+
+def test_texts_stored_by_a_later_version(bench: Bench) -> None:
+    """A chunk whose texts were stored by a later version is for a worker of that version."""
+    job_id = bench.job(["a"])
+    bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
+    bench.scorer.stop()
+    with pytest.raises(NotStored):
+        bench.run(job_id, 0)
+    assert bench.outcomes(job_id) == [None]
+
+
+@pytest.mark.parametrize("message", [None, "text", {"tag": TAG}, {"tag": TAG, "texts": ["secret", 5]}])
+def test_message_that_nobody_can_read(bench: Bench, caplog: pytest.LogCaptureFixture, message: object) -> None:
+    """Such a message is dropped, for no worker could do better; it is logged and counted as a defect."""
+    before = defects()
+    bench.scorer.score(message, "c1")
+    assert defects() == before + 1
+    assert "chunk c1: FormatError" in caplog.text
+    assert "secret" not in caplog.text
+    assert bench.engine.calls == []
 
 
 class DefectiveEngine(CountingEngine):

@@ -1,0 +1,311 @@
+"""The formats between processes: what is written is read, by this version and by the one before; nothing else is."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.wire import (
+    Chunk,
+    ChunkResult,
+    FormatError,
+    JobChunk,
+    KeyUse,
+    NewerFormat,
+    PageRow,
+    Reply,
+    StoredPage,
+    TextsChunk,
+    Todo,
+    WorkerMark,
+    from_row,
+    read_chunk,
+    read_key_use,
+    read_mark,
+    read_outcome,
+    read_page,
+    read_reply,
+    read_result,
+    read_todo,
+    to_row,
+    write_chunk,
+    write_key_use,
+    write_mark,
+    write_mark_before,
+    write_outcome,
+    write_page,
+    write_result,
+    write_todo,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+counts = st.integers(0, 2**53)
+scores = st.lists(st.floats(0, 1), min_size=1, max_size=8).map(tuple)
+outcomes = st.builds(Scored, scores, st.booleans()) | st.builds(Failed, texts)
+rows = outcomes.map(to_row)
+chunks = st.builds(TextsChunk, texts, st.lists(texts)) | st.builds(JobChunk, texts, texts, counts)
+todos = st.lists(st.tuples(texts, counts)).map(lambda pairs: Todo([text for text, _ in pairs], [n for _, n in pairs]))
+page_rows = st.builds(
+    PageRow,
+    texts,
+    counts | rows,
+    st.none() | texts | st.integers(-(2**63), 2**63 - 1),
+    st.lists(texts, max_size=3).map(tuple),
+)
+pages = st.builds(StoredPage, st.none() | texts, st.lists(page_rows, max_size=5))
+results = st.builds(ChunkResult, texts, st.lists(rows, max_size=5))
+marks = st.builds(
+    WorkerMark, texts, texts, texts, texts, texts, st.floats(0, 1e9), st.floats(0, 1e9), texts.filter(bool)
+)
+key_uses = st.builds(KeyUse, texts, st.none() | texts)
+
+
+def _packed(value: object) -> bytes:
+    return zlib.compress(json.dumps(value).encode())
+
+
+def _read_message(raw: bytes) -> Chunk:
+    """A chunk as Celery hands it over: read as JSON."""
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError):
+        message = raw
+    return read_chunk(message)
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "chunk": _read_message,
+    "outcome": read_outcome,
+    "reply": read_reply,
+    "result": read_result,
+    "key use": read_key_use,
+    "mark": read_mark,
+    "todo": lambda raw: read_todo(zlib.compress(raw)),
+    "page": lambda raw: read_page(zlib.compress(raw)),
+}
+"""Each takes JSON."""
+readers = pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
+
+
+# Round trips
+
+
+@given(outcomes)
+def test_outcome(outcome: Scored | Failed) -> None:
+    """An outcome comes back, whatever the number of its classes."""
+    assert read_outcome(write_outcome(outcome)) == outcome
+
+
+@given(chunks)
+def test_chunk(chunk: Chunk) -> None:
+    """A chunk comes back out of the JSON that Celery makes of it, and has all that the version before reads of it."""
+    message = json.loads(json.dumps(write_chunk(chunk)))
+    assert read_chunk(message) == chunk
+    known = {name: getattr(chunk, name) for name in ("tag", "texts", "job", "n") if hasattr(chunk, name)}
+    assert known.items() <= message.items()
+
+
+@given(todos)
+def test_todo(todo: Todo) -> None:
+    """A job's chunk comes back; the version before reads it as two lists."""
+    packed = write_todo(todo)
+    assert read_todo(packed) == todo
+    assert json.loads(zlib.decompress(packed)) == [todo.texts, todo.weights]
+
+
+@given(pages)
+def test_page(page: StoredPage) -> None:
+    """A page of a job comes back; the version before reads each line as a text, its outcome's row or its number, an id
+    and columns.
+    """
+    packed = write_page(page)
+    assert read_page(packed) == page
+    model, lines = json.loads(zlib.decompress(packed))
+    assert model == page.model
+    assert [line[0] for line in lines] == [row.text for row in page.rows]
+    assert [line[1] for line in lines] == [
+        list(row.where) if isinstance(row.where, tuple) else row.where for row in page.rows
+    ]
+    assert [line[2:] for line in lines] == [[row.id, list(row.columns)] for row in page.rows]
+
+
+@given(texts, results)
+def test_result(task_id: str, result: ChunkResult) -> None:
+    """A chunk's result comes back; the version before reads its model and its rows out of Celery's form."""
+    raw = write_result(task_id, result)
+    assert read_result(raw) == result
+    meta = json.loads(raw)
+    assert (meta["status"], meta["task_id"], meta["result"]["model"]) == ("SUCCESS", task_id, result.model)
+    assert [row if isinstance(row, str) else tuple(row) for row in meta["result"]["rows"]] == list(result.rows)
+
+
+@given(marks)
+def test_mark(mark: WorkerMark) -> None:
+    """A worker mark comes back; the one for the version before has the fields that its readers know, and no other."""
+    assert read_mark(write_mark(mark)) == mark
+    known = ["id", "role", "model", "tag", "device", "texts_per_s", "started_at"]
+    assert json.loads(write_mark_before(mark)) == {name: getattr(mark, name) for name in known}
+
+
+@given(key_uses)
+def test_key_use(use: KeyUse) -> None:
+    """The use of an Idempotency-Key comes back; the version before reads it as a job and a fingerprint."""
+    raw = write_key_use(use)
+    assert read_key_use(raw) == use
+    assert json.loads(raw) == [use.job, use.fingerprint]
+
+
+# The version before. All of this was written by it.
+
+
+def test_outcomes_of_the_version_before() -> None:
+    """An outcome in its cache, and a reply of its workers."""
+    assert read_outcome(b"[0.12345,0.2,0.67655,1]") == Scored((0.12345, 0.2, 0.67655), True)
+    reply = b'{"model":"stub@1/stub","rows":{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa":[0.12345,0.2,0.67655,1],'
+    reply += b'"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb":"text_failed"}}'
+    found: dict[str, Outcome] = {"a" * 32: Scored((0.12345, 0.2, 0.67655), True), "b" * 32: Failed("text_failed")}
+    assert read_reply(reply) == Reply("stub@1/stub", found)
+
+
+def test_chunks_of_the_version_before() -> None:
+    """Chunks that its web processes and workers have sent, as they lie in the queue."""
+    callers = b'[[{"tag": "stub@-", "texts": ["eins", "zwei \\u2713"]}], {}, {"callbacks": null, "errbacks": null, '
+    callers += b'"chain": null, "chord": null}]'
+    job = b'[[{"tag": "stub@-", "job": "00000000000000000000000000000000", "n": 7}], {}, {"callbacks": null, '
+    job += b'"errbacks": null, "chain": null, "chord": null}]'
+    assert read_chunk(json.loads(callers)[0][0]) == TextsChunk("stub@-", ["eins", "zwei ✓"])
+    assert read_chunk(json.loads(job)[0][0]) == JobChunk("stub@-", "0" * 32, 7)
+
+
+def test_jobs_of_the_version_before() -> None:
+    """A page and a chunk that its web processes have stored, a result of its workers, and uses of an
+    Idempotency-Key.
+    """
+    page = b"x\x01-\x8c\xc1\n\x80 \x10D\x7f%\xe6\xbc\x98\x06\xd1\xb5\xff\x90%\n<e\x1a\xb4\xa2\xfd}.t\x18\x86\x99y\x8c"
+    page += b"\xc7#\xe5X\xdd\xa8\x06\xf2\x1e9\x05\x90e\xf2\x18\xa4f\x90#4h<S\xae\xa9#\xd68\xb2f\xeaZ\x94\x9bu\x03!\\"
+    page += b"\xb7\xbc\x9b\x84&\xa0Tb\xec\xed\xde\xeb\x03\xac\xc0\xff\xca\xfc\x01B\xd9 s"
+    assert read_page(page) == StoredPage(
+        "stub@1/stub",
+        [
+            PageRow("one", 0),
+            PageRow(" two", 1, "x"),
+            PageRow("known", (0.1, 0.2, 0.7, 0), 5),
+            PageRow("", "empty_text", None, ("a", "b")),
+            PageRow("one", 0),
+        ],
+    )
+    todo = b"x\x01\x8b\x8eV\xca\xcfKU\xd2Q*)\xcfW\x8a\xd5\x896\xd21\x8c\x8d\x05\x00Fa\x064"
+    assert read_todo(todo) == Todo(["one", "two"], [2, 1])
+    result = b'{"status":"SUCCESS","result":{"model":"stub@1/stub","rows":[[0.12345,0.2,0.67655,1],"text_failed"]},'
+    result += b'"traceback":null,"children":[],"date_done":"2026-11-27T11:33:19.737417+00:00","task_id":"j.0"}'
+    assert read_result(result) == ChunkResult("stub@1/stub", [(0.12345, 0.2, 0.67655, 1), "text_failed"])
+    assert read_key_use(b'["j",null]') == KeyUse("j", None)
+    assert read_key_use(b'["j","ffffffffffffffffffffffffffffffff"]') == KeyUse("j", "f" * 32)
+
+
+def test_mark_of_the_version_before() -> None:
+    """A worker's host was a part of its id, between role and process; a host's name may hold dashes."""
+    mark = b'{"id":"batch-a-host-7-abcdef","role":"batch","model":"stub@1/stub","tag":"stub@-","device":"cpu",'
+    mark += b'"texts_per_s":250.5,"started_at":1764230000.25}'
+    facts = ("batch-a-host-7-abcdef", "batch", "stub@1/stub", "stub@-", "cpu", 250.5, 1764230000.25)
+    assert read_mark(mark) == WorkerMark(*facts, host="a-host")
+
+
+# A later version
+
+
+@pytest.mark.parametrize(
+    ("read", "raw"),
+    [
+        (READERS["chunk"], b'{"v":1,"kind":"texts","tag":"t","texts":["a"],"new":[1]}'),
+        (READERS["chunk"], b'{"v":1,"kind":"job","tag":"t","job":"j","n":1,"new":{}}'),
+        (read_reply, b'{"v":1,"model":"m","rows":{},"new":1}'),
+        (read_result, b'{"status":"SUCCESS","result":{"v":1,"model":"m","rows":[],"new":1}}'),
+        (READERS["page"], b'["m",[["a",1,null,[],"new"]]]'),
+    ],
+)
+def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> None:
+    """A field that this version does not know is no reason to refuse the rest."""
+    read(raw)
+
+
+@readers
+@given(st.integers(2, 2**60), st.dictionaries(st.sampled_from(["tag", "kind", "rows", "job"]), st.integers()))
+def test_newer_version(read: Callable[[bytes], object], version: int, rest: dict[str, Any]) -> None:
+    """An object of a later version is told from one that nobody can read, whatever else has become of it."""
+    newer: dict[str, Any] = {"v": version} | rest
+    if read is read_result:
+        newer = {"status": "SUCCESS", "result": newer}
+    with pytest.raises(NewerFormat):
+        read(json.dumps(newer).encode())
+
+
+def test_newer_than_it_looks() -> None:
+    """A later version is refused although all that this one reads is there: it may mean something else."""
+    with pytest.raises(NewerFormat):
+        read_chunk(write_chunk(JobChunk("t", "j", 1)) | {"v": 2})
+    with pytest.raises(NewerFormat):
+        read_reply(b'{"v":2,"model":"m","rows":{}}')
+
+
+# Garbage
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(["v", "kind", "tag", "texts", "job", "n", "model", "rows", "result", "id"]) | st.text(),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@readers
+@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+@example(b"[" * 200_000)
+@example(b'{"a":' * 200_000)
+@example(b'"\xff"')
+def test_garbage(read: Callable[[bytes], object], raw: bytes) -> None:
+    """Whatever lies there, it is read or refused with the one error."""
+    try:
+        read(raw)
+    except FormatError:
+        pass
+
+
+@given(st.binary())
+def test_packed_garbage(raw: bytes) -> None:
+    """What cannot be unpacked is refused like what cannot be read."""
+    for read in (read_todo, read_page):
+        with pytest.raises(FormatError):
+            read(raw)
+
+
+@pytest.mark.parametrize("row", [(), (1,), (0.1, 0.9, 2), (0.1, 0.9, 0.5), (0.5, -1)])
+def test_row_that_is_none(row: tuple[float, ...]) -> None:
+    """A row has a score at least, and says whether its text was truncated."""
+    with pytest.raises(FormatError):
+        from_row(row)
+
+
+def test_weights_of_other_texts() -> None:
+    """A job's chunk whose weights are not those of its texts would be counted wrongly: it is refused."""
+    with pytest.raises(FormatError):
+        read_todo(_packed([["a", "b"], [1]]))
+
+
+def test_error_quotes_nothing() -> None:
+    """The error's words hold nothing of what was read: it may be a text of a caller."""
+    with pytest.raises(FormatError) as caught:
+        read_chunk({"tag": "t", "texts": "secret", "kind": "secret"})
+    assert "secret" not in str(caught.value)
