@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Outcome
-from tasks.store.presence import WorkerMark
+from tasks.wire import WorkerMark
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY, Capacity

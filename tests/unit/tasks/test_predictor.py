@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from model.text import clean
 from tasks.errors import EmptyText, QueueFull, ServiceUnavailable, TextFailed, TextTooLong
@@ -43,7 +44,7 @@ def many(service: SentimentService, text: str, wait_s: float) -> Prediction | Ex
     if lines is None:
         return None
     first, second = lines
-    assert second == replace(first, position=1)
+    assert second == dataclasses.replace(first, position=1)
     return told(first)
 
 
@@ -68,7 +69,7 @@ def make(stack: Stack, **settings: int) -> SentimentService:
     """A service on a server whose worker is ready, as the stack's environment and these settings say."""
     mine = {"max_text_chars": MAX_CHARS, "web_concurrency": 1}
     service = sentiment_service(stack.settings().model_copy(update=mine | settings))
-    Presence(stack.redis).announce(replace(MARK, tag=service.model_tag))
+    Presence(stack.redis).announce(structs.replace(MARK, tag=service.model_tag))
     return service
 
 
@@ -93,7 +94,7 @@ def service(stack: Stack) -> SentimentService:
 
 def working(stack: Stack, outcome: Callable[[str], Outcome]) -> AbstractContextManager[None]:
     """A worker answers."""
-    return answering(stack.url, replace(MARK, tag=stack.settings().model_tag), outcome)
+    return answering(stack.url, structs.replace(MARK, tag=stack.settings().model_tag), outcome)
 
 
 def key_of(text: str) -> str:
