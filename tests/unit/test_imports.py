@@ -95,6 +95,17 @@ def test_the_front_knows_no_endpoint() -> None:
             assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
 
 
+def test_one_place_puts_the_web_together() -> None:
+    """What submits is handed its Redis clients, Celery and settings, and makes none itself: `webapp.compose` does, and
+    is only imported by `webapp.wsgi`.
+    """
+    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
+    for name, path in MODULES.items():
+        if name.startswith("tasks.submit"):
+            assert not imported(name, path) & makers, name
+    assert [name for name, path in MODULES.items() if "webapp.compose" in imported(name, path)] == ["webapp.wsgi"]
+
+
 def test_no_circles() -> None:
     """Within a floor too, no module imports itself by way of others."""
     edges = {
