@@ -51,6 +51,13 @@ class RawConnection:
             return False
         return True
 
+    def end_sending(self) -> None:
+        """Says that no more comes; answers can still be read."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the other end has closed
+
     def answer(self, method: str = "GET") -> Answer | None:
         """The next answer; None if the connection was closed instead."""
         response = HTTPResponse(self._socket, method=method)
