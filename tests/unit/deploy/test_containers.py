@@ -157,15 +157,25 @@ def laid_out(image: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_have_every_module(image: str, tmp_path: Path) -> None:
+    """An image has each module of `tasks` and `model`, but for what trains the model; the web's has `webapp` too."""
+    app = laid_out(image, tmp_path)
+    for package in ("model", "tasks", *(["webapp"] if image == "web" else [])):
+        ours = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
+        wanted = {path for path in ours if path.parts[:2] != ("model", "training")}
+        assert {path.relative_to(app) for path in (app / package).rglob("*.py")} == wanted
+
+
 _AS_IMAGE = """
 import sys
 from importlib.machinery import PathFinder
 
 class Image:
     def find_spec(self, name, path=None, target=None):
-        if name in ("celeryconfig", "model", "tasks", "webapp"):
+        if name.split(".")[0] in ("celeryconfig", "model", "tasks", "webapp"):
             # From the image's folder alone, not from where the project is installed.
-            found = PathFinder.find_spec(name, [{app!r}])
+            found = PathFinder.find_spec(name, [{app!r}] if path is None else path)
             if found is not None and found.origin is not None:
                 return found
             raise ModuleNotFoundError(name, name=name)
