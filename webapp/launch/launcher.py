@@ -163,7 +163,8 @@ class Launcher:
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
-            status, prediction = self._call("/predict", {"text": text}, {"Prefer": "wait=5"})
+            body = {"text": text[-self._settings.max_text_chars :]}
+            status, prediction = self._call("/predict", body, {"Prefer": "wait=5"})
             if status == 200 and not prediction["cached"]:
                 seconds = time.monotonic() - self._began_at
                 self._console.print(
@@ -171,9 +172,9 @@ class Launcher:
                     f"ready at {self._address} after {seconds:.1f} s ({prediction['model']});"
                     f" API at {self._address}/docs; try:",
                 )
-                body = """'{"text": "What a show, I loved it!"}'"""
+                example = """'{"text": "What a show, I loved it!"}'"""
                 self._console.print(
-                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {body}"
+                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {example}"
                 )
                 systemd.tell("READY=1")
                 return True
