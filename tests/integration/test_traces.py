@@ -349,8 +349,8 @@ sys.meta_path.insert(0, Absent())
     "arguments",
     [
         ("-m", "tasks.worker", "interactive"),
-        ("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"),
-        ("-m", "webapp.launch"),
+        ("-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+        ("-m", "webapp.client.cli", "serve"),
     ],
     ids=["worker", "web", "launcher"],
 )

@@ -215,7 +215,7 @@ class Stack:
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, returns when it answers."""
         self.web = web = self.start_process(
-            "web", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"
+            "web", "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"
         )
 
         def alive() -> bool:

@@ -1,4 +1,4 @@
-"""Gunicorn's configuration: `gunicorn -c webapp/server/gunicorn_conf.py webapp.wsgi:app`, with the same settings as
+"""Gunicorn's configuration: `gunicorn -c python:webapp.server.gunicorn_conf webapp.wsgi:app`, with the same settings as
 everything else.
 """
 
