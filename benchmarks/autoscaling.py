@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.submit.coalescer import FILL
+from tasks.submit.admission import FILL
 
 STEP_S = 0.1
 MINUTE_S = 60

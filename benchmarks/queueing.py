@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tasks.submit.coalescer import CLAIM_LIMIT, LINGER_MOST_S, LINGER_SHARE
-from tasks.submit.service import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
+from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
+from tasks.submit.coalescer import CLAIM_LIMIT
+from tasks.submit.lingering import LINGER_MOST_S, LINGER_SHARE
 from tasks.worker import CALL_S, THREADS
 
 Then = Callable[[], None]

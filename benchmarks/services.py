@@ -165,7 +165,7 @@ class Sentiq(Service):
 
     def commands(self) -> list[list[str]]:
         """The launcher."""
-        return [[sys.executable, "-m", "webapp.launch"]]
+        return [[str(Path(sys.executable).parent / "sentiq"), "serve"]]
 
     def environment(self) -> dict[str, str]:
         """Its folder, its port, and what was given."""
@@ -231,7 +231,7 @@ class Sentiq(Service):
 
 
 class Callers:
-    """So many callers, each with a text of his own a few times a second, until stopped."""
+    """So many callers, each with a text of their own a few times a second, until stopped."""
 
     def __init__(self, service: Service, texts: Iterator[str], count: int, rate: float) -> None:
         """`rate`: requests a second of all together; 0: as fast as they are answered."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from model.analysis import Analysis
 from model.types import BoolArray, FloatArray
 
 
@@ -32,7 +33,7 @@ class Scores:
     """What an engine says of `n` texts, in the order in which they were given."""
 
     probabilities: FloatArray
-    """Shape (n, 3), columns as in `model.labels.LABELS`, each row sums to 1."""
+    """Shape (n, classes), columns in the order of the analysis's classes, each row sums to 1."""
     truncated: BoolArray
     """Shape (n,): the text was longer than the model reads, and its tail was left out."""
     work: Work | None = None
@@ -45,6 +46,10 @@ class Engine(Protocol):
     Thread-safe: several threads may call `score` at once; one's tokenisation then runs beside another's scoring.
     A text's scores do not depend on the texts it is scored with.
     """
+
+    @property
+    def analysis(self) -> Analysis:
+        """What it is asked, and so what its columns mean."""
 
     @property
     def identity(self) -> str:

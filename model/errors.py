@@ -4,7 +4,8 @@
     ├── ModelNotFound       no such folder, hub name or revision
     ├── ModelRefused        it is there, but would answer wrongly
     │   ├── MissingHead     the classification head was never trained
-    │   └── UnknownLabels   its classes fit none of the three labels
+    │   └── UnknownLabels   its classes fit none of the analysis's
+    ├── AnalysisNotFound    no analysis of this name can be loaded
     └── EngineUnavailable   the engine or device asked for cannot run here
 
 All of these end a worker's start. While it scores, an engine lets the library's own exception through: the caller
@@ -29,7 +30,11 @@ class MissingHead(ModelRefused):
 
 
 class UnknownLabels(ModelRefused):
-    """The model's classes cannot be mapped to negative, neutral and positive."""
+    """The model's classes cannot be mapped to the analysis's: for sentiment negative, neutral and positive."""
+
+
+class AnalysisNotFound(ModelError):
+    """No analysis of the given name can be loaded."""
 
 
 class EngineUnavailable(ModelError):

@@ -406,6 +406,13 @@ WORKERS = Dashboard(
                     (("count by (role, model, device) (sentiment_model_info)", "{{role}} {{model}} {{device}}"),),
                     ("SentiqCacheHitsCollapsed",),
                 ),
+                Panel(
+                    "Loops in the background",
+                    "suffix: /s",
+                    "Errors that they outlived, in the web and in workers; `expected` is Redis away. Normal: 0.",
+                    (_rate("sentiment_background_errors_total", "loop, kind"),),
+                    ("SentiqLoopFails", "SentiqLoopStandsStill"),
+                ),
             ),
         ),
         (

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
+import threading
 from contextvars import ContextVar
-from typing import Any, Literal
+from types import TracebackType
+from typing import Literal
 
 import structlog
 
-from tasks.errors import SentimentError
+from tasks.discretion import frames, told
 
 CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that this thread or greenlet serves. A variable of its own: to set it costs a tenth of what
@@ -27,31 +28,6 @@ CURRENT_TRACE: ContextVar[str] = ContextVar("trace_id", default="")
 _FIRST = ("time", "level", "role", "pid", "logger", "event")
 _QUEUE_LIBRARIES = ("celery", "kombu", "amqp")
 _LONGEST_ARGUMENT = 80
-_HARMLESS = (OSError, ImportError, NameError, AttributeError, TypeError, SentimentError)
-_HARMLESS_ELSEWHERE = {
-    "redis.exceptions.ConnectionError",
-    "redis.exceptions.TimeoutError",
-    "kombu.exceptions.OperationalError",
-}
-"""Errors whose messages name addresses, files, names and types, but quote no value that might be somebody's text. Not
-imported: Gunicorn's master configures its logs before its workers make the network libraries cooperative, and what is
-imported before then stays as it is."""
-
-
-def told(error: BaseException) -> str:
-    """An error in one line, for a log: its type, and its message if that cannot quote a user's text."""
-    name = type(error).__qualname__
-    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return f"{name}: {error}" if isinstance(error, _HARMLESS) or kinds & _HARMLESS_ELSEWHERE else name
-
-
-def frames(error: BaseException) -> str:
-    """An error and what led to it, as Python prints them, but as `told` tells them."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    parts = [frames(before), "\n\nwhich led to:\n\n"] if before is not None else []
-    if error.__traceback__ is not None:
-        parts += ["Traceback (most recent call last):\n", *traceback.format_tb(error.__traceback__)]
-    return "".join([*parts, told(error)])
 
 
 def _add_context(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -162,9 +138,29 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     if json:  # else the reader of the log meets lines that are none of its own
         sys.excepthook = _tell_end
+    # Python's own print an error's message, which may be a user's text, for people too.
+    threading.excepthook = _tell_thread_end
+    sys.unraisablehook = _tell_unraisable
 
 
-def _tell_end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+def tell_uncaught(where: str, error: BaseException | None) -> None:
+    """An error that nobody caught, in a line as all others."""
+    kind = "error" if error is None else type(error).__qualname__
+    logging.getLogger("sentiq").error("uncaught %s in %s", kind, where, exc_info=error)
+
+
+def _tell_thread_end(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        tell_uncaught(f"thread {ended.thread.name if ended.thread is not None else '?'}", ended.exc_value)
+
+
+def _tell_unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    # In a destructor, say. Not shown as it shows itself, which may be with a user's text.
+    about = getattr(ignored.object, "__qualname__", type(ignored.object).__qualname__)
+    tell_uncaught(about, ignored.exc_value)
+
+
+def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Of an error that ends the process. A SystemExit never comes here."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

@@ -9,6 +9,7 @@ from the start lets an alert tell "none yet" from "not scraped".
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -36,7 +37,7 @@ CHUNK_TEXTS = Histogram(
 )
 WAIT_SECONDS = Histogram(
     "sentiment_wait_seconds",
-    "Seconds that a /predict miss waited for its answer.",
+    "Seconds that a call of /predict, or a small batch, waited for answers that the process did not know.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 1, 2, 5),  # 0.45 as above
 )
 WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", multiprocess_mode="livesum")
@@ -67,11 +68,33 @@ MODEL_INFO = Gauge(
     "sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax"
 )
 
-WEB = (PREDICTIONS, CACHE_LOOKUPS, REJECTED, PENDING, JOBS, JOB_TEXTS, CHUNK_TEXTS, WAIT_SECONDS, WAITING)
+# Both
+LOOPS = (
+    *("replies", "job-ends", "coalescer"),
+    *("leases", "presence", "watchdog", "callbacks", "repair", "follow-parent"),
+)
+"""The loops in the background (`tasks.background`) of a web process, and of a worker."""
+BACKGROUND_ERRORS = Counter(
+    "sentiment_background_errors_total", "Errors that loops in the background met and outlived.", ["loop", "kind"]
+)
+BACKGROUND_ROUND = Gauge(
+    "sentiment_background_round_timestamp_seconds",
+    "When a loop in the background last came round, in Unix seconds.",
+    ["loop"],
+    multiprocess_mode="livemin",
+)
+
+WEB = (
+    *(PREDICTIONS, CACHE_LOOKUPS, REJECTED, PENDING, JOBS, JOB_TEXTS, CHUNK_TEXTS, WAIT_SECONDS, WAITING),
+    *(BACKGROUND_ERRORS, BACKGROUND_ROUND),
+)
 WORKER = (
     *(TEXTS_SCORED, TEXTS_FAILED, DEFECTS, ENGINE_SECONDS, CALL_TEXTS, BATCH_TEXTS, TOKENS, CELLS),
     *(QUEUE_WAIT_SECONDS, REDELIVERIES, MODEL_INFO),
+    *(BACKGROUND_ERRORS, BACKGROUND_ROUND),
 )
+for _loop, _kind in itertools.product(LOOPS, ("expected", "defect")):
+    BACKGROUND_ERRORS.labels(_loop, _kind)
 
 LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
     CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error")

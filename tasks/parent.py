@@ -6,30 +6,31 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
+
+from tasks.background import Loop
 
 VARIABLE = "SENTIQ_PARENT"
 """Holds the launcher's pid; set by the launcher, absent when a process was started by something else."""
-EX_CONFIG = 78
-"""The exit status (sysexits.h) by which a process tells the launcher that starting it again will not help."""
 _POLL_S = 0.5
 _GRACE_S = 8.0
 
 
-def follow_parent() -> None:
-    """Starts a watch on the parent. When it is gone: SIGTERM to this process, so that it drains; after a while, the
-    hard way.
+def follow_parent() -> Loop | None:
+    """Starts a watch on the parent, if there is one. When it is gone: SIGTERM to this process, so that it drains; after
+    a while, the hard way.
     """
-    parent = os.environ.get(VARIABLE)
-    if parent is None:
-        return
+    if VARIABLE not in os.environ:
+        return None
+    parent = int(os.environ[VARIABLE])
 
-    def watch() -> None:
-        while os.getppid() == int(parent):
-            time.sleep(_POLL_S)
+    def look() -> None:
+        if os.getppid() == parent:
+            return
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_GRACE_S)
         os._exit(1)
 
-    threading.Thread(target=watch, name="follow-parent", daemon=True).start()
+    loop = Loop("follow-parent", look, period_s=_POLL_S)
+    loop.start()
+    return loop

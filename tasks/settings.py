@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import tempfile
+from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,6 +20,8 @@ from tasks.keys import ApiKey, parse_keys
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
+_SHORTEST_WEBHOOK_KEY = 24
+"""Bytes, as Standard Webhooks asks."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -62,7 +66,9 @@ class Settings(BaseSettings):
     `DATA_DIR`.
     """
     metrics_host: str = "127.0.0.1"
-    """The address of that port."""
+    """The address that the ports for metrics listen on."""
+    web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
 
     model_name: str = "default"
     """`default` (the embedded model), a local folder, or a Hugging Face text-classification model."""
@@ -75,7 +81,7 @@ class Settings(BaseSettings):
     for tests).
     """
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
-    """`auto` takes the first GPU if there is one."""
+    """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one a core."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
@@ -98,14 +104,16 @@ class Settings(BaseSettings):
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
     callback_secret: SecretStr | None = None
-    """Signs callbacks; without it, `callback_url` is refused."""
+    """Signs callbacks: `whsec_` and a key in base64; of any other text its UTF-8 bytes are the key. Without it,
+    `callback_url` is refused.
+    """
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
 
     api_keys: SecretStr | None = None
     """API keys, stored hashed: `NAME:SCOPES:SHA256` each, between commas or white space."""
     api_keys_file: Path | None = None
-    """A file of more of them, one a line, with `#` comments."""
+    """A file of API keys, one a line, with `#` comments; they count beside `API_KEYS`."""
     allow_anonymous: bool = False
     """Without API keys, listen on other addresses than the loopback's all the same."""
     rate_limit: str | None = None
@@ -114,8 +122,6 @@ class Settings(BaseSettings):
     """Texts of one caller in a day, UTC; those of jobs too."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages of other origins that may use the API: `https://example.com`, between commas or white space."""
-    web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
 
     @field_validator("api_keys")
     @classmethod
@@ -133,6 +139,19 @@ class Settings(BaseSettings):
             except OSError as error:
                 raise ValueError(f"cannot be read ({error.strerror})") from None
         return path
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _is_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value is not None else ""
+        if secret.startswith("whsec_"):
+            try:
+                key = b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if len(key) < _SHORTEST_WEBHOOK_KEY:
+                raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        return value
 
     @field_validator("rate_limit")
     @classmethod
@@ -229,8 +248,11 @@ class Settings(BaseSettings):
         return f"{self.model_name}@{self.model_revision or '-'}"
 
 
-def load_settings() -> Settings:
+def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
     """The environment's settings.
+
+    Args:
+        spelt: how a field is called where it was given, if that was not the environment: `port` as `--port`.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used.
@@ -238,7 +260,9 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [
-            f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
-        ]
+        faults = []
+        for fault in error.errors():
+            field = str(fault["loc"][0])
+            name = (spelt or {}).get(field, field.upper())
+            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
         raise SettingsRefused("; ".join(faults)) from None

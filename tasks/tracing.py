@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,8 +28,9 @@ from tasks.logs import CURRENT_REQUEST, CURRENT_TRACE
 from tasks.settings import Settings
 
 if TYPE_CHECKING:  # the web imports neither
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
+    from model.analysis import Analysis
     from model.engine import Engine, Scores
 
 ORIGIN_LIMIT = 32
@@ -59,7 +60,7 @@ class Origin:
         return cls(tuple(ids[:ORIGIN_LIMIT]), tuple(spans[:ORIGIN_LIMIT]))
 
     @classmethod
-    def read(cls, headers: Mapping[str, Any]) -> Origin:
+    def read(cls, headers: Mapping[str, object]) -> Origin:
         """From a message's headers."""
         ids, others, parent = (headers.get(name) for name in (_REQUEST_IDS, _OTHERS, _PARENT))
         spans = [parent, *(others if isinstance(others, list) else [])] if isinstance(parent, str) else []
@@ -69,9 +70,9 @@ class Origin:
         ]
         return cls(*strings)
 
-    def headers(self) -> dict[str, Any]:
+    def headers(self) -> dict[str, object]:
         """As a message's headers; what there is none of is left out."""
-        found: dict[str, Any] = {_REQUEST_IDS: list(self.request_ids)} if self.request_ids else {}
+        found: dict[str, object] = {_REQUEST_IDS: list(self.request_ids)} if self.request_ids else {}
         if self.traceparents:
             found[_PARENT] = self.traceparents[0]
         if len(self.traceparents) > 1:
@@ -113,7 +114,7 @@ class Tracing:
         kind: str = "internal",
         carrier: Mapping[str, str] | None = None,
         others: Sequence[str] = (),
-        attributes: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str | int] | None = None,
     ) -> Iterator[Span]:
         """A span around what is done in it, child of the one around it.
 
@@ -154,7 +155,7 @@ class Tracing:
         self._propagator.inject(carrier)
         return (carrier[_PARENT],) if carrier else ()
 
-    def _context(self, traceparent: str) -> Any:
+    def _context(self, traceparent: str) -> SpanContext:
         return self._trace.get_current_span(self._propagator.extract({_PARENT: traceparent})).get_span_context()
 
 
@@ -205,12 +206,12 @@ def sending(tracing: Tracing | None, origins: Iterable[Origin], texts: int) -> I
 
 
 @contextmanager
-def scoring(tracing: Tracing | None, headers: Mapping[str, Any], chunk: Any, chunk_id: str) -> Iterator[None]:
+def scoring(tracing: Tracing | None, headers: Mapping[str, object], chunk: object, chunk_id: str) -> Iterator[None]:
     """Around a worker's work on a chunk: what it logs names chunk, job and requests, and what it sends has the same
     origin.
     """
     origin = Origin.read(headers)
-    names: dict[str, Any] = {"chunk_id": chunk_id}
+    names: dict[str, object] = {"chunk_id": chunk_id}
     if isinstance(chunk, dict) and "job" in chunk:
         names["job_id"] = chunk["job"]
     token = _CHUNK_ORIGIN.set(origin)
@@ -239,6 +240,11 @@ class TracedEngine:
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
         self._tracing = tracing
+
+    @property
+    def analysis(self) -> Analysis:
+        """The engine's."""
+        return self._engine.analysis
 
     @property
     def identity(self) -> str:

@@ -14,11 +14,13 @@ import threading
 import time
 import uuid
 import warnings
+from functools import partial
 from pathlib import Path
 
 import redis
 
 from model.engine import Engine
+from tasks.background import Loop
 from tasks.store.presence import REFRESH_S, Presence
 from tasks.wire import WorkerMark
 
@@ -64,25 +66,23 @@ def measure_rate(engine: Engine) -> float:
         texts *= 2
 
 
-def _announce_for_ever(presence: Presence, mark: WorkerMark, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            presence.announce(mark)
-        except redis.RedisError:
-            _log.warning("Redis away: not announced")
-        stop.wait(REFRESH_S)
-    _log.info("stopping: chunks that were begun are ended first")
-    try:
+def _announcing(presence: Presence, mark: WorkerMark, stop: threading.Event) -> Loop:
+    """Says that the worker is ready, until `stop` is set; then that it is not. Should that fail, the mark expires."""
+
+    def withdraw() -> None:
+        _log.info("stopping: chunks that were begun are ended first")
         presence.withdraw(mark)
-    except redis.RedisError:
-        pass  # the mark expires by itself
+
+    away = (redis.RedisError,)
+    announce = partial(presence.announce, mark)
+    return Loop("presence", announce, period_s=REFRESH_S, expected=away, stop=stop, at_end=withdraw)
 
 
 def run(role: str) -> None:
     """Serves chunks of one queue until SIGTERM, which lets the chunks that were begun end."""
-    from tasks.errors import SettingsRefused
+    from tasks.errors import EX_CONFIG, SettingsRefused
     from tasks.logs import configure_logs
-    from tasks.parent import EX_CONFIG, follow_parent
+    from tasks.parent import follow_parent
     from tasks.settings import load_settings
     from tasks.tracing import TracedEngine, here, require_tracing, scoring, start_tracing
 
@@ -93,7 +93,7 @@ def run(role: str) -> None:
         print(f"Sentiq cannot start: {error}", file=sys.stderr)
         sys.exit(EX_CONFIG)
     configure_logs(settings.log_level, settings.log_format, role)
-    follow_parent()
+    parent = follow_parent()
     if settings.metrics_port:  # before the metrics are made: they shall not be on the web's page as well
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if role == "batch":
@@ -176,6 +176,13 @@ def run(role: str) -> None:
         host=socket.gethostname(),
     )
 
+    loops = [leases.loop, _announcing(Presence(cache_client), mark, stop)]
+    if role == "batch":
+        loops += upkeep.loops(stop)
+    watchdog.watch(*loops)
+    if parent is not None:
+        watchdog.watch(parent)
+
     @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
     def score(self, chunk):  # type: ignore[no-untyped-def]
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
@@ -194,13 +201,8 @@ def run(role: str) -> None:
 
     @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]
     def ready(**_: object) -> None:
-        leases.start()
-        watchdog.start()
-        threading.Thread(
-            target=_announce_for_ever, args=(Presence(cache_client), mark, stop), name="presence", daemon=True
-        ).start()
-        if role == "batch":
-            upkeep.start(stop)
+        for loop in (watchdog.loop, *loops):
+            loop.start()
         metrics.MODEL_INFO.labels(role, engine.identity, engine.device).set(1)
         serve_metrics(settings, engine.device)
         _log.info("ready: %s on %s, about %.0f texts/s", engine.identity, engine.device, rate)
@@ -212,7 +214,7 @@ def run(role: str) -> None:
 
     # Celery would set the root logger's level; what listens here keeps it from that.
     setup_logging.connect(lambda **_: None, weak=False)
-    # It writes on its signals past all loggers; `_announce_for_ever` says the same.
+    # It writes on its signals past all loggers; `_announcing` says the same.
     celery.apps.worker.safe_say = lambda *_, **__: None
     # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never
     # accept pickle.

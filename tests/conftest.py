@@ -11,10 +11,11 @@ import pytest
 
 from tests.support.keys import keys_without_end
 from tests.support.launched import Folders, Launched
+from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack
 
 # What has a binary of another name than its package.
-_BINARIES = {"prometheus": "promtool", "iproute2": "ip"}
+_BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -112,3 +113,10 @@ def launch(folder: Path) -> Iterator[Callable[..., Launched]]:
     for one in started:
         print(one.output[-20_000:])  # pytest shows it if the test failed
         one.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of callbacks that answers 204."""
+    with receiving() as one:
+        yield one

@@ -1,15 +1,11 @@
-"""Texts into micro-batches: cut to a window, grouped by length into few shapes, and back into the order they came
-in.
-"""
+"""Texts into micro-batches: cut to a window, grouped by length into few shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from model.types import FloatArray
 
 CHARS_PER_TOKEN = 24
 """Characters kept for each token of a model's limit, five times what English needs: enough that the limit is reached in
@@ -133,14 +129,3 @@ def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None
         groups.append(Group(rows, len(rows), length))
         start += size
     return groups
-
-
-def score_groups(groups: Iterable[Group], count: int, score: Callable[[Group], FloatArray]) -> FloatArray:
-    """Scores each group and puts its rows back into the caller's order: shape (count, 3).
-
-    `score` returns at least as many rows as the group has texts, in its order; padded rows beyond them are left out.
-    """
-    out = np.full((count, 3), np.nan, dtype=np.float32)
-    for group in groups:
-        out[list(group.rows)] = score(group)[: len(group.rows)]
-    return out

@@ -17,9 +17,12 @@ import openvino
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from model.analysis import Analysis
 from model.digests import read_manifest
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
+from model.errors import ModelRefused
+from model.labels import SENTIMENT
 from model.types import BoolArray, FloatArray
 
 _Ids = NDArray[np.int32]
@@ -43,7 +46,9 @@ class CompiledEngine:
     the graph.
     """
 
-    def __init__(self, folder: Path, *, threads: int, batch_size: int, name: str = "default") -> None:
+    def __init__(
+        self, folder: Path, *, threads: int, batch_size: int, name: str = "default", analysis: Analysis = SENTIMENT
+    ) -> None:
         """Loads the graph from a folder.
 
         Args:
@@ -51,10 +56,11 @@ class CompiledEngine:
             threads: processor threads: so many micro-batches run at once, each on one; 0 for one a core.
             batch_size: most texts in one call of the graph.
             name: the first part of the identity.
+            analysis: what the graph answers.
 
         Raises:
             ModelNotFound: a file is missing.
-            ModelRefused: a file is not the one that the manifest lists.
+            ModelRefused: a file is not the one that the manifest lists, or the graph has other classes.
         """
         threads = threads or _cores()
         manifest = read_manifest(folder)
@@ -80,11 +86,22 @@ class CompiledEngine:
                 "INFERENCE_PRECISION_HINT": "f32",
             },
         )
+        self._analysis = analysis
+        classes = self._graph.output(0).partial_shape[-1]
+        if classes.is_static and classes.get_length() != len(analysis.classes):
+            raise ModelRefused(
+                f"{folder} has {classes.get_length()} classes and the analysis {analysis.name} {len(analysis.classes)}"
+            )
         self._threads = threads
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         # Twice the threads: each has the next group at hand while this one's answer is fetched.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
+
+    @property
+    def analysis(self) -> Analysis:
+        """As given."""
+        return self._analysis
 
     @property
     def identity(self) -> str:
@@ -137,11 +154,11 @@ class CompiledEngine:
         return [encoding.ids for encoding in encodings], np.array(longer, dtype=np.bool_)
 
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
-        """Class probabilities of each text, shape (count, 3); as many groups at once as there are threads to be had."""
-        out = np.full((count, 3), np.nan, dtype=np.float32)
+        """Class probabilities of each text, shape (count, classes); as many groups at once as there are threads."""
+        out = np.full((count, len(self._analysis.classes)), np.nan, dtype=np.float32)
         running: deque[tuple[Group, Any, object]] = deque()
 
-        def collect() -> Any:
+        def collect() -> openvino.InferRequest:
             group, request, _ = running.popleft()
             try:
                 request.wait()

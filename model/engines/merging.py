@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from model.analysis import Analysis
 from model.engine import Engine, Scores, Work
 
 
@@ -54,6 +55,11 @@ class MergingEngine:
         self._asks: deque[_Ask] = deque()
         self._gathering = threading.Lock()
         self._turns = threading.BoundedSemaphore(calls)
+
+    @property
+    def analysis(self) -> Analysis:
+        """The engine's."""
+        return self._engine.analysis
 
     @property
     def identity(self) -> str:

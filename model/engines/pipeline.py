@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import transformers
 
+from model.analysis import Analysis
 from model.digests import combined, sha256
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import MissingHead, ModelNotFound, ModelRefused
-from model.labels import label_matrix
+from model.labels import SENTIMENT, label_matrix
 from model.types import BoolArray, FloatArray
 
 MOST_TOKENS = 512
@@ -53,7 +54,7 @@ class _Part:
 
 
 class PipelineEngine:
-    """Scores with a sequence classification model of three classes, or of classes that can be mapped to our three.
+    """Scores with a sequence classification model whose classes are, or can be mapped to, the analysis's.
 
     Weights load from safetensors only, and code that comes with a model is never run. On a CPU it computes in fp32 and
     in batches of so many texts; on a GPU in bf16, or fp16 where the GPU has no bf16, and in batches of so many tokens:
@@ -70,6 +71,7 @@ class PipelineEngine:
         batch_size: int,
         threads: int,
         label_map: Mapping[str, str] | None,
+        analysis: Analysis = SENTIMENT,
         dtype: torch.dtype | None = None,
         by_tokens: bool | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class PipelineEngine:
             threads: processor threads on a CPU, 0 for one a core; they are torch's, so the last engine of a process
                 decides.
             label_map: see `model.labels.label_matrix`.
+            analysis: what is asked.
             dtype: the arithmetic, if it is not to be the device's own.
             by_tokens: whether batches are measured in tokens, if it is not to be "on a GPU".
 
@@ -99,9 +102,10 @@ class PipelineEngine:
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
         self._device = device
+        self._analysis = analysis
         self._batch_size = batch_size
         config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
-        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map)
+        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map, analysis)
         self._tokenizer = tokenizer
         # transformers switches truncation on and off inside the tokenizer: of two threads at once, one would be cut by
         # the other's setting, or raise "Already borrowed".
@@ -110,7 +114,7 @@ class PipelineEngine:
         by_tokens = device != "cpu" if by_tokens is None else by_tokens
         # Most tokens of a batch, padding included; lowered when a batch does not fit into memory.
         self._max_cells = batch_size * self._max_tokens if by_tokens else None
-        self._pipeline: Any = transformers.pipeline(
+        self._pipeline = transformers.pipeline(
             "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device), top_k=None
         )
         arithmetic = {torch.float32: "pipeline", torch.float16: "pipeline-fp16", torch.bfloat16: "pipeline-bf16"}[
@@ -120,6 +124,11 @@ class PipelineEngine:
         self._identity = f"{_short(name)}@{_version(config, source, revision)}/{arithmetic}" + (
             f"+{mapped}" if mapped else ""
         )
+
+    @property
+    def analysis(self) -> Analysis:
+        """As given."""
+        return self._analysis
 
     @property
     def identity(self) -> str:
@@ -158,7 +167,7 @@ class PipelineEngine:
             torch.OutOfMemoryError: a text does not fit into the GPU's memory even alone.
         """
         if not texts:
-            return Scores(np.empty((0, 3), np.float32), np.empty(0, np.bool_))
+            return Scores(np.empty((0, len(self._analysis.classes)), np.float32), np.empty(0, np.bool_))
         truncated = np.empty(len(texts), np.bool_)
         positions: list[int] = []
         logits: list[torch.Tensor] = []
@@ -169,7 +178,7 @@ class PipelineEngine:
                 positions += rows
                 logits.append(self._logits(inputs))
                 work.add(len(rows), tokens, inputs["input_ids"].numel())
-        probabilities = np.full((len(texts), 3), np.nan, np.float32)
+        probabilities = np.full((len(texts), len(self._analysis.classes)), np.nan, np.float32)
         # One wait for the GPU a call: until here, it only was given work.
         probabilities[positions] = self._probabilities(torch.cat(logits))
         return Scores(probabilities, truncated, work)
@@ -272,7 +281,7 @@ class PipelineEngine:
             return outputs
 
     def _probabilities(self, outputs: torch.Tensor) -> FloatArray:
-        """Our probabilities, shape (rows, 3), of the model's outputs."""
+        """Our probabilities, shape (rows, classes), of the model's outputs."""
         logits = outputs.float().cpu()
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the model's outputs are not finite numbers")
@@ -298,12 +307,14 @@ def _arithmetic(device: str) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def _load(name: str, source: str | Path, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+def _load(
+    name: str, source: str | Path, revision: str | None, dtype: torch.dtype
+) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
     """Configuration, tokenizer and model, once the checkpoint is known to answer one probability for each class."""
     folder = Path(source)
     if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
         raise ModelNotFound(f"{source} is no folder")
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)
         _check_kind(name, config)
@@ -330,7 +341,7 @@ def _load(name: str, source: str | Path, revision: str | None, dtype: torch.dtyp
     return config, tokenizer, model.eval()
 
 
-def _check_kind(name: str, config: Any) -> None:
+def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
     """Refuses, before any weight is fetched, models that do not choose one of several classes."""
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         kind = config.problem_type or "one output"
@@ -339,7 +350,7 @@ def _check_kind(name: str, config: Any) -> None:
         )
 
 
-def _max_tokens(tokenizer: Any, model: Any) -> int:
+def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transformers.PreTrainedModel) -> int:
     """The most tokens of a text: by tokenizer, by positions, and at most `MOST_TOKENS`."""
     positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
     for part, module in model.named_modules():
@@ -354,7 +365,7 @@ def _short(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
-def _version(config: Any, source: str | Path, revision: str | None) -> str:
+def _version(config: transformers.PreTrainedConfig, source: str | Path, revision: str | None) -> str:
     """What tells these weights from others of the same name: of a folder, a digest of its files, else the commit."""
     folder = Path(source)
     if folder.is_dir():

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from model.analysis import Analysis
 from model.engine import Engine
 from model.engines.stub import StubEngine
 from model.errors import EngineUnavailable
+from model.labels import SENTIMENT
 
 DEFAULT = "default"
 """The name of the embedded model."""
@@ -32,6 +34,7 @@ def load_engine(
     batch_size: int = 32,
     threads: int = 1,
     label_map: Mapping[str, str] | None = None,
+    analysis: Analysis = SENTIMENT,
 ) -> Engine:
     """Loads a model; call the engine's `warm` before it serves.
 
@@ -42,7 +45,8 @@ def load_engine(
         device: `cpu`, `cuda:N`, or `auto`: the first GPU that torch sees, else the CPU.
         batch_size: most texts in one call of the model.
         threads: processor threads of one scoring call on a CPU.
-        label_map: the model's own class names to ours, for a model whose classes we do not know.
+        label_map: the model's own class names to the analysis's, for a model whose classes we do not know.
+        analysis: what the model is asked; its classes are the columns of the scores.
 
     Raises:
         ModelNotFound: no such model, or a file of it is missing.
@@ -52,13 +56,13 @@ def load_engine(
     if engine not in ENGINES:
         raise EngineUnavailable(f"no engine is called {engine!r}: choose one of {', '.join(ENGINES)}")
     if engine == "stub" or (engine == "auto" and name.partition("?")[0] == "stub"):
-        return StubEngine.from_name(name, revision)
+        return StubEngine.from_name(name, revision, analysis)
     chosen = _device(device)
     if engine == "auto":
         engine = "compiled" if name == DEFAULT and chosen == "cpu" else "pipeline"
     if engine == "compiled":
-        return _compiled(name, chosen, batch_size, threads)
-    return _pipeline(name, revision, chosen, batch_size, threads, label_map)
+        return _compiled(name, chosen, batch_size, threads, analysis)
+    return _pipeline(name, revision, chosen, batch_size, threads, label_map, analysis)
 
 
 def _device(device: str) -> str:
@@ -86,7 +90,7 @@ def _device(device: str) -> str:
     return f"cuda:{int(index or 0)}"
 
 
-def _compiled(name: str, device: str, batch_size: int, threads: int) -> Engine:
+def _compiled(name: str, device: str, batch_size: int, threads: int, analysis: Analysis) -> Engine:
     folder = DEFAULT_FOLDER if name == DEFAULT else Path(name)
     if not (folder / "graph.xml").is_file():
         raise EngineUnavailable(f"{name} has no compiled graph; the pipeline engine may run it (ENGINE=pipeline)")
@@ -96,11 +100,17 @@ def _compiled(name: str, device: str, batch_size: int, threads: int) -> Engine:
         )
     from model.engines.compiled import CompiledEngine
 
-    return CompiledEngine(folder, threads=threads, batch_size=batch_size, name=Path(name).name)
+    return CompiledEngine(folder, threads=threads, batch_size=batch_size, name=Path(name).name, analysis=analysis)
 
 
 def _pipeline(
-    name: str, revision: str | None, device: str, batch_size: int, threads: int, label_map: Mapping[str, str] | None
+    name: str,
+    revision: str | None,
+    device: str,
+    batch_size: int,
+    threads: int,
+    label_map: Mapping[str, str] | None,
+    analysis: Analysis,
 ) -> Engine:
     if find_spec("torch") is None or find_spec("transformers") is None:
         _no_torch("the pipeline engine")
@@ -114,6 +124,7 @@ def _pipeline(
         batch_size=batch_size,
         threads=threads,
         label_map=label_map,
+        analysis=analysis,
     )
 
 

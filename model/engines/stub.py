@@ -13,41 +13,48 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
+from model.analysis import Analysis
 from model.engine import Scores, Work
 from model.engines.batching import cut
 from model.errors import ModelNotFound
+from model.labels import SENTIMENT
 from model.types import FloatArray
 
-_POSITIVE = {
-    "amazing",
-    "awesome",
-    "best",
-    "excellent",
-    "glad",
-    "good",
-    "great",
-    "happy",
-    "love",
-    "loved",
-    "nice",
-    "perfect",
-    "thanks",
+_WORDS = {
+    "POSITIVE": {
+        "amazing",
+        "awesome",
+        "best",
+        "excellent",
+        "glad",
+        "good",
+        "great",
+        "happy",
+        "love",
+        "loved",
+        "nice",
+        "perfect",
+        "thanks",
+    },
+    "NEGATIVE": {
+        "angry",
+        "awful",
+        "bad",
+        "boring",
+        "broken",
+        "hate",
+        "hated",
+        "horrible",
+        "sad",
+        "terrible",
+        "useless",
+        "worst",
+        "wrong",
+    },
 }
-_NEGATIVE = {
-    "angry",
-    "awful",
-    "bad",
-    "boring",
-    "broken",
-    "hate",
-    "hated",
-    "horrible",
-    "sad",
-    "terrible",
-    "useless",
-    "worst",
-    "wrong",
-}
+"""For a class, the words that speak for it; for any other class, its own name does."""
+_NONE_OF_THEM = "NEUTRAL"
+"""The class of a text without any such word."""
 _MAX_WORDS = 256
 
 
@@ -64,6 +71,7 @@ class StubEngine:
         fail_on: str | None = None,
         exit_on: str | None = None,
         revision: str | None = None,
+        analysis: Analysis = SENTIMENT,
     ) -> None:
         """Makes the engine.
 
@@ -72,14 +80,17 @@ class StubEngine:
             fail_on: a call with a text that contains this raises ValueError.
             exit_on: a text that contains this ends the process at once, as a crash in native code would.
             revision: stands in the identity, so that two stubs can be two models.
+            analysis: what is asked.
         """
+        self._analysis = analysis
+        self._words = {label: _WORDS.get(label, {label.lower()}) for label in analysis.classes}
         self._delay_s = delay_s
         self._fail_on = fail_on
         self._exit_on = exit_on
         self._identity = f"stub@{revision or '1'}/stub"
 
     @classmethod
-    def from_name(cls, name: str, revision: str | None = None) -> Self:
+    def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
         """The engine that a model name asks for: `stub` or, with arguments,
         `stub?delay_s=0.01&fail_on=poison&exit_on=crash`.
 
@@ -100,7 +111,13 @@ class StubEngine:
             fail_on=given.get("fail_on") or None,
             exit_on=given.get("exit_on") or None,
             revision=revision,
+            analysis=analysis,
         )
+
+    @property
+    def analysis(self) -> Analysis:
+        """As given."""
+        return self._analysis
 
     @property
     def identity(self) -> str:
@@ -129,22 +146,23 @@ class StubEngine:
         if texts and self._delay_s > 0:
             time.sleep(self._delay_s * len(texts))
         windows = [cut(text, _MAX_WORDS) for text in texts]
-        rows = [_probabilities(window) for window, _ in windows]
+        rows = [self._probabilities(window) for window, _ in windows]
         words = sum(min(len(window.split()), _MAX_WORDS) for window, _ in windows)
         return Scores(
-            np.array(rows, dtype=np.float32).reshape(len(texts), 3),
+            np.array(rows, dtype=np.float32).reshape(len(texts), len(self._analysis.classes)),
             np.array([was_cut or len(window.split()) > _MAX_WORDS for window, was_cut in windows], dtype=np.bool_),
             Work([len(texts)], words, words) if texts else None,
         )
 
-
-def _probabilities(text: str) -> FloatArray:
-    """Softmax of the counts of negative and positive words, shifted a little by the text's digest; shape (3,)."""
-    words = [word.strip(".,;:!?'\"()#").lower() for word in text.split()[:_MAX_WORDS]]
-    positive = sum(word in _POSITIVE for word in words)
-    negative = sum(word in _NEGATIVE for word in words)
-    shift = np.frombuffer(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:12], dtype="<u4") / 2**32
-    logits = np.array([2.0 * negative, 1.0, 2.0 * positive]) + 0.5 * shift
-    raised = np.exp(logits - logits.max())
-    probabilities: FloatArray = (raised / raised.sum()).astype(np.float32)
-    return probabilities
+    def _probabilities(self, text: str) -> FloatArray:
+        """Softmax of each class's count of words, shifted a little by the text's digest; shape (classes,)."""
+        words = [word.strip(".,;:!?'\"()#").lower() for word in text.split()[:_MAX_WORDS]]
+        counts = [
+            1.0 if label == _NONE_OF_THEM else 2.0 * sum(word in own for word in words)
+            for label, own in self._words.items()
+        ]
+        digest = hashlib.sha256(text.encode("utf-8", "replace")).digest() * (1 + len(counts) // 8)
+        logits = np.array(counts) + 0.5 * np.frombuffer(digest[: 4 * len(counts)], dtype="<u4") / 2**32
+        raised = np.exp(logits - logits.max())
+        probabilities: FloatArray = (raised / raised.sum()).astype(np.float32)
+        return probabilities

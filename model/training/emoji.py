@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _EMPTY = "face with sign black white heavy emoji symbol for of and component modifier fitzpatrick type"
 _EMPTY_WORDS = frozenset(_EMPTY.split())
@@ -29,7 +30,7 @@ def words(char: str) -> str:
     return " ".join([word for word in name if word not in _EMPTY_WORDS] or name)
 
 
-def add_to(tokenizer, model, emoji: list[str]) -> int:  # type: ignore[no-untyped-def]
+def add_to(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, emoji: list[str]) -> int:
     """Adds the emoji that the tokenizer lacks, their embeddings made from their names; returns how many were new."""
     new = [
         char for char in emoji if tokenizer.convert_tokens_to_ids(tokenizer.tokenize(char)) == [tokenizer.unk_token_id]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import openvino
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from model.digests import Manifest, sha256
 from model.training import data
@@ -39,8 +38,8 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
         temperature: what logits are divided by; it goes into the classifier's weights, so that every engine has it.
         seed: of the choice of calibration texts.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
-    model: Any = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
+    model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
     with torch.no_grad():
         model.classifier.weight /= temperature
         model.classifier.bias /= temperature
@@ -67,11 +66,11 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
 
 def graph(trained: Path, folder: Path, seed: int = 1) -> openvino.Model:
     """The int8 graph of an fp32 model that training left, without a temperature."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
-    model: Any = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
+    model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
     return _int8(model, tokenizer, folder, seed)
 
 
-def _int8(model: Any, tokenizer: Any, folder: Path, seed: int) -> openvino.Model:
+def _int8(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int) -> openvino.Model:
     texts = [example.text for example in data.draw(folder, CALIBRATION, seed)]
     return quantised(traced(model, lambda output: output.logits.softmax(-1)), calibration_inputs(tokenizer, texts))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
 from model.labels import LABELS
 from model.training import data
@@ -125,7 +126,7 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     return (step + 1) / rising if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
 
 
-def save(path: Path, state: Any) -> None:
+def save(path: Path, state: object) -> None:
     """Writes with torch so that a reader meets the whole file or none."""
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -135,7 +136,7 @@ def save(path: Path, state: Any) -> None:
 def fit(
     model: torch.nn.Module,
     logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     stages: list[list[Example]],
     recipe: Recipe,
     out: Path,

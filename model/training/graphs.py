@@ -11,10 +11,12 @@ import nncf
 import numpy as np
 import openvino
 import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
 
 from model.types import FloatArray
 
-_Inputs = dict[str, np.ndarray[Any, np.dtype[np.int32]]]
+_Inputs = dict[str, NDArray[np.int32]]
 
 
 class _Then(torch.nn.Module):  # type: ignore[misc]
@@ -28,7 +30,7 @@ class _Then(torch.nn.Module):  # type: ignore[misc]
         return self.finish(self.model(input_ids=input_ids, attention_mask=attention_mask))
 
 
-def traced(model: Any, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
+def traced(model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
     """The fp32 graph of a classifier; inputs int32 of any (batch, length), output (batch, classes): `finish(model's
     output)`.
     """
@@ -42,13 +44,13 @@ def traced(model: Any, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
         )
 
 
-def calibration_inputs(tokenizer: Any, texts: list[str]) -> list[_Inputs]:
+def calibration_inputs(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[_Inputs]:
     """Each text as the graph's inputs, alone in its batch."""
     encoded = [tokenizer(text, truncation=True) for text in texts]
     return [{key: np.array([one[key]], dtype=np.int32) for key in ("input_ids", "attention_mask")} for one in encoded]
 
 
-def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: Any) -> openvino.Model:
+def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: object) -> openvino.Model:
     """The graph in int8, the scales of its activations fixed by the inputs; `options` go to `nncf.quantize`.
 
     With scales taken from each batch as it comes, a text's scores would depend on its companions.
@@ -61,7 +63,7 @@ def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: Any) -> o
 class Scorer:
     """Scores many texts with a graph that is made once and kept in a file."""
 
-    def __init__(self, path: Path, tokenizer: Any, make: Callable[[], openvino.Model]) -> None:
+    def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, make: Callable[[], openvino.Model]) -> None:
         """Loads the graph at `path`, or makes and keeps it; the tokenizer truncates at its `model_max_length`."""
         self._tokenizer = tokenizer
         if not path.is_file():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -28,7 +27,7 @@ def reliability(answers: Sequence[tuple[str, FloatArray, IntArray]], path: Path)
     columns = 3
     rows = -(-len(answers) // columns)
     figure = Figure(figsize=(3.1 * columns, 3.1 * rows), layout="constrained")
-    axes: Any = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis, (name, probabilities, labels) in zip(axes, answers, strict=False):
         confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
         sure, right, _ = zip(*points(confidence, correct), strict=True)
@@ -55,7 +54,7 @@ class Candidate:
 def pareto(candidates: Sequence[Candidate], path: Path) -> None:
     """Macro recall against texts a second, the shipped model filled."""
     figure = Figure(figsize=(5.5, 3.5), layout="constrained")
-    axis: Any = figure.subplots()
+    axis = figure.subplots()
     for one in candidates:
         axis.plot(
             one.texts_per_s, one.macro_recall, marker="o", color="C0", fillstyle="full" if one.shipped else "none"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from model.labels import LABELS
 from model.training import data, emoji
@@ -89,7 +89,8 @@ DISTILLED = Recipe(
 """The student again, on labels and on the teacher's scores."""
 
 SHALLOW = {
-    len(kept): Recipe(
+    len(kept): replace(
+        DISTILLED,
         stages=(
             (
                 Source("train/semeval_tweets.tsv.gz", 9_000),
@@ -97,10 +98,6 @@ SHALLOW = {
                 Source("train/sst_train.tsv.gz", 1_000),
             ),
         ),
-        learning_rate=1e-4,
-        dropout=0.0,
-        balanced=True,
-        soft_share=0.7,
         layers=kept,
     )
     for kept in ((0, 2, 3, 5), (0, 3, 5))
@@ -116,7 +113,7 @@ def log_prior_of(folder: Path, file: str) -> FloatArray:
     return data.log_priors(data.read(folder / known, known))[known]
 
 
-def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[Any, Any]:
+def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Tokenizer and classifier from a base model or an earlier student, with tokens for the emoji that `texts` hold."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(

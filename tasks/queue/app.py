@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from bisect import bisect
-from typing import Any
 
 import redis
 from celery import Celery
@@ -67,7 +66,7 @@ class ChunkSender:
         chunk = JobChunk(tag, job_id, number)
         self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
 
-    def _send(self, chunk: Chunk, origin: Origin, **options: Any) -> None:
+    def _send(self, chunk: Chunk, origin: Origin, **options: object) -> None:
         try:
             # No retry here: the caller is told at once, or tries again himself.
             # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.

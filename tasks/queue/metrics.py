@@ -56,6 +56,9 @@ return out
 """
 
 
+_Families = dict[str, GaugeMetricFamily | CounterMetricFamily]
+
+
 class QueueMetrics(Collector):
     """A collector for the web's registry. While a server is away its metrics are left out, and `sentiment_redis_up`
     says so.
@@ -82,7 +85,7 @@ class QueueMetrics(Collector):
                 found["redis"].add_metric([part], float(up))
         yield from found.values()
 
-    def _read(self, client: Client, parts: list[str], found: dict[str, Any]) -> bool:
+    def _read(self, client: Client, parts: list[str], found: _Families) -> bool:
         now = time.time()
         pipe = client.pipeline(transaction=False)
         if "broker" in parts:
@@ -107,16 +110,18 @@ class QueueMetrics(Collector):
                 found["ended"].add_metric([end], int(count or 0))
         return True
 
-    def _add_workers(self, found: dict[str, Any], values: list[Any]) -> None:
+    def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
         workers = zip(values[::3], values[1::3], values[2::3], strict=True)
-        marks = marks_of((worker_id.decode(), mark, mark_before) for worker_id, mark, mark_before in workers)
+        marks = marks_of(
+            (worker_id.decode(), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
+        )
         for role in QUEUES:
             ours = [mark.texts_per_s for mark in marks if mark.tag == self._tag and mark.role == role]
             found["workers"].add_metric([role], len(ours))
             found["rate"].add_metric([role], sum(ours))
 
 
-def _families() -> dict[str, Any]:
+def _families() -> _Families:
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     return {
         "messages": gauge(
@@ -142,7 +147,7 @@ def _families() -> dict[str, Any]:
     }
 
 
-def _add_queues(found: dict[str, Any], answer: list[Any], now: float) -> None:
+def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
     """What `_READ` returned."""
     found["delivered"].add_metric([], answer[0])
     pairs = list(zip(answer[1::2], answer[2::2], strict=True))

@@ -37,7 +37,7 @@ def _watched(url: str) -> _Watched | None:
         return None
     others = [urlsplit(f"//{address}") for address in query.pop("sentinels", "").split(",") if address]
     password = query.pop("sentinel_password", None)
-    options: dict[str, Any] = parse_url(parts._replace(query=urlencode(query)).geturl())  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = parse_url(parts._replace(query=urlencode(query)).geturl())
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     for key in ("host", "port"):
         options.pop(key, None)
@@ -75,9 +75,8 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
     watched = _watched(url)
     if watched is None:
         return cast("Client", redis.Redis.from_url(url, **options))
-    sentinel = Sentinel(watched.sentinels, sentinel_kwargs=watched.sentinel_options)  # type: ignore[no-untyped-call]
-    client = sentinel.master_for(watched.name, **watched.server_options, **options)  # type: ignore[no-untyped-call]
-    return cast("Client", client)
+    sentinel = Sentinel(watched.sentinels, sentinel_kwargs=watched.sentinel_options)
+    return cast("Client", sentinel.master_for(watched.name, **watched.server_options, **options))
 
 
 def celery_url(url: str) -> str:

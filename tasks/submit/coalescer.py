@@ -5,61 +5,52 @@ have under way. While fewer than `max_under_way` chunks of this process are unde
 one; while they are, texts gather. So a lone text never waits for company, and under load one message carries many
 texts. Callers of the same text share one future.
 
-Callers who have been answered often ask again at once. When a chunk comes back while other texts wait, those wait a
-little longer, until as many have come as were answered: else two halves of the callers take turns, each with half a
-chunk. Works alike under threads and under gevent's patched threading.
+Works alike under threads and under gevent's patched threading.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from tasks.errors import QueueFull
+from tasks.background import Loop
+from tasks.submit.admission import Admission
+from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
+from tasks.submit.lingering import Lingering
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Claim = Callable[[Mapping[str, str]], Iterable[str]]
-"""Takes texts by key, resolves those that are known, and returns the keys that are to be sent; the rest is under way by
-others' doing.
-"""
-Send = Callable[[Mapping[str, str]], None]
-"""Sends texts by key off as one chunk."""
+
+
+class Claimed(NamedTuple, Generic[T]):
+    """What a claim found. A text that is in neither is under way by others' doing."""
+
+    known: Mapping[str, T]
+    """Outcomes by key."""
+    to_send: Iterable[str]
+    """Keys."""
+
+
+Claim = Callable[[Mapping[str, str]], Claimed[T]]
+"""Claims texts by key."""
+Send = Callable[[Mapping[str, str], Sequence[Any]], None]
+"""Sends texts by key off as one chunk, on behalf of these origins."""
 Release = Callable[[Iterable[str]], Iterable[str]]
 """Gives claims up; returns the keys that others rely on, which are to be sent all the same."""
 CLAIM_LIMIT = 256
 """Texts claimed in one step."""
-ALWAYS_WAITING = 16
-"""So many texts may wait however slow the workers are."""
-LINGER_SHARE, LINGER_MOST_S = 0.25, 0.01
-"""How long texts wait at the most for callers who come back: a part of what a chunk takes, and seconds."""
-FILL = 0.8
-"""The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into
-the rest.
-"""
+_EXPIRY_S = 1.0
+"""While chunks are under way, it is seen so often whether one has expired."""
 
 
-@dataclass(slots=True)
-class _Entry(Generic[T]):
-    text: str
-    future: Future[T] = field(default_factory=Future)
-    waiters: int = 0
-    origins: list[object] = field(default_factory=list)
-    since: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True)
-class _Chunk:
-    keys: set[str]
-    sent_at: float
+def _in_the_background(step: Callable[[], object]) -> None:
+    Loop("coalescer", step, limit_s=math.inf).start()
 
 
 class Coalescer(Generic[T]):
@@ -70,63 +61,51 @@ class Coalescer(Generic[T]):
         claim: see `Claim`.
         send: see `Send`.
         release: see `Release`.
+        admission: says who may wait.
         chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
         max_under_way: chunks that may be out at once, asked each time; it may not raise. One is scored while the next
             is tokenised.
-        queue_limit: texts that may wait in this process, gathered or under way, at the most.
-        rate: texts a second that the workers should do for this process, infinite if nobody can tell; asked each time;
-            it may not raise.
-        patience_s: how long callers wait. No more texts may wait than are answered in that time: the others would wait
-            in vain.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
+        clock: seconds.
+        start: lets what it is given be called again and again on a thread of its own. Called with the first text and
+            not at construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
     def __init__(
         self,
-        claim: Claim,
+        claim: Claim[T],
         send: Send,
         release: Release,
         *,
+        admission: Admission,
         chunk_limit: Callable[[], int],
         max_under_way: Callable[[], int],
-        queue_limit: int,
-        rate: Callable[[], float] = lambda: math.inf,
-        patience_s: float = math.inf,
         expire_after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], object]], object] = _in_the_background,
     ) -> None:
         self._claim = claim
         self._send = send
         self._release = release
+        self._admission = admission
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
-        self._queue_limit = queue_limit
-        self._expected_rate = rate
-        self._patience_s = patience_s
         self._expire_after_s = expire_after_s
+        self._clock = clock
+        self._lingering = Lingering(clock=clock)
+        self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
-        self._entries: dict[str, _Entry[T]] = {}
-        self._gathered: dict[str, None] = {}
-        self._claimed: dict[str, None] = {}
-        self._chunks: dict[int, _Chunk] = {}
-        self._chunk_of: dict[str, int] = {}
-        self._numbers = itertools.count()
-        self._round_trip_s = 0.0
-        self._linger_until = 0.0
-        self._expected_back = 0
-        self._thread: threading.Thread | None = None
-        self._full_rate: float | None = None
-        self._drained = 0
-        self._drained_since = time.monotonic()
-        self._starved = True
+        self._claimed_last = False
+        self._start: Callable[[Callable[[], object]], object] | None = start
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
-        """The future of this key's outcome, shared with everyone who waits for it. Every caller calls `leave` in the
-        end.
+        """The future of this key's outcome, shared with everyone who waits for it. A caller who stops waiting before it
+        has come calls `leave`.
 
         Args:
             key: of the text.
             text: as it is to be sent.
-            origin: the caller's name for himself, see `origins`.
+            origin: what the caller is to be known by when the text is sent.
 
         Raises:
             QueueFull: as many texts wait as may.
@@ -134,214 +113,134 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                if len(self._entries) >= self._queue_limit or self._in_vain():
-                    raise QueueFull(self._retry_after_s())
-                entry = self._entries[key] = _Entry(text)
-                self._gathered[key] = None
-                self._expected_back = max(0, self._expected_back - 1)
-                self._start()
+                self._admission.admit(len(self._entries))
+                entry = self._entries.add(key, text)
+                self._lingering.came()
+                if self._start is not None:
+                    self._start(self.take_step)
+                    self._start = None
                 self._wake.notify()
             entry.waiters += 1
             if origin is not None:
                 entry.origins.append(origin)
             return entry.future
 
-    def origins(self, keys: Iterable[str]) -> list[object]:
-        """The origins of all who have asked for these keys so far."""
-        with self._wake:
-            return [origin for key in keys if (entry := self._entries.get(key)) is not None for origin in entry.origins]
-
     def leave(self, key: str, future: Future[T]) -> None:
         """The caller no longer waits. A text that nobody waits for and that has not left yet is dropped."""
         with self._wake:
             entry = self._entries.get(key)
-            if entry is None or entry.future is not future:
-                return
-            entry.waiters -= 1
-            if entry.waiters == 0 and key not in self._chunk_of and key not in self._claimed:
-                self._gathered.pop(key, None)
-                del self._entries[key]
+            if entry is not None and entry.future is future:
+                self._entries.leave(entry)
 
     def resolve(self, outcomes: Mapping[str, T]) -> None:
         """Hands outcomes to their callers and makes room for the next chunk. Unknown keys are ignored: their callers
         have left.
         """
+        resolved: list[tuple[Entry[T], T]] = []
+        entries = self._entries
         with self._wake:
-            resolved = [(self._take(key), outcome) for key, outcome in outcomes.items()]
-            self._count(len(outcomes))
-            self._expect_back(sum(entry is not None and entry.waiters for entry, _ in resolved))
+            callers = 0
+            for key, outcome in outcomes.items():
+                if (entry := entries.get(key)) is not None:
+                    callers += entry.waiters
+                    entries.end(entry)
+                    resolved.append((entry, outcome))
+            self._admission.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
+            self._lingering.answered(callers)
             self._wake.notify()
         for entry, outcome in resolved:
-            if entry is not None and not entry.future.done():
-                entry.future.set_result(outcome)
+            entry.future.set_result(outcome)
 
     def overdue(self, older_than_s: float) -> list[str]:
         """Keys that have been under way for so long that their reply may have been lost."""
-        limit = time.monotonic() - older_than_s
+        limit = self._clock() - older_than_s
         with self._wake:
-            return [key for key, entry in self._entries.items() if entry.since < limit and key not in self._gathered]
+            return [entry.key for entry in self._entries if entry.since < limit and entry.state is not GATHERED]
 
     @property
     def waiting(self) -> int:
         """Texts that wait in this process."""
         return len(self._entries)
 
-    def _start(self) -> None:
-        # Not at construction: a thread started before Gunicorn forks would not exist in its workers.
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="coalescer", daemon=True)
-            self._thread.start()
+    def take_step(self, *, wait: bool = True) -> bool:
+        """Claims once or sends one chunk, and returns whether there was anything to do; with `wait`, once there is.
 
-    def _run(self) -> None:
-        claimed_last = False
-        while True:
-            with self._wake:
-                self._expire()
-                while (linger_s := self._linger_s()) or (not self._gathered and not self._may_send()):
-                    self._wake.wait(timeout=linger_s or (1.0 if self._chunks else None))
-                    self._expire()
-                    claimed_last = False
-                claiming = bool(self._gathered) and not (claimed_last and self._may_send())
-            if claiming:
-                self._claim_gathered()
-            else:
-                self._send_claimed()
-            claimed_last = claiming
+        The coalescer's own thread does nothing else, and no other thread does it.
+        """
+        with self._wake:
+            while True:
+                step, look_again_s = self._next_step()
+                if step is not None:
+                    break
+                if not wait:
+                    return False
+                self._wake.wait(timeout=look_again_s)
+        step()
+        return True
 
-    def _may_send(self) -> bool:
-        return bool(self._claimed) and len(self._chunks) < self._max_under_way()
+    def _next_step(self) -> tuple[Callable[[], None] | None, float | None]:
+        """What is to be done now; or nothing, and the seconds after which to look again even if nobody wakes us.
 
-    def _expect_back(self, callers: int) -> None:
-        now = time.monotonic()
-        if now >= self._linger_until:  # not put off again and again by many workers' answers
-            self._expected_back = 0
-            self._linger_until = now + min(LINGER_MOST_S, LINGER_SHARE * self._round_trip_s)
-        self._expected_back += callers
-
-    def _linger_s(self) -> float:
-        """Seconds for which texts that might leave still wait for those who are expected back."""
-        if (
-            not self._expected_back
-            or not (self._claimed or self._gathered)
-            or len(self._chunks) >= self._max_under_way()
-        ):
-            return 0.0
-        return max(0.0, self._linger_until - time.monotonic())
+        Claiming and sending take turns, so that neither keeps the other waiting.
+        """
+        entries = self._entries
+        entries.expire(self._clock() - self._expire_after_s)
+        gathered, has_place = bool(entries.gathered), len(entries.chunks) < self._max_under_way()
+        may_send = has_place and bool(entries.claimed)
+        lingering_s = self._lingering.left_s() if has_place and (gathered or may_send) else 0.0
+        if lingering_s or not (gathered or may_send):
+            self._claimed_last = False
+            return None, lingering_s or (_EXPIRY_S if entries.chunks else None)
+        self._claimed_last = gathered and not (self._claimed_last and may_send)
+        return (self._claim_gathered if self._claimed_last else self._send_claimed), None
 
     def _claim_gathered(self) -> None:
-        with self._wake:
-            texts = {key: self._entries[key].text for key in itertools.islice(self._gathered, CLAIM_LIMIT)}
-            for key in texts:  # before it is claimed: whoever leaves meanwhile must not drop it
-                del self._gathered[key]
-                self._claimed[key] = None
+        with self._wake:  # CLAIMED before it is: whoever leaves meanwhile must not drop it
+            batch = self._entries.claim(CLAIM_LIMIT)
         try:
-            mine = set(self._claim(texts))
+            known, to_send = self._claim({entry.key: entry.text for entry in batch})
+            mine = set(to_send)
         except Exception as error:
             # Whatever it is, callers are told instead of left waiting, and the next text goes on.
             # Those who came meanwhile too: another attempt would take them as long as this one took its callers.
             with self._wake:
-                gathered = list(self._gathered)
-            self._fail([*texts, *gathered], error)
+                failed = [*batch, *self._entries.gathered]
+            self._fail(failed, error)
+            return
+        if known:
+            self.resolve(known)
+        if len(mine) == len(batch):
             return
         with self._wake:
-            for key in texts:
-                if key not in mine:
-                    self._claimed.pop(key, None)
-                    entry = self._entries.get(key)
-                    if entry is not None and entry.waiters == 0:
-                        del self._entries[key]
+            for entry in batch:
+                if entry.state is CLAIMED and entry.key not in mine:
+                    self._entries.wait_elsewhere(entry)
 
     def _send_claimed(self) -> None:
-        texts, left = self._next_texts()
+        limit = self._chunk_limit()
+        with self._wake:
+            left = self._entries.drop_left(limit)
+        relied_on: dict[str, str] = {}
         if left:
+            texts = {entry.key: entry.text for entry in left}
             try:
-                texts |= {key: left[key] for key in self._release(left)}
+                relied_on = {key: texts[key] for key in self._release(texts)}
             except Exception:  # the claims end by themselves
                 _log.warning("claims not given up", exc_info=True)
-        if not texts:
+        with self._wake:
+            chunk = self._entries.send(limit)
+            origins = [origin for entry in chunk for origin in entry.origins]
+        if not chunk and not relied_on:
             return
-        with self._wake:
-            number = next(self._numbers)
-            self._chunks[number] = _Chunk(set(texts), time.monotonic())
-            self._chunk_of |= dict.fromkeys(texts, number)
         try:
-            self._send(texts)
+            self._send({entry.key: entry.text for entry in chunk} | relied_on, origins)
         except Exception as error:  # as above
-            self._fail(texts, error)
+            self._fail(chunk, error)
 
-    def _next_texts(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The next chunk's texts, and those before its last whose callers have all left."""
-        texts: dict[str, str] = {}
-        left: dict[str, str] = {}
+    def _fail(self, entries: Iterable[Entry[T]], error: Exception) -> None:
         with self._wake:
-            limit = self._chunk_limit()
-            for key in list(self._claimed):
-                if len(texts) == limit:
-                    break
-                entry = self._entries[key]
-                del self._claimed[key]
-                if entry.waiters:
-                    texts[key] = entry.text
-                else:
-                    left[key] = entry.text
-                    del self._entries[key]
-        return texts, left
-
-    def _fail(self, keys: Iterable[str], error: Exception) -> None:
-        with self._wake:
-            entries = [self._take(key) for key in keys]
-        for entry in entries:
-            if entry is not None and not entry.future.done():
-                entry.future.set_exception(error)
-
-    def _take(self, key: str) -> _Entry[T] | None:
-        self._leave_chunk(key)
-        self._gathered.pop(key, None)
-        self._claimed.pop(key, None)
-        return self._entries.pop(key, None)
-
-    def _leave_chunk(self, key: str) -> None:
-        number = self._chunk_of.pop(key, None)
-        if number is not None and (chunk := self._chunks.get(number)) is not None:
-            chunk.keys.discard(key)
-            if not chunk.keys:
-                self._round_trip_s += 0.2 * (time.monotonic() - chunk.sent_at - self._round_trip_s)
-                del self._chunks[number]
-
-    def _expire(self) -> None:
-        limit = time.monotonic() - self._expire_after_s
-        for chunk in [chunk for chunk in self._chunks.values() if chunk.sent_at <= limit]:
-            for key in list(chunk.keys):
-                self._leave_chunk(key)
-                entry = self._entries.get(key)
-                if entry is not None and entry.waiters == 0:
-                    del self._entries[key]
-
-    def _in_vain(self) -> bool:
-        """Those who wait already take all the time that another would have."""
-        return len(self._entries) >= ALWAYS_WAITING and len(self._entries) >= FILL * self._patience_s * self._rate()
-
-    def _rate(self) -> float:
-        """Texts a second: as measured while there was always one more to send, else as expected."""
-        return self._expected_rate() if self._full_rate is None else self._full_rate
-
-    def _count(self, texts: int) -> None:
-        self._drained += texts
-        if not (self._claimed or self._gathered):
-            self._starved = True
-        elapsed = time.monotonic() - self._drained_since
-        if elapsed >= 1.0:
-            rate = self._drained / elapsed
-            if self._starved:
-                self._full_rate = None
-            else:
-                self._full_rate = rate if self._full_rate is None else 0.5 * self._full_rate + 0.5 * rate
-            self._drained, self._drained_since = 0, time.monotonic()
-            self._starved = not (self._claimed or self._gathered)  # it may be long until the next one comes
-
-    def _retry_after_s(self) -> int:
-        """Seconds until the texts that wait now will have drained; 1 to 60."""
-        rate = self._rate()
-        if math.isinf(rate):
-            return 5
-        return min(60, max(1, math.ceil(len(self._entries) / rate)))
+            failed = [entry for entry in entries if entry.state is not DONE]
+            for entry in failed:
+                self._entries.end(entry)
+        for entry in failed:
+            entry.future.set_exception(error)

@@ -4,21 +4,18 @@ now and then.
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
 
+from tasks.background import Loop
 from tasks.jobs.keys import ENDED
 from tasks.store.connections import Client
 
 _LOOK_S = 5.0
 """The listener asks so often whether its connection still lives."""
-
-_log = logging.getLogger(__name__)
 
 
 class JobEnds:
@@ -29,7 +26,7 @@ class JobEnds:
         self._client = client
         self._lock = threading.Lock()
         self._waiting: dict[str, set[threading.Event]] = {}
-        self._listener: threading.Thread | None = None
+        self._loop = Loop("job-ends", self._listen, expected=(redis.RedisError,))
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
@@ -37,9 +34,7 @@ class JobEnds:
         event = threading.Event()
         with self._lock:
             self._waiting.setdefault(job_id, set()).add(event)
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._listen, name="job ends", daemon=True)
-                self._listener.start()
+        self._loop.start()
         try:
             yield event
         finally:
@@ -50,21 +45,15 @@ class JobEnds:
                     del self._waiting[job_id]
 
     def _listen(self) -> None:
-        while True:
-            try:
-                with self._client.pubsub(ignore_subscribe_messages=True) as channel:
-                    channel.subscribe(ENDED)
-                    while True:
-                        message = channel.get_message(timeout=_LOOK_S)
-                        if message is not None:
-                            self._tell(message["data"].decode())
-                        else:
-                            channel.ping()
-            except redis.RedisError:
-                time.sleep(0.5)
-            except Exception:  # the one listener of this process must outlive what it cannot read
-                _log.exception("the end of a job not understood")
-                time.sleep(0.5)
+        with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            channel.subscribe(ENDED)
+            while True:
+                message = channel.get_message(timeout=_LOOK_S)
+                if message is not None:
+                    self._tell(message["data"].decode())
+                else:
+                    channel.ping()
+                self._loop.comes_round()
 
     def _tell(self, job_id: str) -> None:
         with self._lock:

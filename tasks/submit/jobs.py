@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import redis
 
 from tasks import metrics
-from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, ServiceUnavailable
+from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
+from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
@@ -21,12 +21,12 @@ from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client
 from tasks.store.presence import KnownModel
+from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.tracing import NOBODY, Origin
-from tasks.wire import KeyUse, NewerFormat
-from tasks.work.callbacks import check_url
+from tasks.wire import KeyUse
 
 CHUNK_S = 0.5
 """A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest
@@ -43,19 +43,6 @@ _LOOK_S = 0.5
 """A caller who waits for a job is answered at most so long after its end, should the process not be told of it."""
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def redis_or_unavailable() -> Iterator[None]:
-    """Tells callers of a Redis that is away, or that holds what only web processes of a later version can read."""
-    try:
-        yield
-    except redis.RedisError as error:
-        _log.warning("Redis away: %s", type(error).__name__)
-        raise ServiceUnavailable from error
-    except NewerFormat as error:
-        _log.warning("for a web process of a later version: %s", error)
-        raise ServiceUnavailable from error
 
 
 class JobService:

@@ -12,23 +12,29 @@ import hashlib
 import hmac
 import io
 import logging
-import queue
 import random
-import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import TimeoutError as WaitOver
+from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from standardwebhooks import Webhook
+
+from tasks.background import aside
 from tasks.errors import CallbackRefused
+from tasks.jobs.callback_url import Target, check_url, is_public
 from tasks.jobs.keys import CALLBACKS
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 RETRIES_S = (5, 30, 120, 600, 1800, 3600, 7200)
 """The wait after each failed attempt, give or take a fifth; one attempt more than there are waits."""
@@ -38,94 +44,31 @@ PER_CALL = 4
 """Attempts in one call of `run_due`: its thread has other things to do."""
 
 _MAX_ANSWER_BYTES = 8192
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
-"""Teredo and other protocols' own, 6to4, documentation: the tunnels lead to an IPv4 address, and not all Pythons know
-the last.
-"""
 
 _log = logging.getLogger(__name__)
 
 
-class _Target(NamedTuple):
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-
-def check_url(url: str, *, allow_private: bool) -> None:
-    """Refuses what can be refused without asking a name server.
-
-    Raises:
-        CallbackRefused: not a plain http(s) URL, or, unless `allow_private`, one to an address that is not public,
-            however it is spelt.
+def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """What tells a receiver that a callback is ours, and which one: the headers of Standard Webhooks and, in version
+    0.1, two of our own, deprecated.
     """
-    _target(url, allow_private=allow_private)
-
-
-def _target(url: str, *, allow_private: bool) -> _Target:
-    # Beyond ASCII there are full-width digits and dots, which a resolver turns into an address.
-    if not re.fullmatch(r"[!-~]{1,2000}", url):
-        raise CallbackRefused("callback_url has to be 1 to 2,000 characters of ASCII, without blanks.")
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-        host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
-    except ValueError:
-        raise CallbackRefused("callback_url is not a valid URL.") from None
-    literal = _literal(host)
-    if parts.scheme not in ("http", "https") or port == 0 or not (literal or re.fullmatch(r"[a-z0-9._-]+", host)):
-        raise CallbackRefused("callback_url has to be http or https, with a valid host and port.")
-    if "@" in parts.netloc:
-        raise CallbackRefused("callback_url holds a user name.")
-    local = not _is_public(literal) if literal else f".{host}".endswith(".localhost")
-    if local and not allow_private:
-        raise CallbackRefused("callback_url is not a public address.")
-    tls = parts.scheme == "https"
-    return _Target(
-        tls, host, port or (443 if tls else 80), (parts.path or "/") + ("?" + parts.query if parts.query else "")
-    )
-
-
-def _literal(host: str) -> str | None:
-    """The address that a host is, in its usual spelling; None for a name."""
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        pass
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host))  # also 127.1, 0x7f000001, 017700000001, 2130706433
-    except OSError:
-        return None
-
-
-def _is_public(text: str) -> bool:
-    address = ip_address(text)
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            address = IPv4Address(int(address) & 0xFFFFFFFF)
-        elif address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_PUBLIC):
-            return False
-    return address.is_global and not address.is_multicast
+    webhook = Webhook(secret if secret.startswith("whsec_") else secret.encode())
+    webhook_id = f"job-ended-{job_id}"  # the same in every attempt: a receiver drops what it has seen
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": webhook.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode()),
+        "Sentiq-Job": job_id,
+        "Sentiq-Signature": signature(secret, timestamp, body),
+    }
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """The header `Sentiq-Signature`: the time of sending and the HMAC-SHA256 of that time, a dot and the body."""
+    """The deprecated header `Sentiq-Signature`: the time of sending and the HMAC-SHA256 of that time, a dot and the
+    body.
+    """
     digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
-
-
-def verify(secret: str, header: str, body: bytes, *, now: float, tolerance_s: float = 300) -> bool:
-    """Whether the body was signed with this secret, at most `tolerance_s` from now."""
-    found = re.fullmatch(r"t=([0-9]{1,12}),v1=[0-9a-f]{64}", header)
-    if found is None:
-        return False
-    timestamp = int(found[1])
-    return hmac.compare_digest(signature(secret, timestamp, body), header) and abs(now - timestamp) <= tolerance_s
 
 
 def _left(until: float) -> float:
@@ -158,7 +101,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         if self._left_bytes <= 0:
             return 0
         self._sock.settimeout(_left(self._until))
@@ -167,25 +110,14 @@ class _Bounded(io.RawIOBase):
         return count
 
 
-def _resolve(target: _Target, until: float) -> list[str]:
+def _resolve(target: Target, until: float) -> list[str]:
     """Every address of the name. On a thread of its own, for the resolver's patience cannot be set."""
-    answer: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-            answer.put(list(dict.fromkeys(str(info[4][0]) for info in found)))
-        except OSError as error:
-            answer.put(error)
-
-    threading.Thread(target=look_up, name="callback-name", daemon=True).start()
+    look_up = partial(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
     try:
-        addresses = answer.get(timeout=_left(until))
-    except queue.Empty:
+        found = aside("callback-name", look_up).result(_left(until))
+    except WaitOver:
         raise TimeoutError("the name server does not answer") from None
-    if isinstance(addresses, OSError):
-        raise addresses
-    return addresses
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
@@ -203,13 +135,13 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
     """Posts once, within `timeout_s` in all, and returns the HTTP status, a redirect's too.
 
     Raises:
-        CallbackRefused: see `check_url`; or any of the name's addresses is not public.
+        CallbackRefused: see `tasks.jobs.callback_url.check_url`; or any of the name's addresses is not public.
         OSError: no connection, no time left, a certificate that is not the host's, or an answer that is not HTTP.
     """
     until = time.monotonic() + timeout_s
-    target = _target(url, allow_private=allow_private)
+    target = check_url(url, allow_private=allow_private)
     addresses = _resolve(target, until)
-    if not allow_private and not all(map(_is_public, addresses)):
+    if not allow_private and not all(map(is_public, addresses)):
         raise CallbackRefused("callback_url's host has an address that is not public.")
     tls = ssl.create_default_context() if target.tls else None
     connection = (
@@ -221,15 +153,9 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
             sock.settimeout(_left(until))
             sock = tls.wrap_socket(sock, server_hostname=target.host)
         connection.sock = _Bounded(sock, until)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "sentiq",
-            "Connection": "close",
-            "Sentiq-Job": job_id,
-        }
-        connection.request(
-            "POST", target.path, body, headers | {"Sentiq-Signature": signature(secret, int(time.time()), body)}
-        )
+        headers = {"Content-Type": "application/json", "User-Agent": "sentiq", "Connection": "close"}
+        headers |= signed_headers(secret, job_id, int(time.time()), body)
+        connection.request("POST", target.path, body, headers)
         return connection.getresponse().status
     except HTTPException as error:
         raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
@@ -260,7 +186,7 @@ class Callbacks:
         Args:
             client: of the server that the jobs are on.
             secret: signs; without one, every callback fails: none goes out unsigned.
-            allow_private: see `check_url`.
+            allow_private: see `tasks.jobs.callback_url.check_url`.
             body: gives a job's callback_url and the body to post; None when the job is gone or has no callback.
         """
         self._client = client

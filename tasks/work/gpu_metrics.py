@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -19,7 +19,7 @@ class GpuMetrics(Collector):
     out.
     """
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
+    def __init__(self, nvml: ModuleType, handle: object) -> None:
         self._nvml = nvml
         self._handle = handle
 

@@ -7,7 +7,6 @@ under which kombu filed the delivery, so that slowness is never taken for death.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 
 import redis
 
+from tasks.background import Loop
 from tasks.queue.queues import UNACKED_INDEX
 from tasks.store.connections import Client
 
@@ -23,21 +23,15 @@ _AHEAD_S = 60.0
 then.
 """
 
-_log = logging.getLogger(__name__)
-
 
 class Leases:
     """Renews the deliveries that are held. `client` is the broker's."""
 
     def __init__(self, client: Client, *, period_s: float) -> None:
         self._client = client
-        self._period_s = period_s
+        self.loop = Loop("leases", self.renew, period_s=period_s, expected=(redis.RedisError,))
         self._tags: set[str] = set()
         self._lock = threading.Lock()
-
-    def start(self) -> None:
-        """Renews from now on, on a thread of its own."""
-        threading.Thread(target=self._run, name="leases", daemon=True).start()
 
     @contextmanager
     def held(self, delivery_tag: str | None) -> Iterator[None]:
@@ -65,11 +59,3 @@ class Leases:
         tags += self._client.zrangebyscore(UNACKED_INDEX, now + _AHEAD_S, "+inf")
         if tags:
             self._client.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._period_s)
-            try:
-                self.renew()
-            except redis.RedisError:
-                _log.warning("broker away: leases not renewed")

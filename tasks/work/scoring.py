@@ -14,9 +14,9 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
+from tasks.discretion import frames
 from tasks.errors import TextFailed
 from tasks.jobs.running import RunningJobs
-from tasks.logs import frames
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
@@ -182,6 +182,7 @@ class Scorer:
 
     def _persist(self, step: Callable[[], T]) -> T:
         """Does a step on Redis, again and again while Redis is away."""
+        # Not by tenacity: told to stop during a pause, it still makes one more attempt, as long as Redis's time-out.
         for pause_s in _STORE_TRIES_S:
             try:
                 return step()

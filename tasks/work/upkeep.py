@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 import redis
 
+from tasks.background import Loop
 from tasks.jobs.keys import chunk_of
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender
 from tasks.queue.queues import task_ids
 from tasks.store.connections import Client
-from tasks.work.callbacks import Callbacks
+from tasks.work.callbacks import PER_CALL, Callbacks
 
 REPAIR_S = 5.0
 """Lost chunks are looked for so often."""
@@ -22,6 +22,8 @@ SETTLE_S = 2.0
 """A chunk that is found nowhere, and so long later again, is lost; before, it may be on its way from one place to
 another.
 """
+CALLBACKS_LIMIT_S = 45.0 * PER_CALL
+"""An attempt takes 10 s, and each of its questions to Redis as long as a server that is lost."""
 _LOCK = "sentiq:upkeep"
 
 _log = logging.getLogger(__name__)
@@ -39,10 +41,15 @@ class Upkeep:
         self._broker = broker
         self._tag = tag
 
-    def start(self, stop: threading.Event) -> None:
-        """Does its work until `stop` is set: callbacks on a thread of their own, for receivers may be slow."""
-        for name, step, period_s in (("callbacks", self._callbacks.run_due, 1.0), ("repair", self.repair, REPAIR_S)):
-            threading.Thread(target=_repeat, args=(step, period_s, stop), name=name, daemon=True).start()
+    def loops(self, stop: threading.Event) -> list[Loop]:
+        """Its work until `stop` is set: callbacks in a loop of their own, for receivers may be slow."""
+        away = (redis.RedisError,)
+        return [
+            Loop(
+                "callbacks", self._callbacks.run_due, period_s=1.0, limit_s=CALLBACKS_LIMIT_S, expected=away, stop=stop
+            ),
+            Loop("repair", self.repair, period_s=REPAIR_S, expected=away, stop=stop),
+        ]
 
     def repair(self, *, settle_s: float = SETTLE_S) -> int:
         """Sends chunks again that no queue and no worker has; returns how many. One that was not lost after all is
@@ -67,13 +74,3 @@ class Upkeep:
     def _missing(self) -> set[str]:
         expected = self._jobs.expected()
         return expected - task_ids(self._broker, "batch") if expected else expected
-
-
-def _repeat(step: Callable[[], int], period_s: float, stop: threading.Event) -> None:
-    while not stop.wait(period_s):
-        try:
-            step()
-        except redis.RedisError:
-            _log.warning("Redis away: upkeep later")
-        except Exception:  # a defect must not end what has to be done for as long as the worker lives
-            _log.exception("upkeep failed")

@@ -15,7 +15,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery import bootsteps
+
+from tasks.background import Loop
 
 LOOK_S = 1.0
 LOOP_LIMIT_S = 60.0
@@ -50,17 +51,23 @@ class Step:
 
 
 class Watchdog:
-    """Knows what is under way. Thread-safe."""
+    """Knows what is under way, and the loops in the background. Thread-safe.
+
+    Its own loop is watched in turn by the thread that takes chunks.
+    """
 
     def __init__(self, *, texts_per_s: float) -> None:
         """`texts_per_s`: the engine's rate on short texts."""
         self._texts_per_s = texts_per_s
         self._steps: set[Step] = set()
+        self._loops: list[Loop] = []
         self._lock = threading.Lock()
+        self.loop = Loop("watchdog", self._look, period_s=LOOK_S)
 
-    def start(self) -> None:
-        """Looks from now on, on a thread of its own."""
-        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+    def watch(self, *loops: Loop) -> None:
+        """Watches loops from now on. They may be started later."""
+        with self._lock:
+            self._loops += loops
 
     def begin(self, name: str, limit_s: float) -> Step:
         """Watches what this thread does from now on, until `end`."""
@@ -83,24 +90,30 @@ class Watchdog:
         finally:
             self.end(step)
 
-    def _run(self) -> None:
-        while True:
-            time.sleep(LOOK_S)
-            with self._lock:
-                steps = list(self._steps)
-            for step in steps:
-                step.looks += 1
-                if step.looks * LOOK_S > step.limit_s:
-                    _end_process(step)
+    def _look(self) -> None:
+        with self._lock:
+            watched: list[Step | Loop] = [*self._steps, *self._loops]
+        for one in watched:
+            look_at(one)
 
 
-def _end_process(step: Step) -> None:
-    frame = sys._current_frames().get(step.thread)
-    where = {"exception": "".join(traceback.format_stack(frame)) if frame is not None else "(the thread is gone)"}
-    _log.critical(
-        "%s stands still since %.0f s: ended, so that another takes its chunks", step.name, step.limit_s, extra=where
-    )
-    os._exit(os.EX_SOFTWARE)  # no way out that waits for the thread
+def look_at(one: Step | Loop) -> None:
+    """One look, every LOOK_S: ends the process if that which is looked at hangs, or its thread is gone."""
+    one.looks += 1
+    if isinstance(one, Loop) and one.gone:
+        _end_process(one, "is gone")
+    elif one.thread is not None and one.looks * LOOK_S > one.limit_s:
+        _end_process(one, f"stands still since {one.limit_s:.0f} s")
+
+
+def _end_process(one: Step | Loop, how: str) -> None:
+    try:
+        name = f"the loop {one.name}" if isinstance(one, Loop) else one.name
+        frame = sys._current_frames().get(one.thread or 0)
+        where = "".join(traceback.format_stack(frame)) if frame is not None else "(it has no thread)"
+        _log.critical("%s %s: ended, so that another takes its chunks", name, how, extra={"exception": where})
+    finally:
+        os._exit(os.EX_SOFTWARE)  # no way out that waits for the thread
 
 
 def watched_loop(watchdog: Watchdog) -> type[bootsteps.StartStopStep]:
@@ -116,9 +129,14 @@ def watched_loop(watchdog: Watchdog) -> type[bootsteps.StartStopStep]:
             self._step: Step | None = None
 
         def start(self, consumer: Any) -> None:
-            self._step = watchdog.begin("the thread that takes chunks", LOOP_LIMIT_S)
+            self._step = step = watchdog.begin("the thread that takes chunks", LOOP_LIMIT_S)
+
+            def comes_round() -> None:
+                step.comes_round()
+                look_at(watchdog.loop)
+
             # Celery takes what was put on its timer since it connected off again when the connection is lost.
-            consumer.timer.call_repeatedly(LOOK_S, self._step.comes_round)
+            consumer.timer.call_repeatedly(LOOK_S, comes_round)
 
         def stop(self, _: Any) -> None:
             if self._step is not None:

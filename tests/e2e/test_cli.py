@@ -23,23 +23,12 @@ from typing import Any
 
 import pytest
 
-from model.engines.stub import StubEngine
-from tasks.store.outcomes import scored
 from tests.support.stack import ROOT, Stack, free_port
+from tests.support.texts import labels, new_texts
 from tests.support.waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "webapp.client.cli")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold, each its own."""
-    return [f"{('good', 'bad', 'plain')[i % 3]} text {uuid.uuid4().hex}" for i in range(count)]
-
-
-def labels(texts: list[str]) -> list[str]:
-    """What the engine says of the texts without a service around it."""
-    return [scored(row, False).label for row in StubEngine().score(texts).probabilities]
 
 
 def write_csv(path: Path, texts: list[str], *, column: str = "text") -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ import pytest
 
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.store.embedded import find_server, wait_until_up
-from tests.support.faults import MODEL, Trial
+from tests.support.faults import MODEL, Trial, lasts
 from tests.support.launched import Folders, Launched
 from tests.support.stack import ROOT, Process, Server, free_port
 from tests.support.waiting import wait_until
@@ -24,12 +24,6 @@ Launch = Callable[..., Launched]
 FAULT_S = 5.0
 CUT_S = 15.0
 """Longer than the broker waits for a silent worker."""
-
-
-def lasts(seconds: float) -> None:
-    """Returns when a fault has lasted so long."""
-    until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > until, what="the fault to last", timeout_s=seconds + 30)
 
 
 def root_only(why: str) -> None:

@@ -6,25 +6,18 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.faults import MODEL, Trial
+from tests.support.faults import MODEL, Trial, lasts
 from tests.support.launched import Folders, Launched
 from tests.support.stack import Server
 from tests.support.waiting import wait_until
 
 Launch = Callable[..., Launched]
 PAUSE_S = 5.0
-
-
-def lasts(seconds: float) -> None:
-    """Returns when a fault has lasted so long."""
-    until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > until, what="the fault to last", timeout_s=seconds + 30)
 
 
 def test_killed_ten_times(launch: Launch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +9,8 @@ import httpx
 import pytest
 
 from tests.support.stack import Stack
+from tests.support.texts import new_text
 from webapp.api.jobs import _AT_ONCE_TEXTS
-
-
-def unknown(kind: str = "good") -> str:
-    """A text that the cache does not hold."""
-    return f"{kind} {uuid.uuid4().hex}"
 
 
 def ask(stack: Stack, body: Any, prefer: str = "return=representation", **headers: str) -> httpx.Response:
@@ -27,7 +22,7 @@ def test_batch_is_answered_at_once(service: Stack) -> None:
     """Each text's line comes in input order, known, repeated and failed ones too, as a job's results have it; there is
     no job.
     """
-    known, fresh, bad = unknown(), unknown(), unknown("bad")
+    known, fresh, bad = new_text(), new_text(), new_text("bad")
     service.predict(known)
     jobs = service.http.get("/jobs").json()
     texts = [fresh, " ", known, "poison " + fresh, bad, fresh]
@@ -55,7 +50,7 @@ def test_batch_is_answered_at_once(service: Stack) -> None:
 def test_texts_of_one_batch_travel_together(service: Stack) -> None:
     """A batch's unknown texts are few messages, not one each."""
     before = service.metric("sentiment_chunk_texts_count"), service.metric("sentiment_chunk_texts_sum")
-    assert ask(service, {"texts": [unknown() for _ in range(40)]}).status_code == 200
+    assert ask(service, {"texts": [new_text() for _ in range(40)]}).status_code == 200
     after = service.metric("sentiment_chunk_texts_count"), service.metric("sentiment_chunk_texts_sum")
     assert after[1] - before[1] == 40
     assert after[0] - before[0] <= 4
@@ -92,6 +87,6 @@ def test_too_slow_becomes_a_job(make_stack: Callable[..., Stack]) -> None:
     """With no worker there, a batch is a job after PREDICT_TIMEOUT, with all of its texts."""
     stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=0.2, QUEUE_LIMIT=3).start()
     for count in (2, 10):  # the second does not even find room to wait
-        response = ask(stack, {"texts": [unknown() for _ in range(count)]})
+        response = ask(stack, {"texts": [new_text() for _ in range(count)]})
         assert response.status_code == 202
         assert response.json()["total"] == count

@@ -15,21 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from model.engines.stub import StubEngine
-from model.text import clean
-from tasks.store.outcomes import scored
 from tests.support.stack import Stack
+from tests.support.texts import labels, new_texts
 from webapp.client import Job, JobNotFound, Sentiq, SentiqError, WaitTimeout
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold, each its own."""
-    return [f"{('good', 'bad', 'plain')[i % 3]} text {uuid.uuid4().hex}" for i in range(count)]
-
-
-def labels(texts: list[str]) -> list[str]:
-    """What the engine says of the texts without a service around it."""
-    return [scored(row, False).label for row in StubEngine().score([clean(text) for text in texts]).probabilities]
 
 
 @pytest.fixture

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import signal
-import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import list_names, waiting
-from tasks.work.callbacks import Callbacks, verify
+from tasks.work.callbacks import Callbacks
 from tasks.work.upkeep import Upkeep
+from tests.support.receiver import Receiver
 from tests.support.stack import Stack
+from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold, each its own."""
-    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
 
 
 def events(stack: Stack, job: dict[str, Any], last: str | None = None) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -260,61 +256,27 @@ def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> No
     assert stack.ended(job)["done"] == 2500
 
 
-class Receiver(ThreadingHTTPServer):
-    """Keeps the requests that it gets."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[dict[str, str], bytes]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.requests.append((dict(self.headers.items()), body))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Somebody who wants to be told."""
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
-    """A job's end is told once to the address it came with, signed, with the job as it is; a private address only where
-    that is allowed.
+    """A job's end is told once to the address it came with, with the job as it is, signed as a Standard Webhook and in
+    the deprecated header; a private address only where that is allowed.
     """
-    url = f"http://127.0.0.1:{receiver.server_port}/told?x=1"
-    stack = make_stack(CALLBACK_SECRET="a secret", CALLBACK_ALLOW_PRIVATE="1").start("batch")
-    job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": url}).json()
-    assert job["callback"] == {"url": url, "state": "pending", "attempts": 0}
+    secret = "whsec_" + "c2VjcmV0" * 4
+    stack = make_stack(CALLBACK_SECRET=secret, CALLBACK_ALLOW_PRIVATE="1").start("batch")
+    job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": receiver.url}).json()
+    assert job["callback"] == {"url": receiver.url, "state": "pending", "attempts": 0}
     stack.ended(job)
-    wait_until(lambda: receiver.requests, what="the callback")
-    (headers, body), *more = receiver.requests
-    assert not more
-    told = json.loads(body)
-    assert told["event"] == "job.ended"
     now = wait_until(
         lambda: (found := stack.http.get(job["links"]["self"]).json())["callback"]["state"] == "delivered" and found,
         what="the job to know that its end was told",
     )
-    assert told["job"] == {name: now[name] for name in told["job"]}
+    (request,), (body,) = receiver.requests, receiver.bodies
+    told = Webhook(secret).verify(body, dict(request.headers))
+    assert told == {"event": "job.ended", "job": {name: now[name] for name in told["job"]}}
     assert told["job"]["status"] == "succeeded"
-    stamp = int(headers["Sentiq-Signature"].split(",")[0].removeprefix("t="))
-    assert verify("a secret", headers["Sentiq-Signature"], body, now=stamp)
-    assert not verify("another", headers["Sentiq-Signature"], body, now=stamp)
+    stamp = request.headers["webhook-timestamp"]
+    by_hand = hmac.new(secret.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+    assert request.headers["Sentiq-Signature"] == f"t={stamp},v1={by_hand}"
+    assert request.headers["Sentiq-Job"] == job["id"]
 
 
 def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:

@@ -10,29 +10,17 @@ from typing import Any
 
 import pytest
 
-from model.engines.stub import StubEngine
-from model.text import clean
 from tasks.queue.app import ChunkSender, create_celery
-from tasks.store.outcomes import scored
 from tests.support.stack import Stack
+from tests.support.texts import direct, new_texts
 from tests.support.waiting import wait_until
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 
-def new_texts(count: int, word: str = "text") -> list[str]:
-    """Texts that the cache does not hold, each its own."""
-    return [f"{('good', 'bad', 'plain')[i % 3]} {word} {uuid.uuid4().hex}" for i in range(count)]
-
-
 def scores(item: dict[str, Any]) -> tuple[float, ...]:
     """A line's scores in the order of the labels."""
     return tuple(item["scores"][label] for label in LABELS)
-
-
-def direct(texts: list[str]) -> list[tuple[float, ...]]:
-    """What the engine says of the texts without a service around it."""
-    return [scored(row, False).scores for row in StubEngine().score([clean(text) for text in texts]).probabilities]
 
 
 def test_mixed_lines(service: Stack) -> None:

@@ -4,7 +4,6 @@ anybody.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -13,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.launched import Launched
+from tests.support.messages import message
 from tests.support.stack import Process, Stack
 from tests.support.waiting import wait_until
 
@@ -170,23 +171,28 @@ def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
     assert line["pid"] == web.pid
 
 
-def message(task: str, body: bytes, *, content_type: str = "application/json") -> str:
-    """A message as it lies in a queue."""
-    return json.dumps(
-        {
-            "body": base64.b64encode(body).decode(),
-            "content-encoding": "utf-8",
-            "content-type": content_type,
-            "headers": {"task": task, "id": str(uuid.uuid4()), "lang": "py", "root_id": None, "parent_id": None},
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": "interactive"},
-                "delivery_mode": 2,
-                "delivery_tag": str(uuid.uuid4()),
-                "priority": 0,
-            },
-        }
+def test_uncaught_errors_of_the_web(make_stack: Callable[..., Stack]) -> None:
+    """An error that ends a thread or a greenlet of a web process, or a callback of its event loop, is a line of its log
+    without the text that it quotes.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1)
+    stack.web = web = stack.start_process(
+        "web", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "tests.support.uncaught:app"
     )
+    secret = f"secret{uuid.uuid4().hex}"
+    answer = wait_until(lambda: _posted(stack, secret), what="Gunicorn to answer", timeout_s=60)
+    assert answer == "done"
+    for where in ("thread replies", "a Greenlet", "a callback"):
+        line = found(web, f"the line of {where}", level="error", event=f"uncaught ValueError in {where}")
+        assert "in _fail" in line["exception"]
+    assert secret not in web.log
+
+
+def _posted(stack: Stack, text: str) -> str | None:
+    try:
+        return stack.http.post("/", content=text).text
+    except httpx.ConnectError:
+        return None
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])

@@ -116,7 +116,7 @@ def test_no_alert_fires_on_a_healthy_service(watch: Watch) -> None:
     """Of the alerts that say that something is gone, none fires."""
     gone = (
         "SentiqTargetDown|SentiqNoWorkerReady|SentiqRedisDown|SentiqBrokerMemory|SentiqBrokerEvicts"
-        "|SentiqRedeliveryStorm|SentiqDefects"
+        "|SentiqRedeliveryStorm|SentiqDefects|SentiqLoopFails|SentiqLoopStandsStill"
     )
     assert not watch.series(f'ALERTS{{alertname=~"{gone}",alertstate="firing"}}')
 

@@ -14,19 +14,15 @@ from model.engines.stub import StubEngine
 from model.text import clean
 from tasks.store.outcomes import digest, scored
 from tests.support.stack import STUB, Stack
+from tests.support.texts import new_text
 from tests.support.waiting import wait_until
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 
-def unknown(text: str = "a text that nobody has sent") -> str:
-    """The text, made one that the cache does not hold."""
-    return f"{text} {uuid.uuid4().hex}"
-
-
 def test_fresh_then_cached(service: Stack) -> None:
     """The second answer to a text comes from the cache and equals the first to the last digit, and the engine's own."""
-    text = unknown("I love this show, it is great")
+    text = new_text("I love this show, it is great")
     first, second = service.predict(text), service.predict(text)
     assert (first.status_code, second.status_code) == (200, 200)
     fresh, cached = first.json(), second.json()
@@ -49,7 +45,7 @@ def test_known_here_and_elsewhere(service: Stack) -> None:
 
     A parameter of the content type is enough to be sent the long way.
     """
-    text = unknown('good \u00e9 \U0001f600 \\ "quoted"')
+    text = new_text('good \u00e9 \U0001f600 \\ "quoted"')
     body = json.dumps({"text": text}).encode()
     for _ in range(10):  # each of the processes has met it then, all but surely
         service.predict(text)
@@ -93,7 +89,7 @@ def test_nothing_but_a_text_is_answered(service: Stack, body: str) -> None:
 def test_known_no_longer_than_in_the_cache(make_stack: Callable[..., Stack]) -> None:
     """A text ends in the processes' memory when it ends in the cache: after CACHE_TTL it is scored again."""
     stack = make_stack(CACHE_TTL=2, WEB_CONCURRENCY=1).start("interactive")
-    text = unknown()
+    text = new_text()
     assert not stack.predict(text).json()["cached"]
     assert stack.predict(text).json()["cached"]
     wait_until(lambda: not stack.redis.keys("sentiq:p:*"), what="the prediction to leave the cache")
@@ -116,7 +112,7 @@ def test_fifty_callers_one_scoring(make_stack: Callable[..., Stack]) -> None:
     """
     # Slow enough that a second chunk with the text would be begun beside the first.
     stack = make_stack(model="stub?delay_s=0.5", WEB_CONCURRENCY=2, PREDICT_TIMEOUT=20).start("interactive")
-    text, address = unknown(), f"{stack.http.base_url}/predict"
+    text, address = new_text(), f"{stack.http.base_url}/predict"
     with ThreadPoolExecutor(50) as pool:
         answers = list(
             pool.map(lambda _: httpx.post(address, json={"text": text}, timeout=30, trust_env=False), range(50))
@@ -128,7 +124,7 @@ def test_fifty_callers_one_scoring(make_stack: Callable[..., Stack]) -> None:
 
 def test_many_texts_at_once(service: Stack) -> None:
     """Each of many callers at once gets the answer to his own text, the one that the engine gives to it alone."""
-    texts = [unknown("good" if i % 2 else "bad") for i in range(200)]
+    texts = [new_text("good" if i % 2 else "bad") for i in range(200)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(service.predict, texts))
     assert {answer.status_code for answer in answers} == {200}
@@ -193,7 +189,7 @@ def test_lone_surrogate(service: Stack, escape: str) -> None:
 
 def test_ten_thousand_words(service: Stack) -> None:
     """A text longer than the model reads is answered, and the answer says that its tail was left out."""
-    answer = service.predict(unknown("word " * 10_000))
+    answer = service.predict(new_text("word " * 10_000))
     assert answer.status_code == 200
     assert answer.json()["truncated"] is True
 
@@ -209,7 +205,7 @@ def test_one_megabyte(service: Stack) -> None:
 
 def test_engine_failure_is_an_error(service: Stack) -> None:
     """A text that the engine raises on is an error, never NEUTRAL and never cached; the next call scores it anew."""
-    text = unknown("poison")
+    text = new_text("poison")
     before = service.metric("sentiment_texts_failed_total")
     for _ in range(2):
         answer = service.predict(text)
@@ -222,7 +218,7 @@ def test_engine_failure_is_an_error(service: Stack) -> None:
 
 def test_neighbours_of_a_failure(service: Stack) -> None:
     """Callers whose texts travel with one that the engine raises on get their answers."""
-    texts = [unknown("poison" if i == 7 else "fine") for i in range(30)]
+    texts = [new_text("poison" if i == 7 else "fine") for i in range(30)]
     with ThreadPoolExecutor(30) as pool:
         statuses = [answer.status_code for answer in pool.map(service.predict, texts)]
     assert statuses == [422 if i == 7 else 200 for i in range(30)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,12 +11,8 @@ import pytest
 
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
+from tests.support.texts import new_text
 from tests.support.waiting import wait_until
-
-
-def unknown() -> str:
-    """A text that the cache does not hold."""
-    return f"good {uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +32,7 @@ def stack(_stack: Stack) -> Iterator[Stack]:
     if not _stack.server.running:
         _stack.start_server()
     _stack.server.signal(signal.SIGCONT)
-    wait_until(lambda: _stack.predict(unknown()).status_code == 200, what="the service to answer again")
+    wait_until(lambda: _stack.predict(new_text()).status_code == 200, what="the service to answer again")
     leaked = keys_without_end(_stack.redis)
     assert not leaked, f"keys without a TTL: {leaked}"
 
@@ -71,10 +66,10 @@ def test_told_within_a_second(
 ) -> None:
     """Without Redis every caller is told 503 and when to come back, within a second, the first as well as the next."""
     for _ in range(4):  # each web process has a connection and has seen the workers
-        assert stack.predict(unknown()).status_code == 200
+        assert stack.predict(new_text()).status_code == 200
     leave(stack)
     for _ in range(3):
-        body = body and ({"text": unknown()} if "text" in body else {"texts": [unknown()]})
+        body = body and ({"text": new_text()} if "text" in body else {"texts": [new_text()]})
         started = time.monotonic()
         answer = stack.http.request("POST" if body else "GET", path, json=body)
         took_s = time.monotonic() - started
@@ -91,10 +86,10 @@ def test_many_callers_are_told(stack: Stack, leave: Callable[[Stack], None]) -> 
 
     def call(_: int) -> tuple[int, float]:
         started = time.monotonic()
-        status = stack.predict(unknown()).status_code
+        status = stack.predict(new_text()).status_code
         return status, time.monotonic() - started
 
-    stack.predict(unknown())  # the client's threads share one address, not one connection
+    stack.predict(new_text())  # the client's threads share one address, not one connection
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(call, range(40)))
     assert {status for status, _ in answers} == {503}
@@ -113,30 +108,30 @@ def test_alive_and_documented_without_redis(stack: Stack) -> None:
 @pytest.mark.parametrize("leave", [stop, crash, pause])
 def test_comes_back_by_itself(stack: Stack, leave: Callable[[Stack], None]) -> None:
     """When the server is back, unknown texts, known texts and jobs are answered again without a restart of anything."""
-    known = unknown()
+    known = new_text()
     scores = stack.predict(known).json()["scores"]
     leave(stack)
-    assert stack.predict(unknown()).status_code == 503
+    assert stack.predict(new_text()).status_code == 503
     assert stack.server is not None
     if stack.server.running:
         stack.server.signal(signal.SIGCONT)
     else:
         stack.start_server()
     answer = wait_until(
-        lambda: next((a for a in [stack.predict(unknown())] if a.status_code == 200), None),
+        lambda: next((a for a in [stack.predict(new_text())] if a.status_code == 200), None),
         what="an unknown text's answer",
     )
     assert not answer.json()["cached"]
     again = stack.predict(known).json()
     assert (again["cached"], again["scores"]) == (True, scores)
-    assert stack.ended(stack.submit([unknown() for _ in range(20)]))["done"] == 20
+    assert stack.ended(stack.submit([new_text() for _ in range(20)]))["done"] == 20
     assert all(worker.running for worker in stack.workers)
 
 
 @pytest.mark.parametrize("leave", [stop, crash])
 def test_job_outlives_a_restart(stack: Stack, leave: Callable[[Stack], None]) -> None:
     """A job under way when the server goes ends whole after it is back: every line answered, each counted once."""
-    texts = [unknown() for _ in range(1500)]
+    texts = [new_text() for _ in range(1500)]
     job = stack.submit(texts)
     wait_until(lambda: stack.http.get(job["links"]["self"]).json()["done"] > 0, what="the job's first chunk")
     leave(stack)
@@ -148,11 +143,11 @@ def test_job_outlives_a_restart(stack: Stack, leave: Callable[[Stack], None]) ->
 
 def test_restarts_in_a_row(stack: Stack) -> None:
     """A job and callers live through several restarts of the server, and all processes go on."""
-    job = stack.submit([unknown() for _ in range(1500)])
+    job = stack.submit([new_text() for _ in range(1500)])
     for leave in (stop, crash, stop):
-        wait_until(lambda: stack.predict(unknown()).status_code == 200, what="a caller's answer")
+        wait_until(lambda: stack.predict(new_text()).status_code == 200, what="a caller's answer")
         leave(stack)
         stack.start_server()
     assert stack.ended(job)["done"] == 1500
     assert all(worker.running for worker in stack.workers)
-    wait_until(lambda: stack.predict(unknown()).status_code == 200, what="a caller's answer")
+    wait_until(lambda: stack.predict(new_text()).status_code == 200, what="a caller's answer")

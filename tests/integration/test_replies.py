@@ -63,7 +63,7 @@ def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
-    """Replies that nobody understands or waits for, those of a later version too, do not stop those that come after."""
+    """Replies that cannot be read, that nobody waits for, or of a later version do not stop those that come after."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
     keys: set[bytes] = set()
 

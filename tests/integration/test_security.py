@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import pickle
 import uuid
@@ -13,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tasks.errors import EX_CONFIG
 from tasks.keys import digest
-from tasks.parent import EX_CONFIG
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
+from tests.support.messages import message
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -281,7 +281,11 @@ def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"), ("-m", "webapp.launch")]
+    "command",
+    [
+        ("-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+        ("-m", "webapp.client.cli", "serve"),
+    ],
 )
 def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: tuple[str, ...]) -> None:
     """On a public address without keys the start ends with one sentence and the status of a wrong setting."""
@@ -428,20 +432,8 @@ def test_a_pickled_message_is_refused(make_stack: Callable[..., Stack], tmp_path
             return (Path.touch, (mark,))
 
     for content_type in ("application/x-python-serialize", "application/pickle"):
-        message = {
-            "body": base64.b64encode(pickle.dumps(([Payload()], {}, {}))).decode(),
-            "content-encoding": "binary",
-            "content-type": content_type,
-            "headers": {"task": "score", "id": str(uuid.uuid4()), "lang": "py", "root_id": None, "parent_id": None},
-            "properties": {
-                "body_encoding": "base64",
-                "delivery_info": {"exchange": "", "routing_key": "interactive"},
-                "delivery_mode": 2,
-                "delivery_tag": str(uuid.uuid4()),
-                "priority": 0,
-            },
-        }
-        stack.redis.lpush("interactive", json.dumps(message))
+        body = pickle.dumps(([Payload()], {}, {}))
+        stack.redis.lpush("interactive", message("score", body, content_type=content_type, encoding="binary"))
     wait_until(lambda: stack.redis.llen("interactive") == 0, what="the messages to be taken")
     assert stack.predict(f"good {uuid.uuid4().hex}").status_code == 200
     worker = stack.workers[0]

@@ -4,7 +4,6 @@ back.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,12 +11,8 @@ import pytest
 
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
+from tests.support.texts import new_text
 from tests.support.waiting import wait_until
-
-
-def unknown() -> str:
-    """A text that the cache does not hold."""
-    return f"good {uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,7 @@ def workerless(_workerless: Stack) -> Iterator[Stack]:
 def test_worker_away_then_back(make_stack: Callable[..., Stack]) -> None:
     """Without a worker a caller gets 202 and an address; once a worker is there, the answer comes at that address."""
     stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=0.3).start()
-    text = unknown()
+    text = new_text()
     answer = stack.predict(text)
     assert answer.status_code == 202
     assert answer.headers["Location"] == answer.json()["links"]["self"]
@@ -58,12 +53,12 @@ def test_worker_away_then_back(make_stack: Callable[..., Stack]) -> None:
     wait_until(lambda: stack.predict(text).json()["cached"], what="the web process to know the workers' model")
     again = stack.predict(text).json()
     assert again["scores"] == item["scores"]
-    assert stack.predict(unknown()).status_code == 200
+    assert stack.predict(new_text()).status_code == 200
 
 
 def test_respond_async(service: Stack) -> None:
     """`respond-async` is 202 for an unknown text, which says that it was honoured, and 200 for a known one."""
-    text = unknown()
+    text = new_text()
     answer = service.predict(text, prefer="respond-async")
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "respond-async"
@@ -78,7 +73,7 @@ def test_respond_async(service: Stack) -> None:
 )
 def test_do_not_wait(service: Stack, prefer: str) -> None:
     """`wait=0` is 202 at once, however it is spelt."""
-    assert service.predict(unknown(), prefer=prefer).status_code == 202
+    assert service.predict(new_text(), prefer=prefer).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -86,13 +81,13 @@ def test_do_not_wait(service: Stack, prefer: str) -> None:
 )
 def test_wait_long_enough(service: Stack, prefer: str) -> None:
     """A caller who is willing to wait, or whose preference is not understood, gets his answer."""
-    assert service.predict(unknown(), prefer=prefer).status_code == 200
+    assert service.predict(new_text(), prefer=prefer).status_code == 200
 
 
 def test_wait_outlasts_the_timeout(workerless: Stack) -> None:
     """`Prefer: wait` waits past PREDICT_TIMEOUT: the answer of a worker that comes late is still a 200."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(workerless.predict, unknown(), prefer="wait=60")
+        waiting = pool.submit(workerless.predict, new_text(), prefer="wait=60")
         worker = workerless.start_worker("interactive")
         assert waiting.result().status_code == 200
     worker.terminate()
@@ -112,19 +107,19 @@ def test_queue_full(workerless: Stack) -> None:
     wait_until_empty(workerless)
     before = workerless.metric("sentiment_rejected_total", code="queue_full")
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: workerless.predict(unknown(), prefer="wait=3"), range(10)))
+        answers = list(pool.map(lambda _: workerless.predict(new_text(), prefer="wait=3"), range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] * 4 + [429] * 6
     for refused in (answer for answer in answers if answer.status_code == 429):
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert refused.json()["code"] == "queue_full"
     assert workerless.metric("sentiment_rejected_total", code="queue_full") - before == 6
     wait_until_empty(workerless)
-    assert workerless.predict(unknown()).status_code == 202
+    assert workerless.predict(new_text()).status_code == 202
 
 
 def test_same_text_takes_one_place(workerless: Stack) -> None:
     """However many wait for one text, it takes one place."""
-    text = unknown()
+    text = new_text()
     wait_until_empty(workerless)
     with ThreadPoolExecutor(20) as pool:
         statuses = {
@@ -135,7 +130,7 @@ def test_same_text_takes_one_place(workerless: Stack) -> None:
 
 def test_one_job_does_not_fill_the_queue(workerless: Stack) -> None:
     """Jobs have no part in QUEUE_LIMIT: they wait in the store, and are accepted without a worker."""
-    job = workerless.submit([unknown() for _ in range(50)])
+    job = workerless.submit([new_text() for _ in range(50)])
     assert job["status"] == "queued"
 
 

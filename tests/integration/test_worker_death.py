@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.stack import Stack
+from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
 
 _DIES_LOOKING = """
@@ -26,11 +27,6 @@ Mutex(client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
         except MutexHeld:
             pass
 """
-
-
-def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold."""
-    return [f"good {uuid.uuid4().hex}" for _ in range(count)]
 
 
 def begun(stack: Stack) -> bool:

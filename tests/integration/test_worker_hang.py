@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable
 
 from tasks.queue.app import create_celery
-from tests.integration.test_worker_death import begun, new_texts
+from tests.integration.test_worker_death import begun
 from tests.support.stack import Process, Stack
+from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
 
 _HANGS = """
@@ -111,7 +112,9 @@ def test_waiting_for_redis_is_no_hang(make_stack: Callable[..., Stack]) -> None:
     assert stack.server is not None
     stack.server.terminate()
     # Said every REFRESH_S, 2 s.
-    wait_until(lambda: worker.log.count("not announced") >= 2, what="the worker to have missed Redis for a while")
+    wait_until(
+        lambda: worker.log.count("the loop presence failed") >= 2, what="the worker to have missed Redis for a while"
+    )
     stack.start_server()
     assert stack.ended(stack.submit(new_texts(40)))["done"] == 40  # 4 s at the least
     assert worker.running

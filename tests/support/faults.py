@@ -206,6 +206,12 @@ class Figures:
     """From the fault (or its end, where it lasts) until callers were answered as before."""
 
 
+def lasts(seconds: float) -> None:
+    """Returns when a fault has lasted so long."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until, what="the fault to last", timeout_s=seconds + 30)
+
+
 class Trial:
     """One fault, on a Sentiq that is under load. `begin`, then the fault, then `end`, which checks everything."""
 

@@ -125,7 +125,7 @@ class Stack:
 
     root = ROOT
     """Where the code lies that its processes run."""
-    gunicorn_conf = "webapp/server/gunicorn_conf.py"
+    gunicorn_conf = "python:webapp.server.gunicorn_conf"
 
     def __init__(self, *, model: str = STUB, url: str | None = None, **variables: str | int | float) -> None:
         """Makes the folder and the environment.

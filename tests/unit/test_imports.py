@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +15,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
+WINGS = {"tasks.submit": {"webapp", "tasks.submit"}, "tasks.work": {"tasks.work", "tasks.worker"}}
+"""What one process does alone, and who may import it."""
 COMPOSITION_ROOTS = {
     "webapp.wsgi",
-    "webapp.launch",
+    "webapp.launch.commands",
+    "webapp.launch.launcher",
+    "webapp.server.__main__",
     "webapp.server.gunicorn_conf",
     "tasks.worker",
     "model.training.__main__",
 }
+STARTED_BY = {
+    "webapp.client.cli": {"webapp.launch.commands"},
+    "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
+}
+"""A command line starts what it is asked for: it imports that inside a function."""
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
+"""What a machine has that only uses a service: these modules, with what they import."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
 
@@ -30,11 +43,12 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
 
-def imported(name: str, path: Path) -> set[str]:
+def imported(name: str, path: Path, *, at_its_top: bool = False) -> set[str]:
     """All that a module imports, at its top or inside a function, as full names (`from a import b` is a and a.b)."""
     names: set[str] = set()
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_its_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -59,6 +73,21 @@ def test_imports_point_down(name: str) -> None:
     assert not wrong
 
 
+def within(name: str, package: str) -> bool:
+    """Whether a dotted name is the package or in it."""
+    return f"{name}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_wings_stand_apart(name: str) -> None:
+    """What the web does to submit and what a worker does to score never import each other, and what lies below both
+    imports neither.
+    """
+    for wing, importers in WINGS.items():
+        if not any(within(name, importer) for importer in importers):
+            assert not {found for found in imported(name, MODULES[name]) if within(found, wing)}
+
+
 def test_policy_is_ground() -> None:
     """`celeryconfig` imports nothing of ours."""
     names = imported("celeryconfig", ROOT / "celeryconfig.py")
@@ -67,8 +96,43 @@ def test_policy_is_ground() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_imports_a_composition_root(name: str) -> None:
-    """What wires a process together is run, never imported."""
-    assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS
+    """What wires a process together is run, not imported; only a command imports what it starts, when it does."""
+    assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS - STARTED_BY.get(name, set())
+    assert not imported(name, MODULES[name], at_its_top=True) & COMPOSITION_ROOTS
+
+
+def test_the_client_imports_little() -> None:
+    """`webapp.client` and the command line import nothing of ours but themselves, keys and statuses, and of others no
+    more than the base installation brings; but for the commands that run a service, when they do.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
+    for name, path in MODULES.items():
+        if not name.startswith("webapp.client") and name not in CLIENT:
+            continue
+        for found in imported(name, path) - STARTED_BY.get(name, set()):
+            if found.split(".")[0] in FLOORS:
+                assert found.startswith(("webapp.client", *CLIENT[-2:], *STARTED_BY.get(name, set()))), name
+            else:
+                assert found.split(".")[0] in sys.stdlib_module_names | base, name
+
+
+def test_the_front_knows_no_endpoint() -> None:
+    """What is done for every request does not depend on what any of them asks for."""
+    for name, path in MODULES.items():
+        if name.startswith("webapp.front"):
+            assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
+
+
+def test_one_place_puts_the_web_together() -> None:
+    """What submits is handed its Redis clients, Celery and settings, and makes none itself: `webapp.compose` does, and
+    is only imported by `webapp.wsgi`.
+    """
+    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
+    for name, path in MODULES.items():
+        if name.startswith("tasks.submit"):
+            assert not imported(name, path) & makers, name
+    assert [name for name, path in MODULES.items() if "webapp.compose" in imported(name, path)] == ["webapp.wsgi"]
 
 
 def test_no_circles() -> None:
@@ -107,6 +171,17 @@ def test_never_pickle() -> None:
         assert "trust_remote_code=True" not in path.read_text(), name
 
 
+def in_a_web_process(code: str) -> list[str]:
+    """What the code prints, line by line, in a process of its own while Redis is away."""
+    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()
+
+
 def test_web_process_is_light() -> None:
     """Importing the web application loads no inference library, and takes less than 100 MB."""
     code = f"""
@@ -114,13 +189,7 @@ import sys, webapp.wsgi
 print([name for name in {HEAVY!r} if name in sys.modules])
 print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')] or ['0'])
 """
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    loaded, rss_kb = done.stdout.strip().splitlines()[-2:]
+    loaded, rss_kb = in_a_web_process(code)[-2:]
     assert ast.literal_eval(loaded) == []
     assert int(ast.literal_eval(rss_kb)[0]) < 100_000
 
@@ -130,9 +199,4 @@ def test_web_starts_without_redis() -> None:
     starting.
     """
     code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
-    environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.strip().splitlines()[-1:] == ["503"], done.stderr
+    assert in_a_web_process(code)[-1:] == ["503"]

@@ -9,7 +9,6 @@ import json
 import os
 import threading
 from dataclasses import asdict, astuple, replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -187,7 +186,7 @@ def record(load: str, turn: int, **figures: object) -> scaling.Record:
     return {**layout, "load": load, "round": turn, **figures}
 
 
-def test_measured_loads_become_costs_and_are_checked(tmp_path: Path) -> None:
+def test_measured_loads_become_costs_and_are_checked() -> None:
     """Costs are fitted to the loads of 1 and 32 callers alone, and what the simulation makes of them is told beside
     what was measured.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import orjson
 
@@ -18,7 +17,7 @@ _HEARTBEAT_S = 15.0
 _LOOK_S = 1.0
 
 
-def events(jobs: JobService, job_id: str, revision: int, body: Callable[[Job], dict[str, Any]]) -> Iterator[bytes]:
+def events(jobs: JobService, job_id: str, revision: int, body: Callable[[Job], dict[str, object]]) -> Iterator[bytes]:
     """`progress` at every change beyond this revision, and `end` with the job's end. Each holds the whole job: a lost
     one is no loss.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 from flask import Blueprint, Response
 
@@ -32,7 +30,7 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
         for role in ("interactive", "batch"):
             if not any(worker.role == role for worker in ours):
                 missing.append(f"{role} worker")
-        body: dict[str, Any] = {
+        body: dict[str, object] = {
             "status": "unready" if missing else "ready",
             "redis": redis,
             "workers": [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request, url_for
@@ -19,8 +18,8 @@ from webapp.api.requests import Preferences, parse_json, preferences
 from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
 from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
-from webapp.front.errors import UploadRefused
-from webapp.front.security import caller
+from webapp.front.errors import IncompleteBody, UploadRefused
+from webapp.front.visit import caller
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -36,7 +35,7 @@ _DRAIN_S = 10.0
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
-def job_body(job: Job) -> dict[str, Any]:
+def job_body(job: Job) -> dict[str, object]:
     """The job with its addresses."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
     return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
@@ -53,7 +52,7 @@ def accepted(job: Job, prefer: Preferences) -> Response:
 
 
 def _body() -> Iterator[bytes]:
-    """The request's bytes as they come in. Raises UploadRefused if the connection ends before the body does."""
+    """The request's bytes as they come in. Raises IncompleteBody if the connection ends before the body does."""
     read, left = request.environ["wsgi.input"].read, request.content_length
     try:
         while piece := read(_PIECE_BYTES if left is None else min(_PIECE_BYTES, left)):
@@ -63,7 +62,7 @@ def _body() -> Iterator[bytes]:
     except OSError:  # of the socket, or Gunicorn's own for a chunk that is cut off
         left = 1
     if left:
-        raise UploadRefused(400, "incomplete_body", "The connection ended before the body did.")
+        raise IncompleteBody
 
 
 def _may_be_small() -> bool:

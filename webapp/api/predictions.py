@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from model.labels import LABELS
 from tasks import metrics
 from tasks.jobs.job import Entry
 from tasks.submit.intake import Submission
+from tasks.submit.jobs import JobService
 from tasks.submit.service import Prediction, SentimentService
 from webapp.api.jobs import accepted
-from webapp.api.requests import json_body, preferences
+from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import PredictRequest
-from webapp.front.security import caller
-
-OUTCOME = "sentiq.outcome"
-"""In a WSGI environment: what `webapp.api.plain` found to have become of the text: a prediction, an error, or None if
-it took too long.
-"""
-_NOT_ASKED = object()
+from webapp.front.visit import caller, visit
 
 
-def prediction_body(text: str, prediction: Prediction, started: float) -> dict[str, Any]:
-    """The answer to a text, for a request that began at `started` (of `time.perf_counter`)."""
+def prediction_json(text: str, prediction: Prediction, started: float) -> bytes:
+    """The answer to a text of a request that came in at `started` (of `time.perf_counter`), counted."""
     scored = prediction.scored
-    return {
-        "text": text,
-        "label": scored.label,
-        "confidence": scored.confidence,
-        "scores": dict(zip(LABELS, scored.scores, strict=True)),
-        "truncated": scored.truncated,
-        "cached": prediction.cached,
-        "processing_time_ms": round((time.perf_counter() - started) * 1000, 3),
-        "model": prediction.model,
-    }
+    label = scored.label
+    metrics.predicted(label, cached=prediction.cached)
+    return orjson.dumps(
+        {
+            "text": text,
+            "label": label,
+            "confidence": scored.confidence,
+            "scores": dict(zip(LABELS, scored.scores, strict=True)),
+            "truncated": scored.truncated,
+            "cached": prediction.cached,
+            "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
+            "model": prediction.model,
+        }
+    )
+
+
+def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) -> Response:
+    """The answer to a text that has no prediction yet: a job of its own. `waited`: its caller has waited in vain."""
+    if waited:
+        metrics.PENDING.inc()
+    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
+    return accepted(job, prefer)
 
 
 def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: float) -> Blueprint:
@@ -46,20 +52,13 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
 
     @blueprint.post("/predict")
     def predict() -> Response:
-        started = time.perf_counter()
         text = PredictRequest.model_validate(json_body()).text
         prefer = preferences()
-        outcome = request.environ.get(OUTCOME, _NOT_ASKED)
-        if isinstance(outcome, Exception):
-            raise outcome
-        prediction = sentiment.predict(text, prefer.wait_or(predict_timeout_s)) if outcome is _NOT_ASKED else outcome
+        wait_s = prefer.wait_or(predict_timeout_s)
+        prediction = sentiment.predict(text, wait_s)
         if prediction is None:
-            if prefer.wait_or(predict_timeout_s) > 0:  # else nobody meant to wait
-                metrics.PENDING.inc()
-            job, _ = sentiment.jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
-            return accepted(job, prefer)
-        metrics.predicted(prediction.scored.label, cached=prediction.cached)
-        return Response(orjson.dumps(prediction_body(text, prediction, started)), mimetype="application/json")
+            return job_of(text, sentiment.jobs, prefer, waited=wait_s > 0)
+        return Response(prediction_json(text, prediction, visit().started), mimetype="application/json")
 
     @blueprint.get("/model")
     def model() -> Response:

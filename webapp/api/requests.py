@@ -5,38 +5,43 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from flask import request
+from werkzeug.exceptions import ClientDisconnected
 
-from webapp.front.errors import MalformedJson, UnsupportedType
+from webapp.front.errors import IncompleteBody, MalformedJson, UnsupportedType
 
 LONGEST_WAIT_S = 60.0
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-"""An X-Request-ID that is kept; others could do harm in a log."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def json_body() -> Any:
+def json_body() -> object:
     """The request's JSON body.
 
     Raises:
         UnsupportedType: it is not declared as application/json, or is compressed.
         MalformedJson: it is not JSON.
+        IncompleteBody: it is shorter than the request said.
         RequestEntityTooLarge: more than MAX_UPLOAD_BYTES (werkzeug's).
     """
     if request.mimetype != "application/json":
         raise UnsupportedType("Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedType("Send the body uncompressed.")
-    raw = request.get_data(cache=False)
-    if request.content_length is None:
-        request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+    length = request.content_length
+    try:
+        raw = request.get_data(cache=False)
+        if length is None:
+            request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+    except ClientDisconnected:
+        raise IncompleteBody from None
+    if length is not None and len(raw) < length:  # Gunicorn ends a body where its connection ends
+        raise IncompleteBody
     return parse_json(raw)
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes) -> object:
     """A JSON value; a lone escaped surrogate is read as U+FFFD.
 
     Raises:
@@ -48,7 +53,7 @@ def parse_json(raw: bytes) -> Any:
         return _with_lone_surrogates(raw)
 
 
-def _with_lone_surrogates(raw: bytes) -> Any:
+def _with_lone_surrogates(raw: bytes) -> object:
     """JSON that only an escaped lone surrogate keeps from being text: it stands for a broken emoji, and is read as
     U+FFFD.
     """
@@ -64,7 +69,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _mended(value: Any) -> Any:
+def _mended(value: object) -> object:
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):

@@ -6,7 +6,6 @@ import csv
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import orjson
 
@@ -36,10 +35,10 @@ def _status(job: Job | None, line: Line) -> str:
     return "failed" if isinstance(line.outcome, Failed) else "done"
 
 
-def line_body(job: Job | None, line: Line) -> dict[str, Any]:
+def line_body(job: Job | None, line: Line) -> dict[str, object]:
     """One line as JSON says it; of no job, a text that was answered at once."""
     entry, outcome = line.entry, line.outcome
-    body: dict[str, Any] = {"position": line.position}
+    body: dict[str, object] = {"position": line.position}
     if entry.id is not None:
         body["id"] = entry.id
     if job is not None and job.header is not None:
@@ -77,7 +76,7 @@ def csv_rows(job: Job, lines: Sequence[Line]) -> bytes:
     return _csv([*_own_fields(job, line), *_result_fields(job, line)] for line in lines)
 
 
-def _own_fields(job: Job, line: Line) -> list[Any]:
+def _own_fields(job: Job, line: Line) -> list[object]:
     entry = line.entry
     if job.header is not None:
         at = job.header.text
@@ -85,7 +84,7 @@ def _own_fields(job: Job, line: Line) -> list[Any]:
     return [entry.id, entry.text] if job.has_ids else [entry.text]
 
 
-def _result_fields(job: Job, line: Line) -> list[Any]:
+def _result_fields(job: Job, line: Line) -> list[object]:
     outcome = line.outcome
     head = [line.position, _status(job, line)]
     if outcome is None:
@@ -95,7 +94,7 @@ def _result_fields(job: Job, line: Line) -> list[Any]:
     return [*head, outcome.label, outcome.confidence, *outcome.scores, str(outcome.truncated).lower(), None, line.model]
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+def _csv(rows: Iterable[Sequence[object]]) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out).writerows(rows)
     return out.getvalue().encode()

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import typer
 from rich.console import Console
@@ -144,7 +144,7 @@ class Batch:
             )
             self._screen.show(sent, total, told)
 
-        source: Any = sys.stdin.buffer if str(file) == "-" else file
+        source: IO[bytes] | Path = sys.stdin.buffer if str(file) == "-" else file
         try:
             return self._sentiq.submit(source, on_upload=on_upload, **options)
         except ValueError as fault:
@@ -154,7 +154,7 @@ class Batch:
         self._screen.stage("Fetching")
         if self._output.path is None and sys.stdout.isatty():
             self._screen.close()  # the results come to where the bar is
-        target: Any = self._output.path or sys.stdout.buffer
+        target: IO[bytes] | Path = self._output.path or sys.stdout.buffer
 
         def on_download(got: int) -> None:
             self._screen.show(0, None, _megabytes(got, None))

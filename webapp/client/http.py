@@ -119,6 +119,9 @@ class Transport:
 class Patience:
     """Growing pauses between tries, until they would add up to too much."""
 
+    # Not by tenacity: all of this would be callbacks of ours (Retry-After, a budget from the first failure on, patience
+    # anew after progress), and its import makes the command line a tenth slower to start.
+
     def __init__(self, patience_s: float, on_retry: Callable[[SentiqError, float], None] | None) -> None:
         self._patience_s, self._on_retry = patience_s, on_retry
         self._until: float | None = None

@@ -9,30 +9,23 @@ SentiqError         the service refused, or did not answer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Literal, Self
 
 Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
 class _Answer:
-    """A part of the service's answers."""
+    """A part of the service's answers: a dataclass with slots."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         """From JSON; what a newer service says beyond the fields is dropped."""
-        names: tuple[str, ...] = _names(cls)  # type: ignore[arg-type]  # a class is hashable
-        return cls(**{name: body[name] for name in names if name in body})
+        return cls(**{name: body[name] for name in cls.__slots__ if name in body})
 
 
 @dataclass(frozen=True, slots=True)

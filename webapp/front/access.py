@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
+from werkzeug.wsgi import get_path_info
+
+from webapp.front.headers import Headers
+from webapp.front.visit import Visit
 
 SLOW_S = 1.0
 """A request that took longer has a line, unless its caller asked to wait."""
+_AT_ONCE = ("200", "201", "304")
 _OPERATORS = ("/health", "/metrics")
 
 _log = structlog.get_logger(__name__)
@@ -19,32 +24,35 @@ class AccessLog:
     """
 
     def __init__(self, *, everything: bool) -> None:
-        self.everything = everything
+        self._everything = everything
 
-    def tell(self, method: str, path: str, status: int, seconds: float, *, patient: bool = False, **more: Any) -> None:
-        """Writes the line of a request, if it has one.
+    def tell(self, visit: Visit, environ: dict[str, Any], status: str, seconds: float, headers: Headers) -> None:
+        """Writes the line of a request whose answer has begun after so many seconds, if it has one.
 
         Args:
-            method: of the request.
-            path: without the query, which may be anything.
-            status: of the answer.
-            seconds: until its answer began.
-            patient: its caller asked to wait.
-            more: further fields; those that are empty are left out.
+            visit: the request's.
+            environ: the request's.
+            status: of the answer, with its phrase.
+            seconds: until it began.
+            headers: of the answer, as the endpoint gave them.
         """
+        slow = seconds > SLOW_S and "HTTP_PREFER" not in environ
+        if not (slow or self._everything or status[:3] not in _AT_ONCE):
+            return
+        path = get_path_info(environ)
         if path.startswith(_OPERATORS):
             log = _log.debug
-        elif status >= 500:
+        elif status >= "500":
             log = _log.warning
-        elif self.everything or (status >= 202 and status != 304) or (seconds > SLOW_S and not patient):
-            log = _log.info
         else:
-            return
+            log = _log.info
+        location = next((value for name, value in headers if name.lower() == "location"), "")
+        more = {"caller": visit.caller.owner, "job_id": location.partition("/jobs/")[2]}
         log(
             "answered",
-            method=method,
+            method=environ["REQUEST_METHOD"],
             path=path[:200],
-            status=status,
+            status=int(status[:3]),
             ms=round(seconds * 1000, 1),
-            **{k: v for k, v in more.items() if v},
+            **{name: value for name, value in more.items() if value},
         )

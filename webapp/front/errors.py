@@ -8,10 +8,10 @@ from http import HTTPStatus
 
 import orjson
 import structlog
-from flask import Flask, Response, g
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from tasks import metrics
 from tasks.errors import (
@@ -32,6 +32,7 @@ from tasks.errors import (
     Unauthorized,
     UploadTooSlow,
 )
+from webapp.front.visit import visit
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -74,6 +75,13 @@ class UploadRefused(Exception):
         """Number of the line where the record to blame begins, from 1."""
 
 
+class IncompleteBody(UploadRefused):
+    """The connection ended before the body did: what has come may look whole, and is not what was meant."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "incomplete_body", "The connection ended before the body did.")
+
+
 def problem(
     status: int,
     code: str,
@@ -91,7 +99,7 @@ def problem(
         "status": status,
         "code": code,
         "detail": detail,
-        "request_id": g.get("request_id", ""),
+        "request_id": visit().request_id,
     }
     if faults is not None:
         body["errors"] = list(faults)
@@ -143,22 +151,27 @@ def _http_exception(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.exception("unexpected error")
+    _log.error("unexpected error", exc_info=error)
     return problem(500, "internal_error", "Something went wrong here; the log has more under this request's id.")
 
 
-def register_errors(app: Flask) -> None:
-    """Makes every error of the application a problem+json response."""
-    app.register_error_handler(SentimentError, _sentiment_error)
-    app.register_error_handler(ValidationError, _invalid_fields)
-    app.register_error_handler(MalformedJson, lambda _: problem(400, "malformed_json", "The body is not valid JSON."))
-    app.register_error_handler(
-        UploadRefused, lambda error: problem(error.status, error.code, str(error), line=error.line)
-    )
-    # Of a body in chunks, which is parsed as it is read; all else Gunicorn refuses before we see it.
-    app.register_error_handler(
-        ParseException, lambda _: problem(400, "bad_request", "The body's chunks are not as HTTP asks.")
-    )
-    app.register_error_handler(UnsupportedType, lambda error: problem(415, "unsupported_media_type", str(error)))
-    app.register_error_handler(HTTPException, _http_exception)
-    app.register_error_handler(Exception, _unexpected)
+def problem_of(error: Exception) -> Response:
+    """The answer to a request that has ended in this error, whatever it is."""
+    match error:
+        case SentimentError():
+            return _sentiment_error(error)
+        case UploadRefused():
+            return problem(error.status, error.code, str(error), line=error.line)
+        case MalformedJson():
+            return problem(400, "malformed_json", "The body is not valid JSON.")
+        case ValidationError():
+            return _invalid_fields(error)
+        case UnsupportedType():
+            return problem(415, "unsupported_media_type", str(error))
+        case ParseException():
+            # Of a body in chunks, which is parsed as it is read; all else Gunicorn refuses before we see it.
+            return problem(400, "bad_request", "The body's chunks are not as HTTP asks.")
+        case HTTPException():
+            return _http_exception(error)
+        case _:
+            return _unexpected(error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from datetime import UTC, datetime
@@ -14,11 +16,12 @@ from pathlib import Path
 
 from prometheus_client import multiprocess
 
-from tasks.parent import EX_CONFIG
+from tasks.background import Loop
+from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 
-ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
 ORPHAN_SERVER_S = 10
 """After the launcher's violent end the server outlives the others by so long, that they may store what they have."""
 _COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
@@ -30,6 +33,13 @@ _NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
 
 class StartFailed(Exception):
     """Nothing can be started; the message is one sentence that says what to do."""
+
+
+def code_of_ours() -> dict[str, str]:
+    """Variables by which Python finds, from any folder, the code that the launcher itself is of."""
+    if Path(sysconfig.get_path("purelib")).resolve() == _ROOT:
+        return {}  # installed: it is on the path by itself, and after Python's own modules
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 class Console:
@@ -65,7 +75,8 @@ class Console:
         )
 
     def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Copies a process's output until it ends, on a thread of its own."""
+        """Copies a process's output until it ends. If that ended before, the process would stand still in the end."""
+        ended = threading.Event()
 
         def copy() -> None:
             assert process.stdout is not None
@@ -73,8 +84,9 @@ class Console:
                 line = raw.decode(errors="replace").rstrip()
                 if not any(words in line for words in _NOT_WORTH_A_LINE):
                     self.print(name, line)
+            ended.set()
 
-        threading.Thread(target=copy, name=f"{name} output", daemon=True).start()
+        Loop(f"{name} output", copy, limit_s=math.inf, stop=ended).start()
 
 
 class Child:
@@ -99,7 +111,6 @@ class Child:
     def _popen(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             self._argv,
-            cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -135,7 +146,7 @@ class Child:
 
     def buried(self, process: subprocess.Popen[bytes]) -> None:
         """The process has ended: its gauges no longer count."""
-        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])
 
     def signal(self, number: int) -> None:
         """Sends a signal, SIGKILL to all that the process has started too."""

@@ -1,4 +1,4 @@
-"""Gunicorn's configuration: `gunicorn -c webapp/server/gunicorn_conf.py webapp.wsgi:app`, with the same settings as
+"""Gunicorn's configuration: `gunicorn -c python:webapp.server.gunicorn_conf webapp.wsgi:app`, with the same settings as
 everything else.
 """
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from tasks.errors import SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.logs import configure_logs
-from tasks.parent import EX_CONFIG, follow_parent
+from tasks.parent import follow_parent
 from tasks.settings import load_settings
 from tasks.tracing import require_tracing
 from webapp.server.exposure import refuse_open_door
@@ -45,7 +45,7 @@ configure_logs(_settings.log_level, _settings.log_format, "web")
 class logger_class(Logger):  # type: ignore[misc]
     """Gunicorn's records take the way of all others."""
 
-    def setup(self, cfg: Any) -> None:
+    def setup(self, cfg: object) -> None:
         """See `Logger.setup`."""
         super().setup(cfg)
         self.error_log.handlers.clear()
@@ -56,7 +56,7 @@ limit_request_line = 8190
 limit_request_fields = 64
 
 
-def on_starting(server: Any) -> None:
+def on_starting(server: object) -> None:
     """Once, in the master: metrics begin anew, in a folder that must be empty; unless the launcher has seen to it
     already.
     """
@@ -66,8 +66,8 @@ def on_starting(server: Any) -> None:
     os.makedirs(_metrics_dir, exist_ok=True)
 
 
-def child_exit(server: Any, worker: Any) -> None:
+def child_exit(server: object, worker: Any) -> None:
     """In the master: a dead process's gauges no longer count."""
     from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    multiprocess.mark_process_dead(worker.pid)

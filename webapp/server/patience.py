@@ -7,7 +7,7 @@ A request's line and headers have `keepalive` seconds in all (`webapp.server.wor
 from __future__ import annotations
 
 import time
-from typing import Any
+from socket import socket
 
 from tasks.errors import UploadTooSlow
 
@@ -25,7 +25,7 @@ class PatientSocket:
     Only waiting counts: what the application does between two pieces is no fault of the sender's.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: socket) -> None:
         self._client = client
         self._left_s, self._come_bytes = BODY_WAIT_S, 0
 

@@ -14,13 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from socket import socket
+from types import FrameType
 from typing import Any
 
 import gevent
+from gevent import Greenlet
 from gevent.server import StreamServer
 from gunicorn.http.errors import NoMoreData
+from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
+from tasks.logs import tell_uncaught
 from webapp.server.patience import PatientSocket
 from webapp.server.stopping import stopping
 
@@ -32,9 +37,9 @@ LAST_CHANCE_S = 0.5
 class _Address:
     """All that Gunicorn asks a connection's listener for, which may be closed by then."""
 
-    name: Any
+    name: object
 
-    def getsockname(self) -> Any:
+    def getsockname(self) -> object:
         return self.name
 
 
@@ -45,7 +50,7 @@ class AnswerSocket:
     A call of the system and a packet less for each answer.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: socket) -> None:
         self._client = client
         self._headers: bytes | None = None
         self._begun = False
@@ -80,22 +85,35 @@ class _Server(StreamServer):  # type: ignore[misc]
         super().close()
 
 
+def _tell_later(context: object, kind: object, error: BaseException | None, trace: object) -> None:
+    """For `Hub.print_exception`. The hub itself may not wait, such as for the log's lock: a greenlet of its own may."""
+    gevent.spawn_raw(tell_uncaught, f"a {type(context).__name__}", error)
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it is told to end; requests under way are answered as before."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._sockets: dict[Any, Any] = {}
-        self._idle: set[Any] = set()
+        self._sockets: dict[Greenlet, socket] = {}
+        self._idle: set[Greenlet] = set()
 
-    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> StreamServer:
+    def patch(self) -> None:
+        """Makes the standard library cooperative, and an error that ends a greenlet a line of the log.
+
+        Gevent would print it with the greenlet's arguments, which may be a user's text.
+        """
+        super().patch()
+        gevent.get_hub().print_exception = _tell_later
+
+    def server_class(self, listener: socket, *, spawn: object, **_: object) -> StreamServer:
         """What takes a listener's connections; the worker's own kind, but see `_Server`."""
         server = _Server(listener, handle=partial(self.handle, _Address(listener.getsockname())), spawn=spawn)
         if self.cfg.workers > 1:  # else one process takes what the others would have time for
             server.max_accept = 1
         return server
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+    def handle(self, listener: _Address, client: socket, addr: object) -> None:
         """One connection, in a greenlet of its own."""
         me = gevent.getcurrent()
         self._sockets[me] = client
@@ -104,7 +122,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         finally:
             del self._sockets[me]
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+    def handle_request(self, listener_name: object, req: Request, sock: socket, addr: object) -> None:
         """One request whose headers have come; its body may not take for ever."""
         unreader = req.unreader
         unreader.sock = PatientSocket(sock)
@@ -129,19 +147,19 @@ class Worker(GeventWorker):  # type: ignore[misc]
         finally:
             self._idle.discard(me)
 
-    def handle_exit(self, sig: Any, frame: Any) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM. A signal handler may not switch greenlets, so what may is done in one of its own."""
         super().handle_exit(sig, frame)
         stopping.set()
         gevent.spawn(self._close_idle, list(self._idle))
 
-    def _close_idle(self, greenlets: list[Any]) -> None:
+    def _close_idle(self, greenlets: list[Greenlet]) -> None:
         gevent.sleep(LAST_CHANCE_S)
         for greenlet in greenlets:
             # As if the client had hung up, which is no error. A request that has reached this machine is answered.
             if greenlet in self._idle and not self._has_sent(greenlet):
                 greenlet.kill(NoMoreData(), block=False)
 
-    def _has_sent(self, greenlet: Any) -> bool:
+    def _has_sent(self, greenlet: Greenlet) -> bool:
         client = self._sockets.get(greenlet)
         return client is not None and bool(select.select([client], [], [], 0)[0])

@@ -1,57 +1,28 @@
-"""Micro-batches: every text once, few shapes, little padding, the caller's order."""
+"""Micro-batches: every text once, few shapes, little padding."""
 
 from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.engines.batching import CHARS_PER_TOKEN, Group, Shapes, cut, score_groups, shapes, sorted_groups
+from model.engines.batching import CHARS_PER_TOKEN, Shapes, cut, shapes, sorted_groups
 
 LENGTHS = st.lists(st.integers(1, 256), max_size=80)
 
 
-def echo(lengths: list[int]):  # type: ignore[no-untyped-def]
-    """A model whose answer for a text is its length, and for a padded row something else."""
-
-    def score(group: Group) -> np.ndarray:  # type: ignore[type-arg]
-        out = np.full((group.batch, 3), -1, dtype=np.float32)
-        out[: len(group.rows)] = np.array([[lengths[row]] for row in group.rows])
-        return out
-
-    return score
-
-
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40))
-def test_planned_groups_restore_the_order(lengths: list[int], batch_size: int) -> None:
-    """Each text's answer stands where the text stood, and no padded row's answer anywhere."""
-    groups = shapes(batch_size, 256).plan(lengths)
-    out = score_groups(groups, len(lengths), echo(lengths))
-    assert out[:, 0].tolist() == lengths
-
-
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40))
-def test_sorted_groups_restore_the_order(lengths: list[int], batch_size: int) -> None:
-    """The same for batches without fixed shapes, none of them larger than was allowed."""
-    groups = sorted_groups(lengths, batch_size)
-    assert all(len(group.rows) <= batch_size for group in groups)
-    out = score_groups(groups, len(lengths), echo(lengths))
-    assert out[:, 0].tolist() == lengths
-
-
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.integers(1, 2000))
-def test_groups_by_tokens_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int) -> None:
-    """With padding, no group but a lone text has more tokens than allowed; each text is in one group, the longest
-    first.
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.none() | st.integers(1, 2000))
+def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int | None) -> None:
+    """No group has more texts than allowed and, padding included, none but a lone text more tokens; each text is in one
+    group, the longest first.
     """
     groups = sorted_groups(lengths, batch_size, max_cells)
     for group in groups:
         assert group.length == max(lengths[row] for row in group.rows)
         assert len(group.rows) == group.batch <= batch_size
-        assert group.batch == 1 or group.batch * group.length <= max_cells
+        assert max_cells is None or group.batch == 1 or group.batch * group.length <= max_cells
     assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
     assert [group.length for group in groups] == sorted((group.length for group in groups), reverse=True)
 
@@ -65,10 +36,11 @@ def test_groups_by_tokens_are_full(lengths: list[int], max_cells: int) -> None:
 
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40))
 def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None:
-    """A plan has no shape beyond those that are run at start, and each text fits into its group's."""
+    """A plan has no shape beyond those that are run at start, and each text is in one group, whose shape it fits."""
     few = shapes(batch_size, 256)
-    known = set(few.all())
-    for group in few.plan(lengths):
+    known, groups = set(few.all()), few.plan(lengths)
+    assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
+    for group in groups:
         assert (group.batch, group.length) in known
         assert len(group.rows) <= group.batch <= batch_size
         assert max(lengths[row] for row in group.rows) <= group.length

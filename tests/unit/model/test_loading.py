@@ -71,7 +71,7 @@ def test_default_on_a_cpu_is_compiled() -> None:
     assert len(rest.removesuffix("/compiled")) == 12
 
 
-def test_both_engines_agree_on_the_embedded_model(compiled: Any, tiny: Callable[..., Path]) -> None:
+def test_both_engines_agree_on_the_embedded_model(compiled: Any) -> None:
     """int8 graph and safetensors are one model: the same labels, nearly the same scores, the same limit."""
     texts = ["I love this so much 😂", "worst day ever", "the meeting is at noon", "meh. not bad though", "w " * 300]
     pipeline = load_engine("default", engine="pipeline", device="cpu", threads=2).score(texts)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
@@ -19,8 +20,9 @@ import redis
 import structlog
 from kombu.exceptions import DecodeError
 
+from tasks.discretion import frames, told
 from tasks.errors import TextTooLong
-from tasks.logs import CURRENT_REQUEST, configure_logs, frames, told
+from tasks.logs import CURRENT_REQUEST, configure_logs
 from tests.support.stack import ROOT
 
 SECRET = "a secret of mine"
@@ -31,12 +33,13 @@ Lines = Callable[[], list[dict[str, Any]]]
 def _as_before() -> Iterator[None]:
     """Whatever a test configures is undone."""
     root = logging.getLogger()
-    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
+    handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     levels = {name: logging.getLogger(name).level for name in ("celery", "kombu", "amqp")}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook = hook
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     for name, before in levels.items():
         logging.getLogger(name).setLevel(before)
     logging.captureWarnings(False)
@@ -260,6 +263,36 @@ def test_the_end_of_a_process_is_a_line() -> None:
     assert (line["level"], line["event"]) == ("critical", "ended by RuntimeError: the model cannot be read")
     assert "Traceback" in line["exception"]
     assert (done.stderr, done.returncode) == ("", 1)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_end_of_a_thread_is_a_line(form: str) -> None:
+    """An error that ends a thread, or that a destructor raises, is a line as all others: its kind and its frames, but
+    not what it says, whatever the form; and nothing goes past the log.
+    """
+    done = run(
+        f"""
+        import threading
+        class Leaky:
+            def __repr__(self):
+                return {SECRET!r}
+            def __del__(self):
+                raise RuntimeError({SECRET!r})
+        configure_logs("info", {form!r}, "batch")
+        thread = threading.Thread(target=int, args=({SECRET!r},), name="replies")
+        thread.start()
+        thread.join()
+        Leaky()
+        threading.Thread(target=exit).start()
+        """
+    )
+    assert SECRET not in done.stdout + done.stderr
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert "uncaught ValueError in thread replies" in done.stdout
+    assert "uncaught RuntimeError in Leaky.__del__" in done.stdout
+    assert done.stdout.count("uncaught") == 2
+    if form == "json":
+        assert all(line["exception"].startswith("Traceback") for line in map(json.loads, done.stdout.splitlines()))
 
 
 def test_warnings_are_lines(lines: Lines) -> None:

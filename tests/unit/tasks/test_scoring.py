@@ -241,16 +241,22 @@ def test_tries_again(bench: Bench) -> None:
 
 
 def test_gives_back_when_it_is_to_stop(bench: Bench) -> None:
-    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on."""
+    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on, and without another
+    try, which might last.
+    """
     job_id = bench.job(["a", "b"], size=1, window=1)
+    tries = 0
 
     def away() -> None:
+        nonlocal tries
+        tries += 1
         bench.scorer.stop()
         raise redis.ConnectionError("away")
 
     bench.on_send = away
     with pytest.raises(NotStored):
         bench.run(job_id, 0)
+    assert tries == 1
     assert bench.sent == []
 
 

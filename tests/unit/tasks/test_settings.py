@@ -100,6 +100,24 @@ def test_bad_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> No
     assert len(message) < 200
 
 
+@pytest.mark.parametrize("key", ["", "A" * 28, "-" * 32, "A" * 33])
+def test_bad_webhook_secret(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """After `whsec_`, what is not base64 or too short to be a key is refused, in words that do not repeat it."""
+    monkeypatch.setenv("CALLBACK_SECRET", f"whsec_{key}")
+    with pytest.raises(SettingsRefused, match="CALLBACK_SECRET: must have 24 bytes or more in base64") as refused:
+        load_settings()
+    assert not key or key not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "A" * 32, "x", "A whsec_ inside", "whsec-"])
+def test_webhook_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """A key of 24 bytes in base64 after `whsec_` is accepted, and any text without that prefix."""
+    monkeypatch.setenv("CALLBACK_SECRET", secret)
+    loaded = load_settings().callback_secret
+    assert loaded is not None
+    assert loaded.get_secret_value() == secret
+
+
 def test_all_bad_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several bad values are told of together."""
     monkeypatch.setenv("PORT", "x")
@@ -132,7 +150,7 @@ def test_servers_follow_redis_url() -> None:
     assert not three.embedded
 
 
-def test_short_socket_path(tmp_path: Path) -> None:
+def test_short_socket_path() -> None:
     """The embedded server's socket lies in DATA_DIR, and elsewhere when that path is longer than a socket's may be."""
     near = Settings(data_dir=Path("/srv/sentiq"))
     assert near.socket_path == Path("/srv/sentiq/valkey.sock")

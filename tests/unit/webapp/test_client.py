@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -281,6 +281,12 @@ def test_patience_ends(server: Scripted) -> None:
     assert time.monotonic() - began_at < 5
     assert caught.value.retry_after_s == 30
     assert len(server.requests) == 1
+
+
+def test_patience_begins_with_the_first_failure(server: Scripted) -> None:
+    """How long a request was under way before it failed costs no patience."""
+    server.answers = [replace(problem(503, "service_unavailable"), delay_s=0.5), Answer(200, PREDICTION)]
+    assert server.client(patience_s=0.3).predict("x").label == "POSITIVE"
 
 
 def test_pauses_grow(server: Scripted) -> None:
@@ -599,6 +605,12 @@ def test_results_that_end_early(server: Scripted) -> None:
     with pytest.raises(Unavailable) as caught:
         next(lines)
     assert caught.value.code == "results_cut_off"
+
+
+def test_progress_renews_patience(server: Scripted) -> None:
+    """Results that break off again and again, but bring a line each time, are read to their end."""
+    server.answers = [Answer(200, ENDED), *(Answer(200, ndjson(position)) for position in range(4))]
+    assert len(list(server.client(patience_s=0.25).results("a" * 32))) == 4
 
 
 SEPARATORS = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\rh"

@@ -19,10 +19,11 @@ from werkzeug.test import TestResponse
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.settings import Settings, load_settings
-from tasks.submit.service import SentimentService
 from webapp.app import create_app
 from webapp.client.cli import app as cli
-from webapp.front.security import HEADERS, OPEN, SCOPES, _address_id
+from webapp.compose import sentiment_service
+from webapp.front.admission import OPEN, SCOPES, _address_id
+from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
@@ -37,14 +38,14 @@ PATHS = {
     "jobs.cancel": ("DELETE", f"/jobs/{'0' * 32}"),
     "jobs.results": ("GET", f"/jobs/{'0' * 32}/results"),
     "jobs.listen": ("GET", f"/jobs/{'0' * 32}/events"),
-    "metrics": ("GET", "/metrics"),
+    "metrics.metrics": ("GET", "/metrics"),
 }
 
 
 def make_app(**settings: Any) -> Flask:
     """The application with these settings, on a server that is not there."""
     checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, SentimentService(checked))
+    return create_app(checked, sentiment_service(checked))
 
 
 @pytest.fixture(scope="module")

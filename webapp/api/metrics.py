@@ -6,16 +6,15 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from flask import Flask, Response, request
+from flask import Blueprint, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from prometheus_flask_exporter import PrometheusMetrics
 
-from tasks.metrics import REQUEST_BUCKETS_S
 from tasks.queue.metrics import QueueMetrics
 from tasks.settings import Settings
+from webapp.front.visit import visit
 
 
 class Processes(Collector):
@@ -42,16 +41,14 @@ def _has_begun(file: os.DirEntry[str]) -> bool:
         return False
 
 
-def register_metrics(app: Flask, settings: Settings) -> CollectorRegistry:
-    """Counts the application's requests and adds `/metrics`; returns the registry that has the counts of requests."""
-    counts = CollectorRegistry()
-    # By rule: by path, every unknown address would become a series of its own.
-    exporter = PrometheusMetrics(app, path=None, group_by="url_rule", buckets=REQUEST_BUCKETS_S, registry=counts)
+def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprint:
+    """The blueprint of `/metrics`; `counts` has the counts of requests where each process has a page of its own."""
+    blueprint = Blueprint("metrics", __name__)
     queues = QueueMetrics(settings)
 
-    @app.get("/metrics")
-    @exporter.do_not_track()  # type: ignore[untyped-decorator]
+    @blueprint.get("/metrics")
     def metrics() -> Response:
+        visit().counted = False
         page = CollectorRegistry()
         if (folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR")) is not None:
             page.register(Processes(Path(folder)))
@@ -63,4 +60,4 @@ def register_metrics(app: Flask, settings: Settings) -> CollectorRegistry:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(page), content_type=content_type)
 
-    return counts
+    return blueprint

@@ -1,0 +1,82 @@
+"""Which addresses a job's callback may go to: the web asks when a job comes, a worker again when it posts."""
+
+from __future__ import annotations
+
+import re
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tasks.errors import CallbackRefused
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
+"""Teredo and other protocols' own, 6to4, documentation: the tunnels lead to an IPv4 address, and not all Pythons know
+the last.
+"""
+
+
+class Target(NamedTuple):
+    """Where a callback goes."""
+
+    tls: bool
+    host: str
+    port: int
+    path: str
+
+
+def check_url(url: str, *, allow_private: bool) -> Target:
+    """A callback's URL in its parts; refuses what can be refused without asking a name server.
+
+    Raises:
+        CallbackRefused: not a plain http(s) URL, or, unless `allow_private`, one to an address that is not public,
+            however it is spelt.
+    """
+    # Beyond ASCII there are full-width digits and dots, which a resolver turns into an address.
+    if not re.fullmatch(r"[!-~]{1,2000}", url):
+        raise CallbackRefused("callback_url has to be 1 to 2,000 characters of ASCII, without blanks.")
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+        host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
+    except ValueError:
+        raise CallbackRefused("callback_url is not a valid URL.") from None
+    literal = _literal(host)
+    if parts.scheme not in ("http", "https") or port == 0 or not (literal or re.fullmatch(r"[a-z0-9._-]+", host)):
+        raise CallbackRefused("callback_url has to be http or https, with a valid host and port.")
+    if "@" in parts.netloc:
+        raise CallbackRefused("callback_url holds a user name.")
+    local = not is_public(literal) if literal else f".{host}".endswith(".localhost")
+    if local and not allow_private:
+        raise CallbackRefused("callback_url is not a public address.")
+    tls = parts.scheme == "https"
+    return Target(
+        tls, host, port or (443 if tls else 80), (parts.path or "/") + ("?" + parts.query if parts.query else "")
+    )
+
+
+def _literal(host: str) -> str | None:
+    """The address that a host is, in its usual spelling; None for a name."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))  # also 127.1, 0x7f000001, 017700000001, 2130706433
+    except OSError:
+        return None
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address is one of the public Internet."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            address = IPv4Address(int(address) & 0xFFFFFFFF)
+        elif address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_PUBLIC):
+            return False
+    return address.is_global and not address.is_multicast

@@ -1,0 +1,204 @@
+"""Texts in, predictions out: what is known is answered at once, the rest after a short wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitOver
+from typing import NamedTuple
+
+import redis
+
+from model.text import clean
+from tasks import metrics
+from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
+from tasks.jobs.job import Entry, Line
+from tasks.store.cache import PredictionCache
+from tasks.store.outcomes import Failed, Scored, digest
+from tasks.store.presence import KnownModel
+from tasks.submit.answer import Answer
+from tasks.submit.away import redis_or_unavailable
+from tasks.submit.coalescer import Coalescer
+from tasks.submit.recent import RecentPredictions
+from tasks.tracing import Tracing, here
+
+
+class Prediction(NamedTuple):
+    """One text's answer."""
+
+    scored: Scored
+    cached: bool
+    model: str
+
+
+def cleaner(max_chars: int) -> Callable[[str], str]:
+    """What makes of a text the one that is scored. It raises TextTooLong for more than so many characters, and
+    EmptyText if nothing is left.
+    """
+
+    def cleaned(text: str) -> str:
+        if len(text) > max_chars:
+            raise TextTooLong(len(text), max_chars)
+        if not (found := clean(text)):
+            raise EmptyText
+        return found
+
+    return cleaned
+
+
+class Predictor:
+    """One for each web process. Raises ServiceUnavailable when Redis is away."""
+
+    def __init__(
+        self,
+        cleaned: Callable[[str], str],
+        recent: RecentPredictions,
+        cache: PredictionCache,
+        model: KnownModel,
+        coalescer: Coalescer[Answer],
+        *,
+        listen: Callable[[], None],
+        tracing: Tracing | None = None,
+    ) -> None:
+        """A predictor of one model.
+
+        Args:
+            cleaned: see `cleaner`.
+            listen: called before each wait: the coalescer is to be told of replies from then on.
+        """
+        self._cleaned = cleaned
+        self._recent = recent
+        self._cache = cache
+        self._model = model
+        self._coalescer = coalescer
+        self._listen = listen
+        self._tracing = tracing
+
+    def predict(self, text: str, wait_s: float) -> Prediction | None:
+        """The text's prediction, from the cache or fresh; None if none came within `wait_s` seconds.
+
+        Raises:
+            InvalidText, TextFailed: the text's own fault.
+            QueueFull: too many wait.
+        """
+        cleaned = self._cleaned(text)
+        key = digest(cleaned)
+        answers = self._answers({key: cleaned}, wait_s)
+        if answers is None:
+            return None
+        outcome, model, cached = answers[key]
+        if isinstance(outcome, Failed):
+            if outcome.code == TextFailed.code:
+                raise TextFailed
+            raise RuntimeError("a worker gave up; its log says why")
+        return Prediction(outcome, cached, model)
+
+    def predict_many(self, texts: Sequence[str], wait_s: float) -> list[Line] | None:
+        """Each text's line, in their order, answered as `predict` answers one; None if some are not within `wait_s`
+        seconds, or if too many wait: a job is the way then. A text that cannot be scored is an error of its line.
+        """
+        asked: dict[str, str] = {}
+        found: list[str | Failed] = []
+        for text in texts:
+            try:
+                cleaned = self._cleaned(text)
+            except InvalidText as error:
+                found.append(Failed(error.code))
+            else:
+                key = digest(cleaned)
+                asked[key] = cleaned
+                found.append(key)
+        try:
+            answers = self._answers(asked, wait_s)
+        except QueueFull:
+            return None
+        if answers is None:
+            return None
+        lines: list[Line] = []
+        for position, (text, one) in enumerate(zip(texts, found, strict=True)):
+            if isinstance(one, Failed):
+                lines.append(Line(position, Entry(text), one, None, cached=False))
+                continue
+            outcome, model, cached = answers[one]
+            lines.append(Line(position, Entry(text), outcome, model, cached))
+            if isinstance(outcome, Scored):
+                metrics.predicted(outcome.label, cached=cached)
+        return lines
+
+    def _answers(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+        """The answers to cleaned texts by their digests; None if some have none within `wait_s` seconds.
+
+        Raises:
+            QueueFull: too many wait.
+        """
+        with redis_or_unavailable():
+            identity = self._model.remembered
+            answers: dict[str, Answer] = {}
+            if identity is not None:
+                for key in texts:
+                    if (scored := self._recent.get(identity, key)) is not None:
+                        metrics.LOOKUP_RECENT.inc()
+                        answers[key] = Answer(scored, identity, cached=True)
+            if len(answers) == len(texts):
+                return answers
+            asked = {key: text for key, text in texts.items() if key not in answers} if answers else texts
+            found = self._all_known(asked) if wait_s <= 0 else self._wait(asked, wait_s)
+        return None if found is None else answers | found
+
+    def _wait(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+        if self._tracing is None:
+            return self._await(texts, wait_s)
+        with self._tracing.span("wait") as span:
+            answers = self._await(texts, wait_s)
+            if answers is not None and any(isinstance(answer.outcome, Failed) for answer in answers.values()):
+                self._tracing.failed(span)
+            return answers
+
+    def _await(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+        self._listen()
+        started = time.monotonic()
+        until = started + wait_s
+        origin = here(self._tracing)
+        futures: dict[str, Future[Answer]] = {}
+        try:
+            for key, text in texts.items():
+                futures[key] = self._coalescer.submit(key, text, origin)
+            answers = {
+                key: future.result(timeout=max(0.0, until - time.monotonic())) for key, future in futures.items()
+            }
+        except WaitOver:
+            return None
+        except QueueFull:
+            if (known := self._all_known(texts)) is not None:
+                return known
+            raise
+        finally:
+            for key, future in futures.items():
+                if not future.done():
+                    self._coalescer.leave(key, future)
+        metrics.WAIT_SECONDS.observe(time.monotonic() - started)
+        return answers
+
+    def _all_known(self, texts: Mapping[str, str]) -> dict[str, Answer] | None:
+        """The answers to these texts, if the cache has all of them. Looks no further than the first that is not
+        there.
+        """
+        identity = self._model.identity
+        if identity is None:
+            return None
+        answers: dict[str, Answer] = {}
+        for key in texts:
+            try:
+                found = self._cache.get(identity, key)
+            except redis.RedisError:
+                metrics.LOOKUP_ERROR.inc()
+                raise
+            if found is None:
+                metrics.LOOKUP_MISS.inc()
+                return None
+            metrics.LOOKUP_HIT.inc()
+            scored, left_s = found
+            self._recent.put(identity, key, scored, left_s)
+            answers[key] = Answer(scored, identity, cached=True)
+        return answers

@@ -1,0 +1,76 @@
+"""Callers' texts on their way out: claimed in the cache, sent as chunks, given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import redis
+
+from tasks import metrics
+from tasks.queue.app import ChunkSender
+from tasks.store.cache import PredictionCache
+from tasks.store.presence import KnownModel
+from tasks.submit.answer import Answer
+from tasks.submit.coalescer import Claimed
+from tasks.submit.recent import RecentPredictions
+from tasks.tracing import Origin, Tracing, sending
+
+
+class TextSender:
+    """For the coalescer's thread alone. Raises redis.RedisError when a server is away."""
+
+    def __init__(
+        self,
+        cache: PredictionCache,
+        chunks: ChunkSender,
+        model: KnownModel,
+        recent: RecentPredictions,
+        *,
+        tag: str,
+        reply_key: str,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """A sender of texts for a model.
+
+        Args:
+            tag: what the workers are asked for.
+            reply_key: where the answers to what is claimed are to go.
+        """
+        self._cache = cache
+        self._chunks = chunks
+        self._model = model
+        self._recent = recent
+        self._tag = tag
+        self._reply_key = reply_key
+        self._tracing = tracing
+
+    def claim(self, texts: Mapping[str, str]) -> Claimed[Answer]:
+        """The coalescer's `Claim`: looks the texts up and marks those that are not known, in one round trip."""
+        identity = self._model.identity
+        try:
+            claim = self._cache.claim(identity, self._tag, list(texts), self._reply_key)
+        except redis.RedisError:
+            metrics.LOOKUP_ERROR.inc(len(texts))
+            raise
+        metrics.LOOKUP_HIT.inc(len(claim.known))
+        metrics.LOOKUP_MISS.inc(len(texts) - len(claim.known))
+        known: dict[str, Answer] = {}
+        if identity is not None:
+            for key, (scored, left_s) in claim.known.items():
+                self._recent.put(identity, key, scored, left_s)
+                known[key] = Answer(scored, identity, cached=True)
+        return Claimed(known, claim.to_send)
+
+    def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
+        """The coalescer's `Send`."""
+        try:
+            with sending(self._tracing, origins, len(texts)) as origin:
+                self._chunks.send_texts(list(texts.values()), self._tag, origin)
+        except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
+            self._cache.release(self._tag, texts)
+            raise
+        metrics.CHUNK_TEXTS.observe(len(texts))
+
+    def give_up(self, keys: Iterable[str]) -> list[str]:
+        """The coalescer's `Release`."""
+        return self._cache.give_up(self._tag, list(keys), self._reply_key)

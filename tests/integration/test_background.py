@@ -1,0 +1,121 @@
+"""Loops in the background of real processes: they outlive errors, and a worker in which one hangs, or is gone, ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.stack import Process, Stack
+from tests.support.waiting import wait_until
+
+MakeStack = Callable[..., Stack]
+_BEGIN = """
+import threading, time
+import celeryconfig
+celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
+from model.engines.stub import StubEngine
+from tasks import background
+from tasks.store.presence import Presence
+from tasks.work import watchdog
+from tasks.work.leases import Leases
+from tasks.work.watchdog import Watchdog
+background.ROUND_LIMIT_S = 4
+score = StubEngine.score
+def slow(self, texts):
+    if any("slow" in text for text in texts):
+        time.sleep(7)
+    return score(self, texts)
+StubEngine.score = slow
+def hang():
+    threading.Event().wait()
+class Killed(BaseException):
+    pass
+def kill():
+    raise Killed("a secret of mine")
+def once(first, then):
+    calls = []
+    def step(*arguments):
+        calls.append(1)
+        return first() if len(calls) == 1 else then(*arguments)
+    return step
+def fail():
+    raise ValueError("a secret of mine")
+"""
+_MAIN = """
+from tasks.worker import main
+main(["batch"])
+"""
+
+
+def start_worker(stack: Stack, change: str) -> Process:
+    """A batch worker with a visibility timeout of two seconds, in which a round of a loop may take four."""
+    worker = stack.start_process("batch", "-c", _BEGIN + change + _MAIN)
+    stack.workers.append(worker)
+    return worker
+
+
+def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None:
+    """After an error of any kind leases are renewed as before: a slow chunk stays its worker's while that lives."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
+    for _ in range(2):
+        start_worker(stack, "Leases.renew = once(fail, Leases.renew)")
+    for worker in stack.workers:
+        stack.wait_for_worker(worker)
+    assert stack.ended(stack.submit(["slow and good"]))["done"] == 1
+    assert stack.texts_scored() == 1
+    assert stack.metric("sentiment_redeliveries_total") == 0
+    assert stack.metric("sentiment_background_errors_total", loop="leases", kind="defect") == 2
+    for worker in stack.workers:
+        told = [line for line in map(json.loads, worker.log.splitlines()) if "the loop leases failed" in line["event"]]
+        assert [(line["level"], line["event"]) for line in told] == [("error", "the loop leases failed: ValueError")]
+        assert "in fail" in told[0]["exception"]
+        assert "secret" not in worker.log
+
+
+def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
+    """A worker that could not tell that it is ready, for whatever reason, tells so the next time."""
+    stack = make_stack()
+    stack.start_server()
+    worker = start_worker(stack, "Presence.announce = once(fail, Presence.announce)")
+    stack.wait_for_worker(worker)
+    worker.terminate()
+    assert "stopping: chunks that were begun are ended first" in worker.log
+    assert not stack.redis.keys("sentiq:w:*")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("Leases.renew = lambda self: hang()", "the loop leases stands still since 5 s"),
+        ("Leases.renew = lambda self: kill()", "the loop leases is gone"),
+        ("Presence.announce = lambda *_: hang()", "the loop presence stands still since 6 s"),
+        ("Watchdog._look = lambda self: hang()", "the loop watchdog stands still since 5 s"),
+        ("Watchdog._look = lambda self: kill()", "the loop watchdog is gone"),
+    ],
+)
+def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str, said: str) -> None:
+    """A worker in which a loop hangs, or whose thread is gone, ends, so that another does its work; the watchdog's own
+    loop is no exception. Its log says which, and where it stood.
+    """
+    stack = make_stack()
+    stack.start_server()
+    worker = start_worker(stack, change)
+    wait_until(lambda: not worker.running, what="the worker to end", timeout_s=60)
+    assert worker.status == os.EX_SOFTWARE, worker.log
+    last = json.loads(worker.log.splitlines()[-1])
+    assert (last["level"], last["event"]) == ("critical", f"{said}: ended, so that another takes its chunks")
+    assert ("in hang" in last["exception"]) is ("hang()" in change)
+    assert "secret" not in worker.log
+
+
+def test_watchdog_outlives_every_error(make_stack: MakeStack) -> None:
+    """A look of the watchdog that failed is not its last."""
+    stack = make_stack()
+    stack.start_server()
+    worker = start_worker(stack, "Watchdog._look = once(fail, Watchdog._look); Leases.renew = lambda self: hang()")
+    wait_until(lambda: not worker.running, what="the worker to end", timeout_s=60)
+    assert worker.status == os.EX_SOFTWARE, worker.log
+    assert "the loop watchdog failed: ValueError" in worker.log

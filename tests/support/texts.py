@@ -1,0 +1,34 @@
+"""Texts for the stub engine, and what it says of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from model.engines.stub import StubEngine
+from model.text import clean
+from tasks.store.outcomes import Scored, scored
+
+
+def new_text(start: str = "good") -> str:
+    """A text that the cache does not hold."""
+    return f"{start} {uuid.uuid4().hex}"
+
+
+def new_texts(count: int) -> list[str]:
+    """Texts that the cache does not hold, of all labels in turn."""
+    return [new_text(("good text", "bad text", "plain text")[i % 3]) for i in range(count)]
+
+
+def direct(texts: Iterable[str]) -> list[tuple[float, ...]]:
+    """The engine's scores of the texts without a service around it."""
+    return [told.scores for told in _scored(texts)]
+
+
+def labels(texts: Iterable[str]) -> list[str]:
+    """The engine's labels of the texts without a service around it."""
+    return [told.label for told in _scored(texts)]
+
+
+def _scored(texts: Iterable[str]) -> list[Scored]:
+    return [scored(row, False) for row in StubEngine().score([clean(text) for text in texts]).probabilities]

@@ -1,0 +1,84 @@
+"""The declaration of an analysis: what is refused, how a text is counted, how it is found by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.analysis import Analysis, find_analysis
+from model.engines.registry import load_engine
+from model.errors import AnalysisNotFound, UnknownLabels
+from model.labels import SENTIMENT, label_matrix
+
+SPAM = Analysis("spam", ("HAM", "SPAM"), {"SPAM": frozenset({"junk"})}, numbered=("HAM", "SPAM"))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("Sentiment", ("A", "B")),
+        ("x", ("A",)),
+        ("x", ("A", "A")),
+        ("x", ("A", "")),
+        ("x", ("A", "b\n")),
+        ("x", tuple(f"c{i}" for i in range(101))),
+    ],
+)
+def test_what_cannot_be_served_is_refused(name: str, classes: tuple[str, ...]) -> None:
+    """A name that is no name, one class, too many, the same twice, or one that would harm a page or a metric."""
+    with pytest.raises(ValueError):
+        Analysis(name, classes)
+
+
+def test_aliases_belong_to_classes() -> None:
+    """Other names for a class that the analysis does not have are a mistake."""
+    with pytest.raises(ValueError, match="GOOD"):
+        Analysis("x", ("A", "B"), {"GOOD": frozenset({"fine"})})
+
+
+def test_a_text_counts_under_its_highest_score() -> None:
+    """The class with the highest score, and the first of equals."""
+    assert SENTIMENT.decide((0.1, 0.2, 0.7)) == 2
+    assert SENTIMENT.decide((0.4, 0.2, 0.4)) == 0
+
+
+def test_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sentiment` is ours; `package.module:NAME` is a declaration in somebody's file."""
+    (tmp_path / "moods.py").write_text(
+        "from model.analysis import Analysis\nMOODS = Analysis('moods', ('UP', 'DOWN'))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_analysis("sentiment") is SENTIMENT
+    assert find_analysis("moods:MOODS").classes == ("UP", "DOWN")
+    del sys.modules["moods"]
+
+
+@pytest.mark.parametrize("name", ["mood", "nowhere:MOODS", "model.labels:NOTHING", "model.labels:LABELS", ":X", ""])
+def test_not_found_is_said(name: str) -> None:
+    """A name that leads nowhere, or to something else, is refused with what was looked for."""
+    with pytest.raises(AnalysisNotFound):
+        find_analysis(name)
+
+
+def test_models_are_mapped_to_its_classes() -> None:
+    """A model's class names are mapped by the analysis's own names, aliases and numbers, and refused otherwise."""
+    assert label_matrix(["ham", "Junk"], analysis=SPAM).tolist() == np.eye(2).tolist()
+    assert label_matrix(["LABEL_0", "LABEL_1"], analysis=SPAM).tolist() == np.eye(2).tolist()
+    assert label_matrix(["a", "b"], {"a": "spam", "B": "HAM"}, SPAM).argmax(1).tolist() == [1, 0]
+    with pytest.raises(UnknownLabels, match="HAM, SPAM"):
+        label_matrix(["negative", "positive"], analysis=SPAM)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 9, 100])
+def test_an_engine_has_a_column_for_each_class(count: int) -> None:
+    """The stub engine answers any analysis: a column a class, rows that sum to 1, the class that a text names."""
+    analysis = Analysis("x", tuple(f"c{i}" for i in range(count)))
+    engine = load_engine("stub", analysis=analysis)
+    assert engine.analysis is analysis
+    scores = engine.score(["say c1 twice, c1", "c0", ""]).probabilities
+    assert scores.shape == (3, count)
+    assert np.allclose(scores.sum(1), 1)
+    assert scores.argmax(1).tolist()[:2] == [1, 0]

@@ -1,0 +1,254 @@
+"""Loops in the background: they outlive every error, tell and count it, and can be watched."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import logging
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tasks.background import Loop, aside
+from tasks.metrics import LOOPS
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
+
+SECRET = "a secret of mine"
+
+
+class Away(Exception):
+    """An error that is no defect."""
+
+
+class Killed(BaseException):
+    """What a loop does not catch."""
+
+
+class Steps:
+    """A step that raises what it is told to, one after the other, and is counted."""
+
+    def __init__(self, *errors: BaseException | None) -> None:
+        self._errors = list(errors)
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self._errors and (error := self._errors.pop(0)) is not None:
+            raise error
+
+
+MakeLoop = Callable[..., Loop]
+
+
+@pytest.fixture
+def make_loop() -> Iterator[MakeLoop]:
+    """Makes loops that end with the test."""
+    stop = threading.Event()
+
+    def make(step: Callable[[], object], **options: object) -> Loop:
+        return Loop("leases", step, **{"stop": stop, "period_s": 0.001, "expected": (Away,)} | options)  # type: ignore[arg-type]
+
+    yield make
+    stop.set()
+
+
+def counted(kind: str) -> float:
+    """The errors of loops by that name so far."""
+    return REGISTRY.get_sample_value("sentiment_background_errors_total", {"loop": "leases", "kind": kind}) or 0.0
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), KeyError(), Away(), MemoryError(), SystemExit(1)], ids=repr)
+def test_outlives_every_error(make_loop: MakeLoop, error: BaseException) -> None:
+    """After a step that raised, whatever it was, the next one comes, on the same thread."""
+    steps = Steps(error, error)
+    loop = make_loop(steps)
+    loop.start()
+    wait_until(lambda: steps.count > 3, what="steps after the error")
+    assert not loop.gone
+
+
+def test_errors_are_told(make_loop: MakeLoop, caplog: pytest.LogCaptureFixture) -> None:
+    """A defect is an error with its frames, an expected error a warning without; of many in a row the first, second,
+    fourth are told, and that they are over. No message is quoted.
+    """
+    steps = Steps(*[ValueError(SECRET)] * 5, None, Away(SECRET))
+    with caplog.at_level(logging.INFO):
+        make_loop(steps).start()
+        wait_until(lambda: steps.count > 8, what="all steps")
+    ours = [record for record in caplog.records if "leases" in record.getMessage()]
+    assert [(record.levelname, record.getMessage(), bool(record.exc_info)) for record in ours] == [
+        ("ERROR", "the loop leases failed: ValueError", True),
+        ("ERROR", "the loop leases failed, 2 times in a row: ValueError", True),
+        ("ERROR", "the loop leases failed, 4 times in a row: ValueError", True),
+        ("INFO", "the loop leases goes on after 5 errors", False),
+        ("WARNING", "the loop leases failed: Away", False),
+        ("INFO", "the loop leases goes on after 1 errors", False),
+    ]
+
+
+def test_errors_are_counted(make_loop: MakeLoop) -> None:
+    """Every error is counted by loop and kind."""
+    before = counted("defect"), counted("expected")
+    steps = Steps(ValueError(), KeyError(), Away())
+    make_loop(steps).start()
+    wait_until(lambda: steps.count > 3, what="all steps")
+    assert (counted("defect"), counted("expected")) == (before[0] + 2, before[1] + 1)
+
+
+def test_errors_that_cannot_be_told(make_loop: MakeLoop) -> None:
+    """An error whose own text raises does not end the loop."""
+
+    class Broken(OSError):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    steps = Steps(Broken())
+    make_loop(steps).start()
+    wait_until(lambda: steps.count > 1, what="a step after the error")
+
+
+def test_pauses_grow(make_loop: MakeLoop) -> None:
+    """A loop without a period does not spin while it fails: its pauses grow from 0.1 s to 0.5 s."""
+    times: list[float] = []
+
+    def fail() -> None:
+        times.append(time.monotonic())
+        raise Away
+
+    make_loop(fail, period_s=0.0).start()
+    wait_until(lambda: len(times) >= 6, what="six failures")
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    for pause, expected in zip(pauses, (0.1, 0.2, 0.4, 0.5, 0.5), strict=False):
+        assert pause >= expected - 0.01
+
+
+def test_stops(make_loop: MakeLoop) -> None:
+    """A loop that is stopped does no further step, then what is to be done at its end, and is not taken for gone."""
+    stop, at_end = threading.Event(), Steps(ValueError())
+    steps = Steps()
+    loop = make_loop(steps, stop=stop, at_end=at_end, period_s=60.0)
+    loop.start()
+    wait_until(lambda: steps.count == 1, what="the first step")
+    stop.set()
+    wait_until(lambda: at_end.count == 1, what="the end")
+    assert steps.count == 1
+    assert not loop.gone
+
+
+def test_starts_once(make_loop: MakeLoop) -> None:
+    """However many callers start a loop, it has one thread."""
+    names = [f"starter {number}" for number in range(20)]
+    at_once = threading.Barrier(len(names))
+    loop = make_loop(Steps())
+    before = {thread.ident for thread in threading.enumerate()}
+
+    def start() -> None:
+        at_once.wait()
+        loop.start()
+
+    starters = [threading.Thread(target=start, name=name) for name in names]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    assert [thread.ident for thread in threading.enumerate() if thread.ident not in before] == [loop.thread]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_gone_and_started_again(make_loop: MakeLoop) -> None:
+    """A loop whose thread was killed is gone, and whoever needs it next starts it again."""
+    steps = Steps(Killed())
+    loop = make_loop(steps)
+    assert not loop.gone  # not started yet
+    loop.start()
+    wait_until(lambda: loop.gone, what="the thread to be gone")
+    loop.start()
+    wait_until(lambda: steps.count > 1, what="a further step")
+    assert not loop.gone
+
+
+def test_comes_round(make_loop: MakeLoop) -> None:
+    """Each round begins the watchdog's time anew, and is seen in the metrics; a step that is long says so itself."""
+    go = threading.Semaphore(0)
+    loop = make_loop(go.acquire)
+    began = time.time()
+    loop.start()
+    loop.looks = 100
+    go.release()
+    wait_until(lambda: loop.looks == 0, what="the loop to come round")
+    loop.looks = 100
+    loop.comes_round()
+    assert loop.looks == 0
+    labels = {"loop": "leases"}
+    at = REGISTRY.get_sample_value("sentiment_background_round_timestamp_seconds", labels)
+    assert at is not None
+    assert at >= began
+    go.release(1000)
+
+
+_UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, threading
+from tasks.background import Loop, aside
+stop, steps = threading.Event(), []
+def step():
+    steps.append(threading.current_thread().name)
+    if len(steps) == 1:
+        raise ValueError
+    if len(steps) == 3:
+        stop.set()
+loop = Loop("replies", step, stop=stop)
+loop.start()
+with gevent.Timeout(20):
+    while not stop.is_set():
+        gevent.sleep(0.01)
+    print(steps, aside("look-up", lambda: 7).result(5))
+"""
+
+
+def test_under_gevent() -> None:
+    """Where gevent has patched threading, loops work as on threads."""
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDER_GEVENT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "['replies', 'replies', 'replies'] 7", done.stderr
+
+
+def test_needs_the_standard_library_alone() -> None:
+    """Programs of other environments (Flower's) follow their parent by a loop; and Gunicorn's master, which may load
+    nothing that its workers are to load after it.
+    """
+    code = "import sys; before = set(sys.modules); import tasks.parent; print(set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = {name.partition(".")[0] for name in ast.literal_eval(done.stdout)}
+    assert loaded <= {*sys.stdlib_module_names, "tasks"}
+    assert "prometheus_client" not in loaded
+
+
+def test_names_are_declared() -> None:
+    """The name of each loop is among those whose series are there from the start."""
+    found = {
+        name
+        for path in (ROOT / "tasks").rglob("*.py")
+        for name in re.findall(r'\bLoop\(\s*"([^"]*)"', path.read_text())
+    }
+    assert found == set(LOOPS)
+
+
+def test_aside() -> None:
+    """What is done aside returns in its future, or raises there, whatever it is."""
+    assert aside("look-up", lambda: 7).result(10) == 7
+    with pytest.raises(UnicodeError):
+        aside("look-up", lambda: "\ud800".encode()).result(10)
+    with pytest.raises(Killed):
+        aside("look-up", Steps(Killed())).result(10)

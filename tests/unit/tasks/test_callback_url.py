@@ -1,0 +1,94 @@
+"""Which addresses callbacks may go to, as far as the URL tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.errors import CallbackRefused
+from tasks.jobs.callback_url import Target, check_url
+
+GOOD = [
+    ("http://example.com", Target(False, "example.com", 80, "/")),
+    ("https://example.com:8443/a?b=c#d", Target(True, "example.com", 8443, "/a?b=c")),
+    ("HTTP://EXAMPLE.COM./", Target(False, "example.com", 80, "/")),
+    ("https://8.8.8.8", Target(True, "8.8.8.8", 443, "/")),
+    ("http://[2606:4700::1111]:80/", Target(False, "2606:4700::1111", 80, "/")),
+]
+
+
+@pytest.mark.parametrize(("url", "target"), GOOD)
+def test_public_url(url: str, target: Target) -> None:
+    """Names and public addresses are accepted; a fragment is not sent."""
+    assert check_url(url, allow_private=False) == target
+
+
+MALFORMED = """
+example.com ftp://example.com/ file:///etc/passwd http:// http:///path http://. http://[::1 http://a..b/ http://%6cocalhost/
+http://[v1.a,b]/ http://u@example.com/ http://u:p@example.com/ http://@example.com/ http://example.com\\@10.0.0.1/ http://a,b/
+http://example.com:port/ http://example.com:0/ http://example.com:65536/ http://8.8.8.８/ http://example。com/
+"""
+BLANKS = [
+    "",
+    "http://example.com/a b",
+    "http://example.com/\r\nX: y",
+    "http://example.com/\x00",
+    " http://example.com",
+    "http://example.com\n",
+]
+LONG = ["http://example.com/" + "a" * 1982, f"http://{'a' * 64}.com/"]
+
+
+@pytest.mark.parametrize("url", [*MALFORMED.split(), *BLANKS, *LONG])
+def test_malformed_url(url: str) -> None:
+    """What is no plain http(s) URL is refused, even where private addresses are allowed; the message does not repeat
+    it.
+    """
+    with pytest.raises(CallbackRefused) as refused:
+        check_url(url, allow_private=True)
+    assert refused.value.code == "callback_refused"
+    assert not url or url not in str(refused.value)
+
+
+NOT_PUBLIC = """
+localhost LocalHost. a.localhost 127.0.0.1. 127.1 0x7f000001 0x7f.1 017700000001 2130706433 0 10.1
+169.254.169.254 100.64.0.1 192.168.1.1 172.16.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255
+[::] [::1] [::127.0.0.1] [fe80::1] [fe80::1%25eth0] [fec0::1] [fd00::1] [ff0e::1] [100::1] [2001:db8::1] [3fff::1]
+[::ffff:127.0.0.1] [64:ff9b::127.0.0.1] [64:ff9b:1::1] [2002:808:808::] [2001:0:808:808::]
+"""
+
+
+@pytest.mark.parametrize("host", NOT_PUBLIC.split())
+def test_not_public(host: str) -> None:
+    """An address that is not public is refused in every spelling, unless private ones are allowed."""
+    with pytest.raises(CallbackRefused, match="not a public address"):
+        check_url(f"http://{host}/", allow_private=False)
+    check_url(f"http://{host}/", allow_private=True)
+
+
+SPELLINGS: list[Callable[[int], str]] = [
+    lambda a: str(IPv4Address(a)),
+    str,
+    hex,
+    lambda a: f"0{a:o}",
+    lambda a: f"{a >> 24}.{a & 0xFFFFFF}",
+    lambda a: f"{a >> 24:#x}.0{a >> 16 & 255:o}.{a & 0xFFFF}",
+    lambda a: f"[::ffff:{IPv4Address(a)}]",
+    lambda a: f"[::FFFF:{a >> 16:x}:{a & 0xFFFF:x}]",
+    lambda a: f"[64:ff9b::{IPv4Address(a)}]",
+]
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(SPELLINGS))
+def test_spelling_changes_nothing(address: IPv4Address, spell: Callable[[int], str]) -> None:
+    """However an IPv4 address is spelt, it is accepted if it is a public one and refused if not."""
+    url = f"https://{spell(int(address))}/"
+    if address.is_global and not address.is_multicast:
+        check_url(url, allow_private=False)
+    else:
+        with pytest.raises(CallbackRefused):
+            check_url(url, allow_private=False)

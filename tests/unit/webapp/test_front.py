@@ -1,0 +1,286 @@
+"""The front, without a server behind it: what it does for every request, whoever answers it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from flask import Flask
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+from structlog.testing import capture_logs
+from werkzeug.test import create_environ
+
+from tasks.errors import QueueFull
+from tasks.keys import digest
+from tasks.logs import CURRENT_REQUEST
+from tasks.metrics import REQUEST_BUCKETS_S
+from tasks.settings import Settings
+from webapp.app import create_app
+from webapp.compose import sentiment_service
+from webapp.front.access import AccessLog
+from webapp.front.admission import Admission
+from webapp.front.counts import OTHER, Counts
+from webapp.front.front import Front, StartResponse, Wsgi
+from webapp.front.headers import AnswerHeaders
+from webapp.front.routes import NOWHERE, Route, Routes
+from webapp.front.visit import visit
+
+KEY = "the-key-of-ann"
+KEYS = f"ann:jobs:{digest(KEY)}"
+REDIS = "unix:///nowhere/valkey.sock"
+PREDICT = json.dumps({"text": "good"}).encode()
+Environ = dict[str, Any]
+
+
+class Unread(io.RawIOBase):
+    """A body that nobody may read."""
+
+    def readable(self) -> bool:
+        """It could be."""
+        return True
+
+    def readinto(self, _: object) -> int:
+        """Fails the test."""
+        raise AssertionError("the body was read")
+
+
+def make_app(*, plain: bool, **settings: Any) -> Flask:
+    """The application with these settings, on a server that is not there."""
+    checked = Settings(redis_url=REDIS, **settings)
+    return create_app(checked, sentiment_service(checked), plain=plain)
+
+
+def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
+    """An application of the test's own in a front that knows one address, `/here/...`; and the front's counts."""
+    flask, counts, settings = Flask("test"), Counts(), Settings(redis_url=REDIS)
+    flask.add_url_rule("/here/<name>", "here", methods=["GET", "POST"])
+    front = Front(
+        app,
+        routes=Routes(flask.url_map),
+        admission=Admission(settings, None),
+        headers=AnswerHeaders(settings.cors_origins),
+        counts=counts,
+        access_log=AccessLog(everything=True),
+        traces=None,
+    )
+    return front, counts.registry
+
+
+def well(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """An application that is well."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"well"]
+
+
+def ask(app: Wsgi, method: str, path: str, **environ: Any) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer."""
+    begun: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+        begun[:] = [int(status[:3]), dict(headers)]
+
+    body = b"".join(app(create_environ(path, method=method) | environ, start_response))
+    return begun[0], begun[1], body
+
+
+# Admission
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"HTTP_X_API_KEY": "guess"}, 401),
+        ({"HTTP_X_API_KEY": KEY, "HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
+    ],
+)
+def test_refused_before_the_body(path: str, headers: dict[str, str], status: int, plain: bool) -> None:
+    """Whoever may not ask hears so before a byte of the body is read."""
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
+    assert ask(make_app(plain=plain, api_keys=KEYS), "POST", path, **body, **headers)[0] == status
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_scope_is_asked_for_before_the_body(plain: bool) -> None:
+    """A key that is not good for this is refused before a byte of the body is read."""
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
+    status, _, answer = ask(make_app(plain=plain, api_keys=KEYS), "POST", "/predict", **body, HTTP_X_API_KEY=KEY)
+    assert (status, json.loads(answer)["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_json_of_another_site(site: str, plain: bool) -> None:
+    """A page of another site may not send JSON either, in whatever form it comes."""
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
+    status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body, HTTP_SEC_FETCH_SITE=site)
+    assert (status, json.loads(answer)["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_log_lines_name_the_caller(plain: bool) -> None:
+    """Whoever makes the answer, the line in the log says whose request it was."""
+    app = make_app(plain=plain, api_keys=KEYS.replace("jobs", "predict"))
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
+    with capture_logs() as lines:
+        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # for want of Redis
+    assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
+
+
+# The body
+
+
+class Lost(Unread):
+    """A body whose connection is lost, within a chunk perhaps, as Gunicorn tells it."""
+
+    def readinto(self, _: object) -> int:
+        """Raises."""
+        raise OSError("no more data")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("how", ["ends", "lost", "lost in a chunk"])
+def test_incomplete_body(plain: bool, how: str) -> None:
+    """A body whose connection ends before it does is 400, however whole its JSON looks."""
+    body: Environ = {"CONTENT_TYPE": "application/json", "wsgi.input_terminated": True}
+    if how == "lost in a chunk":
+        body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Lost()}
+    else:
+        body["CONTENT_LENGTH"] = str(len(PREDICT) + 1)
+        body["wsgi.input"] = Lost() if how == "lost" else io.BytesIO(PREDICT)
+    status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body)
+    assert (status, json.loads(answer)["code"]) == (400, "incomplete_body")
+
+
+# Errors
+
+
+def test_what_the_application_raises() -> None:
+    """An error that leaves the application is answered as Flask's own are, with all that every answer has."""
+
+    def full(_: Environ, __: StartResponse) -> Iterable[bytes]:
+        raise QueueFull(7)
+
+    front, counts = front_of(full)
+    with capture_logs() as lines:
+        status, headers, answer = ask(front, "POST", "/here/ann", HTTP_X_REQUEST_ID="one")
+    problem = json.loads(answer)
+    assert (status, problem["code"], problem["request_id"]) == (429, "queue_full", "one")
+    assert (headers["Retry-After"], headers["X-Request-ID"], headers["Cache-Control"]) == ("7", "one", "no-store")
+    assert [(line["status"], line["path"]) for line in lines] == [(429, "/here/ann")]
+    assert counts.get_sample_value("flask_http_request_total", {"method": "POST", "status": "429"}) == 1
+
+
+def test_an_error_in_the_middle_of_an_answer() -> None:
+    """An answer that has begun cannot become another; the error is the server's to see, and counted once."""
+
+    def breaks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        well(environ, start_response)
+        raise QueueFull(7)
+
+    front, counts = front_of(breaks)
+    with pytest.raises(QueueFull):
+        ask(front, "GET", "/here/ann")
+    assert counts.get_sample_value("flask_http_request_total", {"method": "GET", "status": "200"}) == 1
+    assert counts.get_sample_value("flask_http_request_total", {"method": "GET", "status": "429"}) is None
+
+
+# The visit
+
+
+def test_the_present_request() -> None:
+    """Whoever serves a request finds it; afterwards there is none."""
+    seen: list[Any] = []
+
+    def looks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        seen.extend([visit().request_id, visit().route, CURRENT_REQUEST.get()])
+        return well(environ, start_response)
+
+    front, _ = front_of(looks)
+    ask(front, "GET", "/here/ann", HTTP_X_REQUEST_ID="one")
+    assert seen == ["one", Route("here", "/here/<name>"), "one"]
+    assert (visit().request_id, visit().route, CURRENT_REQUEST.get()) == ("", NOWHERE, "")
+
+
+# Routes
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "endpoint"),
+    [
+        ("POST", "/predict", "predictions.predict"),
+        ("POST", "/predict/", "predictions.predict"),
+        ("OPTIONS", "/predict", "predictions.predict"),
+        ("GET", "/predict", None),
+        ("POST", "//predict", None),
+        ("HEAD", "/health", "health.health"),
+        ("GET", "/jobs/5", "jobs.job"),
+        ("DELETE", "/jobs/5", "jobs.cancel"),
+        ("GET", "/jobs", "jobs.newest"),
+        ("GET", "/nowhere", None),
+    ],
+)
+def test_routes(method: str, path: str, endpoint: str | None) -> None:
+    """The front knows the endpoint that Flask will find."""
+    app = make_app(plain=True)
+    with app.test_request_context(path, method=method) as context:
+        assert context.request.endpoint == endpoint
+        assert Routes(app.url_map).find(context.request.environ).endpoint == endpoint
+
+
+# Counts
+
+
+def test_counts_are_the_exporters() -> None:
+    """What the front counts has the names, labels, meanings and buckets that prometheus-flask-exporter gives them."""
+
+    front, counts = front_of(well)
+    ask(front, "GET", "/here/ann")
+    theirs, flask = CollectorRegistry(), Flask("test")
+    flask.add_url_rule("/here/<name>", "here", lambda name: "well")
+    PrometheusMetrics(flask, path=None, group_by="url_rule", buckets=REQUEST_BUCKETS_S, registry=theirs)
+    flask.test_client().get("/here/ann")
+
+    def names(registry: CollectorRegistry) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
+        return {
+            (sample.name, family.documentation, tuple(sorted(sample.labels.items())))
+            for family in registry.collect()
+            for sample in family.samples
+        }
+
+    assert names(counts) == names(theirs)
+    assert (
+        "flask_http_request_total",
+        "Total number of HTTP requests",
+        (("method", "GET"), ("status", "200")),
+    ) in names(counts)
+
+
+def test_made_up_methods_are_one() -> None:
+    """However many methods a caller makes up, they make one series; unknown addresses do too."""
+    front, counts = front_of(well)
+    for number in range(50):
+        ask(front, f"METHOD{number}", f"/nowhere/{number}")
+    (family,) = [family for family in counts.collect() if family.name == "flask_http_request"]
+    totals = [sample for sample in family.samples if sample.name == "flask_http_request_total"]
+    assert [(sample.labels["method"], sample.value) for sample in totals] == [(OTHER, 50)]
+    place = {"method": OTHER, "url_rule": "None", "status": "200"}
+    assert counts.get_sample_value("flask_http_request_duration_seconds_count", place) == 50
+
+
+def test_scrapes_are_not_counted() -> None:
+    """A metrics page does not count itself; one that was refused is counted."""
+    client = make_app(plain=True).test_client()
+    for _ in range(2):
+        page = client.get("/metrics").text
+    assert "flask_http_request_total{" not in page
+    client = make_app(plain=True, api_keys=f"{KEYS} ops:admin:{digest('ops')}").test_client()
+    assert client.get("/metrics").status_code == 401
+    page = client.get("/metrics", headers={"X-API-Key": "ops"}).text
+    assert 'flask_http_request_total{method="GET",status="401"} 1.0' in page

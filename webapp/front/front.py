@@ -1,0 +1,89 @@
+"""The front: a WSGI application around the others, with all that is the same for every request.
+
+clock, id, route -> span -> admission -> the application -> headers -> counts, access log
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tasks.logs import CURRENT_REQUEST
+from webapp.front.access import AccessLog
+from webapp.front.admission import Admission
+from webapp.front.counts import Counts
+from webapp.front.errors import problem_of
+from webapp.front.headers import AnswerHeaders, Headers
+from webapp.front.routes import Routes
+from webapp.front.traces import Traces
+from webapp.front.visit import VISIT, Visit, request_id
+
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class Front:
+    """Answers every request, most of them by the application in it.
+
+    Whoever is not admitted is answered here, before anything of the body is read, and so is a request whose application
+    raises an error.
+    """
+
+    def __init__(
+        self,
+        app: Wsgi,
+        *,
+        routes: Routes,
+        admission: Admission,
+        headers: AnswerHeaders,
+        counts: Counts,
+        access_log: AccessLog,
+        traces: Traces | None,
+    ) -> None:
+        self._app = app
+        self._routes = routes
+        self._admission = admission
+        self._headers = headers
+        self.counts = counts
+        """Of the requests so far."""
+        self._access_log = access_log
+        self._traces = traces
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answers a request."""
+        started = time.perf_counter()
+        visit = Visit(started, request_id(environ.get("HTTP_X_REQUEST_ID", "")), self._routes.find(environ))
+        visits = VISIT.set(visit)
+        ids = CURRENT_REQUEST.set(visit.request_id)
+        try:
+            if self._traces is None:
+                return self._answer(visit, environ, start_response)
+            with self._traces.around(visit, environ) as visit.span:
+                return self._answer(visit, environ, start_response)
+        finally:  # the connection's greenlet goes on
+            CURRENT_REQUEST.reset(ids)
+            VISIT.reset(visits)
+
+    def _answer(self, visit: Visit, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        def begin(status: str, given: Headers, *more: Any) -> Any:
+            visit.answered = True
+            write = start_response(status, self._headers.added(given, visit, environ), *more)
+            seconds = time.perf_counter() - visit.started
+            if visit.counted:
+                self.counts.add(environ["REQUEST_METHOD"], visit.route.rule, status[:3], seconds)
+            self._access_log.tell(visit, environ, status, seconds, given)
+            if visit.span is not None and self._traces is not None:
+                self._traces.begun(visit.span, status)
+            return write
+
+        try:
+            endpoint = visit.route.endpoint
+            visit.caller = self._admission.admit(environ, endpoint)
+            if visit.caller.limits is not None:
+                self._admission.charge(visit.caller, endpoint)
+            return self._app(environ, begin)
+        except Exception as error:
+            if visit.answered:
+                raise
+            return problem_of(error)(environ, begin)
