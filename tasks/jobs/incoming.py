@@ -146,7 +146,7 @@ class IncomingJobs:
         owner = self._client.hget(job_key(job_id), "owner")
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(*job_keys(job_id))
-        for index in {index_key(None), index_key(owner and owner.decode())}:
+        for index in {index_key(None), index_key(owner.decode() if owner is not None else None)}:
             pipe.zrem(index, job_id)
         pipe.srem(UNFINISHED, job_id)
         pipe.zrem(CALLBACKS, job_id)

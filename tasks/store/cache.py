@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from tasks.store.connections import Client
+from tasks.store.client import Client, Pipeline
 from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
@@ -65,7 +64,10 @@ class PredictionCache:
     def get(self, identity: str, digest: str) -> tuple[Scored, float] | None:
         """One prediction and the seconds that it has left, or None."""
         key = self._key(identity, digest)
-        value, left_ms = self._client.pipeline(transaction=False).get(key).pttl(key).execute()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(key)
+        pipe.pttl(key)
+        value, left_ms = pipe.execute()
         scored = _decoded(value)
         return None if scored is None else (scored, max(0, left_ms) / 1000)
 
@@ -155,7 +157,7 @@ class PredictionCache:
         """Notes that this text of the chunk is about to be scored alone; returns how often that was begun, from 1."""
         return int(self._count(chunk_id, digest).execute()[0])
 
-    def _count(self, chunk_id: str, field: str) -> Any:
+    def _count(self, chunk_id: str, field: str) -> Pipeline:
         key = self._attempts(chunk_id)
         pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
         pipe.hincrby(key, field, 1)

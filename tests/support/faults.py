@@ -24,7 +24,7 @@ import orjson
 
 from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.store.connections import Client, connect
+from tasks.store.connections import connect
 from tasks.store.outcomes import scored
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
@@ -227,7 +227,7 @@ class Trial:
         """
         self.fault = fault
         self.sentiq = sentiq
-        self.servers: list[Client] = [
+        self.servers: list[Any] = [
             connect(url, timeout_s=5.0) for url in urls or (f"unix://{sentiq.folder}/valkey.sock?db=0",)
         ]
         self.load: Load | None = None
