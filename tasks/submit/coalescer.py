@@ -49,8 +49,8 @@ _EXPIRY_S = 1.0
 """Seconds between two checks for expired chunks, while chunks are under way."""
 
 
-def _in_the_background(run: Callable[[], None]) -> None:
-    Loop("coalescer", run, limit_s=math.inf).start()
+def _in_the_background(step: Callable[[], object]) -> None:
+    Loop("coalescer", step, limit_s=math.inf).start()
 
 
 class Coalescer(Generic[T]):
@@ -69,8 +69,8 @@ class Coalescer(Generic[T]):
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
         clock: the time in seconds.
-        start: runs the coalescer's loop, which never returns, in the background. Called with the first text and not at
-            construction: a thread started before Gunicorn forks would not exist in its workers.
+        start: calls the function that it is given again and again on a thread of its own. Called with the first text
+            and not at construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Coalescer(Generic[T]):
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
-        start: Callable[[Callable[[], None]], object] = _in_the_background,
+        start: Callable[[Callable[[], object]], object] = _in_the_background,
     ) -> None:
         self._claim = claim
         self._send = send
@@ -98,7 +98,7 @@ class Coalescer(Generic[T]):
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
         self._claimed_last = False
-        self._start: Callable[[Callable[[], None]], object] | None = start
+        self._start: Callable[[Callable[[], object]], object] | None = start
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
         """The future of a text's outcome, shared by all callers of that text.
@@ -120,7 +120,7 @@ class Coalescer(Generic[T]):
                 entry = self._entries.add(key, text)
                 self._lingering.came()
                 if self._start is not None:
-                    self._start(self._run)
+                    self._start(self.take_step)
                     self._start = None
                 self._wake.notify()
             entry.waiters += 1
@@ -166,11 +166,7 @@ class Coalescer(Generic[T]):
         """The number of texts that wait in this process."""
         return len(self._entries)
 
-    def _run(self) -> None:
-        while True:
-            self.take_step(wait=True)
-
-    def take_step(self, *, wait: bool) -> bool:
+    def take_step(self, *, wait: bool = True) -> bool:
         """Makes one claim or sends one chunk; returns whether there was anything to do. `wait`: waits until there is.
 
         Only the coalescer's own thread may call this; it does nothing else.
