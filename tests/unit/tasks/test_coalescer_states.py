@@ -106,7 +106,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
-        """The coalescer does what is due. Whose claim or sending failed has been told, and an old chunk has no place."""
+        """The coalescer does what is due: failed claims and sendings have been told, and an old chunk has no place."""
         self.data = data
         self.coalescer.take_step(wait=False)
         self.data = None
