@@ -37,7 +37,7 @@ CHUNK_TEXTS = Histogram(
 )
 WAIT_SECONDS = Histogram(
     "sentiment_wait_seconds",
-    "Seconds that a /predict miss waited for its answer.",
+    "Seconds that a call of /predict, or a small batch, waited for answers that the process did not know.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 1, 2, 5),  # 0.45 as above
 )
 WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", multiprocess_mode="livesum")

@@ -49,8 +49,8 @@ _EXPIRY_S = 1.0
 """While chunks are under way, it is seen so often whether one has expired."""
 
 
-def _in_the_background(run: Callable[[], None]) -> None:
-    Loop("coalescer", run, limit_s=math.inf).start()
+def _in_the_background(step: Callable[[], object]) -> None:
+    Loop("coalescer", step, limit_s=math.inf).start()
 
 
 class Coalescer(Generic[T]):
@@ -67,7 +67,7 @@ class Coalescer(Generic[T]):
             is tokenised.
         expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
         clock: seconds.
-        start: lets the coalescer's loop, which never returns, run beside its callers. Called with the first text and
+        start: lets what it is given be called again and again on a thread of its own. Called with the first text and
             not at construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
@@ -82,7 +82,7 @@ class Coalescer(Generic[T]):
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
-        start: Callable[[Callable[[], None]], object] = _in_the_background,
+        start: Callable[[Callable[[], object]], object] = _in_the_background,
     ) -> None:
         self._claim = claim
         self._send = send
@@ -96,7 +96,7 @@ class Coalescer(Generic[T]):
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
         self._claimed_last = False
-        self._start: Callable[[Callable[[], None]], object] | None = start
+        self._start: Callable[[Callable[[], object]], object] | None = start
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
         """The future of this key's outcome, shared with everyone who waits for it. A caller who stops waiting before it
@@ -117,7 +117,7 @@ class Coalescer(Generic[T]):
                 entry = self._entries.add(key, text)
                 self._lingering.came()
                 if self._start is not None:
-                    self._start(self._run)
+                    self._start(self.take_step)
                     self._start = None
                 self._wake.notify()
             entry.waiters += 1
@@ -162,14 +162,10 @@ class Coalescer(Generic[T]):
         """Texts that wait in this process."""
         return len(self._entries)
 
-    def _run(self) -> None:
-        while True:
-            self.take_step(wait=True)
-
-    def take_step(self, *, wait: bool) -> bool:
+    def take_step(self, *, wait: bool = True) -> bool:
         """Claims once or sends one chunk, and returns whether there was anything to do; with `wait`, once there is.
 
-        The coalescer's own thread does nothing else; a second one may not.
+        The coalescer's own thread does nothing else, and no other thread does it.
         """
         with self._wake:
             while True:

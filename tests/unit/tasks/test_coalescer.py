@@ -147,6 +147,7 @@ def test_same_key_shares_all(sender: Sender) -> None:
     with ThreadPoolExecutor(20) as pool:
         futures = list(pool.map(lambda _: coalescer.submit("a", "text"), range(50)))
     assert len(set(map(id, futures))) == 1
+    assert sender.queue.get(timeout=10) == ["a"]
     answer(coalescer, "a")
     assert futures[0].result(5) == "A"
     assert sender.sent() == [["a"]]
@@ -454,6 +455,45 @@ def test_claims_of_those_who_left(sender: Sender) -> None:
     assert coalescer.waiting == 0
     coalescer.submit("gone", "")
     wait_until(lambda: sender.sent()[2:] == [["gone"]], what="a later caller's text")
+
+
+def test_what_is_sent_for_others_takes_no_place(sender: Sender) -> None:
+    """A text that is sent only because another process relies on it holds nothing back here: its answer goes to that
+    process alone.
+    """
+    sender.relied_on = {"relied on"}
+    coalescer = make(sender)
+    coalescer.submit("first", "")
+    wait_until(lambda: sender.sent() == [["first"]], what="the first chunk")
+    futures = {key: coalescer.submit(key, "") for key in ("relied on", "kept")}
+    wait_until(lambda: len(coalescer.overdue(0)) == 3, what="all to be claimed")
+    coalescer.leave("relied on", futures["relied on"])
+    answer(coalescer, "first")
+    wait_until(lambda: len(sender.chunks) == 2, what="the next chunk")
+    assert sorted(sender.chunks[1]) == ["kept", "relied on"]
+    coalescer.submit("next", "")
+    answer(coalescer, "kept")
+    wait_until(lambda: sender.sent()[2:] == [["next"]], what="the chunk after it")
+
+
+def test_sent_on_behalf_of_all_who_wait() -> None:
+    """What is sent goes with the origins of all who wait for it, in the order of the texts."""
+    sent: SimpleQueue[tuple[dict[str, str], list[object]]] = SimpleQueue()
+    coalescer: Coalescer[str] = Coalescer(
+        lambda texts: Claimed({}, texts),
+        lambda texts, origins: sent.put((dict(texts), list(origins))),
+        lambda keys: (),
+        admission=Admission(queue_limit=10),
+        chunk_limit=lambda: 10,
+        max_under_way=lambda: 1,
+        expire_after_s=60,
+    )
+    coalescer.submit("first", "")
+    assert sent.get(timeout=5) == ({"first": ""}, [])
+    for key, origin in (("a", 1), ("b", 2), ("a", 3), ("b", None)):
+        coalescer.submit(key, f"text {key}", origin)
+    answer(coalescer, "first")
+    assert sent.get(timeout=5) == ({"a": "text a", "b": "text b"}, [1, 3, 2])
 
 
 @settings(max_examples=10, deadline=None)

@@ -1,0 +1,52 @@
+"""How much of the workers' time is a web process's; on a real server."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec.structs import replace
+
+from tasks.store.presence import KnownModel, Presence
+from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY, Capacity
+from tests.support.stack import Stack
+from tests.unit.tasks.test_presence import MARK
+
+
+def test_without_workers(server: Stack) -> None:
+    """While no worker is ready nobody can tell how fast texts are done; a chunk may leave all the same."""
+    known = KnownModel(Presence(server.redis), MARK.tag)
+    assert known.identity is None
+    capacity = Capacity(known)
+    assert math.isinf(capacity.texts_per_s())
+    assert capacity.chunk_texts() >= 1
+    assert capacity.chunks_under_way() >= 1
+
+
+def test_workers_are_shared(server: Stack) -> None:
+    """Of several workers, each web process that is busy counts on its share; how large a chunk is depends on one
+    worker's rate alone.
+    """
+    presence = Presence(server.redis)
+    for number in range(3):
+        presence.announce(replace(MARK, id=f"interactive-{number}", texts_per_s=100.0))
+    presence.announce(replace(MARK, id="batch-1", role="batch", texts_per_s=7.0))
+    alone, other = (KnownModel(presence, MARK.tag, max_age_s=0, me=name) for name in ("a", "b"))
+    assert alone.identity
+    capacity = Capacity(alone)
+    assert capacity.texts_per_s() == 300
+    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunks_under_way() == 3 * CHUNKS_UNDER_WAY
+    assert other.identity
+    assert alone.identity
+    assert capacity.texts_per_s() == 150
+    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunks_under_way() == 1.5 * CHUNKS_UNDER_WAY
+
+
+def test_slow_worker(server: Stack) -> None:
+    """A chunk has a text, however slow the worker is."""
+    presence = Presence(server.redis)
+    presence.announce(replace(MARK, texts_per_s=0.1))
+    known = KnownModel(presence, MARK.tag)
+    assert known.identity
+    assert Capacity(known).chunk_texts() == 1

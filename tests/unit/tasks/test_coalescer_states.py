@@ -1,0 +1,216 @@
+"""The coalescer without its thread and without time: its steps are taken by hand, and while it claims, sends or gives
+up, callers come, leave and are answered. Whatever the order, nobody is lost and nothing is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tasks.errors import QueueFull
+from tasks.submit.admission import Admission
+from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.entries import State
+
+KEYS = st.sampled_from("abcdef")
+EXPIRE_S, QUEUE_LIMIT, CHUNK_LIMIT, UNDER_WAY = 10.0, 5, 2, 2
+
+
+class ClaimFailed(Exception):
+    """The cache is away."""
+
+
+class SendFailed(Exception):
+    """The broker is away."""
+
+
+@dataclass(eq=False)
+class Caller:
+    """One who asked."""
+
+    key: str
+    future: Future[str]
+    waits: bool = True
+
+
+class Coalescing(RuleBasedStateMachine):
+    """Callers, and a coalescer whose clock and whose steps are in the test's hands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.callers: list[Caller] = []
+        self.answers = 0
+        self.owed: set[str] = set()
+        """Texts that this process has claimed and neither sent nor given up nor seen answered."""
+        self.data: st.DataObject | None = None
+        self.coalescer: Coalescer[str] = Coalescer(
+            self.claim,
+            self.send,
+            self.release,
+            admission=Admission(queue_limit=QUEUE_LIMIT, clock=self.clock),
+            chunk_limit=lambda: CHUNK_LIMIT,
+            max_under_way=lambda: UNDER_WAY,
+            expire_after_s=EXPIRE_S,
+            clock=self.clock,
+            start=lambda run: None,
+        )
+
+    def clock(self) -> float:
+        """Time as it is set."""
+        return self.now
+
+    # What callers and replies do
+
+    @rule(key=KEYS)
+    def submit(self, key: str) -> None:
+        """A caller comes. Refused are only those for whom there is no room."""
+        waiting = {entry.key for entry in self.coalescer._entries}
+        try:
+            future = self.coalescer.submit(key, f"text of {key}", origin=key)
+        except QueueFull:
+            assert len(waiting) >= QUEUE_LIMIT
+            assert key not in waiting
+            return
+        assert not future.done()
+        self.callers.append(Caller(key, future))
+
+    @precondition(lambda self: any(caller.waits for caller in self.callers))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """A caller no longer waits, whether the answer has come or not."""
+        caller = data.draw(st.sampled_from([caller for caller in self.callers if caller.waits]))
+        caller.waits = False
+        self.coalescer.leave(caller.key, caller.future)
+
+    @rule(keys=st.sets(KEYS, max_size=3))
+    def resolve(self, keys: set[str]) -> None:
+        """Answers come: to what was sent, to what others have sent, to what nobody asked."""
+        self.owed -= keys
+        self.coalescer.resolve({key: self.answer(key) for key in keys})
+
+    @rule(seconds=st.sampled_from([0.001, 0.01, 1.0, EXPIRE_S]))
+    def passes(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        """The coalescer does what is due."""
+        self.data = data
+        self.coalescer.take_step(wait=False)
+        self.data = None
+
+    # What the coalescer asks for
+
+    def answer(self, key: str) -> str:
+        """An answer that no other is equal to."""
+        self.answers += 1
+        return f"{key}: answer {self.answers}"
+
+    def meanwhile(self) -> None:
+        """While the coalescer waits for Redis, others go on."""
+        if self.data is None:
+            return
+        for what in self.data.draw(st.lists(st.sampled_from(["submit", "leave", "resolve"]), max_size=3)):
+            if what == "submit":
+                self.submit(self.data.draw(KEYS))
+            elif what == "resolve":
+                self.resolve(self.data.draw(st.sets(KEYS, max_size=3)))
+            elif any(caller.waits for caller in self.callers):
+                self.leave(self.data)
+
+    def fails(self) -> bool:
+        """One time in a few."""
+        return self.data is not None and self.data.draw(st.integers(0, 5)) == 5
+
+    def claim(self, texts: Mapping[str, str]) -> Claimed[str]:
+        """Each text is known, to be sent, or under way by others' doing; or the claim fails."""
+        assert texts == {key: f"text of {key}" for key in texts}
+        if self.fails():
+            self.meanwhile()
+            raise ClaimFailed
+        found = {key: self.data.draw(st.sampled_from("kse")) if self.data is not None else "s" for key in texts}
+        to_send = {key for key, what in found.items() if what == "s"}
+        self.owed |= to_send
+        self.meanwhile()
+        return Claimed({key: self.answer(key) for key, what in found.items() if what == "k"}, to_send)
+
+    def send(self, texts: Mapping[str, str], origins: Sequence[object]) -> None:
+        """What is sent was claimed and is not sent again; or the sending fails, which gives the claims up."""
+        assert texts == {key: f"text of {key}" for key in texts}
+        assert set(origins) <= set(texts)
+        assert texts
+        self.owed -= set(texts)
+        self.meanwhile()
+        if self.fails():
+            raise SendFailed
+
+    def release(self, keys: Iterable[str]) -> Iterable[str]:
+        """Others rely on some; or the cache is away, and the claims end by themselves."""
+        given_up = list(keys)
+        self.owed -= set(given_up)
+        self.meanwhile()
+        if self.fails():
+            raise ClaimFailed
+        return [key for key in given_up if self.data is not None and self.data.draw(st.booleans())]
+
+    # What is always true
+
+    @invariant()
+    def nobody_is_lost(self) -> None:
+        """Who waits and has no answer has a place; who has one has an answer to the own text, or the error."""
+        entries = {entry.key: entry for entry in self.coalescer._entries}
+        for caller in self.callers:
+            if caller.future.done():
+                error = caller.future.exception()
+                assert isinstance(error, ClaimFailed | SendFailed) if error else True
+                assert error or caller.future.result().startswith(f"{caller.key}: answer")
+            elif caller.waits:
+                assert entries[caller.key].future is caller.future
+        for entry in entries.values():
+            waiting = [caller for caller in self.callers if caller.waits and caller.future is entry.future]
+            assert entry.waiters == len(waiting)
+            assert entry.waiters or entry.state in (State.CLAIMED, State.UNDER_WAY)
+
+    @invariant()
+    def containers_agree(self) -> None:
+        """Every text is where its state says, in one place; a chunk without texts is gone."""
+        entries = self.coalescer._entries
+        by_state = {state: {entry for entry in entries if entry.state is state} for state in State}
+        assert set(entries.gathered) == by_state[State.GATHERED]
+        assert set(entries.claimed) == by_state[State.CLAIMED]
+        assert not by_state[State.DONE]
+        chunked = [entry for chunk in entries.chunks for entry in chunk.entries]
+        assert len(chunked) == len(set(chunked)) == len(by_state[State.UNDER_WAY])
+        assert set(chunked) == by_state[State.UNDER_WAY]
+        assert all(entry.chunk is chunk for chunk in entries.chunks for entry in chunk.entries)
+        assert all(0 < len(chunk.entries) <= CHUNK_LIMIT for chunk in entries.chunks)
+        assert len(entries.chunks) <= UNDER_WAY
+        assert self.coalescer.waiting == len(list(entries)) <= QUEUE_LIMIT
+
+    def teardown(self) -> None:
+        """Once no more come, all who wait are answered, all that was claimed was sent or given up, and nothing is
+        left.
+        """
+        for _ in range(50):
+            self.now += 0.1  # nobody comes back
+            while self.coalescer.take_step(wait=False):
+                pass
+            self.resolve(set("abcdef") - self.owed)
+        assert all(caller.future.done() for caller in self.callers if caller.waits)
+        assert not self.coalescer.waiting
+        assert not self.coalescer._entries.chunks
+        self.nobody_is_lost()
+        self.containers_agree()
+        assert not self.owed
+
+
+Coalescing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCoalescing = pytest.mark.timeout(120)(Coalescing.TestCase)

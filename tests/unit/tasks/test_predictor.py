@@ -1,0 +1,219 @@
+"""One text and many are answered alike; a service as the web composes it, on a real server."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from msgspec import structs
+
+from model.text import clean
+from tasks.errors import EmptyText, QueueFull, ServiceUnavailable, TextFailed, TextTooLong
+from tasks.jobs.job import Line
+from tasks.settings import Settings
+from tasks.store.cache import PredictionCache
+from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.store.presence import Presence
+from tasks.submit.service import Prediction, SentimentService
+from tests.support.answering import answering
+from tests.support.keys import keys_without_end
+from tests.support.stack import Stack
+from tests.unit.tasks.test_presence import MARK
+from webapp.compose import sentiment_service
+
+GOOD = Scored((0.1, 0.2, 0.7), False)
+MAX_CHARS = 200
+PATIENCE_S = 20.0
+Ask = Callable[[SentimentService, str, float], Prediction | Exception | None]
+
+
+def one(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
+    """As `predict` answers."""
+    try:
+        return service.predict(text, wait_s)
+    except (EmptyText, TextTooLong, TextFailed, RuntimeError) as error:
+        return error
+
+
+def many(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
+    """As `predict_many` answers a text twice in one batch, told as `predict` would tell it."""
+    lines = service.predict_many([text, text], wait_s)
+    if lines is None:
+        return None
+    first, second = lines
+    assert second == dataclasses.replace(first, position=1)
+    return told(first)
+
+
+def told(line: Line) -> Prediction | Exception:
+    """A line as `predict` tells it."""
+    if isinstance(line.outcome, Scored):
+        assert line.model is not None
+        return Prediction(line.outcome, line.cached, line.model)
+    assert line.outcome is not None
+    errors: dict[str, Exception] = {error.code: error for error in (EmptyText(), TextTooLong(1, 1), TextFailed())}
+    return errors.get(line.outcome.code, RuntimeError())
+
+
+@pytest.fixture(params=[one, many])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Asks for one text, alone or as one of a batch."""
+    found: Ask = request.param
+    return found
+
+
+def make(stack: Stack, **settings: int) -> SentimentService:
+    """A service on a server whose worker is ready, as the stack's environment and these settings say."""
+    mine = {"max_text_chars": MAX_CHARS, "web_concurrency": 1}
+    service = sentiment_service(stack.settings().model_copy(update=mine | settings))
+    Presence(stack.redis).announce(structs.replace(MARK, tag=service.model_tag))
+    return service
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A server of this module's own, for its services go on listening when a test has ended. A key that is left without
+    a TTL fails the module.
+    """
+    stack = Stack()
+    stack.start_server()
+    yield stack
+    leaked = keys_without_end(stack.redis)
+    stack.close()
+    assert not leaked, f"keys without a TTL: {leaked}"
+
+
+@pytest.fixture(scope="module")
+def service(stack: Stack) -> SentimentService:
+    """A service that is asked for other texts in each test."""
+    return make(stack)
+
+
+def working(stack: Stack, outcome: Callable[[str], Outcome]) -> AbstractContextManager[None]:
+    """A worker answers."""
+    return answering(stack.url, structs.replace(MARK, tag=stack.settings().model_tag), outcome)
+
+
+def key_of(text: str) -> str:
+    """Where a text's prediction is."""
+    return f"sentiq:p:{MARK.model}:{digest(clean(text))}"
+
+
+def store(stack: Stack, text: str) -> None:
+    """The cache knows this text."""
+    PredictionCache(stack.redis, ttl_s=60).settle(MARK.model, "another tag", {digest(clean(text)): GOOD})
+
+
+def unknown() -> str:
+    """A text that nobody has sent."""
+    return f"good {uuid.uuid4().hex}"
+
+
+def test_unknown_then_known(stack: Stack, service: SentimentService, ask: Ask) -> None:
+    """An unknown text is answered by a worker; then it is known, and in this process without asking Redis."""
+    text = unknown()
+    with working(stack, lambda _: GOOD):
+        assert ask(service, text, PATIENCE_S) == Prediction(GOOD, False, MARK.model)
+    assert stack.redis.delete(key_of(text))
+    assert ask(service, text, PATIENCE_S) == Prediction(GOOD, True, MARK.model)
+
+
+@pytest.mark.parametrize("wait_s", [PATIENCE_S, 0.0])
+def test_known_elsewhere(stack: Stack, service: SentimentService, ask: Ask, wait_s: float) -> None:
+    """A text that another process has had scored is known at once, whether the caller waits or not; then it is known in
+    this process without asking Redis.
+    """
+    text = unknown()
+    store(stack, text)
+    assert ask(service, text, wait_s) == Prediction(GOOD, True, MARK.model)
+    assert stack.redis.delete(key_of(text))
+    assert ask(service, text, wait_s) == Prediction(GOOD, True, MARK.model)
+
+
+def test_nobody_waits(stack: Stack, service: SentimentService, ask: Ask) -> None:
+    """An unknown text whose caller does not wait is left alone: it is neither claimed nor sent."""
+    text, before = unknown(), stack.redis.llen("interactive")
+    assert ask(service, text, 0.0) is None
+    assert not stack.redis.exists(f"sentiq:f:{service.model_tag}:{digest(text)}")
+    assert stack.redis.llen("interactive") == before
+
+
+def test_too_slow(service: SentimentService, ask: Ask) -> None:
+    """A text that is not answered in time has no answer."""
+    assert ask(service, unknown(), 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("", EmptyText), (" \x00", EmptyText), ("x" * (MAX_CHARS + 1), TextTooLong)]
+)
+def test_nothing_to_score(service: SentimentService, ask: Ask, text: str, kind: type[Exception]) -> None:
+    """A text that cannot be scored because of what it is has an error of its own."""
+    assert isinstance(ask(service, text, PATIENCE_S), kind)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(TextFailed.code, TextFailed), ("internal_error", RuntimeError)])
+def test_failed(stack: Stack, service: SentimentService, ask: Ask, code: str, kind: type[Exception]) -> None:
+    """What a worker could not score is an error of that text, and is never remembered."""
+    text = unknown()
+    with working(stack, lambda _: Failed(code)):
+        assert isinstance(ask(service, text, PATIENCE_S), kind)
+    with working(stack, lambda _: GOOD):
+        assert ask(service, text, PATIENCE_S) == Prediction(GOOD, False, MARK.model)
+
+
+def test_full_queue(stack: Stack, ask: Ask) -> None:
+    """While the queue is full, known texts are answered as ever, and unknown ones find no place."""
+    service, known = make(stack, queue_limit=1), unknown()
+    assert ask(service, unknown(), 0.1) is None  # its place is taken until its chunk expires
+    store(stack, known)
+    assert ask(service, known, PATIENCE_S) == Prediction(GOOD, True, MARK.model)
+    if ask is one:
+        with pytest.raises(QueueFull):
+            service.predict(unknown(), PATIENCE_S)
+    else:
+        assert service.predict_many([known, unknown()], PATIENCE_S) is None
+
+
+def test_a_batch_of_all_kinds(stack: Stack, service: SentimentService) -> None:
+    """Each text of a batch has its line in the order of the batch, whatever becomes of its neighbours."""
+    good, bad, known = unknown(), unknown(), unknown()
+    with working(stack, lambda key: Failed("text_failed") if key == digest(bad) else GOOD):
+        assert service.predict(known, PATIENCE_S) is not None
+        lines = service.predict_many([good, "", bad, known, f" {good} "], PATIENCE_S)
+    assert lines is not None
+    assert [line.position for line in lines] == list(range(5))
+    assert [line.entry.text for line in lines] == [good, "", bad, known, f" {good} "]
+    assert [line.outcome for line in lines] == [GOOD, Failed("empty_text"), Failed("text_failed"), GOOD, GOOD]
+    assert [line.cached for line in lines] == [False, False, False, True, False]
+
+
+def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
+    """A batch of which a part is not answered in time is not answered; the part that came is known to the next."""
+    slow, quick = unknown(), unknown()
+    store(stack, quick)
+    assert service.predict_many([quick, slow], 0.3) is None
+    assert stack.redis.delete(key_of(quick))
+    assert service.predict(quick, 0.0) == Prediction(GOOD, True, MARK.model)
+
+
+def test_redis_away(ask: Ask) -> None:
+    """Without Redis callers are told so."""
+    service = sentiment_service(Settings(redis_url="unix:///nowhere/valkey.sock"))
+    with pytest.raises(ServiceUnavailable):
+        ask(service, unknown(), PATIENCE_S)
+
+
+def test_known_while_redis_is_away(make_stack: Callable[..., Stack], ask: Ask) -> None:
+    """What this process has met lately is answered while Redis is away; who asks for anything else is told so."""
+    stack = make_stack()
+    server = stack.start_server()
+    service, text = make(stack), unknown()
+    store(stack, text)
+    assert ask(service, text, 0.0) == Prediction(GOOD, True, MARK.model)
+    server.kill()
+    assert ask(service, text, PATIENCE_S) == Prediction(GOOD, True, MARK.model)
+    with pytest.raises(ServiceUnavailable):
+        ask(service, unknown(), 0.0)

@@ -1,0 +1,94 @@
+"""Callers' texts on their way out; on a real server."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.queue.queues import waiting
+from tasks.settings import Settings
+from tasks.store.cache import PredictionCache
+from tasks.store.outcomes import Scored
+from tasks.store.presence import KnownModel, Presence
+from tasks.submit.answer import Answer
+from tasks.submit.recent import RecentPredictions
+from tasks.submit.sender import TextSender
+from tasks.tracing import Origin
+from tests.support.stack import Stack
+from tests.unit.tasks.test_presence import MARK
+
+TAG = MARK.tag
+GOOD = Scored((0.1, 0.2, 0.7), False)
+NOWHERE = "unix:///nowhere/valkey.sock"
+
+
+class Web:
+    """As much of a web process as sends."""
+
+    def __init__(self, server: Stack, name: str, broker_url: str) -> None:
+        self.cache = PredictionCache(server.redis, ttl_s=60)
+        self.recent = RecentPredictions()
+        self.sender = TextSender(
+            self.cache,
+            ChunkSender(create_celery(Settings(redis_url=server.url, celery_broker_url=broker_url))),
+            KnownModel(Presence(server.redis), TAG),
+            self.recent,
+            tag=TAG,
+            reply_key=f"sentiq:r:{name}",
+        )
+
+
+@pytest.fixture
+def web(server: Stack) -> Web:
+    """One web process, on an empty server that knows of a worker."""
+    Presence(server.redis).announce(MARK)
+    return Web(server, "web", server.url)
+
+
+def marks(server: Stack) -> set[str]:
+    """The digests of all that is under way."""
+    return {key.decode().rpartition(":")[2] for key in server.redis.scan_iter("sentiq:f:*")}
+
+
+def test_claim(server: Stack, web: Web) -> None:
+    """Of each text it is found whether it is known, to be sent by this process, or under way by another's doing; what
+    is known is remembered.
+    """
+    web.cache.settle(MARK.model, TAG, {"known": GOOD})
+    Web(server, "another", server.url).sender.claim({"elsewhere": "text"})
+    known, to_send = web.sender.claim({"known": "text", "mine": "text", "elsewhere": "text"})
+    assert known == {"known": Answer(GOOD, MARK.model, cached=True)}
+    assert list(to_send) == ["mine"]
+    assert marks(server) == {"mine", "elsewhere"}
+    assert web.recent.get(MARK.model, "known") == GOOD
+    assert web.recent.get(MARK.model, "mine") is None
+
+
+def test_send(server: Stack, web: Web) -> None:
+    """What is sent is one message in the callers' queue, whose marks stay."""
+    texts = {"a": "text a", "b": "text b"}
+    web.sender.claim(texts)
+    web.sender.send(texts, [Origin(("request",)), Origin()])
+    assert waiting(server.redis, "interactive") == 1
+    assert marks(server) == {"a", "b"}
+
+
+def test_failed_sending_gives_the_marks_back(server: Stack) -> None:
+    """Without the broker the error is told, and no mark is left that would hold other processes back."""
+    web = Web(server, "web", NOWHERE)
+    web.sender.claim({"a": "text"})
+    assert marks(server) == {"a"}
+    with pytest.raises(redis.RedisError):
+        web.sender.send({"a": "text"}, [])
+    assert marks(server) == set()
+
+
+def test_give_up(server: Stack, web: Web) -> None:
+    """A claim that nobody else relies on is gone; of one that another process relies on it is said that it has to be
+    sent.
+    """
+    web.sender.claim({"mine": "text", "relied on": "text"})
+    Web(server, "another", server.url).sender.claim({"relied on": "text"})
+    assert web.sender.give_up(["mine", "relied on"]) == ["relied on"]
+    assert marks(server) == {"relied on"}

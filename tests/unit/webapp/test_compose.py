@@ -1,0 +1,67 @@
+"""The web's parts, put together; on a real server."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tasks.errors import ServiceUnavailable
+from tasks.settings import Settings
+from tests.support.stack import Stack
+from webapp.compose import sentiment_service
+
+NOWHERE = "unix:///nowhere/valkey.sock"
+
+
+def connections(server: Stack) -> int:
+    """How many the server has accepted so far."""
+    return int(server.redis.info("stats")["total_connections_received"])
+
+
+def test_nothing_happens_before_it_is_asked(server: Stack) -> None:
+    """A service that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
+    threads, before = set(threading.enumerate()), connections(server)
+    sentiment_service(server.settings())
+    assert set(threading.enumerate()) <= threads
+    assert connections(server) == before
+
+
+def test_ping_keeps_its_connections(server: Stack) -> None:
+    """However often the servers are asked whether they answer, the connections are those of the first time."""
+    broker_url, results_url = (server.url.replace("db=0", f"db={number}") for number in (1, 2))
+    service = sentiment_service(
+        Settings(redis_url=server.url, celery_broker_url=broker_url, celery_result_backend=results_url)
+    )
+    before = connections(server)
+    service.ping()
+    assert connections(server) == before + 3
+    for _ in range(5):
+        service.ping()
+    assert connections(server) == before + 3
+
+
+def test_one_client_for_one_server(server: Stack) -> None:
+    """A server that is cache, broker and results at once is asked once."""
+    service = sentiment_service(Settings(redis_url=server.url))
+    before = connections(server)
+    service.ping()
+    assert connections(server) == before + 1
+
+
+@pytest.mark.parametrize("away", ["redis_url", "celery_broker_url", "celery_result_backend"])
+def test_ping_asks_every_server(server: Stack, away: str) -> None:
+    """Whichever server is away, the service is: it can do without none of them."""
+    urls = dict.fromkeys(("redis_url", "celery_broker_url", "celery_result_backend"), server.url)
+    sentiment_service(Settings.model_validate(urls)).ping()
+    with pytest.raises(ServiceUnavailable):
+        sentiment_service(Settings.model_validate(urls | {away: NOWHERE})).ping()
+
+
+def test_workers_and_model_without_any(server: Stack) -> None:
+    """Before a worker was ever ready there is no identity, and its labels are those of the service all the same."""
+    service = sentiment_service(server.settings())
+    assert service.workers() == []
+    assert service.model().identity is None
+    assert service.model().labels
+    assert service.model_tag == server.settings().model_tag
