@@ -13,3 +13,5 @@ TOPICS = Analysis(
 """Ten classes, one of which is called as a column of the results is."""
 
 NOT_ONE = ("HAM", "SPAM")
+IMPOSTOR = Analysis("sentiment", ("UP", "DOWN"))
+"""It calls itself as the one that Sentiq ships."""
