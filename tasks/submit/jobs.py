@@ -63,7 +63,7 @@ class JobService:
         self._incoming = incoming
         self._kept = kept
         self._cache = cache
-        self._keys = IdempotencyKeys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
@@ -122,6 +122,7 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
+            analysis=self._settings.analysis,
         )
 
         origin = self._origin()
