@@ -14,6 +14,10 @@ FILL = 0.8
 """The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into
 the rest.
 """
+_UNKNOWN_S = 5
+"""Callers are told to stay away for so long while nobody knows how fast texts are done."""
+_LONGEST_S = 60
+"""No caller is told to stay away for longer."""
 _MEASURED_S = 1.0
 """The rate is measured over so long, at the least."""
 
@@ -93,5 +97,5 @@ class Admission:
     def _drained_in_s(self, waiting: int) -> int:
         rate = self._rate()
         if math.isinf(rate):
-            return 5
-        return min(60, max(1, math.ceil(waiting / rate)))
+            return _UNKNOWN_S
+        return _LONGEST_S if waiting >= _LONGEST_S * rate else max(1, math.ceil(waiting / rate))
