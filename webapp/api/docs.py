@@ -1,6 +1,4 @@
-"""`/openapi.json`, `/docs` (Swagger UI) and `/redoc`, all served from this process: no address outside is asked for
-anything.
-"""
+"""`/openapi.json`, `/docs` (Swagger UI) and `/redoc`, all served by this process: nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and _KEY.fullmatch(key) is None:
         raise UploadRefused(
-            422, "invalid_field", "Idempotency-Key has 1 to 255 printable ASCII characters without blanks."
+            422, "invalid_field", "Idempotency-Key must have 1 to 255 printable ASCII characters, without blanks."
         )
     return key
 
@@ -132,7 +132,7 @@ def jobs_blueprint(
                     return answer
                 body = iter([raw])
             if (request.content_length or 0) > limits.max_bytes:
-                detail = f"An upload may have at most {limits.max_bytes} bytes, as sent and as unpacked."
+                detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
                 raise UploadRefused(413, "request_entity_too_large", detail)
             upload = read_upload(
                 body,
