@@ -1,26 +1,26 @@
-"""What can go wrong between the web and the worker.
+"""The errors of the service.
 
     SentimentError
     ├── InvalidText
-    │   ├── EmptyText           nothing is left of it after cleaning
-    │   └── TextTooLong         more than MAX_TEXT_CHARS
-    ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
+    │   ├── EmptyText           nothing is left of the text after cleaning
+    │   └── TextTooLong         more characters than MAX_TEXT_CHARS
+    ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
-    ├── CallbackRefused         callback_url is not an address that we post to
-    ├── JobNotFound             unknown or expired
-    ├── UploadTooSlow           the texts stopped coming in
-    ├── JobCancelled            cancelled while its texts still came in
-    ├── IdempotencyMismatch     an Idempotency-Key that came with another body before
-    ├── IdempotencyInProgress   an Idempotency-Key whose first request is not done yet
+    ├── CallbackRefused         callback_url is not an address that may be posted to
+    ├── JobNotFound             the job is unknown or has expired
+    ├── UploadTooSlow           no more texts of an upload came in
+    ├── JobCancelled            the job was cancelled while its texts were coming in
+    ├── IdempotencyMismatch     the Idempotency-Key came with another request before
+    ├── IdempotencyInProgress   the first request with the Idempotency-Key is not done yet
     ├── Unauthorized            no API key, or an unknown one
-    ├── Forbidden               not for this key, or not for a page of another site
+    ├── Forbidden               not allowed with this key, or not for a page of another site
     ├── RateLimited             more texts than RATE_LIMIT; says when to come back
     ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to come back
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
     └── ServiceUnavailable      Redis is away
-    SettingsRefused             the environment holds a value that cannot be used; ends the start
+    SettingsRefused             a setting has a value that cannot be used; ends the start
 
-They know no HTTP: `webapp.front.errors` has the one table that gives each its status. `code` is stable, part of the
+They know nothing of HTTP: one table in `webapp.front.errors` gives each its status. `code` is stable, as part of the
 API.
 """
 
@@ -33,15 +33,13 @@ EX_CONFIG = 78
 
 
 class SentimentError(Exception):
-    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of
-    theirs.
-    """
+    """Base class of the errors that callers see. `str(error)` is meant for the caller and never quotes their texts."""
 
     code: ClassVar[str] = "error"
 
 
 class InvalidText(SentimentError):
-    """A text that cannot be scored because of what it is."""
+    """The text itself cannot be scored."""
 
     code = "invalid_text"
 
@@ -65,7 +63,7 @@ class TextTooLong(InvalidText):
 
 
 class TooManyTexts(SentimentError):
-    """A job holds more texts than MAX_BATCH_TEXTS allows."""
+    """A job has more texts than MAX_BATCH_TEXTS allows."""
 
     code = "too_many_texts"
 
@@ -75,13 +73,13 @@ class TooManyTexts(SentimentError):
 
 
 class CallbackRefused(SentimentError):
-    """An address that is not to be posted to; the message says why, without the address."""
+    """The callback_url must not be posted to; the message says why, without quoting it."""
 
     code = "callback_refused"
 
 
 class TextFailed(SentimentError):
-    """The engine failed on this one text, alone; trying again would fail again."""
+    """The engine failed on this one text even when it was scored alone; trying again would fail again."""
 
     code = "text_failed"
 
@@ -90,7 +88,7 @@ class TextFailed(SentimentError):
 
 
 class JobNotFound(SentimentError):
-    """No job has this id: it never existed, or it has expired."""
+    """No job has this id: it never existed or has expired."""
 
     code = "job_not_found"
 
@@ -99,7 +97,7 @@ class JobNotFound(SentimentError):
 
 
 class JobCancelled(SentimentError):
-    """Somebody cancelled the job while its texts still came in."""
+    """The job was cancelled while its texts were coming in."""
 
     code = "job_cancelled"
 
@@ -108,7 +106,7 @@ class JobCancelled(SentimentError):
 
 
 class UploadTooSlow(SentimentError):
-    """No text of an upload came for too long, and what had come is gone."""
+    """No text of an upload came in for too long, and what had come in was discarded."""
 
     code = "upload_too_slow"
 
@@ -117,7 +115,7 @@ class UploadTooSlow(SentimentError):
 
 
 class IdempotencyMismatch(SentimentError):
-    """The same Idempotency-Key came with another request before."""
+    """The Idempotency-Key came with another request before."""
 
     code = "idempotency_mismatch"
 
@@ -126,7 +124,7 @@ class IdempotencyMismatch(SentimentError):
 
 
 class IdempotencyInProgress(SentimentError):
-    """The first request with this Idempotency-Key still comes in."""
+    """The first request with this Idempotency-Key is still coming in."""
 
     code = "idempotency_in_progress"
 
@@ -135,7 +133,7 @@ class IdempotencyInProgress(SentimentError):
 
 
 class Unauthorized(SentimentError):
-    """The request has no API key, or one that is not known; which of the two is not told."""
+    """The request has no API key or an unknown one; the error does not say which."""
 
     code = "unauthorized"
 
@@ -144,7 +142,7 @@ class Unauthorized(SentimentError):
 
 
 class Forbidden(SentimentError):
-    """The caller is known, and may not do this."""
+    """The caller is known but may not do this."""
 
     code = "forbidden"
 
@@ -170,7 +168,7 @@ class QuotaExceeded(SentimentError):
 
 
 class QueueFull(SentimentError):
-    """Raised at submission when more texts wait than QUEUE_LIMIT allows."""
+    """As many texts wait as QUEUE_LIMIT allows, or as can be answered in time; nothing was accepted."""
 
     code = "queue_full"
 
