@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks.jobs.keys import chunk_id
-from tasks.queue import kombu_guard
+from tasks.queue import patches
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
 from tasks.tracing import NOBODY, Origin
@@ -26,7 +26,7 @@ _PRIORITY_FROM = (4, 32, 256)
 
 def create_celery(settings: Settings) -> Celery:
     """An application for either side; only a worker binds the task's body to it."""
-    kombu_guard.install()
+    patches.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
     # Not as broker_url and result_backend: there Celery prefers what it finds itself under CELERY_BROKER_URL and
