@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from tests.support.launched import Launched
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until

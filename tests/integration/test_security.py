@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tasks.errors import EX_CONFIG
 from tasks.keys import digest
-from tasks.parent import EX_CONFIG
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
 from tests.support.messages import message

@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from tests.support.stack import ROOT, STUB, Stack
 from tests.support.waiting import wait_until
 

@@ -118,8 +118,9 @@ class _Clock(threading.Thread):
 class Load:
     """Live callers, one text after another each, a third of them known ones. Every answer is kept."""
 
-    def __init__(self, port: int, *, callers: int = 4) -> None:
-        """Starts the callers."""
+    def __init__(self, port: int, *, callers: int = 4, pause_s: float = 0.01) -> None:
+        """Starts the callers; each waits a moment after an answer."""
+        self._pause_s = pause_s
         self.answers: list[Answer] = []
         self.callers = callers
         self._number = next(_trial_numbers)
@@ -142,7 +143,7 @@ class Load:
                     else f"a good day, load {self._number}, caller {caller}, turn {turn}"
                 )
                 self._ask(http, text, known=known)
-                if self._stop.wait(0.01):
+                if self._stop.wait(self._pause_s):
                     return
 
     def _ask(self, http: httpx.Client, text: str, *, known: bool) -> None:

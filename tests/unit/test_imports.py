@@ -31,7 +31,7 @@ STARTED_BY = {
     "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
 }
 """A command line starts what it is asked for: it imports that inside a function."""
-CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.parent")
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
 """What a machine has that only uses a service: these modules, with what they import."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
-from tasks.parent import EX_CONFIG
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen
 

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tasks.errors import SettingsRefused
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.settings import load_settings
 from webapp.launch.options import apply, flags
 

@@ -21,9 +21,8 @@ from typing import Any
 
 import redis
 
-from tasks.errors import SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.keys import Scope, new_key
-from tasks.parent import EX_CONFIG
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
 from tasks.store.embedded import ServerNotFound, find_server, wait_until_up

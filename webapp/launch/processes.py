@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from tasks.background import Loop
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 

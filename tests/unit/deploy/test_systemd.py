@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from webapp.launch.launcher import _DRAIN_S
 
 ROOT = Path(__file__).resolve().parents[3]

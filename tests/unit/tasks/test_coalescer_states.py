@@ -49,6 +49,10 @@ class Coalescing(RuleBasedStateMachine):
         self.answers = 0
         self.owed: set[str] = set()
         """Texts that this process has claimed and neither sent nor given up nor seen answered."""
+        self.relied_on: set[str] = set()
+        """Texts that it has given up and has to send all the same."""
+        self.failed: list[Future[str]] = []
+        """Of all whose claim or sending failed in this step."""
         self.data: st.DataObject | None = None
         self.coalescer: Coalescer[str] = Coalescer(
             self.claim,
@@ -102,10 +106,13 @@ class Coalescing(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
-        """The coalescer does what is due."""
+        """The coalescer does what is due. Whose claim or sending failed has been told, and an old chunk has no place."""
         self.data = data
         self.coalescer.take_step(wait=False)
         self.data = None
+        assert all(isinstance(future.exception(0), ClaimFailed | SendFailed) for future in self.failed)
+        self.failed.clear()
+        assert all(chunk.sent_at > self.now - EXPIRE_S for chunk in self.coalescer._entries.chunks)
 
     # What the coalescer asks for
 
@@ -128,13 +135,22 @@ class Coalescing(RuleBasedStateMachine):
 
     def fails(self) -> bool:
         """One time in a few."""
-        return self.data is not None and self.data.draw(st.integers(0, 5)) == 5
+        return self.data is not None and self.data.draw(st.sampled_from([False, False, True]))
+
+    def unanswered(self, keys: Iterable[str]) -> list[Future[str]]:
+        """The futures of those who wait for these texts, as far as they go on waiting."""
+        found = [entry.future for entry in self.coalescer._entries if entry.key in set(keys)]
+        return [future for future in found if not future.done()]
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[str]:
         """Each text is known, to be sent, or under way by others' doing; or the claim fails."""
         assert texts == {key: f"text of {key}" for key in texts}
         if self.fails():
+            asked = self.unanswered(texts)
             self.meanwhile()
+            # Those who came meanwhile too.
+            gathered = [entry.future for entry in self.coalescer._entries.gathered]
+            self.failed += [future for future in [*asked, *gathered] if not future.done()]
             raise ClaimFailed
         found = {key: self.data.draw(st.sampled_from("kse")) if self.data is not None else "s" for key in texts}
         to_send = {key for key, what in found.items() if what == "s"}
@@ -147,9 +163,13 @@ class Coalescing(RuleBasedStateMachine):
         assert texts == {key: f"text of {key}" for key in texts}
         assert set(origins) <= set(texts)
         assert texts
+        assert set(texts) <= self.owed | self.relied_on
         self.owed -= set(texts)
+        self.relied_on.clear()
+        sent = self.unanswered(texts)
         self.meanwhile()
         if self.fails():
+            self.failed += [future for future in sent if not future.done()]
             raise SendFailed
 
     def release(self, keys: Iterable[str]) -> Iterable[str]:
@@ -159,7 +179,8 @@ class Coalescing(RuleBasedStateMachine):
         self.meanwhile()
         if self.fails():
             raise ClaimFailed
-        return [key for key in given_up if self.data is not None and self.data.draw(st.booleans())]
+        self.relied_on = {key for key in given_up if self.data is not None and self.data.draw(st.booleans())}
+        return self.relied_on
 
     # What is always true
 

@@ -12,8 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tasks.errors import SettingsRefused
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.settings import Settings, load_settings
 from tasks.worker import ROLES
 from webapp.launch import options
