@@ -105,7 +105,6 @@ def run(role: str) -> None:
                 Path("/proc/self/autogroup").write_text(str(BATCH_NICENESS))
     device = pin_device(settings.device)
 
-    import celery.apps.worker
     from celery.platforms import SecurityWarning
     from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
@@ -117,6 +116,7 @@ def run(role: str) -> None:
     from tasks.jobs.results import CeleryResults
     from tasks.jobs.running import RunningJobs
     from tasks.queue.app import SENT_AT, TASK, ChunkSender, create_celery
+    from tasks.queue.patches import silent_signals
     from tasks.queue.queues import queue_name
     from tasks.store.cache import PredictionCache
     from tasks.store.connections import connect
@@ -216,8 +216,7 @@ def run(role: str) -> None:
 
     # Celery would set the root logger's level; what listens here keeps it from that.
     setup_logging.connect(lambda **_: None, weak=False)
-    # It writes on its signals past all loggers; `_announcing` says the same.
-    celery.apps.worker.safe_say = lambda *_, **__: None
+    silent_signals.install()
     # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never
     # accept pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks.jobs.keys import chunk_id
-from tasks.queue import kombu_guard
+from tasks.queue import patches
 from tasks.queue.queues import queue_name
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
@@ -28,7 +28,7 @@ _PRIORITY_FROM = (4, 32, 256)
 
 def create_celery(settings: Settings) -> Celery:
     """Makes the application, for web processes and for workers; only a worker adds the task's body to it."""
-    kombu_guard.install()
+    patches.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
     app.conf.task_queues = tuple(Queue(queue_name(queue.name, settings.analysis)) for queue in celeryconfig.task_queues)
