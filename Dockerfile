@@ -48,6 +48,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTEC
 WORKDIR /app
 COPY celeryconfig.py ./
 COPY model/*.py model/
+COPY model/engines/ model/engines/
 COPY model/default/*.json model/default/
 COPY tasks/ tasks/
 
@@ -61,7 +62,7 @@ USER 10001:10001
 EXPOSE 8000 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
   CMD ["python", "-S", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
-CMD ["python", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"]
+CMD ["python", "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"]
 
 FROM base AS worker
 COPY --from=build-worker /venv /venv

@@ -5,6 +5,7 @@
 # make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
 # make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make soak    mixed load for so long, and whether anything grows: make soak [MINUTES=30]
+# make wheel   dist/sentiq-*.whl, for pip install on another machine
 # make help    this list
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model bench soak clean
+.PHONY: help run test lint fault model bench soak wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +24,7 @@ EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
 run: $(VENV)/.run$(EXTRAS) $(if $(filter-out 0,$(MONITORING)),.venv-monitoring/.done)
-	@SENTIQ_PARENT=$$PPID exec $(BIN)/python -m webapp.launch
+	@SENTIQ_PARENT=$$PPID exec $(BIN)/sentiq serve
 
 # Most tests wait for other processes most of the time. The longest files come first.
 TEST_PROCESSES ?= 2
@@ -58,8 +59,14 @@ MINUTES ?= 30
 soak: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
+# build/ of an earlier time would be packed too.
+wheel: | $(BIN)/python
+	@rm -rf build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 clean:
-	rm -rf $(VENV) .venv-bench* .venv-monitoring build *.egg-info
+	rm -rf $(VENV) .venv-bench* .venv-monitoring build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -74,14 +81,14 @@ install = $(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python
 $(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq into $(VENV); once, less than a minute."
 	@$(if $(findstring torch,$(EXTRAS)),$(PIP) torch)
-	@$(call install,.$(if $(EXTRAS),[$(EXTRAS)]))
+	@$(call install,.[server$(if $(EXTRAS),$(comma)$(EXTRAS))])
 	@touch $@
 
 # torch by pip, which takes a build without CUDA where one lies at hand.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq with torch, test tools and linters into $(VENV); once, a minute or a few."
 	@$(PIP) torch
-	@$(call install,.[torch$(comma)test$(comma)lint])
+	@$(call install,.[server$(comma)torch$(comma)test$(comma)lint])
 	@touch $@ $(VENV)/.run
 
 # Of its own: celery-exporter's pins clash with ours.

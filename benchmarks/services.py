@@ -165,7 +165,7 @@ class Sentiq(Service):
 
     def commands(self) -> list[list[str]]:
         """The launcher."""
-        return [[sys.executable, "-m", "webapp.launch"]]
+        return [[str(Path(sys.executable).parent / "sentiq"), "serve"]]
 
     def environment(self) -> dict[str, str]:
         """Its folder, its port, and what was given."""

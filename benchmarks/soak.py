@@ -37,7 +37,7 @@ KEYS_LEFT = 20
 KINDS = {
     "tasks.worker interactive": "interactive",
     "tasks.worker batch": "batch",
-    "webapp.launch": "launcher",
+    "sentiq serve": "launcher",
     "gunicorn": "web",
     "valkey": "redis",
 }

@@ -29,7 +29,7 @@ LEFT_OUT = {
 }
 """Distributions by image. What is not named is installed, so a new dependency is there until someone thinks about it.
 """
-EXTRAS = {"web": ("otel",), "worker": ("otel",), "worker-gpu": ("torch", "otel")}
+EXTRAS = {"web": ("server", "otel"), "worker": ("server", "otel"), "worker-gpu": ("server", "torch", "otel")}
 
 
 def requirements(image: str, project: Path) -> list[str]:
@@ -37,9 +37,10 @@ def requirements(image: str, project: Path) -> list[str]:
     table = tomllib.loads(project.read_text())["project"]
     wanted = [
         *table["dependencies"],
-        *(line for extra in EXTRAS.get(image, ()) for line in table["optional-dependencies"][extra]),
+        *(line for extra in EXTRAS[image] for line in table["optional-dependencies"][extra]),
     ]
-    return [line for line in wanted if re.match(r"[\w-]+", line)[0].lower() not in LEFT_OUT[image]]  # type: ignore[index]
+    left_out = {"sentiq", *LEFT_OUT[image]}  # an extra names others as `sentiq[...]`
+    return [line for line in wanted if re.match(r"[\w-]+", line)[0].lower() not in left_out]  # type: ignore[index]
 
 
 if __name__ == "__main__":

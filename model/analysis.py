@@ -1,9 +1,9 @@
-"""What an analysis is: a question about a text, and the classes that answer it.
+"""An analysis: a question about a text, and the classes that answer it.
 
-Everything that depends on the classes is driven by one declaration: the columns of an engine's scores, the rows in
-which outcomes are stored, the counts of a job, the label values of metrics, and the API's schemas. Sentiment is the
-analysis that Sentiq ships (`model.labels`). Another one is one file that declares an `Analysis`; the setting ANALYSIS
-names it.
+Everything that depends on the classes follows from one declaration: the columns of an engine's scores, the rows in
+which outcomes are stored, the counts of a job, the label values of metrics, and the API's schemas. Sentiq ships one
+analysis, sentiment (`model.labels`). To add another, write one file that declares an `Analysis` and name it in the
+setting ANALYSIS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import import_module
 from model.errors import AnalysisNotFound
 
 MOST_CLASSES = 100
-"""Each class is a series of the metrics and a field of every job."""
+"""The largest number of classes: each one is a metrics series and a field of every job."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CLASS = re.compile(r"[^\W\d_][\w -]{0,63}|\d[\w -]{0,63}")
 _SENTIMENT = "sentiment"
@@ -24,17 +24,18 @@ _SENTIMENT = "sentiment"
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One declaration. Raises ValueError if it cannot be served."""
+    """The declaration of an analysis. Raises ValueError if the analysis cannot be served."""
 
     name: str
-    """Lower case; part of the model tag, so that two analyses never share a cached prediction."""
+    """The name in lower case; part of the model tag, so that two analyses never share a cached prediction."""
     classes: tuple[str, ...]
-    """The labels that a caller sees, in the order of the columns of every score array."""
+    """The labels that callers see, in the order of the columns of every score array."""
     aliases: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """For a class, the names in lower case by which models call it; its own name in lower case always counts."""
+    """For each class, the names (in lower case) that models use for it. A class's own name need not be listed."""
     numbered: tuple[str, ...] = ()
-    """The classes that `LABEL_0`, `LABEL_1`, ... stand for in a model with so many classes of these names. Empty: they
-    stand for nothing that we know, and LABEL_MAP must say it."""
+    """The classes that `LABEL_0`, `LABEL_1`, ... stand for, in a model with exactly as many classes of such names.
+
+    If this is empty, their meaning is unknown and LABEL_MAP must give it."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -48,11 +49,11 @@ class Analysis:
             raise ValueError(f"{', '.join(sorted(foreign))} is no class of the analysis {self.name}")
 
     def decide(self, scores: Sequence[float]) -> int:
-        """The class that a text is counted under, as an index: the one with the highest score, the first of equals."""
+        """The index of the class that a text counts as: the highest score; if several are equal, the first of them."""
         return max(range(len(scores)), key=scores.__getitem__)
 
     def class_named(self, name: str) -> str | None:
-        """The class that a model calls by this name; None if nothing tells."""
+        """The class that a model means by this name; None if it is unknown."""
         folded = name.strip().lower()
         for label in self.classes:
             if folded == label.lower() or folded in self.aliases.get(label, ()):
@@ -61,10 +62,10 @@ class Analysis:
 
 
 def find_analysis(name: str) -> Analysis:
-    """The analysis of this name: `sentiment`, or `package.module:NAME` for a declaration in a file of one's own.
+    """The analysis with this name: `sentiment`, or `package.module:NAME` for a declaration in your own module.
 
     Raises:
-        AnalysisNotFound: there is none; the message says what was looked for.
+        AnalysisNotFound: no such analysis; the message says what was looked for.
     """
     if name == _SENTIMENT:
         name = "model.labels:SENTIMENT"

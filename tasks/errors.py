@@ -28,6 +28,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+EX_CONFIG = 78
+"""The exit status (sysexits.h) by which a process says that starting it again will not help."""
+
 
 class SentimentError(Exception):
     """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of

@@ -12,8 +12,6 @@ from tasks.background import Loop
 
 VARIABLE = "SENTIQ_PARENT"
 """Holds the launcher's pid; set by the launcher, absent when a process was started by something else."""
-EX_CONFIG = 78
-"""The exit status (sysexits.h) by which a process tells the launcher that starting it again will not help."""
 _POLL_S = 0.5
 _GRACE_S = 8.0
 

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -65,7 +66,9 @@ class Settings(BaseSettings):
     `DATA_DIR`.
     """
     metrics_host: str = "127.0.0.1"
-    """The address of that port."""
+    """The address that the ports for metrics listen on."""
+    web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
 
     model_name: str = "default"
     """`default` (the embedded model), a local folder, or a Hugging Face text-classification model."""
@@ -78,7 +81,7 @@ class Settings(BaseSettings):
     for tests).
     """
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
-    """`auto` takes the first GPU if there is one."""
+    """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one a core."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
@@ -110,7 +113,7 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     """API keys, stored hashed: `NAME:SCOPES:SHA256` each, between commas or white space."""
     api_keys_file: Path | None = None
-    """A file of more of them, one a line, with `#` comments."""
+    """A file of API keys, one a line, with `#` comments; they count beside `API_KEYS`."""
     allow_anonymous: bool = False
     """Without API keys, listen on other addresses than the loopback's all the same."""
     rate_limit: str | None = None
@@ -119,8 +122,6 @@ class Settings(BaseSettings):
     """Texts of one caller in a day, UTC; those of jobs too."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages of other origins that may use the API: `https://example.com`, between commas or white space."""
-    web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
 
     @field_validator("api_keys")
     @classmethod
@@ -247,8 +248,11 @@ class Settings(BaseSettings):
         return f"{self.model_name}@{self.model_revision or '-'}"
 
 
-def load_settings() -> Settings:
+def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
     """The environment's settings.
+
+    Args:
+        spelt: how a field is called where it was given, if that was not the environment: `port` as `--port`.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used.
@@ -256,7 +260,9 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [
-            f"{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
-        ]
+        faults = []
+        for fault in error.errors():
+            field = str(fault["loc"][0])
+            name = (spelt or {}).get(field, field.upper())
+            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
         raise SettingsRefused("; ".join(faults)) from None

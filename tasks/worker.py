@@ -80,9 +80,9 @@ def _announcing(presence: Presence, mark: WorkerMark, stop: threading.Event) -> 
 
 def run(role: str) -> None:
     """Serves chunks of one queue until SIGTERM, which lets the chunks that were begun end."""
-    from tasks.errors import SettingsRefused
+    from tasks.errors import EX_CONFIG, SettingsRefused
     from tasks.logs import configure_logs
-    from tasks.parent import EX_CONFIG, follow_parent
+    from tasks.parent import follow_parent
     from tasks.settings import load_settings
     from tasks.tracing import TracedEngine, here, require_tracing, scoring, start_tracing
 

@@ -15,7 +15,7 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack
 
 # What has a binary of another name than its package.
-_BINARIES = {"prometheus": "promtool", "iproute2": "ip"}
+_BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

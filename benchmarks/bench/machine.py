@@ -18,7 +18,7 @@ from tasks.settings import Settings
 _KINDS = {
     "tasks.worker interactive": "worker for /predict",
     "tasks.worker batch": "worker for jobs",
-    "webapp.launch": "launcher",
+    "sentiq serve": "launcher",
     "gunicorn": "Gunicorn",
     "uvicorn": "uvicorn",
     "valkey-server": "Redis server",

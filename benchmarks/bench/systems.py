@@ -215,7 +215,9 @@ class Bare(System):
 
     def commands(self) -> list[list[str]]:
         """Sentiq's own configuration and worker class."""
-        return [[sys.executable, "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "benchmarks.bench.bare:app"]]
+        return [
+            [sys.executable, "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "benchmarks.bench.bare:app"]
+        ]
 
     def environment(self) -> dict[str, str]:
         """A folder of its own, for the configuration makes one for metrics."""

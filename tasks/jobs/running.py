@@ -1,4 +1,4 @@
-"""Jobs at work: what workers make of them, chunk by chunk."""
+"""Running jobs: how workers take their chunks, store the results and count them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.wire import ChunkResult, Todo, read_todo, to_row
 
 
 class RunningJobs:
-    """Raises redis.RedisError when the server is away."""
+    """Changes jobs as their chunks are worked on. Raises redis.RedisError when the server is away."""
 
     def __init__(self, client: Client, results: ResultBackend) -> None:
         self._client = client
@@ -30,23 +30,28 @@ class RunningJobs:
         self._due = JobScript(client, "due")
 
     def todo(self, job_id: str, number: int) -> Todo | None:
-        """A chunk's texts, with the job marked as started; None if there is nothing to do: done, cancelled or
-        expired.
-        """
+        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired."""
         packed = self._todo(job_id, number)
         return None if packed is None else read_todo(packed)
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
-        """Keeps a chunk's outcomes, in the order of its texts. It does not count yet."""
+        """Stores a chunk's outcomes, in the order of its texts. The chunk does not count as done yet: see `finish`."""
         self._results.store(chunk_id(job_id, number), ChunkResult(model, [to_row(outcome) for outcome in outcomes]))
 
     def finish(
         self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str
     ) -> int | None:
-        """Counts a chunk whose results are stored; the last one ends the job. A second time, nothing is counted.
+        """Counts a chunk whose results are stored; the last one ends the job. Repeating it counts nothing.
+
+        Args:
+            job_id: the job.
+            number: the chunk.
+            outcomes: the outcomes of its texts.
+            weights: for each text, the number of lines that it answers.
+            model: the identity of the model that scored.
 
         Returns:
-            The chunk that is to be sent now, if there is one.
+            The number of the chunk that has to be sent now, if there is one.
         """
         fields = [field_of(outcome) for outcome in outcomes]
         answer = self._finish(job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)))
@@ -56,7 +61,7 @@ class RunningJobs:
         return cast("int | None", answer)
 
     def following(self, job_id: str, number: int) -> int | None:
-        """The chunk that a done one should have sent, if it has not: its worker may have died before that."""
+        """The chunk that should have been sent after a done one and was not: its worker may have died before that."""
         return cast("int | None", self._following(job_id, number))
 
     def sent(self, job_id: str, number: int) -> None:
@@ -64,9 +69,7 @@ class RunningJobs:
         self._sent(job_id, number)
 
     def expected(self) -> set[str]:
-        """The ids of all chunks that should be under way: of each unfinished job, the first of each lane that is not
-        done.
-        """
+        """The task ids of all chunks that should be under way: the first in each lane that is not done."""
         ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:
@@ -75,7 +78,7 @@ class RunningJobs:
         return {chunk_id(job_id, number) for job_id, numbers in due for number in numbers}
 
     def callback(self, job_id: str) -> tuple[str, bytes] | None:
-        """Where the job's end is to be told, and what; None if it is gone or nobody asked."""
+        """The URL and the body of a job's callback; None if the job has expired or has no callback."""
         stored = self._client.hgetall(job_key(job_id))
         job = from_hash(job_id, stored) if stored else None
         if job is None or job.callback_url is None:

@@ -1,4 +1,4 @@
-"""All that the web knows: predict a text, look at workers; and, as `jobs`, the service of jobs."""
+"""The service that the web calls: predicts texts, looks at workers and the model, and has the service of jobs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model, as far as the service can tell without asking a worker."""
+    """What is known about the model without asking a worker."""
 
     identity: str | None
-    """None before any worker was ready."""
+    """The model identity; None if no worker was ever ready."""
     labels: tuple[str, ...]
     figures: list[FileFigures]
-    """As measured; none for other models than the embedded one."""
+    """The measured quality; empty for models other than the embedded one."""
 
 
 class SentimentService:
-    """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
+    """All that the web asks of `tasks`; a web process has one. Methods raise ServiceUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -41,11 +41,15 @@ class SentimentService:
         *,
         model_tag: str,
     ) -> None:
-        """A service of these parts.
+        """Makes the service of its parts.
 
         Args:
-            servers: a client of each Redis server that it cannot do without.
-            model_tag: the model name and revision that it asks its workers for.
+            predictor: predicts texts.
+            jobs: the service of jobs.
+            known: what is known about the workers.
+            presence: lists the workers.
+            servers: a client of each Redis server that the service needs.
+            model_tag: the model name and revision that workers are asked for.
         """
         self.predict = predictor.predict
         self.predict_many = predictor.predict_many
@@ -56,18 +60,18 @@ class SentimentService:
         self._servers = servers
 
     def ping(self) -> None:
-        """Returns if every Redis server answers now."""
+        """Checks that every Redis server answers now; returns nothing."""
         with redis_or_unavailable():
             for server in self._servers:
                 server.ping()
 
     def workers(self) -> list[WorkerMark]:
-        """The workers that told lately that they are ready."""
+        """The marks of the workers that are ready."""
         with redis_or_unavailable():
             return self._presence.ready()
 
     def model(self) -> ModelInfo:
-        """The model that answers callers now."""
+        """The model that callers get answers from now."""
         with redis_or_unavailable():
             identity = self._known.identity
         return ModelInfo(identity, LABELS, read_figures(identity) if identity is not None else [])

@@ -200,6 +200,23 @@ def test_second_launcher_on_the_same_folder(launch: Launch) -> None:
     assert first.stop() == 0
 
 
+def test_a_service_manager_is_told(launch: Launch, folder: Path) -> None:
+    """Started with a socket of systemd's, it says there when all is ready and when it stops; its processes, of which
+    Gunicorn would do so too, say nothing.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(60)
+        sentiq = launch(NOTIFY_SOCKET=str(folder / "notify"))
+        assert manager.recv(4096) == b"READY=1"
+        sentiq.wait_until_ready()
+        assert sentiq.stop() == 0
+        assert manager.recv(4096) == b"STOPPING=1"
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
+
+
 def test_python_too_old(tmp_path: Path) -> None:
     """make refuses a Python that is too old in one sentence, before it installs anything."""
     old = tmp_path / "python3.9"
@@ -216,4 +233,4 @@ def test_python_too_old(tmp_path: Path) -> None:
 def test_launcher_is_what_make_runs() -> None:
     """The command that the tests use is the one in the Makefile."""
     recipe = subprocess.run([*MAKE_RUN, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert " ".join(LAUNCHER[1:]) in recipe
+    assert f"exec {' '.join(LAUNCHER)}" in recipe

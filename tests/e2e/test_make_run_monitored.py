@@ -80,5 +80,5 @@ def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
     flower = re.search(r"Flower at (\S+/flower/)$", sentiq.output, re.MULTILINE)[1]  # type: ignore[index]
     wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")
     assert "s3cret" not in sentiq.output
-    os.kill(sentiq.member("webapp.launch"), 9)
+    os.kill(sentiq.member("sentiq serve"), 9)
     wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)

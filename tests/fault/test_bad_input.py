@@ -687,7 +687,7 @@ import sys
 import webapp.server.patience
 webapp.server.patience.BODY_WAIT_S = 4.0
 from gunicorn.app.wsgiapp import run
-sys.argv = ["gunicorn", "-c", "webapp/server/gunicorn_conf.py", "--keep-alive", "4", "webapp.wsgi:app"]
+sys.argv = ["gunicorn", "-c", "python:webapp.server.gunicorn_conf", "--keep-alive", "4", "webapp.wsgi:app"]
 run()
 """
 SLOW = {

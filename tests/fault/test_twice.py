@@ -13,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import redis as redis_py
@@ -38,7 +39,7 @@ class Doubler:
         """Watches from now on."""
         self.doubled = 0
         self._own: set[str] = set()
-        self._client = connect(url, timeout_s=30)
+        self._client = cast("Any", connect(url, timeout_s=30))
         self._connection = self._client.connection_pool.get_connection()
         self._connection.send_command("MONITOR")
         assert self._connection.read_response() == b"OK"

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tasks.errors import EX_CONFIG
 from tasks.keys import digest
-from tasks.parent import EX_CONFIG
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
 from tests.support.messages import message
@@ -281,7 +281,11 @@ def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"), ("-m", "webapp.launch")]
+    "command",
+    [
+        ("-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+        ("-m", "webapp.client.cli", "serve"),
+    ],
 )
 def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: tuple[str, ...]) -> None:
     """On a public address without keys the start ends with one sentence and the status of a wrong setting."""

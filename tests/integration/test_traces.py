@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from tests.support.stack import ROOT, STUB, Stack
 from tests.support.waiting import wait_until
 
@@ -349,8 +349,8 @@ sys.meta_path.insert(0, Absent())
     "arguments",
     [
         ("-m", "tasks.worker", "interactive"),
-        ("-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"),
-        ("-m", "webapp.launch"),
+        ("-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+        ("-m", "webapp.client.cli", "serve"),
     ],
     ids=["worker", "web", "launcher"],
 )

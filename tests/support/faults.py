@@ -24,7 +24,7 @@ import orjson
 
 from model.engines.stub import StubEngine
 from model.text import clean
-from tasks.store.connections import Client, connect
+from tasks.store.connections import connect
 from tasks.store.outcomes import scored
 from tests.support.keys import keys_without_end
 from tests.support.launched import Launched
@@ -118,8 +118,9 @@ class _Clock(threading.Thread):
 class Load:
     """Live callers, one text after another each, a third of them known ones. Every answer is kept."""
 
-    def __init__(self, port: int, *, callers: int = 4) -> None:
-        """Starts the callers."""
+    def __init__(self, port: int, *, callers: int = 4, pause_s: float = 0.01) -> None:
+        """Starts the callers; each waits a moment after an answer."""
+        self._pause_s = pause_s
         self.answers: list[Answer] = []
         self.callers = callers
         self._number = next(_trial_numbers)
@@ -142,7 +143,7 @@ class Load:
                     else f"a good day, load {self._number}, caller {caller}, turn {turn}"
                 )
                 self._ask(http, text, known=known)
-                if self._stop.wait(0.01):
+                if self._stop.wait(self._pause_s):
                     return
 
     def _ask(self, http: httpx.Client, text: str, *, known: bool) -> None:
@@ -226,7 +227,7 @@ class Trial:
         """
         self.fault = fault
         self.sentiq = sentiq
-        self.servers: list[Client] = [
+        self.servers: list[Any] = [
             connect(url, timeout_s=5.0) for url in urls or (f"unix://{sentiq.folder}/valkey.sock?db=0",)
         ]
         self.load: Load | None = None

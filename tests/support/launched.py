@@ -21,20 +21,27 @@ from tests.support.waiting import wait_until
 
 MAKE_RUN = ("make", "run", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.run")
 """`make run` on the environment that the tests run in, taken as installed."""
-LAUNCHER = (sys.executable, "-m", "webapp.launch")
+LAUNCHER = (f"{sys.prefix}/bin/sentiq", "serve")
 
 
 class Launched:
     """One start of Sentiq. Ends it and all that belongs to it when closed."""
 
     def __init__(
-        self, folder: Path, *, command: tuple[str, ...] = LAUNCHER, model: str = "stub", **variables: str | int | float
+        self,
+        folder: Path,
+        *,
+        command: tuple[str, ...] = LAUNCHER,
+        cwd: Path = ROOT,
+        model: str = "stub",
+        **variables: str | int | float,
     ) -> None:
         """Starts it.
 
         Args:
             folder: DATA_DIR.
             command: what the user types.
+            cwd: where the user types it.
             model: MODEL_NAME.
             variables: further settings.
         """
@@ -54,7 +61,7 @@ class Launched:
         environment |= {name: str(value) for name, value in variables.items()}
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings
-from tasks.store.connections import Client, connect
+from tasks.store.connections import connect
 from tasks.store.embedded import start_server, wait_until_up
 from tests.support.waiting import wait_until
 
@@ -123,17 +123,22 @@ class Server(Process):
 class Stack:
     """One Sentiq. Nothing runs until it is started; `close` ends everything."""
 
-    def __init__(self, *, model: str = STUB, **variables: str | int | float) -> None:
+    root = ROOT
+    """Where the code lies that its processes run."""
+    gunicorn_conf = "python:webapp.server.gunicorn_conf"
+
+    def __init__(self, *, model: str = STUB, url: str | None = None, **variables: str | int | float) -> None:
         """Makes the folder and the environment.
 
         Args:
             model: MODEL_NAME.
+            url: of another stack's server, which is used instead of one of its own.
             variables: settings, over the ones that every stack has.
         """
         # Not pytest's folder: a unix socket's path has to be short.
         self.folder = Path(tempfile.mkdtemp(prefix="sentiq-test-"))
         self._socket = self.folder / "valkey.sock"
-        self.url = f"unix://{self._socket}?db=0"
+        self.url = url or f"unix://{self._socket}?db=0"
         self.port = free_port()
         metrics = self.folder / "metrics"
         metrics.mkdir()
@@ -147,11 +152,11 @@ class Stack:
             "MODEL_NAME": model,
             "ENGINE_THREADS": "1",
             PARENT_VARIABLE: str(os.getpid()),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(self.root),
             "PYTHONUNBUFFERED": "1",
         }
         self.environment |= {name: str(value) for name, value in variables.items()}
-        self.redis: Client = connect(self.url, timeout_s=5.0)
+        self.redis: Any = connect(self.url, timeout_s=5.0)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
         self.server: Server | None = None
         self.web: Process | None = None
@@ -178,7 +183,7 @@ class Stack:
         def popen(output: int) -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -214,9 +219,7 @@ class Stack:
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, returns when it answers."""
-        self.web = web = self.start_process(
-            "web", "-m", "gunicorn", "-c", "webapp/server/gunicorn_conf.py", "webapp.wsgi:app"
-        )
+        self.web = web = self.start_process("web", "-m", "gunicorn", "-c", self.gunicorn_conf, "webapp.wsgi:app")
 
         def alive() -> bool:
             assert web.running, f"Gunicorn ended with {web.status}:\n{web.log[-4000:]}"

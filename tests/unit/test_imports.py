@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +19,20 @@ WINGS = {"tasks.submit": {"webapp", "tasks.submit"}, "tasks.work": {"tasks.work"
 """What one process does alone, and who may import it."""
 COMPOSITION_ROOTS = {
     "webapp.wsgi",
-    "webapp.launch",
+    "webapp.launch.commands",
+    "webapp.launch.launcher",
+    "webapp.server.__main__",
     "webapp.server.gunicorn_conf",
     "tasks.worker",
     "model.training.__main__",
 }
+STARTED_BY = {
+    "webapp.client.cli": {"webapp.launch.commands"},
+    "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
+}
+"""A command line starts what it is asked for: it imports that inside a function."""
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
+"""What a machine has that only uses a service: these modules, with what they import."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
 
@@ -32,11 +43,12 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
 
-def imported(name: str, path: Path) -> set[str]:
+def imported(name: str, path: Path, *, at_its_top: bool = False) -> set[str]:
     """All that a module imports, at its top or inside a function, as full names (`from a import b` is a and a.b)."""
     names: set[str] = set()
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_its_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -84,8 +96,25 @@ def test_policy_is_ground() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_imports_a_composition_root(name: str) -> None:
-    """What wires a process together is run, never imported."""
-    assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS
+    """What wires a process together is run, not imported; only a command imports what it starts, when it does."""
+    assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS - STARTED_BY.get(name, set())
+    assert not imported(name, MODULES[name], at_its_top=True) & COMPOSITION_ROOTS
+
+
+def test_the_client_imports_little() -> None:
+    """`webapp.client` and the command line import nothing of ours but themselves, keys and statuses, and of others no
+    more than the base installation brings; but for the commands that run a service, when they do.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
+    for name, path in MODULES.items():
+        if not name.startswith("webapp.client") and name not in CLIENT:
+            continue
+        for found in imported(name, path) - STARTED_BY.get(name, set()):
+            if found.split(".")[0] in FLOORS:
+                assert found.startswith(("webapp.client", *CLIENT[-2:], *STARTED_BY.get(name, set()))), name
+            else:
+                assert found.split(".")[0] in sys.stdlib_module_names | base, name
 
 
 def test_the_front_knows_no_endpoint() -> None:

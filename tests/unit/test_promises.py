@@ -18,6 +18,7 @@ from tasks.settings import Settings
 from webapp.api.openapi import openapi_document
 from webapp.app import create_app
 from webapp.compose import sentiment_service
+from webapp.launch.launcher import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -93,15 +94,15 @@ def test_error_codes() -> None:
         assert kind.__doc__
 
 
-def test_error_codes_in_the_readme() -> None:
-    """The README names each code that a caller may meet."""
-    readme = (ROOT / "README.md").read_text()
+def test_error_codes_are_documented() -> None:
+    """docs/api.md names each code that a caller may meet."""
+    table = (ROOT / "docs" / "api.md").read_text().split("\n## Errors", 1)[1]
     for code in [kind.code for kind in every_error() if not kind.__subclasses__()] + [
         "malformed_json",
         "invalid_field",
         "internal_error",
     ]:
-        assert f"`{code}`" in readme, code
+        assert f"`{code}`" in table, code
 
 
 @pytest.fixture(scope="module")
@@ -145,16 +146,14 @@ def test_operations_have_names() -> None:
 
 
 def test_procfile() -> None:
-    """The Procfile names the three processes, and what they run is there."""
+    """The Procfile names the three processes, as the launcher starts them, and what they run is there."""
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     assert set(lines) == {"interactive", "batch", "web"}
     for command in lines.values():
         words = shlex.split(command)
         assert words[:2] == ["python", "-m"]
         assert find_spec(words[2]) is not None
-        for word in words[3:]:
-            if word.endswith(".py"):
-                assert (ROOT / word).is_file()
+    assert {name: tuple(command.split()[1:]) for name, command in lines.items()} == PROCESSES
 
 
 def test_stub_has_the_labels_of_the_document() -> None:

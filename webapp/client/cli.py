@@ -1,4 +1,6 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`."""
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`; and `serve` and `worker`, which
+are in `webapp.launch` and need more packages.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen
@@ -28,7 +31,7 @@ BATCH_PATIENCE_S = 300.0
 """Nobody watches a long job: it shall live through an update of the service."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
-    "unreachable": " Start Sentiq there (`make run`), or say where it is: --url or SENTIQ_URL.",
+    "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
     "unknown_column": " Name it: --column.",
 }
 
@@ -250,6 +253,36 @@ def _new_key(
     print(f"key    {key}")
     print(f"entry  {entry}")
     _complain("the key is shown this once; the service keeps the entry, which is no secret")
+
+
+_THEIR_OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False)
+def serve(context: typer.Context) -> None:
+    """Runs a service here: the web, workers and Redis. Its settings are flags: sentiq serve --help."""
+    _run_here("serve", context.args)
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False)
+def worker(context: typer.Context) -> None:
+    """Runs one more worker of a service: sentiq worker --help."""
+    _run_here("worker", context.args)
+
+
+def _run_here(command: str, arguments: list[str]) -> None:
+    try:
+        # Here, for these modules import packages that a client does not have.
+        from webapp.launch.commands import run
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
+            raise
+        _complain(f"`sentiq {command}` needs the packages of the service; install them: pip install 'sentiq[server]'")
+        sys.exit(EX_CONFIG)
+    try:
+        run(command, arguments)
+    except OSError as error:
+        raise RuntimeError(f"sentiq {command} failed") from error  # no fault of a file that `main` could name
 
 
 def _tell(context: typer.Context, job: Job) -> None:

@@ -1,1 +1,1 @@
-"""`make run`: starts every process of a Sentiq and watches over them."""
+"""`sentiq serve`, which is what `make run` runs: starts every process of a Sentiq and watches over them."""

@@ -1,4 +1,4 @@
-"""All of Sentiq in the foreground, by one command: `make run` ends here.
+"""All of Sentiq in the foreground, by one command: `sentiq serve`, which `make run` runs, ends here.
 
 Why not a process manager from the shelf: honcho ends everything when one process ends, and leaves orphans when it is
 killed. Here a process that dies is started again, the order of start and end is kept (server first and last), and
@@ -7,13 +7,10 @@ nothing outlives the launcher.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shlex
 import shutil
 import signal
-import socket
 import sys
 import time
 import urllib.error
@@ -21,21 +18,27 @@ import urllib.request
 import uuid
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 
-from tasks.errors import SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.keys import Scope, new_key
-from tasks.parent import EX_CONFIG
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
 from tasks.store.embedded import ServerNotFound, find_server, wait_until_up
 from tasks.tracing import require_tracing
+from webapp.launch import systemd
+from webapp.launch.conditions import lock_folder, require_port, require_redis
 from webapp.launch.monitors import monitored, monitors, worker_ports
-from webapp.launch.processes import ORPHAN_SERVER_S, ROOT, Child, Console, Server, StartFailed
+from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
 from webapp.server.exposure import refuse_open_door
 
+PROCESSES = {
+    "interactive": ("-m", "tasks.worker", "interactive"),
+    "batch": ("-m", "tasks.worker", "batch"),
+    "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+}
+"""What is started, by name, as Python's arguments; the Procfile has the same."""
 _DRAIN_S = 25.0
 """For requests and chunks that were begun; then processes are killed."""
 
@@ -83,15 +86,8 @@ class Launcher:
     # Start
 
     def _prepare(self) -> None:
-        self._check_port()
-        try:
-            self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-            self._lock()
-        except OSError as error:
-            raise StartFailed(
-                f"DATA_DIR {self._settings.data_dir} cannot be written ({error.strerror});"
-                " set DATA_DIR to a folder that can."
-            ) from None
+        require_port(self._settings.host, self._settings.port)
+        self._lock_fd = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
         metrics_dir = self._settings.data_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         metrics_dir.mkdir()
@@ -99,60 +95,17 @@ class Launcher:
             PARENT_VARIABLE: str(os.getpid()),
             "DATA_DIR": str(self._settings.data_dir),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            **code_of_ours(),
             "PYTHONUNBUFFERED": "1",
             # Their output is ours to show: they cannot see whether it is a terminal.
             "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
             **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
+        self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would say that all is ready when only it is
         if self._settings.keys:  # for the first prediction, after which it is never used again
             self._key, entry = new_key("launcher", [Scope.PREDICT])
             self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
         self._ports = worker_ports(self._settings)
-
-    def _check_port(self) -> None:
-        host, port = self._settings.host, self._settings.port
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            raise StartFailed(
-                f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
-                f" or choose another: PORT={port + 1} make run"
-            ) from None
-
-    def _lock(self) -> None:
-        """Two servers on one folder would ruin it. The launcher's lock ends with it; the server's, which the server
-        inherits, outlives a launcher that was killed, until the server has ended too."""
-        launcher_fd = os.open(self._settings.data_dir / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(launcher_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(launcher_fd, 10, 0).decode().strip()
-            raise StartFailed(
-                f"Another Sentiq (pid {owner}) runs on {self._settings.data_dir}; end it,"
-                " or choose another folder: DATA_DIR=... make run"
-            ) from None
-        os.pwrite(launcher_fd, f"{os.getpid():<10}".encode(), 0)
-        self._lock_fd = os.open(self._settings.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        until, told = time.monotonic() + ORPHAN_SERVER_S + 10, False
-        while True:
-            try:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until or self._ending:
-                    raise StartFailed(
-                        f"A server of an earlier start still runs on {self._settings.data_dir}; end it."
-                    ) from None
-                if not told:
-                    self._console.print(
-                        "sentiq", "waiting for: the server of an earlier start, which was killed, to end"
-                    )
-                    told = True
-                time.sleep(0.2)
 
     def _start(self) -> bool:
         """Starts everything; whether it became ready before a signal came."""
@@ -163,13 +116,11 @@ class Launcher:
             "CELERY_BROKER_URL": self._settings.broker_url,
             "CELERY_RESULT_BACKEND": self._settings.results_url,
         }.items():
-            self._check_redis(name, url)
-        for line in (ROOT / "Procfile").read_text().splitlines():
-            name, _, command = line.partition(":")
-            argv = [sys.executable if word == "python" else word for word in shlex.split(command)]
-            self._children.append(
-                Child(name.strip(), argv, self._environment | self._ports.get(name, {}), self._console)
-            )
+            require_redis(name, url)
+        for name, words in PROCESSES.items():
+            environment = self._environment | self._ports.get(name, {})
+            # -P: not from the current folder, where a `tasks` or a `model` of somebody else may be.
+            self._children.append(Child(name, [sys.executable, "-P", *words], environment, self._console))
         if monitored():
             self._children += monitors(self._settings, self._environment, self._console)
         for child in self._children:
@@ -192,23 +143,6 @@ class Launcher:
                 f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
             ) from None
 
-    def _check_redis(self, name: str, url: str) -> None:
-        parts = urlsplit(url)
-        where = (
-            f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"
-            if parts.hostname
-            else f"{parts.scheme}://{parts.path}"
-        )
-        try:
-            wait_until_up(url, timeout_s=3)
-        except redis.AuthenticationError:
-            raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
-        except (redis.RedisError, ValueError):
-            raise StartFailed(
-                f"{name} at {where} does not answer; start that server, correct the address,"
-                " or unset it to use the embedded one."
-            ) from None
-
     def _wait_until_ready(self) -> bool:
         told: list[str] = []
         until_told = 0.0
@@ -228,7 +162,8 @@ class Launcher:
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
-            status, prediction = self._call("/predict", {"text": text}, {"Prefer": "wait=5"})
+            body = {"text": text[-self._settings.max_text_chars :]}
+            status, prediction = self._call("/predict", body, {"Prefer": "wait=5"})
             if status == 200 and not prediction["cached"]:
                 seconds = time.monotonic() - self._began_at
                 self._console.print(
@@ -236,10 +171,11 @@ class Launcher:
                     f"ready at {self._address} after {seconds:.1f} s ({prediction['model']});"
                     f" API at {self._address}/docs; try:",
                 )
-                body = """'{"text": "What a show, I loved it!"}'"""
+                example = """'{"text": "What a show, I loved it!"}'"""
                 self._console.print(
-                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {body}"
+                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {example}"
                 )
+                systemd.tell("READY=1")
                 return True
             text += "."
             if status == 429:  # a limit that this address has used up
@@ -287,6 +223,7 @@ class Launcher:
 
     def _stop(self) -> None:
         """Callers first, then workers, so that requests under way are still answered; the server last."""
+        systemd.tell("STOPPING=1")
         if self._children or self._server:
             self._console.print("sentiq", "stopping: requests and chunks under way are finished (again Ctrl-C to kill)")
         web = [child for child in self._children if child.name == "web"]

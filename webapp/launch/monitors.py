@@ -1,21 +1,24 @@
-"""What watches a Sentiq of `make run MONITORING=1`: Flower and celery-exporter, from an environment of their own, and
-workers' metrics.
+"""What watches a Sentiq that was started with MONITORING=1: Flower and celery-exporter, from an environment of their
+own, and workers' metrics.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 
+import tasks.parent
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
-from webapp.launch.processes import ROOT, Child, Console, StartFailed
+from webapp.launch.processes import Child, Console, StartFailed
 
-_PYTHON = ROOT / ".venv-monitoring" / "bin" / "python"
+_PYTHON = Path(".venv-monitoring") / "bin" / "python"
+"""In the current folder: a checkout's, where make has put it, or any other's."""
 _WORKERS = ("interactive", "batch")
 _FIRST_WORKER_PORT = 9101
-# Neither outlives the launcher.
-_FOLLOW = "from tasks.parent import follow_parent; follow_parent(); "
+# Neither outlives the launcher. By its path, for their environment is another and has no Sentiq.
+_FOLLOW = f"import runpy; runpy.run_path({tasks.parent.__file__!r})['follow_parent'](); "
 _FLOWER = (
     _FOLLOW
     + "import sys; from celery.__main__ import main; sys.argv = ['celery', 'flower', '--logging=warning']; main()"
@@ -54,6 +57,8 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
     if not _PYTHON.exists():
         raise StartFailed(
             "Flower is not installed; `make run MONITORING=1` does that, or `make .venv-monitoring/.done`."
+            " Without make: python3 -m venv .venv-monitoring in this folder, and into it what the source lists in"
+            " monitoring/requirements.txt."
         )
     flower_port, exporter_port = (
         os.environ.get(name, port) for name, port in (("FLOWER_PORT", "5555"), ("CE_PORT", "9808"))
@@ -85,6 +90,6 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
         " monitoring/prometheus/local.yml scrapes them",
     )
     return [
-        Monitor("flower", [str(_PYTHON), "-c", _FLOWER], flower, console),
-        Monitor("exporter", [str(_PYTHON), "-c", _EXPORTER], exporter, console),
+        Monitor("flower", [str(_PYTHON.absolute()), "-c", _FLOWER], flower, console),
+        Monitor("exporter", [str(_PYTHON.absolute()), "-c", _EXPORTER], exporter, console),
     ]

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from datetime import UTC, datetime
@@ -16,11 +17,11 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from tasks.background import Loop
-from tasks.parent import EX_CONFIG
+from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 
-ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
 ORPHAN_SERVER_S = 10
 """After the launcher's violent end the server outlives the others by so long, that they may store what they have."""
 _COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
@@ -32,6 +33,13 @@ _NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
 
 class StartFailed(Exception):
     """Nothing can be started; the message is one sentence that says what to do."""
+
+
+def code_of_ours() -> dict[str, str]:
+    """Variables by which Python finds, from any folder, the code that the launcher itself is of."""
+    if Path(sysconfig.get_path("purelib")).resolve() == _ROOT:
+        return {}  # installed: it is on the path by itself, and after Python's own modules
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 class Console:
@@ -103,7 +111,6 @@ class Child:
     def _popen(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             self._argv,
-            cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

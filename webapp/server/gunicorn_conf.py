@@ -1,4 +1,4 @@
-"""Gunicorn's configuration: `gunicorn -c webapp/server/gunicorn_conf.py webapp.wsgi:app`, with the same settings as
+"""Gunicorn's configuration: `gunicorn -c python:webapp.server.gunicorn_conf webapp.wsgi:app`, with the same settings as
 everything else.
 """
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from tasks.errors import SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.logs import configure_logs
-from tasks.parent import EX_CONFIG, follow_parent
+from tasks.parent import follow_parent
 from tasks.settings import load_settings
 from tasks.tracing import require_tracing
 from webapp.server.exposure import refuse_open_door

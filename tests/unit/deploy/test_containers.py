@@ -115,9 +115,10 @@ def test_versions_are_in_one_place() -> None:
 
 
 def test_left_out_by_their_names() -> None:
-    """What an image leaves out is a dependency; what it adds is an extra."""
+    """What an image leaves out is a dependency of the client or the server; what it adds is an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {match[0].lower() for line in project["dependencies"] if (match := re.match(r"[\w-]+", line))}
+    asked_for = project["dependencies"] + project["optional-dependencies"]["server"]
+    names = {match[0].lower() for line in asked_for if (match := re.match(r"[\w-]+", line))}
     assert {name for left_out in LEFT_OUT.values() for name in left_out} <= names
     assert {extra for extras in EXTRAS.values() for extra in extras} <= set(project["optional-dependencies"])
     assert not any(
@@ -157,15 +158,25 @@ def laid_out(image: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_have_every_module(image: str, tmp_path: Path) -> None:
+    """An image has each module of `tasks` and `model`, but for what trains the model; the web's has `webapp` too."""
+    app = laid_out(image, tmp_path)
+    for package in ("model", "tasks", *(["webapp"] if image == "web" else [])):
+        ours = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
+        wanted = {path for path in ours if path.parts[:2] != ("model", "training")}
+        assert {path.relative_to(app) for path in (app / package).rglob("*.py")} == wanted
+
+
 _AS_IMAGE = """
 import sys
 from importlib.machinery import PathFinder
 
 class Image:
     def find_spec(self, name, path=None, target=None):
-        if name in ("celeryconfig", "model", "tasks", "webapp"):
+        if name.split(".")[0] in ("celeryconfig", "model", "tasks", "webapp"):
             # From the image's folder alone, not from where the project is installed.
-            found = PathFinder.find_spec(name, [{app!r}])
+            found = PathFinder.find_spec(name, [{app!r}] if path is None else path)
             if found is not None and found.origin is not None:
                 return found
             raise ModuleNotFoundError(name, name=name)

@@ -238,7 +238,9 @@ def test_needs_the_standard_library_alone() -> None:
 def test_names_are_declared() -> None:
     """The name of each loop is among those whose series are there from the start."""
     found = {
-        name for path in (ROOT / "tasks").rglob("*.py") for name in re.findall(r'\bLoop\("([^"]*)"', path.read_text())
+        name
+        for path in (ROOT / "tasks").rglob("*.py")
+        for name in re.findall(r'\bLoop\(\s*"([^"]*)"', path.read_text())
     }
     assert found == set(LOOPS)
 

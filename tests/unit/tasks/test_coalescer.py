@@ -147,6 +147,7 @@ def test_same_key_shares_all(sender: Sender) -> None:
     with ThreadPoolExecutor(20) as pool:
         futures = list(pool.map(lambda _: coalescer.submit("a", "text"), range(50)))
     assert len(set(map(id, futures))) == 1
+    assert sender.queue.get(timeout=10) == ["a"]
     answer(coalescer, "a")
     assert futures[0].result(5) == "A"
     assert sender.sent() == [["a"]]

@@ -110,7 +110,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 2**32), steps=st.integers(1, 8))
     def work(self, seed: int, steps: int) -> None:
-        """The coalescer does what is due: whose claim or sending failed has been told, and no old chunk has a place."""
+        """The coalescer does what is due: failed claims and sendings have been told, and no old chunk has a place."""
         self.chance = random.Random(seed)
         for _ in range(steps):
             self.now += self.chance.choice((0.0, LINGER_MOST_S))

@@ -1,0 +1,202 @@
+"""The version before and this one side by side on one Redis, as in a rolling upgrade: web processes and workers of
+either, callers and jobs on both, first with the earlier workers alone, then with all, then with the later ones alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.store.presence import mark_keys
+from tests.support.faults import PREDICT_TIMEOUT_S, Load, expected
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
+
+PREVIOUS = "d5006e6cc7d8790a46ea702dfe218c1e1a04e00c"
+"""The commit of the version before."""
+MODEL = "stub?delay_s=0.004"
+"""About 250 texts a second."""
+LINES, REPEATED = 600, 60
+"""Of a job, and those of them whose text stands in it before: on its next page, when a chunk with it may be done."""
+
+
+class Earlier(Stack):
+    """One of the version before."""
+
+    gunicorn_conf = "webapp/gunicorn_conf.py"
+
+
+@pytest.fixture(scope="module")
+def earlier_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the version before, out of the repository's history."""
+    archive = subprocess.run(
+        ["git", "archive", PREVIOUS, "--", "celeryconfig.py", "model/*.py", "tasks", "webapp"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        reason = f"needs the history back to commit {PREVIOUS[:7]}: {archive.stderr.decode().strip()}"
+        if os.environ.get("CI") == "true" and not _shallow():
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("earlier")
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
+    return folder
+
+
+def _shallow() -> bool:
+    command = ["git", "rev-parse", "--is-shallow-repository"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() == "true"
+
+
+@pytest.fixture
+def later() -> Iterator[Stack]:
+    """Web of this version, with the server of both."""
+    stack = Stack(model=MODEL, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
+    try:
+        stack.start_server()
+        stack.start_web()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def earlier(later: Stack, earlier_code: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """Web of the version before, on the same server."""
+    monkeypatch.setattr(Earlier, "root", earlier_code)
+    stack = Earlier(model=MODEL, url=later.url, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
+    try:
+        stack.start_web()
+        yield stack
+    finally:
+        stack.close()
+
+
+class Jobs:
+    """Jobs of either web; each is looked at from both."""
+
+    def __init__(self, *webs: Stack) -> None:
+        self._webs = webs
+        self._submitted: list[tuple[dict[str, Any], list[str]]] = []
+
+    def submit(self) -> None:
+        """Submits one to each web."""
+        for web in self._webs:
+            words, name = ("wonderful", "awful", "plain"), uuid.uuid4().hex
+            texts = [f"{words[i % 3]} {name} number {i % (LINES - REPEATED)}" for i in range(LINES)]
+            self._submitted.append((web.submit(texts), texts))
+
+    def check(self) -> None:
+        """Each line has its answer once, and the right one, whoever is asked."""
+        for job, texts in self._submitted:
+            for web in self._webs:
+                done = web.ended(job, timeout_s=120)
+                assert (done["status"], done["total"], done["done"], done["failed"]) == ("succeeded", LINES, LINES, 0)
+                assert (sum(done["labels"].values()), done["duplicates"]) == (LINES, REPEATED)
+                items = web.items(job)
+                assert [(item["position"], item["text"]) for item in items] == list(enumerate(texts))
+                for item in items:
+                    assert (item["label"], item["confidence"]) == expected(item["text"], item["model"]), item
+
+
+class Callers:
+    """Callers of a web."""
+
+    def __init__(self, web: Stack) -> None:
+        """Starts them."""
+        self._web = web
+        self._load = Load(web.port, callers=2, pause_s=0.05)
+
+    def go_on(self, workers: int) -> None:
+        """Returns when they are answered by these workers, which the web knows."""
+
+        def known() -> bool:
+            return len(self._web.http.get("/health/ready").json()["workers"]) == workers
+
+        wait_until(known, what=f"{workers} workers to be known")
+        since = time.monotonic()
+        wait_until(
+            lambda: sum(answer.kind == "200" for answer in self._load.between(since)) > 40,
+            what="callers to be answered",
+        )
+
+    def check(self) -> None:
+        """All were answered, and rightly, be it by way of a job."""
+        self._load.stop()
+        assert {answer.kind for answer in self._load.answers} <= {"200", "202"}
+        for answer in self._load.answers:
+            told = answer.body
+            if answer.kind == "202":
+                (told,) = self._web.items(self._web.ended(told))
+            assert told["text"] == answer.text
+            assert (told["label"], told["confidence"]) == expected(answer.text, told["model"])
+
+
+@pytest.mark.timeout(400)
+def test_rolling_upgrade(earlier: Stack, later: Stack) -> None:
+    """With workers of either version and of both, callers and jobs of either version's web are answered: nothing is
+    lost, doubled or wrong, and the web of each version knows the workers and the jobs of the other.
+    """
+    webs = earlier, later
+    # The earlier workers alone.
+    retiring = [earlier.start_worker(role) for role in ("interactive", "batch")]
+    jobs, callers = Jobs(*webs), [Callers(web) for web in webs]
+    assert not later.redis.exists(*(mark_keys(worker)[0] for worker in worker_ids(later)))
+    jobs.submit()
+    for caller in callers:
+        caller.go_on(2)
+    # All of them.
+    for role in ("interactive", "batch"):
+        later.start_worker(role)
+    assert later.redis.exists(*(mark_keys(worker)[0] for worker in worker_ids(later))) == 2
+    scored = [web.texts_scored() for web in webs]
+    jobs.submit()
+    for caller in callers:
+        caller.go_on(4)
+    wait_until(
+        lambda: all(web.texts_scored() > before + 100 for web, before in zip(webs, scored, strict=True)),
+        what="texts scored by workers of each version",
+    )
+    cancelled = [web.submit([f"never {uuid.uuid4().hex}" for _ in range(3000)]) for web in webs]
+    for web, job in zip(reversed(webs), cancelled, strict=True):
+        assert web.http.delete(job["links"]["self"]).status_code == 202
+    # The later ones alone, with what an earlier one had begun.
+    jobs.submit()
+    for worker in retiring:
+        worker.terminate() if worker.name == "interactive" else worker.kill()
+    for caller in callers:
+        caller.go_on(2)
+    jobs.check()
+    for caller in callers:
+        caller.check()
+    for web in webs:
+        assert [web.ended(job)["status"] for job in cancelled] == ["cancelled"] * 2
+
+
+def worker_ids(stack: Stack) -> list[str]:
+    """The workers that have told that they are ready, of either version."""
+    return [worker.decode() for worker in stack.redis.smembers("sentiq:workers")]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["earlier first", "later first"])
+def test_idempotency_keys(earlier: Stack, later: Stack, order: int) -> None:
+    """A request that is repeated at the web of the other version is known there, and another one with its key is
+    refused.
+    """
+    first, second = (earlier, later)[::order]
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    made = first.http.post("/batch_predict", json={"texts": ["good", "bad"]}, headers=headers)
+    again = second.http.post("/batch_predict", json={"texts": ["good", "bad"]}, headers=headers)
+    assert (made.status_code, again.status_code) == (202, 202)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json()["id"] == made.json()["id"]
+    assert second.http.post("/batch_predict", json={"texts": ["good"]}, headers=headers).status_code == 409

@@ -1,5 +1,0 @@
-"""`python -m webapp.launch`."""
-
-from webapp.launch.launcher import main
-
-main()

@@ -1,0 +1,162 @@
+"""The settings as flags and as a file, both made from their declaration in `tasks.settings`. What they say goes into
+the environment, which every process reads and every child inherits.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, MutableMapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from tasks.errors import SettingsRefused
+from tasks.settings import Settings
+
+_GROUPS = {
+    "redis_url": "Redis and files",
+    "host": "Listening and logs",
+    "metrics_port": "Metrics",
+    "model_name": "Model",
+    "cache_ttl": "Texts and jobs",
+    "api_keys": "Callers",
+}
+"""Where in the declaration a group of flags begins."""
+_METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
+_PASSWORD = re.compile(r"://[^@]*:[^@]*@|password=")
+
+
+def flags() -> Iterator[inspect.Parameter]:
+    """A command's parameter for each setting; None is one that was not given."""
+    group = ""
+    for name, field in Settings.model_fields.items():
+        group, kind = _GROUPS.get(name, group), _kind(field)
+        meaning = " ".join((field.description or "").split())
+        if get_origin(kind) is Literal:
+            meaning += f" One of {', '.join(get_args(kind))}."
+        if kind is not bool and field.default not in (None, {}, ()):
+            meaning += f" Default: {field.default}."
+        yield _parameter(
+            name,
+            bool if kind is bool else str,
+            help=meaning,
+            metavar=None if kind is bool else _metavar(name, kind),
+            rich_help_panel=group,
+            hidden=kind is SecretStr,
+        )
+        if kind is bool:
+            yield _parameter(f"no_{name}", bool, hidden=True)
+
+
+def _parameter(name: str, kind: type, **shown: Any) -> inspect.Parameter:
+    option = typer.Option(_flag(name), show_default=False, **shown)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def apply(
+    given: Mapping[str, str | bool | None], file: Path | None, environment: MutableMapping[str, str]
+) -> dict[str, str]:
+    """Puts flags and a file's lines into the environment. A flag goes before a variable that is there, a variable
+    before the file.
+
+    Returns:
+        How a field is called where its value came from, as `load_settings` takes it.
+
+    Raises:
+        SettingsRefused: the file cannot be used, or a flag holds a secret.
+    """
+    spelt: dict[str, str] = {}
+    set_already = {name.lower() for name, value in environment.items() if value}
+    for field, value in (_read(file) if file is not None else {}).items():
+        if field not in set_already:
+            environment[field.upper()] = value
+            spelt[field] = f"{field} in {file}"
+    for field, flag_value in given.items():
+        if flag_value is None:
+            continue
+        if field.startswith("no_"):
+            field, flag_value = field.removeprefix("no_"), not flag_value
+        value = _text(flag_value)
+        if _kind(Settings.model_fields[field]) is SecretStr or _PASSWORD.search(value):
+            raise SettingsRefused(
+                f"{_flag(field)} holds a secret, and every user of this machine can read arguments; give it as"
+                f" {field.upper()} in the environment, or as {field} in a file for --config"
+            )
+        for name in [name for name in environment if name.lower() == field]:
+            del environment[name]
+        environment[field.upper()] = value
+        spelt[field] = _flag(field)
+    return spelt
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsRefused(f"{file} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise SettingsRefused(f"{file} is not TOML: it is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsRefused(f"{file} is not TOML: {error}") from None
+    faults, values = [], {}
+    for key, value in table.items():
+        field = Settings.model_fields.get(key)
+        if field is None:
+            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.4)
+            faults.append(f"{file}: there is no setting {key}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
+            continue
+        try:
+            values[key] = _as_variable(_kind(field), value)
+        except ValueError as fault:
+            faults.append(f"{key} in {file}: {fault}")
+    if faults:
+        raise SettingsRefused("; ".join(faults))
+    return values
+
+
+def _as_variable(kind: Any, value: object) -> str:
+    """A value of TOML, as the environment spells it."""
+    if isinstance(value, str | bool | int | float):
+        if "\0" in (text := _text(value)):
+            raise ValueError("must not hold a NUL character")
+        return text
+    if kind is dict and isinstance(value, dict):
+        return json.dumps(value)
+    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    also = {dict: ", or a table of strings", tuple: ", or a list of strings"}.get(kind, "")
+    raise ValueError(f"must be a string, a number, true or false{also}")
+
+
+def _text(value: str | bool | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _kind(field: FieldInfo) -> Any:
+    """A field's type, without `| None` and without what is in its brackets."""
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        (kind,) = (one for one in get_args(kind) if one is not type(None))
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    return kind if get_origin(kind) in (None, Literal) else get_origin(kind)
+
+
+def _metavar(name: str, kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "NAME"
+    return _METAVARS.get(kind, "URL" if name.endswith(("_url", "_endpoint", "_backend")) else "TEXT")
