@@ -59,8 +59,8 @@ redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 1.0
 redis_retry_on_timeout = True
 
-# Flower asks workers by remote control, and turns events on itself where a worker is watched (`tasks.worker`); else
-# they would be a Redis round trip each for no reader.
+# Flower asks workers by remote control, and turns events on itself where a worker is watched (`tasks.work.serving`);
+# else they would be a Redis round trip each for no reader.
 worker_enable_remote_control = True
 worker_send_task_events = False
 worker_hijack_root_logger = False
