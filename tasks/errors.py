@@ -1,26 +1,26 @@
-"""What can go wrong between the web and the worker.
+"""The errors of the service.
 
     SentimentError
     ├── InvalidText
-    │   ├── EmptyText           nothing is left of it after cleaning
-    │   └── TextTooLong         more than MAX_TEXT_CHARS
-    ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
+    │   ├── EmptyText           nothing is left of the text after cleaning
+    │   └── TextTooLong         more characters than MAX_TEXT_CHARS
+    ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
-    ├── CallbackRefused         callback_url is not an address that we post to
+    ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
     ├── UploadTooSlow           the texts stopped coming in
-    ├── JobCancelled            cancelled while its texts still came in
-    ├── IdempotencyMismatch     an Idempotency-Key that came with another body before
-    ├── IdempotencyInProgress   an Idempotency-Key whose first request is not done yet
+    ├── JobCancelled            cancelled while its texts were still coming in
+    ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
+    ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
-    ├── RateLimited             more texts than RATE_LIMIT; says when to come back
-    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to come back
-    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
+    ├── RateLimited             more texts than RATE_LIMIT; says when to try again
+    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
+    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
     └── ServiceUnavailable      Redis is away
-    SettingsRefused             the environment holds a value that cannot be used; ends the start
+    SettingsRefused             a setting has a value that cannot be used; ends the start
 
-They know no HTTP: `webapp.front.errors` has the one table that gives each its status. `code` is stable, part of the
+They know nothing of HTTP: one table in `webapp.front.errors` gives each its status. `code` is stable, as part of the
 API.
 """
 
@@ -33,15 +33,13 @@ EX_CONFIG = 78
 
 
 class SentimentError(Exception):
-    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of
-    theirs.
-    """
+    """Base class of the errors that callers see. `str(error)` is meant for the caller and never quotes their texts."""
 
     code: ClassVar[str] = "error"
 
 
 class InvalidText(SentimentError):
-    """A text that cannot be scored because of what it is."""
+    """The text itself cannot be scored."""
 
     code = "invalid_text"
 
@@ -65,7 +63,7 @@ class TextTooLong(InvalidText):
 
 
 class TooManyTexts(SentimentError):
-    """A job holds more texts than MAX_BATCH_TEXTS allows."""
+    """A job has more texts than MAX_BATCH_TEXTS allows."""
 
     code = "too_many_texts"
 
@@ -75,13 +73,13 @@ class TooManyTexts(SentimentError):
 
 
 class CallbackRefused(SentimentError):
-    """An address that is not to be posted to; the message says why, without the address."""
+    """An address to which callbacks may not go; the message says why, without the address."""
 
     code = "callback_refused"
 
 
 class TextFailed(SentimentError):
-    """The engine failed on this one text, alone; trying again would fail again."""
+    """The engine failed on this one text even when it was scored alone; trying again would fail again."""
 
     code = "text_failed"
 
@@ -90,34 +88,34 @@ class TextFailed(SentimentError):
 
 
 class JobNotFound(SentimentError):
-    """No job has this id: it never existed, or it has expired."""
+    """No job has this id: it never existed or has expired."""
 
     code = "job_not_found"
 
     def __init__(self) -> None:
-        super().__init__("No job has this id. Jobs expire.")
+        super().__init__("There is no job with this id. It may have expired.")
 
 
 class JobCancelled(SentimentError):
-    """Somebody cancelled the job while its texts still came in."""
+    """Somebody cancelled the job while its texts were still coming in."""
 
     code = "job_cancelled"
 
     def __init__(self) -> None:
-        super().__init__("The job was cancelled while its texts still came in.")
+        super().__init__("The job was cancelled while its texts were still coming in.")
 
 
 class UploadTooSlow(SentimentError):
-    """No text of an upload came for too long, and what had come is gone."""
+    """No text of an upload came for too long, and what had come in was discarded."""
 
     code = "upload_too_slow"
 
     def __init__(self) -> None:
-        super().__init__("The texts stopped coming in. Nothing was accepted.")
+        super().__init__("No text of the upload came for too long. Nothing was accepted.")
 
 
 class IdempotencyMismatch(SentimentError):
-    """The same Idempotency-Key came with another request before."""
+    """The same Idempotency-Key was used for another request before."""
 
     code = "idempotency_mismatch"
 
@@ -126,25 +124,25 @@ class IdempotencyMismatch(SentimentError):
 
 
 class IdempotencyInProgress(SentimentError):
-    """The first request with this Idempotency-Key still comes in."""
+    """The first request with this Idempotency-Key is still coming in."""
 
     code = "idempotency_in_progress"
 
     def __init__(self) -> None:
-        super().__init__("The first request with this Idempotency-Key is not done yet.")
+        super().__init__("The first request with this Idempotency-Key has not finished yet.")
 
 
 class Unauthorized(SentimentError):
-    """The request has no API key, or one that is not known; which of the two is not told."""
+    """The request has no API key or an unknown one; the error does not say which."""
 
     code = "unauthorized"
 
     def __init__(self) -> None:
-        super().__init__("Send an API key that is valid here: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+        super().__init__("Send a valid API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
 
 
 class Forbidden(SentimentError):
-    """The caller is known, and may not do this."""
+    """The caller is known but may not do this."""
 
     code = "forbidden"
 
@@ -155,7 +153,7 @@ class RateLimited(SentimentError):
     code = "rate_limited"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many texts in a short time.")
+        super().__init__("You have sent too many texts in a short time.")
         self.retry_after_s = retry_after_s
 
 
@@ -165,17 +163,17 @@ class QuotaExceeded(SentimentError):
     code = "quota_exceeded"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("The day's texts are used up; a day ends at midnight, UTC.")
+        super().__init__("The texts allowed for this day are used up. The next day begins at midnight UTC.")
         self.retry_after_s = retry_after_s
 
 
 class QueueFull(SentimentError):
-    """Raised at submission when more texts wait than QUEUE_LIMIT allows."""
+    """As many texts wait as QUEUE_LIMIT allows, or as can be answered in time; nothing was accepted."""
 
     code = "queue_full"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many texts are waiting.")
+        super().__init__("Too many texts are waiting. Try again later.")
         self.retry_after_s = retry_after_s
 
 
@@ -185,7 +183,7 @@ class ServiceUnavailable(SentimentError):
     code = "service_unavailable"
 
     def __init__(self) -> None:
-        super().__init__("The service cannot reach its store. Nothing was accepted; try again.")
+        super().__init__("The service cannot reach Redis. Nothing was accepted; try again.")
 
 
 class SettingsRefused(Exception):

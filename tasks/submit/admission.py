@@ -13,9 +13,9 @@ ALWAYS_WAITING = 16
 FILL = 0.8
 """The share of its callers' timeout that a full queue takes; the rest is a reserve for a drop in the measured rate."""
 _UNKNOWN_S = 5
-"""The seconds after which a caller is told to come back while the rate is unknown."""
+"""Seconds after which a refused caller may come back while the rate is not known."""
 _LONGEST_S = 60
-"""The most seconds after which a caller is told to come back."""
+"""The most seconds that a refused caller is told to wait."""
 _MEASURED_S = 1.0
 """The shortest time, in seconds, over which the rate is measured."""
 

@@ -23,6 +23,7 @@ import httpx
 import orjson
 
 from model.engines.stub import StubEngine
+from model.labels import LABELS
 from model.text import clean
 from tasks.store.connections import connect
 from tasks.store.outcomes import scored
@@ -67,7 +68,7 @@ def expected(text: str, model: str | None) -> tuple[str, float]:
     scores = StubEngine().score([clean(text)])
     row = scores.probabilities[0].tolist()
     outcome = scored(row[::-1] if model == OTHER_MODEL else row, bool(scores.truncated[0]))
-    return outcome.label, outcome.confidence
+    return LABELS[outcome.decided], outcome.confidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ _QUEUES = ("interactive", "batch")
 
 def _is_kombus(key: str) -> bool:
     """A key of the queue's own structure: bindings, the lists of messages (one a priority), what is unacknowledged."""
-    return key.startswith(("_kombu.binding", "unacked")) or key.partition("\x06\x16")[0] in _QUEUES
+    queue = key.partition("\x06\x16")[0].partition("+")[0]  # an analysis's own name comes after the plus
+    return key.startswith(("_kombu.binding", "unacked")) or queue in _QUEUES
 
 
 def keys_without_end(client: Any) -> list[str]:

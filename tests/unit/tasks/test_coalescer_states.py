@@ -173,7 +173,9 @@ class Coalescing(RuleBasedStateMachine):
         assert set(texts) <= self.owed | self.relied_on
         self.owed -= set(texts)
         self.relied_on.clear()
-        sent = self.unanswered(texts)
+        # A text that others rely on may have been asked for again since it was given up: that caller is still to come.
+        gathered = {entry.future for entry in self.coalescer._entries.gathered}
+        sent = [future for future in self.unanswered(texts) if future not in gathered]
         self.meanwhile()
         if self.fails():
             self.failed += [future for future in sent if not future.done()]
