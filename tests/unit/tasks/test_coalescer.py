@@ -498,8 +498,8 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 4))
-def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int) -> None:
-    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets his own right answer;
+def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: int) -> None:
+    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets their own right answer;
     nothing is left.
     """
     chunks: list[dict[str, str]] = []
