@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from importlib import import_module
 
 from model.errors import AnalysisNotFound
@@ -20,6 +21,7 @@ MOST_CLASSES = 100
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CLASS = re.compile(r"[^\W\d_][\w -]{0,63}|\d[\w -]{0,63}")
 _SENTIMENT = "sentiment"
+_SHIPPED = "model.labels:SENTIMENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,24 @@ class Analysis:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"an analysis is named in lower case, like `sentiment`, and not {self.name!r}")
-        if not 2 <= len(self.classes) <= MOST_CLASSES or len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"an analysis has 2 to {MOST_CLASSES} classes, all different")
+        if not 2 <= len(self.classes) <= MOST_CLASSES or len({c.lower() for c in self.classes}) < len(self.classes):
+            raise ValueError(f"an analysis has 2 to {MOST_CLASSES} classes, all different in lower case too")
         for name in self.classes:
             if not _CLASS.fullmatch(name):
                 raise ValueError(f"a class is named with letters, digits, blanks, - and _, and not {name!r}")
         if foreign := (set(self.aliases) | set(self.numbered)) - set(self.classes):
             raise ValueError(f"{', '.join(sorted(foreign))} is no class of the analysis {self.name}")
 
-    def decide(self, scores: Sequence[float]) -> int:
-        """The index of the class that a text counts as: the highest score; if several are equal, the first of them."""
-        return max(range(len(scores)), key=scores.__getitem__)
+    @property
+    def suffix(self) -> str:
+        """Ends the model tag, every engine's identity and the names of the queues; empty for sentiment, whose names are
+        older than this. It holds a digest of the whole declaration: under another one, columns mean something else.
+        """
+        if self.name == _SENTIMENT:
+            return ""
+        aliases = {label: sorted(names) for label, names in self.aliases.items()}
+        declared = repr((self.classes, sorted(aliases.items()), self.numbered))
+        return f"+{self.name}-{blake2b(declared.encode(), digest_size=3).hexdigest()}"
 
     def class_named(self, name: str) -> str | None:
         """The class that a model means by this name; None if it is unknown."""
@@ -61,6 +70,11 @@ class Analysis:
         return None
 
 
+def decide(scores: Sequence[float]) -> int:
+    """The class that a text is counted under, as an index: the one with the highest score, the first of equals."""
+    return scores.index(max(scores))
+
+
 def find_analysis(name: str) -> Analysis:
     """The analysis with this name: `sentiment`, or `package.module:NAME` for a declaration in your own module.
 
@@ -68,14 +82,16 @@ def find_analysis(name: str) -> Analysis:
         AnalysisNotFound: no such analysis; the message says what was looked for.
     """
     if name == _SENTIMENT:
-        name = "model.labels:SENTIMENT"
+        name = _SHIPPED
     module, _, attribute = name.partition(":")
     if not attribute:
         raise AnalysisNotFound(f"no analysis is called {name!r}: it is `{_SENTIMENT}` or package.module:NAME")
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, NameError, SyntaxError) as error:
         raise AnalysisNotFound(f"the analysis {name} cannot be loaded: {error}") from error
     if not isinstance(found, Analysis):
         raise AnalysisNotFound(f"{name} is not an Analysis but a {type(found).__name__}")
+    if found.name == _SENTIMENT and name != _SHIPPED:
+        raise AnalysisNotFound(f"{name} calls itself {_SENTIMENT}, and that is the name of the one that Sentiq ships")
     return found

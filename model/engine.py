@@ -53,7 +53,9 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> str:
-        """The model identity, `name@revision/engine`: names weights and arithmetic, and is part of every cache key."""
+        """`name@revision/engine`, then the analysis's suffix: names the weights, the arithmetic and what is asked, and
+        so is part of every cache key.
+        """
 
     @property
     def device(self) -> str:

@@ -6,17 +6,17 @@
     │   └── TextTooLong         more characters than MAX_TEXT_CHARS
     ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
-    ├── CallbackRefused         callback_url is not an address that may be posted to
-    ├── JobNotFound             the job is unknown or has expired
-    ├── UploadTooSlow           no more texts of an upload came in
-    ├── JobCancelled            the job was cancelled while its texts were coming in
-    ├── IdempotencyMismatch     the Idempotency-Key came with another request before
-    ├── IdempotencyInProgress   the first request with the Idempotency-Key is not done yet
+    ├── CallbackRefused         callback_url is not an address to which callbacks may go
+    ├── JobNotFound             unknown or expired
+    ├── UploadTooSlow           the texts stopped coming in
+    ├── JobCancelled            cancelled while its texts were still coming in
+    ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
+    ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
     ├── Unauthorized            no API key, or an unknown one
-    ├── Forbidden               not allowed with this key, or not for a page of another site
-    ├── RateLimited             more texts than RATE_LIMIT; says when to come back
-    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to come back
-    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to come back
+    ├── Forbidden               not for this key, or not for a page of another site
+    ├── RateLimited             more texts than RATE_LIMIT; says when to try again
+    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
+    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
     └── ServiceUnavailable      Redis is away
     SettingsRefused             a setting has a value that cannot be used; ends the start
 
@@ -73,7 +73,7 @@ class TooManyTexts(SentimentError):
 
 
 class CallbackRefused(SentimentError):
-    """The callback_url must not be posted to; the message says why, without quoting it."""
+    """An address to which callbacks may not go; the message says why, without the address."""
 
     code = "callback_refused"
 
@@ -93,29 +93,29 @@ class JobNotFound(SentimentError):
     code = "job_not_found"
 
     def __init__(self) -> None:
-        super().__init__("No job has this id. Jobs expire.")
+        super().__init__("There is no job with this id. It may have expired.")
 
 
 class JobCancelled(SentimentError):
-    """The job was cancelled while its texts were coming in."""
+    """Somebody cancelled the job while its texts were still coming in."""
 
     code = "job_cancelled"
 
     def __init__(self) -> None:
-        super().__init__("The job was cancelled while its texts still came in.")
+        super().__init__("The job was cancelled while its texts were still coming in.")
 
 
 class UploadTooSlow(SentimentError):
-    """No text of an upload came in for too long, and what had come in was discarded."""
+    """No text of an upload came for too long, and what had come in was discarded."""
 
     code = "upload_too_slow"
 
     def __init__(self) -> None:
-        super().__init__("The texts stopped coming in. Nothing was accepted.")
+        super().__init__("No text of the upload came for too long. Nothing was accepted.")
 
 
 class IdempotencyMismatch(SentimentError):
-    """The Idempotency-Key came with another request before."""
+    """The same Idempotency-Key was used for another request before."""
 
     code = "idempotency_mismatch"
 
@@ -129,7 +129,7 @@ class IdempotencyInProgress(SentimentError):
     code = "idempotency_in_progress"
 
     def __init__(self) -> None:
-        super().__init__("The first request with this Idempotency-Key is not done yet.")
+        super().__init__("The first request with this Idempotency-Key has not finished yet.")
 
 
 class Unauthorized(SentimentError):
@@ -138,7 +138,7 @@ class Unauthorized(SentimentError):
     code = "unauthorized"
 
     def __init__(self) -> None:
-        super().__init__("Send an API key that is valid here: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+        super().__init__("Send a valid API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
 
 
 class Forbidden(SentimentError):
@@ -153,7 +153,7 @@ class RateLimited(SentimentError):
     code = "rate_limited"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many texts in a short time.")
+        super().__init__("You have sent too many texts in a short time.")
         self.retry_after_s = retry_after_s
 
 
@@ -163,7 +163,7 @@ class QuotaExceeded(SentimentError):
     code = "quota_exceeded"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("The day's texts are used up; a day ends at midnight, UTC.")
+        super().__init__("The texts allowed for this day are used up. The next day begins at midnight UTC.")
         self.retry_after_s = retry_after_s
 
 
@@ -173,7 +173,7 @@ class QueueFull(SentimentError):
     code = "queue_full"
 
     def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many texts are waiting.")
+        super().__init__("Too many texts are waiting. Try again later.")
         self.retry_after_s = retry_after_s
 
 
@@ -183,7 +183,7 @@ class ServiceUnavailable(SentimentError):
     code = "service_unavailable"
 
     def __init__(self) -> None:
-        super().__init__("The service cannot reach its store. Nothing was accepted; try again.")
+        super().__init__("The service cannot reach Redis. Nothing was accepted; try again.")
 
 
 class SettingsRefused(Exception):

@@ -61,7 +61,7 @@ class CompiledEngine:
         """
         threads = threads or _cores()
         manifest = read_manifest(folder)
-        self._identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled"
+        self._identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
         self._max_tokens = manifest.max_tokens
         self._shapes = shapes(batch_size, manifest.max_tokens)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -102,7 +102,7 @@ class CompiledEngine:
 
     @property
     def identity(self) -> str:
-        """The model identity: `name@digest of the files/compiled`."""
+        """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property

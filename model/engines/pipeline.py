@@ -123,9 +123,9 @@ class PipelineEngine:
             model.dtype
         ]
         mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
-        self._identity = f"{_short(name)}@{_version(config, source, revision)}/{arithmetic}" + (
-            f"+{mapped}" if mapped else ""
-        )
+        label_map_part = f"+{mapped}" if mapped else ""
+        version = _version(config, source, revision)
+        self._identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
 
     @property
     def analysis(self) -> Analysis:
@@ -134,9 +134,8 @@ class PipelineEngine:
 
     @property
     def identity(self) -> str:
-        """The model identity: `name@commit or digest/pipeline`.
-
-        It also names the arithmetic if that is not fp32, and has a digest of the label map if there is one.
+        """`name@commit or digest/pipeline`, with the arithmetic if it is not fp32, a digest of the label map if one is
+        given, and the analysis if it is not sentiment.
         """
         return self._identity
 

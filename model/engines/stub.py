@@ -85,7 +85,7 @@ class StubEngine:
         self._delay_s = delay_s
         self._fail_on = fail_on
         self._exit_on = exit_on
-        self._identity = f"stub@{revision or '1'}/stub"
+        self._identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
@@ -118,7 +118,7 @@ class StubEngine:
 
     @property
     def identity(self) -> str:
-        """The model identity: `stub@revision/stub`."""
+        """`stub@revision/stub`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property

@@ -36,7 +36,7 @@ def check_url(url: str, *, allow_private: bool) -> Target:
     """
     # Outside ASCII there are full-width digits and dots, which a resolver turns into an address.
     if not re.fullmatch(r"[!-~]{1,2000}", url):
-        raise CallbackRefused("callback_url has to be 1 to 2,000 characters of ASCII, without blanks.")
+        raise CallbackRefused("callback_url must have 1 to 2,000 ASCII characters, without blanks.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -45,9 +45,9 @@ def check_url(url: str, *, allow_private: bool) -> Target:
         raise CallbackRefused("callback_url is not a valid URL.") from None
     literal = _literal(host)
     if parts.scheme not in ("http", "https") or port == 0 or not (literal or re.fullmatch(r"[a-z0-9._-]+", host)):
-        raise CallbackRefused("callback_url has to be http or https, with a valid host and port.")
+        raise CallbackRefused("callback_url must be an http or https address with a valid host and port.")
     if "@" in parts.netloc:
-        raise CallbackRefused("callback_url holds a user name.")
+        raise CallbackRefused("callback_url must not have a user name or password.")
     local = not is_public(literal) if literal else f".{host}".endswith(".localhost")
     if local and not allow_private:
         raise CallbackRefused("callback_url is not a public address.")

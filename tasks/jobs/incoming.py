@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, to_hash
@@ -59,6 +61,7 @@ class IncomingJobs:
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
+        analysis: Analysis = SENTIMENT,
     ) -> None:
         """Makes an empty job; its texts follow."""
         now = time.time()
@@ -71,6 +74,7 @@ class IncomingJobs:
             owner=owner,
             header=header,
             callback_url=callback_url,
+            analysis=analysis,
         )
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(job_key(job_id), mapping=to_hash(job))
@@ -147,7 +151,7 @@ class IncomingJobs:
         owner = self._client.hget(job_key(job_id), "owner")
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(*job_keys(job_id))
-        for index in {index_key(None), index_key(owner and owner.decode())}:
+        for index in {index_key(None), index_key(owner.decode() if owner is not None else None)}:
             pipe.zrem(index, job_id)
         pipe.srem(UNFINISHED, job_id)
         pipe.zrem(CALLBACKS, job_id)

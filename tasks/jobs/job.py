@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from tasks.jobs.counts import LABEL_FIELDS, by_label
+from model.analysis import Analysis
+from model.labels import SENTIMENT
+from tasks.jobs.counts import by_label, label_field
 from tasks.store.outcomes import Outcome
 
 PAGE_LINES = 500
@@ -111,9 +113,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cached: int = 0
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
-    """Lines whose text occurs earlier in the job."""
-    labels: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(LABEL_FIELDS, 0))
-    """Lines with a prediction, by label; in the hash they are `label0` and so on."""
+    """Lines whose text stands in the job before."""
+    analysis: Analysis = SENTIMENT
+    """What its texts are asked: the name and the classes. In the hash: `analysis`, see `analysis_field`."""
+    labels: dict[str, int] = {}
+    """Lines done, by label; none yet unless given. In the hash: `label0` and so on, one for each class."""
     scored: int = 0
     """Lines that workers have answered."""
     chunks: int = 0
@@ -130,6 +134,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: float | None = None
     ended: JobStatus | None = None
     """The state in which the job has ended; None before that."""
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            msgspec.structs.force_setattr(self, "labels", dict.fromkeys(self.analysis.classes, 0))
 
     @property
     def status(self) -> JobStatus:
@@ -204,11 +212,20 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def analysis_field(analysis: Analysis) -> bytes | None:
+    """An analysis as a job's hash names it; None for sentiment, which jobs of the version before do not name."""
+    if analysis == SENTIMENT:
+        return None
+    return orjson.dumps({"name": analysis.name, "classes": analysis.classes})
+
+
 def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
     """The Redis hash of a job."""
     facts = msgspec.structs.asdict(job)
     del facts["id"]
-    facts |= {LABEL_FIELDS[label]: lines for label, lines in facts.pop("labels").items()}
+    del facts["labels"]
+    facts |= {label_field(index): job.labels[label] for index, label in enumerate(job.analysis.classes)}
+    facts["analysis"] = analysis_field(job.analysis)
     if (header := facts.pop("header")) is not None:
         facts |= {"columns": orjson.dumps(header.names), "text_column": header.text}
     kept = {name: value for name, value in facts.items() if value is not None and value is not False}
@@ -227,4 +244,7 @@ def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
         facts["finished_at"] = facts["cancelled_at"]
     if "columns" in facts:
         facts["header"] = {"names": orjson.loads(facts["columns"]), "text": facts["text_column"]}
-    return msgspec.convert(facts | {"id": job_id, "labels": by_label(facts)}, Job, strict=False)
+    if "analysis" in facts:
+        facts["analysis"] = orjson.loads(facts["analysis"])
+    classes = facts["analysis"]["classes"] if "analysis" in facts else SENTIMENT.classes
+    return msgspec.convert(facts | {"id": job_id, "labels": by_label(facts, classes)}, Job, strict=False)

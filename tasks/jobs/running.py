@@ -7,8 +7,10 @@ from typing import cast
 
 import orjson
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from tasks.jobs.counts import field_of
-from tasks.jobs.job import TOLD_AT_THE_END, from_hash, job_facts
+from tasks.jobs.job import TOLD_AT_THE_END, analysis_field, from_hash, job_facts
 from tasks.jobs.keys import UNFINISHED, chunk_id, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
@@ -68,14 +70,19 @@ class RunningJobs:
         """Notes that a chunk was sent after another was done."""
         self._sent(job_id, number)
 
-    def expected(self) -> set[str]:
-        """The task ids of all chunks that should be under way: the first in each lane that is not done."""
+    def expected(self, analysis: Analysis = SENTIMENT) -> set[str]:
+        """The ids of all chunks of an analysis that should be under way: of each unfinished job, the first of each lane
+        that is not done.
+        """
         ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:
+            pipe.hget(job_key(job_id), "analysis")
             self._due(job_id, client=pipe)
-        due = zip(ids, pipe.execute(), strict=True)
-        return {chunk_id(job_id, number) for job_id, numbers in due for number in numbers}
+        answers = pipe.execute()
+        asked = analysis_field(analysis)
+        due = zip(ids, answers[::2], answers[1::2], strict=True)
+        return {chunk_id(job_id, number) for job_id, of, numbers in due if of == asked for number in numbers}
 
     def callback(self, job_id: str) -> tuple[str, bytes] | None:
         """The URL and the body of a job's callback; None if the job has expired or has no callback."""

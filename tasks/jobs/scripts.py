@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from tasks.jobs.keys import CALLBACKS, ENDS, UNFINISHED, job_keys
-from tasks.store.connections import Client
+from tasks.store.client import Client, Pipeline
 from tasks.store.scripts import load_script
 
 
@@ -16,7 +16,7 @@ class JobScript:
     def __init__(self, client: Client, name: str) -> None:
         self._script = load_script(client, "tasks.jobs", name)
 
-    def __call__(self, job_id: str, *args: str | int | float | bytes, client: Client | None = None) -> Any:
+    def __call__(self, job_id: str, *args: str | int | float | bytes, client: Pipeline | None = None) -> Any:
         """Runs the script; if `client` is a pipeline, as part of that pipeline."""
         keys = [*job_keys(job_id), UNFINISHED, ENDS, CALLBACKS]
         return self._script(keys=keys, args=[job_id, time.time(), *args], client=client)

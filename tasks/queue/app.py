@@ -7,11 +7,13 @@ from bisect import bisect
 
 import redis
 from celery import Celery
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks.jobs.keys import chunk_id
-from tasks.queue import kombu_guard
+from tasks.queue import patches
+from tasks.queue.queues import queue_name
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
 from tasks.tracing import NOBODY, Origin
@@ -26,11 +28,13 @@ _PRIORITY_FROM = (4, 32, 256)
 
 def create_celery(settings: Settings) -> Celery:
     """Makes the application, for web processes and for workers; only a worker adds the task's body to it."""
-    kombu_guard.install()
+    patches.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
-    # Not as broker_url and result_backend: for these, Celery prefers the environment's CELERY_BROKER_URL and
-    # CELERY_RESULT_BACKEND, which are in the form of our settings and may name a socket.
+    app.conf.task_queues = tuple(Queue(queue_name(queue.name, settings.analysis)) for queue in celeryconfig.task_queues)
+    app.conf.task_default_queue = queue_name(celeryconfig.task_default_queue, settings.analysis)
+    # Not as broker_url and result_backend: there Celery prefers what it finds itself under CELERY_BROKER_URL and
+    # CELERY_RESULT_BACKEND, which is spelt as ours are and may be a socket.
     broker = celery_url(settings.broker_url)
     app.conf.update(broker_read_url=broker, broker_write_url=broker, result_expires=settings.job_ttl)
     app.conf.broker_transport_options = app.conf.broker_transport_options | celery_transport_options(
@@ -54,15 +58,16 @@ class ChunkSender:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._interactive, self._batch = (queue.name for queue in app.conf.task_queues)
 
     def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
-        """Sends texts of waiting callers as one chunk."""
-        self._send(TextsChunk(tag, texts), origin, queue="interactive")
+        """Texts of callers who wait."""
+        self._send(TextsChunk(tag, texts), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
         """Sends a chunk of a job. The first chunks of a job go before later ones of others, so small jobs overtake."""
         chunk = JobChunk(tag, job_id, number)
-        self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
+        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_priority(number))
 
     def _send(self, chunk: Chunk, origin: Origin, **options: object) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 import celeryconfig
 from tasks.jobs.job import JobStatus
 from tasks.jobs.keys import ENDS, UNFINISHED
-from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
+from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect
 from tasks.store.presence import INDEX, mark_keys, marks_of
@@ -63,6 +63,7 @@ class QueueMetrics(Collector):
 
     def __init__(self, settings: Settings) -> None:
         self._tag = settings.model_tag
+        self._queues = {queue_name(role, settings.analysis): role for role in QUEUES}
         self._urls = {"cache": settings.cache_url, "broker": settings.broker_url, "results": settings.results_url}
         self._clients: dict[str, Client] = {
             url: connect(url, timeout_s=_TIMEOUT_S) for url in dict.fromkeys(self._urls.values())
@@ -86,7 +87,7 @@ class QueueMetrics(Collector):
         now = time.time()
         pipe = client.pipeline(transaction=False)
         if "broker" in parts:
-            keys = [UNACKED, UNACKED_INDEX, *(name for queue in QUEUES for name in list_names(queue))]
+            keys = [UNACKED, UNACKED_INDEX, *(name for queue in self._queues for name in list_names(queue))]
             pipe.eval(_READ, len(keys), *keys, now - _NOT_BEGUN_S, _STALE_LIMIT)
         if "cache" in parts:
             pipe.sort(INDEX, by="nosort", get=["#", *mark_keys("*")])
@@ -98,7 +99,7 @@ class QueueMetrics(Collector):
         except redis.RedisError:
             return False
         if "broker" in parts:
-            _add_queues(found, next(answers), now)
+            _add_queues(found, next(answers), now, self._queues)
         if "cache" in parts:
             self._add_workers(found, next(answers))
         if "results" in parts:
@@ -144,8 +145,8 @@ def _families() -> _Families:
     }
 
 
-def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
-    """Adds what `_READ` returned to the metrics of the queues."""
+def _add_queues(found: _Families, answer: list[Any], now: float, queues: Mapping[str, str]) -> None:
+    """What `_READ` returned; `queues`: the label of each queue by its name."""
     found["delivered"].add_metric([], answer[0])
     pairs = list(zip(answer[1::2], answer[2::2], strict=True))
     lists = len(celeryconfig.PRIORITY_STEPS)
@@ -156,7 +157,7 @@ def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
         length[queue] += int(count)
         oldest[queue] = min(oldest[queue], float(sent or now))
     for name, sent in pairs[lists * len(QUEUES) :]:
-        if (queue := name.decode()) in oldest:
+        if (queue := queues.get(name.decode(), "")) in oldest:
             oldest[queue] = min(oldest[queue], float(sent or now))
     for queue in QUEUES:
         found["messages"].add_metric([queue], length[queue])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 import celeryconfig
+from model.analysis import Analysis
 from tasks.store.connections import Client
 
 _SEPARATOR = "\x06\x16"
@@ -13,6 +14,11 @@ UNACKED = "unacked"
 """kombu's hash of messages by delivery tag (`Channel.unacked_key`)."""
 UNACKED_INDEX = "unacked_index"
 """kombu's sorted set of delivery tags by the time of delivery (`Channel.unacked_index_key`)."""
+
+
+def queue_name(role: str, analysis: Analysis) -> str:
+    """The queue of a role's workers. Each analysis has its own: none of its chunks can meet another's worker."""
+    return f"{role}{analysis.suffix}"
 
 
 def list_names(queue: str) -> list[str]:

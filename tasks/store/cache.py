@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from tasks.store.connections import Client
+from tasks.store.client import Client, Pipeline
 from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
@@ -61,7 +60,10 @@ class PredictionCache:
     def get(self, identity: str, digest: str) -> tuple[Scored, float] | None:
         """A prediction and the seconds that it has left; None if there is none."""
         key = self._key(identity, digest)
-        value, left_ms = self._client.pipeline(transaction=False).get(key).pttl(key).execute()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(key)
+        pipe.pttl(key)
+        value, left_ms = pipe.execute()
         scored = _decoded(value)
         return None if scored is None else (scored, max(0, left_ms) / 1000)
 
@@ -163,7 +165,7 @@ class PredictionCache:
         """Notes that a text of the chunk is about to be scored alone; returns the number of this attempt, from 1."""
         return int(self._count(chunk_id, digest).execute()[0])
 
-    def _count(self, chunk_id: str, field: str) -> Any:
+    def _count(self, chunk_id: str, field: str) -> Pipeline:
         key = self._attempts(chunk_id)
         pipe = self._client.pipeline(transaction=True)  # a count without its TTL would stay for ever
         pipe.hincrby(key, field, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import redis
@@ -11,8 +11,7 @@ from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-Client: TypeAlias = Any
-"""A redis.Redis that answers in bytes. `Any`, as its own types say `bytes | str` and `Awaitable` for every client."""
+from tasks.store.client import Client as Client
 
 
 class _Watched(NamedTuple):
@@ -78,9 +77,9 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
     }
     watched = _watched(url)
     if watched is None:
-        return redis.Redis.from_url(url, **options)
+        return cast("Client", redis.Redis.from_url(url, **options))
     sentinel = Sentinel(watched.sentinels, sentinel_kwargs=watched.sentinel_options)
-    return sentinel.master_for(watched.name, **watched.server_options, **options)
+    return cast("Client", sentinel.master_for(watched.name, **watched.server_options, **options))
 
 
 def celery_url(url: str) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from redis.commands.core import Script
-
-from tasks.store.connections import Client
+from tasks.store.client import Client, Script
 
 _INCLUDE = re.compile(r"^-- include (\S+)\.lua$", re.MULTILINE)
 
@@ -24,5 +22,4 @@ def source(package: str, name: str) -> str:
 
 def load_script(client: Client, package: str, name: str) -> Script:
     """A script that is called with `keys` and `args`. Loading it makes no connection."""
-    script: Script = client.register_script(source(package, name))
-    return script
+    return client.register_script(source(package, name))

@@ -12,6 +12,10 @@ ALWAYS_WAITING = 16
 """The number of texts that may always wait, however slow the workers are."""
 FILL = 0.8
 """The share of its callers' timeout that a full queue takes; the rest is a reserve for a drop in the measured rate."""
+_UNKNOWN_S = 5
+"""Seconds after which a refused caller may come back while the rate is not known."""
+_LONGEST_S = 60
+"""The most seconds that a refused caller is told to wait."""
 _MEASURED_S = 1.0
 """The shortest time, in seconds, over which the rate is measured."""
 
@@ -93,5 +97,5 @@ class Admission:
     def _drained_in_s(self, waiting: int) -> int:
         rate = self._rate()
         if math.isinf(rate):
-            return 5
-        return min(60, max(1, math.ceil(waiting / rate)))
+            return _UNKNOWN_S
+        return _LONGEST_S if waiting >= _LONGEST_S * rate else max(1, math.ceil(waiting / rate))

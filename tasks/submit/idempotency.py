@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from model.analysis import Analysis
 from tasks.jobs.job import UPLOAD_TTL_S
 from tasks.store.connections import Client
 from tasks.wire import KeyUse, read_key_use, write_key_use
 
 
 class IdempotencyKeys:
-    """The jobs that Idempotency-Keys made, by the hash of the key, which may be a secret of the caller."""
+    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret. Each analysis
+    has its own.
+    """
 
-    def __init__(self, client: Client, *, ttl_s: int) -> None:
+    def __init__(self, client: Client, analysis: Analysis, *, ttl_s: int) -> None:
         self._client = client
+        self._suffix = analysis.suffix
         self._ttl_s = ttl_s
 
-    @staticmethod
-    def _name(key: str) -> str:
-        return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
+    def _name(self, key: str) -> str:
+        return f"sentiq:i:{sha256(key.encode()).hexdigest()}{self._suffix}"
 
     def claim(self, key: str, job_id: str) -> KeyUse | None:
         """Claims an Idempotency-Key for a job: returns None, or the earlier use of the key if there is one."""

@@ -63,7 +63,7 @@ class JobService:
         self._incoming = incoming
         self._kept = kept
         self._cache = cache
-        self._keys = IdempotencyKeys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
@@ -78,12 +78,12 @@ class JobService:
 
         Raises:
             TooManyTexts: more than MAX_BATCH_TEXTS.
-            CallbackRefused: `callback_url` is not an address that we post to.
+            CallbackRefused: `callback_url` is not an address to which callbacks may go.
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
             if self._settings.callback_secret is None:
-                raise CallbackRefused("Callbacks are off: CALLBACK_SECRET is not set.")
+                raise CallbackRefused("This service sends no callbacks: CALLBACK_SECRET is not set.")
             check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
@@ -122,6 +122,7 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
+            analysis=self._settings.analysis,
         )
 
         origin = self._origin()
@@ -161,7 +162,7 @@ class JobService:
             if key is not None:
                 self._keys.release(key)
         except redis.RedisError:
-            _log.warning("Redis away: the rest of an upload expires by itself")
+            _log.warning("Redis away: what an upload left behind expires by itself")
 
     def _earlier(self, submission: Submission, use: KeyUse) -> Job:
         if use.fingerprint is None:

@@ -130,8 +130,6 @@ class Predictor:
                 continue
             outcome, model, cached = answers[one]
             lines.append(Line(position, Entry(text), outcome, model, cached))
-            if isinstance(outcome, Scored):
-                metrics.predicted(outcome.label, cached=cached)
         return lines
 
     def _answers(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:

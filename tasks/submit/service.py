@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from model.analysis import Analysis
 from model.figures import FileFigures, read_figures
-from model.labels import LABELS
 from tasks.store.connections import Client
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.away import redis_or_unavailable
@@ -40,21 +40,20 @@ class SentimentService:
         servers: Collection[Client],
         *,
         model_tag: str,
+        analysis: Analysis,
     ) -> None:
         """Makes the service of its parts.
 
         Args:
-            predictor: predicts texts.
-            jobs: the service of jobs.
-            known: what is known about the workers.
-            presence: lists the workers.
-            servers: a client of each Redis server that the service needs.
-            model_tag: the model name and revision that workers are asked for.
+            servers: a client of each Redis server that it cannot do without.
+            model_tag: the model name and revision that it asks its workers for.
+            analysis: what it asks of texts.
         """
         self.predict = predictor.predict
         self.predict_many = predictor.predict_many
         self.jobs = jobs
         self.model_tag = model_tag
+        self.analysis = analysis
         self._known = known
         self._presence = presence
         self._servers = servers
@@ -74,4 +73,4 @@ class SentimentService:
         """The model that callers get answers from now."""
         with redis_or_unavailable():
             identity = self._known.identity
-        return ModelInfo(identity, LABELS, read_figures(identity) if identity is not None else [])
+        return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])

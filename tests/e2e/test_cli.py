@@ -438,7 +438,8 @@ def test_unknown_job(sentiq: Sentiq) -> None:
     """An unknown job is one sentence and status 1."""
     for words in (("job", "0" * 32), ("cancel", "0" * 32), ("batch", "--resume", "0" * 32)):
         assert re.fullmatch(
-            r"sentiq: No job has this id\. Jobs expire\.\n", sentiq.run(*words, status=1).stderr.decode()
+            r"sentiq: There is no job with this id\. It may have expired\.\n",
+            sentiq.run(*words, status=1).stderr.decode(),
         )
 
 

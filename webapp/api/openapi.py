@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from webapp.api import schemas
 
 _REF = "#/components/schemas/{model}"
@@ -33,19 +35,20 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     ],
 ]
 _PROBLEMS = {
-    401: "No API key, or an unknown one, where the service has keys.",
-    403: "The key has not the scope for this; or a page of another site asks, which CORS_ORIGINS does not list.",
+    401: "No API key, or an unknown one; only where the service has keys.",
+    403: "The key's scopes do not allow this; or the request comes from a page of another site,"
+    " which CORS_ORIGINS does not list.",
     400: "The body is not JSON, is cut off, or the request is malformed.",
     404: "No job has this id: it never existed, or it has expired.",
-    408: "The texts stopped coming in.",
-    409: "The Idempotency-Key belongs to another request, or to one that still comes in;"
-    " or the job was cancelled meanwhile.",
+    408: "No text of the upload came for too long.",
+    409: "The Idempotency-Key was used for another request, or its first request has not finished yet;"
+    " or the job was cancelled while its texts were still coming in.",
     413: "The body, a line or the job is larger than the limits allow.",
-    415: "The body is not of a type that is read here.",
+    415: "The body is of a type that this endpoint does not read.",
     422: "A field, a line or a text cannot be accepted.",
-    429: "Too many texts wait, or the caller has sent more than its limits allow;"
-    " come back after `Retry-After` seconds.",
-    503: "Redis is away; nothing was accepted.",
+    429: "Too many texts are waiting, or the caller has sent more than its limits allow;"
+    " try again after `Retry-After` seconds.",
+    503: "Redis is away. Nothing was accepted.",
 }
 _PREFER = {
     "name": "Prefer",
@@ -64,30 +67,33 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Kept for a day: the same key with the same texts gives the same job, with others 409.",
+    "description": "Remembered for a day: the same key with the same texts gives the same job, with other texts 409.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
     "required": False,
-    "description": "The last event that was seen: what came before it is not told again.",
+    "description": "The id of the last event that was seen; only later ones are sent.",
     "schema": {"type": "string"},
 }
 _UPLOADS = {
-    "application/x-ndjson": "Each line a JSON string, or an object with `text` and perhaps `id`;"
+    "application/x-ndjson": "Each line is a JSON string, or an object with `text` and optionally `id`;"
     " other keys and blank lines are ignored.",
-    "text/csv": "With a header. The column `text` (or ?column=) holds the texts;"
-    " the others are carried along to the result.",
-    "text/plain": "Each line is a text, an empty one too.",
-    "multipart/form-data": "One file of these types, by its type or name;"
-    " fields `column`, `delimiter`, `callback_url` before it.",
+    "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
+    " the other columns come back with the result.",
+    "text/plain": "Each line is a text, even an empty one.",
+    "multipart/form-data": "One file of these types, recognised by its type or name;"
+    " the fields `column`, `delimiter` and `callback_url` come before it.",
 }
-_REQUEST_ID = {"description": "The request's id, yours if you sent one.", "schema": {"type": "string"}}
+_REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 _RATE_LIMITS = {
-    "RateLimit-Limit": {"description": "Texts of one window, where a limit is set.", "schema": {"type": "integer"}},
+    "RateLimit-Limit": {
+        "description": "Texts that are allowed in one window, where a limit is set.",
+        "schema": {"type": "integer"},
+    },
     "RateLimit-Remaining": {
-        "description": "Texts that are left of it, as far as is known here.",
+        "description": "Texts that are left in this window, as far as this process knows.",
         "schema": {"type": "integer"},
     },
     "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": {"type": "integer"}},
@@ -98,7 +104,7 @@ _KEYS = {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The same in a header of its own.",
+        "description": "The same key in a header of its own.",
     },
 }
 _RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
@@ -156,10 +162,15 @@ def _upload_body() -> dict[str, Any]:
     }
     return {
         "required": True,
-        "description": "Any of these, as it is or packed with gzip (`Content-Encoding: gzip`)."
+        "description": "Any of these types, optionally compressed with gzip (`Content-Encoding: gzip`)."
         " All but JSON is read as a stream.",
         "content": _content(schemas.BatchRequest) | types,
     }
+
+
+def _one_of(analysis: Analysis) -> str:
+    first, *others = analysis.classes
+    return f"{', '.join(reversed(others))} or {first}"
 
 
 def application_version() -> str:
@@ -170,15 +181,46 @@ def application_version() -> str:
         return "0+unknown"
 
 
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints."""
-    _, definitions = models_json_schema(_MODELS, ref_template=_REF)
+def _definitions(analysis: Analysis) -> dict[str, Any]:
+    """The schemas of all bodies, with the classes of the analysis."""
+    definitions: dict[str, Any] = models_json_schema(_MODELS, ref_template=_REF)[1]["$defs"]
+    for model, highest in ((schemas.Scores, 1), (schemas.Recall, 100)):
+        share = {"maximum": highest, "minimum": 0}
+        definitions[model.__name__] = {
+            "description": model.__doc__,
+            "properties": {name: share | {"title": _title(name), "type": "number"} for name in analysis.classes},
+            "required": list(analysis.classes),
+            "title": model.__name__,
+            "type": "object",
+        }
+    _fill_in(definitions, list(analysis.classes))
+    return definitions
+
+
+def _title(name: str) -> str:
+    """As pydantic makes it of a field's name."""
+    return name.title().replace("_", " ")
+
+
+def _fill_in(schema: Any, labels: list[str]) -> None:
+    """Puts the labels into every enumeration that was left empty for them."""
+    if isinstance(schema, dict):
+        if schema.get("enum") == []:
+            schema["enum"] = labels
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _fill_in(part, labels)
+
+
+def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis."""
     location = {"description": "The job's address.", "schema": {"type": "string"}}
     job_id = {
         "name": "job_id",
         "in": "path",
         "required": True,
-        "description": "As given by the 202 answer.",
+        "description": "The job's id, as the 202 answer gives it.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
     accepted = _ok(
@@ -187,15 +229,18 @@ def openapi_document() -> dict[str, Any]:
         Location=location,
         **{"Retry-After": _RETRY_AFTER},
     )
-    unready = _ok("Something is missing.", schemas.HealthResponse, **{"Retry-After": _RETRY_AFTER})
+    unready = _ok("Redis or a worker is missing.", schemas.HealthResponse, **{"Retry-After": _RETRY_AFTER})
     lines = _ok(
-        "Lines: a page as JSON, or a stream of all as NDJSON or CSV, by `Accept` or ?format=.", schemas.ResultsResponse
+        "The job's lines: a page as JSON, or all as NDJSON or CSV, chosen by `Accept` or ?format=.",
+        schemas.ResultsResponse,
     )
     lines["content"] |= {
-        "application/x-ndjson": {"schema": {"type": "string", "description": "A LineResponse a line."}},
-        "text/csv": {"schema": {"type": "string", "description": "The upload's own columns, then the result's."}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "One LineResponse to a line."}},
+        "text/csv": {
+            "schema": {"type": "string", "description": "The upload's own columns, then those of the result."}
+        },
     }
-    health = {"200": _ok("All is there.", schemas.HealthResponse), "503": unready}
+    health = {"200": _ok("Redis answers, and a worker of each role is ready.", schemas.HealthResponse), "503": unready}
     paths: dict[str, Any] = {
         "/predict": {
             "post": _operation(
@@ -218,7 +263,7 @@ def openapi_document() -> dict[str, Any]:
                 "jobs",
                 {
                     "200": _ok(
-                        "All predictions, as `Prefer: return=representation` asks; there is no job.",
+                        "The predictions, where `Prefer: return=representation` asked for them; no job was made.",
                         schemas.BatchResponse,
                     ),
                     "202": accepted,
@@ -231,7 +276,7 @@ def openapi_document() -> dict[str, Any]:
         "/jobs": {
             "get": _operation(
                 "listJobs",
-                "Jobs, the newest first",
+                "List jobs, the newest first",
                 "jobs",
                 {"200": _ok("A page of jobs.", schemas.JobsResponse), **_problems(422, 503)},
                 parameters=_query_parameters(schemas.JobsQuery),
@@ -240,7 +285,7 @@ def openapi_document() -> dict[str, Any]:
         "/jobs/{job_id}": {
             "get": _operation(
                 "getJob",
-                "A job's state and counts",
+                "Get a job's state and counts",
                 "jobs",
                 {"200": _ok("The job.", schemas.JobResponse), **_problems(404, 503)},
                 parameters=[job_id, _PREFER],
@@ -256,14 +301,16 @@ def openapi_document() -> dict[str, Any]:
         "/jobs/{job_id}/events": {
             "get": _operation(
                 "getJobEvents",
-                "A job's progress as server-sent events: `progress`, and `end` with its end; each holds the job",
+                "Follow a job by server-sent events: `progress` at each change, `end` at its end; each holds the job",
                 "jobs",
                 {
                     "200": {
                         "description": "The stream.",
                         "content": {"text/event-stream": {"schema": {"type": "string"}}},
                     },
-                    "204": {"description": "The job has ended, and Last-Event-ID says that this was seen."},
+                    "204": {
+                        "description": "The job has ended, and Last-Event-ID says that the caller has seen its end."
+                    },
                     **_problems(404, 503),
                 },
                 parameters=[job_id, _LAST_EVENT_ID],
@@ -272,7 +319,7 @@ def openapi_document() -> dict[str, Any]:
         "/jobs/{job_id}/results": {
             "get": _operation(
                 "getJobResults",
-                "A job's lines, in the order in which they were sent",
+                "Get a job's lines, in the order in which they were sent",
                 "jobs",
                 {"200": lines, **_problems(404, 422, 503)},
                 parameters=[job_id, *_query_parameters(schemas.ResultsQuery)],
@@ -281,20 +328,25 @@ def openapi_document() -> dict[str, Any]:
         "/model": {
             "get": _operation(
                 "model",
-                "The model that answers, and how good it was measured to be",
+                "Get the model that answers, and how good it was measured to be",
                 "predictions",
                 {"200": _ok("The model.", schemas.ModelResponse), **_problems(503)},
             )
         },
-        "/health": {"get": _operation("health", "What the service needs, and what is missing", "health", health)},
-        "/health/ready": {"get": _operation("ready", "The same, for probes", "health", health)},
+        "/health": {"get": _operation("health", "Check what the service needs, and what is missing", "health", health)},
+        "/health/ready": {"get": _operation("ready", "The same check, for probes", "health", health)},
         "/health/live": {
-            "get": _operation("live", "The process answers", "health", {"200": _ok("It does.", schemas.LiveResponse)})
+            "get": _operation(
+                "live",
+                "Check that the process answers",
+                "health",
+                {"200": _ok("The process answers.", schemas.LiveResponse)},
+            )
         },
         "/metrics": {
             "get": _operation(
                 "metrics",
-                "Prometheus metrics",
+                "Get the metrics for Prometheus",
                 "health",
                 {
                     "200": {
@@ -318,9 +370,8 @@ def openapi_document() -> dict[str, Any]:
         "info": {
             "title": "Sentiq",
             "version": application_version(),
-            "description": "Self-hosted sentiment: POSITIVE, NEUTRAL or NEGATIVE, a confidence,"
-            " and the scores behind it.",
+            "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"], "securitySchemes": _KEYS},
+        "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
     }

@@ -83,7 +83,9 @@ def csv_records(pieces: Iterable[bytes], delimiter: str, max_line_bytes: int) ->
             if "field limit" in str(error):  # the module's own, for the whole process
                 detail = f"A field may have at most {csv.field_size_limit()} characters."
                 raise UploadRefused(413, "line_too_long", detail, begin) from None
-            raise _malformed("The line is not CSV: a quote or a line break is where none may be.", begin) from None
+            raise _malformed(
+                "The line is not valid CSV: it has a quote or a line break where CSV allows none.", begin
+            ) from None
         yield begin, row
 
 
@@ -104,7 +106,7 @@ def csv_entries(
                 continue
             row = [""]
         if len(row) != len(header):
-            raise _malformed(f"The row has {len(row)} fields, the header {len(header)}.", number)
+            raise _malformed(f"The row has {len(row)} fields, but the header has {len(header)}.", number)
         row_id = None if id_column is None else _id(row[id_column], number)
         text = row.pop(text_column)
         yield number, Entry(text, row_id, tuple(row))
@@ -147,13 +149,13 @@ def _id(value: object, number: int) -> str | int | None:
     ):
         return value
     raise _malformed(
-        f"`id` is neither a string of at most {LONGEST_ID} characters nor an integer of at most 64 bits.", number
+        f"`id` must be a string of at most {LONGEST_ID} characters or an integer of at most 64 bits.", number
     )
 
 
 def _check_blank(blank_lines: int, number: int) -> None:
     if blank_lines > MAX_BLANK_LINES:
-        raise _malformed(f"More than {MAX_BLANK_LINES} lines are blank.", number)
+        raise _malformed(f"The file has more than {MAX_BLANK_LINES} blank lines.", number)
 
 
 def _malformed(detail: str, number: int) -> UploadRefused:
@@ -161,5 +163,5 @@ def _malformed(detail: str, number: int) -> UploadRefused:
 
 
 def _too_long(max_line_bytes: int, number: int) -> UploadRefused:
-    detail = f"A line, or a CSV row with the line breaks in its quotes, may have at most {max_line_bytes} bytes."
+    detail = f"A line, or a CSV row including the line breaks in its quotes, may have at most {max_line_bytes} bytes."
     return UploadRefused(413, "line_too_long", detail, number)

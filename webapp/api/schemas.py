@@ -1,12 +1,15 @@
-"""Requests and responses as the API documents them. The HTTP face only: what lies behind has types of its own."""
+"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
+their own.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
+Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
+"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -34,10 +37,10 @@ class BatchRequest(_Request):
         Field(
             min_length=1,
             fail_fast=True,
-            description="At most MAX_BATCH_TEXTS. A text that cannot be scored has its own error.",
+            description="At most MAX_BATCH_TEXTS. A text that cannot be scored gets an error of its own.",
         ),
     ]
-    callback_url: Annotated[str | None, Field(description="Told of the job's end by a signed POST.")] = None
+    callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
     model_config = ConfigDict(
         strict=True,
@@ -47,30 +50,26 @@ class BatchRequest(_Request):
 
 
 class Scores(BaseModel):
-    """The probability of each label; together 1."""
-
-    NEGATIVE: Score
-    NEUTRAL: Score
-    POSITIVE: Score
+    """The probability of each label; they sum to 1."""
 
 
 class PredictionResponse(BaseModel):
     """One text's prediction."""
 
-    text: Annotated[str, Field(description="As it was sent.")]
+    text: Annotated[str, Field(description="The text as it was sent.")]
     label: Label
     confidence: Annotated[Score, Field(description="The highest of the scores.")]
     scores: Scores
-    cached: Annotated[bool, Field(description="It was known already.")]
+    cached: Annotated[bool, Field(description="The prediction was in the cache already.")]
     processing_time_ms: Annotated[
-        float, Field(ge=0, description="From the request's arrival to its answer, in this service.")
+        float, Field(ge=0, description="Milliseconds from the request's arrival to its answer, within the service.")
     ]
     model: Annotated[str, Field(description="The identity of the model that scored: name@revision/engine.")]
-    truncated: Annotated[bool, Field(description="The text is longer than the model reads; its tail was left out.")]
+    truncated: Annotated[bool, Field(description="The text is longer than the model reads; its end was left out.")]
 
 
 class JobLinks(BaseModel):
-    """Where to go on."""
+    """The addresses of the job, its results and its events."""
 
     self: str
     results: str
@@ -78,7 +77,7 @@ class JobLinks(BaseModel):
 
 
 class CallbackResponse(BaseModel):
-    """Where the job's end is told, and how far that is."""
+    """Where the job's end is posted, and whether that has succeeded."""
 
     url: str
     state: Literal["pending", "delivered", "failed"]
@@ -90,24 +89,22 @@ class JobResponse(BaseModel):
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    receiving: Annotated[bool, Field(description="Its texts still come in.")]
+    receiving: Annotated[bool, Field(description="Its texts are still coming in.")]
     total: int
     done: Annotated[int, Field(description="Lines that have a prediction or an error.")]
     failed: Annotated[int, Field(description="Lines that have an error.")]
-    cached: Annotated[int, Field(description="Lines known at submission.")]
-    duplicates: Annotated[
-        int, Field(description="Lines whose text stands in the job before; each text is scored once.")
-    ]
-    labels: Annotated[dict[Label, int], Field(description="Lines by label, of those done.")]
+    cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
+    duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
+    labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     model: str | None
     texts_per_s: Annotated[
         float | None, Field(description="Lines that workers answered, per second since the job began to run.")
     ]
-    eta_s: Annotated[float | None, Field(description="Seconds until its end at that rate, while it runs.")]
+    eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str
     started_at: str | None
     finished_at: str | None
-    expires_at: Annotated[str, Field(description="The job and its results are gone after that.")]
+    expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
 
@@ -116,35 +113,37 @@ class JobsResponse(BaseModel):
     """A page of jobs, the newest first."""
 
     items: list[JobResponse]
-    next: Annotated[str | None, Field(description="The address of the next page, if there is one.")]
+    next: Annotated[str | None, Field(description="The address of the next page; null on the last one.")]
 
 
 class JobsQuery(BaseModel):
-    """Which jobs."""
+    """Which jobs to list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=500, description="Jobs in this page.")] = 50
+    limit: Annotated[int, Field(ge=1, le=500, description="The most jobs in this page.")] = 50
     status: Annotated[
-        Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Field(description="Only those.")
+        Literal["queued", "running", "succeeded", "failed", "cancelled"] | None,
+        Field(description="Only jobs in this state."),
     ] = None
     cursor: Annotated[
-        str | None, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?-[0-9a-f]{32}$", description="From a page's `next`.")
+        str | None,
+        Field(
+            pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?-[0-9a-f]{32}$", description="Where to continue, from a page's `next`."
+        ),
     ] = None
 
 
 class UploadQuery(BaseModel):
-    """How an upload is to be read."""
+    """How to read an upload."""
 
     model_config = ConfigDict(extra="forbid")
 
-    column: Annotated[
-        str | None, Field(description="Of a CSV file: the column that holds the texts; `text` unless given.")
-    ] = None
-    delimiter: Annotated[
-        str | None, Field(description="Of a CSV file: one character, or `tab`; a comma unless given.")
-    ] = None
-    callback_url: Annotated[str | None, Field(description="Told of the job's end by a signed POST.")] = None
+    column: Annotated[str | None, Field(description="For CSV: the column that holds the texts. Default: `text`.")] = (
+        None
+    )
+    delimiter: Annotated[str | None, Field(description="For CSV: one character, or `tab`. Default: a comma.")] = None
+    callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
 
 class LineError(BaseModel):
@@ -156,9 +155,11 @@ class LineError(BaseModel):
 class LineResponse(BaseModel):
     """One line of a job, in the input's order."""
 
-    position: Annotated[int, Field(description="In the input, from 0.")]
-    id: Annotated[str | int | None, Field(description="As it was sent.")] = None
-    columns: Annotated[dict[str, str] | None, Field(description="Of a CSV upload: the row's other columns.")] = None
+    position: Annotated[int, Field(description="The line's position in the input, from 0.")]
+    id: Annotated[str | int | None, Field(description="The line's id, as it was sent.")] = None
+    columns: Annotated[dict[str, str] | None, Field(description="For a CSV upload: the other columns of the row.")] = (
+        None
+    )
     text: str
     status: Literal["done", "failed", "pending", "cancelled"]
     label: Label | None = None
@@ -175,7 +176,7 @@ class ResultsResponse(BaseModel):
 
     job: JobResponse
     items: list[LineResponse]
-    next: Annotated[str | None, Field(description="The address of the next page, if there is one.")]
+    next: Annotated[str | None, Field(description="The address of the next page; null on the last one.")]
 
 
 class BatchResponse(BaseModel):
@@ -185,16 +186,22 @@ class BatchResponse(BaseModel):
 
 
 class ResultsQuery(BaseModel):
-    """Which lines of a job."""
+    """Which lines of a job to return."""
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: Annotated[int, Field(ge=0, le=2**53, description="Position of the first line.")] = 0
+    cursor: Annotated[int, Field(ge=0, le=2**53, description="The position of the first line.")] = 0
     limit: Annotated[
         int | None,
-        Field(ge=1, le=2**53, description="Lines: of a JSON page 1,000 unless given and 5,000 at most; else all."),
+        Field(
+            ge=1,
+            le=2**53,
+            description="How many lines. A JSON page has 1,000 by default and 5,000 at most; NDJSON and CSV have all.",
+        ),
     ] = None
-    format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Goes before `Accept`.")] = None
+    format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
+        None
+    )
 
 
 class WorkerResponse(BaseModel):
@@ -207,12 +214,12 @@ class WorkerResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
-    """What the service needs, asked for at this moment."""
+    """What the service needs, and whether it is there at this moment."""
 
     status: Literal["ready", "unready"]
     redis: Literal["up", "down"]
     workers: list[WorkerResponse]
-    missing: Annotated[list[str], Field(description="What keeps it from being ready.")]
+    missing: Annotated[list[str], Field(description="What is missing for the service to be ready.")]
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -221,18 +228,14 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 class Recall(BaseModel):
     """The share of each class's texts that got its label, in per cent."""
 
-    NEGATIVE: Percent
-    NEUTRAL: Percent
-    POSITIVE: Percent
-
 
 class FileFigures(BaseModel):
     """Figures of one labelled file, in per cent."""
 
-    data: Annotated[str, Field(description="What the texts are.")]
+    data: Annotated[str, Field(description="Which texts these are.")]
     split: Annotated[
         Literal["dev", "test"],
-        Field(description="Files of `dev` were looked at while the model was made, `test` was not."),
+        Field(description="Choices were made by the `dev` files while the model was developed, none by `test`."),
     ]
     texts: int
     macro_recall: Annotated[Percent, Field(description="The mean of the classes' recalls.")]
@@ -247,10 +250,10 @@ class FileFigures(BaseModel):
 class ModelResponse(BaseModel):
     """The model that answers."""
 
-    model: Annotated[str | None, Field(description="Its identity; null until a worker was ready once.")]
+    model: Annotated[str | None, Field(description="The model's identity; null until a worker has been ready.")]
     labels: list[Label]
     figures: Annotated[
-        list[FileFigures], Field(description="As measured; none for other models than the embedded one.")
+        list[FileFigures], Field(description="Measured figures; empty for any model other than the embedded one.")
     ]
 
 
@@ -276,5 +279,5 @@ class Problem(BaseModel):
     code: str
     detail: str
     request_id: str
-    line: Annotated[int | None, Field(description="Of an upload: the line to blame, from 1.")] = None
+    line: Annotated[int | None, Field(description="For an upload: the number of the line at fault, from 1.")] = None
     errors: list[FieldFault] | None = None

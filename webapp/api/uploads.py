@@ -19,6 +19,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
 from webapp.api.requests import parse_json
 from webapp.api.schemas import BatchRequest
@@ -89,7 +90,7 @@ def read_upload(
     if coding in ("gzip", "x-gzip"):
         pieces = _gunzipped(pieces, limits.max_bytes)
     elif coding not in ("", "identity"):
-        raise UploadRefused(415, "unsupported_media_type", "Send the body uncompressed or with gzip.")
+        raise UploadRefused(415, "unsupported_media_type", "Send the body uncompressed or compressed with gzip.")
     _check_charset(parameters)
     fields: dict[str, str] = {}
     if mimetype.lower() == "multipart/form-data":
@@ -138,14 +139,14 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         delimiter = "\t"
     if delimiter != "\t" and (len(delimiter) != 1 or not delimiter.isprintable() or delimiter == '"'):
         raise UploadRefused(
-            422, "invalid_field", "The delimiter is one printable character other than a quote, or `tab`."
+            422, "invalid_field", "The delimiter must be one printable character other than a quote, or `tab`."
         )
     records = csv_records(pieces, delimiter, limits.max_line_bytes)
     line, header = next(records, (1, None))
     if header is None:
         raise _no_texts()
     if not header:
-        raise UploadRefused(422, "malformed_line", "The first line is blank; it is to name the columns.", line)
+        raise UploadRefused(422, "malformed_line", "The first line is blank; it must name the columns.", line)
     if len(set(header)) < len(header):
         raise UploadRefused(422, "malformed_line", "Two columns of the header have the same name.", line)
     column = asked.get("column") or "text"
@@ -153,7 +154,7 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         # Of a file without a header these are its first texts; enough of them to see that, and no more.
         names = ", ".join(f"`{name[:30]}`" for name in header[:10])
         detail = (
-            f"The header has no column of the name asked for (`text` unless ?column= says otherwise). It has {names}."
+            f"The header has no column with the name asked for (`text`, unless ?column= names another). It has {names}."
         )
         raise UploadRefused(422, "unknown_column", detail, line)
     text_column = header.index(column)
@@ -212,7 +213,7 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             try:
                 data = member.decompress(piece, PIECE_BYTES)
             except zlib.error:
-                raise _malformed_gzip("What was sent as gzip is not gzip, or is damaged.") from None
+                raise _malformed_gzip("The data was sent as gzip, but is not gzip or is damaged.") from None
             unpacked_bytes += len(data)
             if unpacked_bytes > max_bytes:
                 raise _too_large(max_bytes)
@@ -220,7 +221,7 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             if data:
                 yield data
     if not member.eof:
-        raise _malformed_gzip("The gzip file is cut off.")
+        raise _malformed_gzip("The gzip data ends too early.")
 
 
 def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -246,15 +247,14 @@ def _form_events(pieces: Iterator[bytes], boundary: str) -> Iterator[multipart.E
     """The form's parts: a File or Field, then its Data, then the next. Ends where the form does."""
     if not re.fullmatch(r"[ -~]{1,70}", boundary):
         raise _malformed_multipart("The Content-Type has no boundary, or one that RFC 2046 does not allow.")
-    decoder = multipart.MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS)
-    # A piece that ends within the last boundary makes werkzeug 3.1.9 take the \r before it for contents.
-    cut_boundary = f"--{boundary}-".encode()
+    decoder = whole_boundary.Decoder(boundary.encode(), max_parts=MAX_PARTS)
     for piece in pieces:
         decoder.receive_data(piece)
-        if not decoder.buffer.endswith(cut_boundary):
-            yield from _events_so_far(decoder)
+        yield from _events_so_far(decoder)
         if len(decoder.buffer) > MAX_HEADERS_BYTES:
-            raise _malformed_multipart("A part has too long headers, or much stands around the parts.")
+            raise _malformed_multipart(
+                "The headers of a part are too long, or there is too much data outside the parts."
+            )
     decoder.receive_data(None)
     yield from _events_so_far(decoder)
 
@@ -290,7 +290,7 @@ def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, st
                     fields[name] = value.decode()
                 except UnicodeDecodeError:
                     raise _malformed_multipart(f"The form's field `{name}` is not UTF-8.") from None
-    raise _malformed_multipart("The form has no file: a part with a file name.")
+    raise _malformed_multipart("The form has no file, that is, no part with a file name.")
 
 
 def _type_of(file: multipart.File) -> tuple[Reader, bool]:
@@ -315,12 +315,16 @@ def _file_pieces(events: Iterator[multipart.Event]) -> Iterator[bytes]:
         if isinstance(event, multipart.File) and event.filename:
             raise _malformed_multipart("The form has a second file; send each in a request of its own.")
         if isinstance(event, multipart.Field) and event.name in _FIELDS:
-            raise _malformed_multipart(f"The form's field `{event.name}` stands after the file; send it before.")
+            raise _malformed_multipart(
+                f"The form's field `{event.name}` comes after the file; send it before the file."
+            )
 
 
 def _too_large(max_bytes: int) -> UploadRefused:
     return UploadRefused(
-        413, "request_entity_too_large", f"An upload may have at most {max_bytes} bytes, as sent and as unpacked."
+        413,
+        "request_entity_too_large",
+        f"An upload may have at most {max_bytes} bytes, both as sent and as decompressed.",
     )
 
 

@@ -80,7 +80,7 @@ class Admission:
         # header.
         foreign = environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and method not in ("GET", "HEAD")
         if foreign and environ.get("HTTP_ORIGIN") not in self._origins:
-            raise Forbidden("A page of another site may not do this; CORS_ORIGINS lists those that may.")
+            raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         if self._limits is not None:

@@ -61,25 +61,25 @@ class MalformedJson(Exception):
 
 
 class UnsupportedType(Exception):
-    """The body is not of a type that this endpoint reads; the message says which it does."""
+    """The body is of a type that this endpoint does not read; the message says which ones it does."""
 
 
 class UploadRefused(Exception):
-    """An upload that is not taken; the message says why in one sentence, without the user's text."""
+    """An upload that is refused; the message says why in one sentence, without the user's text."""
 
     def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.line = line
-        """Number of the line where the record to blame begins, from 1."""
+        """Number of the line where the record at fault begins, from 1."""
 
 
 class IncompleteBody(UploadRefused):
-    """The connection ended before the body did: what has come may look whole, and is not what was meant."""
+    """The connection ended before the body did. What has come may look complete, but is not what the caller meant."""
 
     def __init__(self) -> None:
-        super().__init__(400, "incomplete_body", "The connection ended before the body did.")
+        super().__init__(400, "incomplete_body", "The connection ended before the whole body had come.")
 
 
 def problem(
@@ -152,7 +152,9 @@ def _http_exception(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error)
-    return problem(500, "internal_error", "Something went wrong here; the log has more under this request's id.")
+    return problem(
+        500, "internal_error", "Something went wrong in the service. Its log has details under this request's id."
+    )
 
 
 def problem_of(error: Exception) -> Response:
@@ -169,8 +171,8 @@ def problem_of(error: Exception) -> Response:
         case UnsupportedType():
             return problem(415, "unsupported_media_type", str(error))
         case ParseException():
-            # Of a body in chunks, which is parsed as it is read; all else Gunicorn refuses before we see it.
-            return problem(400, "bad_request", "The body's chunks are not as HTTP asks.")
+            # A body sent in chunks is parsed as it is read; Gunicorn refuses everything else before we see it.
+            return problem(400, "bad_request", "The body is sent in chunks that do not follow HTTP.")
         case HTTPException():
             return _http_exception(error)
         case _:

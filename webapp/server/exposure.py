@@ -1,4 +1,4 @@
-"""Nobody is let in from outside without a key by oversight."""
+"""Keeps a service without API keys from being opened to others by mistake."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tasks.settings import Settings
 
 
 def refuse_open_door(settings: Settings) -> None:
-    """Asked before a process listens.
+    """Called before a process listens.
 
     Raises:
-        SettingsRefused: no API keys, another address than the loopback's, and ALLOW_ANONYMOUS does not say that this is
-            meant.
+        SettingsRefused: there are no API keys, the address is not a loopback address, and ALLOW_ANONYMOUS does not say
+            that this is intended.
     """
     try:
         loopback = ipaddress.ip_address(settings.host.strip("[]")).is_loopback
@@ -21,6 +21,6 @@ def refuse_open_door(settings: Settings) -> None:
         loopback = settings.host == "localhost"
     if not (loopback or settings.allow_anonymous or settings.keys):
         raise SettingsRefused(
-            f"HOST: {settings.host} lets everybody in who reaches it; set API_KEYS (`sentiq key new NAME` makes a key),"
-            " or ALLOW_ANONYMOUS=true if that is meant"
+            f"HOST: {settings.host} lets in everybody who can reach it;"
+            " set API_KEYS (`sentiq key new NAME` makes a key), or ALLOW_ANONYMOUS=true if that is intended"
         )

@@ -117,6 +117,14 @@ def test_idle_time_is_no_slowness(clock: Clock) -> None:
     assert room(admission) == FILL * 100
 
 
+def test_nothing_is_done(clock: Clock) -> None:
+    """While texts wait and none is answered, a few may still wait, and the others are told the longest time."""
+    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    drain(admission, clock, rate=0, seconds=2)
+    assert room(admission) == ALWAYS_WAITING
+    assert told_to_wait(admission, ALWAYS_WAITING) == 60
+
+
 @given(st.floats(0.001, 1e6) | st.just(math.inf), st.integers(0, 10**6))
 def test_told_between_1_and_60_s(rate: float, waiting: int) -> None:
     """A refused caller is told the time that the waiting texts need, but at least 1 s and at most 60 s."""

@@ -6,6 +6,7 @@ lost, and nothing is left at the end.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tasks.errors import QueueFull
 from tasks.submit.admission import Admission
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.entries import State
+from tasks.submit.lingering import LINGER_MOST_S
 
-KEYS = st.sampled_from("abcdef")
+KEYS = "abcdef"
+FOUND = ("known", "to send", "to send", "elsewhere")
 EXPIRE_S, QUEUE_LIMIT, CHUNK_LIMIT, UNDER_WAY = 10.0, 5, 2, 2
 
 
@@ -55,7 +58,8 @@ class Coalescing(RuleBasedStateMachine):
         """Texts that it has given up, but has to send for other processes."""
         self.failed: list[Future[str]] = []
         """The futures of all callers whose claim or sending failed in this step."""
-        self.data: st.DataObject | None = None
+        self.chance: random.Random | None = None
+        """Decides what happens in a step; if it is None, nothing fails, and nothing else happens meanwhile."""
         self.coalescer: Coalescer[str] = Coalescer(
             self.claim,
             self.send,
@@ -74,7 +78,7 @@ class Coalescing(RuleBasedStateMachine):
 
     # What callers and replies do
 
-    @rule(key=KEYS)
+    @rule(key=st.sampled_from(KEYS))
     def submit(self, key: str) -> None:
         """A caller comes, and is refused only if there is no room."""
         waiting = {entry.key for entry in self.coalescer._entries}
@@ -87,15 +91,15 @@ class Coalescing(RuleBasedStateMachine):
         assert not future.done()
         self.callers.append(Caller(key, future))
 
-    @precondition(lambda self: any(caller.waits for caller in self.callers))
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
+    @rule(which=st.integers(0, 20))
+    def leave(self, which: int) -> None:
         """A caller no longer waits, whether the answer has come or not."""
-        caller = data.draw(st.sampled_from([caller for caller in self.callers if caller.waits]))
-        caller.waits = False
-        self.coalescer.leave(caller.key, caller.future)
+        if waiting := [caller for caller in self.callers if caller.waits]:
+            caller = waiting[which % len(waiting)]
+            caller.waits = False
+            self.coalescer.leave(caller.key, caller.future)
 
-    @rule(keys=st.sets(KEYS, max_size=3))
+    @rule(keys=st.sets(st.sampled_from(KEYS), max_size=3))
     def resolve(self, keys: set[str]) -> None:
         """Answers come: to texts that were sent here or elsewhere, or that nobody asked for."""
         self.owed -= keys
@@ -106,15 +110,17 @@ class Coalescing(RuleBasedStateMachine):
         """Time passes."""
         self.now += seconds
 
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
-        """The coalescer takes a step. Callers of a failed claim or sending get its error; old chunks have expired."""
-        self.data = data
-        self.coalescer.take_step(wait=False)
-        self.data = None
-        assert all(isinstance(future.exception(0), ClaimFailed | SendFailed) for future in self.failed)
-        self.failed.clear()
-        assert all(chunk.sent_at > self.now - EXPIRE_S for chunk in self.coalescer._entries.chunks)
+    @rule(seed=st.integers(0, 2**32), steps=st.integers(1, 8))
+    def work(self, seed: int, steps: int) -> None:
+        """The coalescer takes steps. Callers of failed claims and sendings get the error; old chunks have expired."""
+        self.chance = random.Random(seed)
+        for _ in range(steps):
+            self.now += self.chance.choice((0.0, LINGER_MOST_S))
+            self.coalescer.take_step(wait=False)
+            assert all(isinstance(future.exception(0), ClaimFailed | SendFailed) for future in self.failed)
+            self.failed.clear()
+            assert all(chunk.sent_at > self.now - EXPIRE_S for chunk in self.coalescer._entries.chunks)
+        self.chance = None
 
     # What the coalescer calls
 
@@ -125,19 +131,20 @@ class Coalescing(RuleBasedStateMachine):
 
     def meanwhile(self) -> None:
         """Lets other events happen while the coalescer waits for Redis."""
-        if self.data is None:
+        if (chance := self.chance) is None:
             return
-        for what in self.data.draw(st.lists(st.sampled_from(["submit", "leave", "resolve"]), max_size=3)):
-            if what == "submit":
-                self.submit(self.data.draw(KEYS))
-            elif what == "resolve":
-                self.resolve(self.data.draw(st.sets(KEYS, max_size=3)))
-            elif any(caller.waits for caller in self.callers):
-                self.leave(self.data)
+        for _ in range(chance.randrange(4)):
+            what = chance.randrange(4)
+            if what == 0:
+                self.leave(chance.randrange(20))
+            elif what == 1:
+                self.resolve(set(chance.sample(KEYS, chance.randrange(3))))
+            else:
+                self.submit(chance.choice(KEYS))
 
     def fails(self) -> bool:
         """Whether this call fails: a few of them do."""
-        return self.data is not None and self.data.draw(st.sampled_from([False, False, True]))
+        return self.chance is not None and self.chance.random() < 0.2
 
     def unanswered(self, keys: Iterable[str]) -> list[Future[str]]:
         """The unanswered futures of callers that wait for these texts."""
@@ -154,11 +161,11 @@ class Coalescing(RuleBasedStateMachine):
             gathered = [entry.future for entry in self.coalescer._entries.gathered]
             self.failed += [future for future in [*asked, *gathered] if not future.done()]
             raise ClaimFailed
-        found = {key: self.data.draw(st.sampled_from("kse")) if self.data is not None else "s" for key in texts}
-        to_send = {key for key, what in found.items() if what == "s"}
+        found = {key: "to send" if self.chance is None else self.chance.choice(FOUND) for key in texts}
+        to_send = {key for key, what in found.items() if what == "to send"}
         self.owed |= to_send
         self.meanwhile()
-        return Claimed({key: self.answer(key) for key, what in found.items() if what == "k"}, to_send)
+        return Claimed({key: self.answer(key) for key, what in found.items() if what == "known"}, to_send)
 
     def send(self, texts: Mapping[str, str], origins: Sequence[object]) -> None:
         """Checks that each text was claimed and is sent once; or fails, which gives the claims up."""
@@ -168,7 +175,9 @@ class Coalescing(RuleBasedStateMachine):
         assert set(texts) <= self.owed | self.relied_on
         self.owed -= set(texts)
         self.relied_on.clear()
-        sent = self.unanswered(texts)
+        # A text that others rely on may have been asked for again since it was given up: that caller is still to come.
+        gathered = {entry.future for entry in self.coalescer._entries.gathered}
+        sent = [future for future in self.unanswered(texts) if future not in gathered]
         self.meanwhile()
         if self.fails():
             self.failed += [future for future in sent if not future.done()]
@@ -181,7 +190,7 @@ class Coalescing(RuleBasedStateMachine):
         self.meanwhile()
         if self.fails():
             raise ClaimFailed
-        self.relied_on = {key for key in given_up if self.data is not None and self.data.draw(st.booleans())}
+        self.relied_on = {key for key in given_up if self.chance is not None and self.chance.random() < 0.5}
         return self.relied_on
 
     # What is always true
@@ -224,7 +233,7 @@ class Coalescing(RuleBasedStateMachine):
             self.now += 0.1  # nobody comes back
             while self.coalescer.take_step(wait=False):
                 pass
-            self.resolve(set("abcdef") - self.owed)
+            self.resolve(set(KEYS) - self.owed)
         assert all(caller.future.done() for caller in self.callers if caller.waits)
         assert not self.coalescer.waiting
         assert not self.coalescer._entries.chunks
@@ -233,5 +242,5 @@ class Coalescing(RuleBasedStateMachine):
         assert not self.owed
 
 
-Coalescing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Coalescing.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestCoalescing = pytest.mark.timeout(120)(Coalescing.TestCase)

@@ -253,4 +253,4 @@ def test_switches_of_the_command_line() -> None:
         [*SENTIQ, "serve", "--host", "0.0.0.0", "--no-allow-anonymous"], capture_output=True, text=True, check=False
     )
     assert done.returncode == EX_CONFIG
-    assert "HOST: 0.0.0.0 lets everybody in" in done.stderr
+    assert "HOST: 0.0.0.0 lets in everybody" in done.stderr

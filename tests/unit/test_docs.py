@@ -1,0 +1,78 @@
+"""The documents name files, modules and tests that exist, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(ROOT.glob("docs/*.md"))
+FOLDERS = "webapp|tasks|model|tests|monitoring|benchmarks|deploy|docs"
+PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*[\w/*]")
+MODULE = re.compile(r"`(?:python -m )?((?:webapp|tasks|model|monitoring|benchmarks|tests)(?:\.[A-Za-z_]\w*)+)")
+TEST = re.compile(r"`(test_[a-z0-9_]+)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def prose(path: Path) -> str:
+    """A document without what its links lead to, which has a test of its own."""
+    return LINK.sub("]", path.read_text())
+
+
+@each_document
+def test_paths_exist(document: Path) -> None:
+    """Each path of ours that a document names is there; one with a `*` fits some file."""
+    named = set(PATH.findall(prose(document)))
+    assert not sorted(path for path in named if not (any(ROOT.glob(path)) if "*" in path else (ROOT / path).exists()))
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module or package, or a name in one."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        base = ROOT.joinpath(*parts[:end])
+        for file in (base.with_suffix(".py"), base / "__init__.py", base):
+            if file.exists():
+                rest = parts[end:]
+                return not rest or (file.is_file() and re.search(rf"\b{rest[0]}\b", file.read_text()) is not None)
+    return False
+
+
+@each_document
+def test_modules_exist(document: Path) -> None:
+    """Each module of ours that a document names is there, and has the name that follows it."""
+    assert not sorted(name for name in set(MODULE.findall(document.read_text())) if not is_module(name))
+
+
+@each_document
+def test_tests_exist(document: Path) -> None:
+    """Each test that a document names as its proof is there."""
+    source = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    assert not sorted(name for name in set(TEST.findall(document.read_text())) if f"def {name}(" not in source)
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link to another document or a heading of it finds it."""
+    for target, anchor in LINK.findall(document.read_text()):
+        path = (document.parent / target).resolve() if target else document
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def test_the_map_is_complete() -> None:
+    """Each package of the service is in docs/architecture.md, so that the map does not lag behind the house."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    packages = {path.parent for name in ("webapp", "tasks") for path in (ROOT / name).glob("*/__init__.py")}
+    assert packages
+    assert not sorted(path.name for path in packages if f"| `{path.relative_to(ROOT)}` |" not in text)
