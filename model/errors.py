@@ -1,15 +1,15 @@
-"""What can go wrong on the inference floor.
+"""What can go wrong in the inference package.
 
     ModelError
     ├── ModelNotFound       no such folder, hub name or revision
-    ├── ModelRefused        it is there, but would answer wrongly
+    ├── ModelRefused        it exists, but would answer wrongly
     │   ├── MissingHead     the classification head was never trained
     │   └── UnknownLabels   its classes fit none of the analysis's
     ├── AnalysisNotFound    no analysis of this name can be loaded
     └── EngineUnavailable   the engine or device asked for cannot run here
 
-All of these end a worker's start. While it scores, an engine lets the library's own exception through: the caller
-halves the batch until the guilty text stands alone.
+All of these end a worker's start. While it scores, an engine lets the library's own exception through; the caller
+then halves the batch until the text that causes it stands alone.
 """
 
 

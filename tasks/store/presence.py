@@ -55,7 +55,7 @@ def marks_of(workers: Iterable[tuple[str, bytes | None, bytes | None]]) -> list[
 @lru_cache(1000)
 def _left_out(worker_id: str, why: str) -> None:
     """Says so once for each worker: marks are looked at every second."""
-    _log.warning("worker %s is left out: %s", worker_id, why)
+    _log.warning("worker %s is ignored: %s", worker_id, why)
 
 
 class Presence:
