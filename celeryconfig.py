@@ -1,38 +1,39 @@
-"""Celery policy: queues, acknowledgement, redelivery. Addresses come from `tasks.settings`; nothing here varies by
-machine.
+"""Celery's configuration: queues, acknowledgement and redelivery.
+
+Nothing here depends on the machine; the Redis addresses come from `tasks.settings`.
 """
 
 from kombu import Queue
 
-# Live callers and jobs never share a queue, nor a worker process.
+# Live callers and jobs share neither a queue nor a worker process.
 task_queues = (Queue("interactive"), Queue("batch"))
 task_default_queue = "batch"
 task_create_missing_queues = False
 
-# A chunk is acknowledged when its outcome is stored, so a worker's death costs a second run, never an answer.
+# A chunk is acknowledged after its outcome is stored: if a worker dies, the chunk runs again and no answer is lost.
 task_acks_late = True
 task_reject_on_worker_lost = True
 task_acks_on_failure = False
 task_acks_on_timeout = False
 
-# A dead worker's chunks are due again after `visibility_timeout` seconds, and the living look for them every second:
-# both restore settings are needed (kombu's defaults made redelivery take 90 s). A chunk that takes longer is kept its
-# owner's by tasks.work.leases.
+# A dead worker's chunks are redelivered after `visibility_timeout` seconds; the others look for them every second. Both
+# restore settings are needed (with kombu's defaults redelivery took 90 s). While a chunk takes longer than the timeout,
+# its worker renews the lease (tasks.work.leases).
 VISIBILITY_TIMEOUT_S = 6
-# One list in Redis for each; workers look into the first one first.
+# Redis has one list for each step; workers empty the lists in this order.
 PRIORITY_STEPS = (0, 3, 6, 9)
 broker_transport_options = {
     "priority_steps": PRIORITY_STEPS,
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
-    # Seconds (whole ones) that a worker may keep the others from looking. kombu's are 300: one that dies meanwhile, or
-    # loses its network, would hold all redelivery back for five minutes.
+    # Whole seconds for which a worker may hold the lock on redelivery. With kombu's 300, a worker that dies or loses
+    # its network while it holds the lock would block all redelivery for five minutes.
     "unacked_mutex_expire": 2,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
     "socket_keepalive": True,
-    # One retry inside redis-py hides an idle connection that a restarted server has closed.
+    # One retry inside redis-py covers idle connections that a restarted server has closed.
     "retry_on_timeout": True,
     "health_check_interval": 25,
 }
@@ -40,7 +41,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 worker_cancel_long_running_tasks_on_connection_loss = False
 
-# A worker holds no more chunks than it has threads: what it has not begun, another may take.
+# A worker fetches no more chunks than it has threads, so that other workers can take the rest.
 worker_prefetch_multiplier = 1
 
 # Never pickle.
@@ -49,18 +50,18 @@ task_serializer = "json"
 result_serializer = "json"
 result_accept_content = ("json",)
 
-# Results are stored by the chunk itself, before it counts as done; Celery's own write would come after.
+# The task stores the chunk's results itself before the chunk counts as done; Celery would write them only afterwards.
 task_ignore_result = True
 result_extended = False
-# A result written while Redis restarts is otherwise lost.
+# Without the retries, a result written while Redis restarts is lost.
 result_backend_always_retry = True
 result_backend_max_retries = 20
 redis_socket_timeout = 5.0
 redis_socket_connect_timeout = 1.0
 redis_retry_on_timeout = True
 
-# Flower asks workers by remote control, and turns events on itself where a worker is watched (`tasks.worker`); else
-# they would be a Redis round trip each for no reader.
+# Flower queries workers by remote control, and switches task events on in the workers that it monitors
+# (`tasks.worker`). Without a reader, each event would be a wasted Redis round trip.
 worker_enable_remote_control = True
 worker_send_task_events = False
 worker_hijack_root_logger = False

@@ -106,7 +106,7 @@ class Parts(Sentiq):
         settings |= {REDIS_ROLES[role]: url for role, url in self._urls.items()}
         super().__init__(folder, **settings)
         self._urls = self._urls or {"cache": f"unix://{folder / 'valkey.sock'}?db=0"}
-        self._clients = {role: connect(url, timeout_s=5.0) for role, url in self._urls.items()}
+        self._clients: dict[str, Any] = {role: connect(url, timeout_s=5.0) for role, url in self._urls.items()}
         self.client = self._clients["cache"]
         self._engine_threads: dict[int, set[int]] = {}
         self.idle: Usage = {}

@@ -1,1 +1,1 @@
-"""Pure inference: plain arguments in, arrays out. Reads no settings and knows no queue."""
+"""Inference alone: plain arguments in, arrays out. Reads no settings and knows nothing of queues."""

@@ -1,4 +1,4 @@
-"""SHA-256 of model files: names weights in cache keys, and catches a file that was cut short or swapped."""
+"""SHA-256 digests of model files: they identify the weights in cache keys and reveal a truncated or swapped file."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def sha256(path: Path) -> str:
 
 
 def combined(digests: Iterable[str]) -> str:
-    """12 hex digits that change when any of the digests, or their order, does."""
+    """One digest of several, as 12 hex digits: it changes when any of them or their order changes."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an exported model says of its own files."""
+    """The list of an exported model's files with their digests (`manifest.json`)."""
 
     max_tokens: int
-    """Most tokens of a text, the two special ones included."""
+    """The most tokens of a text that the model reads, including the two special ones."""
     sha256: dict[str, str]
-    """Hex digest by file name."""
+    """The hex digest of each file, by file name."""
 
     def write(self, folder: Path) -> None:
-        """Writes `manifest.json`."""
+        """Writes `manifest.json` into the folder."""
         (folder / MANIFEST).write_text(
             json.dumps({"max_tokens": self.max_tokens, "sha256": self.sha256}, indent=1) + "\n"
         )
 
     def verified(self, folder: Path, files: Iterable[str]) -> str:
-        """The combined digest of files, once each was found to be what the manifest says.
+        """Checks that each file has the digest that the manifest lists; returns their combined digest.
 
         Raises:
-            ModelNotFound: a file is not there.
+            ModelNotFound: a file is missing.
             ModelRefused: a file's digest differs.
         """
         digests = []
@@ -59,10 +59,10 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an exported model.
+    """Reads the manifest of an exported model.
 
     Raises:
-        ModelNotFound: there is none.
+        ModelNotFound: the folder has no manifest.
     """
     path = folder / MANIFEST
     if not path.is_file():

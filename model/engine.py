@@ -1,4 +1,4 @@
-"""The Engine contract: the whole of what the floors above know about inference."""
+"""The contract of an engine: all that `tasks` and `webapp` know about inference."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from model.types import BoolArray, FloatArray
 
 @dataclass(slots=True)
 class Work:
-    """What a call of the engine computed."""
+    """How much one call of the engine computed; for metrics."""
 
     batches: list[int] = field(default_factory=list)
-    """Texts of each micro-batch."""
+    """The number of texts in each micro-batch."""
     tokens: int = 0
-    """Tokens of the texts."""
+    """The number of tokens in the texts, without padding."""
     cells: int = 0
-    """Tokens that the model computed: those of the texts, and padding."""
+    """The number of tokens that the model computed, including padding."""
 
     def add(self, texts: int, tokens: int, cells: int) -> None:
-        """Adds a micro-batch."""
+        """Adds one micro-batch to the totals."""
         self.batches.append(texts)
         self.tokens += tokens
         self.cells += cells
@@ -30,37 +30,39 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What an engine says of `n` texts, in the order in which they were given."""
+    """An engine's answer for `n` texts, in the order in which they were given."""
 
     probabilities: FloatArray
-    """Shape (n, classes), columns in the order of the analysis's classes, each row sums to 1."""
+    """Class probabilities, shape (n, classes): columns in the order of the analysis's classes, each row sums to 1."""
     truncated: BoolArray
-    """Shape (n,): the text was longer than the model reads, and its tail was left out."""
+    """For each text, shape (n,), whether it was longer than the model reads and its end was left out."""
     work: Work | None = None
-    """What it took, if the engine tells."""
+    """How much was computed, if the engine reports it."""
 
 
 class Engine(Protocol):
     """Turns cleaned texts into class probabilities: one row for each text, in the same order.
 
-    Thread-safe: several threads may call `score` at once; one's tokenisation then runs beside another's scoring.
-    A text's scores do not depend on the texts it is scored with.
+    Thread-safe: several threads may call `score` at once, and the tokenisation of one call then overlaps with the
+    scoring of another. A text's scores do not depend on the texts it is scored with.
     """
 
     @property
     def analysis(self) -> Analysis:
-        """What it is asked, and so what its columns mean."""
+        """The analysis that the engine performs; its classes are the columns of the scores."""
 
     @property
     def identity(self) -> str:
-        """`name@revision/engine`: names the weights and the arithmetic, and so is part of every cache key."""
+        """`name@revision/engine`, then the analysis's suffix: names the weights, the arithmetic and what is asked, and
+        so is part of every cache key.
+        """
 
     @property
     def device(self) -> str:
-        """`cpu`, `cuda:0`, ..."""
+        """The device that the model runs on: `cpu`, `cuda:0`, ..."""
 
     def warm(self) -> None:
-        """Runs every shape that scoring will meet once, so that no caller pays for a first time."""
+        """Runs every input shape once, so that no caller has to wait for a slow first run."""
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Scores any number of texts, in micro-batches. Raises what the library below raises."""
+        """Scores any number of texts in micro-batches. Errors of the underlying library are raised unchanged."""

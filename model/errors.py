@@ -1,41 +1,41 @@
-"""What can go wrong in the inference package.
+"""The errors of `model`.
 
     ModelError
     ├── ModelNotFound       no such folder, hub name or revision
-    ├── ModelRefused        it exists, but would answer wrongly
+    ├── ModelRefused        the model exists, but would answer wrongly
     │   ├── MissingHead     the classification head was never trained
-    │   └── UnknownLabels   its classes fit none of the analysis's
-    ├── AnalysisNotFound    no analysis of this name can be loaded
-    └── EngineUnavailable   the engine or device asked for cannot run here
+    │   └── UnknownLabels   the model's classes match none of the analysis's
+    ├── AnalysisNotFound    no analysis with this name can be loaded
+    └── EngineUnavailable   the requested engine or device cannot run here
 
-All of these end a worker's start. While it scores, an engine lets the library's own exception through; the caller
-then halves the batch until the text that causes it stands alone.
+Each of these stops a worker at its start. While scoring, an engine passes on the exceptions of the underlying library;
+the worker then halves the batch until the text that causes the error is alone.
 """
 
 
 class ModelError(Exception):
-    """A model cannot be served; the message says what to do about it."""
+    """The model cannot be served; the message says what to do about it."""
 
 
 class ModelNotFound(ModelError):
-    """No model is at the given name, folder or revision."""
+    """No model exists under the given name, folder or revision."""
 
 
 class ModelRefused(ModelError):
-    """The model loads, but its answers would be wrong."""
+    """The model exists, but its answers would be wrong."""
 
 
 class MissingHead(ModelRefused):
-    """The checkpoint holds no trained classification head: its answers would be random."""
+    """The checkpoint has no trained classification head, so its answers would be random."""
 
 
 class UnknownLabels(ModelRefused):
-    """The model's classes cannot be mapped to the analysis's: for sentiment negative, neutral and positive."""
+    """The model's classes cannot be mapped to those of the analysis (for sentiment: negative, neutral, positive)."""
 
 
 class AnalysisNotFound(ModelError):
-    """No analysis of the given name can be loaded."""
+    """No analysis with the given name can be loaded."""
 
 
 class EngineUnavailable(ModelError):
-    """The engine or the device that was asked for cannot run here."""
+    """The requested engine or device cannot run on this machine."""

@@ -1,4 +1,4 @@
-"""How good the embedded model was measured to be, as `figures.json` beside its weights says."""
+"""The measured quality of the embedded model, stored in `figures.json` beside its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER = Path(__file__).parent / "default"
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The share of each class's texts that got its label, in per cent."""
+    """Recall of each class in per cent: the share of its texts that the model labelled correctly."""
 
     NEGATIVE: float
     NEUTRAL: float
@@ -21,23 +21,23 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class FileFigures:
-    """Figures of one labelled file, in per cent."""
+    """The quality measured on one labelled file, in per cent."""
 
     data: str
-    """What the texts are."""
+    """The name of the data set."""
     split: str
-    """`dev` (looked at while the model was made) or `test` (looked at once, at the end)."""
+    """`dev` (used for choices while the model was made) or `test` (used once, at the end)."""
     texts: int
     macro_recall: float
     macro_f1: float
     accuracy: float
     ece: float
-    """Expected calibration error over 15 bins of equal mass."""
+    """Expected calibration error over 15 bins with equal numbers of answers."""
     recall: Recall
 
 
 def read_figures(identity: str, folder: Path = _FOLDER) -> list[FileFigures]:
-    """The figures of this model, as measured on this engine; none if they are of another, or were never measured."""
+    """The figures for this model identity; empty if they were never measured or belong to another identity."""
     path = folder / FIGURES
     if not path.is_file():
         return []
@@ -48,6 +48,6 @@ def read_figures(identity: str, folder: Path = _FOLDER) -> list[FileFigures]:
 
 
 def write_figures(identity: str, figures: list[FileFigures], folder: Path = _FOLDER) -> None:
-    """Writes `figures.json`."""
+    """Writes `figures.json` into the folder."""
     lines = ",\n  ".join(json.dumps(asdict(one)) for one in figures)
     (folder / FIGURES).write_text(f'{{"model": {json.dumps(identity)},\n "figures": [\n  {lines}\n]}}\n')

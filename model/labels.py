@@ -1,4 +1,4 @@
-"""Sentiment as an analysis, and how a model's own class names are mapped to an analysis's classes."""
+"""The sentiment analysis, and the mapping from a model's own class names to the classes of an analysis."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ SENTIMENT = Analysis(
     numbered=("NEGATIVE", "NEUTRAL", "POSITIVE"),
 )
 LABELS = SENTIMENT.classes
-"""The classes of sentiment, in the order of the columns of its score arrays."""
+"""The classes of the sentiment analysis, in the order of the columns of the score arrays."""
 
 
 def label_matrix(
     names: list[str], label_map: Mapping[str, str] | None = None, analysis: Analysis = SENTIMENT
 ) -> FloatArray:
-    """The 0/1 matrix that turns a model's class probabilities into an analysis's.
+    """The 0/1 matrix that turns a model's class probabilities into those of an analysis.
 
     Args:
         names: the model's class names, in the order of its outputs.
-        label_map: the user's own mapping from a class name to one of the analysis's; it wins over what we know.
-        analysis: what is asked.
+        label_map: the user's own mapping from the model's class names to the analysis's; it takes precedence.
+        analysis: the analysis whose classes are wanted.
 
     Returns:
-        Shape (len(names), classes): `probabilities @ matrix` adds up the classes that mean the same label.
+        A matrix of shape (len(names), classes): `probabilities @ matrix` adds up the classes that mean the same label.
 
     Raises:
-        UnknownLabels: a class fits none of the analysis's. `LABEL_0`, `LABEL_1`, ... are accepted where the analysis
-            says what so many of them mean (`Analysis.numbered`); otherwise nothing tells their order.
+        UnknownLabels: a class of the model matches none of the analysis's. `LABEL_0`, `LABEL_1`, ... are accepted only
+            where the analysis says what they mean for this number of classes (`Analysis.numbered`).
     """
     by_name = {label.lower(): label for label in analysis.classes}
     given = {key.lower(): value for key, value in (label_map or {}).items()}
@@ -65,7 +65,7 @@ def label_matrix(
             f"the model's classes {', '.join(missing)} fit none of {', '.join(analysis.classes)}; "
             f'set LABEL_MAP, for example {{"LABEL_0": "{first}", "LABEL_1": "{last}"}}'
         )
-    import numpy as np  # here: a web process wants the labels alone, and numpy would be a tenth of its memory
+    import numpy as np  # not at the top: a web process needs the labels alone, and numpy is a tenth of its memory
 
     matrix = np.zeros((len(names), len(analysis.classes)), dtype=np.float32)
     for row, label in enumerate(labels):

@@ -1,4 +1,4 @@
-"""Cleaning: what is scored, cached and compared is the cleaned text, never the raw one."""
+"""Cleaning of texts. Only the cleaned text is scored, cached and compared, never the raw one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MENTION = re.compile(r"(?<![\w@])@\w+")
 
 
 def clean(text: str) -> str:
-    """The text as the model was trained to see it.
+    """The text in the form that the model was trained on.
 
-    Lone surrogates become U+FFFD (no UTF-8 exists for them), HTML entities are decoded, the rest is brought to Unicode
-    NFC, links become `http`, mentions `@user`, and control characters and runs of white space one blank. Emoji and case
-    stay. The result is empty when nothing is left to score.
+    Lone surrogates become U+FFFD (UTF-8 cannot encode them), HTML entities are decoded, and the text is normalised to
+    Unicode NFC. Links become `http`, mentions `@user`; control characters and runs of white space become one blank.
+    Emoji and upper case are kept. The result is empty if nothing is left to score.
     """
     text = _SURROGATE.sub("\ufffd", text)
     text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)

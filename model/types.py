@@ -1,4 +1,4 @@
-"""Array types that the floor shares."""
+"""The array types of `model`."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,1 +1,1 @@
-"""The shared middle: what the web submits and what the worker runs meet here."""
+"""The middle layer: what web processes submit, what workers run, and what both share."""

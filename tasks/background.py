@@ -1,8 +1,8 @@
-"""Loops that run in the background of a process: each on a named thread that outlives every error.
+"""Loops in the background of a process, each on a named thread that survives every error.
 
 An error is logged as `tasks.discretion` allows (its kind and its frames, no user's text), counted, and followed by a
-pause that grows while errors follow each other. In a worker the watchdog ends the process if a loop hangs or its thread
-is gone (`tasks.work.watchdog`). Works alike under threads and under gevent's patched threading.
+pause that grows with each error in a row. In a worker, the watchdog ends the process if a loop hangs or its thread has
+ended (`tasks.work.watchdog`). Works alike under threads and under gevent's patched threading.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from tasks.discretion import told
 
 ROUND_LIMIT_S = 60.0
-"""A loop comes round within this time, if it does not ask for another."""
+"""The longest time, in seconds, that a round of a loop may take unless the loop sets another."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
 _GAUGE_EVERY_S = 1.0
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Loop:
-    """Calls `step` again and again on a thread of its own. Thread-safe."""
+    """Calls a function again and again on a thread of its own. Thread-safe."""
 
     def __init__(
         self,
@@ -43,24 +43,24 @@ class Loop:
         stop: threading.Event | None = None,
         at_end: Callable[[], object] | None = None,
     ) -> None:
-        """Starts nothing.
+        """Makes a loop without starting it.
 
         Args:
-            name: of the loop, its thread and its series in the metrics; one of `tasks.metrics.LOOPS`.
-            step: one round. One that goes on for long, such as a listener's, calls `comes_round` now and then.
-            period_s: seconds between the end of a round and the next.
-            limit_s: a round that takes longer hangs; ROUND_LIMIT_S if not given, infinite for a step that may wait for
-                ever.
-            expected: errors that are told in one line at level `warning`, such as that Redis is away. All others are
-                defects.
-            stop: when it is set, the loop ends.
+            name: the name of the loop, of its thread and of its metrics series; one of `tasks.metrics.LOOPS`.
+            step: one round. If it takes long, like that of a listener, it calls `comes_round` now and then.
+            period_s: seconds between the end of a round and the beginning of the next.
+            limit_s: seconds after which a round counts as hanging; ROUND_LIMIT_S by default, infinite for a step that
+                may wait for ever.
+            expected: errors that are logged in one line at level `warning`, for example when Redis is away. All other
+                errors are defects.
+            stop: ends the loop when it is set.
             at_end: called once, when the loop has ended.
         """
         self.name = name
         self.limit_s = period_s + (ROUND_LIMIT_S if limit_s is None else limit_s)
-        """From one round's beginning or end to the next's."""
+        """The longest time, in seconds, between two calls of `comes_round`."""
         self.looks = 0
-        """The watchdog's looks since the loop last came round."""
+        """How often the watchdog has looked since the loop last came round."""
         self._step = step
         self._period_s = period_s
         self._expected = expected
@@ -72,10 +72,10 @@ class Loop:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the thread, unless it runs; also again, if it is gone.
+        """Starts the thread unless it is running; also restarts a thread that has ended.
 
-        In a web process: when the loop is first needed, for a thread that was started before Gunicorn forks would not
-        exist in its workers.
+        A web process calls this when the loop is first needed: a thread started before Gunicorn forks would not exist
+        in its workers.
         """
         if self._thread is not None and self._thread.is_alive():
             return
@@ -84,20 +84,20 @@ class Loop:
                 self.looks = 0
                 thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 thread.start()
-                self._thread = thread  # not before it runs: it would pass for gone
+                self._thread = thread  # not earlier: before it runs, it would count as gone
 
     @property
     def thread(self) -> int | None:
-        """The thread's identifier; None before the loop was started."""
+        """The identifier of the thread; None before the loop was started."""
         return None if self._thread is None else self._thread.ident
 
     @property
     def gone(self) -> bool:
-        """It was started and not stopped, and has no thread."""
+        """Whether the loop was started and not stopped, but its thread has ended."""
         return self._thread is not None and not self._thread.is_alive() and not self._stop.is_set()
 
     def comes_round(self) -> None:
-        """All is well: the time of the round begins anew, and the next error is the first one again."""
+        """Notes that the loop works: the limit of the round starts anew, and the next error counts as the first."""
         self._begin_round()
         if self._errors:
             _log.info("the loop %s goes on after %d errors", self.name, self._errors)
@@ -120,9 +120,9 @@ class Loop:
     def _survived(self, step: Callable[[], object]) -> bool:
         try:
             step()
-        except (Exception, SystemExit) as error:  # of any kind; a thread ends by SystemExit without a word
+        except (Exception, SystemExit) as error:  # of any kind; a SystemExit would end the thread silently
             self._errors += 1
-            with contextlib.suppress(Exception):  # not even an error's own text may end the loop
+            with contextlib.suppress(Exception):  # even an error while logging must not end the loop
                 self._tell(error)
             return False
         return True
@@ -137,7 +137,7 @@ class Loop:
         expected = isinstance(error, self._expected)
         kind = "expected" if expected else "defect"
         _count(lambda metrics: metrics.BACKGROUND_ERRORS.labels(self.name, kind).inc())
-        # The first, second, fourth, eighth... one in a row.
+        # Logs the first, second, fourth, eighth, ... error in a row.
         if self._errors & (self._errors - 1) == 0:
             how_often = "" if self._errors == 1 else f", {self._errors} times in a row"
             level, trace = (logging.WARNING, None) if expected else (logging.ERROR, error)
@@ -145,10 +145,10 @@ class Loop:
 
 
 def _count(change: Callable[[Any], object]) -> None:
-    """Changes a metric, if this process has any.
+    """Changes a metric, if this process has loaded the metrics.
 
-    Never imports them: a loop runs in Gunicorn's master, which must not load what its workers are to load patched. And
-    whatever is wrong with them, such as a full disk or an import that is under way, is no reason to end a loop.
+    It never imports them: a loop also runs in Gunicorn's master, which must not load what its workers have to load in
+    patched form. And no trouble with metrics, such as a full disk or a half-finished import, may end a loop.
     """
     if (metrics := sys.modules.get("tasks.metrics")) is not None:
         with contextlib.suppress(Exception):
@@ -156,13 +156,13 @@ def _count(change: Callable[[Any], object]) -> None:
 
 
 def aside(name: str, work: Callable[[], T]) -> Future[T]:
-    """Does something once on a thread of its own; what it returns, or raises, is in the future."""
+    """Runs a function once on a thread of its own; the future has what it returns or raises."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # of any kind: whoever waits is told
+        except BaseException as error:  # of any kind: it is raised again where the future is awaited
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

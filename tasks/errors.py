@@ -1,10 +1,10 @@
-"""What can go wrong between the web and the worker.
+"""The errors of the service.
 
     SentimentError
     ├── InvalidText
-    │   ├── EmptyText           nothing is left of it after cleaning
-    │   └── TextTooLong         more than MAX_TEXT_CHARS
-    ├── TooManyTexts            more than MAX_BATCH_TEXTS in one job
+    │   ├── EmptyText           nothing is left of the text after cleaning
+    │   └── TextTooLong         more characters than MAX_TEXT_CHARS
+    ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
@@ -18,9 +18,9 @@
     ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
     └── ServiceUnavailable      Redis is away
-    SettingsRefused             the environment holds a value that cannot be used; ends the start
+    SettingsRefused             a setting has a value that cannot be used; ends the start
 
-They know no HTTP: `webapp.front.errors` has the one table that gives each its status. `code` is stable, part of the
+They know nothing of HTTP: one table in `webapp.front.errors` gives each its status. `code` is stable, as part of the
 API.
 """
 
@@ -33,15 +33,13 @@ EX_CONFIG = 78
 
 
 class SentimentError(Exception):
-    """Base of every error that a caller may be told of. `str(error)` is meant for the caller and holds no text of
-    theirs.
-    """
+    """Base class of the errors that callers see. `str(error)` is meant for the caller and never quotes their texts."""
 
     code: ClassVar[str] = "error"
 
 
 class InvalidText(SentimentError):
-    """A text that cannot be scored because of what it is."""
+    """The text itself cannot be scored."""
 
     code = "invalid_text"
 
@@ -65,7 +63,7 @@ class TextTooLong(InvalidText):
 
 
 class TooManyTexts(SentimentError):
-    """A job holds more texts than MAX_BATCH_TEXTS allows."""
+    """A job has more texts than MAX_BATCH_TEXTS allows."""
 
     code = "too_many_texts"
 
@@ -81,7 +79,7 @@ class CallbackRefused(SentimentError):
 
 
 class TextFailed(SentimentError):
-    """The engine failed on this one text, alone; trying again would fail again."""
+    """The engine failed on this one text even when it was scored alone; trying again would fail again."""
 
     code = "text_failed"
 
@@ -90,7 +88,7 @@ class TextFailed(SentimentError):
 
 
 class JobNotFound(SentimentError):
-    """No job has this id: it never existed, or it has expired."""
+    """No job has this id: it never existed or has expired."""
 
     code = "job_not_found"
 
@@ -135,7 +133,7 @@ class IdempotencyInProgress(SentimentError):
 
 
 class Unauthorized(SentimentError):
-    """The request has no API key, or one that is not known; which of the two is not told."""
+    """The request has no API key or an unknown one; the error does not say which."""
 
     code = "unauthorized"
 
@@ -144,7 +142,7 @@ class Unauthorized(SentimentError):
 
 
 class Forbidden(SentimentError):
-    """The caller is known, and may not do this."""
+    """The caller is known but may not do this."""
 
     code = "forbidden"
 
@@ -170,7 +168,7 @@ class QuotaExceeded(SentimentError):
 
 
 class QueueFull(SentimentError):
-    """Raised at submission when more texts wait than QUEUE_LIMIT allows."""
+    """As many texts wait as QUEUE_LIMIT allows, or as can be answered in time; nothing was accepted."""
 
     code = "queue_full"
 

@@ -1,4 +1,4 @@
-"""API keys: who a caller is, and what they may ask for. Only digests of keys are kept."""
+"""API keys: who a caller is and what they may do. Only the hashes of keys are kept."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ _SHAPE = (
 
 
 class Scope(StrEnum):
-    """What a key is good for."""
+    """What an API key permits."""
 
     PREDICT = "predict"
-    """`/predict`, and the jobs that it makes of slow texts."""
+    """Permits `/predict`, and reading the jobs that it makes of slow texts."""
     JOBS = "jobs"
-    """`/batch_predict` and `/jobs`: the key's own."""
+    """Permits `/batch_predict` and `/jobs`, for the key's own jobs."""
     ADMIN = "admin"
-    """Everything: all jobs of all keys, and `/metrics`."""
+    """Permits everything: the jobs of all keys, and `/metrics`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A caller. Two keys of one name are one caller: so a key is replaced without losing its jobs."""
+    """A caller, as an API key names them. Keys of the same name are one caller: a new key keeps the old one's jobs."""
 
     name: str
     scopes: frozenset[Scope]
 
     def may(self, scopes: Iterable[Scope]) -> bool:
-        """It has one of these scopes."""
+        """Whether the key has one of these scopes."""
         return Scope.ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
 
 
 def digest(key: str) -> str:
-    """As keys are stored. A fast hash is enough: a key of 256 random bits cannot be guessed, whatever a guess costs."""
+    """The hash that is stored for a key. A fast one is enough, as a key of 256 random bits cannot be guessed anyway."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def find(keys: Mapping[str, ApiKey], presented: str) -> ApiKey | None:
-    """The key that was presented, from keys by digest.
+    """Finds the presented key among keys by digest.
 
-    What is compared is the digest of what was presented, which nobody can steer: that makes a dict's look-up as good as
-    `hmac.compare_digest` over all keys, and its time does not grow with their number. Should the time of the look-up
-    tell something of a stored digest, no key follows from that; and the dict's own hash of strings has a secret of the
-    process in it.
+    What is compared is the digest of the presented key, which an attacker cannot choose. So a dict look-up is as safe
+    as `hmac.compare_digest` over all keys, and takes the same time for any number of keys. Even if the time of a
+    look-up revealed something about a stored digest, no key would follow from that; besides, Python's hash of strings
+    depends on a secret of the process.
     """
     return keys.get(digest(presented))
 
 
 def parse_keys(text: str) -> dict[str, ApiKey]:
-    """Keys by digest, from entries between commas or white space; `#` begins a comment that ends with its line.
+    """Reads keys, by digest, from entries separated by commas or white space; `#` begins a comment.
 
     Raises:
-        ValueError: an entry is none; the message has its number and nothing of what it holds, which may be a key.
+        ValueError: an entry is not valid; the message has its number but does not quote it, as it may be a key.
     """
     keys: dict[str, ApiKey] = {}
     lines = (line.partition("#")[0] for line in text.splitlines())
@@ -78,10 +78,10 @@ def parse_keys(text: str) -> dict[str, ApiKey]:
 
 
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
-    """A new key and its entry.
+    """Makes a new key; returns it and its entry.
 
     Raises:
-        ValueError: a name or scope that an entry cannot have.
+        ValueError: an entry cannot have this name or these scopes.
     """
     key = f"sentiq_{secrets.token_urlsafe(32)}"
     entry = f"{name}:{'+'.join(scopes)}:{digest(key)}"

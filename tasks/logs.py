@@ -1,7 +1,7 @@
-"""Logs of every process: one line an event, to standard output. Digests and lengths only, never a user's text.
+"""Logging of every process: one line for each event, to standard output; digests and lengths, never a user's text.
 
-JSON for machines; aligned, and coloured where colours are seen, for people. Our own records and those of libraries take
-the same way. docs/logs.md has the fields.
+The lines are JSON for machines, or aligned (and coloured on a terminal) for people. Our own records and those of
+libraries go through the same formatter. docs/logs.md lists the fields.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ import structlog
 from tasks.discretion import frames, told
 
 CURRENT_REQUEST: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that this thread or greenlet serves. A variable of its own: to set it costs a tenth of what
-structlog's cost.
-"""
+"""The id of the request that this thread or greenlet serves. Setting it takes a tenth of structlog's own variables."""
 CURRENT_TRACE: ContextVar[str] = ContextVar("trace_id", default="")
-"""Of the trace that it works for, if there are traces."""
+"""The id of the trace that this thread or greenlet works for, if traces are on."""
 
 _FIRST = ("time", "level", "role", "pid", "logger", "event")
 _QUEUE_LIBRARIES = ("celery", "kombu", "amqp")
@@ -55,10 +53,10 @@ def _add_exception(_: object, __: str, event: structlog.typing.EventDict) -> str
 
 
 class _Discretion(logging.Filter):
-    """Celery and kombu quote messages that they cannot read, and errors: a message may hold texts."""
+    """Removes users' texts from the records of Celery and kombu, which quote errors and messages they cannot read."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Takes out of a record of theirs what might be a text."""
+        """Replaces those arguments of a record that may be a text."""
         if record.name.split(".")[0] in _QUEUE_LIBRARIES and record.args:
             if isinstance(record.args, dict):
                 hidden = dict.fromkeys(("args", "kwargs", "exc", "traceback", "return_value"), "(not shown)")
@@ -85,7 +83,7 @@ def _renderer(role: str, *, json: bool) -> list[structlog.typing.Processor]:
 
         return [ordered, structlog.processors.JSONRenderer()]
     colours = (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
-    # Its own way with errors would show the values of variables.
+    # structlog's default formatter of exceptions would show the values of variables.
     return [
         structlog.dev.ConsoleRenderer(
             colors=colours, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
@@ -97,9 +95,9 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
     """Sends structlog's and the standard library's records of this process through one formatter.
 
     Args:
-        level: the least severe one that is written.
-        form: `auto` is `console` on a terminal, else `json`.
-        role: what the process is: web, interactive, batch, launcher.
+        level: the least severe level that is written.
+        form: `auto` means `console` on a terminal and `json` otherwise.
+        role: the kind of process: web, interactive, batch or launcher.
     """
     json = form == "json" or (form == "auto" and not sys.stdout.isatty())
     clock = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
@@ -124,7 +122,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
     handler.addFilter(_Discretion())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            # Of a record's own fields ours alone: Celery adds a task's arguments.
+            # Only our own extra field of a record: Celery adds a task's arguments as others.
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=["exception"]), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderer(role, json=json)],
         )
@@ -133,18 +131,18 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    # Each of these says at INFO, for every chunk, what our own metrics say better.
+    # These log each chunk at INFO, which our metrics report better.
     for name in _QUEUE_LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    if json:  # else the reader of the log meets lines that are none of its own
+    if json:  # Python's own hook would print lines that are not JSON
         sys.excepthook = _tell_end
-    # Python's own print an error's message, which may be a user's text, for people too.
+    # In both forms: Python's own hooks print an error's message, which may quote a user's text.
     threading.excepthook = _tell_thread_end
     sys.unraisablehook = _tell_unraisable
 
 
 def tell_uncaught(where: str, error: BaseException | None) -> None:
-    """An error that nobody caught, in a line as all others."""
+    """Logs an uncaught error in a line like all others."""
     kind = "error" if error is None else type(error).__qualname__
     logging.getLogger("sentiq").error("uncaught %s in %s", kind, where, exc_info=error)
 
@@ -155,15 +153,15 @@ def _tell_thread_end(ended: threading.ExceptHookArgs) -> None:
 
 
 def _tell_unraisable(ignored: sys.UnraisableHookArgs) -> None:
-    # In a destructor, say. Not shown as it shows itself, which may be with a user's text.
+    # An error in a destructor, for example. The object's repr is not shown, as it may contain a user's text.
     about = getattr(ignored.object, "__qualname__", type(ignored.object).__qualname__)
     tell_uncaught(about, ignored.exc_value)
 
 
 def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Of an error that ends the process. A SystemExit never comes here."""
+    """Logs an error that ends the process. Python does not call this for a SystemExit."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
     else:
-        # With its message: what ends a process is met at its start, or in its main thread, which sees no texts.
+        # With the message: an error that ends a process comes from its start or its main thread, which sees no texts.
         logging.getLogger("sentiq").critical("ended by %s: %s", kind.__qualname__, error, exc_info=(kind, error, trace))

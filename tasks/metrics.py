@@ -10,11 +10,10 @@ from the start lets an alert tell "none yet" from "not scraped".
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
-
-from model.labels import LABELS
 
 if TYPE_CHECKING:  # with numpy, which a web process does without
     from model.engine import Work
@@ -100,16 +99,17 @@ LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
     CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error")
 )
 """Known in the process, known in Redis, unknown, and not answered by Redis."""
-_PREDICTED = {
-    (label, cached): PREDICTIONS.labels(label, "cache" if cached else "fresh")
-    for label in LABELS
-    for cached in (True, False)
-}
 
 
-def predicted(label: str, *, cached: bool) -> None:
-    """Counts an answer of `/predict`."""
-    _PREDICTED[label, cached].inc()
+class PredictionCounts:
+    """Counts the answers of `/predict` by class: a series for each from the start."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._series = [[PREDICTIONS.labels(label, source) for source in ("fresh", "cache")] for label in classes]
+
+    def add(self, decided: int, *, cached: bool) -> None:
+        """One more text that is counted under a class, by its index."""
+        self._series[decided][cached].inc()
 
 
 def engine_call(texts: int, seconds: float, work: Work | None) -> None:

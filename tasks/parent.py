@@ -1,6 +1,4 @@
-"""Between the launcher and the processes that it starts. No orphans: a process ends when the launcher is gone, however
-it went.
-"""
+"""Ends a process when the launcher that started it is gone for whatever reason, so that no orphans are left."""
 
 from __future__ import annotations
 
@@ -11,14 +9,16 @@ import time
 from tasks.background import Loop
 
 VARIABLE = "SENTIQ_PARENT"
-"""Holds the launcher's pid; set by the launcher, absent when a process was started by something else."""
+"""The environment variable with the launcher's pid; absent in a process that the launcher did not start."""
 _POLL_S = 0.5
 _GRACE_S = 8.0
 
 
 def follow_parent() -> Loop | None:
-    """Starts a watch on the parent, if there is one. When it is gone: SIGTERM to this process, so that it drains; after
-    a while, the hard way.
+    """Watches the launcher, if one started this process.
+
+    When the launcher is gone, this process gets SIGTERM to finish its work; if it is still there after a while, it
+    exits at once.
     """
     if VARIABLE not in os.environ:
         return None

@@ -1,9 +1,10 @@
-"""Is this machine's worker well? `python -m tasks.probe ready|alive [interactive|batch]`, for containers: status 0, or
-1 and a sentence.
+"""`python -m tasks.probe ready|alive [interactive|batch]`: a health check of this machine's worker, for containers.
 
-ready: it has told Redis within the last seconds that it takes chunks.
-alive: the same, or Redis does not answer: killing workers mends no Redis, and a worker that waits for it has its model
-loaded.
+The exit status is 0, or 1 with a sentence that says why.
+
+ready: within the last seconds the worker has announced in Redis that it takes chunks.
+alive: the same, or Redis does not answer: restarting workers would not help Redis, and they would have to load their
+models again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TIMEOUT_S = 3.0
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status. Without a role, any worker of this host name counts."""
+    """Runs the check and returns the exit status. Without a role, any worker with this host name counts."""
     if not 1 <= len(arguments) <= 2 or arguments[0] not in ("ready", "alive"):
         sys.exit("usage: python -m tasks.probe ready|alive [interactive|batch]")
     host, roles = socket.gethostname(), arguments[1:] or ["interactive", "batch"]

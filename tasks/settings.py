@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, PlainValidator, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.analysis import Analysis, find_analysis
+from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
 
@@ -24,6 +26,15 @@ _SHORTEST_WEBHOOK_KEY = 24
 """Bytes, as Standard Webhooks asks."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
+
+
+def _declared(name: object) -> Analysis:
+    if isinstance(name, Analysis):
+        return name
+    try:
+        return find_analysis(str(name))
+    except AnalysisNotFound as error:
+        raise ValueError(str(error)) from None
 
 
 class Settings(BaseSettings):
@@ -77,7 +88,13 @@ class Settings(BaseSettings):
     model_revision: str | None = None
     """Pins a revision of a Hugging Face model."""
     label_map: Annotated[dict[str, str], NoDecode] = {}
-    """JSON that maps a model's own class names to `NEGATIVE`, `NEUTRAL`, `POSITIVE`, where they cannot be guessed."""
+    """JSON that maps a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they
+    cannot be guessed.
+    """
+    analysis: Annotated[Analysis, NoDecode, PlainValidator(_declared)] = Field(
+        default="sentiment", validate_default=True
+    )
+    """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
     engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
@@ -248,8 +265,8 @@ class Settings(BaseSettings):
 
     @property
     def model_tag(self) -> str:
-        """What was asked for, before a worker has said what it is."""
-        return f"{self.model_name}@{self.model_revision or '-'}"
+        """What was asked for, before a worker has said what it is: model, revision, and analysis if not sentiment."""
+        return f"{self.model_name}@{self.model_revision or '-'}{self.analysis.suffix}"
 
 
 def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:

@@ -1,13 +1,12 @@
-"""One trace from a request to the engine: OpenTelemetry, if OTEL_EXPORTER_OTLP_ENDPOINT is set. Without it none of it
-is imported.
+"""Traces from a request to the engine. OpenTelemetry is imported only if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-    POST /predict         the request                                   web
-      wait                its text's, in the coalescer and after        web
-        send              one message with the texts of many requests   web
-          chunk           the worker's part, with links to the others   worker
-            engine        one call of the engine                        worker
+    POST /predict         the request                                      web
+      wait                the wait for the answer to its text              web
+        send              one message with the texts of several requests   web
+          chunk           the worker's part, linked to all requests        worker
+            engine        one call of the engine                           worker
 
-A job's chunks are children of the request that made it, those that workers send later too.
+All chunks of a job, including those that workers send later, are children of the request that made the job.
 """
 
 from __future__ import annotations
@@ -34,23 +33,22 @@ if TYPE_CHECKING:  # the web imports neither
     from model.engine import Engine, Scores
 
 ORIGIN_LIMIT = 32
-"""Requests that a chunk names: a message shall not grow with what only a log's reader wants."""
+"""The most requests that a chunk names, so that messages stay small."""
 _REQUEST_IDS, _PARENT, _OTHERS = "request_ids", "traceparent", "tracelinks"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The requests that a chunk is sent for: their ids, and their spans as W3C `traceparent`; of the spans the first is
-    the parent.
-    """
+    """The requests that a chunk is sent for: their ids, and their spans as W3C `traceparent`, the parent first."""
 
     request_ids: tuple[str, ...] = ()
     traceparents: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, origins: Iterable[Origin]) -> Origin:
-        """Of several requests. A span that is recorded goes before one that is not: the chunk's are recorded if their
-        parent is.
+        """The common origin of several requests.
+
+        Recorded spans come before others, as the chunk's spans are recorded only if their parent is.
         """
         known = list(dict.fromkeys(origins))
         ids = [id_ for origin in known for id_ in origin.request_ids]
@@ -61,7 +59,7 @@ class Origin:
 
     @classmethod
     def read(cls, headers: Mapping[str, object]) -> Origin:
-        """From a message's headers."""
+        """Reads the origin from a message's headers."""
         ids, others, parent = (headers.get(name) for name in (_REQUEST_IDS, _OTHERS, _PARENT))
         spans = [parent, *(others if isinstance(others, list) else [])] if isinstance(parent, str) else []
         strings = [
@@ -71,7 +69,7 @@ class Origin:
         return cls(*strings)
 
     def headers(self) -> dict[str, object]:
-        """As a message's headers; what there is none of is left out."""
+        """The origin as headers of a message, without empty ones."""
         found: dict[str, object] = {_REQUEST_IDS: list(self.request_ids)} if self.request_ids else {}
         if self.traceparents:
             found[_PARENT] = self.traceparents[0]
@@ -85,9 +83,7 @@ _CHUNK_ORIGIN: ContextVar[Origin | None] = ContextVar("chunk_origin", default=No
 
 
 class Tracing:
-    """OpenTelemetry's tracer, as far as it is used here. One for each process, made after any fork: it has a thread
-    that exports.
-    """
+    """The part of OpenTelemetry that is used here. A process makes one, after any fork, as it starts a thread."""
 
     def __init__(self, role: str) -> None:
         from opentelemetry import trace
@@ -116,15 +112,15 @@ class Tracing:
         others: Sequence[str] = (),
         attributes: Mapping[str, str | int] | None = None,
     ) -> Iterator[Span]:
-        """A span around what is done in it, child of the one around it.
+        """A context that is a span, a child of the span around it.
 
         Args:
-            name: without ids: spans of the same kind have the same name.
+            name: the name, without ids: spans of the same kind have the same name.
             kind: server, producer, consumer or internal.
-            carrier: headers with the W3C `traceparent` of the parent, if it is another process's; one that is not valid
-                begins a new trace.
-            others: further spans that led to it, linked.
-            attributes: of the span. Never a text.
+            carrier: headers with the W3C `traceparent` of a parent in another process; an invalid one begins a new
+                trace.
+            others: further spans to link to.
+            attributes: attributes of the span, never a text.
         """
         trace = self._trace
         span = self._tracer.start_span(
@@ -146,11 +142,11 @@ class Tracing:
                 CURRENT_TRACE.reset(token)
 
     def failed(self, span: Span) -> None:
-        """Marks a span whose error was no exception."""
+        """Marks a span as failed although no exception was raised."""
         span.set_status(self._trace.StatusCode.ERROR)
 
     def traceparent(self) -> tuple[str, ...]:
-        """The span around the caller, in W3C's form; empty if there is none."""
+        """The current span as W3C `traceparent`; empty if there is none."""
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier)
         return (carrier[_PARENT],) if carrier else ()
@@ -160,10 +156,10 @@ class Tracing:
 
 
 def require_tracing(settings: Settings) -> None:
-    """Returns if what the settings want can be imported.
+    """Checks that OpenTelemetry is installed if the settings ask for traces.
 
     Raises:
-        SettingsRefused: traces are wanted, and the packages are not there.
+        SettingsRefused: it is not installed.
     """
     if settings.otel_exporter_otlp_endpoint is None:
         return
@@ -179,12 +175,12 @@ def require_tracing(settings: Settings) -> None:
 
 
 def start_tracing(settings: Settings, role: str) -> Tracing | None:
-    """The process's tracing; None if there shall be none."""
+    """Starts tracing in this process; None if the settings do not ask for traces."""
     return None if settings.otel_exporter_otlp_endpoint is None else Tracing(role)
 
 
 def here(tracing: Tracing | None) -> Origin:
-    """The origin of what is sent now: that of the chunk that a worker scores, or the request that the web serves."""
+    """The origin of a message that is sent now: that of the chunk being scored, or the request being served."""
     if (origin := _CHUNK_ORIGIN.get()) is not None:
         return origin
     request_id = CURRENT_REQUEST.get()
@@ -193,7 +189,7 @@ def here(tracing: Tracing | None) -> Origin:
 
 @contextmanager
 def sending(tracing: Tracing | None, origins: Iterable[Origin], texts: int) -> Iterator[Origin]:
-    """Around the sending of one message for several requests; gives the origin that it is to carry."""
+    """A context for sending one message on behalf of several requests; yields the origin for its headers."""
     origin = Origin.of(origins)
     if tracing is None or not origin.traceparents:
         yield origin
@@ -207,8 +203,9 @@ def sending(tracing: Tracing | None, origins: Iterable[Origin], texts: int) -> I
 
 @contextmanager
 def scoring(tracing: Tracing | None, headers: Mapping[str, object], chunk: object, chunk_id: str) -> Iterator[None]:
-    """Around a worker's work on a chunk: what it logs names chunk, job and requests, and what it sends has the same
-    origin.
+    """A context for a worker's work on a chunk.
+
+    Log lines in it name chunk, job and requests, and messages that are sent in it get the chunk's origin.
     """
     origin = Origin.read(headers)
     names: dict[str, object] = {"chunk_id": chunk_id}
@@ -233,8 +230,9 @@ def scoring(tracing: Tracing | None, headers: Mapping[str, object], chunk: objec
 
 
 class TracedEngine:
-    """An engine whose calls are spans. Those of several threads may be scored in one call; each has its own span, with
-    its wait for it.
+    """An engine wrapper that makes a span of each call.
+
+    If calls of several threads are merged into one, each still has its own span, which includes the wait.
     """
 
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
@@ -243,17 +241,17 @@ class TracedEngine:
 
     @property
     def analysis(self) -> Analysis:
-        """The engine's."""
+        """The analysis of the wrapped engine."""
         return self._engine.analysis
 
     @property
     def identity(self) -> str:
-        """The engine's."""
+        """The identity of the wrapped engine."""
         return self._engine.identity
 
     @property
     def device(self) -> str:
-        """The engine's."""
+        """The device of the wrapped engine."""
         return self._engine.device
 
     def warm(self) -> None:

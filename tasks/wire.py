@@ -1,18 +1,19 @@
-"""Every format in which one process leaves something for another: declared, written and read here, and nowhere else.
+"""All data formats that pass between processes: declared, written and read here, and nowhere else.
 
-A worker or a web process may meet what one of another version has written: in a rolling upgrade both run side by side.
+During a rolling upgrade, workers and web processes of two versions run side by side and read each other's data. Hence:
 
-- What is written can be read by the version before. An object may get a new field that has a default: readers skip what
-  they do not know. `PageRow` may get one at its end.
-- An object has a version, `v`; without one it is 1. It is raised only for what an earlier reader would misread, and
-  written only by the version after the one whose readers know it. An array is version 1 by its form: whatever replaces
-  it is an object with a `v`. A new form of outcome rows raises the version of everything that holds rows.
-- Whatever cannot be read raises `FormatError`; if it is of a later version, `NewerFormat`. Then a chunk goes back into
-  the queue for a worker that knows it, a prediction in the cache counts as none, a worker mark is left out, the web
-  looks into the cache after a reply, and a job's lines are for another web process to show.
+- The version before can read what this version writes. An object may get a new field that has a default, as readers
+  skip fields that they do not know. `PageRow` may get a new field at its end.
+- An object has a version, `v`; without one it is version 1. The version is raised only for a form that an earlier
+  reader would misread, and that form is written only by the release after the one whose readers know it. An array is
+  always version 1: what replaces it is an object with a `v`. A new form of outcome rows raises the version of every
+  format that contains rows.
+- Data that cannot be read raises `FormatError`; if it is of a later version, `NewerFormat`. In that case, a chunk goes
+  back into the queue for a worker that can read it, a prediction in the cache counts as missing, a worker mark is left
+  out, a reply makes the web process look into the cache, and a job's lines have to be shown by another web process.
 
 Not here: the headers of a chunk's message (`tasks.tracing`, `tasks.queue.app`), which a chunk can do without, and a
-job's own hash (`tasks.jobs.job`), whose fields scripts read one by one.
+job's hash (`tasks.jobs.job`), whose fields scripts read one by one.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ T = TypeVar("T")
 
 V1: TypeAlias = Literal[1]
 Row: TypeAlias = tuple[float, ...] | str
-"""An outcome: `[*scores, truncated]` with one score for each class, or an error's code."""
+"""The form of an outcome: `[*scores, truncated]` with one score for each class, or the code of an error."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class FormatError(Exception):
-    """What another process has left cannot be read. The message holds nothing of it."""
+    """Data that another process wrote cannot be read. The message does not quote the data."""
 
 
 class NewerFormat(FormatError):
-    """It is of a later version, whose processes can read it."""
+    """The data has a later version, which processes of that version can read."""
 
 
 class _Version(Struct):
@@ -74,11 +75,11 @@ def _reader(form: Any, what: str) -> Callable[[bytes], Any]:
 
 def to_row(outcome: Outcome) -> Row:
     """The row of an outcome."""
-    return outcome.code if isinstance(outcome, Failed) else (*outcome.scores, int(outcome.truncated))
+    return (*outcome.scores, int(outcome.truncated)) if isinstance(outcome, Scored) else outcome.code
 
 
 def from_row(row: Row) -> Outcome:
-    """The outcome of a row that was read."""
+    """Turns a row into an outcome; the reverse of `to_row`."""
     if isinstance(row, str):
         return Failed(row)
     if len(row) < 2 or row[-1] not in (0, 1):
@@ -90,7 +91,7 @@ _row: Callable[[bytes], Row] = _reader(Row, "an outcome")
 
 
 def write_outcome(outcome: Outcome) -> bytes:
-    """An outcome as the cache keeps it; no longer than it has to be, and composed into replies by a script."""
+    """An outcome in the short form that the cache keeps, and that a script composes into replies."""
     return _encode(to_row(outcome))
 
 
@@ -100,7 +101,7 @@ def read_outcome(raw: bytes) -> Outcome:
 
 
 class Reply(Struct, frozen=True):
-    """What a worker sends back to a web process: the model that scored, and outcomes by digest."""
+    """A worker's answer to a web process: the identity of the model that scored, and outcomes by digest."""
 
     model: str
     outcomes: dict[str, Outcome]
@@ -116,29 +117,32 @@ _reply: Callable[[bytes], _Reply] = _reader(_Reply, "a reply")
 
 
 def read_reply(raw: bytes) -> Reply:
-    """A reply that the script `_SETTLE` of `tasks.store.cache` has composed of rows."""
+    """Reads a reply, which the script `cache_settle.lua` has composed of rows."""
     found = _reply(raw)
     return Reply(found.model, {digest: from_row(row) for digest, row in found.rows.items()})
 
 
-# Chunks, as the queue carries them
+# Chunks, in the messages of the queue
 
 
 class TextsChunk(Struct, frozen=True, tag_field="kind", tag="texts"):
-    """Texts of callers who wait."""
+    """A chunk of the texts of waiting callers."""
 
     tag: str
-    """The model name and revision that is asked for."""
+    """The model tag: the name and revision that are asked for."""
     texts: list[str]
     v: V1 = 1
 
 
 class JobChunk(Struct, frozen=True, tag_field="kind", tag="job"):
-    """A part of a job, whose texts are in the job store."""
+    """A chunk of a job, whose texts are in the job store."""
 
     tag: str
+    """The model tag: the name and revision that are asked for."""
     job: str
+    """The job's id."""
     n: int
+    """The chunk's number in the job, from 0."""
     v: V1 = 1
 
 
@@ -146,16 +150,15 @@ Chunk = TextsChunk | JobChunk
 
 
 def write_chunk(chunk: Chunk) -> dict[str, Any]:
-    """A chunk as the argument of a Celery task, which Celery makes JSON of."""
+    """A chunk as the argument of a Celery task, which Celery encodes as JSON."""
     message: dict[str, Any] = msgspec.to_builtins(chunk)
     return message
 
 
 def read_chunk(message: object) -> Chunk:
     """The reverse of `write_chunk`. The version before names no kind."""
-    form: Any = Chunk
-    if isinstance(message, dict) and "kind" not in message:
-        form = JobChunk if "job" in message else TextsChunk
+    kind = message.get("kind", "job" if "job" in message else "texts") if isinstance(message, dict) else None
+    form: type[Any] = JobChunk if kind == "job" else TextsChunk  # msgspec chooses from a union ten times as slowly
     try:
         chunk: Chunk = msgspec.convert(message, form)
     except ValueError as error:
@@ -163,34 +166,35 @@ def read_chunk(message: object) -> Chunk:
     return chunk
 
 
-# Jobs, as the job store keeps them
+# Jobs, in the job store
 
 
 class Todo(Struct, frozen=True, array_like=True):
-    """A chunk of a job that is to be scored."""
+    """The content of a job's chunk that waits to be scored."""
 
     texts: list[str]
+    """The cleaned texts."""
     weights: list[int]
-    """For each text the number of lines that it answers."""
+    """For each text, the number of lines that it answers."""
 
 
 class PageRow(Struct, frozen=True, array_like=True):
     """One line of a job."""
 
     text: str
-    """As it was sent in."""
+    """The text as it was sent in."""
     where: int | Row
-    """Its outcome if that was known, else the number of its text among the job's unknown texts."""
+    """The line's outcome if it was known, or else the index of its text among the job's unknown texts."""
     id: str | int | None = None
     columns: tuple[str, ...] = ()
-    """The other columns of its CSV row, in the header's order."""
+    """The other columns of the line's CSV row, in the header's order."""
 
 
 class StoredPage(Struct, frozen=True, array_like=True):
-    """Lines of a job in input order."""
+    """A page of a job's lines, in input order."""
 
     model: str | None
-    """That of the outcomes that were known."""
+    """The identity of the model that the known outcomes come from."""
     rows: list[PageRow]
 
 
@@ -198,6 +202,7 @@ class ChunkResult(Struct, frozen=True):
     """The outcomes of a job's chunk, in the order of its texts."""
 
     model: str
+    """The identity of the model that scored."""
     rows: Sequence[Row]
     v: V1 = 1
 
@@ -207,11 +212,12 @@ class _Meta(Struct, frozen=True):
 
 
 class KeyUse(Struct, frozen=True, array_like=True):
-    """The job that an Idempotency-Key made."""
+    """The use of an Idempotency-Key."""
 
     job: str
+    """The id of the job that the key made."""
     fingerprint: str | None
-    """Of the request; None while it comes in."""
+    """The hash of the request; None while the request is coming in."""
 
 
 _todo: Callable[[bytes], Todo] = _reader(Todo, "a job's chunk")
@@ -229,7 +235,7 @@ def _unpacked(raw: bytes, what: str) -> bytes:
 
 
 def write_todo(todo: Todo) -> bytes:
-    """A chunk's texts, packed."""
+    """The content of a chunk, compressed."""
     return zlib.compress(_encode(todo), 1)
 
 
@@ -242,7 +248,7 @@ def read_todo(raw: bytes) -> Todo:
 
 
 def write_page(page: StoredPage) -> bytes:
-    """A page, packed."""
+    """A page, compressed."""
     return zlib.compress(_encode(page), 1)
 
 
@@ -252,7 +258,7 @@ def read_page(raw: bytes) -> StoredPage:
 
 
 def write_result(task_id: str, result: ChunkResult) -> bytes:
-    """A chunk's result in the form of Celery's result backend, which any client of Celery reads."""
+    """A chunk's result in the form of Celery's result backend, which any Celery client can read."""
     meta = {"status": "SUCCESS", "result": result, "traceback": None, "children": []}
     return _encode(meta | {"date_done": datetime.now(UTC).isoformat(), "task_id": task_id})
 
@@ -263,7 +269,7 @@ def read_result(raw: bytes) -> ChunkResult:
 
 
 def write_key_use(use: KeyUse) -> bytes:
-    """The use of an Idempotency-Key."""
+    """The use of an Idempotency-Key, encoded."""
     return _encode(use)
 
 
@@ -276,22 +282,22 @@ def read_key_use(raw: bytes) -> KeyUse:
 
 
 class WorkerMark(Struct, frozen=True):
-    """What a ready worker says of itself."""
+    """The facts that a ready worker announces."""
 
     id: str
     role: str
-    """`interactive` or `batch`."""
+    """The worker's role: `interactive` or `batch`."""
     model: str
     """The model identity."""
     tag: str
-    """The model name and revision that it was asked for."""
+    """The model tag: the name and revision that were asked for."""
     device: str
     texts_per_s: float
-    """The engine's rate on short texts, measured at its start."""
+    """The engine's rate on short texts, measured when the worker started."""
     started_at: float
-    """Unix seconds."""
+    """The time when the worker started, in Unix seconds."""
     host: str = ""
-    """The name of its machine."""
+    """The host name of the worker's machine."""
     v: V1 = 1
 
 
@@ -300,18 +306,18 @@ _mark: Callable[[bytes], WorkerMark] = _reader(WorkerMark, "a worker mark")
 
 
 def write_mark(mark: WorkerMark) -> bytes:
-    """A worker mark."""
+    """A worker mark, encoded."""
     return _encode(mark)
 
 
 def write_mark_before(mark: WorkerMark) -> bytes:
-    """A worker mark for the version before, whose web processes stumble over a field that they do not know."""
+    """A worker mark for web processes of the version before, which fail on fields that they do not know."""
     facts = msgspec.structs.asdict(mark)
     return _encode({name: value for name, value in facts.items() if name not in _SINCE_MARK_BEFORE})
 
 
 def read_mark(raw: bytes) -> WorkerMark:
-    """The reverse of `write_mark`, and of `write_mark_before`: there the host is in the id, `role-host-pid-random`."""
+    """The reverse of `write_mark` and `write_mark_before`; the latter's host is in the id, `role-host-pid-random`."""
     mark = _mark(raw)
     if mark.host:
         return mark

@@ -105,7 +105,6 @@ def run(role: str) -> None:
                 Path("/proc/self/autogroup").write_text(str(BATCH_NICENESS))
     device = pin_device(settings.device)
 
-    import celery.apps.worker
     from celery.platforms import SecurityWarning
     from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
@@ -117,6 +116,8 @@ def run(role: str) -> None:
     from tasks.jobs.results import CeleryResults
     from tasks.jobs.running import RunningJobs
     from tasks.queue.app import SENT_AT, TASK, ChunkSender, create_celery
+    from tasks.queue.patches import silent_signals
+    from tasks.queue.queues import queue_name
     from tasks.store.cache import PredictionCache
     from tasks.store.connections import connect
     from tasks.work.callbacks import Callbacks
@@ -135,6 +136,7 @@ def run(role: str) -> None:
             batch_size=settings.batch_size,
             threads=settings.engine_threads,
             label_map=settings.label_map or None,
+            analysis=settings.analysis,
         )
     except ModelError as error:
         _log.error("%s", error)
@@ -162,7 +164,7 @@ def run(role: str) -> None:
     broker = connect(settings.broker_url, timeout_s=5.0)
     secret = settings.callback_secret.get_secret_value() if settings.callback_secret is not None else None
     callbacks = Callbacks(results, secret=secret, allow_private=settings.callback_allow_private, body=jobs.callback)
-    upkeep = Upkeep(jobs, callbacks, sender, broker, tag=settings.model_tag)
+    upkeep = Upkeep(jobs, callbacks, sender, broker, tag=settings.model_tag, analysis=settings.analysis)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     stop = threading.Event()
     mark = WorkerMark(
@@ -214,12 +216,20 @@ def run(role: str) -> None:
 
     # Celery would set the root logger's level; what listens here keeps it from that.
     setup_logging.connect(lambda **_: None, weak=False)
-    # It writes on its signals past all loggers; `_announcing` says the same.
-    celery.apps.worker.safe_say = lambda *_, **__: None
+    silent_signals.install()
     # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never
     # accept pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{mark.id}@%h", "--queues", role]
+    arguments = [
+        "--quiet",
+        "worker",
+        "--loglevel",
+        "WARNING",
+        "--hostname",
+        f"{mark.id}@%h",
+        "--queues",
+        queue_name(role, settings.analysis),
+    ]
     arguments += ["--pool", "threads", "--concurrency", str(THREADS[role])]
     # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
     arguments += ["--without-gossip", "--without-mingle"]

@@ -10,6 +10,7 @@ from tasks.settings import Settings
 from tasks.store.limits import limits_of
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
+from webapp.api.answers import PredictionAnswers
 from webapp.api.docs import docs_blueprint
 from webapp.api.health import health_blueprint
 from webapp.api.jobs import jobs_blueprint
@@ -49,16 +50,17 @@ def create_app(
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
     csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
     timeout_s = settings.predict_timeout
+    answers = PredictionAnswers(sentiment.analysis)
     for blueprint in (
-        predictions_blueprint(sentiment, predict_timeout_s=timeout_s),
-        jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, predict_timeout_s=timeout_s),
+        predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
+        jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, answers, predict_timeout_s=timeout_s),
         health_blueprint(sentiment),
-        docs_blueprint(),
+        docs_blueprint(sentiment.analysis),
         metrics_blueprint(settings, counts.registry),
     ):
         app.register_blueprint(blueprint)
     app.wsgi_app = Front(  # type: ignore[method-assign]
-        PlainPredict(app, sentiment, predict_timeout_s=timeout_s) if plain else app.wsgi_app,
+        PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s) if plain else app.wsgi_app,
         routes=Routes(app.url_map),
         admission=Admission(settings, limits_of(settings)),
         headers=AnswerHeaders(settings.cors_origins),

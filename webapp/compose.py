@@ -102,4 +102,5 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         presence,
         servers.values(),
         model_tag=settings.model_tag,
+        analysis=settings.analysis,
     )

@@ -1,1 +1,1 @@
-"""The engines, and the registry that chooses one."""
+"""The engines, and the registry that chooses among them."""

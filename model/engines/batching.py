@@ -1,4 +1,4 @@
-"""Texts into micro-batches: cut to a window, grouped by length into few shapes."""
+"""Micro-batches: texts are cut to what a model may read and grouped by length into a few input shapes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 CHARS_PER_TOKEN = 24
-"""Characters kept for each token of a model's limit, five times what English needs: enough that the limit is reached in
-tokens.
-"""
+"""Characters kept for each token of a model's limit. English needs a fifth, so the limit in tokens is reached first."""
 
 _LEAST_PART = 96
-"""Tokens below which it does not pay to divide a group: a call's own cost would be a third of it."""
+"""Groups of fewer tokens are not divided: the fixed cost of a call would be a third of the whole."""
 
 
 def cut(text: str, max_tokens: int) -> tuple[str, bool]:
-    """The start of a text that a model of `max_tokens` may read, and whether anything was left out.
+    """The beginning of a text, as far as a model with a limit of `max_tokens` may read, and whether anything was cut.
 
-    Tokenising costs time in proportion to a text's length, so a text is cut before it is tokenised: after at most
-    `max_tokens * CHARS_PER_TOKEN` characters, at the last blank in the second half of that window, if there is one.
+    Tokenising takes time in proportion to a text's length, so a text is cut first: after at most
+    `max_tokens * CHARS_PER_TOKEN` characters, at the last blank in the second half of that window if there is one.
     """
     window = max_tokens * CHARS_PER_TOKEN
     if len(text) <= window:
@@ -34,39 +32,42 @@ class Group:
     """Texts that are scored in one call of the model."""
 
     rows: tuple[int, ...]
-    """Positions of the texts in the caller's order."""
+    """The positions of the texts in the caller's order."""
     batch: int
-    """Rows of the model's input: `len(rows)`, or more where the rest is padding."""
+    """The number of rows of the model's input: `len(rows)` plus rows of padding."""
     length: int
-    """Tokens of a row: the longest of the texts, or more where the rest is padding."""
+    """The number of tokens in each row: that of the longest text plus padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The only input shapes that a compiled graph meets: each new one costs it a kernel, time and memory."""
+    """The only input shapes that a compiled graph is run with: each new shape costs a kernel, in time and memory."""
 
     batches: tuple[int, ...]
-    """Ascending, the first is 1."""
+    """The batch sizes, ascending from 1."""
     lengths: tuple[int, ...]
-    """Ascending, in tokens; the last is the model's limit."""
+    """The lengths in tokens, ascending; the last is the model's limit."""
     max_cells: int
-    """Most tokens (batch times length) of one call; a single row may have more."""
+    """The most tokens (batch times length) of one call; a single row may have more."""
     call_cost: int
-    """What a call costs apart from its tokens, in tokens: weighs padding against one call more."""
+    """The fixed cost of a call, expressed in tokens: it weighs padding against an additional call."""
 
     def all(self) -> Iterator[tuple[int, int]]:
-        """Every (batch, length) that `plan` may choose."""
+        """Every shape (batch, length) that `plan` may choose."""
         for length in self.lengths:
             for batch in self.batches:
                 if batch == 1 or batch * length <= self.max_cells:
                     yield batch, length
 
     def plan(self, lengths: Sequence[int], parts: int = 1) -> list[Group]:
-        """Groups that hold each text once, at the lowest cost in padding and calls; `lengths` are in tokens.
+        """Divides texts into groups at the lowest total cost of padding and calls.
 
-        Texts are sorted by length, and a group is a run of them; the cheapest cut into runs is found by dynamic
-        programming. With `parts`, texts that would be one large group are about so many smaller ones, which can be
-        scored at once.
+        The texts are sorted by length and cut into consecutive runs; dynamic programming finds the cheapest cut.
+
+        Args:
+            lengths: the number of tokens of each text.
+            parts: about how many groups to make of what would otherwise be one large group, so that they can be scored
+                in parallel.
 
         Raises:
             ValueError: a text is longer than the longest shape.
@@ -75,13 +76,13 @@ class Shapes:
         steps = np.searchsorted(self.lengths, [lengths[row] for row in order])
         if len(order) and steps[-1] == len(self.lengths):
             raise ValueError(f"a text of {lengths[order[-1]]} tokens; the longest shape has {self.lengths[-1]}")
-        # A third more than an equal share, so that padding does not make one group more of it.
+        # A third more than an equal share, so that padding does not lead to an additional group.
         most = max(_LEAST_PART, 4 * sum(lengths) // (3 * max(1, parts)))
         allowed: dict[int, list[int]] = {length: [] for length in self.lengths}
         for batch, length in self.all():
             if batch == 1 or batch * length <= most:
                 allowed[length].append(batch)
-        # best[i]: the lowest cost of the i shortest texts, and the batch of the last run among them
+        # best[i]: the lowest cost of scoring the i shortest texts, and the batch size of the last group among them.
         best: list[tuple[int, int]] = [(0, 0)]
         for end, step in enumerate(steps, start=1):
             length = self.lengths[step]
@@ -101,10 +102,9 @@ class Shapes:
 
 
 def shapes(batch_size: int, max_tokens: int) -> Shapes:
-    """The shapes of a compiled graph: batches in powers of two up to `batch_size`, lengths in steps that are fine where
-    tweets are.
+    """The input shapes of a compiled graph: batch sizes in powers of two, lengths in steps that are small for tweets.
 
-    Chosen on a stream of tweets in batches of 1 to 32: see docs/engines.md.
+    They were chosen by measurement on a stream of tweets in batches of 1 to 32: see docs/engines.md.
     """
     batches = tuple(2**n for n in range(batch_size.bit_length()) if 2**n < batch_size)
     steps = [16, 24, 32, 40, 48, 64, 128, 256, 512]
@@ -113,11 +113,10 @@ def shapes(batch_size: int, max_tokens: int) -> Shapes:
 
 
 def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None = None) -> list[Group]:
-    """Groups of at most `batch_size` texts of similar length without padded rows, the longest first.
+    """Groups of at most `batch_size` texts of similar length, without padded rows, the longest texts first.
 
-    With `max_cells`, also of at most so many tokens, padding included; a text that is longer has a group of its own.
-    The longest come first so that a batch that does not fit into memory is met at once, and memory is claimed only
-    once.
+    With `max_cells`, a group also has at most that many tokens including padding; a longer text has its own group.
+    The longest texts come first so that memory is allocated once, and a batch that does not fit is noticed at once.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     groups: list[Group] = []

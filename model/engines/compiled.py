@@ -1,6 +1,4 @@
-"""The engine on a compiled int8 graph: the embedded model on a CPU, by OpenVINO. Needs neither torch nor
-transformers.
-"""
+"""The compiled engine: an int8 graph on a CPU, run by OpenVINO. It needs neither torch nor transformers."""
 
 from __future__ import annotations
 
@@ -28,21 +26,20 @@ from model.types import BoolArray, FloatArray
 _Ids = NDArray[np.int32]
 
 GRAPH_FILES = ("graph.xml", "graph.bin", "tokenizer.json")
-"""What the engine reads from its folder, apart from `manifest.json`."""
+"""The files that the engine reads from its folder, besides `manifest.json`."""
 _PART_TEXTS = 64
-"""Texts tokenised at once: enough to fill a few groups, and few enough that the first are scored soon."""
+"""Texts tokenised at a time: enough to fill a few groups, and few enough that scoring begins soon."""
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class CompiledEngine:
-    """Scores with `graph.xml`, whose inputs are `input_ids` and `attention_mask` and whose output is class
-    probabilities.
+    """Scores with an OpenVINO graph that maps `input_ids` and `attention_mask` to class probabilities.
 
-    Its answers do not depend on a text's companions in the batch: the scales of the int8 arithmetic are constants of
+    A text's scores do not depend on the other texts in its batch: the scales of the int8 arithmetic are constants of
     the graph.
     """
 
@@ -53,22 +50,22 @@ class CompiledEngine:
 
         Args:
             folder: holds `GRAPH_FILES` and `manifest.json`.
-            threads: processor threads: so many micro-batches run at once, each on one; 0 for one a core.
-            batch_size: most texts in one call of the graph.
+            threads: processor threads; this many micro-batches run in parallel, one on each. 0 means one per core.
+            batch_size: the most texts in one call of the graph.
             name: the first part of the identity.
-            analysis: what the graph answers.
+            analysis: the analysis that the graph performs.
 
         Raises:
             ModelNotFound: a file is missing.
-            ModelRefused: a file is not the one that the manifest lists, or the graph has other classes.
+            ModelRefused: a file differs from the manifest, or the graph has another number of classes.
         """
         threads = threads or _cores()
         manifest = read_manifest(folder)
-        self._identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled"
+        self._identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
         self._max_tokens = manifest.max_tokens
         self._shapes = shapes(batch_size, manifest.max_tokens)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # Set once and never again: a tokenizer that is changed while another thread uses it raises "Already borrowed".
+        # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(manifest.max_tokens)
         self._graph = openvino.Core().compile_model(
@@ -76,13 +73,13 @@ class CompiledEngine:
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
-                # One thread a micro-batch. Several threads on one wait for each other in the midst of it:
-                # docs/engines.md has figures.
+                # One thread for each micro-batch: several threads on the same one wait for each other in the middle of
+                # it (figures in docs/engines.md).
                 "NUM_STREAMS": threads,
                 "INFERENCE_NUM_THREADS": threads,
-                # Pinned threads of two processes land on the same core.
+                # With pinning, the threads of two processes end up on the same core.
                 "ENABLE_CPU_PINNING": False,
-                # Else processors with bf16 or fp16 arithmetic would give other scores under the same identity.
+                # Otherwise processors with bf16 or fp16 arithmetic give other scores under the same identity.
                 "INFERENCE_PRECISION_HINT": "f32",
             },
         )
@@ -95,29 +92,27 @@ class CompiledEngine:
             )
         self._threads = threads
         self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-        # Twice the threads: each has the next group at hand while this one's answer is fetched.
+        # Two requests for each thread: the next group is ready while the result of the previous one is collected.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
 
     @property
     def analysis(self) -> Analysis:
-        """As given."""
+        """The analysis that was passed to the constructor."""
         return self._analysis
 
     @property
     def identity(self) -> str:
-        """`name@digest of the files/compiled`."""
+        """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property
     def device(self) -> str:
-        """Always `cpu`."""
+        """The device, always `cpu`."""
         return "cpu"
 
     def warm(self) -> None:
-        """Runs every shape that scoring will meet, on all threads at once; the largest first, so that memory is claimed
-        once.
-        """
+        """Runs every input shape on all threads, the largest first so that memory is allocated only once."""
         for batch, length in sorted(self._shapes.all(), key=lambda shape: shape[0] * shape[1], reverse=True):
             group = Group(tuple(range(batch)), batch, length)
             self._infer([(group, _laid(group, [[1] * length] * batch))] * self._threads, batch)
@@ -129,15 +124,16 @@ class CompiledEngine:
         return Scores(self._infer(self._groups(texts, truncated, work), len(texts)), truncated, work)
 
     def _groups(self, texts: Sequence[str], truncated: BoolArray, work: Work) -> Iterator[tuple[Group, list[_Ids]]]:
-        """Each group and its inputs; while some are scored, the next texts are tokenised. Marks the texts that were
-        cut, and counts.
+        """Groups with their inputs, made as they are needed: the next texts are tokenised while others are scored.
+
+        Fills in `truncated` and `work`.
         """
-        # Of similar length together: there is less to pad.
+        # Texts of similar length together need less padding.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         for start in range(0, len(order), _PART_TEXTS):
             rows = order[start : start + _PART_TEXTS]
             ids, truncated[rows] = self._tokenise([texts[row] for row in rows])
-            # The largest first: what is left for the end is small, so that all threads end at about the same time.
+            # The largest first: the small ones at the end let all threads finish at about the same time.
             for group in reversed(
                 self._shapes.plan([len(row) for row in ids], parts=self._idle.qsize() - self._threads)
             ):
@@ -146,7 +142,7 @@ class CompiledEngine:
                 yield Group(tuple(rows[i] for i in group.rows), group.batch, group.length), laid
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[list[int]], BoolArray]:
-        """Token ids of each text, at most `max_tokens`, and which texts were longer."""
+        """The token ids of each text, at most `max_tokens`, and which texts were longer."""
         windows = [cut(text, self._max_tokens) for text in texts]
         encodings = self._tokenizer.encode_batch_fast([window for window, _ in windows])
         longer = [
@@ -155,7 +151,7 @@ class CompiledEngine:
         return [encoding.ids for encoding in encodings], np.array(longer, dtype=np.bool_)
 
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
-        """Class probabilities of each text, shape (count, classes); as many groups at once as there are threads."""
+        """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""
         out = np.full((count, len(self._analysis.classes)), np.nan, dtype=np.float32)
         running: deque[tuple[Group, Any, object]] = deque()
 
@@ -164,7 +160,7 @@ class CompiledEngine:
             try:
                 request.wait()
                 out[list(group.rows)] = request.get_output_tensor(0).data[: len(group.rows)]
-            except BaseException:  # whatever ends this call, the next one needs the request
+            except BaseException:  # of any kind: later calls need the request back
                 self._idle.put(request)
                 raise
             return request
@@ -174,27 +170,27 @@ class CompiledEngine:
                 try:
                     request = self._idle.get_nowait()
                 except Empty:
-                    # Whoever has something running waits for that: two who waited for each other's requests would wait
-                    # for ever.
+                    # A call with running requests waits for its own: two calls that wait for each other's requests
+                    # would be a deadlock.
                     request = collect() if running else self._idle.get()
                 running.append((group, request, inputs))
                 request.start_async(inputs, share_inputs=True)
             while running:
                 self._idle.put(collect())
-        except BaseException:  # likewise
+        except BaseException:  # of any kind, as above
             for _, request, _ in running:
                 with contextlib.suppress(RuntimeError):
-                    request.wait()  # nobody may take it while it runs
+                    request.wait()  # a running request must not be used by another call
                 self._idle.put(request)
             raise
         return out
 
 
 def _laid(group: Group, ids: Sequence[Sequence[int]]) -> list[_Ids]:
-    """Token ids and attention mask of a group's texts, each of shape (batch, length)."""
+    """The padded token ids and the attention mask of a group's texts, each of shape (batch, length)."""
     input_ids = np.zeros((group.batch, group.length), np.int32)
     mask = np.zeros((group.batch, group.length), np.int32)
-    # A row without any token to look at would be not-a-number; padded rows look at one.
+    # A row whose mask is all zeros yields not-a-number, so rows of padding attend to one token.
     mask[:, 0] = 1
     for i, row in enumerate(ids):
         input_ids[i, : len(row)] = row

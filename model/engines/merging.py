@@ -1,4 +1,4 @@
-"""An engine that several threads ask at once, and that scores what has gathered in one call."""
+"""An engine wrapper that merges the requests of several threads into common calls of the engine."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class _Ask:
 
 
 class MergingEngine:
-    """A few calls of the engine at a time; what is asked meanwhile goes together into the next. Larger batches cost
-    less a text.
+    """Scores the texts of several threads in one call of the engine, since larger batches cost less per text.
 
-    A call that raises is done again for each asker alone, so that nobody gets another's error.
+    Only a few calls run at a time; the requests that arrive meanwhile go together into the next call. If a call raises,
+    each of its requests is scored again separately, so that a request never gets an error caused by another one.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class MergingEngine:
         on_call: Callable[[int, float, Work | None], None] = lambda texts, seconds, work: None,
         around: Callable[[int], AbstractContextManager[None]] = lambda texts: nullcontext(),
     ) -> None:
-        """Merges up to `max_texts` texts into a call; one asker's are never divided.
+        """Wraps an engine.
 
         Args:
-            calls: at once: with two, one's tokenisation runs beside another's scoring.
-            on_call: told of each call's texts, seconds and work.
-            around: entered around each call, with the number of its texts.
+            engine: the engine that scores.
+            max_texts: the most texts of one call, unless a single request has more: a request is never divided.
+            calls: how many calls may run at once. With two, one is tokenised while the other is scored.
+            on_call: called after each call with its number of texts, its duration in seconds and its work.
+            around: makes the context in which a call runs, from its number of texts.
         """
         self._engine = engine
         self._max_texts = max_texts
@@ -58,17 +60,17 @@ class MergingEngine:
 
     @property
     def analysis(self) -> Analysis:
-        """The engine's."""
+        """The analysis of the wrapped engine."""
         return self._engine.analysis
 
     @property
     def identity(self) -> str:
-        """The engine's."""
+        """The identity of the wrapped engine."""
         return self._engine.identity
 
     @property
     def device(self) -> str:
-        """The engine's."""
+        """The device of the wrapped engine."""
         return self._engine.device
 
     def warm(self) -> None:
@@ -91,8 +93,9 @@ class MergingEngine:
         return ask.answer
 
     def _gathered(self, ask: _Ask) -> list[_Ask]:
-        """The next asks in the order in which they came; none if `ask` is in another's call by now, for its answer is
-        not to wait.
+        """Takes the requests of the next call, in the order of arrival.
+
+        Takes none if another thread's call has `ask` already: its answer must not wait for one more call.
         """
         with self._gathering:
             asks: list[_Ask] = []
@@ -110,7 +113,7 @@ class MergingEngine:
             texts = [text for ask in asks for text in ask.texts]
             with self._around(len(texts)):
                 scores = self._engine.score(texts)
-        except Exception as error:  # whatever the library below raises
+        except Exception as error:  # of any kind: it is the engine's library that raises
             if len(asks) == 1:
                 asks[0].error = error
                 asks[0].ended.set()

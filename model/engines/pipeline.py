@@ -1,4 +1,4 @@
-"""The engine on transformers' text-classification pipeline and torch: any such model, on a CPU or a GPU."""
+"""The pipeline engine: any text-classification model of transformers, run by torch on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from model.labels import SENTIMENT, label_matrix
 from model.types import BoolArray, FloatArray
 
 MOST_TOKENS = 512
-"""Longer texts are truncated, even by models that would read more: time and memory of a batch stay bounded."""
+"""Longer texts are truncated even if the model could read more, so that time and memory of a batch stay bounded."""
 LENGTH_STEP = 8
-"""Batches by tokens are padded to multiples of this: attention on a GPU would copy a mask of any other length
-(`preprocess_mask` of PyTorch's `scaled_dot_product_attention`)."""
+"""Batches measured in tokens are padded to multiples of this length.
+
+For other lengths, attention on a GPU copies the mask (`preprocess_mask` in PyTorch's `scaled_dot_product_attention`).
+"""
 MOST_ROWS = 32_768
-"""Texts in a batch by tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
+"""The most texts in a batch measured in tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
 CHARS_AHEAD = 8
-"""Characters that are tokenised at a time, for each token of a batch: enough for about two batches of English."""
+"""Characters tokenised at a time for each token of a batch: enough for about two batches of English text."""
 
 T = TypeVar("T")
 _Inputs = dict[str, torch.Tensor]
@@ -41,24 +43,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some texts of a call, ready for the model."""
+    """Some texts of a call, tokenised and divided into micro-batches."""
 
     positions: Sequence[int]
-    """Of the texts in the caller's order."""
+    """The positions of the texts in the caller's order."""
     truncated: BoolArray
-    """Of the texts at `positions`."""
+    """Which of the texts at `positions` were truncated."""
     batches: list[tuple[list[int], _Inputs]]
-    """Positions of the texts of each micro-batch, and the model's inputs: padded, in the computer's memory."""
+    """For each micro-batch, the positions of its texts and the model's inputs: padded, in main memory."""
     tokens: list[int]
-    """Of the texts of each micro-batch."""
+    """For each micro-batch, the number of tokens of its texts, without padding."""
 
 
 class PipelineEngine:
-    """Scores with a sequence classification model whose classes are, or can be mapped to, the analysis's.
+    """Scores with a sequence classification model whose classes can be mapped to those of the analysis.
 
-    Weights load from safetensors only, and code that comes with a model is never run. On a CPU it computes in fp32 and
-    in batches of so many texts; on a GPU in bf16, or fp16 where the GPU has no bf16, and in batches of so many tokens:
-    see docs/gpu.md.
+    Weights load from safetensors only, and code that comes with a model is never run. On a CPU the engine computes in
+    fp32, in batches of a fixed number of texts; on a GPU in bf16 (fp16 where the GPU has no bf16), in batches of a
+    fixed number of tokens: see docs/gpu.md.
     """
 
     def __init__(
@@ -78,24 +80,24 @@ class PipelineEngine:
         """Loads the model.
 
         Args:
-            name: the first part of the identity; of a folder, its last component.
+            name: the first part of the identity; for a folder, its last component is used.
             source: a local folder or a Hugging Face name.
             revision: a branch, tag or commit of a Hugging Face model.
             device: `cpu` or `cuda:N`.
-            batch_size: most texts in one call of the model; in batches by tokens, so many texts of full length, or more
-                of shorter ones.
-            threads: processor threads on a CPU, 0 for one a core; they are torch's, so the last engine of a process
-                decides.
+            batch_size: the most texts in one call of the model; where batches are measured in tokens, the number of
+                texts of full length that a batch may hold (or more, if they are shorter).
+            threads: processor threads on a CPU, 0 for one per core. The setting is torch's and holds for the whole
+                process, so the engine that is loaded last decides.
             label_map: see `model.labels.label_matrix`.
-            analysis: what is asked.
-            dtype: the arithmetic, if it is not to be the device's own.
-            by_tokens: whether batches are measured in tokens, if it is not to be "on a GPU".
+            analysis: the analysis to perform.
+            dtype: the arithmetic; by default what suits the device.
+            by_tokens: whether batches are measured in tokens instead of texts; by default on a GPU only.
 
         Raises:
             ModelNotFound: no such folder, model or revision, or it holds no safetensors.
-            MissingHead: weights of the model are not in the checkpoint.
+            MissingHead: the checkpoint lacks weights of the model.
             UnknownLabels: see `model.labels.label_matrix`.
-            ModelRefused: not one probability for each class, or no way to pad.
+            ModelRefused: the model does not choose one of several classes, or has no padding token.
         """
         if not sys.stderr.isatty():
             transformers.utils.logging.disable_progress_bar()
@@ -107,12 +109,12 @@ class PipelineEngine:
         config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
         self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map, analysis)
         self._tokenizer = tokenizer
-        # transformers switches truncation on and off inside the tokenizer: of two threads at once, one would be cut by
-        # the other's setting, or raise "Already borrowed".
+        # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
+        # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
         self._max_tokens = _max_tokens(tokenizer, model)
         by_tokens = device != "cpu" if by_tokens is None else by_tokens
-        # Most tokens of a batch, padding included; lowered when a batch does not fit into memory.
+        # The most tokens of a batch, including padding; lowered when a batch does not fit into memory.
         self._max_cells = batch_size * self._max_tokens if by_tokens else None
         self._pipeline = transformers.pipeline(
             "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device), top_k=None
@@ -121,30 +123,32 @@ class PipelineEngine:
             model.dtype
         ]
         mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
-        self._identity = f"{_short(name)}@{_version(config, source, revision)}/{arithmetic}" + (
-            f"+{mapped}" if mapped else ""
-        )
+        label_map_part = f"+{mapped}" if mapped else ""
+        version = _version(config, source, revision)
+        self._identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
 
     @property
     def analysis(self) -> Analysis:
-        """As given."""
+        """The analysis that was passed to the constructor."""
         return self._analysis
 
     @property
     def identity(self) -> str:
-        """`name@commit or digest/pipeline`, with the arithmetic if it is not fp32 and a digest of the label map if one
-        is given.
+        """`name@commit or digest/pipeline`, with the arithmetic if it is not fp32, a digest of the label map if one is
+        given, and the analysis if it is not sentiment.
         """
         return self._identity
 
     @property
     def device(self) -> str:
-        """`cpu` or `cuda:N`."""
+        """The device that the model runs on: `cpu` or `cuda:N`."""
         return self._device
 
     def warm(self) -> None:
-        """Runs a lone row and a full batch; by tokens at several lengths, the longest first so that memory is claimed
-        once.
+        """Runs a single row and a full batch.
+
+        Where batches are measured in tokens, it does so at several lengths, the longest first so that memory is
+        allocated only once.
 
         Raises:
             ModelRefused: the model overflows in this arithmetic.
@@ -164,7 +168,7 @@ class PipelineEngine:
 
         Raises:
             FloatingPointError: the model's outputs are not finite numbers.
-            torch.OutOfMemoryError: a text does not fit into the GPU's memory even alone.
+            torch.OutOfMemoryError: even a single text does not fit into the GPU's memory.
         """
         if not texts:
             return Scores(np.empty((0, len(self._analysis.classes)), np.float32), np.empty(0, np.bool_))
@@ -179,18 +183,22 @@ class PipelineEngine:
                 logits.append(self._logits(inputs))
                 work.add(len(rows), tokens, inputs["input_ids"].numel())
         probabilities = np.full((len(texts), len(self._analysis.classes)), np.nan, np.float32)
-        # One wait for the GPU a call: until here, it only was given work.
+        # The only wait for the GPU in a call: until here, work was only queued.
         probabilities[positions] = self._probabilities(torch.cat(logits))
         return Scores(probabilities, truncated, work)
 
     def _parts(self, texts: Sequence[str]) -> Iterator[_Part]:
-        """The texts, each once; by tokens the longest first, and while the model has one part the next is tokenised."""
+        """Divides the texts into parts.
+
+        Where batches are measured in tokens, the longest texts come first, and the next part is tokenised while the
+        model works on the previous one; otherwise there is one part.
+        """
         if self._max_cells is None:
             yield self._part(texts, range(len(texts)))
             return
         chars = np.array([len(text) for text in texts])
         order = np.argsort(-chars, kind="stable")
-        # A long text counts as much as is read of it.
+        # Of a long text, only what is read counts.
         sizes = np.minimum(chars, CHARS_AHEAD * self._max_tokens)[order].cumsum() // (CHARS_AHEAD * self._max_cells)
         parts = np.split(order, np.flatnonzero(np.diff(sizes)) + 1)
         made = (self._part(texts, part.tolist()) for part in parts)
@@ -210,11 +218,11 @@ class PipelineEngine:
         return _Part(positions, truncated, batches, tokens)
 
     def _most_rows(self, length: int) -> int:
-        """Texts of a full batch of this length."""
+        """The number of texts in a full batch of this length."""
         return self._batch_size if self._max_cells is None else max(1, min(MOST_ROWS, self._max_cells // length))
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[dict[str, list[int]]], BoolArray]:
-        """The model's inputs of each text, at most `max_tokens` long, and which texts were longer."""
+        """The model's inputs for each text, at most `max_tokens` long, and which texts were longer."""
         windows = [cut(text, self._max_tokens) for text in texts]
         truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
         with self._tokenizing:
@@ -231,10 +239,10 @@ class PipelineEngine:
         return rows, truncated
 
     def _padded(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int) -> _Inputs:
-        """Rows as tensors of shape (rows, length); `tokenizer.pad` does the same in ten times the time."""
+        """Rows as tensors of shape (rows, length). `tokenizer.pad` does the same, but takes ten times as long."""
         padding = {"input_ids": self._tokenizer.pad_token_id, "token_type_ids": self._tokenizer.pad_token_type_id}
         left = self._tokenizer.padding_side == "left"
-        # From pinned memory, a copy to the GPU does not wait for the work that was given to it before.
+        # A copy from pinned memory to the GPU does not wait for work that was queued before it.
         pinned = self._device != "cpu"
         inputs = {}
         for key in rows[0]:
@@ -245,9 +253,7 @@ class PipelineEngine:
         return inputs
 
     def _logits(self, inputs: _Inputs) -> torch.Tensor:
-        """The model's outputs for a batch, on its device; a batch that does not fit into the GPU's memory is halved
-        until it does.
-        """
+        """The model's outputs for a batch, on its device; halves a batch that does not fit into the GPU's memory."""
         rows, length = inputs["input_ids"].shape
         if rows == 1 or self._max_cells is None or rows * length <= self._max_cells:
             try:
@@ -255,8 +261,8 @@ class PipelineEngine:
             except torch.OutOfMemoryError:
                 if rows == 1:
                     raise
-        # Not inside the handler: as long as it runs, the error holds the frames, and so the memory, of the batch that
-        # did not fit.
+        # Not inside the handler: there the error would keep alive the frames, and so the memory, of the batch that did
+        # not fit.
         half = (rows + 1) // 2
         if self._max_cells is not None and half * length < self._max_cells:
             self._max_cells = half * length
@@ -274,14 +280,14 @@ class PipelineEngine:
         )
 
     def _forward(self, inputs: _Inputs) -> torch.Tensor:
-        # Not the pipeline's `forward`: that one waits for the outputs of every batch, to bring them to the CPU.
+        # Not the pipeline's `forward`: it waits for the outputs of every batch in order to copy them to the CPU.
         with torch.inference_mode():
             on_device = {key: value.to(self._device, non_blocking=True) for key, value in inputs.items()}
             outputs: torch.Tensor = self._pipeline._forward(on_device)["logits"]
             return outputs
 
     def _probabilities(self, outputs: torch.Tensor) -> FloatArray:
-        """Our probabilities, shape (rows, classes), of the model's outputs."""
+        """The model's outputs as probabilities of the analysis's classes, shape (rows, classes)."""
         logits = outputs.float().cpu()
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the model's outputs are not finite numbers")
@@ -290,7 +296,7 @@ class PipelineEngine:
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items in their order; while the caller has one, the next is made on a thread of its own."""
+    """Yields the items in order; while the caller works on one, a thread computes the next."""
     source = iter(items)
     with ThreadPoolExecutor(1, "ahead") as pool:
         coming = pool.submit(next, source, None)
@@ -300,7 +306,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 def _arithmetic(device: str) -> torch.dtype:
-    """fp32 on a CPU; on a GPU bf16, which no model overflows, or fp16 where bf16 would only be emulated."""
+    """fp32 on a CPU; on a GPU bf16, whose range equals that of fp32, or fp16 where bf16 would be emulated."""
     if device == "cpu":
         return torch.float32
     with torch.cuda.device(device):
@@ -310,7 +316,7 @@ def _arithmetic(device: str) -> torch.dtype:
 def _load(
     name: str, source: str | Path, revision: str | None, dtype: torch.dtype
 ) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
-    """Configuration, tokenizer and model, once the checkpoint is known to answer one probability for each class."""
+    """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
     folder = Path(source)
     if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
         raise ModelNotFound(f"there is no folder {source}")
@@ -342,7 +348,7 @@ def _load(
 
 
 def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
-    """Refuses, before any weight is fetched, models that do not choose one of several classes."""
+    """Refuses models that do not choose one of several classes, before any weights are fetched."""
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         kind = config.problem_type or "one output"
         raise ModelRefused(
@@ -351,22 +357,22 @@ def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
 
 
 def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transformers.PreTrainedModel) -> int:
-    """The most tokens of a text: by tokenizer, by positions, and at most `MOST_TOKENS`."""
+    """The most tokens of a text that tokenizer and positions allow, and at most `MOST_TOKENS`."""
     positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
     for part, module in model.named_modules():
-        # RoBERTa and its kin count positions from the padding index on: 514 of them hold 512 tokens.
+        # RoBERTa and related models count positions from the padding index: 514 of them are enough for 512 tokens.
         if part.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             positions = module.num_embeddings - module.padding_idx - 1
     return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
 
 
 def _short(name: str) -> str:
-    """The name as others may see it: of a local folder, its last component."""
+    """The name as callers may see it: for a local folder, its last component only."""
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _version(config: transformers.PreTrainedConfig, source: str | Path, revision: str | None) -> str:
-    """What tells these weights from others of the same name: of a folder, a digest of its files, else the commit."""
+    """Distinguishes weights of the same name: a digest of the files for a local folder, otherwise the commit."""
     folder = Path(source)
     if folder.is_dir():
         files = [

@@ -1,4 +1,4 @@
-"""From a model's name to an engine that can run it here. Cheap to import: the libraries are loaded with the engine."""
+"""Finds the engine that can run a model on this machine. Cheap to import: libraries are loaded with the engine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ DEFAULT = "default"
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default"
 
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""What the drivers of GPUs make (NVIDIA, the same under WSL, AMD): without any, torch need not be imported to find
-none.
-"""
+"""Device files of GPU drivers (NVIDIA, NVIDIA under WSL, AMD): if none exists, torch need not be imported to look."""
 
 ENGINES = ("auto", "compiled", "pipeline", "stub")
 
@@ -43,15 +41,15 @@ def load_engine(
         revision: a branch, tag or commit of a Hugging Face model.
         engine: `compiled`, `pipeline`, `stub`, or `auto`: compiled for the embedded model on a CPU, else pipeline.
         device: `cpu`, `cuda:N`, or `auto`: the first GPU that torch sees, else the CPU.
-        batch_size: most texts in one call of the model.
+        batch_size: the most texts in one call of the model.
         threads: processor threads of one scoring call on a CPU.
-        label_map: the model's own class names to the analysis's, for a model whose classes we do not know.
-        analysis: what the model is asked; its classes are the columns of the scores.
+        label_map: from the model's own class names to the analysis's, for models whose classes are not known.
+        analysis: the analysis to perform; its classes are the columns of the scores.
 
     Raises:
-        ModelNotFound: no such model, or a file of it is missing.
-        ModelRefused: it would answer wrongly; see `model.errors`.
-        EngineUnavailable: the engine or device cannot run here.
+        ModelNotFound: no such model, or one of its files is missing.
+        ModelRefused: the model would answer wrongly; see `model.errors`.
+        EngineUnavailable: the engine or device cannot run on this machine.
     """
     if engine not in ENGINES:
         raise EngineUnavailable(f"no engine is called {engine!r}: choose one of {', '.join(ENGINES)}")
@@ -69,7 +67,7 @@ def _device(device: str) -> str:
     """The device to use: `cpu` or `cuda:N`.
 
     Raises:
-        EngineUnavailable: it names no device that is here.
+        EngineUnavailable: this machine has no such device.
     """
     if device == "cpu" or (device == "auto" and not any(Path(file).exists() for file in _GPU_FILES)):
         return "cpu"

@@ -1,6 +1,4 @@
-"""An engine without weights: for tests of everything above this floor, and for trying the service's other parts
-alone.
-"""
+"""The stub engine, which needs no weights: for tests, and for trying the rest of the service without a model."""
 
 from __future__ import annotations
 
@@ -52,16 +50,16 @@ _WORDS = {
         "wrong",
     },
 }
-"""For a class, the words that speak for it; for any other class, its own name does."""
+"""The words that count for a class. A class that is not listed has one such word: its own name."""
 _NONE_OF_THEM = "NEUTRAL"
-"""The class of a text without any such word."""
+"""The class of a text that has none of these words."""
 _MAX_WORDS = 256
 
 
 class StubEngine:
-    """Scores by the words of a small lexicon, and by the text's digest so that no two texts have the same scores.
+    """Scores texts by a small lexicon; a little of each score comes from the text's digest, so that all texts differ.
 
-    The same text always gets the same scores. Texts of more than 256 words are truncated to them.
+    The same text always gets the same scores. Texts are truncated after 256 words.
     """
 
     def __init__(
@@ -76,26 +74,25 @@ class StubEngine:
         """Makes the engine.
 
         Args:
-            delay_s: seconds that the scoring of each text takes.
-            fail_on: a call with a text that contains this raises ValueError.
-            exit_on: a text that contains this ends the process at once, as a crash in native code would.
-            revision: stands in the identity, so that two stubs can be two models.
-            analysis: what is asked.
+            delay_s: seconds that scoring takes for each text.
+            fail_on: `score` raises ValueError if a text contains this.
+            exit_on: a text that contains this ends the process at once, like a crash in native code.
+            revision: part of the identity, so that two stubs can be different models.
+            analysis: the analysis to perform.
         """
         self._analysis = analysis
         self._words = {label: _WORDS.get(label, {label.lower()}) for label in analysis.classes}
         self._delay_s = delay_s
         self._fail_on = fail_on
         self._exit_on = exit_on
-        self._identity = f"stub@{revision or '1'}/stub"
+        self._identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
-        """The engine that a model name asks for: `stub` or, with arguments,
-        `stub?delay_s=0.01&fail_on=poison&exit_on=crash`.
+        """Makes the engine from a model name: `stub` or, for example, `stub?delay_s=0.01&fail_on=poison&exit_on=crash`.
 
         Raises:
-            ModelNotFound: an argument that the stub does not have, or a delay that is no number.
+            ModelNotFound: the name has an unknown argument, or a delay that is not a number.
         """
         given = {key: values[-1] for key, values in parse_qs(name.partition("?")[2], keep_blank_values=True).items()}
         if unknown := sorted(set(given) - {"delay_s", "fail_on", "exit_on"}):
@@ -116,21 +113,21 @@ class StubEngine:
 
     @property
     def analysis(self) -> Analysis:
-        """As given."""
+        """The analysis that was passed to the constructor."""
         return self._analysis
 
     @property
     def identity(self) -> str:
-        """`stub@revision/stub`."""
+        """`stub@revision/stub`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property
     def device(self) -> str:
-        """Always `cpu`."""
+        """The device, always `cpu`."""
         return "cpu"
 
     def warm(self) -> None:
-        """Nothing is to be warmed."""
+        """Does nothing: the stub has nothing to warm up."""
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`.
@@ -155,7 +152,7 @@ class StubEngine:
         )
 
     def _probabilities(self, text: str) -> FloatArray:
-        """Softmax of each class's count of words, shifted a little by the text's digest; shape (classes,)."""
+        """Softmax over the number of each class's words, shifted slightly by the text's digest; shape (classes,)."""
         words = [word.strip(".,;:!?'\"()#").lower() for word in text.split()[:_MAX_WORDS]]
         counts = [
             1.0 if label == _NONE_OF_THEM else 2.0 * sum(word in own for word in words)

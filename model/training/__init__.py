@@ -1,1 +1,1 @@
-"""The recipe that made the embedded model, and its evaluation. Reads labelled data from a path that it is given."""
+"""Training and evaluation of the embedded model, on labelled data from a given folder."""

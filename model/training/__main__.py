@@ -1,5 +1,6 @@
-"""`python -m model.training all`: makes the embedded model step by step; each step reads what those before it left in
-`--run`.
+"""`python -m model.training all`: makes the embedded model step by step.
+
+Each step reads what the steps before it wrote into the folder `--run`.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ DEV = {
     "dev/goemotions_dev.tsv.gz": "GoEmotions",
     "dev/kaggle_tweets_dev.tsv.gz": "Kaggle tweets",
 }
-"""The files that choices are made by."""
+"""The files used for choices while the model is made, with their names."""
 IN_DOMAIN = "dev/tweeteval_val.tsv.gz"
 """The file that the temperature is fitted on."""
 TEST = {"test/tweeteval.tsv.gz": "TweetEval test"}
-"""Looked at once, at the end."""
+"""The file used only once, at the end, with its name."""
 
 Data = Annotated[
     Path,
@@ -57,7 +58,7 @@ def broad(data: Data, run: Run = _RUN) -> None:
 
 @cli.command()
 def teach(data: Data, run: Run = _RUN) -> None:
-    """2. Fine-tunes the teacher; fetches its base model first (395 MB)."""
+    """2. Fine-tunes the teacher, after fetching its base model (395 MB)."""
     from model.training import bases, recipe, teacher
 
     teacher.train(data, bases.teacher(run / "bases"), run / "teacher", recipe.TEACHER, _device())
@@ -65,7 +66,7 @@ def teach(data: Data, run: Run = _RUN) -> None:
 
 @cli.command()
 def soften(data: Data, run: Run = _RUN) -> None:
-    """3. Lets the teacher and the student score the texts that the student then learns from."""
+    """3. Scores, with the teacher and the student, the texts that the student then learns from."""
     from transformers import AutoTokenizer
 
     from model.training import bases, export, graphs, recipe, soft, teacher
@@ -84,8 +85,9 @@ def soften(data: Data, run: Run = _RUN) -> None:
 
 
 def _soft_labels(data: Path, run: Path) -> dict[str, FloatArray]:
-    """The mean of the teacher's and the student's probabilities, the student's without the frequencies of classes that
-    it learnt.
+    """The mean of the teacher's and the student's probabilities.
+
+    The student's are first freed from the class frequencies that it learnt.
     """
     from model.training import recipe, soft
 
@@ -96,7 +98,7 @@ def _soft_labels(data: Path, run: Path) -> dict[str, FloatArray]:
 
 @cli.command()
 def distil(data: Data, run: Run = _RUN) -> None:
-    """4. Trains the student further, on labels and on those scores."""
+    """4. Trains the student further, on labels and on the scores of step 3."""
     from model.training import recipe
 
     recipe.train(
@@ -132,9 +134,7 @@ def export(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
 def figures(
     data: Data, out: Out = DEFAULT_FOLDER, test: Annotated[bool, typer.Option(help="The test file too.")] = False
 ) -> None:
-    """7. Measures the exported model on every dev file and, at the end of all, the test file; writes figures.json and
-    the plot.
-    """
+    """7. Measures the exported model on the dev files, with --test on the test file; writes figures.json and a plot."""
     from model.training import plots
     from model.training.data import read
     from model.training.evaluate import file_figures, scores
@@ -156,7 +156,7 @@ def figures(
 
 @cli.command()
 def shallow(data: Data, run: Run = _RUN) -> None:
-    """Trains and exports students of 4 and of 3 layers, for the comparison of accuracy and speed."""
+    """Trains and exports students with 4 and 3 layers, to compare accuracy and speed."""
     from model.training import export as exporting
     from model.training import recipe
 
@@ -179,9 +179,7 @@ def pareto(
         int, typer.Option(min=1, help="How often each model scores the tweets; the models take turns.")
     ] = 5,
 ) -> None:
-    """Measures exported models side by side: macro recall on the validation tweets, texts a second on unlabelled
-    tweets; draws both.
-    """
+    """Compares exported models: macro recall on the validation tweets against texts per second on unlabelled tweets."""
     import random
 
     from model.training import comparison, plots
@@ -206,7 +204,7 @@ def pareto(
 
 @cli.command("all")
 def everything(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
-    """All steps in order, without those that are done; goes on where it was stopped."""
+    """Runs all steps in order, skips those that are done, and resumes an interrupted one."""
     steps: tuple[tuple[str, Path | None, Callable[[], None]], ...] = (
         ("1/7 student on labels", run / "broad" / "fp32" / "tokenizer.json", lambda: broad(data, run)),
         ("2/7 teacher", run / "teacher" / "teacher.pt", lambda: teach(data, run)),
@@ -225,7 +223,7 @@ def everything(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
 
 
 def _threads() -> int:
-    """As many threads as torch takes by itself."""
+    """The number of threads that torch uses by default."""
     import torch
 
     return int(torch.get_num_threads())

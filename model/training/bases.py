@@ -1,4 +1,4 @@
-"""The models that training begins with. Both are Apache-2.0 and come from the Python package index."""
+"""The base models that training starts from. Both are licensed under Apache-2.0 and come as Python packages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ _TEACHER_PARTS = 5
 
 
 def student() -> str:
-    """The folder of all-MiniLM-L6-v2 (22.7M weights, 6 layers of width 384) in the installed package that carries it.
+    """The folder of the student's base model, all-MiniLM-L6-v2 (22.7M weights, 6 layers of width 384).
+
+    It is part of an installed package.
 
     Raises:
-        SystemExit: it is not installed.
+        SystemExit: the package is not installed.
     """
     spec = find_spec(_STUDENT_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -26,10 +28,10 @@ def student() -> str:
 
 
 def teacher(folder: Path) -> str:
-    """The folder of all-mpnet-base-v2 (109.5M weights, 12 layers of width 768) below `folder`, fetched (395 MB) if it
-    is not there.
+    """The folder of the teacher's base model, all-mpnet-base-v2 (109.5M weights, 12 layers of width 768).
 
-    The index holds it as a zip file cut into five packages.
+    It is fetched (395 MB) into `folder` if it is not there yet. The package index has it as a zip file that is divided
+    among five packages.
 
     Raises:
         SystemExit: it could not be fetched.
@@ -43,7 +45,7 @@ def teacher(folder: Path) -> str:
         for part in range(1, _TEACHER_PARTS + 1):
             out.write(_part(folder, part))
     with zipfile.ZipFile(joined) as archive:
-        # The configuration goes last: it says that the rest is there.
+        # The configuration goes last: its presence says that the model is complete.
         for name in sorted(archive.namelist(), key=lambda name: name == "all-mpnet-base-v2/config.json"):
             archive.extract(name, folder)
     joined.unlink()

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes confidence mean what it says, and changes no label."""
+"""Temperature scaling (Guo et al. 2017): one number that calibrates the confidence without changing any label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model.types import FloatArray, IntArray
 
 
 def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Probabilities, shape (n, classes), as if their logits had been divided by the temperature."""
+    """Probabilities, shape (n, classes), as they would be if the logits had been divided by the temperature."""
     logits = np.log(np.clip(probabilities, 1e-12, None)).astype(np.float64) / temperature
     raised = np.exp(logits - logits.max(1, keepdims=True))
     out: FloatArray = (raised / raised.sum(1, keepdims=True)).astype(np.float32)
@@ -17,10 +17,10 @@ def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
 
 
 def fitted(sets: list[tuple[FloatArray, IntArray]], lowest: float = 0.25, highest: float = 4.0) -> float:
-    """The temperature with the lowest negative log-likelihood, to a thousandth; each set of (probabilities, labels)
-    weighs the same.
+    """The temperature with the lowest negative log-likelihood, to a thousandth.
 
-    Golden-section search: the likelihood has one minimum in the temperature.
+    Each set of (probabilities, labels) has the same weight. Found by golden-section search, since the negative
+    log-likelihood has a single minimum.
     """
 
     def loss(temperature: float) -> float:

@@ -1,4 +1,4 @@
-"""Accuracy against speed of exported models, measured side by side."""
+"""Measures the speed of several exported models side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CALL = 32
 
 @dataclass(frozen=True)
 class Rate:
-    """Texts a second: the median of the rounds, the lowest and the highest."""
+    """Texts scored per second: the median, lowest and highest of several rounds."""
 
     median: float
     lowest: float
@@ -22,8 +22,9 @@ class Rate:
 
 
 def rates(engines: Mapping[str, Engine], texts: Sequence[str], rounds: int) -> dict[str, Rate]:
-    """How fast each engine scores the texts in calls of 32; the engines take turns, so that what else the machine does
-    meets all.
+    """How fast each engine scores the texts, in calls of 32 texts.
+
+    The engines take turns, so that other load on the machine affects all of them alike.
     """
     found: dict[str, list[float]] = {name: [] for name in engines}
     for engine in engines.values():

@@ -1,4 +1,7 @@
-"""Texts from `text<TAB>label` files: gzip, UTF-8, one header line, no quoting; unlabelled files hold `text` only."""
+"""Reads training texts from `text<TAB>label` files: gzip, UTF-8, one header line, no quoting.
+
+Unlabelled files have the column `text` only.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,31 @@ _INDEX = {label.lower(): index for index, label in enumerate(LABELS)}
 
 @dataclass(frozen=True)
 class Example:
-    """A cleaned text and what is known of its class."""
+    """A cleaned text with its class, if that is known."""
 
     text: str
     label: int | None
-    """Index in `LABELS`; None in an unlabelled file."""
+    """The class as an index into `LABELS`; None if the file has no labels."""
     file: str = ""
-    """Where it came from, as `Source.file` names it."""
+    """The file that the text comes from, as `Source.file` names it."""
     row: int = 0
-    """Its place in that file, from 0."""
+    """The text's position in that file, from 0."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, relative to the data's folder, and how many of its rows one pass draws (all, if None)."""
+    """A file, relative to the data folder, and how many of its rows one pass draws (None: all)."""
 
     file: str
     rows: int | None = None
 
 
 def read(path: Path, name: str = "") -> list[Example]:
-    """All rows of a file, cleaned as the service cleans.
+    """Reads all rows of a file; texts are cleaned as in the service.
 
     Raises:
-        ValueError: a row is not one text, one tab and one of the three labels (or, where the header says `text` alone,
-            has a tab); the message has its line number.
+        ValueError: a row is not a text, a tab and one of the three labels, or has a tab although the header is `text`
+            alone; the message has the line number.
     """
     examples = []
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
@@ -58,7 +61,7 @@ def read(path: Path, name: str = "") -> list[Example]:
 
 
 def draw(folder: Path, sources: tuple[Source, ...], seed: int) -> list[Example]:
-    """One pass over the sources: from each its number of rows, without replacement, the same for the same seed."""
+    """One pass over the sources: draws each source's number of rows without replacement, reproducibly by the seed."""
     examples: list[Example] = []
     for source in sources:
         rows = read(folder / source.file, source.file)
@@ -69,8 +72,9 @@ def draw(folder: Path, sources: tuple[Source, ...], seed: int) -> list[Example]:
 
 
 def log_priors(examples: list[Example]) -> dict[str, FloatArray]:
-    """The logarithms of each file's class frequencies, shape (3,); noughts for a file without labels. A class unseen
-    counts once.
+    """The logarithms of the class frequencies of each file, shape (3,); zeros for a file without labels.
+
+    A class that does not occur counts as if it had occurred once.
     """
     out = {}
     for file in sorted({example.file for example in examples}):
@@ -81,9 +85,9 @@ def log_priors(examples: list[Example]) -> dict[str, FloatArray]:
 
 
 def with_links(examples: list[Example], share: float, seed: int) -> list[Example]:
-    """The examples, a share of them with `http` at one end.
+    """The examples, with `http` added at the beginning or end of a share of them.
 
-    Links were taken out of the training texts, yet callers' texts hold them, so the model must learn that they mean
+    The training texts come without links, but callers' texts contain them, so the model has to learn that they mean
     nothing.
     """
     rng = random.Random(f"{seed}/links")
@@ -97,10 +101,10 @@ def with_links(examples: list[Example], share: float, seed: int) -> list[Example
 
 
 def batches(lengths: list[int], batch_size: int, seed: int, window: int = 50) -> list[list[int]]:
-    """Shuffled batches of row numbers whose texts are of similar length, so that little of a batch is padding.
+    """Shuffled batches of row numbers, each of texts of similar length, so that little is padding.
 
-    Rows are shuffled, cut into windows of `window` batches, sorted by length inside a window; then the batches are
-    shuffled.
+    Rows are shuffled, cut into windows of `window` batches, and sorted by length inside each window; then the batches
+    are shuffled.
     """
     rng = random.Random(f"{seed}/batches")
     order = list(range(len(lengths)))

@@ -1,6 +1,6 @@
-"""Emoji as tokens of their own: the base vocabulary knows almost none, so "😍" and "😡" were both `[UNK]`.
+"""Adds emoji to a tokenizer as tokens: the base vocabulary has almost none, so "😍" and "😡" were both `[UNK]`.
 
-A new token's embedding starts as the mean of the embeddings of the words of its Unicode name.
+The embedding of a new token starts as the mean of the embeddings of the words in its Unicode name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
 def frequent(texts: Iterable[str], at_least: int) -> list[str]:
-    """The emoji that stand in at least so many texts, by falling frequency."""
+    """The emoji that occur in at least `at_least` texts, the most frequent first."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update({char for char in text if ord(char) > 0x2000 and unicodedata.category(char) == "So"})
@@ -25,13 +25,13 @@ def frequent(texts: Iterable[str], at_least: int) -> list[str]:
 
 
 def words(char: str) -> str:
-    """The words of an emoji's Unicode name that carry meaning: "smiling heart shaped eyes"."""
+    """The meaningful words of an emoji's Unicode name, such as "smiling heart shaped eyes"."""
     name = unicodedata.name(char, "").lower().replace("-", " ").split()
     return " ".join([word for word in name if word not in _EMPTY_WORDS] or name)
 
 
 def add_to(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, emoji: list[str]) -> int:
-    """Adds the emoji that the tokenizer lacks, their embeddings made from their names; returns how many were new."""
+    """Adds the emoji that the tokenizer lacks, with embeddings made from their names; returns how many were new."""
     new = [
         char for char in emoji if tokenizer.convert_tokens_to_ids(tokenizer.tokenize(char)) == [tokenizer.unk_token_id]
     ]

@@ -1,4 +1,4 @@
-"""`python -m model.training.evaluate`: how good an engine's answers are on labelled files."""
+"""`python -m model.training.evaluate`: measures the quality of an engine's answers on labelled files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scores(engine: Engine, texts: list[str], what: str) -> FloatArray:
 
 
 def evaluate(engine: Engine, path: Path) -> tuple[Metrics, int, float]:
-    """Figures of a file, its number of texts, and the seconds that scoring took."""
+    """Measures one file: its metrics, its number of texts, and the seconds that scoring took."""
     examples = data.read(path)
     started = time.perf_counter()
     probabilities = scores(engine, [example.text for example in examples], path.name)
@@ -46,7 +46,7 @@ def evaluate(engine: Engine, path: Path) -> tuple[Metrics, int, float]:
 
 
 def file_figures(name: str, split: str, probabilities: FloatArray, labels: IntArray) -> FileFigures:
-    """The figures of one file as the model card and `GET /model` state them."""
+    """The figures of one file in the form that the model card and `GET /model` have them."""
     found = metrics(probabilities, labels)
     macro_recall, macro_f1, accuracy, ece = (
         round(100 * x, 2) for x in (found.macro_recall, found.macro_f1, found.accuracy, found.ece)
@@ -107,7 +107,7 @@ def main(
             )
         table.add_row(path.name, str(count), *(f"{100 * value:.2f}" for value in values), f"{count / seconds:.0f}")
     if not as_json:
-        # A narrower console would cut the figures themselves.
+        # A narrower console would cut off figures.
         Console(width=max(Console().width, 120)).print(table)
 
 

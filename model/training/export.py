@@ -1,4 +1,4 @@
-"""From trained weights to what is served: the compiled int8 graph, and fp16 safetensors for the pipeline engine."""
+"""Exports trained weights as what is served: an int8 graph (compiled engine) and fp16 safetensors (pipeline engine)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.training.data import Source
 from model.training.graphs import calibration_inputs, quantised, traced
 
 MAX_TOKENS = 256
-"""Most tokens of a text that the exported model reads; see docs/engines.md for what reading on costs."""
+"""The most tokens of a text that the exported model reads; docs/engines.md has the cost of reading more."""
 
 CALIBRATION = (
     Source("train/semeval_tweets.tsv.gz", 150),
@@ -25,18 +25,18 @@ CALIBRATION = (
     Source("train/goemotions_train.tsv.gz", 40),
     Source("train/kaggle_tweets_train.tsv.gz", 30),
 )
-"""The training texts whose activations set the scales of the int8 arithmetic."""
+"""The training texts whose activations determine the scales of the int8 arithmetic."""
 
 
 def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int = 1) -> None:
-    """Writes graph, safetensors, tokenizer and manifest into `out`; other files of it stay, such as its card.
+    """Writes graph, safetensors, tokenizer and manifest into `out`; other files there, such as the model card, stay.
 
     Args:
-        trained: the fp32 model that training left.
+        trained: the folder of the trained fp32 model.
         folder: the training data, for the calibration of the int8 graph.
-        out: where to; nothing in it changes until all is made.
-        temperature: what logits are divided by; it goes into the classifier's weights, so that every engine has it.
-        seed: of the choice of calibration texts.
+        out: the destination; nothing in it changes until everything is made.
+        temperature: the divisor of the logits; it is built into the classifier's weights, so that every engine has it.
+        seed: decides which texts are drawn for the calibration.
     """
     tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
     model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
@@ -47,7 +47,7 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    # tokenizer.json would keep the truncation that training switched on, shorter than the model's.
+    # Otherwise tokenizer.json would keep the truncation of training, which is shorter than the model's limit.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(part)
     openvino.save_model(_int8(model, tokenizer, folder, seed), part / "graph.xml", compress_to_fp16=True)
@@ -58,14 +58,14 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}).write(part)
 
     out.mkdir(parents=True, exist_ok=True)
-    # The manifest goes last: until then a reader meets a digest that differs and refuses, never a mixture.
+    # The manifest goes last: until then digests differ, so that a reader refuses the folder and never loads a mixture.
     for path in sorted(part.iterdir(), key=lambda path: path.name == "manifest.json"):
         os.replace(path, out / path.name)
     part.rmdir()
 
 
 def graph(trained: Path, folder: Path, seed: int = 1) -> openvino.Model:
-    """The int8 graph of an fp32 model that training left, without a temperature."""
+    """The int8 graph of a trained fp32 model, without a temperature."""
     tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
     model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
     return _int8(model, tokenizer, folder, seed)

@@ -1,4 +1,4 @@
-"""The training loop: passes over mixes of files, labels and a teacher's scores, resumable after a kill."""
+"""The training loop: passes over mixes of files, with labels and a teacher's scores; it resumes after a kill."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ from model.types import FloatArray
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the outcome. `stages` are passes over a mix of sources, in order: broad first, in-domain
-    last.
-    """
+    """All choices that decide the outcome of a training run."""
 
     stages: tuple[tuple[Source, ...], ...]
+    """Passes over a mix of sources, in order: all domains first, the target domain last."""
     learning_rate: float = 1.5e-4
     head_rate: float = 1.0
-    """The classifier's learning rate, times `learning_rate`."""
+    """The classifier's learning rate as a multiple of `learning_rate`."""
     layer_decay: float = 1.0
-    """Each layer's learning rate, times that of the layer above it (Howard & Ruder 2018 call it discriminative
-    fine-tuning).
-    """
+    """Each layer's learning rate as a multiple of the rate of the layer above.
+
+    Howard & Ruder (2018) call it discriminative fine-tuning."""
     frozen_layers: int = 0
-    """So many of the lowest layers, and the embeddings if there are any such, stay as they are."""
+    """The number of lowest layers that are not trained; if there are any, the embeddings are not trained either."""
     warmup: float = 0.06
     weight_decay: float = 0.01
     batch_size: int = 64
@@ -47,26 +46,28 @@ class Recipe:
     label_smoothing: float = 0.05
     dropout: float = 0.1
     balanced: bool = False
-    """Labels are learnt by balanced softmax (Ren et al. 2020), each file with its own class frequencies: the model then
-    answers as if all classes were equally frequent in each domain, which is what macro recall asks."""
-    soft_share: float = 0.0
-    """How much of the loss of a labelled text is its cross-entropy to the teacher's scores; an unlabelled text has
-    nothing else.
+    """Whether labels are learnt by balanced softmax (Ren et al. 2020), with the class frequencies of each file.
+
+    The model then answers as if all classes were equally frequent in each domain, which is what macro recall rewards.
     """
+    soft_share: float = 0.0
+    """The share that the cross-entropy to the teacher's scores has in the loss of a labelled text.
+
+    For an unlabelled text it is the whole loss."""
     layers: tuple[int, ...] = ()
-    """Which layers of the base model to keep, from 0; all, if empty."""
+    """The layers of the base model to keep, from 0; empty means all."""
     seed: int = 1
 
 
 def seed_all(seed: int) -> None:
-    """Seeds every generator that training draws from."""
+    """Seeds every random generator that training uses."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def passes(folder: Path, recipe: Recipe) -> list[list[Example]]:
-    """The examples of each stage, the same for the same recipe."""
+    """The examples of each stage; the same recipe always gives the same examples."""
     return [
         data.with_links(data.draw(folder, stage, recipe.seed + n), recipe.link_share, recipe.seed + n)
         for n, stage in enumerate(recipe.stages)
@@ -85,12 +86,12 @@ def losses(
 
     Args:
         logits: shape (n, classes).
-        labels: class indices, shape (n,); -1 where there is none.
-        log_priors: of each text's file, shape (n, classes), added to the logits where a label is learnt; noughts for
-            none.
-        soft: the teacher's probabilities, shape (n, classes); not-a-number where it gave none.
-        soft_share: of the loss where there are both.
-        smoothing: of the labels.
+        labels: class indices, shape (n,); -1 for an unlabelled text.
+        log_priors: the log class frequencies of each text's file, shape (n, classes). They are added to the logits
+            where a label is learnt; zeros have no effect.
+        soft: the teacher's probabilities, shape (n, classes); not-a-number for a text that it did not score.
+        soft_share: the share of the teacher's part in the loss of a text that has both.
+        smoothing: the label smoothing.
     """
     labelled, taught = labels >= 0, ~soft.isnan().any(1)
     of_label = torch.nn.functional.cross_entropy(
@@ -102,9 +103,7 @@ def losses(
 
 
 def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The optimizer's groups of parameters, by learning rate and weight decay; switches off the gradients of what is
-    frozen.
-    """
+    """The optimizer's parameter groups, by learning rate and weight decay; switches off gradients of frozen layers."""
     numbered = {name: re.search(r"\blayer\.(\d+)\.", name) for name, _ in model.named_parameters()}
     top = max((int(found[1]) for found in numbered.values() if found), default=0)
     out: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -121,13 +120,13 @@ def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:
-    """Linear warm-up, then linear decay to nought."""
+    """The factor of the learning rate at a step: linear warm-up, then linear decay to zero."""
     rising = max(1, int(steps * warmup))
     return (step + 1) / rising if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
 
 
 def save(path: Path, state: object) -> None:
-    """Writes with torch so that a reader meets the whole file or none."""
+    """Writes a file with torch, atomically: a reader finds the whole file or none."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
@@ -144,15 +143,15 @@ def fit(
     soft: dict[str, FloatArray] | None = None,
     save_every: int = 100,
 ) -> None:
-    """Trains `model`, whose `logits(input_ids, attention_mask)` has shape (n, classes), by the recipe; `model.eval()`
-    after it.
+    """Trains a model by a recipe and leaves it in evaluation mode.
 
-    A checkpoint is written into `out` every `save_every` steps; a later call with the same `out` goes on from there and
+    A checkpoint is written into `out` every `save_every` steps; a later call with the same `out` resumes from it and
     draws the same batches as an uninterrupted run.
 
     Args:
-        soft: the teacher's probabilities by file, shape (rows of the file, classes), not-a-number in rows that it did
-            not see.
+        logits: computes the model's logits, shape (n, classes), from `input_ids` and `attention_mask`.
+        soft: the teacher's probabilities by file, shape (rows of the file, classes); not-a-number in rows that it did
+            not score.
 
     Raises:
         SystemExit: `out` has a checkpoint of another recipe.
@@ -196,7 +195,7 @@ def fit(
         torch.set_rng_state(state["rng"].cpu())
         first = state["step"]
 
-    # Fused kernels: one and a half times the speed on two cores; they need a C++ compiler on a CPU.
+    # Fused kernels train 1.5 times as fast on two cores; on a CPU they need a C++ compiler.
     if (device.type == "cuda" or shutil.which("g++")) and len(plan) - first > 200:
         logits = torch.compile(logits, dynamic=True)
     model.train()

@@ -1,4 +1,4 @@
-"""From a torch classifier to an OpenVINO graph, from that to int8, and scoring many texts with it."""
+"""Converts a torch classifier to an OpenVINO graph, quantises it to int8, and scores many texts with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Inputs = dict[str, NDArray[np.int32]]
 
 
 class _Then(torch.nn.Module):  # type: ignore[misc]
-    """A model, and what is to be done with its output."""
+    """A model followed by a function of its output."""
 
     def __init__(self, model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> None:
         super().__init__()
@@ -31,8 +31,11 @@ class _Then(torch.nn.Module):  # type: ignore[misc]
 
 
 def traced(model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
-    """The fp32 graph of a classifier; inputs int32 of any (batch, length), output (batch, classes): `finish(model's
-    output)`.
+    """The fp32 graph of a classifier: int32 inputs of any shape (batch, length), output of shape (batch, classes).
+
+    Args:
+        model: the classifier.
+        finish: turns the model's output into the graph's output.
     """
     shape = openvino.PartialShape([-1, -1])
     example = torch.ones(2, 16, dtype=torch.int32)
@@ -45,15 +48,15 @@ def traced(model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> ope
 
 
 def calibration_inputs(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[_Inputs]:
-    """Each text as the graph's inputs, alone in its batch."""
+    """The graph's inputs for each text, as a batch of one."""
     encoded = [tokenizer(text, truncation=True) for text in texts]
     return [{key: np.array([one[key]], dtype=np.int32) for key in ("input_ids", "attention_mask")} for one in encoded]
 
 
 def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: object) -> openvino.Model:
-    """The graph in int8, the scales of its activations fixed by the inputs; `options` go to `nncf.quantize`.
+    """The graph in int8, with the scales of its activations fixed by the given inputs; `options` go to `nncf.quantize`.
 
-    With scales taken from each batch as it comes, a text's scores would depend on its companions.
+    If the scales were computed for each batch anew, a text's scores would depend on the other texts in its batch.
     """
     return nncf.quantize(
         graph, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs), **options
@@ -61,10 +64,10 @@ def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: object) -
 
 
 class Scorer:
-    """Scores many texts with a graph that is made once and kept in a file."""
+    """Scores many texts with a graph that is made once and then kept in a file."""
 
     def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, make: Callable[[], openvino.Model]) -> None:
-        """Loads the graph at `path`, or makes and keeps it; the tokenizer truncates at its `model_max_length`."""
+        """Loads the graph from `path`, or makes and stores it. The tokenizer truncates at its `model_max_length`."""
         self._tokenizer = tokenizer
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ class Scorer:
         self._request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
 
     def scores(self, texts: list[str], batch_size: int = 32) -> FloatArray:
-        """Probabilities, shape (len(texts), classes)."""
+        """The class probabilities of the texts, shape (len(texts), classes)."""
         parts: dict[int, FloatArray] = {}
         ids = self._tokenizer(texts, truncation=True)["input_ids"]
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]))

@@ -1,4 +1,4 @@
-"""How good answers are: macro recall, macro F1, accuracy and calibration."""
+"""Measures of quality: macro recall, macro F1, accuracy and calibration."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ def known_labels(examples: list[Example]) -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Figures of one data set, each from 0 to 1."""
+    """The quality measured on one data set, each figure from 0 to 1."""
 
     macro_recall: float
     macro_f1: float
     accuracy: float
     ece: float
     recall: tuple[float, ...]
-    """By class, in the order of `LABELS`."""
+    """Recall of each class, in the order of `LABELS`."""
 
 
 def metrics(probabilities: FloatArray, labels: IntArray) -> Metrics:
-    """The figures of `n` answers: `probabilities` of shape (n, 3), `labels` of shape (n,), indices into `LABELS`.
+    """Measures `n` answers; a class that never occurs is left out of the macro averages.
 
-    A class that never occurs is left out of the macro averages.
+    Args:
+        probabilities: class probabilities, shape (n, 3).
+        labels: the true classes as indices into `LABELS`, shape (n,).
     """
     predicted = probabilities.argmax(1)
     recalls, f1s, present = [], [], []
@@ -53,10 +55,10 @@ def metrics(probabilities: FloatArray, labels: IntArray) -> Metrics:
 
 
 def reliability(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> list[tuple[float, float, int]]:
-    """Mean confidence, share of right answers, and number of answers of each bin.
+    """For each bin, the mean confidence, the share of right answers, and the number of answers.
 
-    Answers are sorted by confidence and cut into `bins` parts of equal size (to one answer). Nguyen & O'Connor 2015
-    argue for equal mass; of equal width, most bins would hold next to nothing.
+    Answers are sorted by confidence and cut into `bins` parts of equal size (give or take one answer). Nguyen &
+    O'Connor (2015) argue for equal size; with bins of equal width, most would be nearly empty.
     """
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
@@ -64,8 +66,10 @@ def reliability(confidence: FloatArray, correct: BoolArray, bins: int = BINS) ->
 
 
 def ece(confidence: FloatArray, correct: BoolArray, bins: int = BINS) -> float:
-    """Expected calibration error: the mean distance of confidence from the share of right answers over `reliability`'s
-    bins, each weighing as many answers as it has."""
+    """Expected calibration error: the mean difference between confidence and share of right answers.
+
+    The mean is taken over the bins of `reliability`, weighted by their numbers of answers.
+    """
     points = reliability(confidence, correct, bins)
     return sum(count * abs(sure - right) for sure, right, count in points) / len(confidence)
 

@@ -1,4 +1,4 @@
-"""The model card's pictures, as SVG."""
+"""Draws the pictures of the model card, as SVG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.training.metrics import ece
 from model.training.metrics import reliability as points
 from model.types import FloatArray, IntArray
 
-# Text as text, and the same bytes for the same figures.
+# Text stays text in the SVG, and the same figures always give the same bytes.
 mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "sentiq", "font.size": 9}
 mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
 
@@ -23,7 +23,7 @@ def _write(figure: Figure, path: Path) -> None:
 
 
 def reliability(answers: Sequence[tuple[str, FloatArray, IntArray]], path: Path) -> None:
-    """A reliability diagram for each (name, probabilities, labels): the share of right answers against confidence."""
+    """Draws a reliability diagram for each (name, probabilities, labels): share of right answers against confidence."""
     columns = 3
     rows = -(-len(answers) // columns)
     figure = Figure(figsize=(3.1 * columns, 3.1 * rows), layout="constrained")
@@ -42,17 +42,17 @@ def reliability(answers: Sequence[tuple[str, FloatArray, IntArray]], path: Path)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model of the trade between accuracy and speed."""
+    """A model in the comparison of accuracy and speed."""
 
     name: str
     texts_per_s: float
     macro_recall: float
-    """On the validation tweets, in per cent."""
+    """Macro recall on the validation tweets, in per cent."""
     shipped: bool = False
 
 
 def pareto(candidates: Sequence[Candidate], path: Path) -> None:
-    """Macro recall against texts a second, the shipped model filled."""
+    """Draws macro recall against texts per second; the shipped model's mark is filled."""
     figure = Figure(figsize=(5.5, 3.5), layout="constrained")
     axis = figure.subplots()
     for one in candidates:

@@ -1,4 +1,4 @@
-"""What the embedded model is made by: three recipes, one after the other, and the models that they begin with."""
+"""The recipes that the embedded model is made by: student on labels, teacher, and student on the teacher's scores."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ BROAD = Recipe(
         ),
     )
 )
-"""The student on labels: one pass over a mix of domains, then one that is mostly tweets. The non-commercial airline
-file is left out.
-"""
+"""The student on labels: one pass over a mix of domains, then one that is mostly tweets.
+
+The airline file is left out because its licence forbids commercial use."""
 
 TEACHER = Recipe(
     stages=(
@@ -54,7 +54,7 @@ TEACHER = Recipe(
     dropout=0.0,
     balanced=True,
 )
-"""The upper 5 of all-mpnet-base-v2's 12 layers, one pass: what two cores do in an hour."""
+"""The teacher: the upper 5 of all-mpnet-base-v2's 12 layers, one pass, which takes an hour on two cores."""
 
 
 TAUGHT = (
@@ -64,13 +64,13 @@ TAUGHT = (
     Source("train/dynasent_r1_dev.tsv.gz"),
     Source("unlabelled/yelp_sentences.tsv.gz", 5_000),
 )
-"""What the teacher scores: of the labelled files, those that it was trained on."""
+"""The texts that the teacher scores: unlabelled ones, and the labelled files that it was trained on."""
 
 _LIKE = {
     "unlabelled/tweets.tsv.gz": "train/semeval_tweets.tsv.gz",
     "unlabelled/yelp_sentences.tsv.gz": "train/dynasent_r1_dev.tsv.gz",
 }
-"""Files without labels, and those of the same domain."""
+"""For each file without labels, a labelled file of the same domain."""
 
 DISTILLED = Recipe(
     stages=(
@@ -86,7 +86,7 @@ DISTILLED = Recipe(
     balanced=True,
     soft_share=0.7,
 )
-"""The student again, on labels and on the teacher's scores."""
+"""The student, trained further on labels and on the teacher's scores."""
 
 SHALLOW = {
     len(kept): replace(
@@ -102,19 +102,22 @@ SHALLOW = {
     )
     for kept in ((0, 2, 3, 5), (0, 3, 5))
 }
-"""Students of fewer layers, begun with layers of the distilled one: what speed would cost. Not shipped."""
+"""Students with fewer layers, which start from layers of the distilled one. They show what more speed would cost.
+
+They are not shipped."""
 
 
 def log_prior_of(folder: Path, file: str) -> FloatArray:
-    """The logarithms of a file's class frequencies, shape (3,); of an unlabelled file, those of its domain's labelled
-    one.
+    """The logarithms of a file's class frequencies, shape (3,).
+
+    For an unlabelled file, those of the labelled file of the same domain are taken.
     """
     known = _LIKE.get(file, file)
     return data.log_priors(data.read(folder / known, known))[known]
 
 
 def start_student(base: str, recipe: Recipe, texts: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """Tokenizer and classifier from a base model or an earlier student, with tokens for the emoji that `texts` hold."""
+    """Tokenizer and classifier from a base model or an earlier student, with tokens for the emoji in `texts`."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(
         base,
@@ -142,7 +145,7 @@ def train(
     soft: dict[str, FloatArray] | None = None,
     save_every: int = 100,
 ) -> None:
-    """Trains a student from `base` on the data in `folder`; leaves model and tokenizer in `out`/fp32. See `fit`."""
+    """Trains a student from `base` on the data in `folder`; writes model and tokenizer into `out`/fp32. See `fit`."""
     out.mkdir(parents=True, exist_ok=True)
     seed_all(recipe.seed)
     stages = passes(folder, recipe)

@@ -1,5 +1,6 @@
-"""Soft labels: the teacher's probabilities, an array a file, shape (rows, classes); not-a-number in rows that it did
-not see.
+"""Soft labels: the class probabilities that a model gave to training texts, for the student to learn from.
+
+There is one array for each file, shape (rows, classes), with not-a-number in rows that were not scored.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ _CHUNK = 1024
 def soften(
     score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path, seed: int
 ) -> None:
-    """Writes probabilities of the sources' texts into `out`, an array a file; goes on where it was stopped.
+    """Scores the sources' texts and writes one array for each file into `out`; resumes where it was stopped.
 
     Args:
-        score: the teacher: texts in, probabilities of shape (texts, classes) out.
-        folder: the data.
-        seed: of the choice of texts.
+        score: the model: texts in, probabilities of shape (texts, classes) out.
+        folder: the folder of the data.
+        sources: the files, and how many texts to draw from each.
+        out: the folder of the arrays.
+        seed: decides which texts are drawn.
     """
     out.mkdir(parents=True, exist_ok=True)
     for source in sources:
@@ -49,16 +52,19 @@ def soften(
 
 
 def soft_labels(folder: Path, sources: tuple[Source, ...]) -> dict[str, FloatArray]:
-    """What `soften` wrote for these sources, by file."""
+    """The arrays that `soften` wrote for these sources, by file."""
     paths = {source.file: folder / (Path(source.file).name + ".npy") for source in sources}
     return {file: np.load(path) for file, path in paths.items() if path.is_file()}
 
 
 def debiased(probabilities: FloatArray, log_priors: FloatArray) -> FloatArray:
-    """Probabilities, shape (n, classes), as if all classes were equally frequent, of a model that learnt them with
-    these frequencies.
+    """A model's probabilities, shape (n, classes), as if all classes had been equally frequent in its training.
 
-    Bayes' rule: p(class | text) is divided by p(class), and brought to a sum of 1. Rows of not-a-number stay so.
+    By Bayes' rule, p(class | text) is divided by p(class) and normalised to a sum of 1. Rows of not-a-number stay so.
+
+    Args:
+        probabilities: the model's own probabilities.
+        log_priors: the logarithms of the class frequencies that it was trained with, shape (classes,).
     """
     raised = probabilities * np.exp(-log_priors)
     out: FloatArray = (raised / raised.sum(1, keepdims=True)).astype(np.float32)
@@ -66,7 +72,7 @@ def debiased(probabilities: FloatArray, log_priors: FloatArray) -> FloatArray:
 
 
 def mean(members: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The mean of several models' probabilities by file; in each row, of those models that scored it."""
+    """The mean of several models' probabilities, by file; each row is the mean over the models that scored it."""
     out = {}
     for file in sorted({file for member in members for file in member}):
         known = np.stack([member[file] for member in members if file in member])

@@ -1,4 +1,4 @@
-"""The teacher: a larger model that is never served. It learns from labels; the student learns from its scores."""
+"""The teacher: a larger model that learns from labels, and from whose scores the student learns. It is never served."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WEIGHTS = "teacher.pt"
 
 
 class Teacher(torch.nn.Module):  # type: ignore[misc]
-    """An encoder, the mean of its tokens' states, and a linear classifier.
+    """An encoder, the mean of its token states, and a linear classifier.
 
-    The mean, because all-mpnet-base-v2 was trained with it (its card:
+    The mean is taken because all-mpnet-base-v2 was trained with it (see its card:
     https://huggingface.co/sentence-transformers/all-mpnet-base-v2).
     """
 
@@ -34,7 +34,7 @@ class Teacher(torch.nn.Module):  # type: ignore[misc]
         torch.nn.init.zeros_(self.head.bias)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (n, classes), of token ids and mask, both of shape (n, length)."""
+        """The logits, shape (n, classes), for token ids and attention mask, both of shape (n, length)."""
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         kept = attention_mask.unsqueeze(-1).to(states.dtype)
         out: torch.Tensor = self.head((states * kept).sum(1) / kept.sum(1))
@@ -42,7 +42,7 @@ class Teacher(torch.nn.Module):  # type: ignore[misc]
 
 
 def train(folder: Path, base: str, out: Path, recipe: Recipe, device: str, save_every: int = 100) -> None:
-    """Trains a teacher from `base` on the data in `folder`; leaves its trained weights in `out`. See `fit`."""
+    """Trains a teacher from `base` on the data in `folder`; writes its trained weights into `out`. See `fit`."""
     out.mkdir(parents=True, exist_ok=True)
     seed_all(recipe.seed)
     teacher = Teacher(base, recipe.dropout).to(device)
@@ -59,7 +59,7 @@ def train(folder: Path, base: str, out: Path, recipe: Recipe, device: str, save_
 
 
 def graph(base: str, run: Path, folder: Path, recipe: Recipe) -> openvino.Model:
-    """The trained teacher in `run` as an int8 graph, which scores three times as fast as torch on a CPU."""
+    """The trained teacher in `run` as an int8 graph, which is three times as fast as torch on a CPU."""
     teacher = Teacher(base).eval()
     teacher.load_state_dict(torch.load(run / _WEIGHTS, map_location="cpu", weights_only=True), strict=False)
     texts = [

@@ -1,37 +1,37 @@
-"""The job machine: what a job is, where it is kept, and every change of it.
+"""The job machine: what a job is, where it is kept, and every change of its state.
 
-A job is `queued` when it is made (`incoming`), `running` from the moment when a worker takes its first chunk
-(`running`), and ends as `succeeded` (every line has its prediction or an error of its own), `failed` (every line has an
-error) or `cancelled`. It ends by itself when its texts have all come in and its chunks are all done. What callers see
-of it is in `kept`.
+A job is `queued` when it is made (`incoming`) and `running` once a worker has taken its first chunk (`running`). It
+ends as `succeeded` (every line has a prediction or an error of its own), `failed` (every line has an error) or
+`cancelled`. Unless it is cancelled, it ends when all its texts have come in and all its chunks are done. `kept` is the
+part that callers read.
 
     queued -> running -> succeeded | failed
        \\----------\\---> cancelled
 
-Its texts come in page by page. A page and the chunks that it fills are stored in one step, and chunks leave while later
-pages still come in. The chunks of a job are under way in `window` lanes: in each, a chunk is sent when the one before
-it is done, by the worker that did that one, or by the web if it had not come in by then. A worker stores the results of
-a chunk, counts it, sends the next one, notes that it was sent, and only then acknowledges the chunk: if it dies before,
-the chunk is delivered again, and whoever receives it goes on from there. Chunks that the broker has lost are found
-because they are due and nobody has them (`tasks.work.upkeep`).
+The texts come in page by page. A page and the chunks that it fills are stored in one step, and chunks are sent while
+later pages are still coming in. A job's chunks run in `window` lanes. In each lane, a chunk is sent when the one before
+it is done: by the worker that did that one, or by the web process if the chunk had not come in by then. A worker stores
+the results of a chunk, counts it, sends the next one, notes that it was sent, and only then acknowledges the chunk. If
+the worker dies before that, the chunk is delivered again, and the worker that receives it continues from there. Chunks
+that the broker has lost are found because they are due but neither queued nor held by a worker (`tasks.work.upkeep`).
 
-Every change is one script (`lua/*.lua`), so that whoever dies leaves a job as it was or as it is to be. Which chunk is
-due, and in which state a job ends, is decided in `lua/job.lua` alone. The keys:
+Every change is one script (`lua/*.lua`), so that a process that dies leaves a job either as it was or completely
+changed. `lua/job.lua` alone decides which chunk is due and in which state a job ends. The keys:
 
     sentiq:j:<job>        the job's facts and counts, a hash: the fields of `tasks.jobs.job.Job`
-    sentiq:j:<job>:in     its lines as sent in, with where each one's outcome is: a hash of pages
+    sentiq:j:<job>:in     its lines as sent in, each with its outcome or where to find it: a hash of pages
     sentiq:j:<job>:todo   the cleaned texts of each chunk, until it is done: a hash of chunks
     sentiq:j:<job>:late   lines that repeat a text of a chunk stored before: a hash of chunks
     sentiq:j:<job>:done   the numbers of the chunks that are done, a set
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
-    sentiq:jobs           every job by the time of its creation, a sorted set
-    sentiq:jobs:<owner>   those of one API key's name
-    sentiq:unfinished     those of them that have not ended, a set
-    sentiq:ends           how many have ended, by state, a hash; for the metrics
-    sentiq:callbacks      jobs whose callback is due, a sorted set
+    sentiq:jobs           the ids of all jobs by the time of their creation, a sorted set
+    sentiq:jobs:<owner>   the same for the jobs of one API key's name
+    sentiq:unfinished     the ids of the jobs that have not ended, a set
+    sentiq:ends           how many jobs have ended, by state, a hash; for the metrics
+    sentiq:callbacks      the ids of the jobs whose callback is due, a set sorted by time
     sentiq:i:<digest>     the job that an Idempotency-Key made
     (the result backend)  the outcomes of chunk n, under its task id `<job>.<n>`
 
-While a job's texts still come in, its keys live UPLOAD_TTL_S after the last of them; from then on, JOB_TTL. A job's end
-is published on the channel `sentiq:ended`.
+While a job's texts are coming in, its keys live for UPLOAD_TTL_S after the latest page; once all are in, for JOB_TTL. A
+job's end is published on the channel `sentiq:ended`.
 """

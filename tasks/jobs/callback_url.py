@@ -1,4 +1,4 @@
-"""Which addresses a job's callback may go to: the web asks when a job comes, a worker again when it posts."""
+"""Checks where a job's callback may go: the web does when a job comes in, and a worker again before it posts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tasks.errors import CallbackRefused
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
-"""Teredo and other protocols' own, 6to4, documentation: the tunnels lead to an IPv4 address, and not all Pythons know
-the last.
-"""
+"""Networks that look global but must not be called: Teredo and other protocol assignments, 6to4, documentation.
+
+The first two lead to IPv4 addresses through tunnels, and not every Python version knows the last."""
 
 
 class Target(NamedTuple):
-    """Where a callback goes."""
+    """The parts of a callback's URL."""
 
     tls: bool
     host: str
@@ -28,19 +28,19 @@ class Target(NamedTuple):
 
 
 def check_url(url: str, *, allow_private: bool) -> Target:
-    """A callback's URL in its parts; refuses what can be refused without asking a name server.
+    """Splits a callback's URL into its parts, and refuses what can be refused without asking a name server.
 
     Raises:
-        CallbackRefused: not a plain http(s) URL, or, unless `allow_private`, one to an address that is not public,
-            however it is spelt.
+        CallbackRefused: it is not a plain http(s) URL, or, unless `allow_private`, its host is an IP address that is
+            not public, in whatever spelling.
     """
-    # Beyond ASCII there are full-width digits and dots, which a resolver turns into an address.
+    # Outside ASCII there are full-width digits and dots, which a resolver turns into an address.
     if not re.fullmatch(r"[!-~]{1,2000}", url):
         raise CallbackRefused("callback_url must have 1 to 2,000 ASCII characters, without blanks.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
-        host.encode("idna")  # as getaddrinfo does: a label that is empty or too long
+        host.encode("idna")  # getaddrinfo does the same, and raises if a label is empty or too long
     except ValueError:
         raise CallbackRefused("callback_url is not a valid URL.") from None
     literal = _literal(host)
@@ -58,7 +58,7 @@ def check_url(url: str, *, allow_private: bool) -> Target:
 
 
 def _literal(host: str) -> str | None:
-    """The address that a host is, in its usual spelling; None for a name."""
+    """The IP address that a host is, in its usual spelling; None if the host is a name."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -70,7 +70,7 @@ def _literal(host: str) -> str | None:
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is one of the public Internet."""
+    """Whether an IP address belongs to the public Internet."""
     address = ip_address(text)
     if isinstance(address, IPv6Address):
         if address in _NAT64:

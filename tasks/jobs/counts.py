@@ -1,21 +1,23 @@
-"""How the outcomes of lines are counted. The one place of the job machine that knows the classes."""
+"""How the outcomes of lines are counted: by class, as an index. What the classes are called is a fact of each job."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from model.labels import LABELS
 from tasks.store.outcomes import Failed, Outcome
 
-LABEL_FIELDS = {label: f"label{index}" for index, label in enumerate(LABELS)}
-"""For each label the field of a job's hash that counts its lines."""
 _FAILED_FIELD = "failed"
+
+
+def label_field(index: int) -> str:
+    """The field of a job's hash that counts the lines of a class."""
+    return f"label{index}"
 
 
 def field_of(outcome: Outcome) -> str:
     """The field of a job's hash that grows by a line with this outcome."""
-    return _FAILED_FIELD if isinstance(outcome, Failed) else LABEL_FIELDS[outcome.label]
+    return _FAILED_FIELD if isinstance(outcome, Failed) else label_field(outcome.decided)
 
 
 def growth(lines: Counter[str]) -> dict[str, int]:
@@ -23,6 +25,6 @@ def growth(lines: Counter[str]) -> dict[str, int]:
     return {**lines, "done": lines.total(), "revision": 1}
 
 
-def by_label(facts: Mapping[str, str]) -> dict[str, int]:
+def by_label(facts: Mapping[str, str], classes: Sequence[str]) -> dict[str, int]:
     """A job's lines by label."""
-    return {label: int(facts.get(field, 0)) for label, field in LABEL_FIELDS.items()}
+    return {label: int(facts.get(label_field(index), 0)) for index, label in enumerate(classes)}

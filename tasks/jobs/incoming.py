@@ -1,4 +1,4 @@
-"""Jobs whose texts come in: what the web stores, page by page."""
+"""Jobs whose texts are coming in: the web processes store them page by page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, to_hash
@@ -23,25 +25,26 @@ from tasks.wire import PageRow, StoredPage, Todo, from_row, to_row, write_page, 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The next lines of a job that still comes in, and the chunks that they have filled."""
+    """The next lines of a job that is coming in, and the chunks that they have filled."""
 
     number: int
     lines: Sequence[PageLine]
     model: str | None
-    """The model of the outcomes that are known."""
+    """The identity of the model that the known outcomes come from."""
     first_chunk: int
+    """The number of the first of `chunks`."""
     chunks: Sequence[Todo]
     late: Mapping[int, Mapping[int, int]]
-    """By chunk stored before and text in it: lines of this page that repeat that text."""
+    """How many lines of this page repeat a text of a chunk stored before: {chunk: {text's index in it: lines}}."""
     cached: int
     duplicates: int
 
 
 class IncomingJobs:
-    """Raises redis.RedisError when the server is away."""
+    """Stores jobs while their texts come in. Raises redis.RedisError when the server is away."""
 
     def __init__(self, client: Client, results: ResultBackend, *, ttl_s: int) -> None:
-        """`ttl_s`: a job's life, from when it has come in whole."""
+        """`ttl_s`: the seconds that a job lives once all its texts have come in."""
         self._client = client
         self._results = results
         self._ttl_s = ttl_s
@@ -58,8 +61,9 @@ class IncomingJobs:
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
+        analysis: Analysis = SENTIMENT,
     ) -> None:
-        """Makes an empty job, whose texts are to come."""
+        """Makes an empty job; its texts follow."""
         now = time.time()
         job = Job(
             id=job_id,
@@ -70,6 +74,7 @@ class IncomingJobs:
             owner=owner,
             header=header,
             callback_url=callback_url,
+            analysis=analysis,
         )
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(job_key(job_id), mapping=to_hash(job))
@@ -83,11 +88,11 @@ class IncomingJobs:
         pipe.execute()
 
     def append(self, job_id: str, page: Page) -> list[int]:
-        """Stores a page and its chunks; returns the chunks that the caller is to send now.
+        """Stores a page and its chunks; returns the numbers of the chunks that have to be sent now.
 
         Raises:
-            JobCancelled: somebody did, meanwhile.
-            UploadTooSlow: the last page was too long ago.
+            JobCancelled: the job was cancelled meanwhile.
+            UploadTooSlow: the previous page was too long ago, and the job has expired.
         """
         counts = growth(Counter(field_of(where) for _, where in page.lines if not isinstance(where, int)))
         counts |= {"total": len(page.lines), "cached": page.cached, "duplicates": page.duplicates}
@@ -119,34 +124,34 @@ class IncomingJobs:
         lines: Counter[str] = Counter()
         for chunk, result in zip(chunks, results, strict=True):
             if result is None:
-                raise JobNotFound  # it is stored before the chunk counts as done, so it has been taken away
+                raise JobNotFound  # results are stored before a chunk counts as done, so this one was deleted
             for text, repeated in page.late[chunk].items():
                 lines[field_of(from_row(result.rows[text]))] += repeated
         self._count_late(job_id, page.number, _json(growth(lines)))
 
     def touch(self, job_id: str) -> None:
-        """The job's texts still come in, if slowly."""
+        """Keeps a job alive whose texts are coming in slowly."""
         pipe = self._client.pipeline(transaction=False)
         for key in job_keys(job_id):
             pipe.expire(key, UPLOAD_TTL_S)
         pipe.execute()
 
     def seal(self, job_id: str) -> None:
-        """All texts are there; from now on the job lives for its TTL.
+        """Notes that all texts have come in; from now on the job lives for its TTL.
 
         Raises:
-            UploadTooSlow: the last page was too long ago.
+            UploadTooSlow: the previous page was too long ago, and the job has expired.
         """
         if self._seal(job_id, self._ttl_s) == b"gone":
             raise UploadTooSlow
 
     def discard(self, job_id: str) -> None:
-        """Takes a job away whose texts did not come in whole."""
+        """Deletes a job whose texts did not come in completely."""
         chunks = self._client.smembers(job_key(job_id, "done"))
         owner = self._client.hget(job_key(job_id), "owner")
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(*job_keys(job_id))
-        for index in {index_key(None), index_key(owner and owner.decode())}:
+        for index in {index_key(None), index_key(owner.decode() if owner is not None else None)}:
             pipe.zrem(index, job_id)
         pipe.srem(UNFINISHED, job_id)
         pipe.zrem(CALLBACKS, job_id)

@@ -1,4 +1,4 @@
-"""What a job is: its states, its facts and its lines."""
+"""A job as data: its states, its facts and its lines."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from typing import Any
 import msgspec
 import orjson
 
-from tasks.jobs.counts import LABEL_FIELDS, by_label
+from model.analysis import Analysis
+from model.labels import SENTIMENT
+from tasks.jobs.counts import by_label, label_field
 from tasks.store.outcomes import Outcome
 
 PAGE_LINES = 500
-"""Lines in one page of a job's input."""
+"""The number of lines in one page of a job's input."""
 UPLOAD_TTL_S = 120
-"""Seconds that an upload may pause; after that, what had come of it is gone."""
+"""Seconds that an upload may pause; after that, what has come in of it expires."""
 
 
 class JobStatus(StrEnum):
-    """The states of a job; an unknown id has none and is an error."""
+    """The states of a job. An unknown id has no state: it is an error."""
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    """Every line has its prediction or its own error."""
+    """Every line has a prediction or an error of its own."""
     FAILED = "failed"
     """Every line has an error."""
     CANCELLED = "cancelled"
@@ -37,7 +39,7 @@ TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One text as it was sent in, with what came with it."""
+    """One text as it was sent in, with its id and its other columns."""
 
     text: str
     id: str | int | None = None
@@ -46,8 +48,7 @@ class Entry:
 
 
 PageLine = tuple[Entry, int | Outcome]
-"""A line that comes in, with its outcome if that is known, else the number of its text among the job's unknown texts.
-"""
+"""An incoming line, with its outcome if that is known, or else the index of its text among the job's unknown texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,22 @@ class Header:
 
     names: tuple[str, ...]
     text: int
-    """Which of them holds the text."""
+    """The index of the column that holds the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where the job's end is told, and how far that is."""
+    """The callback that reports a job's end, and the state of its delivery."""
 
     url: str
     state: str
-    """pending, delivered or failed."""
+    """`pending`, `delivered` or `failed`."""
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a job: the text as it was sent, and its outcome, None while it has none."""
+    """One line of a job: the text as it was sent in, and its outcome (None while it has none)."""
 
     position: int
     entry: Entry
@@ -81,68 +82,76 @@ class Line:
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. Its hash has a field for each of these, of the same name, but none for what is None or False; an exception
-    says so. Times are Unix seconds; counts are lines unless the name says otherwise. `TOLD` is what callers see.
+    """A job. Times are Unix seconds; counts are of lines, unless the name says otherwise. Callers see `TOLD` of it.
+
+    Its Redis hash has a field of the same name for each of these, except where a field's docstring says otherwise, and
+    no field for None or False.
     """
 
     id: str
-    """Not in the hash."""
+    """The job's id; not in the hash."""
     created_at: float
     expires_at: float
     chunk_size: int
-    """Texts of a chunk."""
+    """The number of texts in a chunk."""
     window: int
-    """Chunks that are under way at once."""
+    """The number of chunks that are under way at once."""
     owner: str | None = None
-    """The name of the API key that made it; None where there are none."""
+    """The name of the API key that made the job; None if the service has no keys."""
     header: Header | None = None
-    """In the hash: `columns`, as JSON, and `text_column`."""
+    """The CSV header; in the hash it is `columns` (JSON) and `text_column`."""
     callback_url: str | None = None
     callback_state: str | None = None
     callback_attempts: int = 0
     has_ids: bool = False
-    """Any line came with an id."""
+    """Whether any line came with an id."""
     total: int = 0
     done: int = 0
     """Lines that have a prediction or an error."""
     failed: int = 0
     """Lines that have an error."""
     cached: int = 0
-    """Lines known at submission."""
+    """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
     """Lines whose text stands in the job before."""
-    labels: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(LABEL_FIELDS, 0))
-    """Lines done, by label. In the hash: `label0` and so on."""
+    analysis: Analysis = SENTIMENT
+    """What its texts are asked: the name and the classes. In the hash: `analysis`, see `analysis_field`."""
+    labels: dict[str, int] = {}
+    """Lines done, by label; none yet unless given. In the hash: `label0` and so on, one for each class."""
     scored: int = 0
-    """Lines that workers answered."""
+    """Lines that workers have answered."""
     chunks: int = 0
-    """Chunks that have come in."""
+    """The number of chunks that have come in."""
     revision: int = 0
-    """Grows with every change."""
+    """A number that grows with every change of the job."""
     model: str | None = None
     sealed: float | None = None
-    """When all its texts had come in."""
+    """The time when all texts had come in."""
     started_at: float | None = None
     progressed_at: float | None = None
-    """When a chunk was last done."""
+    """The time when the latest chunk was done."""
     finished_at: float | None = None
     cancelled_at: float | None = None
     ended: JobStatus | None = None
-    """The state in which it has ended."""
+    """The state in which the job has ended; None before that."""
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            msgspec.structs.force_setattr(self, "labels", dict.fromkeys(self.analysis.classes, 0))
 
     @property
     def status(self) -> JobStatus:
-        """Its state now."""
+        """The job's present state."""
         return self.ended or (JobStatus.QUEUED if self.started_at is None else JobStatus.RUNNING)
 
     @property
     def receiving(self) -> bool:
-        """Its texts still come in."""
+        """Whether texts of the job are still coming in."""
         return self.sealed is None and self.status is not JobStatus.CANCELLED
 
     @property
     def texts_per_s(self) -> float | None:
-        """Lines answered by workers, per second since the first chunk was begun; None before the first was done."""
+        """Lines that workers answered per second, since the first chunk began; None until the first chunk is done."""
         if not self.scored or self.started_at is None or self.progressed_at is None:
             return None
         seconds = self.progressed_at - self.started_at
@@ -150,7 +159,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until its end at that rate, while it runs and all its texts have come in."""
+        """Seconds until the job ends at this rate; None unless it runs and all its texts have come in."""
         rate = self.texts_per_s
         if rate is None or self.sealed is None or self.status is not JobStatus.RUNNING:
             return None
@@ -158,7 +167,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def callback(self) -> Callback | None:
-        """Where its end is told."""
+        """The callback that reports the job's end, if the caller wants one."""
         if self.callback_url is None:
             return None
         return Callback(self.callback_url, self.callback_state or "pending", self.callback_attempts)
@@ -183,13 +192,13 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""What callers are told of a job, in this order."""
+"""The fields of a job that callers see, in this order."""
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback"))
-"""What a callback tells."""
+"""The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
-    """The job as callers and callbacks are told of it. Times are RFC 3339."""
+    """A job in the form that callers and callbacks get. Times are in RFC 3339."""
     return {name: _told(name, getattr(job, name)) for name in names}
 
 
@@ -203,11 +212,20 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def analysis_field(analysis: Analysis) -> bytes | None:
+    """An analysis as a job's hash names it; None for sentiment, which jobs of the version before do not name."""
+    if analysis == SENTIMENT:
+        return None
+    return orjson.dumps({"name": analysis.name, "classes": analysis.classes})
+
+
 def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
-    """A job as its hash."""
+    """The Redis hash of a job."""
     facts = msgspec.structs.asdict(job)
     del facts["id"]
-    facts |= {LABEL_FIELDS[label]: lines for label, lines in facts.pop("labels").items()}
+    del facts["labels"]
+    facts |= {label_field(index): job.labels[label] for index, label in enumerate(job.analysis.classes)}
+    facts["analysis"] = analysis_field(job.analysis)
     if (header := facts.pop("header")) is not None:
         facts |= {"columns": orjson.dumps(header.names), "text_column": header.text}
     kept = {name: value for name, value in facts.items() if value is not None and value is not False}
@@ -215,9 +233,9 @@ def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
 
 
 def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
-    """The job of a hash."""
+    """The job that a Redis hash holds."""
     facts: dict[str, Any] = {name.decode(): value.decode() for name, value in stored.items()}
-    if "ended" not in facts:  # in a hash of the version before this one, which did not store it; the next may drop this
+    if "ended" not in facts:  # the version before this one did not store it; the version after this one may drop this
         if "cancelled_at" in facts:
             facts["ended"] = JobStatus.CANCELLED
         elif "finished_at" in facts:
@@ -226,4 +244,7 @@ def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
         facts["finished_at"] = facts["cancelled_at"]
     if "columns" in facts:
         facts["header"] = {"names": orjson.loads(facts["columns"]), "text": facts["text_column"]}
-    return msgspec.convert(facts | {"id": job_id, "labels": by_label(facts)}, Job, strict=False)
+    if "analysis" in facts:
+        facts["analysis"] = orjson.loads(facts["analysis"])
+    classes = facts["analysis"]["classes"] if "analysis" in facts else SENTIMENT.classes
+    return msgspec.convert(facts | {"id": job_id, "labels": by_label(facts, classes)}, Job, strict=False)

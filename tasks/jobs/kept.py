@@ -1,4 +1,4 @@
-"""Jobs as they are kept for their callers: looked at, read line by line, cancelled."""
+"""Jobs as callers use them: looked up, listed, read line by line, cancelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.wire import ChunkResult, PageRow, from_row, read_page
 
 
 class KeptJobs:
-    """Raises redis.RedisError when the server is away."""
+    """Reads and cancels jobs. Raises redis.RedisError when the server is away."""
 
     def __init__(self, client: Client, results: ResultBackend) -> None:
         self._client = client
@@ -23,7 +23,7 @@ class KeptJobs:
         self._cancel = JobScript(client, "cancel")
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands now.
+        """The job in its present state.
 
         Raises:
             JobNotFound: it never existed, or it has expired.
@@ -36,8 +36,13 @@ class KeptJobs:
     def newest(
         self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
     ) -> list[Job]:
-        """At most `limit` jobs of an owner, or of all, the newest first, from the one after `before` (time of creation
-        and id) on.
+        """Lists jobs, the newest first.
+
+        Args:
+            before: time of creation and id of the last job of the previous page; None for the first page.
+            status: only jobs in this state.
+            limit: the most jobs to return.
+            owner: only jobs of this owner; None for everybody's.
         """
         found: list[Job] = []
         while len(found) < limit:
@@ -62,7 +67,7 @@ class KeptJobs:
         return [(job_id, score) for job_id, score in ids if before is None or (score, job_id) < before]
 
     def revision(self, job_id: str) -> int:
-        """Grows with every change of the job.
+        """A number that grows with every change of the job.
 
         Raises:
             JobNotFound: it never existed, or it has expired.
@@ -73,7 +78,7 @@ class KeptJobs:
         return int(value)
 
     def cancel(self, job_id: str) -> Job:
-        """Chunks that were not begun will not run; what is done stays. An ended job stays as it is.
+        """Cancels a job: chunks that have not begun will not run, results so far stay. An ended job stays as it is.
 
         Raises:
             JobNotFound: it never existed, or it has expired.
@@ -82,7 +87,7 @@ class KeptJobs:
         return self.get(job_id)
 
     def lines(self, job: Job, start: int, count: int) -> list[Line]:
-        """At most `count` lines from position `start` (from 0), in input order; those without an outcome yet too.
+        """At most `count` lines from position `start` (from 0), in input order, with or without an outcome.
 
         Raises:
             JobNotFound: it has expired.

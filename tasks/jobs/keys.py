@@ -1,4 +1,4 @@
-"""The names of a job's keys and chunks; `tasks.jobs` says what they hold."""
+"""The names of a job's keys in Redis and of its chunks; `tasks.jobs` says what the keys hold."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ PARTS = ("", "in", "todo", "late", "done", "sent")
 
 
 def job_key(job_id: str, part: str = "") -> str:
-    """A job's key, or that of a part of it."""
+    """The key of a job, or of one of its `PARTS`."""
     return f"sentiq:j:{job_id}:{part}" if part else f"sentiq:j:{job_id}"
 
 
 def job_keys(job_id: str) -> list[str]:
-    """The keys of all its parts."""
+    """The keys of all parts of a job."""
     return [job_key(job_id, part) for part in PARTS]
 
 
 def index_key(owner: str | None) -> str:
-    """Of an owner's jobs by the time of their creation; None is everybody's."""
+    """The key of an owner's jobs by the time of their creation; of all jobs if `owner` is None."""
     return INDEX if owner is None else f"{INDEX}:{owner}"
 
 
 def chunk_id(job_id: str, number: int) -> str:
-    """The Celery task id of a job's chunk: running it twice writes the same result to the same place."""
+    """The Celery task id of a job's chunk. It is always the same, so running a chunk twice writes to the same place."""
     return f"{job_id}.{number}"
 
 
 def chunk_of(task_id: str) -> tuple[str, int]:
-    """The job and the number that `chunk_id` made the id of."""
+    """The job's id and the chunk's number in a task id: the reverse of `chunk_id`."""
     job_id, _, number = task_id.rpartition(".")
     return job_id, int(number)

@@ -1,4 +1,4 @@
-"""Jobs at work: what workers make of them, chunk by chunk."""
+"""Running jobs: how workers take their chunks, store the results and count them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import cast
 
 import orjson
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from tasks.jobs.counts import field_of
-from tasks.jobs.job import TOLD_AT_THE_END, from_hash, job_facts
+from tasks.jobs.job import TOLD_AT_THE_END, analysis_field, from_hash, job_facts
 from tasks.jobs.keys import UNFINISHED, chunk_id, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
@@ -18,7 +20,7 @@ from tasks.wire import ChunkResult, Todo, read_todo, to_row
 
 
 class RunningJobs:
-    """Raises redis.RedisError when the server is away."""
+    """Changes jobs as their chunks are worked on. Raises redis.RedisError when the server is away."""
 
     def __init__(self, client: Client, results: ResultBackend) -> None:
         self._client = client
@@ -30,23 +32,28 @@ class RunningJobs:
         self._due = JobScript(client, "due")
 
     def todo(self, job_id: str, number: int) -> Todo | None:
-        """A chunk's texts, with the job marked as started; None if there is nothing to do: done, cancelled or
-        expired.
-        """
+        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired."""
         packed = self._todo(job_id, number)
         return None if packed is None else read_todo(packed)
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
-        """Keeps a chunk's outcomes, in the order of its texts. It does not count yet."""
+        """Stores a chunk's outcomes, in the order of its texts. The chunk does not count as done yet: see `finish`."""
         self._results.store(chunk_id(job_id, number), ChunkResult(model, [to_row(outcome) for outcome in outcomes]))
 
     def finish(
         self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str
     ) -> int | None:
-        """Counts a chunk whose results are stored; the last one ends the job. A second time, nothing is counted.
+        """Counts a chunk whose results are stored; the last one ends the job. Repeating it counts nothing.
+
+        Args:
+            job_id: the job.
+            number: the chunk.
+            outcomes: the outcomes of its texts.
+            weights: for each text, the number of lines that it answers.
+            model: the identity of the model that scored.
 
         Returns:
-            The chunk that is to be sent now, if there is one.
+            The number of the chunk that has to be sent now, if there is one.
         """
         fields = [field_of(outcome) for outcome in outcomes]
         answer = self._finish(job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)))
@@ -56,26 +63,29 @@ class RunningJobs:
         return cast("int | None", answer)
 
     def following(self, job_id: str, number: int) -> int | None:
-        """The chunk that a done one should have sent, if it has not: its worker may have died before that."""
+        """The chunk that should have been sent after a done one and was not: its worker may have died before that."""
         return cast("int | None", self._following(job_id, number))
 
     def sent(self, job_id: str, number: int) -> None:
         """Notes that a chunk was sent after another was done."""
         self._sent(job_id, number)
 
-    def expected(self) -> set[str]:
-        """The ids of all chunks that should be under way: of each unfinished job, the first of each lane that is not
-        done.
+    def expected(self, analysis: Analysis = SENTIMENT) -> set[str]:
+        """The ids of all chunks of an analysis that should be under way: of each unfinished job, the first of each lane
+        that is not done.
         """
         ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:
+            pipe.hget(job_key(job_id), "analysis")
             self._due(job_id, client=pipe)
-        due = zip(ids, pipe.execute(), strict=True)
-        return {chunk_id(job_id, number) for job_id, numbers in due for number in numbers}
+        answers = pipe.execute()
+        asked = analysis_field(analysis)
+        due = zip(ids, answers[::2], answers[1::2], strict=True)
+        return {chunk_id(job_id, number) for job_id, of, numbers in due if of == asked for number in numbers}
 
     def callback(self, job_id: str) -> tuple[str, bytes] | None:
-        """Where the job's end is to be told, and what; None if it is gone or nobody asked."""
+        """The URL and the body of a job's callback; None if the job has expired or has no callback."""
         stored = self._client.hgetall(job_key(job_id))
         job = from_hash(job_id, stored) if stored else None
         if job is None or job.callback_url is None:

@@ -1,1 +1,1 @@
-"""Celery, its queues, and what is mended in the libraries below it."""
+"""The Celery application, its queues, and corrections to the libraries below it."""

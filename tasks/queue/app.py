@@ -1,4 +1,4 @@
-"""The Celery application: policy from `celeryconfig`, addresses from the settings, and how chunks are sent."""
+"""Makes the Celery application, from `celeryconfig` and the addresses in the settings, and sends chunks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from bisect import bisect
 
 import redis
 from celery import Celery
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks.jobs.keys import chunk_id
-from tasks.queue import kombu_guard
+from tasks.queue import patches
+from tasks.queue.queues import queue_name
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
 from tasks.tracing import NOBODY, Origin
@@ -19,16 +21,18 @@ from tasks.wire import Chunk, JobChunk, TextsChunk, write_chunk
 
 TASK = "score"
 SENT_AT = "sent_at"
-"""The header that says when a chunk was sent, in Unix seconds: the queues' age is read from it."""
+"""The header with the time when a chunk was sent, in Unix seconds; the age of the queues is computed from it."""
 _PRIORITY_FROM = (4, 32, 256)
-"""The chunks of a job at which its priority falls."""
+"""The numbers of those chunks of a job at which the priority falls by a step."""
 
 
 def create_celery(settings: Settings) -> Celery:
-    """An application for either side; only a worker binds the task's body to it."""
-    kombu_guard.install()
+    """Makes the application, for web processes and for workers; only a worker adds the task's body to it."""
+    patches.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
+    app.conf.task_queues = tuple(Queue(queue_name(queue.name, settings.analysis)) for queue in celeryconfig.task_queues)
+    app.conf.task_default_queue = queue_name(celeryconfig.task_default_queue, settings.analysis)
     # Not as broker_url and result_backend: there Celery prefers what it finds itself under CELERY_BROKER_URL and
     # CELERY_RESULT_BACKEND, which is spelt as ours are and may be a socket.
     broker = celery_url(settings.broker_url)
@@ -45,32 +49,31 @@ def create_celery(settings: Settings) -> Celery:
 
 
 def _priority(number: int) -> int:
-    """Of a job's chunk: the first four before all others, then the next up to 32, up to 256, and the rest."""
+    """The priority of a job's chunk: highest for the first four, lower from chunk 4, 32 and 256 on."""
     return celeryconfig.PRIORITY_STEPS[bisect(_PRIORITY_FROM, number)]
 
 
 class ChunkSender:
-    """Puts chunks into the queues. Raises redis.RedisError when the broker is away, whatever kombu made of it."""
+    """Puts chunks into the queues. Raises redis.RedisError when the broker is away, not kombu's own error."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._interactive, self._batch = (queue.name for queue in app.conf.task_queues)
 
     def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
         """Texts of callers who wait."""
-        self._send(TextsChunk(tag, texts), origin, queue="interactive")
+        self._send(TextsChunk(tag, texts), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
-        """A part of a job. A job's first chunks go before the later ones of others: so small jobs overtake large
-        ones.
-        """
+        """Sends a chunk of a job. The first chunks of a job go before later ones of others, so small jobs overtake."""
         chunk = JobChunk(tag, job_id, number)
-        self._send(chunk, origin, queue="batch", task_id=chunk_id(job_id, number), priority=_priority(number))
+        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_priority(number))
 
     def _send(self, chunk: Chunk, origin: Origin, **options: object) -> None:
         try:
-            # No retry here: the caller is told at once, or tries again himself.
-            # Without ignore_result, Celery subscribes to each task's result, which nobody waits for.
-            # Celery would repeat the arguments in a header, for people; callers' texts are not for them.
+            # No retry here: the calling code reports the error at once, or retries itself.
+            # Without ignore_result, Celery subscribes to the result of each task, which nobody reads.
+            # The last two: Celery would repeat the arguments, with callers' texts, in headers that people may see.
             shown = {"headers": {SENT_AT: time.time(), **origin.headers()}, "argsrepr": "(...)", "kwargsrepr": "{}"}
             self._app.send_task(TASK, args=[write_chunk(chunk)], retry=False, ignore_result=True, **shown, **options)
         except OperationalError as error:

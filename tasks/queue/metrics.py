@@ -1,12 +1,10 @@
-"""What Prometheus wants to know of queues, workers and jobs: read from Redis at each scrape, in one round trip to each
-server.
-"""
+"""Metrics of queues, workers and jobs, read from Redis at each scrape in one round trip to each server."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis
@@ -17,7 +15,7 @@ from prometheus_client.registry import Collector
 import celeryconfig
 from tasks.jobs.job import JobStatus
 from tasks.jobs.keys import ENDS, UNFINISHED
-from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
+from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
 from tasks.settings import Settings
 from tasks.store.connections import Client, connect
 from tasks.store.presence import INDEX, mark_keys, marks_of
@@ -26,17 +24,15 @@ QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 _TIMEOUT_S = 0.8
 _NOT_BEGUN_S = celeryconfig.VISIBILITY_TIMEOUT_S / 2
-"""A worker renews what it works on more often than this: a delivery that is filed under an older time waits, or has
-lost its worker.
-"""
+"""Seconds without renewal after which a delivery counts as without a worker: workers renew more often than this."""
 _STALE_LIMIT = 200
-"""Deliveries without a worker that are looked at; more of them are no older."""
+"""The most deliveries without a worker that are looked at; the oldest come first, so further ones do not matter."""
 
 # KEYS: the hash and the index of deliveries, then the lists of all queues. ARGV: the time before which a delivery has
-# no worker, how many of these to look at. Returns the number of deliveries; for each list its length and when its
-# oldest message was sent; and of each delivery without a worker its queue and when it was sent. The oldest message of a
-# list is its last: that is where workers take from, and where what is delivered again is put. The header is found by
-# its name: inside a text, that quotation mark would be escaped.
+# no worker, and how many of these to look at. Returns the number of deliveries; then for each list its length and the
+# time when its oldest message was sent; then for each delivery without a worker its queue and the time when it was
+# sent. The oldest message of a list is its last one: workers take messages from that end, and redelivered ones are put
+# there. The header is found by its name: inside a text, the quotation mark would be escaped.
 _READ = """
 local function sent(message) return string.match(message, '"sent_at": ?([%d.]+)') or '' end
 local out = {redis.call('HLEN', KEYS[1])}
@@ -60,23 +56,25 @@ _Families = dict[str, GaugeMetricFamily | CounterMetricFamily]
 
 
 class QueueMetrics(Collector):
-    """A collector for the web's registry. While a server is away its metrics are left out, and `sentiment_redis_up`
-    says so.
+    """A collector for the registry of the web processes.
+
+    While a server is away, its metrics are left out and `sentiment_redis_up` says so.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._tag = settings.model_tag
+        self._queues = {queue_name(role, settings.analysis): role for role in QUEUES}
         self._urls = {"cache": settings.cache_url, "broker": settings.broker_url, "results": settings.results_url}
         self._clients: dict[str, Client] = {
             url: connect(url, timeout_s=_TIMEOUT_S) for url in dict.fromkeys(self._urls.values())
         }
 
     def describe(self) -> Iterator[Metric]:
-        """The metrics without samples: nothing is asked of Redis at registration."""
+        """The metrics without samples, so that registration does not ask Redis."""
         yield from _families().values()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as Redis has them now."""
+        """The metrics with their present values from Redis."""
         found = _families()
         for url, client in self._clients.items():
             parts = [part for part, its_url in self._urls.items() if its_url == url]
@@ -89,7 +87,7 @@ class QueueMetrics(Collector):
         now = time.time()
         pipe = client.pipeline(transaction=False)
         if "broker" in parts:
-            keys = [UNACKED, UNACKED_INDEX, *(name for queue in QUEUES for name in list_names(queue))]
+            keys = [UNACKED, UNACKED_INDEX, *(name for queue in self._queues for name in list_names(queue))]
             pipe.eval(_READ, len(keys), *keys, now - _NOT_BEGUN_S, _STALE_LIMIT)
         if "cache" in parts:
             pipe.sort(INDEX, by="nosort", get=["#", *mark_keys("*")])
@@ -101,7 +99,7 @@ class QueueMetrics(Collector):
         except redis.RedisError:
             return False
         if "broker" in parts:
-            _add_queues(found, next(answers), now)
+            _add_queues(found, next(answers), now, self._queues)
         if "cache" in parts:
             self._add_workers(found, next(answers))
         if "results" in parts:
@@ -147,8 +145,8 @@ def _families() -> _Families:
     }
 
 
-def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
-    """What `_READ` returned."""
+def _add_queues(found: _Families, answer: list[Any], now: float, queues: Mapping[str, str]) -> None:
+    """What `_READ` returned; `queues`: the label of each queue by its name."""
     found["delivered"].add_metric([], answer[0])
     pairs = list(zip(answer[1::2], answer[2::2], strict=True))
     lists = len(celeryconfig.PRIORITY_STEPS)
@@ -159,7 +157,7 @@ def _add_queues(found: _Families, answer: list[Any], now: float) -> None:
         length[queue] += int(count)
         oldest[queue] = min(oldest[queue], float(sent or now))
     for name, sent in pairs[lists * len(QUEUES) :]:
-        if (queue := name.decode()) in oldest:
+        if (queue := queues.get(name.decode(), "")) in oldest:
             oldest[queue] = min(oldest[queue], float(sent or now))
     for queue in QUEUES:
         found["messages"].add_metric([queue], length[queue])

@@ -1,29 +1,33 @@
-"""The queues as they lie in Redis: kombu keeps one list for each priority, and what is delivered but not done in a
-hash.
-"""
+"""Reads the queues from Redis, where kombu keeps a list for each priority and a hash of unacknowledged messages."""
 
 from __future__ import annotations
 
 import orjson
 
 import celeryconfig
+from model.analysis import Analysis
 from tasks.store.connections import Client
 
 _SEPARATOR = "\x06\x16"
-"""kombu's, between a queue's name and its priority (`Channel.sep`)."""
+"""What kombu puts between a queue's name and a priority (`Channel.sep`)."""
 UNACKED = "unacked"
 """kombu's hash of messages by delivery tag (`Channel.unacked_key`)."""
 UNACKED_INDEX = "unacked_index"
 """kombu's sorted set of delivery tags by the time of delivery (`Channel.unacked_index_key`)."""
 
 
+def queue_name(role: str, analysis: Analysis) -> str:
+    """The queue of a role's workers. Each analysis has its own: none of its chunks can meet another's worker."""
+    return f"{role}{analysis.suffix}"
+
+
 def list_names(queue: str) -> list[str]:
-    """The lists of a queue, the one that workers look into first first."""
+    """The lists of a queue, in the order in which workers empty them."""
     return [f"{queue}{_SEPARATOR}{step}" if step else queue for step in celeryconfig.PRIORITY_STEPS]
 
 
 def waiting(client: Client, queue: str) -> int:
-    """Messages that no worker has taken yet."""
+    """The number of messages in a queue that no worker has taken yet."""
     pipe = client.pipeline(transaction=False)
     for name in list_names(queue):
         pipe.llen(name)
@@ -31,9 +35,7 @@ def waiting(client: Client, queue: str) -> int:
 
 
 def task_ids(client: Client, queue: str) -> set[str]:
-    """The tasks of a queue that wait, and those of all queues that a worker has and is not done with, as of one
-    instant.
-    """
+    """The ids of the tasks that wait in a queue or are unacknowledged (of any queue), all read at one instant."""
     pipe = client.pipeline(transaction=True)
     for name in list_names(queue):
         pipe.lrange(name, 0, -1)

@@ -1,1 +1,1 @@
-"""What is kept in Redis: predictions, presence of workers, limits; and the connections to it."""
+"""What is kept in Redis besides jobs: predictions, worker marks, limits; and the connections to Redis."""

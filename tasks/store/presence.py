@@ -1,9 +1,10 @@
-"""Which workers are ready, with what model, and how fast: told by each worker, expiring when it no longer tells.
+"""Worker marks: which workers are ready, with what model, and how fast. A mark expires unless its worker renews it.
 
-sentiq:worker:<worker id>   one worker's mark, MARK_TTL_S
-sentiq:w:<worker id>        the same as the version before reads it
-sentiq:workers              the ids of all marks, some perhaps gone
-sentiq:m:<model tag>        the identity that answers to this model name now
+sentiq:worker:<worker id>   a worker mark, for MARK_TTL_S
+sentiq:w:<worker id>        the same in the form of the version before
+sentiq:workers              the ids of all workers that have marks; some may have expired
+sentiq:m:<model tag>        the identity of the model that this tag stands for now
+sentiq:webs                 the web processes that were busy lately, by time
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ MARK_TTL_S = 10
 REFRESH_S = 2.0
 INDEX = "sentiq:workers"
 _AWAY_S = 0.25
-"""After so long a Redis that did not answer is asked again: whoever comes before that is told at once."""
+"""Seconds before Redis is asked again after it did not answer; requests before that fail at once."""
 WEBS = "sentiq:webs"
 _WEB_TTL_S = 10
-"""A web process that has had nothing to do for so long is not counted."""
+"""Seconds without work after which a web process no longer counts as busy."""
 _IDENTITY_TTL_S = 7 * 86_400
-"""Long, so that known texts are answered while every worker is away."""
+"""Seconds that a model's identity is remembered: long, so that cached texts are answered while all workers are away."""
 
 
 _log = logging.getLogger(__name__)
 
 
 def mark_keys(worker_id: str) -> tuple[str, str]:
-    """Where a worker's mark is, and where the version before looks for it and leaves its own."""
+    """The keys of a worker's mark: that of this version, and that of the version before."""
     return f"sentiq:worker:{worker_id}", f"sentiq:w:{worker_id}"
 
 
 def marks_of(workers: Iterable[tuple[str, bytes | None, bytes | None]]) -> list[WorkerMark]:
-    """The marks of workers, given each one's id and what is at its `mark_keys`. One that cannot be read is left out."""
+    """Reads worker marks from each worker's id and the values at its `mark_keys`; leaves out unreadable ones."""
     marks = []
     for worker_id, mark, mark_before in workers:
         if (raw := mark or mark_before) is not None:
@@ -54,20 +55,18 @@ def marks_of(workers: Iterable[tuple[str, bytes | None, bytes | None]]) -> list[
 
 @lru_cache(1000)
 def _left_out(worker_id: str, why: str) -> None:
-    """Says so once for each worker: marks are looked at every second."""
+    """Logs this once for each worker, as marks are read every second."""
     _log.warning("worker %s is ignored: %s", worker_id, why)
 
 
 class Presence:
-    """Announces a worker, and lists those that are ready. Raises redis.RedisError when the server is away."""
+    """Announces a worker, and lists the workers that are ready. Raises redis.RedisError when the server is away."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def announce(self, mark: WorkerMark) -> None:
-        """Says that the worker is ready, for MARK_TTL_S seconds; an interactive worker's model is the one that callers
-        get.
-        """
+        """Marks the worker as ready for MARK_TTL_S seconds; the model of an interactive worker is what callers get."""
         pipe = self._client.pipeline(transaction=False)
         key, key_before = mark_keys(mark.id)
         pipe.set(key, write_mark(mark), ex=MARK_TTL_S)
@@ -79,14 +78,14 @@ class Presence:
         pipe.execute()
 
     def withdraw(self, mark: WorkerMark) -> None:
-        """The worker is about to stop."""
+        """Deletes the mark of a worker that is about to stop."""
         pipe = self._client.pipeline(transaction=False)
         pipe.delete(*mark_keys(mark.id))
         pipe.srem(INDEX, mark.id)
         pipe.execute()
 
     def ready(self) -> list[WorkerMark]:
-        """The workers whose marks have not expired, by their start."""
+        """The marks of the workers that are ready, by the time of their start."""
         ids = sorted(member.decode() for member in self._client.smembers(INDEX))
         if not ids:
             return []
@@ -97,7 +96,7 @@ class Presence:
         return sorted(marks_of(workers), key=lambda mark: mark.started_at)
 
     def webs(self, me: str) -> int:
-        """How many web processes are busy; this one says that it is."""
+        """Notes that the web process `me` is busy; returns how many are."""
         now = time.time()
         pipe = self._client.pipeline(transaction=False)
         pipe.zadd(WEBS, {me: now})
@@ -107,16 +106,16 @@ class Presence:
         return int(pipe.execute()[2])
 
     def identity(self, tag: str) -> str | None:
-        """The model that answers to this name now, or did last; None before any worker was ready."""
+        """The identity of the model that this tag stands for, now or most recently; None until a worker was ready."""
         value = self._client.get(f"sentiq:m:{tag}")
         return value.decode() if value is not None else None
 
 
 class KnownModel:
-    """What a web process knows of the workers, asked for at most once a second."""
+    """What a web process knows about the workers; Redis is asked at most once in `max_age_s` seconds."""
 
     def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None) -> None:
-        """`me`: a name of this web process's own, by which it is counted among all."""
+        """`me`: a unique name of this web process, by which it is counted among all of them."""
         self._presence = presence
         self._me = me
         self._webs = 1
@@ -136,8 +135,8 @@ class KnownModel:
                 raise self._away[1]
             if time.monotonic() - self._asked_at < self._max_age_s:
                 return
-            # One asks, and the others go on with what is known; but before the first answer "nothing asked yet" is not
-            # "no model".
+            # One thread asks while the others use what is known. Not before the first answer: until then, nothing known
+            # does not mean that there is no model.
             if self._answered:
                 self._asked_at = time.monotonic()
         try:
@@ -157,15 +156,13 @@ class KnownModel:
 
     @property
     def identity(self) -> str | None:
-        """The model identity that cached predictions are looked up under; None if no worker was ever ready."""
+        """The model identity to look cached predictions up under; None if no worker was ever ready."""
         self._refresh()
         return self._identity
 
     @property
     def remembered(self) -> str | None:
-        """As `identity`; the last that was known while Redis is away, so that what is in memory goes on being
-        answered.
-        """
+        """Like `identity`, but the last known one while Redis is away, so that texts in memory are still answered."""
         try:
             self._refresh()
         except redis.RedisError:
@@ -174,13 +171,13 @@ class KnownModel:
         return self._identity
 
     def texts_per_s(self, role: str) -> float:
-        """The last rate that a worker of this role told; a cautious guess before that."""
+        """The latest rate of a worker of this role; a cautious guess until one is known."""
         return self._rates.get(role, 50.0)
 
     def share(self, role: str) -> float:
-        """Workers of this role for each web process that is busy, as when last asked."""
+        """The number of workers of this role for each busy web process, when last asked."""
         return max(1, self._workers[role]) / self._webs
 
     def workers(self, role: str) -> int:
-        """The workers of this role that were ready when last asked."""
+        """The number of workers of this role that were ready when last asked."""
         return self._workers[role]

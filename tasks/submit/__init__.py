@@ -1,1 +1,1 @@
-"""The web process's side: texts and jobs are submitted and waited for. Never imports `tasks.work`."""
+"""The web process's side: submits texts and jobs, and waits for their answers. Never imports `tasks.work`."""

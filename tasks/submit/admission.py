@@ -1,4 +1,4 @@
-"""Who may wait: as many texts as the queue holds, and no more than are answered within their callers' patience."""
+"""Decides whether another text may wait: not if the queue is full, nor if its answer would come too late."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from collections.abc import Callable
 from tasks.errors import QueueFull
 
 ALWAYS_WAITING = 16
-"""So many texts may wait however slow the workers are."""
+"""The number of texts that may always wait, however slow the workers are."""
 FILL = 0.8
-"""The part of its callers' patience that a full queue takes: what the measured rate does not foresee has to fit into
-the rest.
-"""
+"""The share of its callers' timeout that a full queue takes; the rest is a reserve for a drop in the measured rate."""
+_UNKNOWN_S = 5
+"""Seconds after which a refused caller may come back while the rate is not known."""
+_LONGEST_S = 60
+"""The most seconds that a refused caller is told to wait."""
 _MEASURED_S = 1.0
-"""The rate is measured over so long, at the least."""
+"""The shortest time, in seconds, over which the rate is measured."""
 
 
 class Admission:
-    """Not thread-safe: the coalescer asks it while it holds its lock.
+    """Admits texts by comparing the number that wait with the rate at which they are answered.
 
-    The rate at which texts drain is measured while there is always one more to send; otherwise it says how many came,
-    not how many could have been answered, and the expected rate counts.
+    The rate is measured only while there is always another text to send: otherwise it would say how many texts came,
+    not how many could have been answered, and the expected rate is used instead.
+
+    Not thread-safe: the coalescer calls it while it holds its lock.
     """
 
     def __init__(
@@ -33,15 +37,14 @@ class Admission:
         patience_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Admission to an empty queue.
+        """Starts with an empty queue.
 
         Args:
-            queue_limit: texts that may wait in this process, gathered or under way, at the most.
-            rate: texts a second that the workers should do for this process, infinite if nobody can tell; asked each
-                time; it may not raise.
-            patience_s: how long callers wait. No more texts may wait than are answered in that time: the others would
-                wait in vain.
-            clock: seconds.
+            queue_limit: the most texts that may wait in this process, gathered or under way.
+            rate: the texts per second that the workers are expected to do for this process, infinite if unknown. It is
+                called each time, and must not raise.
+            patience_s: how many seconds callers wait. No more texts may wait than can be answered in that time.
+            clock: the time in seconds.
         """
         self._queue_limit = queue_limit
         self._expected_rate = rate
@@ -53,19 +56,20 @@ class Admission:
         self._starved = True
 
     def admit(self, waiting: int) -> None:
-        """Returns if another text may wait beside so many.
+        """Admits another text while `waiting` texts wait.
 
         Raises:
-            QueueFull: it may not; with the seconds until those that wait now will have drained, 1 to 60.
+            QueueFull: it may not wait; the error has the seconds until the waiting texts are answered, 1 to 60.
         """
         if waiting >= self._queue_limit or (waiting >= ALWAYS_WAITING and self._in_vain(waiting)):
             raise QueueFull(self._drained_in_s(waiting))
 
     def drained(self, texts: int, *, more: bool) -> None:
-        """So many texts have been answered.
+        """Notes that texts have been answered.
 
         Args:
-            more: others wait to be sent.
+            texts: their number.
+            more: whether other texts wait to be sent.
         """
         self._drained += texts
         if not more:
@@ -80,18 +84,18 @@ class Admission:
             rate = self._drained / elapsed_s
             self._measured_rate = rate if self._measured_rate is None else 0.5 * self._measured_rate + 0.5 * rate
         self._drained, self._drained_since = 0, now
-        self._starved = not more  # it may be long until the next one comes
+        self._starved = not more  # it may be long before another text comes
 
     def _rate(self) -> float:
-        """Texts a second: as measured, else as expected."""
+        """Texts per second: the measured rate, or else the expected one."""
         return self._expected_rate() if self._measured_rate is None else self._measured_rate
 
     def _in_vain(self, waiting: int) -> bool:
-        """Those that wait already take all the time that another would have."""
+        """Whether the waiting texts take all the time that another one would have."""
         return waiting >= FILL * self._patience_s * self._rate()
 
     def _drained_in_s(self, waiting: int) -> int:
         rate = self._rate()
         if math.isinf(rate):
-            return 5
-        return min(60, max(1, math.ceil(waiting / rate)))
+            return _UNKNOWN_S
+        return _LONGEST_S if waiting >= _LONGEST_S * rate else max(1, math.ceil(waiting / rate))

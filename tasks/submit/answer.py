@@ -1,4 +1,4 @@
-"""What the coalescer hands to its callers."""
+"""The answers that the coalescer hands to its callers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tasks.store.outcomes import Outcome
 
 
 class Answer(NamedTuple):
-    """What became of one text, and by which model."""
+    """The outcome of one text, and the model that it comes from."""
 
     outcome: Outcome
     model: str
+    """The model identity."""
     cached: bool
-    """It was known before this caller came."""
+    """Whether the outcome was known before this caller came."""

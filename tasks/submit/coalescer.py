@@ -1,9 +1,9 @@
-"""Many callers' texts into few chunks; futures out. Knows neither Flask nor Celery nor Redis.
+"""Merges the texts of many callers into few chunks and gives each caller a future. Independent of Flask and Celery.
 
-Greedy: whatever has gathered is claimed at once in one step, which answers known texts and leaves out those that others
-have under way. While fewer than `max_under_way` chunks of this process are under way, all that is claimed leaves as
-one; while they are, texts gather. So a lone text never waits for company, and under load one message carries many
-texts. Callers of the same text share one future.
+It is greedy: all texts that have gathered are claimed in one step, which answers known texts and leaves out those that
+other processes have under way. While fewer than `max_under_way` chunks of this process are under way, all claimed texts
+leave at once as one chunk; otherwise texts gather. So a single text never waits for others, and under load one message
+carries many texts. Callers of the same text share one future. Texts are named by keys, which are their digests.
 
 Works alike under threads and under gevent's patched threading.
 """
@@ -29,24 +29,24 @@ T = TypeVar("T")
 
 
 class Claimed(NamedTuple, Generic[T]):
-    """What a claim found. A text that is in neither is under way by others' doing."""
+    """The result of a claim. A text that is in neither field is under way: another process has sent it."""
 
     known: Mapping[str, T]
-    """Outcomes by key."""
+    """Outcomes of known texts, by key."""
     to_send: Iterable[str]
-    """Keys."""
+    """The keys of the texts that this process has to send."""
 
 
 Claim = Callable[[Mapping[str, str]], Claimed[T]]
-"""Claims texts by key."""
+"""A function that claims texts, given by key."""
 Send = Callable[[Mapping[str, str], Sequence[Any]], None]
-"""Sends texts by key off as one chunk, on behalf of these origins."""
+"""A function that sends texts, given by key, as one chunk on behalf of the given origins."""
 Release = Callable[[Iterable[str]], Iterable[str]]
-"""Gives claims up; returns the keys that others rely on, which are to be sent all the same."""
+"""A function that gives claims up; it returns keys that other processes rely on, which must be sent all the same."""
 CLAIM_LIMIT = 256
-"""Texts claimed in one step."""
+"""The most texts that are claimed in one step."""
 _EXPIRY_S = 1.0
-"""While chunks are under way, it is seen so often whether one has expired."""
+"""Seconds between two checks for expired chunks, while chunks are under way."""
 
 
 def _in_the_background(step: Callable[[], object]) -> None:
@@ -54,21 +54,23 @@ def _in_the_background(step: Callable[[], object]) -> None:
 
 
 class Coalescer(Generic[T]):
-    """One for each process. `claim`, `send` and `release` run on the coalescer's own thread, one at a time; what the
-    first two raise reaches every caller of their texts.
+    """Merges callers' texts into chunks; a web process has one.
+
+    `claim`, `send` and `release` run on the coalescer's own thread, one at a time. What the first two raise is raised
+    to every caller of the texts concerned.
 
     Args:
         claim: see `Claim`.
         send: see `Send`.
         release: see `Release`.
-        admission: says who may wait.
-        chunk_limit: the most texts of a chunk, at least 1, asked each time; it may not raise.
-        max_under_way: chunks that may be out at once, asked each time; it may not raise. One is scored while the next
-            is tokenised.
-        expire_after_s: a chunk unanswered for so long no longer holds its place; its answer is still welcome.
-        clock: seconds.
-        start: lets what it is given be called again and again on a thread of its own. Called with the first text and
-            not at construction: a thread started before Gunicorn forks would not exist in its workers.
+        admission: decides whether another text may wait.
+        chunk_limit: the most texts of a chunk, at least 1; called each time, must not raise.
+        max_under_way: the most chunks that may be under way at once; called each time, must not raise.
+        expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
+            still used.
+        clock: the time in seconds.
+        start: calls the function that it is given again and again on a thread of its own. Called with the first text
+            and not at construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
     def __init__(
@@ -99,16 +101,17 @@ class Coalescer(Generic[T]):
         self._start: Callable[[Callable[[], object]], object] | None = start
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
-        """The future of this key's outcome, shared with everyone who waits for it. A caller who stops waiting before it
-        has come calls `leave`.
+        """The future of a text's outcome, shared by all callers of that text.
+
+        A caller that stops waiting before the outcome has come must call `leave`.
 
         Args:
-            key: of the text.
-            text: as it is to be sent.
-            origin: what the caller is to be known by when the text is sent.
+            key: the text's digest.
+            text: the cleaned text.
+            origin: the request that asks; passed to `send`.
 
         Raises:
-            QueueFull: as many texts wait as may.
+            QueueFull: no further text may wait.
         """
         with self._wake:
             entry = self._entries.get(key)
@@ -126,15 +129,16 @@ class Coalescer(Generic[T]):
             return entry.future
 
     def leave(self, key: str, future: Future[T]) -> None:
-        """The caller no longer waits. A text that nobody waits for and that has not left yet is dropped."""
+        """Notes that a caller no longer waits. A text that nobody waits for is dropped if it has not been sent."""
         with self._wake:
             entry = self._entries.get(key)
             if entry is not None and entry.future is future:
                 self._entries.leave(entry)
 
     def resolve(self, outcomes: Mapping[str, T]) -> None:
-        """Hands outcomes to their callers and makes room for the next chunk. Unknown keys are ignored: their callers
-        have left.
+        """Hands outcomes to the callers and makes room for the next chunk.
+
+        Unknown keys are ignored: their callers no longer wait.
         """
         resolved: list[tuple[Entry[T], T]] = []
         entries = self._entries
@@ -152,20 +156,20 @@ class Coalescer(Generic[T]):
             entry.future.set_result(outcome)
 
     def overdue(self, older_than_s: float) -> list[str]:
-        """Keys that have been under way for so long that their reply may have been lost."""
+        """Keys that have been under way for longer than `older_than_s`, so that their reply may have been lost."""
         limit = self._clock() - older_than_s
         with self._wake:
             return [entry.key for entry in self._entries if entry.since < limit and entry.state is not GATHERED]
 
     @property
     def waiting(self) -> int:
-        """Texts that wait in this process."""
+        """The number of texts that wait in this process."""
         return len(self._entries)
 
     def take_step(self, *, wait: bool = True) -> bool:
-        """Claims once or sends one chunk, and returns whether there was anything to do; with `wait`, once there is.
+        """Makes one claim or sends one chunk; returns whether there was anything to do. `wait`: waits until there is.
 
-        The coalescer's own thread does nothing else, and no other thread does it.
+        Only the coalescer's own thread may call this; it does nothing else.
         """
         with self._wake:
             while True:
@@ -179,9 +183,9 @@ class Coalescer(Generic[T]):
         return True
 
     def _next_step(self) -> tuple[Callable[[], None] | None, float | None]:
-        """What is to be done now; or nothing, and the seconds after which to look again even if nobody wakes us.
+        """The step to take now; or None, with the seconds after which to look again even without a notification.
 
-        Claiming and sending take turns, so that neither keeps the other waiting.
+        Claiming and sending take turns, so that neither holds up the other.
         """
         entries = self._entries
         entries.expire(self._clock() - self._expire_after_s)
@@ -195,14 +199,14 @@ class Coalescer(Generic[T]):
         return (self._claim_gathered if self._claimed_last else self._send_claimed), None
 
     def _claim_gathered(self) -> None:
-        with self._wake:  # CLAIMED before it is: whoever leaves meanwhile must not drop it
+        with self._wake:  # CLAIMED ahead of the claim itself: a caller that leaves meanwhile must not drop the text
             batch = self._entries.claim(CLAIM_LIMIT)
         try:
             known, to_send = self._claim({entry.key: entry.text for entry in batch})
             mine = set(to_send)
         except Exception as error:
-            # Whatever it is, callers are told instead of left waiting, and the next text goes on.
-            # Those who came meanwhile too: another attempt would take them as long as this one took its callers.
+            # Whatever the error, callers get it instead of waiting, and later texts are not affected. It goes to
+            # callers that came meanwhile, too: for them another attempt would take as long again.
             with self._wake:
                 failed = [*batch, *self._entries.gathered]
             self._fail(failed, error)
@@ -225,7 +229,7 @@ class Coalescer(Generic[T]):
             texts = {entry.key: entry.text for entry in left}
             try:
                 relied_on = {key: texts[key] for key in self._release(texts)}
-            except Exception:  # the claims end by themselves
+            except Exception:  # the claims expire by themselves
                 _log.warning("claims could not be given up", exc_info=True)
         with self._wake:
             chunk = self._entries.send(limit)

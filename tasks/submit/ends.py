@@ -1,5 +1,6 @@
-"""Tells callers who wait for a job that it has ended. A hint: the job store is the truth, and whoever waits looks there
-now and then.
+"""Notifies callers that wait for a job when it ends.
+
+A notification is only a hint and may be lost: waiting callers also look into the job store now and then.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from tasks.jobs.keys import ENDED
 from tasks.store.connections import Client
 
 _LOOK_S = 5.0
-"""The listener asks so often whether its connection still lives."""
+"""Seconds between two checks whether the listener's connection is still alive."""
 
 
 class JobEnds:
-    """One for each web process; it listens from the first caller on."""
+    """Listens for the ends of jobs, from the first caller on; a web process has one."""
 
     def __init__(self, client: Client) -> None:
-        """`client`: made with `blocking=True`, for a wait of `_LOOK_S`."""
+        """`client`: made with `blocking=True` and a timeout of at least `_LOOK_S`."""
         self._client = client
         self._lock = threading.Lock()
         self._waiting: dict[str, set[threading.Event]] = {}
@@ -30,7 +31,7 @@ class JobEnds:
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
-        """An event that is set when the job ends, if it ends from now on."""
+        """An event that is set if the job ends from now on."""
         event = threading.Event()
         with self._lock:
             self._waiting.setdefault(job_id, set()).add(event)

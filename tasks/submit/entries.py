@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class State(Enum):
-    """Where a text stands."""
+    """The states of a waiting text; each value says what the state means."""
 
     GATHERED = "it waits to be claimed"
     CLAIMED = "it is being claimed, or this process's to send"
@@ -29,12 +29,12 @@ class State(Enum):
     DONE = "answered, failed or dropped: no caller can reach it any more"
 
 
-# Read several times for each text; as globals they are found in half the time.
+# They are read several times for each text, and looking up a global takes half the time of an enum's attribute.
 GATHERED, CLAIMED, UNDER_WAY, ELSEWHERE, DONE = State
 
 
 class Chunk(Generic[T]):
-    """Texts that left together; it has a place until all of them are answered."""
+    """Texts that were sent together. The chunk counts as under way until all of them are answered."""
 
     __slots__ = ("entries", "sent_at")
 
@@ -44,7 +44,7 @@ class Chunk(Generic[T]):
 
 
 class Entry(Generic[T]):
-    """One text and all who wait for it."""
+    """One text and the callers that wait for it."""
 
     __slots__ = ("chunk", "future", "key", "origins", "since", "state", "text", "waiters")
 
@@ -57,14 +57,14 @@ class Entry(Generic[T]):
         self.origins: list[object] = []
         self.state = GATHERED
         self.chunk: Chunk[T] | None = None
-        """Its chunk while it is UNDER_WAY."""
+        """The chunk that the text was sent in; None unless it is UNDER_WAY."""
 
 
 class Entries(Generic[T]):
-    """Not thread-safe: the coalescer holds its lock around each call."""
+    """All texts that wait, by key and by state. Not thread-safe: the coalescer holds its lock around each call."""
 
     def __init__(self, *, clock: Callable[[], float], chunk_took: Callable[[float], None]) -> None:
-        """`chunk_took` is told how long each chunk had its place."""
+        """`chunk_took`: called with the seconds that each chunk was under way."""
         self._clock = clock
         self._chunk_took = chunk_took
         self._by_key: dict[str, Entry[T]] = {}
@@ -76,44 +76,45 @@ class Entries(Generic[T]):
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[Entry[T]]:
-        """In the order in which they came."""
+        """All entries, in the order in which they came."""
         return iter(self._by_key.values())
 
     @property
     def gathered(self) -> Collection[Entry[T]]:
-        """Those that wait to be claimed, in their order."""
+        """The entries that wait to be claimed, in the order in which they came."""
         return self._gathered.values()
 
     @property
     def claimed(self) -> Collection[Entry[T]]:
-        """Those that are claimed and not sent, in their order."""
+        """The entries that are claimed and not sent yet, in the order in which they were claimed."""
         return self._claimed.values()
 
     @property
     def chunks(self) -> Collection[Chunk[T]]:
-        """Those that have a place."""
+        """The chunks that are under way."""
         return self._chunks
 
     def get(self, key: str) -> Entry[T] | None:
-        """The entry that waits under this key."""
+        """The waiting entry with this key, if there is one."""
         return self._by_key.get(key)
 
     def add(self, key: str, text: str) -> Entry[T]:
-        """A new text, GATHERED; none may wait under its key."""
+        """Adds a text, as GATHERED; no entry may have its key yet."""
         entry: Entry[T] = Entry(key, text, self._clock())
         self._by_key[key] = self._gathered[key] = entry
         return entry
 
     def claim(self, limit: int) -> list[Entry[T]]:
-        """The next that have gathered, in their order, at most so many: from now on CLAIMED."""
+        """Moves at most `limit` gathered entries to CLAIMED, in their order, and returns them."""
         entries = list(itertools.islice(self._gathered.values(), limit))
         for entry in entries:
             self._move(entry, CLAIMED)
         return entries
 
     def drop_left(self, limit: int) -> list[Entry[T]]:
-        """Claimed texts whose callers have all left, as far as they come before the last text of the next chunk, which
-        has at most so many: from now on DONE.
+        """Moves claimed entries without callers to DONE and returns them.
+
+        It looks only as far as the last text of the next chunk, which has at most `limit` texts.
         """
         wanted = 0
         left: list[Entry[T]] = []
@@ -129,7 +130,7 @@ class Entries(Generic[T]):
         return left
 
     def send(self, limit: int) -> list[Entry[T]]:
-        """The next that are claimed, in their order, at most so many: UNDER_WAY from now on, as one chunk."""
+        """Moves at most `limit` claimed entries to UNDER_WAY, in their order and as one chunk, and returns them."""
         entries = list(itertools.islice(self._claimed.values(), limit))
         if entries:
             chunk = Chunk(entries, self._clock())
@@ -140,23 +141,24 @@ class Entries(Generic[T]):
         return entries
 
     def wait_elsewhere(self, entry: Entry[T]) -> None:
-        """It takes no place any more: ELSEWHERE, or DONE if nobody waits for it."""
+        """Moves an entry to ELSEWHERE, or to DONE if nobody waits for it: it no longer belongs to a chunk under way."""
         self._move(entry, ELSEWHERE if entry.waiters else DONE)
 
     def end(self, entry: Entry[T]) -> None:
-        """DONE: whoever calls this ends its future."""
+        """Moves an entry to DONE. It is up to the caller to set its future."""
         self._move(entry, DONE)
 
     def leave(self, entry: Entry[T]) -> None:
-        """One of its callers no longer waits. Without callers it is DONE unless this process has promised others to
-        send it.
+        """Notes that one of an entry's callers no longer waits.
+
+        Without callers the entry becomes DONE, unless other processes rely on this one to send the text.
         """
         entry.waiters -= 1
         if entry.waiters == 0 and (entry.state is GATHERED or entry.state is ELSEWHERE):
             self._move(entry, DONE)
 
     def expire(self, sent_before: float) -> None:
-        """Takes their places from chunks that were sent before then, or just then."""
+        """Lets the chunks that were sent at `sent_before` or earlier no longer count as under way."""
         for chunk in [chunk for chunk in self._chunks if chunk.sent_at <= sent_before]:
             for entry in list(chunk.entries):
                 self.wait_elsewhere(entry)

@@ -1,29 +1,30 @@
-"""Which job a caller's Idempotency-Key made."""
+"""Remembers which job a caller's Idempotency-Key made."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 
+from model.analysis import Analysis
 from tasks.jobs.job import UPLOAD_TTL_S
 from tasks.store.connections import Client
 from tasks.wire import KeyUse, read_key_use, write_key_use
 
 
 class IdempotencyKeys:
-    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret."""
+    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret. Each analysis
+    has its own.
+    """
 
-    def __init__(self, client: Client, *, ttl_s: int) -> None:
+    def __init__(self, client: Client, analysis: Analysis, *, ttl_s: int) -> None:
         self._client = client
+        self._suffix = analysis.suffix
         self._ttl_s = ttl_s
 
-    @staticmethod
-    def _name(key: str) -> str:
-        return f"sentiq:i:{sha256(key.encode()).hexdigest()}"
+    def _name(self, key: str) -> str:
+        return f"sentiq:i:{sha256(key.encode()).hexdigest()}{self._suffix}"
 
     def claim(self, key: str, job_id: str) -> KeyUse | None:
-        """None if the key is the caller's now; else the job that it made, and that one's fingerprint if it has come in
-        whole.
-        """
+        """Claims an Idempotency-Key for a job: returns None, or the earlier use of the key if there is one."""
         while not self._client.set(self._name(key), write_key_use(KeyUse(job_id, None)), nx=True, ex=UPLOAD_TTL_S):
             if (value := self._client.get(self._name(key))) is not None:
                 use = read_key_use(value)
@@ -31,13 +32,13 @@ class IdempotencyKeys:
         return None
 
     def touch(self, key: str) -> None:
-        """The request still comes in."""
+        """Keeps the claim alive while the request is coming in."""
         self._client.expire(self._name(key), UPLOAD_TTL_S)
 
     def settle(self, key: str, job_id: str, fingerprint: str) -> None:
-        """The request has come in whole."""
+        """Notes that the request has come in completely, with its fingerprint."""
         self._client.set(self._name(key), write_key_use(KeyUse(job_id, fingerprint)), ex=self._ttl_s)
 
     def release(self, key: str) -> None:
-        """The request failed: it may come again."""
+        """Gives the claim up, as the request failed and may come again."""
         self._client.delete(self._name(key))

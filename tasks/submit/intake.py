@@ -1,6 +1,6 @@
-"""Texts on their way into a job: cleaned, looked up, each unknown one once into a chunk, page by page as they come in.
+"""Takes the texts of a job in, page by page: cleans them, looks them up, and puts each unknown text into a chunk once.
 
-Memory does not grow with the job but for 40 bytes a text, by which a repeated one is known.
+Memory grows with the job by only 40 bytes a text, which are needed to recognise repeated texts.
 """
 
 from __future__ import annotations
@@ -23,37 +23,35 @@ from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
 _LINES_AT_ONCE = 50
-"""Lines after which other callers of a cooperative web process come in between: about a millisecond."""
+"""Lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
 _KNOWN = 2**31 - 1
-"""Stands for the number of a text whose outcome was known when it came."""
+"""Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is to become a job."""
+    """The texts and options that a caller sends for a job."""
 
     entries: Iterable[tuple[int, Entry]]
-    """Each with the line that it was sent on, from 1. May raise whatever its source raises: then nothing of the job is
-    left.
-    """
+    """The texts, each with the number of its line, from 1. If the iteration raises, the job is discarded."""
     header: Header | None = None
     callback_url: str | None = None
     key: str | None = None
     """The caller's Idempotency-Key."""
     owner: str | None = None
-    """Whose the job will be: the name of an API key, where there are keys."""
+    """The name of the API key that will own the job, if the service has keys."""
     bill: Bill | None = None
-    """Counts its texts, where a limit does; an Idempotency-Key that made a job before costs nothing."""
+    """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 
     @property
     def own_key(self) -> str | None:
-        """The Idempotency-Key among those of its owner: another's may be the same."""
+        """The Idempotency-Key together with the owner, since two owners may use the same key."""
         return self.key if self.key is None or self.owner is None else f"{self.owner}\0{self.key}"
 
 
 class Fingerprint:
-    """Tells whether two submissions are the same, however they were packed."""
+    """A hash of a submission, equal for equal submissions regardless of their format."""
 
     def __init__(self, submission: Submission) -> None:
         header = submission.header
@@ -62,16 +60,16 @@ class Fingerprint:
         )
 
     def add(self, entry: Entry) -> None:
-        """The next of its entries."""
+        """Adds the submission's next entry."""
         self._hash.update(orjson.dumps([entry.text, entry.id, entry.columns]))
 
     def hex(self) -> str:
-        """Of all entries added."""
+        """The hash of all entries so far, in hex."""
         return self._hash.hexdigest()
 
 
 class Intake:
-    """One job's texts. `send` is called with the chunks that may leave, while the rest still comes in."""
+    """Takes the texts of one job in. Chunks that are ready are sent while the rest is still coming in."""
 
     def __init__(
         self,
@@ -86,14 +84,17 @@ class Intake:
         send: Callable[[Sequence[int]], None],
         alive: Callable[[], None],
     ) -> None:
-        """An intake into a job that was begun.
+        """Takes texts into a job that has been begun.
 
         Args:
-            identity: the model whose known predictions are taken; None takes none.
-            chunk_size: texts of a chunk, as the job was begun with.
-            max_texts: a job with more is refused.
-            cleaned: the text as it is scored; raises InvalidText.
-            send: sends chunks.
+            jobs: stores the job.
+            cache: known predictions are looked up there.
+            job_id: the job.
+            identity: the model whose cached predictions are used; None to use none.
+            chunk_size: the texts of a chunk, the same as in `IncomingJobs.begin`.
+            max_texts: the most texts of the job.
+            cleaned: cleans a text; raises InvalidText.
+            send: sends the chunks with these numbers.
             alive: called now and then while texts come in slowly.
         """
         self._jobs = jobs
@@ -110,16 +111,17 @@ class Intake:
         self._chunks: list[Todo] = []
         self._stored_chunks = 0
         self.texts = 0
-        """So many have come in."""
+        """The number of texts that have come in."""
         self.hits = 0
-        """So many of them, repeated ones counted once, were known."""
+        """The number of known texts among them; repeated texts count once."""
         self.misses = 0
+        """The number of unknown texts among them; repeated texts count once."""
 
     def receive(self, submission: Submission) -> str:
-        """Takes all entries in; returns their fingerprint. The job is not sealed yet.
+        """Takes all entries in and returns their fingerprint. Sealing the job is left to the caller.
 
         Raises:
-            TooManyTexts: more than `max_texts`.
+            TooManyTexts: there are more than `max_texts`.
             JobCancelled, UploadTooSlow: see `IncomingJobs.append`.
         """
         fingerprint = Fingerprint(submission)
@@ -182,7 +184,7 @@ class Intake:
             self._send(to_send)
 
     def _clean(self, entries: Sequence[Entry]) -> tuple[list[str | None], dict[str, str], list[Failed]]:
-        """Each entry's digest, the cleaned texts by digest, and each entry's error where it has no digest."""
+        """Each entry's digest, the cleaned texts by digest, and the error of each entry that has no digest."""
         keys: list[str | None] = []
         texts: dict[str, str] = {}
         errors: list[Failed] = []
@@ -201,7 +203,7 @@ class Intake:
         return keys, texts, errors
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, Scored]:
-        """The predictions that are known of texts that are not in a chunk already."""
+        """The cached predictions, by digest, of those texts that are not in a chunk already."""
         if self._identity is None:
             return {}
         wanted = [key for key in keys if self._seen.find(key) in (None, _KNOWN)]

@@ -1,4 +1,4 @@
-"""All that the web knows of jobs: submit one, look at it, cancel it."""
+"""The service of jobs in a web process: submit, look at, list and cancel jobs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,22 @@ from tasks.tracing import NOBODY, Origin
 from tasks.wire import KeyUse
 
 CHUNK_S = 0.5
-"""A chunk of a job takes about so long to score: a small part of the visibility timeout, and a live caller's longest
-wait on a GPU.
-"""
+"""Seconds that a chunk of a job should take to score.
+
+It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""
 WINDOW = 4
-"""Chunks of one job that are in the queue at once, or two for each worker if that is more: none waits for the next
-chunk.
-"""
+"""Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
 _KEY_TTL_S = 86_400
 """Seconds that an Idempotency-Key is kept."""
 
 _LOOK_S = 0.5
-"""A caller who waits for a job is answered at most so long after its end, should the process not be told of it."""
+"""Seconds between two looks at a job that a caller waits for, in case the notification of its end is lost."""
 
 _log = logging.getLogger(__name__)
 
 
 class JobService:
-    """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
+    """Submits jobs and reads them; a web process has one. Every method raises ServiceUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -65,7 +63,7 @@ class JobService:
         self._incoming = incoming
         self._kept = kept
         self._cache = cache
-        self._keys = IdempotencyKeys(client, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
@@ -73,9 +71,10 @@ class JobService:
         self._origin = origin
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """Takes texts in and returns their job, and whether it is one that the same Idempotency-Key made before.
+        """Takes texts in; returns their job, and whether it is an earlier one of the same Idempotency-Key.
 
-        First chunks are sent while the rest still comes in. A text that cannot be scored is an error of its line.
+        The first chunks are sent while the rest is still coming in. A text that cannot be scored is an error of its
+        line.
 
         Raises:
             TooManyTexts: more than MAX_BATCH_TEXTS.
@@ -94,7 +93,7 @@ class JobService:
                 fingerprint = self._receive(job_id, submission)
             except redis.RedisError:
                 raise  # the caller is told at once; what was stored expires by itself
-            except BaseException:  # a caller who hangs up too: nothing is left of a job that nobody was told of
+            except BaseException:  # of any kind, even if the caller hangs up: no job is kept whose id nobody knows
                 self._discard(job_id, submission.own_key)
                 raise
             if submission.own_key is not None:
@@ -123,6 +122,7 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
+            analysis=self._settings.analysis,
         )
 
         origin = self._origin()
@@ -177,13 +177,15 @@ class JobService:
         return self._kept.get(use.job)
 
     def get(self, job_id: str, wait_s: float = 0.0, *, owner: str | None = None) -> Job:
-        """The job; with `wait_s`, as soon as it has ended, or as it stands after so many seconds.
+        """The job's present state; with `wait_s`, waits at most so many seconds for its end.
 
         Args:
-            owner: only if it is this owner's; None is everybody's.
+            job_id: the job.
+            wait_s: the longest time to wait, in seconds.
+            owner: the owner that the job must have; None for any.
 
         Raises:
-            JobNotFound: unknown or expired, or another's: that is told at once and in the same words.
+            JobNotFound: unknown, expired, or another owner's; nothing tells these cases apart.
         """
         with redis_or_unavailable():
             if wait_s <= 0:
@@ -205,7 +207,7 @@ class JobService:
         return job
 
     def changed(self, job_id: str, revision: int, wait_s: float) -> Job | None:
-        """The job once its revision is beyond this one; None if it is not within `wait_s` seconds.
+        """Waits until the job's revision is beyond this one; None if that does not happen within `wait_s` seconds.
 
         Raises:
             JobNotFound: unknown or expired.

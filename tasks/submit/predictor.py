@@ -1,4 +1,4 @@
-"""Texts in, predictions out: what is known is answered at once, the rest after a short wait."""
+"""Predicts texts for callers that wait: known texts are answered at once, others after a short wait."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ from tasks.tracing import Tracing, here
 
 
 class Prediction(NamedTuple):
-    """One text's answer."""
+    """The prediction for one text."""
 
     scored: Scored
     cached: bool
     model: str
+    """The model identity."""
 
 
 def cleaner(max_chars: int) -> Callable[[str], str]:
-    """What makes of a text the one that is scored. It raises TextTooLong for more than so many characters, and
-    EmptyText if nothing is left.
+    """A function that cleans a text.
+
+    It raises TextTooLong for more than `max_chars` characters, and EmptyText if nothing is left.
     """
 
     def cleaned(text: str) -> str:
@@ -48,7 +50,7 @@ def cleaner(max_chars: int) -> Callable[[str], str]:
 
 
 class Predictor:
-    """One for each web process. Raises ServiceUnavailable when Redis is away."""
+    """Predicts texts; a web process has one. Raises ServiceUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -61,11 +63,16 @@ class Predictor:
         listen: Callable[[], None],
         tracing: Tracing | None = None,
     ) -> None:
-        """A predictor of one model.
+        """Makes a predictor for one model.
 
         Args:
             cleaned: see `cleaner`.
-            listen: called before each wait: the coalescer is to be told of replies from then on.
+            recent: predictions in this process's memory; asked first.
+            cache: the prediction cache.
+            model: what is known about the workers.
+            coalescer: sends the texts that are not known.
+            listen: called before each wait, to make sure that replies reach the coalescer from then on.
+            tracing: makes a span for each wait, if traces are wanted.
         """
         self._cleaned = cleaned
         self._recent = recent
@@ -76,11 +83,11 @@ class Predictor:
         self._tracing = tracing
 
     def predict(self, text: str, wait_s: float) -> Prediction | None:
-        """The text's prediction, from the cache or fresh; None if none came within `wait_s` seconds.
+        """The text's prediction, from the cache or fresh; None if it did not come within `wait_s` seconds.
 
         Raises:
-            InvalidText, TextFailed: the text's own fault.
-            QueueFull: too many wait.
+            InvalidText, TextFailed: this text cannot be scored.
+            QueueFull: too many texts wait.
         """
         cleaned = self._cleaned(text)
         key = digest(cleaned)
@@ -95,8 +102,9 @@ class Predictor:
         return Prediction(outcome, cached, model)
 
     def predict_many(self, texts: Sequence[str], wait_s: float) -> list[Line] | None:
-        """Each text's line, in their order, answered as `predict` answers one; None if some are not within `wait_s`
-        seconds, or if too many wait: a job is the way then. A text that cannot be scored is an error of its line.
+        """Predicts several texts like `predict`, in their order; a text that cannot be scored is an error of its line.
+
+        Returns None if some answers do not come within `wait_s` seconds or if too many texts wait: then it takes a job.
         """
         asked: dict[str, str] = {}
         found: list[str | Failed] = []
@@ -122,15 +130,13 @@ class Predictor:
                 continue
             outcome, model, cached = answers[one]
             lines.append(Line(position, Entry(text), outcome, model, cached))
-            if isinstance(outcome, Scored):
-                metrics.predicted(outcome.label, cached=cached)
         return lines
 
     def _answers(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
-        """The answers to cleaned texts by their digests; None if some have none within `wait_s` seconds.
+        """The answers to cleaned texts, both by digest; None if some do not come within `wait_s` seconds.
 
         Raises:
-            QueueFull: too many wait.
+            QueueFull: too many texts wait.
         """
         with redis_or_unavailable():
             identity = self._model.remembered
@@ -181,9 +187,7 @@ class Predictor:
         return answers
 
     def _all_known(self, texts: Mapping[str, str]) -> dict[str, Answer] | None:
-        """The answers to these texts, if the cache has all of them. Looks no further than the first that is not
-        there.
-        """
+        """The answers to these texts if the cache has all of them; it stops looking at the first that is missing."""
         identity = self._model.identity
         if identity is None:
             return None

@@ -1,6 +1,4 @@
-"""Predictions that this process has met lately: in front of the cache, so that the most repeated texts cost no round
-trip.
-"""
+"""Recent predictions in the process's memory, so that frequently repeated texts need no round trip to the cache."""
 
 from __future__ import annotations
 
@@ -10,16 +8,15 @@ from collections import OrderedDict
 from tasks.store.outcomes import Scored
 
 MAX_TEXTS = 20_000
-"""About 10 MB."""
+"""The most predictions in memory; they take about 10 MB."""
 
 
 class RecentPredictions:
-    """The last `max_texts` predictions used, each until it ends in the cache too. For one process's threads or
-    greenlets.
+    """The last `max_texts` predictions used, each until it expires in the cache too. Safe for threads and greenlets.
 
-    Not `cachetools.TLRUCache` (8.0, CPython 3.11): a hit there takes 5 to 6 times as long, a put that drops another 7
-    times; a put after many predictions have ended removes all of them first, and nobody else is answered meanwhile;
-    and without a lock around each call, threads make it raise.
+    Not `cachetools.TLRUCache` (8.0, CPython 3.11): there a hit takes 5 to 6 times as long, and a put that evicts takes
+    7 times as long. A put after many predictions have expired first removes all of them, which holds up all other
+    callers. And without a lock around each call, threads make it raise.
     """
 
     def __init__(self, max_texts: int = MAX_TEXTS) -> None:
@@ -27,7 +24,7 @@ class RecentPredictions:
         self._entries: OrderedDict[tuple[str, str], tuple[Scored, float]] = OrderedDict()
 
     def get(self, identity: str, digest: str) -> Scored | None:
-        """The model's prediction of this text, if it is here and has not ended."""
+        """The model's prediction for this text, if it is in memory and has not expired."""
         key = (identity, digest)
         entry = self._entries.get(key)
         if entry is None:
@@ -39,11 +36,11 @@ class RecentPredictions:
         try:
             self._entries.move_to_end(key)
         except KeyError:
-            pass  # another thread has dropped it
+            pass  # another thread has evicted it
         return scored
 
     def put(self, identity: str, digest: str, scored: Scored, ttl_s: float) -> None:
-        """Keeps a prediction for `ttl_s` seconds at the most."""
+        """Keeps a prediction for at most `ttl_s` seconds."""
         if ttl_s > 0:
             self._entries[identity, digest] = (scored, time.monotonic() + ttl_s)
             self._entries.move_to_end((identity, digest))

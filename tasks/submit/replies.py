@@ -1,4 +1,4 @@
-"""Workers' replies on their way in, and what is done about those that do not come."""
+"""Receives workers' replies, and looks answers up in the cache when a reply does not come."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tasks.submit.recent import RecentPredictions
 from tasks.wire import FormatError
 
 LOST_REPLY_S = 0.5
-"""After so long without a reply the cache is asked: the reply is a hint, the cache is the truth."""
+"""Seconds without a reply after which the answer is looked up in the cache: a reply may be lost."""
 _FRESH_S = 1.0
-"""A fresh answer has been in the cache for less."""
+"""Seconds that a fresh answer may already have been in the cache, at most; subtracted from its TTL in memory."""
 
 _log = logging.getLogger(__name__)
 
 
 class Replies:
-    """One for each web process. Listens from the first `start` on."""
+    """Hands replies to the coalescer, from the first `start` on; a web process has one."""
 
     def __init__(
         self,
@@ -40,13 +40,16 @@ class Replies:
         reply_key: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A listener that hands what it hears to the coalescer.
+        """Makes a listener, which does not listen yet.
 
         Args:
-            listening: with a client made with `blocking=True`, that nothing else uses.
-            cache: for what is looked up.
-            reply_key: as claims name it.
-            clock: seconds.
+            listening: waits for replies; its client is made with `blocking=True`, and nothing else uses it.
+            cache: looks answers up.
+            model: what is known about the workers.
+            recent: fresh predictions are kept there.
+            coalescer: gets the answers.
+            reply_key: the key of this web process's replies, the same as in claims.
+            clock: the time in seconds.
         """
         self._listening = listening
         self._cache = cache
@@ -59,15 +62,17 @@ class Replies:
         self._loop = Loop("replies", self.receive, expected=(redis.RedisError,))
 
     def start(self) -> None:
-        """Listens from now on; called with each text and not at construction: a thread started before Gunicorn forks
-        would not exist in its workers.
+        """Listens from now on; calling it again has no effect.
+
+        Called with each text and not at construction: a thread started before Gunicorn forks would not exist in its
+        workers.
         """
         self._loop.start()
 
     def receive(self) -> None:
-        """Waits for the next reply, LOST_REPLY_S at the most; and looks, about so often, for those that were lost.
+        """Waits at most LOST_REPLY_S for the next reply; about as often, looks up texts whose replies may be lost.
 
-        Of a reply that cannot be read, the texts are looked up at once.
+        If a reply cannot be read, all texts under way are looked up at once.
         """
         try:
             reply = self._listening.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
@@ -86,7 +91,7 @@ class Replies:
             self.sweep()
 
     def sweep(self, older_than_s: float = LOST_REPLY_S) -> None:
-        """Asks the cache for texts that have been under way for so long: their reply may have been lost."""
+        """Looks up texts that have been under way for longer than `older_than_s`: their replies may have been lost."""
         self._swept_at = self._clock()
         metrics.WAITING.set(self._coalescer.waiting)
         overdue = self._coalescer.overdue(older_than_s)

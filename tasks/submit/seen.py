@@ -1,4 +1,4 @@
-"""Which texts a job has had, in about 40 bytes each: a dictionary would take 140, and a job may have a million."""
+"""Remembers the texts that a job has had in about 40 bytes each; a dictionary would take 140 for each of a million."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ _SHARDS = 256
 
 
 class SeenTexts:
-    """Digests with a number each. Open addressing; shards, so that growing never takes long at once."""
+    """A mapping from digests to numbers: hash tables with open addressing, in shards so that growing one is quick."""
 
     def __init__(self) -> None:
         self._shards: list[_Shard | None] = [None] * _SHARDS  # most jobs are small
 
     def find(self, digest: str) -> int | None:
-        """The number of this digest (32 hexadecimal digits), None if it has none."""
+        """The number of a digest (32 hexadecimal digits); None if it has none."""
         high, low = _halves(digest)
         shard = self._shards[high % _SHARDS]
         return None if shard is None else shard.find(high // _SHARDS, low)
 
     def put(self, digest: str, number: int) -> None:
-        """Gives a digest a number, from 0 to 2**31 - 1, over the one it had."""
+        """Gives a digest a number from 0 to 2**31 - 1, in place of any earlier one."""
         high, low = _halves(digest)
         shard = self._shards[high % _SHARDS]
         if shard is None:

@@ -1,4 +1,4 @@
-"""Callers' texts on their way out: claimed in the cache, sent as chunks, given up."""
+"""Claims callers' texts in the cache, sends them as chunks, and gives claims up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.tracing import Origin, Tracing, sending
 
 
 class TextSender:
-    """For the coalescer's thread alone. Raises redis.RedisError when a server is away."""
+    """Claims, sends and gives up texts, on the coalescer's thread only. Raises redis.RedisError if a server is away."""
 
     def __init__(
         self,
@@ -30,11 +30,16 @@ class TextSender:
         reply_key: str,
         tracing: Tracing | None = None,
     ) -> None:
-        """A sender of texts for a model.
+        """Makes a sender for one model.
 
         Args:
-            tag: what the workers are asked for.
-            reply_key: where the answers to what is claimed are to go.
+            cache: texts are claimed there.
+            chunks: sends chunks.
+            model: what is known about the workers.
+            recent: predictions that a claim finds are kept there.
+            tag: the model tag that workers are asked for.
+            reply_key: the key of this web process's replies.
+            tracing: makes a span for each chunk sent, if traces are wanted.
         """
         self._cache = cache
         self._chunks = chunks
@@ -45,7 +50,7 @@ class TextSender:
         self._tracing = tracing
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[Answer]:
-        """The coalescer's `Claim`: looks the texts up and marks those that are not known, in one round trip."""
+        """The coalescer's `Claim`: looks texts up and marks unknown ones as in flight, in one round trip."""
         identity = self._model.identity
         try:
             claim = self._cache.claim(identity, self._tag, list(texts), self._reply_key)
@@ -62,15 +67,15 @@ class TextSender:
         return Claimed(known, claim.to_send)
 
     def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
-        """The coalescer's `Send`."""
+        """The coalescer's `Send`: sends texts as one chunk."""
         try:
             with sending(self._tracing, origins, len(texts)) as origin:
                 self._chunks.send_texts(list(texts.values()), self._tag, origin)
-        except Exception:  # of any kind: a mark without a message would hold other processes back for nothing
+        except Exception:  # of any kind: a mark without a message would keep other processes from sending the text
             self._cache.release(self._tag, texts)
             raise
         metrics.CHUNK_TEXTS.observe(len(texts))
 
     def give_up(self, keys: Iterable[str]) -> list[str]:
-        """The coalescer's `Release`."""
+        """The coalescer's `Release`: gives claims up; returns the digests that other processes still wait for."""
         return self._cache.give_up(self._tag, list(keys), self._reply_key)

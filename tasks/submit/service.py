@@ -1,12 +1,12 @@
-"""All that the web knows: predict a text, look at workers; and, as `jobs`, the service of jobs."""
+"""The service that the web calls: predicts texts, looks at workers and the model, and has the service of jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from model.analysis import Analysis
 from model.figures import FileFigures, read_figures
-from model.labels import LABELS
 from tasks.store.connections import Client
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.away import redis_or_unavailable
@@ -19,17 +19,17 @@ __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The model, as far as the service can tell without asking a worker."""
+    """What is known about the model without asking a worker."""
 
     identity: str | None
-    """None before any worker was ready."""
+    """The model identity; None if no worker was ever ready."""
     labels: tuple[str, ...]
     figures: list[FileFigures]
-    """As measured; none for other models than the embedded one."""
+    """The measured quality; empty for models other than the embedded one."""
 
 
 class SentimentService:
-    """One for each web process. Every method raises ServiceUnavailable when Redis is away."""
+    """All that the web asks of `tasks`; a web process has one. Methods raise ServiceUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -40,34 +40,37 @@ class SentimentService:
         servers: Collection[Client],
         *,
         model_tag: str,
+        analysis: Analysis,
     ) -> None:
-        """A service of these parts.
+        """Makes the service of its parts.
 
         Args:
             servers: a client of each Redis server that it cannot do without.
             model_tag: the model name and revision that it asks its workers for.
+            analysis: what it asks of texts.
         """
         self.predict = predictor.predict
         self.predict_many = predictor.predict_many
         self.jobs = jobs
         self.model_tag = model_tag
+        self.analysis = analysis
         self._known = known
         self._presence = presence
         self._servers = servers
 
     def ping(self) -> None:
-        """Returns if every Redis server answers now."""
+        """Checks that every Redis server answers now; returns nothing."""
         with redis_or_unavailable():
             for server in self._servers:
                 server.ping()
 
     def workers(self) -> list[WorkerMark]:
-        """The workers that told lately that they are ready."""
+        """The marks of the workers that are ready."""
         with redis_or_unavailable():
             return self._presence.ready()
 
     def model(self) -> ModelInfo:
-        """The model that answers callers now."""
+        """The model that callers get answers from now."""
         with redis_or_unavailable():
             identity = self._known.identity
-        return ModelInfo(identity, LABELS, read_figures(identity) if identity is not None else [])
+        return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])

@@ -8,11 +8,12 @@ import time
 
 import redis
 
+from model.analysis import Analysis
 from tasks.background import Loop
 from tasks.jobs.keys import chunk_of
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender
-from tasks.queue.queues import task_ids
+from tasks.queue.queues import queue_name, task_ids
 from tasks.store.connections import Client
 from tasks.work.callbacks import PER_CALL, Callbacks
 
@@ -33,13 +34,21 @@ class Upkeep:
     """Every batch worker has one; whichever comes first does it."""
 
     def __init__(
-        self, jobs: RunningJobs, callbacks: Callbacks, sender: ChunkSender, broker: Client, *, tag: str
+        self,
+        jobs: RunningJobs,
+        callbacks: Callbacks,
+        sender: ChunkSender,
+        broker: Client,
+        *,
+        tag: str,
+        analysis: Analysis,
     ) -> None:
         self._jobs = jobs
         self._callbacks = callbacks
         self._sender = sender
         self._broker = broker
         self._tag = tag
+        self._analysis = analysis
 
     def loops(self, stop: threading.Event) -> list[Loop]:
         """Its work until `stop` is set: callbacks in a loop of their own, for receivers may be slow."""
@@ -59,7 +68,7 @@ class Upkeep:
         loses it.
         """
         # Ends just before this worker's next turn.
-        if not self._broker.set(_LOCK, 1, nx=True, px=int(900 * REPAIR_S)):
+        if not self._broker.set(f"{_LOCK}{self._analysis.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
             return 0
         lost = self._missing()
         if not lost:
@@ -72,5 +81,5 @@ class Upkeep:
         return len(lost)
 
     def _missing(self) -> set[str]:
-        expected = self._jobs.expected()
-        return expected - task_ids(self._broker, "batch") if expected else expected
+        expected = self._jobs.expected(self._analysis)
+        return expected - task_ids(self._broker, queue_name("batch", self._analysis)) if expected else expected

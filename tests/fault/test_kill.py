@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from model.engines.registry import load_engine
+from model.labels import LABELS
 from model.text import clean
 from tasks.store.outcomes import scored
 from tests.support.launched import Launched
@@ -27,7 +28,7 @@ def _expected(texts: list[str]) -> list[tuple[str, float]]:
     assert engine.identity.partition("@")[0] == instant.identity.partition("@")[0]
     scores = instant.score([clean(text) for text in texts])
     outcomes = [scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)]
-    return [(outcome.label, outcome.confidence) for outcome in outcomes]
+    return [(LABELS[outcome.decided], outcome.confidence) for outcome in outcomes]
 
 
 class Callers:

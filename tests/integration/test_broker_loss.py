@@ -1,8 +1,4 @@
-"""Celery 5.7.0 and kombu 5.7.0 end a worker whose broker goes away while a chunk is unacknowledged;
-`tasks.queue.kombu_guard` keeps it.
-
-Without the guard it may also hang, with all its connections in order but one.
-"""
+"""Workers whose broker goes away, whole or in part, neither end nor hang: `tasks.queue.patches` keeps them from it."""
 
 from __future__ import annotations
 
@@ -15,11 +11,6 @@ import pytest
 
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-
-WITHOUT_GUARD = (
-    "import tasks.queue.kombu_guard; tasks.queue.kombu_guard.install = lambda: None;"
-    " from tasks.worker import main; main(['interactive'])"
-)
 
 
 def restart_the_broker_under_a_chunk(stack: Stack, text: str) -> httpx.Response:
@@ -41,19 +32,6 @@ def test_worker_survives_the_broker(make_stack: Callable[..., Stack]) -> None:
     assert restart_the_broker_under_a_chunk(stack, f"good {uuid.uuid4().hex}").status_code == 200
     assert stack.workers[0].running
     assert stack.predict(f"good {uuid.uuid4().hex}", prefer="wait=20").status_code == 200
-
-
-def test_guard_is_still_needed(make_stack: Callable[..., Stack]) -> None:
-    """Without the guard the same worker ends. When this fails, upstream is mended: delete `tasks/queue/kombu_guard.py`
-    and this file.
-    """
-    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start()
-    worker = stack.start_process("interactive", "-c", WITHOUT_GUARD)
-    stack.workers.append(worker)
-    stack.wait_for_worker(worker)
-    restart_the_broker_under_a_chunk(stack, f"good {uuid.uuid4().hex}")
-    wait_until(lambda: not worker.running, what="the worker without the guard to end")
-    assert "hostname" in worker.log
 
 
 @pytest.mark.parametrize("role", ["batch", "interactive"])

@@ -207,7 +207,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     app = create_celery(settings)
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
     callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
-    upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag)
+    upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag, analysis=settings.analysis)
 
     def repaired() -> int:
         stack.redis.delete("sentiq:upkeep")  # else it would be somebody's turn every five seconds

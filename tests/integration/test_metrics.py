@@ -84,6 +84,7 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
         send.send_job_chunk("job", number, "stub@-")
     queues = QueueMetrics(server.settings())
     list(queues.collect())
+    client: Any
     (client,) = queues._clients.values()
     sent = 0
     connection = client.connection_pool.get_connection()

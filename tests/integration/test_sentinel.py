@@ -84,8 +84,9 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     one = Watched(tmp_path)
     try:
         wait_until(one.agreed, what="the Sentinels to know each other")
+        client: Any = connect(one.url, timeout_s=2.0)
         wait_until(
-            lambda: connect(one.url, timeout_s=2.0).info("replication")["slave0"]["state"] == "online",
+            lambda: client.info("replication")["slave0"]["state"] == "online",
             what="the copy to follow",
         )
         yield one

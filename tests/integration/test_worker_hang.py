@@ -93,6 +93,8 @@ def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> Non
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.004").start()
     worker = start_worker(stack, "batch", loop_s=2)
     with create_celery(stack.settings()) as app:
+        # It may be ready a moment before it listens to remote control.
+        wait_until(lambda: app.control.ping(timeout=1), what="the worker's answer to remote control")
         app.control.broadcast("stand_still")
         job = stack.submit(new_texts(40))
         wait_until(lambda: not worker.running, what="the worker to end")

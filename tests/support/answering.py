@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
@@ -15,7 +16,7 @@ from tasks.wire import WorkerMark
 @contextmanager
 def answering(url: str, mark: WorkerMark, outcome: Callable[[str], Outcome]) -> Iterator[None]:
     """While it lasts, every text that a process has marked as under way is answered as this worker's."""
-    client = connect(url, timeout_s=5.0)
+    client = cast("Any", connect(url, timeout_s=5.0))
     cache = PredictionCache(client, ttl_s=60)
     stop = threading.Event()
 

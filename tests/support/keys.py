@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tasks.store.connections import Client
-
 _QUEUES = ("interactive", "batch")
 
 
 def _is_kombus(key: str) -> bool:
     """A key of the queue's own structure: bindings, the lists of messages (one a priority), what is unacknowledged."""
-    return key.startswith(("_kombu.binding", "unacked")) or key.partition("\x06\x16")[0] in _QUEUES
+    queue = key.partition("\x06\x16")[0].partition("+")[0]  # an analysis's own name comes after the plus
+    return key.startswith(("_kombu.binding", "unacked")) or queue in _QUEUES
 
 
-def keys_without_end(client: Client) -> list[str]:
+def keys_without_end(client: Any) -> list[str]:
     """Keys that have no TTL now and still have none half a second later: the two commands that make a key are not
     always one.
     """
@@ -28,7 +27,7 @@ def keys_without_end(client: Client) -> list[str]:
     return suspects
 
 
-def _without_ttl(client: Client) -> list[str]:
+def _without_ttl(client: Any) -> list[str]:
     keys: list[Any] = [key for key in client.scan_iter(count=1000) if not _is_kombus(key.decode())]
     pipe = client.pipeline(transaction=False)
     for key in keys:

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings
-from tasks.store.connections import Client, connect
+from tasks.store.connections import connect
 from tasks.store.embedded import start_server, wait_until_up
 from tests.support.waiting import wait_until
 
@@ -156,7 +156,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         self.environment |= {name: str(value) for name, value in variables.items()}
-        self.redis: Client = connect(self.url, timeout_s=5.0)
+        self.redis: Any = connect(self.url, timeout_s=5.0)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
         self.server: Server | None = None
         self.web: Process | None = None

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 
 from model.engines.stub import StubEngine
+from model.labels import LABELS
 from model.text import clean
 from tasks.store.outcomes import Scored, scored
 
@@ -27,7 +28,7 @@ def direct(texts: Iterable[str]) -> list[tuple[float, ...]]:
 
 def labels(texts: Iterable[str]) -> list[str]:
     """The engine's labels of the texts without a service around it."""
-    return [told.label for told in _scored(texts)]
+    return [LABELS[told.decided] for told in _scored(texts)]
 
 
 def _scored(texts: Iterable[str]) -> list[Scored]:

@@ -11,6 +11,7 @@ import orjson
 from flask import Blueprint, Response, redirect, send_from_directory, url_for
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from model.analysis import Analysis
 from webapp.api.openapi import openapi_document
 
 _SWAGGER = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sentiq API</title>
@@ -51,10 +52,10 @@ def _assets(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "templates"
 
 
-def docs_blueprint() -> Blueprint:
+def docs_blueprint(analysis: Analysis) -> Blueprint:
     """The blueprint of the API's documentation; `/` leads there."""
     blueprint = Blueprint("docs", __name__)
-    document = orjson.dumps(openapi_document())
+    document = orjson.dumps(openapi_document(analysis))
     folders = {"swagger": _assets("flask_openapi_swagger"), "redoc": _assets("flask_openapi_redoc")}
 
     @blueprint.get("/openapi.json")

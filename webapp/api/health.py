@@ -7,6 +7,13 @@ from flask import Blueprint, Response
 
 from tasks.errors import ServiceUnavailable
 from tasks.submit.service import SentimentService
+from tasks.wire import WorkerMark
+
+
+def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
+    """The worker serves the model that is asked for, but another analysis."""
+    model = sentiment.model_tag.removesuffix(sentiment.analysis.suffix)
+    return worker.tag != sentiment.model_tag and (worker.tag == model or worker.tag.startswith(f"{model}+"))
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -27,9 +34,10 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
         except ServiceUnavailable:
             redis, missing = "down", ["redis"]
         ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
-        for role in ("interactive", "batch"):
-            if not any(worker.role == role for worker in ours):
-                missing.append(f"{role} worker")
+        roles = {"interactive", "batch"} - {worker.role for worker in ours}
+        missing += [f"{role} worker" for role in ("interactive", "batch") if role in roles]
+        if any(worker.role in roles and _asks_something_else(worker, sentiment) for worker in workers):
+            missing.append("the same ANALYSIS here as at the workers that are ready")
         body: dict[str, object] = {
             "status": "unready" if missing else "ready",
             "redis": redis,

@@ -13,6 +13,7 @@ from tasks.errors import JobNotFound
 from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
+from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
 from webapp.api.requests import Preferences, parse_json, preferences
 from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
@@ -93,7 +94,12 @@ AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
 
 
 def jobs_blueprint(
-    jobs: JobService, limits: UploadLimits, answer_at_once: AnswerAtOnce, *, predict_timeout_s: float
+    jobs: JobService,
+    limits: UploadLimits,
+    answer_at_once: AnswerAtOnce,
+    answers: PredictionAnswers,
+    *,
+    predict_timeout_s: float,
 ) -> Blueprint:
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
@@ -109,9 +115,7 @@ def jobs_blueprint(
         if lines is None:
             caller().give_back(len(batch.texts))  # the job counts them anew
             return None
-        response = Response(
-            orjson.dumps({"items": [line_body(None, line) for line in lines]}), mimetype="application/json"
-        )
+        response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
         return response
 
@@ -202,7 +206,7 @@ def jobs_blueprint(
         lines, end = jobs.lines(found, query.cursor, limit), query.cursor + limit
         body = {
             "job": job_body(found),
-            "items": [line_body(found, line) for line in lines],
+            "items": [line_body(found, line, found.analysis.classes) for line in lines],
             "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})

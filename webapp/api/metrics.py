@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from flask import Blueprint, Response, request
-from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from tasks.queue.metrics import QueueMetrics
 from tasks.settings import Settings
+from webapp.api.patches.half_written import Processes
 from webapp.front.visit import visit
-
-
-class Processes(Collector):
-    """What all processes that share a folder have counted.
-
-    A process that has made its file and not yet written its first bytes must not fail the page, as it would fail the
-    collector's own `collect`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        """The metrics as they are now."""
-        files = [file.path for file in os.scandir(self._folder) if file.name.endswith(".db") and _has_begun(file)]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-        return merged
-
-
-def _has_begun(file: os.DirEntry[str]) -> bool:
-    try:
-        return file.stat().st_size > 0
-    except FileNotFoundError:  # a dead process's, taken away meanwhile
-        return False
 
 
 def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprint:

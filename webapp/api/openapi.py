@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from model.analysis import Analysis
+from model.labels import SENTIMENT
 from webapp.api import schemas
 
 _REF = "#/components/schemas/{model}"
@@ -166,6 +168,11 @@ def _upload_body() -> dict[str, Any]:
     }
 
 
+def _one_of(analysis: Analysis) -> str:
+    first, *others = analysis.classes
+    return f"{', '.join(reversed(others))} or {first}"
+
+
 def application_version() -> str:
     """The installed version of the application."""
     try:
@@ -174,9 +181,40 @@ def application_version() -> str:
         return "0+unknown"
 
 
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints."""
-    _, definitions = models_json_schema(_MODELS, ref_template=_REF)
+def _definitions(analysis: Analysis) -> dict[str, Any]:
+    """The schemas of all bodies, with the classes of the analysis."""
+    definitions: dict[str, Any] = models_json_schema(_MODELS, ref_template=_REF)[1]["$defs"]
+    for model, highest in ((schemas.Scores, 1), (schemas.Recall, 100)):
+        share = {"maximum": highest, "minimum": 0}
+        definitions[model.__name__] = {
+            "description": model.__doc__,
+            "properties": {name: share | {"title": _title(name), "type": "number"} for name in analysis.classes},
+            "required": list(analysis.classes),
+            "title": model.__name__,
+            "type": "object",
+        }
+    _fill_in(definitions, list(analysis.classes))
+    return definitions
+
+
+def _title(name: str) -> str:
+    """As pydantic makes it of a field's name."""
+    return name.title().replace("_", " ")
+
+
+def _fill_in(schema: Any, labels: list[str]) -> None:
+    """Puts the labels into every enumeration that was left empty for them."""
+    if isinstance(schema, dict):
+        if schema.get("enum") == []:
+            schema["enum"] = labels
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _fill_in(part, labels)
+
+
+def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis."""
     location = {"description": "The job's address.", "schema": {"type": "string"}}
     job_id = {
         "name": "job_id",
@@ -332,9 +370,8 @@ def openapi_document() -> dict[str, Any]:
         "info": {
             "title": "Sentiq",
             "version": application_version(),
-            "description": "Self-hosted sentiment: POSITIVE, NEUTRAL or NEGATIVE, a confidence,"
-            " and the scores behind it.",
+            "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"], "securitySchemes": _KEYS},
+        "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
     }

@@ -14,7 +14,8 @@ import orjson
 from flask import Flask
 
 from tasks.submit.service import SentimentService
-from webapp.api.predictions import job_of, prediction_json
+from webapp.api.answers import PredictionAnswers
+from webapp.api.predictions import job_of
 from webapp.api.requests import Preferences
 from webapp.front.errors import IncompleteBody
 from webapp.front.visit import VISIT, Visit
@@ -29,10 +30,13 @@ _NO_PREFERENCES = Preferences(respond_async=False, wait_s=None)
 class PlainPredict:
     """A WSGI application around Flask's, in the front."""
 
-    def __init__(self, flask: Flask, sentiment: SentimentService, *, predict_timeout_s: float) -> None:
+    def __init__(
+        self, flask: Flask, sentiment: SentimentService, answers: PredictionAnswers, *, predict_timeout_s: float
+    ) -> None:
         self._flask = flask
         self._others: Wsgi = flask.wsgi_app
         self._sentiment = sentiment
+        self._answers = answers
         self._predict_timeout_s = predict_timeout_s
         self._max_bytes = min(_MAX_BYTES, flask.config["MAX_CONTENT_LENGTH"])
 
@@ -51,7 +55,7 @@ class PlainPredict:
         if prediction is None:
             with self._flask.request_context(environ):  # which knows the addresses of jobs
                 return job_of(text, self._sentiment.jobs, _NO_PREFERENCES, waited=True)(environ, start_response)
-        body = prediction_json(text, prediction, visit.started)
+        body = self._answers.prediction(text, prediction, visit.started)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import time
-
 import orjson
 from flask import Blueprint, Response
 
-from model.labels import LABELS
 from tasks import metrics
 from tasks.jobs.job import Entry
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
-from tasks.submit.service import Prediction, SentimentService
+from tasks.submit.service import SentimentService
+from webapp.api.answers import PredictionAnswers
 from webapp.api.jobs import accepted
 from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import PredictRequest
 from webapp.front.visit import caller, visit
-
-
-def prediction_json(text: str, prediction: Prediction, started: float) -> bytes:
-    """The answer to a text of a request that came in at `started` (of `time.perf_counter`), counted."""
-    scored = prediction.scored
-    label = scored.label
-    metrics.predicted(label, cached=prediction.cached)
-    return orjson.dumps(
-        {
-            "text": text,
-            "label": label,
-            "confidence": scored.confidence,
-            "scores": dict(zip(LABELS, scored.scores, strict=True)),
-            "truncated": scored.truncated,
-            "cached": prediction.cached,
-            "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
-            "model": prediction.model,
-        }
-    )
 
 
 def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) -> Response:
@@ -46,7 +25,9 @@ def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) ->
     return accepted(job, prefer)
 
 
-def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: float) -> Blueprint:
+def predictions_blueprint(
+    sentiment: SentimentService, answers: PredictionAnswers, *, predict_timeout_s: float
+) -> Blueprint:
     """The blueprint of `/predict` and `/model`."""
     blueprint = Blueprint("predictions", __name__)
 
@@ -58,7 +39,7 @@ def predictions_blueprint(sentiment: SentimentService, *, predict_timeout_s: flo
         prediction = sentiment.predict(text, wait_s)
         if prediction is None:
             return job_of(text, sentiment.jobs, prefer, waited=wait_s > 0)
-        return Response(prediction_json(text, prediction, visit().started), mimetype="application/json")
+        return Response(answers.prediction(text, prediction, visit().started), mimetype="application/json")
 
     @blueprint.get("/model")
     def model() -> Response:

@@ -9,22 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 
-from model.labels import LABELS
+from model.analysis import Analysis
 from tasks.jobs.job import PAGE_LINES, Job, JobStatus, Line
 from tasks.store.outcomes import Failed
 
-_RESULT_COLUMNS = (
-    "position",
-    "status",
-    "label",
-    "confidence",
-    "negative",
-    "neutral",
-    "positive",
-    "truncated",
-    "error",
-    "model",
-)
+_BEFORE_SCORES = ("position", "status", "label", "confidence")
+_AFTER_SCORES = ("truncated", "error", "model")
 Fetch = Callable[[Job, int, int], list[Line]]
 """Lines of a job from a position, at most so many."""
 
@@ -35,8 +25,8 @@ def _status(job: Job | None, line: Line) -> str:
     return "failed" if isinstance(line.outcome, Failed) else "done"
 
 
-def line_body(job: Job | None, line: Line) -> dict[str, object]:
-    """One line as JSON says it; of no job, a text that was answered at once."""
+def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, object]:
+    """One line as JSON says it; of no job, a text that was answered at once. `classes`: those of its scores."""
     entry, outcome = line.entry, line.outcome
     body: dict[str, object] = {"position": line.position}
     if entry.id is not None:
@@ -49,9 +39,9 @@ def line_body(job: Job | None, line: Line) -> dict[str, object]:
         body["error"] = {"code": outcome.code}
     elif outcome is not None:
         body |= {
-            "label": outcome.label,
+            "label": classes[outcome.decided],
             "confidence": outcome.confidence,
-            "scores": dict(zip(LABELS, outcome.scores, strict=True)),
+            "scores": dict(zip(classes, outcome.scores, strict=True)),
             "truncated": outcome.truncated,
             "cached": line.cached,
             "model": line.model,
@@ -61,14 +51,22 @@ def line_body(job: Job | None, line: Line) -> dict[str, object]:
 
 def ndjson(job: Job, lines: Sequence[Line]) -> bytes:
     """Lines as NDJSON."""
-    return b"".join(orjson.dumps(line_body(job, line)) + b"\n" for line in lines)
+    return b"".join(orjson.dumps(line_body(job, line, job.analysis.classes)) + b"\n" for line in lines)
 
 
 def csv_header(job: Job) -> bytes:
-    """The names of the columns: the upload's own, then ours, with `sentiq_` before a name that is taken."""
+    """The names of the columns: the upload's own, then ours, with `sentiq_` before a name that is taken. A class's
+    scores stand under its name in lower case, with `score_` before it where another column of ours is called so.
+    """
     own = list(job.header.names) if job.header is not None else (["id", "text"] if job.has_ids else ["text"])
     taken = set(own)
-    return _csv([[*own, *(f"sentiq_{name}" if name in taken else name for name in _RESULT_COLUMNS)]])
+    return _csv([[*own, *(f"sentiq_{name}" if name in taken else name for name in _result_columns(job.analysis))]])
+
+
+def _result_columns(analysis: Analysis) -> list[str]:
+    scores = [label.lower() for label in analysis.classes]
+    ours = {*_BEFORE_SCORES, *_AFTER_SCORES}
+    return [*_BEFORE_SCORES, *(f"score_{name}" if name in ours else name for name in scores), *_AFTER_SCORES]
 
 
 def csv_rows(job: Job, lines: Sequence[Line]) -> bytes:
@@ -85,13 +83,14 @@ def _own_fields(job: Job, line: Line) -> list[object]:
 
 
 def _result_fields(job: Job, line: Line) -> list[object]:
-    outcome = line.outcome
+    outcome, classes = line.outcome, len(job.analysis.classes)
     head = [line.position, _status(job, line)]
     if outcome is None:
-        return [*head, *[None] * 8]
+        return [*head, *[None] * (5 + classes)]
     if isinstance(outcome, Failed):
-        return [*head, *[None] * 6, outcome.code, None]
-    return [*head, outcome.label, outcome.confidence, *outcome.scores, str(outcome.truncated).lower(), None, line.model]
+        return [*head, *[None] * (3 + classes), outcome.code, None]
+    label, truncated = job.analysis.classes[outcome.decided], str(outcome.truncated).lower()
+    return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model]
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> bytes:

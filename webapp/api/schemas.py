@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
+Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
+"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -50,10 +51,6 @@ class BatchRequest(_Request):
 
 class Scores(BaseModel):
     """The probability of each label; they sum to 1."""
-
-    NEGATIVE: Score
-    NEUTRAL: Score
-    POSITIVE: Score
 
 
 class PredictionResponse(BaseModel):
@@ -230,10 +227,6 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 class Recall(BaseModel):
     """The share of each class's texts that got its label, in per cent."""
-
-    NEGATIVE: Percent
-    NEUTRAL: Percent
-    POSITIVE: Percent
 
 
 class FileFigures(BaseModel):

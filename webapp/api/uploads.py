@@ -19,6 +19,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
 from webapp.api.requests import parse_json
 from webapp.api.schemas import BatchRequest
@@ -246,13 +247,10 @@ def _form_events(pieces: Iterator[bytes], boundary: str) -> Iterator[multipart.E
     """The form's parts: a File or Field, then its Data, then the next. Ends where the form does."""
     if not re.fullmatch(r"[ -~]{1,70}", boundary):
         raise _malformed_multipart("The Content-Type has no boundary, or one that RFC 2046 does not allow.")
-    decoder = multipart.MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS)
-    # A piece that ends within the last boundary makes werkzeug 3.1.9 take the \r before it for contents.
-    cut_boundary = f"--{boundary}-".encode()
+    decoder = whole_boundary.Decoder(boundary.encode(), max_parts=MAX_PARTS)
     for piece in pieces:
         decoder.receive_data(piece)
-        if not decoder.buffer.endswith(cut_boundary):
-            yield from _events_so_far(decoder)
+        yield from _events_so_far(decoder)
         if len(decoder.buffer) > MAX_HEADERS_BYTES:
             raise _malformed_multipart(
                 "The headers of a part are too long, or there is too much data outside the parts."

@@ -1,17 +1,17 @@
--- Stores a page of lines and the chunks that they have filled. Sent twice, it counts once.
+-- Stores a page of lines and the chunks that they have filled. A page that is sent twice counts once.
 --
 -- KEYS: see job.lua
--- ARGV[3] the seconds that the job lives if nothing more comes
+-- ARGV[3] the seconds that the job lives if nothing more comes in
 -- ARGV[4] the page's number
 -- ARGV[5] its lines, packed
--- ARGV[6] lines that repeat a text of a chunk stored before, as JSON: {chunk: {text: lines}}
--- ARGV[7] what the job's counts grow by, as JSON: {field: n}
--- ARGV[8] facts that the page brings, as JSON: {field: value}
+-- ARGV[6] how many lines repeat a text of a chunk stored before, as JSON: {chunk: {text: lines}}
+-- ARGV[7] the increments of the job's counts, as JSON: {field: n}
+-- ARGV[8] facts of the job that are known by this page, as JSON: {field: value}
 -- ARGV[9] the number of the first new chunk
 -- ARGV[10] and all after it: the new chunks, packed
 --
--- Returns 'gone', 'cancelled', or two lists: the chunks that the caller is to send now, and the chunks of repeated
--- lines that are done already: those lines are the caller's to count.
+-- Returns 'gone', 'cancelled', or two lists: the chunks that the caller has to send now, and the chunks of ARGV[6] that
+-- are done already, whose repeated lines the caller has to count (count_late.lua).
 -- include job.lua
 local ttl_s, page, lines = ARGV[3], ARGV[4], ARGV[5]
 local repeated, counts, brought = cjson.decode(ARGV[6]), cjson.decode(ARGV[7]), cjson.decode(ARGV[8])

@@ -1,4 +1,4 @@
--- Cancels a job: no chunk of it begins any more. One that has ended stays as it is.
+-- Cancels a job: no further chunk of it begins. A job that has ended stays as it is.
 --
 -- KEYS: see job.lua
 --

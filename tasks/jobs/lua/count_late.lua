@@ -1,9 +1,9 @@
--- Counts the lines of a page that repeat texts of chunks that were done before the page came. Sent twice, it counts
--- once.
+-- Counts the lines of a page that repeat texts of chunks that were done before the page came in. If it is sent twice,
+-- the lines count once.
 --
 -- KEYS: see job.lua
 -- ARGV[3] the page's number
--- ARGV[4] what the job's counts grow by, as JSON: {field: n}
+-- ARGV[4] the increments of the job's counts, as JSON: {field: n}
 --
 -- Returns nothing.
 -- include job.lua

@@ -1,6 +1,6 @@
--- Says which chunks of a job should be under way. In a lane, the done ones come before all others, so the one that is
--- due is found by halving: a job may have a hundred thousand chunks. A job that has expired is taken off the unfinished
--- ones.
+-- Says which chunks of a job should be under way. In each lane, the chunks that are done come before all others, so
+-- that the due one is found by binary search; a job may have a hundred thousand chunks. An expired job is removed from
+-- the unfinished ones.
 --
 -- KEYS: see job.lua
 --
@@ -13,7 +13,7 @@ end
 local due = {}
 local width, count = window(), chunks()
 for lane = 0, math.min(width, count) - 1 do
-  -- The places in the lane: all below `low` are done, none from `high` on is.
+  -- Positions in the lane: all chunks below `low` are done, none from `high` on is.
   local low, high = 0, math.ceil((count - lane) / width)
   while low < high do
     local middle = math.floor((low + high) / 2)

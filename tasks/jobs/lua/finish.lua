@@ -1,12 +1,12 @@
--- Counts a chunk whose results are stored, once however often it was delivered; the last one ends the job.
+-- Counts a chunk whose results are stored, only once however often it was delivered; the last chunk ends the job.
 --
 -- KEYS: see job.lua
 -- ARGV[3] the chunk
 -- ARGV[4] the model that scored it
--- ARGV[5] for each of its texts, the count of the job that grows by it, as JSON: [field]
--- ARGV[6] for each of its texts, the lines that it answers, as JSON: [lines]
+-- ARGV[5] for each of its texts, the field of the job that counts it, as JSON: [field]
+-- ARGV[6] for each of its texts, the number of lines that it answers, as JSON: [lines]
 --
--- Returns 'gone', or the chunk to be sent now, nil if there is none.
+-- Returns 'gone', or the chunk that has to be sent now (nil if there is none).
 -- include job.lua
 local chunk, model, fields, weights = tonumber(ARGV[3]), ARGV[4], cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
 

@@ -1,5 +1,5 @@
--- What the scripts of a job share: the keys and arguments that each is given before its own, and what is decided about
--- a job's chunks and about its end: here, and nowhere else.
+-- What the scripts of a job share: the keys and arguments that each of them gets before its own, and the decisions
+-- which chunk is due and in which state a job ends, which are made nowhere else.
 --
 -- KEYS[1] sentiq:j:<job>       the job's facts and counts, a hash
 -- KEYS[2] sentiq:j:<job>:in    its lines: a hash of pages
@@ -18,9 +18,9 @@ local unfinished, ends, callbacks = KEYS[7], KEYS[8], KEYS[9]
 local job_id, now = ARGV[1], ARGV[2]
 
 local ENDED_CHANNEL = 'sentiq:ended'
--- The counts of ended jobs start again at 0 after so long without one.
+-- If no job ends for this long, the counts of ended jobs start again at 0.
 local ENDS_TTL_S = 30 * 86400
--- Longer than a callback is tried.
+-- Longer than a callback is retried.
 local CALLBACKS_TTL_S = 2 * 86400
 
 local function exists()
@@ -31,13 +31,13 @@ local function has(fact)
   return redis.call('HEXISTS', facts, fact) == 1
 end
 
--- Lets all keys of the job end after so many seconds.
+-- Lets all keys of the job expire after `ttl_s` seconds.
 local function live_for(ttl_s)
   redis.call('HSET', facts, 'expires_at', tonumber(now) + tonumber(ttl_s))
   for _, key in ipairs({facts, pages, todo, late, done, sent}) do redis.call('EXPIRE', key, ttl_s) end
 end
 
--- Lets a key that may just have been made end with the job: no key may stay for ever.
+-- Lets a key that may just have been made expire with the job: no key may stay for ever.
 local function end_with_job(key)
   redis.call('PEXPIRE', key, redis.call('PTTL', facts))
 end
@@ -46,8 +46,8 @@ local function grow(counts)
   for field, n in pairs(counts) do redis.call('HINCRBY', facts, field, n) end
 end
 
--- Chunks. A job's chunks are under way in `window` lanes: lane 0 is the chunks 0, window, 2 * window and so on. In each
--- lane one is sent when the one before it is done.
+-- Chunks. A job's chunks run in `window` lanes: lane 0 has the chunks 0, window, 2 * window and so on. In each lane, a
+-- chunk is sent when the one before it is done.
 
 local function window()
   return tonumber(redis.call('HGET', facts, 'window'))
@@ -61,8 +61,7 @@ local function is_done(chunk)
   return redis.call('SISMEMBER', done, chunk) == 1
 end
 
--- Whether a chunk should be under way: it is stored and not done, and the one before it in its lane is done, if there
--- is one.
+-- Whether a chunk should be under way: it is stored and not done, and the one before it in its lane, if any, is done.
 local function is_due(chunk)
   local width, count, cancelled_at = unpack(redis.call('HMGET', facts, 'window', 'chunks', 'cancelled_at'))
   if cancelled_at or chunk >= tonumber(count) or is_done(chunk) then return false end
@@ -70,20 +69,20 @@ local function is_due(chunk)
   return before < 0 or is_done(before)
 end
 
--- The chunk to be sent when this one is done; false if there is none, or not yet, or it was sent already.
+-- The chunk that has to be sent when this one is done; false if there is none, or it is not stored yet or already sent.
 local function successor(chunk)
   local following = chunk + window()
   return is_due(following) and redis.call('SISMEMBER', sent, following) == 0 and following
 end
 
--- Notes that a chunk was sent after another was done; the first of a lane was not.
+-- Notes that a chunk was sent after another was done. The first chunk of a lane follows no other and is not noted.
 local function note_sent(chunk)
   if chunk < window() then return end
   redis.call('SADD', sent, chunk)
   end_with_job(sent)
 end
 
--- The end. `ended` holds the state for whoever reads the job.
+-- The end. The field `ended` has the state, for readers of the job.
 
 local function end_as(state)
   redis.call('HSET', facts, 'ended', state)

@@ -1,4 +1,4 @@
--- Notes that all texts of a job have come in; it ends if all of them are answered already.
+-- Notes that all texts of a job have come in; if all of them are answered already, the job ends.
 --
 -- KEYS: see job.lua
 -- ARGV[3] the seconds that the job lives from now on

@@ -1,4 +1,4 @@
--- Gives a chunk's texts to the worker that is to score them; the first such chunk starts the job.
+-- Gives a chunk's texts to the worker that scores them; the first chunk that is taken starts the job.
 --
 -- KEYS: see job.lua
 -- ARGV[3] the chunk

@@ -1,5 +1,5 @@
--- Looks texts up for a web process, and makes those that are unknown and not under way its own to send. It will get the
--- reply for all that are not known.
+-- Claims texts for a web process: looks each one up, and marks those that are neither known nor under way as its own to
+-- send. The web process will get the reply to every text that is not known.
 --
 -- KEYS: first the predictions sentiq:p:<identity>:<digest>, none while no model is known; then, for each text, its
 --   in-flight mark sentiq:f:<tag>:<digest>, the set of reply keys that wait for it
@@ -7,7 +7,7 @@
 -- ARGV[2] the seconds that a mark lives
 -- ARGV[3] the number of predictions among KEYS
 --
--- Returns for each text {its prediction, the milliseconds that it has left} if it is known, 1 if the caller is to send
+-- Returns for each text {its prediction, the milliseconds that it has left} if it is known, 1 if the caller has to send
 -- it, 0 if it is under way.
 local reply_key, mark_ttl_s, predictions = ARGV[1], ARGV[2], tonumber(ARGV[3])
 

@@ -1,9 +1,9 @@
--- Takes a web process off the marks of texts that it no longer waits for. A mark that nobody is left on is gone.
+-- Takes a web process off the in-flight marks of texts that it no longer waits for. A mark without any process is gone.
 --
 -- KEYS: the in-flight marks sentiq:f:<tag>:<digest>
 -- ARGV[1] the reply key of the web process
 --
--- Returns for each text how many others wait for it.
+-- Returns for each text how many other web processes wait for it.
 local reply_key = ARGV[1]
 
 local others = {}

@@ -1,6 +1,6 @@
--- Takes texts off a caller's count again. A count whose window has ended is gone.
+-- Subtracts texts from a caller's count. A count whose window has ended is gone, and nothing is subtracted.
 --
--- KEYS[1] sentiq:l:<limit>:<caller>, the window and what was given out in it, a hash
+-- KEYS[1] sentiq:l:<limit>:<caller>, the window and the texts given out in it, a hash
 -- ARGV[1] the texts
 --
 -- Returns nothing.

@@ -1,7 +1,7 @@
 -- Gives a web process a block of the texts that a caller may still send in the present window.
 --
--- KEYS[1] sentiq:l:<limit>:<caller>, the window and what was given out in it, a hash
--- ARGV[1] the texts that are needed: fewer are not given
+-- KEYS[1] sentiq:l:<limit>:<caller>, the window and the texts given out in it, a hash
+-- ARGV[1] the texts that are needed: if fewer are left, none are given
 -- ARGV[2] the texts that are wanted
 -- ARGV[3] the limit, in texts
 -- ARGV[4] the window, in milliseconds

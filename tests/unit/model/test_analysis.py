@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.analysis import Analysis, find_analysis
+from model.analysis import Analysis, decide, find_analysis
 from model.engines.registry import load_engine
 from model.errors import AnalysisNotFound, UnknownLabels
 from model.labels import SENTIMENT, label_matrix
@@ -22,6 +22,7 @@ SPAM = Analysis("spam", ("HAM", "SPAM"), {"SPAM": frozenset({"junk"})}, numbered
         ("Sentiment", ("A", "B")),
         ("x", ("A",)),
         ("x", ("A", "A")),
+        ("x", ("A", "a")),
         ("x", ("A", "")),
         ("x", ("A", "b\n")),
         ("x", tuple(f"c{i}" for i in range(101))),
@@ -41,8 +42,8 @@ def test_aliases_belong_to_classes() -> None:
 
 def test_a_text_counts_under_its_highest_score() -> None:
     """The class with the highest score, and the first of equals."""
-    assert SENTIMENT.decide((0.1, 0.2, 0.7)) == 2
-    assert SENTIMENT.decide((0.4, 0.2, 0.4)) == 0
+    assert decide((0.1, 0.2, 0.7)) == 2
+    assert decide((0.4, 0.2, 0.4)) == 0
 
 
 def test_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

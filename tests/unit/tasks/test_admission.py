@@ -111,10 +111,19 @@ def test_idle_time_is_no_slowness(clock: Clock) -> None:
     """A long time in which nobody came does not count as one in which little was done."""
     admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
     drain(admission, clock, rate=400, seconds=2)
-    admission.drained(1, more=False)
+    clock.now += 1
+    admission.drained(1, more=False)  # the last one of a second that was measured
     clock.now += 1000
     admission.drained(1, more=True)
     assert room(admission) == FILL * 100
+
+
+def test_nothing_is_done(clock: Clock) -> None:
+    """While texts wait and none is answered, a few may still wait, and the others are told the longest time."""
+    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    drain(admission, clock, rate=0, seconds=2)
+    assert room(admission) == ALWAYS_WAITING
+    assert told_to_wait(admission, ALWAYS_WAITING) == 60
 
 
 @given(st.floats(0.001, 1e6) | st.just(math.inf), st.integers(0, 10**6))

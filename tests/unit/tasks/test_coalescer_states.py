@@ -4,6 +4,7 @@ up, callers come, leave and are answered. Whatever the order, nobody is lost and
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tasks.errors import QueueFull
 from tasks.submit.admission import Admission
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.entries import State
+from tasks.submit.lingering import LINGER_MOST_S
 
-KEYS = st.sampled_from("abcdef")
+KEYS = "abcdef"
+FOUND = ("known", "to send", "to send", "elsewhere")
 EXPIRE_S, QUEUE_LIMIT, CHUNK_LIMIT, UNDER_WAY = 10.0, 5, 2, 2
 
 
@@ -49,7 +52,12 @@ class Coalescing(RuleBasedStateMachine):
         self.answers = 0
         self.owed: set[str] = set()
         """Texts that this process has claimed and neither sent nor given up nor seen answered."""
-        self.data: st.DataObject | None = None
+        self.relied_on: set[str] = set()
+        """Texts that it has given up and has to send all the same."""
+        self.failed: list[Future[str]] = []
+        """Of all whose claim or sending failed in this step."""
+        self.chance: random.Random | None = None
+        """Decides what happens in a step; without it all goes well, and nothing happens meanwhile."""
         self.coalescer: Coalescer[str] = Coalescer(
             self.claim,
             self.send,
@@ -68,7 +76,7 @@ class Coalescing(RuleBasedStateMachine):
 
     # What callers and replies do
 
-    @rule(key=KEYS)
+    @rule(key=st.sampled_from(KEYS))
     def submit(self, key: str) -> None:
         """A caller comes. Refused are only those for whom there is no room."""
         waiting = {entry.key for entry in self.coalescer._entries}
@@ -81,15 +89,15 @@ class Coalescing(RuleBasedStateMachine):
         assert not future.done()
         self.callers.append(Caller(key, future))
 
-    @precondition(lambda self: any(caller.waits for caller in self.callers))
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
+    @rule(which=st.integers(0, 20))
+    def leave(self, which: int) -> None:
         """A caller no longer waits, whether the answer has come or not."""
-        caller = data.draw(st.sampled_from([caller for caller in self.callers if caller.waits]))
-        caller.waits = False
-        self.coalescer.leave(caller.key, caller.future)
+        if waiting := [caller for caller in self.callers if caller.waits]:
+            caller = waiting[which % len(waiting)]
+            caller.waits = False
+            self.coalescer.leave(caller.key, caller.future)
 
-    @rule(keys=st.sets(KEYS, max_size=3))
+    @rule(keys=st.sets(st.sampled_from(KEYS), max_size=3))
     def resolve(self, keys: set[str]) -> None:
         """Answers come: to what was sent, to what others have sent, to what nobody asked."""
         self.owed -= keys
@@ -100,12 +108,17 @@ class Coalescing(RuleBasedStateMachine):
         """Time passes."""
         self.now += seconds
 
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
-        """The coalescer does what is due."""
-        self.data = data
-        self.coalescer.take_step(wait=False)
-        self.data = None
+    @rule(seed=st.integers(0, 2**32), steps=st.integers(1, 8))
+    def work(self, seed: int, steps: int) -> None:
+        """The coalescer does what is due: failed claims and sendings have been told, and no old chunk has a place."""
+        self.chance = random.Random(seed)
+        for _ in range(steps):
+            self.now += self.chance.choice((0.0, LINGER_MOST_S))
+            self.coalescer.take_step(wait=False)
+            assert all(isinstance(future.exception(0), ClaimFailed | SendFailed) for future in self.failed)
+            self.failed.clear()
+            assert all(chunk.sent_at > self.now - EXPIRE_S for chunk in self.coalescer._entries.chunks)
+        self.chance = None
 
     # What the coalescer asks for
 
@@ -116,40 +129,56 @@ class Coalescing(RuleBasedStateMachine):
 
     def meanwhile(self) -> None:
         """While the coalescer waits for Redis, others go on."""
-        if self.data is None:
+        if (chance := self.chance) is None:
             return
-        for what in self.data.draw(st.lists(st.sampled_from(["submit", "leave", "resolve"]), max_size=3)):
-            if what == "submit":
-                self.submit(self.data.draw(KEYS))
-            elif what == "resolve":
-                self.resolve(self.data.draw(st.sets(KEYS, max_size=3)))
-            elif any(caller.waits for caller in self.callers):
-                self.leave(self.data)
+        for _ in range(chance.randrange(4)):
+            what = chance.randrange(4)
+            if what == 0:
+                self.leave(chance.randrange(20))
+            elif what == 1:
+                self.resolve(set(chance.sample(KEYS, chance.randrange(3))))
+            else:
+                self.submit(chance.choice(KEYS))
 
     def fails(self) -> bool:
         """One time in a few."""
-        return self.data is not None and self.data.draw(st.integers(0, 5)) == 5
+        return self.chance is not None and self.chance.random() < 0.2
+
+    def unanswered(self, keys: Iterable[str]) -> list[Future[str]]:
+        """The futures of those who wait for these texts, as far as they go on waiting."""
+        found = [entry.future for entry in self.coalescer._entries if entry.key in set(keys)]
+        return [future for future in found if not future.done()]
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[str]:
         """Each text is known, to be sent, or under way by others' doing; or the claim fails."""
         assert texts == {key: f"text of {key}" for key in texts}
         if self.fails():
+            asked = self.unanswered(texts)
             self.meanwhile()
+            # Those who came meanwhile too.
+            gathered = [entry.future for entry in self.coalescer._entries.gathered]
+            self.failed += [future for future in [*asked, *gathered] if not future.done()]
             raise ClaimFailed
-        found = {key: self.data.draw(st.sampled_from("kse")) if self.data is not None else "s" for key in texts}
-        to_send = {key for key, what in found.items() if what == "s"}
+        found = {key: "to send" if self.chance is None else self.chance.choice(FOUND) for key in texts}
+        to_send = {key for key, what in found.items() if what == "to send"}
         self.owed |= to_send
         self.meanwhile()
-        return Claimed({key: self.answer(key) for key, what in found.items() if what == "k"}, to_send)
+        return Claimed({key: self.answer(key) for key, what in found.items() if what == "known"}, to_send)
 
     def send(self, texts: Mapping[str, str], origins: Sequence[object]) -> None:
         """What is sent was claimed and is not sent again; or the sending fails, which gives the claims up."""
         assert texts == {key: f"text of {key}" for key in texts}
         assert set(origins) <= set(texts)
         assert texts
+        assert set(texts) <= self.owed | self.relied_on
         self.owed -= set(texts)
+        self.relied_on.clear()
+        # A text that others rely on may have been asked for again since it was given up: that caller is still to come.
+        gathered = {entry.future for entry in self.coalescer._entries.gathered}
+        sent = [future for future in self.unanswered(texts) if future not in gathered]
         self.meanwhile()
         if self.fails():
+            self.failed += [future for future in sent if not future.done()]
             raise SendFailed
 
     def release(self, keys: Iterable[str]) -> Iterable[str]:
@@ -159,7 +188,8 @@ class Coalescing(RuleBasedStateMachine):
         self.meanwhile()
         if self.fails():
             raise ClaimFailed
-        return [key for key in given_up if self.data is not None and self.data.draw(st.booleans())]
+        self.relied_on = {key for key in given_up if self.chance is not None and self.chance.random() < 0.5}
+        return self.relied_on
 
     # What is always true
 
@@ -203,7 +233,7 @@ class Coalescing(RuleBasedStateMachine):
             self.now += 0.1  # nobody comes back
             while self.coalescer.take_step(wait=False):
                 pass
-            self.resolve(set("abcdef") - self.owed)
+            self.resolve(set(KEYS) - self.owed)
         assert all(caller.future.done() for caller in self.callers if caller.waits)
         assert not self.coalescer.waiting
         assert not self.coalescer._entries.chunks
@@ -212,5 +242,5 @@ class Coalescing(RuleBasedStateMachine):
         assert not self.owed
 
 
-Coalescing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Coalescing.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 TestCoalescing = pytest.mark.timeout(120)(Coalescing.TestCase)

@@ -300,7 +300,7 @@ def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, or
         (i, text, outcome(text)) for i, text in enumerate(texts)
     ]
     assert Counter(scored) == Counter({cleaned(text) for text in texts if text.strip() and text != "known"})
-    expected = Counter(o.label if isinstance(o, Scored) else "failed" for o in map(outcome, texts))
+    expected = Counter(LABELS[o.decided] if isinstance(o, Scored) else "failed" for o in map(outcome, texts))
     assert job.labels == {label: expected[label] for label in LABELS}
     assert (job.total, job.done, job.failed, job.cached) == (
         len(texts),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.labels import LABELS
 from tasks.store.outcomes import Failed, Scored, digest, scored
 from tasks.wire import read_outcome, write_outcome
 
@@ -18,13 +17,13 @@ probabilities = (
 
 @given(probabilities, st.booleans())
 def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
-    """What was scored comes back out of its JSON row to the last digit, label and confidence with it."""
+    """What was scored comes back out of its JSON row to the last digit, class and confidence with it."""
     fresh = scored(row, truncated)
     cached = read_outcome(write_outcome(fresh))
     assert cached == fresh
     assert isinstance(cached, Scored)
-    assert (cached.label, cached.confidence) == (fresh.label, fresh.confidence)
-    assert cached.confidence == cached.scores[LABELS.index(cached.label)] == max(cached.scores)
+    assert (cached.decided, cached.confidence) == (fresh.decided, fresh.confidence)
+    assert cached.confidence == cached.scores[cached.decided] == max(cached.scores)
 
 
 @given(st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
@@ -42,5 +41,5 @@ def test_digest(a: str, b: str) -> None:
 
 
 def test_first_of_equals() -> None:
-    """Of equal scores the first label stands, each time."""
-    assert Scored((0.4, 0.2, 0.4), False).label == LABELS[0]
+    """Of equal scores the first class stands, each time."""
+    assert Scored((0.4, 0.2, 0.4), False).decided == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,11 +17,17 @@ from tasks.jobs.job import Line
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
-from tasks.store.presence import Presence
+from tasks.store.presence import KnownModel, Presence
+from tasks.submit.admission import Admission
+from tasks.submit.answer import Answer
+from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.predictor import Predictor, cleaner
+from tasks.submit.recent import RecentPredictions
 from tasks.submit.service import Prediction, SentimentService
 from tests.support.answering import answering
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 from tests.unit.tasks.test_presence import MARK
 from webapp.compose import sentiment_service
 
@@ -214,6 +221,40 @@ def test_known_while_redis_is_away(make_stack: Callable[..., Stack], ask: Ask) -
     store(stack, text)
     assert ask(service, text, 0.0) == Prediction(GOOD, True, MARK.model)
     server.kill()
+
+    def noticed() -> bool:
+        with contextlib.suppress(ServiceUnavailable):
+            service.model()
+            return False
+        return True
+
+    wait_until(noticed, what="the service to ask for the workers' model again")
     assert ask(service, text, PATIENCE_S) == Prediction(GOOD, True, MARK.model)
     with pytest.raises(ServiceUnavailable):
         ask(service, unknown(), 0.0)
+
+
+def test_who_no_longer_waits_leaves(stack: Stack) -> None:
+    """Callers whose time is over take no place any more."""
+    coalescer: Coalescer[Answer] = Coalescer(
+        lambda texts: Claimed({}, texts),
+        lambda texts, origins: None,
+        lambda keys: (),
+        admission=Admission(queue_limit=3),
+        chunk_limit=lambda: 1,
+        max_under_way=lambda: 1,
+        expire_after_s=60,
+        start=lambda step: None,  # nothing ever leaves
+    )
+    predictor = Predictor(
+        cleaner(MAX_CHARS),
+        RecentPredictions(),
+        PredictionCache(stack.redis, ttl_s=60),
+        KnownModel(Presence(stack.redis), MARK.tag),
+        coalescer,
+        listen=lambda: None,
+    )
+    assert predictor.predict(unknown(), 0.01) is None
+    assert predictor.predict_many([unknown(), unknown()], 0.01) is None
+    assert predictor.predict_many([unknown() for _ in range(4)], PATIENCE_S) is None  # no room for the last one
+    assert coalescer.waiting == 0

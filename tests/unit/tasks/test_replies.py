@@ -85,6 +85,7 @@ def test_lost_reply(server: Stack, web: Web) -> None:
     web.now += LOST_REPLY_S + 0.1
     young, unknown = web.coalescer.submit("young", "text"), web.coalescer.submit("unknown", "text")
     web.send_all()
+    web.now += 0.1
     web.cache.settle(MARK.model, TAG, {"old": GOOD, "young": GOOD})
     server.redis.delete(REPLY_KEY)
     web.replies.receive()
@@ -109,6 +110,17 @@ def test_looked_up_now_and_then(web: Web) -> None:
     web.now += 0.2
     web.replies.receive()
     assert lost.done()
+
+
+def test_unreadable_reply(server: Stack, web: Web) -> None:
+    """Of a reply that cannot be read the texts are looked up at once, however young they are."""
+    young = web.coalescer.submit("young", "text")
+    web.send_all()
+    web.now += 0.01
+    web.cache.settle(MARK.model, "another tag", {"young": GOOD})  # which replies to nobody here
+    server.redis.rpush(REPLY_KEY, "nonsense")
+    web.replies.receive()
+    assert young.result(0) == Answer(GOOD, MARK.model, cached=False)
 
 
 def test_listens_on(server: Stack, web: Web) -> None:

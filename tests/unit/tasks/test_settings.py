@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from model.labels import SENTIMENT
 from tasks.errors import SettingsRefused
 from tasks.queue.app import create_celery
 from tasks.settings import Settings, load_settings
 from tasks.store.connections import celery_url
+from tests.support.analyses import SPAM, SPAM_TURNED, TOPICS
 
 FIXED = [
     "REDIS_URL",
@@ -83,6 +86,12 @@ def test_every_field_is_described() -> None:
         ("DEVICE", "cuda"),
         ("LABEL_MAP", "not json"),
         ("LABEL_MAP", "[1]"),
+        ("ANALYSIS", "mood"),
+        ("ANALYSIS", "nowhere:MOODS"),
+        ("ANALYSIS", "tests.support.analyses:NOWHERE"),
+        ("ANALYSIS", "tests.support.analyses:NOT_ONE"),
+        ("ANALYSIS", "tests.support.analyses:IMPOSTOR"),
+        ("ANALYSIS", "tests.support.analyses.SPAM"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "http://localhost"),
         ("CELERY_BROKER_URL", "amqp://localhost"),
@@ -133,6 +142,22 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.redis_url is None
     assert settings.batch_size == 32
+
+
+def test_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ANALYSIS names a declaration, sentiment unless set. The model's tag tells two apart if but their columns differ,
+    and says nothing of sentiment.
+    """
+    assert load_settings().analysis is SENTIMENT
+    assert load_settings().model_tag == "default@-"
+    tags = set()
+    for name, declared in (("SPAM", SPAM), ("SPAM_TURNED", SPAM_TURNED), ("TOPICS", TOPICS)):
+        monkeypatch.setenv("ANALYSIS", f"tests.support.analyses:{name}")
+        settings = load_settings()
+        assert settings.analysis is declared
+        assert re.fullmatch(rf"default@-\+{declared.name}-[0-9a-f]{{6}}", settings.model_tag)
+        tags.add(settings.model_tag)
+    assert len(tags) == 3
 
 
 def test_frozen() -> None:

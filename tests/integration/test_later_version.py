@@ -1,0 +1,51 @@
+"""What a later version leaves in Redis, where its own processes are to find it: this version's leave it there."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from tasks.jobs.keys import chunk_id, job_key
+from tasks.queue.app import TASK, create_celery
+from tasks.queue.queues import task_ids
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+def test_chunk(make_stack: Callable[..., Stack]) -> None:
+    """A worker gives a chunk of a later version back as often as it gets it, and answers callers meanwhile; when it
+    ends, the chunk still waits.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
+    app, name = create_celery(stack.settings()), uuid.uuid4().hex
+    message = {"v": 2, "kind": "texts", "tag": stack.settings().model_tag, "texts": [{"text": "of a later version"}]}
+    app.send_task(TASK, args=[message], queue="interactive", task_id=name, ignore_result=True)
+    (worker,) = stack.workers
+    wait_until(lambda: worker.log.count(f"chunk {name} goes back") >= 3, what="the chunk to be given back three times")
+    assert stack.predict(f"good {uuid.uuid4().hex}", prefer="wait=20").status_code == 200
+    worker.terminate()
+    assert task_ids(stack.redis, "interactive") == {name}
+    assert stack.redis.hlen("unacked") == 0
+    assert stack.texts_scored() == 1
+
+
+@pytest.mark.parametrize("left", ["its lines", "a chunk's outcomes"])
+def test_lines(service: Stack, left: str) -> None:
+    """Lines of a job that only a later version can read are for a web process of that version: this one says that it
+    cannot serve them now, and what else it knows of the job.
+    """
+    job = service.submit([f"good {uuid.uuid4().hex}"])
+    assert service.ended(job)["status"] == "succeeded"
+    assert len(service.items(job)) == 1
+    if left == "its lines":
+        service.redis.hset(job_key(job["id"], "in"), "0", zlib.compress(b'{"v":2}'))
+    else:
+        key = create_celery(service.settings()).backend.get_key_for_task(chunk_id(job["id"], 0))
+        service.redis.set(key, b'{"status":"SUCCESS","result":{"v":2}}', ex=60)
+    answer = service.http.get(job["links"]["results"])
+    assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+    assert "Retry-After" in answer.headers
+    assert service.http.get(job["links"]["self"]).json()["status"] == "succeeded"

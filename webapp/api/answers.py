@@ -1,0 +1,48 @@
+"""The answers to callers who wait for their predictions themselves: to `/predict`, and to a small batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from model.analysis import Analysis
+from tasks import metrics
+from tasks.jobs.job import Line
+from tasks.store.outcomes import Scored
+from tasks.submit.service import Prediction
+from webapp.api.results import line_body
+
+
+class PredictionAnswers:
+    """Makes JSON of predictions, with the classes of the analysis, and counts them."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._classes = analysis.classes
+        self._counts = metrics.PredictionCounts(analysis.classes)
+
+    def prediction(self, text: str, prediction: Prediction, started: float) -> bytes:
+        """The answer to a text of a request that came in at `started` (of `time.perf_counter`)."""
+        scored = prediction.scored
+        decided = scored.decided
+        self._counts.add(decided, cached=prediction.cached)
+        return orjson.dumps(
+            {
+                "text": text,
+                "label": self._classes[decided],
+                "confidence": scored.confidence,
+                "scores": dict(zip(self._classes, scored.scores, strict=True)),
+                "truncated": scored.truncated,
+                "cached": prediction.cached,
+                "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
+                "model": prediction.model,
+            }
+        )
+
+    def lines(self, lines: Sequence[Line]) -> bytes:
+        """The answer to texts of a batch that came at once."""
+        for line in lines:
+            if isinstance(line.outcome, Scored):
+                self._counts.add(line.outcome.decided, cached=line.cached)
+        return orjson.dumps({"items": [line_body(None, line, self._classes) for line in lines]})
