@@ -1,5 +1,6 @@
-"""What no honest client sends: a fuzz of every endpoint, and shapes that are known to hurt. The service says no, stays
-small, goes on.
+"""Hostile requests: a fuzz of every endpoint, and inputs known to cause harm.
+
+The service refuses them, uses little memory, and goes on working.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tests.support.waiting import wait_until
 from webapp.api.openapi import openapi_document
 
 ANSWER_S = 90.0
-"""A bound for each answer, wide because this machine may be busy: it finds what hangs, not what is slow."""
+"""The longest time for an answer; long, as the machine may be busy: it detects requests that hang, not slow ones."""
 JSON = "application/json"
 GREETING = b'{"text":"hello"}'
 MAX_UPLOAD_BYTES = 20_000_000
@@ -37,7 +38,7 @@ MAX_UPLOAD_BYTES = 20_000_000
 
 @pytest.fixture(scope="module")
 def _target() -> Iterator[Stack]:
-    # One web process, so that its memory is all there is to look at.
+    # One web process, so that there is only its memory to look at.
     stack = Stack(model="stub", WEB_CONCURRENCY=1, MAX_UPLOAD_BYTES=MAX_UPLOAD_BYTES, MAX_BATCH_TEXTS=20_000)
     stack.start("interactive", "batch")
     yield stack
@@ -46,9 +47,7 @@ def _target() -> Iterator[Stack]:
 
 @pytest.fixture
 def target(_target: Stack) -> Iterator[Stack]:
-    """A service that is well afterwards, its web process the same, and with nothing in its log that it did not
-    expect.
-    """
+    """A service that must still work after the test, with the same web process and no unexpected error in its log."""
     pid = web_pid(_target)
     yield _target
     assert _target.predict("hello").status_code == 200
@@ -59,7 +58,7 @@ def target(_target: Stack) -> Iterator[Stack]:
 
 
 def web_pid(stack: Stack) -> int:
-    """Gunicorn's one worker."""
+    """The pid of Gunicorn's only worker."""
     assert stack.web is not None
     master = stack.web.pid
 
@@ -71,7 +70,7 @@ def web_pid(stack: Stack) -> int:
 
 
 def memory_mb(stack: Stack, what: str = "VmRSS") -> float:
-    """Of the web process: resident now, or with `VmHWM` at its highest."""
+    """The resident memory of the web process in MB: now, or with `VmHWM` at its peak."""
     status = Path(f"/proc/{web_pid(stack)}/status").read_text()
     found = re.search(rf"^{what}:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
@@ -79,13 +78,13 @@ def memory_mb(stack: Stack, what: str = "VmRSS") -> float:
 
 
 def forget_peak(stack: Stack) -> float:
-    """Sets the highest memory of the web process to what it has now, in MB."""
+    """Resets the peak memory of the web process to its present memory, and returns that in MB."""
     Path(f"/proc/{web_pid(stack)}/clear_refs").write_text("5")
     return memory_mb(stack)
 
 
 def refused(answer: Answer | None, *statuses: int) -> Answer:
-    """The answer, one that says no and tells nothing about the inside."""
+    """Checks that an answer has one of these statuses and reveals nothing internal; returns it."""
     assert answer is not None, "closed without an answer"
     assert answer.status in statuses, (answer.status, answer.body[:300])
     check(answer)
@@ -93,9 +92,7 @@ def refused(answer: Answer | None, *statuses: int) -> Answer:
 
 
 def check(answer: Answer) -> None:
-    """No answer shows where it comes from in the code, and each error is a problem with a code (Gunicorn's own are
-    pages).
-    """
+    """Checks that an answer shows nothing of the source, and that an error has a code (Gunicorn's own are HTML)."""
     assert answer.status < 500, (answer.status, answer.body[:300])
     assert b"Traceback (most" not in answer.body
     assert b'.py", line' not in answer.body
@@ -144,14 +141,14 @@ PAGES = ["/", "/docs", "/redoc", "/openapi.json", "/assets/swagger/index.html", 
 
 
 class Case(NamedTuple):
-    """A request of the fuzz, and the address of the document that it aims at."""
+    """A request of the fuzz, and the path in the OpenAPI document that it aims at."""
 
     path: str
     raw: bytes
 
 
 def scrambled(rng: random.Random, raw: bytes) -> bytes:
-    """A few bytes changed, left out, doubled or put in."""
+    """The bytes with a few of them changed, removed, doubled or inserted."""
     out = bytearray(raw)
     for _ in range(rng.randint(1, 4)):
         at = rng.randint(0, len(out))
@@ -170,7 +167,7 @@ def scrambled(rng: random.Random, raw: bytes) -> bytes:
 
 
 def value(rng: random.Random, depth: int = 0) -> Any:
-    """Some JSON value."""
+    """A random JSON value."""
     kind = rng.randrange(7 if depth < 3 else 5)
     if kind < 3:
         return rng.choice(NASTY)
@@ -184,7 +181,7 @@ def value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def json_bytes(rng: random.Random, key: str, inside: Any) -> bytes:
-    """The body of a request about this, or about something like it."""
+    """A JSON body with this value under this key, or something similar."""
     body = rng.choice(
         [{key: inside}, {key: inside}, {key: value(rng)}, {key: inside, rng.choice(NASTY): value(rng)}, value(rng)]
     )
@@ -192,7 +189,7 @@ def json_bytes(rng: random.Random, key: str, inside: Any) -> bytes:
 
 
 def file_bytes(rng: random.Random, mimetype: str) -> bytes:
-    """Something like a file of this type."""
+    """Something similar to a file of this type."""
     texts = [rng.choice(NASTY) for _ in range(rng.randint(0, 12))]
     if mimetype == JSON:
         return json_bytes(rng, "texts", texts)
@@ -222,12 +219,12 @@ def file_bytes(rng: random.Random, mimetype: str) -> bytes:
 
 
 def percent(text: str) -> str:
-    """Escaped for an address, byte by byte."""
+    """The text percent-encoded, byte by byte."""
     return "".join(f"%{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
 def case(rng: random.Random, ids: list[str]) -> Case:
-    """Some request, aimed at some endpoint."""
+    """A random request to a random endpoint."""
     path = rng.choice([*DOCUMENT, *DOCUMENT, "/predict", "/predict", "/batch_predict", "/batch_predict", *PAGES])
     method = rng.choice(
         [*DOCUMENT.get(path, {"get": 0}), *DOCUMENT.get(path, {"get": 0}), "get", "head", "options", "put"]
@@ -245,7 +242,7 @@ def case(rng: random.Random, ids: list[str]) -> Case:
     )
     for name in rng.sample(HEADERS, rng.choice([0, 0, 1, 2])):
         headers[name] = rng.choice(NASTY)
-    # What no header may hold is refused by Gunicorn, which then closes: now and then is enough.
+    # Gunicorn refuses characters that headers must not have, and then closes: rarely is enough.
     keep = rng.random() < 0.02
     headers = {name: text if keep else re.sub(r"[^ -~\xa0-\xff]", "", text) for name, text in headers.items()}
     body = b""
@@ -262,7 +259,7 @@ def case(rng: random.Random, ids: list[str]) -> Case:
 
 
 class Caller:
-    """Sends cases one after another over a connection that is kept as long as the service keeps it."""
+    """Sends cases one after another over one connection, as long as the service keeps that open."""
 
     def __init__(self, port: int) -> None:
         self.statuses: Counter[int] = Counter()
@@ -272,7 +269,7 @@ class Caller:
         self._connection = RawConnection(port, timeout_s=ANSWER_S)
 
     def send(self, sent: Case) -> Answer:
-        """One case; its answer, checked."""
+        """Sends a case, and checks and returns its answer."""
         method = sent.raw.split(b" ", 1)[0].decode()
         began = time.monotonic()
         for _ in range(2):
@@ -282,7 +279,7 @@ class Caller:
                 self._connection.close()
                 self._connection = RawConnection(self._port, timeout_s=ANSWER_S)
             if answer is not None:
-                break  # else a kept connection was closed just then: once more on a fresh one
+                break  # otherwise the kept connection was closed just then: once more on a new one
         assert answer is not None, sent.raw[:1000]
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         try:
@@ -295,12 +292,12 @@ class Caller:
         return answer
 
     def close(self) -> None:
-        """Ends its connection."""
+        """Closes the connection."""
         self._connection.close()
 
 
 def side_by_side(work: list[Callable[[], None]]) -> None:
-    """Runs these on threads; raises what the first of them raised."""
+    """Runs functions on threads at the same time; raises the first error."""
     errors: list[BaseException] = []
 
     def run(one: Callable[[], None]) -> None:
@@ -365,7 +362,10 @@ def _hypothesis(port: int) -> Caller:
 
 
 def _document(stack: Stack) -> int:
-    """Requests made from the service's own document; all it says of their answers is another test's affair."""
+    """Sends requests generated from the service's OpenAPI document, and returns their number.
+
+    Whether the answers match the document is checked by another test.
+    """
     document, sent = schemathesis.openapi.from_url(f"{stack.http.base_url}/openapi.json"), 0
     for path, operations in DOCUMENT.items():
         for method, operation in operations.items():
@@ -387,8 +387,10 @@ def _document(stack: Stack) -> int:
 
 @pytest.mark.timeout(900)
 def test_fuzz(target: Stack) -> None:
-    """20,000 requests that make little sense, to every endpoint: each is answered in time and without a 500, nothing of
-    the inside is shown, and the web process does not grow."""
+    """20,000 nonsensical requests to all endpoints are answered in time, without a 500 and without internal details.
+
+    The web process does not grow.
+    """
     job = target.ended(target.submit(["good", "", "bad"]))
     callers = _corpus(target.port, 7000, 1, [job["id"]])
     warm_mb = memory_mb(target)
@@ -402,7 +404,7 @@ def test_fuzz(target: Stack) -> None:
     print(f"{total} requests, {dict(sorted(statuses.items()))}, slowest {slowest_s:.1f} s")
     print(f"web process: {warm_mb:.0f} MB after a third, {end_mb:.0f} MB at the end")
     assert total >= 20_000
-    # It gets past the door too: what is refused at once tests little.
+    # Enough requests are accepted: those that are refused at once test little.
     assert statuses[200] > 1000
     assert statuses[202] > 150
     assert all(paths[path] >= 200 for path in DOCUMENT), paths
@@ -410,7 +412,7 @@ def test_fuzz(target: Stack) -> None:
     assert end_mb - warm_mb < 8
 
 
-# What Gunicorn is to refuse
+# Requests that Gunicorn has to refuse
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -477,7 +479,7 @@ CHUNKS = {
 
 
 def refused_and_closed(port: int, raw: bytes, *statuses: int) -> Answer:
-    """The answer to a request that a second one follows on the same connection: it says no, and is the only one."""
+    """Sends a request followed by a second one, and checks that the first is refused and the second not answered."""
     with RawConnection(port, timeout_s=ANSWER_S) as connection:
         connection.send(raw + b"GET /model HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = connection.answer()
@@ -489,25 +491,21 @@ def refused_and_closed(port: int, raw: bytes, *statuses: int) -> Answer:
 
 @pytest.mark.parametrize("shape", AMBIGUOUS)
 def test_ambiguous_requests(target: Stack, shape: str) -> None:
-    """A request that two servers could read differently is refused and its connection closed: nothing behind it is
-    taken for a request.
-    """
-    # Gunicorn answers 501 to a transfer coding that it does not know, as RFC 9112 asks (section 6.1).
+    """A request that servers could read differently is refused and its connection closed: what follows is ignored."""
+    # Gunicorn answers 501 to an unknown transfer coding, as RFC 9112 asks (section 6.1).
     refused_and_closed(target.port, AMBIGUOUS[shape], 400, 404, 414, 417, 431, 501)
 
 
 @pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
 @pytest.mark.parametrize("shape", CHUNKS)
 def test_broken_chunks(target: Stack, shape: str, path: str) -> None:
-    """A body whose chunks are not as HTTP asks is the sender's fault, a 400, and ends the connection."""
+    """A body with malformed chunks is answered with 400, and its connection closed."""
     raw = chunked("POST", path, CHUNKS[shape], Content_Type=JSON)
     check(refused_and_closed(target.port, raw, 400))
 
 
 def test_absolute_address(target: Stack) -> None:
-    """An absolute address is read as its path alone, whatever host it names (RFC 9112, 3.2.2), and no answer repeats
-    the host.
-    """
+    """Only the path of an absolute address counts, whatever host it names (RFC 9112, 3.2.2); the answer has no host."""
     answer = ask(target.port, b"GET http://evil.example/jobs?limit=1 HTTP/1.1\r\nHost: evil.example\r\n\r\n")
     assert answer is not None
     assert answer.status == 200
@@ -517,7 +515,7 @@ def test_absolute_address(target: Stack) -> None:
 @pytest.mark.parametrize("header", ["X-Request-ID", "Idempotency-Key", "Prefer", "Last-Event-ID", "Origin", "Accept"])
 @pytest.mark.parametrize("sent", ["a%0d%0aX-Evil: yes", "a\\r\\nX-Evil: yes", "a\xe5\x98\x8a\xe5\x98\x8dX-Evil: yes"])
 def test_header_injection(target: Stack, header: str, sent: str) -> None:
-    """What stands in a header never becomes another header of an answer."""
+    """The content of a request's header never becomes another header of the answer."""
     for method, path, body in (
         ("POST", "/predict", GREETING),
         ("POST", "/batch_predict", b'{"texts":["a"]}'),
@@ -548,13 +546,13 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_path_injection(target: Stack, path: str) -> None:
-    """An address is looked up as it is: no file outside, no other host, no header of its own."""
+    """A path cannot reach other files, redirect to another host, or add a header to the answer: it is a 404."""
     answer = refused(ask(target.port, request("GET", path)), 404)
     assert "x-evil" not in answer.headers
     assert "location" not in answer.headers
 
 
-# What is deep, long, packed or no text
+# Inputs that are deep, long, compressed or not text
 
 
 BAD_JSON = {
@@ -583,7 +581,7 @@ BAD_JSON = {
 @pytest.mark.parametrize("shape", BAD_JSON)
 @pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
 def test_bad_json(target: Stack, path: str, shape: str) -> None:
-    """JSON that is none, is nested without end, or has something else in a text's place is 400 or 422, never a text."""
+    """Invalid or deeply nested JSON, or another value in a text's place, is 400 or 422, and never scored."""
     body = BAD_JSON[shape].replace(b'"text"', b'"texts"') if path == "/batch_predict" else BAD_JSON[shape]
     if (path, shape) == ("/batch_predict", "a list"):
         body = b'{"texts":[["a"]]}'
@@ -593,9 +591,7 @@ def test_bad_json(target: Stack, path: str, shape: str) -> None:
 
 @pytest.mark.parametrize("number", [b"5", b"1e5", b"true", b"null", b"[]", b"{}"])
 def test_numbers_as_texts(target: Stack, number: bytes) -> None:
-    """A number, or another value that is no text, is not taken for one in any kind of upload that knows the
-    difference.
-    """
+    """A number or another value that is not a text is refused in every kind of upload that can tell the difference."""
     for mimetype, body in ((JSON, b'{"texts":["a",%b]}' % number), ("application/x-ndjson", b'"a"\n%b\n' % number),
                            ("application/x-ndjson", b'{"text":%b}\n' % number)):  # fmt: skip
         refused(ask(target.port, request("POST", "/batch_predict", body, Content_Type=mimetype)), 422)
@@ -618,9 +614,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_compressed_bombs(target: Stack, bomb: str) -> None:
-    """A gigabyte packed to about a megabyte is refused when its limit is reached: it is never in memory, and nothing is
-    left behind.
-    """
+    """A gigabyte compressed to about a megabyte is refused as soon as its limit is reached, and is never in memory."""
     mimetype, first, piece, times = BOMBS[bomb]
     packed = _gzip_of(piece, times, first)
     assert len(piece) * times / len(packed) > 800
@@ -635,7 +629,7 @@ def test_compressed_bombs(target: Stack, bomb: str) -> None:
 
 
 def test_bomb_in_a_bomb(target: Stack) -> None:
-    """A packed file that is packed once more has both layers' limits."""
+    """In a file that is compressed twice, the limit holds for both layers."""
     inner = _gzip_of(b"a" * 100_000, 10_000)
     form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="x.txt.gz"\r\n\r\n' + inner + b"\r\n--b--\r\n"
     raw = request(
@@ -654,7 +648,7 @@ def test_bomb_in_a_bomb(target: Stack) -> None:
     ("mimetype", "before"), [("application/x-ndjson", b'"a"\n"'), ("text/csv", b'text\na\n"'), ("text/plain", b"a\n")]
 )
 def test_lines_of_10_mb(target: Stack, mimetype: str, before: bytes) -> None:
-    """A line of 10 MB is refused with its number before it is whole in memory."""
+    """A line of 10 MB is refused with its number, before all of it is in memory."""
     before_mb = forget_peak(target)
     body = before + b"a" * 10_000_000 + b'"\n'
     answer = refused(
@@ -667,7 +661,7 @@ def test_lines_of_10_mb(target: Stack, mimetype: str, before: bytes) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16_384])
 def test_csv_quotes_across_pieces(target: Stack, size: int) -> None:
-    """Quotes, doubled quotes and line breaks in fields mean the same wherever the pieces of a body are cut."""
+    """Quotes, doubled quotes and line breaks in fields are read correctly wherever a body is cut into pieces."""
     texts = ['say "good"', 'two\r\nlines, "one" good', '""', "a,b", '"', "good\n\n", "é👍" * 5]
     rows = "".join('{},"{}"\r\n'.format(index, text.replace('"', '""')) for index, text in enumerate(texts))
     raw = ("id,text\r\n" + rows).encode()
@@ -679,7 +673,7 @@ def test_csv_quotes_across_pieces(target: Stack, size: int) -> None:
     assert [item["text"] for item in target.items(target.ended(answer.json()))] == texts
 
 
-# Who sends slowly
+# Slow senders
 
 
 _HASTY = """
@@ -704,9 +698,10 @@ SLOW = {
 
 
 def test_slow_senders(make_stack: Callable[..., Stack]) -> None:
-    """Who sends a byte now and then, of headers or of a body, is told so or cut off when his time is over, however
-    often the bytes come; meanwhile others are answered. (The times are shortened: 4 s instead of 30 s for headers and
-    120 s for 16 KiB of a body.)"""
+    """Callers that send headers or a body byte by byte get a 408 or are cut off in time; others are answered meanwhile.
+
+    The times are shortened: 4 s instead of 30 s for headers and 120 s for 16 KiB of a body.
+    """
     stack = make_stack(model="stub", WEB_CONCURRENCY=1)
     stack.start_server()
     stack.start_worker("interactive")

@@ -1,4 +1,4 @@
-"""`/predict` with Flask and without it, by the thousand: see `tests/integration/test_both_ways.py`."""
+"""Thousands of requests to `/predict`, with Flask and without: see `tests/integration/test_both_ways.py`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ REQUESTS = 5000
 
 @pytest.mark.timeout(900)
 def test_any_request() -> None:
-    """Whatever is asked, both answer, count, log and charge the same. Other requests at each run; what fails is
-    printed.
+    """Both ways answer, count, log and charge the same for any request.
+
+    Each run makes other requests; one that fails is printed.
     """
     with running_twins() as twins:
 

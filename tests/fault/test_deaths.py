@@ -1,4 +1,4 @@
-"""Processes killed and ended under load, by a launcher that starts them again: nothing is lost, doubled or wrong."""
+"""Processes are killed or stopped under load and restarted by the launcher: nothing is lost, doubled or wrong."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MASTER = "webapp.wsgi"
 
 
 def web_worker(sentiq: Launched) -> int:
-    """A Gunicorn worker: a child of the master."""
+    """The pid of a Gunicorn worker, a child of the master."""
     master = sentiq.member(MASTER)
     children = [pid for pid in sentiq.members() if f"PPid:\t{master}\n" in Path(f"/proc/{pid}/status").read_text()]
     return min(children)
 
 
 def gone(pid: int) -> bool:
-    """The process has ended (it may not have been buried yet)."""
+    """Whether the process has ended (it may still be a zombie)."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -35,9 +35,7 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("victims", [WORKERS[:1], WORKERS[1:], WORKERS], ids=["a live one", "a batch one", "all"])
 def test_workers_killed(launch: Launch, victims: tuple[str, ...]) -> None:
-    """kill -9 of one worker or all of them: what they had begun is another's within ten seconds, and nobody hears an
-    error.
-    """
+    """After kill -9 of one worker or all, their chunks are redelivered within 10 s, and no caller gets an error."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     which = "all workers" if len(victims) > 1 else f"the {victims[0].split()[1]} worker"
     trial = Trial(f"kill -9 of {which}", sentiq).begin()
@@ -53,7 +51,7 @@ def test_workers_killed(launch: Launch, victims: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("victim", ["a web worker", "the web master"])
 def test_web_killed(launch: Launch, victim: str) -> None:
-    """kill -9 of a Gunicorn worker or of its master: only the connections that it held break, and the job goes on."""
+    """kill -9 of a Gunicorn worker or its master breaks only the connections that it held; the job goes on."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial(f"kill -9 of {victim}", sentiq).begin()
     pid = web_worker(sentiq) if victim == "a web worker" else sentiq.member(MASTER)
@@ -66,17 +64,16 @@ def test_web_killed(launch: Launch, victim: str) -> None:
 
 
 def trial_callers(trial: Trial) -> int:
-    """How many callers a trial has."""
+    """The number of callers of a trial."""
     assert trial.load is not None
     return trial.load.callers
 
 
 @pytest.mark.parametrize("victim", ["the interactive worker", "the batch worker", "a web worker", "the web master"])
 def test_drains(launch: Launch, victim: str) -> None:
-    """SIGTERM: what was begun is ended, no request that was accepted fails, and the launcher starts the process anew.
+    """On SIGTERM, work that has begun is finished, no accepted request fails, and the launcher restarts the process.
 
-    While a web master is away nobody listens, so that callers may be refused a connection; none that they have is
-    broken.
+    While a web master is away nothing listens, so callers may be refused a connection; none that is open breaks.
     """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial(f"SIGTERM of {victim}", sentiq).begin()
@@ -93,7 +90,7 @@ def test_drains(launch: Launch, victim: str) -> None:
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGCONT)
     wait_until(lambda: gone(pid), what="the process to end", timeout_s=60)
-    if victim != "a web worker":  # whose end is its master's affair
+    if victim != "a web worker":  # its master handles the end of a web worker, not the launcher
         wait_until(lambda: f"(pid {pid}) ended with status 0" in sentiq.output, what="a clean end to be told")
     master = victim == "the web master"
     trial.end(allowed={"refused"} if master else set(), prompt_known=not master, deaths=victim != "a web worker")

@@ -1,4 +1,4 @@
-"""Processes killed under load, by a launcher that starts them again: nothing is lost, nothing is invented."""
+"""Processes are killed under load and restarted by the launcher: no answer is lost, and none is made up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _expected(texts: list[str]) -> list[tuple[str, float]]:
 
 
 class Callers:
-    """Live callers, one text after another each, until stopped. Every answer is kept."""
+    """Callers that each send one text after another until stopped. Every answer is kept."""
 
     def __init__(self, port: int, count: int = 4) -> None:
         self.answers: list[tuple[str, int, dict[str, object]]] = []
@@ -56,7 +56,7 @@ class Callers:
                 self.answers.append((text, response.status_code, response.json()))
 
     def stop(self) -> None:
-        """Ends them and waits for their last answers."""
+        """Stops the callers and waits for their last answers."""
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
@@ -65,10 +65,9 @@ class Callers:
 
 @pytest.mark.parametrize("victim", ["tasks.worker interactive", "tasks.worker batch", "-server", "webapp.wsgi"])
 def test_kill_under_load(launch: Launch, victim: str) -> None:
-    """kill -9 in the middle of a job with callers waiting: each of its lines comes out once and right, and no caller
-    gets a wrong answer.
+    """After kill -9 during a job, with callers waiting, each line is answered once and correctly, and so are callers.
 
-    Callers may hear 202 (their job then answers) or, while Redis is away, 503; only a killed web process breaks
+    Callers may get 202 (then their job has the answer) or, while Redis is away, 503; only a killed web process breaks
     connections.
     """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
@@ -119,8 +118,10 @@ def test_kill_under_load(launch: Launch, victim: str) -> None:
 
 
 def test_batch_worker_killed_again_and_again(launch: Launch) -> None:
-    """kill -9 of the batch worker three times during a job of 20,000 lines, a tenth of them repeated: each line comes
-    out once, in its place, as in an undisturbed run, and the counts are the lines'."""
+    """A job whose batch worker is killed three times has the same lines and counts as in an undisturbed run.
+
+    It has 20,000 lines, a tenth of them repeated.
+    """
     sentiq = launch(model="stub?delay_s=0.001").wait_until_ready()
     texts = [f"{'awful' if i % 3 else 'wonderful'} thing number {i % 18_000}" for i in range(20_000)]
     body = "".join(f"{text}\n" for text in texts)

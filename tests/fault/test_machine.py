@@ -1,4 +1,4 @@
-"""What a machine does to its processes: a network that is silently cut, a disk that is full, a clock that jumps."""
+"""Faults of a machine: a network that is cut silently, a disk that is full, a clock that jumps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.waiting import wait_until
 Launch = Callable[..., Launched]
 FAULT_S = 5.0
 CUT_S = 15.0
-"""Longer than the broker waits for a silent worker."""
+"""Seconds of a network cut: longer than the broker waits for a silent worker."""
 
 
 def root_only(why: str) -> None:
-    """Skips where this user may not do it; in CI, he has to."""
+    """Skips the test unless the user is root; in CI, fails it."""
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"only root may {why}")
 
@@ -39,10 +39,10 @@ def run(*command: str) -> None:
 
 
 class Network:
-    """A second machine, as far as the network goes: a namespace with a cable to this one."""
+    """A network namespace that acts as a second machine, with a virtual cable to this one."""
 
     def __init__(self) -> None:
-        """Lays the cable."""
+        """Makes the namespace and the cable."""
         self.name = f"sentiq{os.getpid() % 100_000}"
         self._link = f"sq{os.getpid() % 100_000}"
         block = 4 * (os.getpid() % 16_000)
@@ -60,22 +60,22 @@ class Network:
             run("ip", "netns", "exec", self.name, *words)
 
     def cut(self) -> None:
-        """Nothing passes any more, and neither side is told."""
+        """Cuts the cable; neither side is notified."""
         run("ip", "link", "set", f"{self._link}a", "down")
 
     def mend(self) -> None:
-        """All passes again."""
+        """Connects the cable again."""
         run("ip", "link", "set", f"{self._link}a", "up")
 
     def remove(self) -> None:
-        """Takes all away."""
+        """Removes the cable and the namespace."""
         subprocess.run(["ip", "link", "del", f"{self._link}a"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
 
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    """See `Network`."""
+    """A network namespace for the test; needs root."""
     root_only("make a network namespace")
     laid = Network()
     yield laid
@@ -84,8 +84,10 @@ def network() -> Iterator[Network]:
 
 @pytest.mark.debian("iproute2")
 def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
-    """Two workers on another machine lose Redis without a word for 15 s: others take their chunks over, nothing counts
-    twice when they come back, and they work again by themselves."""
+    """When two workers on another machine silently lose Redis for 15 s, other workers get their chunks.
+
+    Nothing counts twice when they come back, and they work again by themselves.
+    """
     port = free_port()
     options = [
         "--bind",
@@ -170,7 +172,7 @@ def test_network_cut(launch: Launch, network: Network, folder: Path) -> None:
 
 @pytest.fixture
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of its own for the embedded server's data."""
+    """A small disk for the embedded server's data; needs root."""
     root_only("mount a disk")
     disk = folder / "valkey"
     disk.mkdir()
@@ -183,7 +185,7 @@ def fill(path: Path) -> None:
     """Writes until the disk is full.
 
     Raises:
-        OSError: it is.
+        OSError: the disk is full.
     """
     with path.open("wb", buffering=0) as file:
         while True:
@@ -192,9 +194,7 @@ def fill(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
 def test_disk_full(small_disk: Path, launch: Launch) -> None:
-    """The disk of the append-only file is full for five seconds: Redis refuses to write, callers hear 503, and then all
-    goes on.
-    """
+    """While the disk of the append-only file is full, Redis refuses writes and callers get 503; then all goes on."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("disk full under the append-only file for 5 s", sentiq).begin()
     trial.strikes()
@@ -205,7 +205,7 @@ def test_disk_full(small_disk: Path, launch: Launch) -> None:
     assert trial.servers[0].info("persistence")["aof_last_write_status"] == "err"
     filler.unlink()
     trial.over()
-    # A worker that Redis refuses to tell what it holds may end, and is started again.
+    # A worker that cannot write to Redis which chunks it holds may end, and is restarted.
     trial.end(allowed={"503"}, prompt_known=True, deaths=None)
     trial.finish()
 
@@ -218,7 +218,7 @@ def _faketime() -> str:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
-    """A folder that is not Sentiq's."""
+    """A folder outside Sentiq's own."""
     folders = Folders()
     yield folders.make()
     folders.remove()
@@ -236,11 +236,10 @@ time.time = shifted
 @pytest.mark.debian("faketime")
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
 def test_clock_jumps(launch: Launch, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
-    """The clock of all processes and of Redis jumps by an hour, forward or back, and then a worker dies: no answer is
-    lost, and no line counts twice.
+    """If all clocks jump by an hour, forward or back, and then a worker dies, no answer is lost or counted twice.
 
-    The server's clock is libfaketime's; that library breaks Python's sleep, so our processes' `time.time` is shifted at
-    their start.
+    The server's clock is set by libfaketime. As that library breaks Python's sleep, the other processes get a shifted
+    `time.time` instead.
     """
     offset = elsewhere / "offset"
     offset.write_text("+0\n")

@@ -1,6 +1,4 @@
-"""Ten times what can be done: who is let in is answered as fast as ever, the others are told when to come back, and
-then it is over.
-"""
+"""Ten times the capacity: accepted callers are answered as fast as ever, others are told when to come back."""
 
 from __future__ import annotations
 
@@ -23,11 +21,12 @@ def _median_wait_s(of: Step) -> float:
 
 @pytest.mark.timeout(400)
 def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
-    """Callers at ten times the engine's rate, who do not wait for each other, at a service with the settings that it
-    comes with: as many are answered as without the rest, within PREDICT_TIMEOUT; the rest hear 429 at once and a
-    Retry-After that is about the time the queue needs; hardly anybody waits in vain, nobody is lost, and the next lone
-    caller is answered at once."""
-    # The stub sleeps, so the callers do not take its processor. Two chunks side by side do up to twice 1 / DELAY_S.
+    """At ten times the engine's rate, with default settings, as many callers are answered in time as at its own rate.
+
+    The others get 429 at once, with a Retry-After close to the time that the queue needs. Hardly any caller times out,
+    none is lost, and after the load a single caller is answered at once. Callers do not wait for each other.
+    """
+    # The stub sleeps, so callers do not compete for its processor. Two chunks at once make up to twice 1 / DELAY_S.
     stack = make_stack(model=f"stub?delay_s={DELAY_S}", PREDICT_TIMEOUT=PREDICT_TIMEOUT_S, WEB_CONCURRENCY=2)
     stack.start("interactive")
     alone_s = recovery_s(stack.port, usual_s=30)
@@ -38,7 +37,7 @@ def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
     half = step(stack.port, 0.5 * capacity, 6)
     assert {arrival.status for arrival in half.arrivals} == {200}
     over = step(stack.port, 10 * capacity, 15)
-    if over.goodput < 0.9 * capacity:  # the processors may have been others' for a while; twice in a row is no accident
+    if over.goodput < 0.9 * capacity:  # other load on the processors may cause this once, but hardly twice in a row
         over = step(stack.port, 10 * capacity, 15)
     recovered_s = recovery_s(stack.port, usual_s=2 * alone_s)
     after = step(stack.port, 0.5 * capacity, 6)
@@ -51,15 +50,15 @@ def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
         f" again {recovered_s} s"
     )
 
-    # Everybody is answered or refused; most are refused. Who waits in vain has a job.
+    # Every caller is answered or refused; most are refused. Those that time out have a job.
     assert {arrival.status for arrival in over.arrivals} - {202} == {200, 429}
     assert len(over.of(202)) < 0.1 * len(over.of(200))
     assert len(over.of(429)) > 0.8 * len(over.arrivals)
-    # Goodput is the engine's, whatever is refused beside it.
+    # The goodput is the engine's, however many callers are refused.
     assert over.goodput >= 0.9 * capacity
-    # What is late by more than PREDICT_TIMEOUT is this machine's doing: callers come late to their turn.
+    # Answers later than PREDICT_TIMEOUT are due to this machine, on which callers run late.
     assert statistics.quantiles(over.late, n=20)[18] < 1.5 * PREDICT_TIMEOUT_S
-    # Who is refused hears it in no time, compared with those who wait, and when the queue will have drained.
+    # A refusal takes much less time than a wait, and says when the queue will have drained.
     assert statistics.median(arrival.waited_s for arrival in over.of(429)) < 0.1 * PREDICT_TIMEOUT_S
     assert told is not None
     assert 0.5 * _median_wait_s(over) <= told <= 2 * _median_wait_s(over) + 1

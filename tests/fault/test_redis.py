@@ -1,6 +1,4 @@
-"""Redis killed, paused, full and half away under load: callers are told at once, and nothing that was accepted is
-lost.
-"""
+"""Redis is killed, paused, full or half away under load: callers get errors at once, and nothing accepted is lost."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ PAUSE_S = 5.0
 
 
 def test_killed_ten_times(launch: Launch) -> None:
-    """kill -9 of Redis ten times in a row, in the middle of a job and with callers waiting; the append-only file brings
-    all back.
-    """
+    """After kill -9 of Redis ten times during a job, with callers waiting, the append-only file restores everything."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("kill -9 of Redis, ten times", sentiq, lines=6000).begin()
     assert trial.load is not None
@@ -45,9 +41,7 @@ def test_killed_ten_times(launch: Launch) -> None:
 
 
 def test_paused(launch: Launch) -> None:
-    """Redis stopped for five seconds, as on a machine that hangs: known texts go on being answered, others hear 503 in
-    time.
-    """
+    """While Redis is stopped, as on a machine that hangs, known texts are still answered; others get 503 in time."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("Redis paused for 5 s", sentiq).begin()
     pid = sentiq.member("-server")
@@ -61,7 +55,7 @@ def test_paused(launch: Launch) -> None:
 
 
 def test_full(launch: Launch) -> None:
-    """Redis refuses every write for five seconds, for its memory is full and it evicts nothing."""
+    """While Redis refuses all writes, as its memory is full, known texts are answered, and nothing is lost."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("Redis full for 5 s", sentiq).begin()
     (redis,) = trial.servers
@@ -76,7 +70,7 @@ def test_full(launch: Launch) -> None:
 
 @pytest.fixture
 def places() -> Iterator[list[Path]]:
-    """Two folders for two servers."""
+    """Two folders, for two servers."""
     folders = Folders()
     yield [folders.make(), folders.make()]
     folders.remove()
@@ -84,7 +78,7 @@ def places() -> Iterator[list[Path]]:
 
 @pytest.mark.parametrize("away", ["cache", "broker"])
 def test_one_of_two_servers_away(launch: Launch, places: list[Path], away: str) -> None:
-    """The cache's server killed and away for five seconds while the broker's lives, and the other way round."""
+    """While only the cache's server or only the broker's is away, known texts are answered, and nothing is lost."""
     urls = {name: f"unix://{place}/{name}.sock?db=0" for name, place in zip(("cache", "broker"), places, strict=True)}
 
     def start(name: str) -> Server:

@@ -1,5 +1,7 @@
-"""The version before and this one side by side on one Redis, as in a rolling upgrade: web processes and workers of
-either, callers and jobs on both, first with the earlier workers alone, then with all, then with the later ones alone.
+"""A rolling upgrade: the version before and this one run side by side on one Redis.
+
+There are web processes of both versions, with callers and jobs, and first the workers of the earlier version, then
+those of both, and then those of the later one.
 """
 
 from __future__ import annotations
@@ -22,20 +24,20 @@ from tests.support.waiting import wait_until
 PREVIOUS = "d5006e6cc7d8790a46ea702dfe218c1e1a04e00c"
 """The commit of the version before."""
 MODEL = "stub?delay_s=0.004"
-"""About 250 texts a second."""
+"""A stub of about 250 texts per second."""
 LINES, REPEATED = 600, 60
-"""Of a job, and those of them whose text stands in it before: on its next page, when a chunk with it may be done."""
+"""The lines of a job, and how many of them repeat a text of an earlier page, whose chunk may be done by then."""
 
 
 class Earlier(Stack):
-    """One of the version before."""
+    """A stack of the version before."""
 
     gunicorn_conf = "webapp/gunicorn_conf.py"
 
 
 @pytest.fixture(scope="module")
 def earlier_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code of the version before, out of the repository's history."""
+    """The code of the version before, from the repository's history."""
     archive = subprocess.run(
         ["git", "archive", PREVIOUS, "--", "celeryconfig.py", "model/*.py", "tasks", "webapp"],
         cwd=ROOT,
@@ -59,7 +61,7 @@ def _shallow() -> bool:
 
 @pytest.fixture
 def later() -> Iterator[Stack]:
-    """Web of this version, with the server of both."""
+    """The server of both versions, with the web of this version."""
     stack = Stack(model=MODEL, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
     try:
         stack.start_server()
@@ -71,7 +73,7 @@ def later() -> Iterator[Stack]:
 
 @pytest.fixture
 def earlier(later: Stack, earlier_code: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """Web of the version before, on the same server."""
+    """The web of the version before, on the same server."""
     monkeypatch.setattr(Earlier, "root", earlier_code)
     stack = Earlier(model=MODEL, url=later.url, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
     try:
@@ -82,21 +84,21 @@ def earlier(later: Stack, earlier_code: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 class Jobs:
-    """Jobs of either web; each is looked at from both."""
+    """Jobs submitted to the web of either version, and read from both."""
 
     def __init__(self, *webs: Stack) -> None:
         self._webs = webs
         self._submitted: list[tuple[dict[str, Any], list[str]]] = []
 
     def submit(self) -> None:
-        """Submits one to each web."""
+        """Submits a job to each web."""
         for web in self._webs:
             words, name = ("wonderful", "awful", "plain"), uuid.uuid4().hex
             texts = [f"{words[i % 3]} {name} number {i % (LINES - REPEATED)}" for i in range(LINES)]
             self._submitted.append((web.submit(texts), texts))
 
     def check(self) -> None:
-        """Each line has its answer once, and the right one, whoever is asked."""
+        """Checks that each line has the right answer, once, at both webs."""
         for job, texts in self._submitted:
             for web in self._webs:
                 done = web.ended(job, timeout_s=120)
@@ -109,15 +111,15 @@ class Jobs:
 
 
 class Callers:
-    """Callers of a web."""
+    """Callers of one version's web."""
 
     def __init__(self, web: Stack) -> None:
-        """Starts them."""
+        """Starts the callers."""
         self._web = web
         self._load = Load(web.port, callers=2, pause_s=0.05)
 
     def go_on(self, workers: int) -> None:
-        """Returns when they are answered by these workers, which the web knows."""
+        """Waits until the web knows this number of workers and the callers are answered."""
 
         def known() -> bool:
             return len(self._web.http.get("/health/ready").json()["workers"]) == workers
@@ -130,7 +132,7 @@ class Callers:
         )
 
     def check(self) -> None:
-        """All were answered, and rightly, be it by way of a job."""
+        """Checks that all callers got the right answer, directly or through a job."""
         self._load.stop()
         assert {answer.kind for answer in self._load.answers} <= {"200", "202"}
         for answer in self._load.answers:
@@ -143,8 +145,9 @@ class Callers:
 
 @pytest.mark.timeout(400)
 def test_rolling_upgrade(earlier: Stack, later: Stack) -> None:
-    """With workers of either version and of both, callers and jobs of either version's web are answered: nothing is
-    lost, doubled or wrong, and the web of each version knows the workers and the jobs of the other.
+    """With workers of either version or both, callers and jobs of both webs are answered: none lost, doubled or wrong.
+
+    The web of each version knows the workers and the jobs of the other.
     """
     webs = earlier, later
     # The earlier workers alone.
@@ -183,15 +186,13 @@ def test_rolling_upgrade(earlier: Stack, later: Stack) -> None:
 
 
 def worker_ids(stack: Stack) -> list[str]:
-    """The workers that have told that they are ready, of either version."""
+    """The ids of the workers, of either version, that have announced that they are ready."""
     return [worker.decode() for worker in stack.redis.smembers("sentiq:workers")]
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["earlier first", "later first"])
 def test_idempotency_keys(earlier: Stack, later: Stack, order: int) -> None:
-    """A request that is repeated at the web of the other version is known there, and another one with its key is
-    refused.
-    """
+    """A request repeated at the web of the other version gets the same job; another request with its key is refused."""
     first, second = (earlier, later)[::order]
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     made = first.http.post("/batch_predict", json={"texts": ["good", "bad"]}, headers=headers)

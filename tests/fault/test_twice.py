@@ -1,6 +1,4 @@
-"""What comes twice, and what comes from two: every message delivered again, and a worker of another model among the
-workers.
-"""
+"""Duplicates: every message is delivered twice, and a worker of another model has the same name."""
 
 from __future__ import annotations
 
@@ -34,10 +32,10 @@ _ARGUMENT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class Doubler:
-    """Pushes every message that comes into a queue a second time, under a delivery tag of its own."""
+    """Pushes every message that comes into a queue a second time, with another delivery tag."""
 
     def __init__(self, url: str) -> None:
-        """Watches from now on."""
+        """Starts to watch the queues."""
         self.doubled = 0
         self._own: set[str] = set()
         self._client = cast("Any", connect(url, timeout_s=30))
@@ -70,14 +68,14 @@ class Doubler:
         self.doubled += 1
 
     def stop(self) -> None:
-        """Watches no longer."""
+        """Stops watching."""
         self._connection.disconnect()
         self._thread.join(10)
         self._client.close()
 
 
 def test_every_message_twice(launch: Launch) -> None:
-    """Every chunk is delivered twice: each line of a job counts once, and callers hear what they would have heard."""
+    """If every chunk is delivered twice, each line of a job still counts once, and callers get the same answers."""
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("every message delivered twice", sentiq)
     doubler = Doubler(f"unix://{sentiq.folder}/valkey.sock?db=0")
@@ -85,15 +83,17 @@ def test_every_message_twice(launch: Launch) -> None:
     trial.strikes()
     trial.end(allowed=set(), prompt_known=True)
     doubler.stop()
-    # Chunks of callers, and those of the job: half a second's work each.
+    # Callers' chunks, and those of the job with half a second of work each.
     assert doubler.doubled > 20
     trial.finish()
 
 
 @pytest.mark.parametrize("roles", [("interactive", "batch")], ids=["both roles"])
 def test_worker_of_another_model_joins(launch: Launch, roles: tuple[str, ...]) -> None:
-    """A worker joins that has another model under the same name, as in a rolling upgrade: every answer is the one of
-    the model that it names, fresh or cached, and no model's cache holds a prediction of the other."""
+    """When a worker with another model of the same name joins, every answer is that of the model that it names.
+
+    That holds for fresh and cached answers: no model's cache has a prediction of the other.
+    """
     sentiq = launch(model=MODEL, WEB_CONCURRENCY=2).wait_until_ready()
     trial = Trial("a worker of another model joins", sentiq).begin()
     (redis,) = trial.servers

@@ -1,1 +1,1 @@
-"""Real parts for tests: a server, workers, Gunicorn, and waiting for facts."""
+"""Tools for tests with real processes: a server, workers, Gunicorn; and waiting for facts."""

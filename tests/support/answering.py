@@ -1,4 +1,4 @@
-"""A worker that scores nothing: it answers what web processes have under way with outcomes made up from the digests."""
+"""A fake worker without an engine: it answers the texts that are in flight with outcomes made from their digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.wire import WorkerMark
 
 @contextmanager
 def answering(url: str, mark: WorkerMark, outcome: Callable[[str], Outcome]) -> Iterator[None]:
-    """While it lasts, every text that a process has marked as under way is answered as this worker's."""
+    """A context in which every text with an in-flight mark is answered in the name of this worker."""
     client = cast("Any", connect(url, timeout_s=5.0))
     cache = PredictionCache(client, ttl_s=60)
     stop = threading.Event()

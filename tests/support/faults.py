@@ -1,6 +1,6 @@
-"""Faults under load: callers and a job whose every answer is checked, and what a fault did to them, written down.
+"""Faults under load: runs callers and a job through a fault, checks every answer, and records the effect.
 
-Each trial leaves a line in `build/faults/`; `python -m tests.support.faults` prints them as the table of
+Each trial writes a file into `build/faults/`; `python -m tests.support.faults` prints them as the table of
 `docs/faults.md`.
 """
 
@@ -34,7 +34,7 @@ from tests.support.waiting import wait_until
 
 FIGURES = ROOT / "build" / "faults"
 MODEL = "stub?delay_s=0.003"
-"""About 300 texts a second, so that a fault meets chunks under way."""
+"""A stub of about 300 texts per second, so that a fault happens while chunks are under way."""
 OTHER_MODEL = "stub@other/stub"
 OTHER_WORKER = """
 from model.engine import Scores
@@ -48,14 +48,14 @@ StubEngine.identity = "{identity}"
 from tasks.worker import main
 main(["{role}"])
 """
-"""A worker of a model that answers to the same name, and turns good into bad."""
+"""The code of a worker whose model has the same tag but another identity, and swaps positive and negative."""
 PREDICT_TIMEOUT_S = 2.0
 LIMIT_S = PREDICT_TIMEOUT_S + 3.0
-"""No caller of /predict waits longer, whatever happens: the time-out, and two answers of a Redis that may be away."""
+"""The longest wait of any caller of /predict: the timeout, plus two requests to a Redis that may be away."""
 REDELIVERY_S = 10.0
-"""A dead worker's chunks are another's after so long at the most."""
+"""The longest time until another worker has a dead worker's chunks."""
 PROMPT_S = 1.0
-"""An answer that takes longer is no sign of health."""
+"""The longest time that a good answer takes."""
 _CALM_S = 2.0
 
 _known = [f"a good evening with number {number}" for number in range(5)]
@@ -64,7 +64,7 @@ _trial_numbers = itertools.count(int(time.time()))
 
 @cache
 def expected(text: str, model: str | None) -> tuple[str, float]:
-    """The label and confidence that the stub engine gives; of `OTHER_MODEL`, the other way round."""
+    """The label and confidence that the stub engine gives a text; for `OTHER_MODEL`, with the scores reversed."""
     scores = StubEngine().score([clean(text)])
     row = scores.probabilities[0].tolist()
     outcome = scored(row[::-1] if model == OTHER_MODEL else row, bool(scores.truncated[0]))
@@ -73,25 +73,26 @@ def expected(text: str, model: str | None) -> tuple[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one caller heard, and when (monotonic seconds)."""
+    """The answer that one caller got, and when."""
 
     text: str
     known: bool
-    """Asked and answered before the fault: in the cache, and in the memory of one web process or more."""
+    """Whether the text was answered before the fault, so that it is in the cache and in a web process's memory."""
     kind: str
-    """A status, or `refused` (no connection was had), `broken` (one was lost), `hung` (nothing came)."""
+    """The status, or `refused` (no connection was made), `broken` (it was lost), `hung` (nothing came)."""
     began_at: float
+    """The time of the request, in monotonic seconds."""
     took_s: float
     body: dict[str, Any]
 
     @property
     def good(self) -> bool:
-        """An answer as on any other day."""
+        """Whether the answer is as good as without any fault."""
         return self.kind == "200" and self.took_s < PROMPT_S
 
 
 class _Clock(threading.Thread):
-    """Notices when this whole process was kept from running: such times are nobody's wait."""
+    """Notices the times when this whole process was kept from running, which must not count as a caller's wait."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -111,16 +112,16 @@ class _Clock(threading.Thread):
         self.join()
 
     def without_gaps(self, began_at: float, ended_at: float) -> float:
-        """Seconds between two times, less those in which nothing here ran."""
+        """Seconds between two times, without those in which this process did not run."""
         lost = sum(max(0.0, min(ended_at, until) - max(began_at, since)) for since, until in self.gaps)
         return ended_at - began_at - lost
 
 
 class Load:
-    """Live callers, one text after another each, a third of them known ones. Every answer is kept."""
+    """Callers that each send one text after another, a third of them known texts. Every answer is kept."""
 
     def __init__(self, port: int, *, callers: int = 4, pause_s: float = 0.01) -> None:
-        """Starts the callers; each waits a moment after an answer."""
+        """Starts the callers; each pauses for `pause_s` after an answer."""
         self._pause_s = pause_s
         self.answers: list[Answer] = []
         self.callers = callers
@@ -169,15 +170,15 @@ class Load:
         return [answer for answer in list(self.answers) if since <= answer.began_at + answer.took_s <= until]
 
     def seconds(self, since: float, until: float) -> float:
-        """Between two times, less what was lost to everybody."""
+        """Seconds between two times, without those in which this process did not run."""
         return self._clock.without_gaps(since, until)
 
     def rate(self, since: float, until: float) -> float:
-        """Good answers a second."""
+        """Good answers per second between two times."""
         return sum(answer.good for answer in self.between(since, until)) / (until - since)
 
     def stop(self) -> None:
-        """Ends the callers and waits for their last answers."""
+        """Stops the callers and waits for their last answers."""
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
@@ -187,44 +188,46 @@ class Load:
 
 @dataclass
 class Figures:
-    """A line of the table."""
+    """The result of a trial: a row of the table."""
 
     fault: str
     in_flight: str
     answers: int
-    """That callers were given from the fault on."""
+    """The number of answers that callers got from the fault on."""
     lost: int
-    """Lines of jobs and texts of callers that never got an answer, though they were accepted."""
+    """Accepted lines of jobs and texts of callers that never got an answer."""
     doubled: int
     wrong: int
     told: dict[str, int]
-    """Callers who heard something else than 200, by what."""
+    """The number of answers other than 200, by kind."""
     longest_s: float
-    """A caller's longest wait."""
+    """The longest wait of a caller."""
     redelivered_s: float | None
-    """From a worker's death until its chunks were another's."""
+    """Seconds from a worker's death until other workers had its chunks."""
     recovered_s: float
-    """From the fault (or its end, where it lasts) until callers were answered as before."""
+    """Seconds from the fault (or its end, if it lasts) until callers were answered as before."""
 
 
 def lasts(seconds: float) -> None:
-    """Returns when a fault has lasted so long."""
+    """Waits while a fault lasts."""
     until = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() > until, what="the fault to last", timeout_s=seconds + 30)
 
 
 class Trial:
-    """One fault, on a Sentiq that is under load. `begin`, then the fault, then `end`, which checks everything."""
+    """One fault in a Sentiq under load: call `begin`, cause the fault, then call `end`, which checks everything."""
 
     def __init__(
         self, fault: str, sentiq: Launched, *, lines: int = 2500, urls: tuple[str, ...] = (), callers: int = 4
     ) -> None:
-        """Nothing runs yet.
+        """Starts nothing yet.
 
         Args:
-            fault: as the table names it.
-            lines: of the job.
-            urls: of the Redis servers, the broker's last; by default the embedded one's.
+            fault: the name of the fault in the table.
+            sentiq: the running Sentiq.
+            lines: the number of lines of the job.
+            urls: the URLs of the Redis servers, the broker's last; by default that of the embedded server.
+            callers: the number of callers.
         """
         self.fault = fault
         self.sentiq = sentiq
@@ -246,13 +249,13 @@ class Trial:
     # Before
 
     def begin(self) -> Trial:
-        """Starts callers and a job, and returns when both are well on their way."""
+        """Starts callers and a job, and returns when both make progress."""
         number = next(_trial_numbers)
         self.texts = [
             f"{'awful' if i % 3 else 'wonderful'} thing {number} number {i % (self._lines - 100)}"
             for i in range(self._lines)
         ]
-        for text in _known * 8:  # so that each web process has met them
+        for text in _known * 8:  # so that each web process has seen them
             assert self.sentiq.http.post("/predict", json={"text": text}).status_code in (200, 202)
         self._processes = self.processes()
         self.load = load = Load(self.sentiq.port, callers=self._callers)
@@ -275,7 +278,7 @@ class Trial:
         self.job = response.json()
 
     def processes(self) -> Counter[str]:
-        """How many processes run each command. Threads of a guard that waits to end an orphan count too."""
+        """How many processes run each command."""
         commands: Counter[str] = Counter()
         for pid in self.sentiq.members():
             try:
@@ -287,7 +290,7 @@ class Trial:
         return commands
 
     def progress(self) -> dict[str, Any]:
-        """The job as it stands; nothing if nobody can tell."""
+        """The job's present state; empty if the service cannot tell."""
         response = self.sentiq.http.get(self.job["links"]["self"])
         body: dict[str, Any] = response.json() if response.status_code == 200 else {}
         return body
@@ -295,22 +298,20 @@ class Trial:
     # The fault
 
     def strikes(self) -> None:
-        """The fault is about to happen."""
+        """Notes that the fault is about to happen."""
         self._held = int(self.servers[-1].zcard("unacked_index"))
         self._fault_at = time.monotonic()
 
     def over(self) -> None:
-        """A fault that lasts is over: from here on recovery counts."""
+        """Notes that a lasting fault is over, so that recovery begins here."""
         self._over_at = time.monotonic()
 
     def held(self) -> dict[bytes, float]:
-        """The deliveries that workers hold, with the time (Unix seconds) of each one's last sign of life."""
+        """The deliveries that workers hold, with the time (Unix seconds) of each one's last renewal."""
         return dict(self.servers[-1].zrange("unacked_index", 0, -1, withscores=True))
 
     def stop_with_chunks(self, workers: dict[str, int]) -> dict[bytes, float]:
-        """Stops workers (pids by role) in a moment in which each has begun a chunk that it holds; returns what is held
-        then.
-        """
+        """Stops workers (pids by role) at a moment when each has begun a chunk; returns the deliveries held then."""
 
         def stopped() -> dict[bytes, float] | None:
             for pid in workers.values():
@@ -329,9 +330,7 @@ class Trial:
         return wait_until(stopped, what=f"a chunk that is begun and held by each of {', '.join(workers)}", timeout_s=20)
 
     def await_redelivery(self, held: dict[bytes, float]) -> None:
-        """Waits until nothing that was held at a worker's death is still filed under that time: it is done, or
-        another's.
-        """
+        """Waits until each delivery that a dead worker held is done or has been renewed by another worker."""
         died_at = time.time()
 
         def taken_over() -> bool:
@@ -345,12 +344,12 @@ class Trial:
     # After
 
     def end(self, *, allowed: set[str], prompt_known: bool = False, deaths: int | None = 0) -> Figures:
-        """Waits until all is as it was, ends the load, and checks every answer.
+        """Waits until the service has recovered, stops the load, and checks every answer.
 
         Args:
-            allowed: what callers may have heard besides 200 and 202.
-            prompt_known: texts that were answered before were so all the time.
-            deaths: of processes that the launcher saw: those that the fault killed, and no other. None: any number.
+            allowed: the kinds of answers, besides 200 and 202, that callers may have got.
+            prompt_known: known texts must have been answered with 200 all the time.
+            deaths: the number of processes whose end the launcher must have reported; None for any.
         """
         load = self.load
         assert load is not None
@@ -433,7 +432,7 @@ class Trial:
         return figures
 
     def _check_job(self, job: dict[str, Any], texts: list[str]) -> tuple[int, int, int]:
-        """Lines that are lost, doubled and wrong."""
+        """The numbers of lost, doubled and wrong lines of a job."""
         response = self.sentiq.http.get(f"{job['links']['results']}?format=ndjson")
         assert response.status_code == 200, response.text
         items = [orjson.loads(line) for line in response.content.splitlines()]
@@ -448,7 +447,7 @@ class Trial:
         return lost, sum(times.values()) - len(times), wrong
 
     def _check_late(self, answer: Answer) -> tuple[int, int, int]:
-        """As above, of a caller's text that became a job."""
+        """The same for a caller's text that became a job."""
 
         def ended() -> bool:
             response = self.sentiq.http.get(answer.body["links"]["self"])
@@ -460,7 +459,7 @@ class Trial:
         return self._check_job(answer.body, [answer.text])
 
     def finish(self) -> None:
-        """Ends Sentiq by its launcher, and looks for what it left behind."""
+        """Stops Sentiq through its launcher, and checks that no process is left."""
         assert self.sentiq.stop() == 0
         left = wait_until(lambda: not self.sentiq.members() or None, what="every process to be gone", timeout_s=20)
         assert left
@@ -469,7 +468,7 @@ class Trial:
 
 
 def table() -> str:
-    """The figures of all trials, as Markdown."""
+    """The figures of all trials, as a Markdown table."""
     rows = [
         (
             "| fault | in flight | answers | lost | doubled | wrong | told otherwise"

@@ -1,4 +1,4 @@
-"""Bytes to a port and bytes back: for requests that no HTTP library would send."""
+"""Raw HTTP over a socket, for requests that no HTTP library would send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; its headers by their names in lower case."""
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -26,9 +26,9 @@ class Answer:
 
 
 class RawConnection:
-    """A connection to the loopback's port that sends what it is given and reads answers as they come.
+    """A connection to a port of the loopback address that sends raw bytes and reads answers.
 
-    Raises TimeoutError when nothing comes for `timeout_s`.
+    Its methods raise TimeoutError when nothing comes for `timeout_s`.
     """
 
     def __init__(self, port: int, *, timeout_s: float = 60.0) -> None:
@@ -44,7 +44,7 @@ class RawConnection:
         self.close()
 
     def send(self, data: bytes) -> bool:
-        """Sends; False if the other end has closed."""
+        """Sends bytes; returns False if the other end has closed the connection."""
         try:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
@@ -52,7 +52,7 @@ class RawConnection:
         return True
 
     def end_sending(self) -> None:
-        """Says that no more comes; answers can still be read."""
+        """Signals the end of the request; answers can still be read."""
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -72,9 +72,7 @@ class RawConnection:
             response.close()
 
     def is_closed(self) -> bool:
-        """Waits for the end of what the other side sends; False if it keeps the connection open and silent, or sends
-        more.
-        """
+        """Waits for the other end to close the connection; False if it sends more, or nothing until the timeout."""
         try:
             return self._socket.recv(65536) == b""
         except ConnectionError:
@@ -83,8 +81,9 @@ class RawConnection:
             return False
 
     def closed_after_s(self, drop: bytes, *, every_s: float, limit_s: float) -> float | None:
-        """Sends `drop` again and again; seconds until the other side closed or answered, None if it did not within the
-        limit.
+        """Sends `drop` every `every_s` seconds; returns the seconds until the other end closed or answered.
+
+        None if it did neither within `limit_s` seconds.
         """
         began = time.monotonic()
         self._socket.settimeout(every_s)
@@ -101,12 +100,12 @@ class RawConnection:
         return None
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the connection."""
         self._socket.close()
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """A well-formed request; an underscore in a header's name stands for a hyphen."""
+    """The bytes of a well-formed request; an underscore in a header's name stands for a hyphen."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
@@ -118,7 +117,7 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 def chunked(method: str, path: str, body: bytes, **headers: str) -> bytes:
-    """A request whose body is given as it goes over the wire: chunk sizes, chunks, trailer."""
+    """The bytes of a chunked request; `body` is given in encoded form: chunk sizes, chunks, trailer."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
@@ -128,7 +127,7 @@ def chunked(method: str, path: str, body: bytes, **headers: str) -> bytes:
 
 
 def ask(port: int, raw: bytes, *, timeout_s: float = 60.0) -> Answer | None:
-    """One request on a connection of its own; None if it was closed without an answer."""
+    """Sends one request on its own connection; None if that was closed without an answer."""
     with RawConnection(port, timeout_s=timeout_s) as connection:
         connection.send(raw)
         return connection.answer(raw.split(b" ", 1)[0].decode("latin-1"))

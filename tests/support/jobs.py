@@ -1,4 +1,4 @@
-"""Jobs made without a web process."""
+"""Makes jobs without a web process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MODEL = "stub@1/stub"
 
 
 def cleaned(text: str) -> str:
-    """As the service cleans, without a limit of length."""
+    """Cleans a text like the service, but without a limit on its length."""
     if not (out := clean(text)):
         raise EmptyText
     return out
 
 
 class TakenIn:
-    """A job whose texts come in when it is told to; `sent` are the chunks that it sends."""
+    """A job whose texts come in on request; `sent` has the numbers of the chunks that it sends."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class TakenIn:
         )
 
     def receive(self, entries: Iterable[str | Entry]) -> str:
-        """Takes these in and seals the job; returns their fingerprint."""
+        """Takes entries in and seals the job; returns their fingerprint."""
         numbered = (
             (line, entry if isinstance(entry, Entry) else Entry(entry)) for line, entry in enumerate(entries, 1)
         )
@@ -70,7 +70,7 @@ def make_job(
     window: int = 2,
     callback_url: str | None = None,
 ) -> str:
-    """A whole job; returns its id."""
+    """Makes a complete job; returns its id."""
     taken = TakenIn(jobs, cache, size=size, window=window, callback_url=callback_url)
     taken.receive(texts)
     return taken.id

@@ -1,4 +1,4 @@
-"""Every key of ours has an end: the checker that says which does not."""
+"""A check that every key of ours in Redis has a TTL."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ _QUEUES = ("interactive", "batch")
 
 
 def _is_kombus(key: str) -> bool:
-    """A key of the queue's own structure: bindings, the lists of messages (one a priority), what is unacknowledged."""
-    queue = key.partition("\x06\x16")[0].partition("+")[0]  # an analysis's own name comes after the plus
+    """Whether a key belongs to kombu: bindings, the lists of messages (one per priority), unacknowledged messages."""
+    queue = key.partition("\x06\x16")[0].partition("+")[0]  # the name of another analysis follows the plus
     return key.startswith(("_kombu.binding", "unacked")) or queue in _QUEUES
 
 
 def keys_without_end(client: Any) -> list[str]:
-    """Keys that have no TTL now and still have none half a second later: the two commands that make a key are not
-    always one.
+    """Keys that have no TTL now and still have none half a second later.
+
+    The delay is needed as a key and its TTL are not always set by one command.
     """
     suspects = _without_ttl(client)
     until = time.monotonic() + 0.5

@@ -1,4 +1,4 @@
-"""Sentiq as its user starts it: the launcher, or make, in a process of its own, with its own folder."""
+"""Starts Sentiq as users do, by the launcher or make, in a process and a folder of its own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.stack import ROOT, free_port
 from tests.support.waiting import wait_until
 
 MAKE_RUN = ("make", "run", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.run")
-"""`make run` on the environment that the tests run in, taken as installed."""
+"""`make run` with the environment that the tests run in, which counts as installed."""
 LAUNCHER = (f"{sys.prefix}/bin/sentiq", "serve")
 
 
 class Launched:
-    """One start of Sentiq. Ends it and all that belongs to it when closed."""
+    """A running Sentiq. `close` ends it with all its processes."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class Launched:
         model: str = "stub",
         **variables: str | int | float,
     ) -> None:
-        """Starts it.
+        """Starts Sentiq.
 
         Args:
             folder: DATA_DIR.
-            command: what the user types.
-            cwd: where the user types it.
+            command: the command that a user types.
+            cwd: the folder in which the command runs.
             model: MODEL_NAME.
             variables: further settings.
         """
@@ -49,7 +49,7 @@ class Launched:
         self.port = int(variables.get("PORT", free_port()))
         known = {name.upper() for name in Settings.model_fields} | {PARENT_VARIABLE, "PROMETHEUS_MULTIPROC_DIR"}
         environment = {name: value for name, value in os.environ.items() if name.upper() not in known}
-        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that may be running the tests
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # set if make is running the tests
             environment.pop(name, None)
         environment |= {
             "DATA_DIR": str(folder),
@@ -80,15 +80,15 @@ class Launched:
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """What Sentiq has printed so far."""
         return "\n".join(self.lines)
 
     def has_printed(self, words: str) -> bool:
-        """Whether these words are in its output."""
+        """Whether these words are in the output."""
         return words in self.output
 
     def wait_until_ready(self) -> Launched:
-        """Returns when it has said that it is ready."""
+        """Waits until Sentiq has said that it is ready."""
 
         def ready() -> bool:
             assert self.process.poll() is None, f"ended with {self.process.poll()}:\n{self.output}"
@@ -98,18 +98,18 @@ class Launched:
         return self
 
     def ended(self, *, timeout_s: float = 60) -> int:
-        """Its exit status, once it has ended."""
+        """Waits for the launcher's end; returns its exit status."""
         status = self.process.wait(timeout_s)
         self._reader.join(10)
         return status
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Sends a signal and returns the exit status."""
+        """Sends a signal to the launcher; returns its exit status."""
         self.process.send_signal(number)
         return self.ended()
 
     def members(self) -> list[int]:
-        """The processes that belong to it: those whose environment or command names its folder, in /proc."""
+        """The pids of its processes: those whose environment or command (in /proc) names its folder."""
         mark, found = os.fsencode(self.folder), []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -122,7 +122,7 @@ class Launched:
         return found
 
     def member(self, words: str) -> int:
-        """The one process of it whose command has these words, by the least pid: a master comes before its workers."""
+        """The pid of the process whose command has these words; the lowest, as a master starts before its workers."""
         for pid in sorted(self.members()):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -133,7 +133,7 @@ class Launched:
         raise AssertionError(f"no process runs {words}")
 
     def close(self) -> None:
-        """Ends everything at once."""
+        """Kills all processes at once."""
         self.http.close()
         for pid in [self.process.pid, *self.members()]:
             try:
@@ -144,17 +144,17 @@ class Launched:
 
 
 class Folders:
-    """Folders with short paths: a unix socket's must be short."""
+    """Makes temporary folders with short paths, as the path of a unix socket must be short."""
 
     def __init__(self) -> None:
         self._made: list[Path] = []
 
     def make(self) -> Path:
-        """A new, empty one."""
+        """Makes a new, empty folder."""
         self._made.append(Path(tempfile.mkdtemp(prefix="sentiq-e2e-")))
         return self._made[-1]
 
     def remove(self) -> None:
-        """Removes all of them."""
+        """Removes all the folders."""
         for folder in self._made:
             shutil.rmtree(folder, ignore_errors=True)

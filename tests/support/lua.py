@@ -1,8 +1,8 @@
-"""Checks Lua scripts as `ruff` checks Python: `python -m tests.support.lua` prints what is wrong with any of ours.
+"""A linter for our Lua scripts: `python -m tests.support.lua` prints all faults that it finds.
 
-A script may name nothing that is neither declared nor the server's, declare nothing that it does not use, and give no
-name twice in one place; its head says what it is for, what each of its keys and arguments is, and what it returns; and
-it gives its keys and arguments names before it does anything.
+A script may use only names that are declared or that the server provides, must use all names that it declares, and must
+not hide one name by another. Its head comment says what the script is for, what each key and argument is, and what it
+returns. And it binds its keys and arguments to names before it does anything else.
 """
 
 from __future__ import annotations
@@ -21,49 +21,50 @@ SERVERS = {
     *("KEYS", "ARGV", "redis", "cjson", "ipairs", "pairs", "tonumber", "tostring", "type", "unpack"),
     *("math", "string", "table"),
 }
-"""What the server gives to a script, as far as we use it."""
+"""Names that the server provides to scripts, as far as ours use them."""
 
 
 def scripts() -> list[Path]:
-    """All of ours."""
+    """The paths of all our scripts."""
     return sorted((ROOT / "tasks").rglob("*.lua"))
 
 
 @dataclass
 class Scope:
-    """The names that are declared in one block."""
+    """The names that one block declares."""
 
     outer: Scope | None
     used: dict[str, bool] = field(default_factory=dict)
+    """For each declared name, whether it is used."""
 
     def find(self, name: str) -> Scope | None:
-        """The innermost block around this one that declares a name."""
+        """The innermost block, from this one outwards, that declares a name."""
         return self if name in self.used else self.outer and self.outer.find(name)
 
 
 class Names:
-    """Follows names through a script."""
+    """Follows declarations and uses of names through a script, and collects the faults."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
 
     def block(self, statements: list[astnodes.Node], scope: Scope) -> None:
-        """The statements of a block, each with what those before it have declared."""
+        """Visits the statements of a block in order."""
         for statement in statements:
             self.node(statement, scope)
 
     def close(self, scope: Scope) -> None:
-        """The end of a block."""
+        """Reports the unused names at the end of a block."""
         self.faults += [f"`{name}` is never used" for name, used in scope.used.items() if not used and name != "_"]
 
     def declare(self, name: str, scope: Scope) -> None:
-        """A local name."""
+        """Declares a local name."""
         if name != "_" and (scope.find(name) is not None or name in SERVERS):
             self.faults.append(f"`{name}` hides another of that name")
         scope.used[name] = False
 
     def inner(self, names: list[astnodes.Node], body: astnodes.Block, scope: Scope) -> Scope:
-        """A block of its own, with names that it begins with."""
+        """Visits an inner block that begins with these names; returns its scope."""
         inside = Scope(scope)
         for name in names:
             if isinstance(name, astnodes.Name):
@@ -72,7 +73,7 @@ class Names:
         return inside
 
     def node(self, node: object, scope: Scope) -> None:
-        """A statement or an expression."""
+        """Visits a statement or an expression."""
         match node:
             case list():
                 for one in node:
@@ -107,7 +108,7 @@ class Names:
             case astnodes.Assign():
                 self.node(node.values, scope)
                 for target in node.targets:
-                    # To be given a value is no use.
+                    # An assignment to a name does not count as its use.
                     if not isinstance(target, astnodes.Name):
                         self.node(target, scope)
                     elif scope.find(target.id) is None:
@@ -125,7 +126,7 @@ class Names:
 
 
 def _given(node: object) -> Iterator[str]:
-    """The keys and arguments that stand in a piece of a script by their numbers."""
+    """The keys and arguments that a part of a script refers to by number."""
     for inner in ast.walk(node):
         if isinstance(inner, astnodes.Index) and isinstance(inner.idx, astnodes.Number):
             if isinstance(inner.value, astnodes.Name) and inner.value.id in ("KEYS", "ARGV"):
@@ -135,7 +136,7 @@ def _given(node: object) -> Iterator[str]:
 
 
 def _about(text: str, statements: list[astnodes.Node], *, is_library: bool) -> Iterator[str]:
-    """What is wrong with a script's head, or with where it names its arguments."""
+    """The faults in a script's head comment, and in the binding of its keys and arguments."""
     head = re.match(r"(?:--.*\n)*", text)
     lines = head[0].splitlines() if head else []
     if not lines or lines[0].startswith("-- KEYS"):
@@ -153,14 +154,14 @@ def _about(text: str, statements: list[astnodes.Node], *, is_library: bool) -> I
     later = {name for statement in rest for name in _given(statement)}
     yield from (f"{name} has no name from the start" for name in sorted(later))
     yield from (f"{name} is not told of" for name in sorted({*bound, *later} - told))
-    # All that are told of by a number; those of a list that is as long as it happens to be are read as they come.
+    # Every argument that the head describes by number must be used, except those of a list of variable length.
     listed = {line.partition("-- ")[2].split(" ")[0] for line in lines if "and all after it" in line}
     unused = {name for name in told if "[" in name} - {*bound, *later} - listed
     yield from (f"{name} is not used" for name in sorted(unused))
 
 
 def faults(path: Path) -> list[str]:
-    """What is wrong with one script of ours; of one that others include, `unused` tells more."""
+    """The faults of one script. For a script that others include, `unused` reports unused names."""
     text = path.read_text()
     statements = _parsed(text)
     names, scope = Names(), Scope(None)
@@ -174,7 +175,7 @@ def faults(path: Path) -> list[str]:
 
 
 def unused(library: Path) -> list[str]:
-    """What neither a file that others include nor any of those uses."""
+    """The names of an included file that neither it nor any script that includes it uses."""
     scope = Scope(None)
     Names().block(_parsed(library.read_text()), scope)
     for path in _users(library):
@@ -196,7 +197,7 @@ def _parsed(text: str) -> list[astnodes.Node]:
 
 
 def main() -> int:
-    """Prints all that is wrong; 1 if anything is."""
+    """Prints all faults; the exit status is 1 if there are any."""
     found = [
         f"{path.relative_to(ROOT)}: {fault}"
         for path in scripts()

@@ -1,4 +1,4 @@
-"""Messages as they lie in a queue."""
+"""Makes messages in the form that they have in a queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 
 
 def message(task: str, body: bytes, *, content_type: str = "application/json", encoding: str = "utf-8") -> str:
-    """A message for a task, with whatever body."""
+    """A message for a task, with any body."""
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),

@@ -1,4 +1,4 @@
-"""What watches a stack: a real Prometheus with our rules, the Redis exporter, Flower and celery-exporter."""
+"""Starts monitoring for a stack: a real Prometheus with our rules, the Redis exporter, Flower and celery-exporter."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MONITORING_PYTHON = ROOT / ".venv-monitoring" / "bin" / "python"
 
 
 def make_monitoring_venv() -> str | None:
-    """Sees to it that `.venv-monitoring` is there; what stood in the way, if it is not."""
+    """Makes sure that `.venv-monitoring` exists; returns what went wrong if it does not."""
     arguments = ["make", ".venv-monitoring/.done", f"VENV={sys.prefix}"]
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
-    # Two test processes may want it at once.
+    # Two test processes may make it at the same time.
     with (ROOT / "Makefile").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -38,7 +38,7 @@ def make_monitoring_venv() -> str | None:
 
 
 class Watch:
-    """The processes that watch a stack. `close` ends them."""
+    """The processes that monitor a stack. `close` ends them."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -58,14 +58,14 @@ class Watch:
         return self._started[-1]
 
     def start_worker(self, role: str) -> None:
-        """Starts a worker of the stack on a metrics port of its own."""
+        """Starts a worker of the stack with its own metrics port."""
         port = free_port()
         self.stack.environment["METRICS_PORT"] = str(port)
         self.stack.start_worker(role, wait=False)
         self._targets.setdefault("sentiq-worker", []).append((port, {"role": role}))
 
     def start_redis_exporter(self) -> None:
-        """Starts the exporter of the stack's one server, which is cache and broker."""
+        """Starts the Redis exporter for the stack's server, which is both cache and broker."""
         port = free_port()
         address = f"unix://{self.stack.folder / 'valkey.sock'}"
         self._start(
@@ -101,7 +101,7 @@ class Watch:
         self._targets |= {"flower": [(flower, {})], "celery": [(exporter, {})]}
 
     def start_prometheus(self) -> None:
-        """Starts Prometheus with our configuration, but for where the targets are and how often it looks."""
+        """Starts Prometheus with our configuration, except for the targets and the intervals."""
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
@@ -126,7 +126,7 @@ class Watch:
 
     def _job(self, job: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in job.items() if key in ("job_name", "metrics_path")}
-        if job["job_name"] == "celery":  # it takes two seconds to answer
+        if job["job_name"] == "celery":  # celery-exporter takes two seconds to answer
             kept |= {"scrape_interval": "4s", "scrape_timeout": "4s"}
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": labels} for port, labels in self._targets[job["job_name"]]
@@ -134,17 +134,17 @@ class Watch:
         return kept | {"static_configs": targets}
 
     def jobs(self) -> set[str]:
-        """What is watched."""
+        """The names of the scrape jobs."""
         return set(self._targets)
 
     def series(self, query: str) -> list[dict[str, Any]]:
-        """The series that a query finds now, without those that are not a number."""
+        """The series that a query finds now, without those whose value is NaN."""
         answer = self.http.post("/api/v1/query", data={"query": query}).json()
         assert answer["status"] == "success", f"{query}: {answer}"
         return [one for one in answer["data"]["result"] if one["value"][1] != "NaN"]
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all monitoring processes."""
         self.http.close()
         for process in self._started:
             process.kill()

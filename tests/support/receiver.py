@@ -11,7 +11,7 @@ from typing import Any
 
 
 def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    """An answer without a body."""
+    """A handler that answers with this status and without a body."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(code)
@@ -23,7 +23,7 @@ def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None
 
 
 class Receiver:
-    """An HTTP server on the loopback address that keeps what comes; `answer` may be replaced."""
+    """An HTTP server on the loopback address that keeps all requests; its `answer` may be replaced."""
 
     def __init__(self, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[BaseHTTPRequestHandler] = []
@@ -46,7 +46,7 @@ class Receiver:
 
         class Server(ThreadingHTTPServer):
             def handle_error(self, *_: Any) -> None:
-                pass  # a caller that hangs up is what some tests are about
+                pass  # some tests have a caller that hangs up
 
         self._server = Server((address, 0), Handler)
         if tls:
@@ -57,14 +57,14 @@ class Receiver:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         self._server.shutdown()
         self._server.server_close()
 
 
 @contextmanager
 def receiving(**arguments: Any) -> Iterator[Receiver]:
-    """A receiver for the block."""
+    """A receiver that runs during the block."""
     receiver = Receiver(**arguments)
     try:
         yield receiver

@@ -1,4 +1,4 @@
-"""Requests of `/predict` as hypothesis makes them up: most nearly as they should be, and wrong in one way or two."""
+"""Hypothesis strategies for requests to `/predict`: most are nearly correct, and wrong in one way or two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.twins import HOUSES, KEYS, ORIGIN, Asked
 from webapp.front.admission import _address_id
 
 _numbers = itertools.count()
-"""Of callers: each request has its own, so that none meets the limits of one before it."""
+"""Numbers of callers: each request has its own caller, so that none is limited by earlier requests."""
 
 _words = st.sampled_from(["good", "bad", "good", "poison", "a text", "", " ", "\u00e9\U0001f600", "x" * 300])
 _texts = _words | st.text(max_size=30) | st.builds(str.__mul__, st.just("word "), st.integers(1, 4000))
@@ -26,7 +26,7 @@ def _quoted(text: str, ascii_only: bool) -> str:
 
 @st.composite
 def _plain_bodies(draw: st.DrawFn) -> bytes:
-    """`{"text": ...}`, however it is written."""
+    """Valid bodies `{"text": ...}` in various spellings."""
     text, space = _quoted(draw(_texts), draw(st.booleans())), draw(_spaces)
     body = f'{space}{{{space}"text"{space}:{space}{text}{space}}}{space}'
     return body.encode("utf-8", "surrogatepass")
@@ -34,7 +34,7 @@ def _plain_bodies(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def _other_bodies(draw: st.DrawFn) -> bytes:
-    """More fields, the same twice, another type, broken surrogates, no JSON at all."""
+    """Bodies with more fields, a field twice, another type, broken surrogates, or no JSON at all."""
     text = _quoted(draw(_texts), draw(st.booleans()))
     name = draw(st.sampled_from(["text", "te\\u0078t", "Text", "lang", ""]))
     other = json.dumps(draw(_values))
@@ -57,7 +57,7 @@ def _other_bodies(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def _damaged_bodies(draw: st.DrawFn) -> bytes:
-    """A byte lost, changed or put in; the end lost; packed."""
+    """Valid bodies with a byte lost, changed or inserted, cut short, compressed, or in UTF-16."""
     body = bytearray(draw(_plain_bodies()))
     at = draw(st.integers(0, len(body) - 1))
     how = draw(st.sampled_from(["cut", "change", "put", "lose", "pack", "utf-16"]))
@@ -124,7 +124,7 @@ def _keys(number: int) -> st.SearchStrategy[list[str]]:
 
 
 def _framed(draw: st.DrawFn, body: bytes) -> tuple[list[str], bytes]:
-    """How long the body is said to be, and the body as it is sent."""
+    """The headers that give the body's length (rightly or wrongly), and the body in its sent form."""
     how = draw(st.sampled_from([*["right"] * 20, "short", "long", "odd", "none", "chunks", "chunks cut"]))
     if how == "none":
         return [], body
@@ -149,7 +149,7 @@ def _framed(draw: st.DrawFn, body: bytes) -> tuple[list[str], bytes]:
 
 @st.composite
 def predict_requests(draw: st.DrawFn) -> Asked:
-    """Any of them."""
+    """Requests to `/predict` of all these kinds."""
     number = next(_numbers) % KEYS
     house = draw(st.sampled_from(sorted(set(HOUSES) - {"impatient"})))
     address = f"10.1.{number // 250}.{number % 250}"

@@ -1,6 +1,4 @@
-"""A whole Sentiq of real processes, for as long as a test needs it: server, workers, Gunicorn, each to be ended or
-killed alone.
-"""
+"""A complete Sentiq of real processes for tests: server, workers and Gunicorn, each of which can be killed alone."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STUB = "stub?delay_s=0.004&fail_on=poison"
-"""About 250 texts a second, so that a job has several chunks; a text with `poison` in it raises."""
+"""A stub of about 250 texts per second, so that a job has several chunks; it fails on texts with `poison`."""
 
 _IMPATIENT = """
 import celeryconfig
@@ -37,7 +35,7 @@ main(["{role}"])
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
+    """A free TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,7 +43,7 @@ def free_port() -> int:
 
 
 class Process:
-    """A child with its log in a file."""
+    """A child process whose output goes into a file."""
 
     def __init__(self, name: str, popen: Callable[[int], subprocess.Popen[bytes]], log: Path) -> None:
         self.name = name
@@ -56,31 +54,31 @@ class Process:
 
     @property
     def log(self) -> str:
-        """What it has written."""
+        """What the process has written so far."""
         return self._log.read_text(errors="replace")
 
     @property
     def running(self) -> bool:
-        """It has not ended."""
+        """Whether the process is running."""
         return self._popen.poll() is None
 
     @property
     def status(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs."""
+        """The exit status, negative for a signal; None while the process runs."""
         return self._popen.poll()
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal if it runs."""
+        """Sends a signal if the process is running."""
         if self.running:
             self._popen.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Sends SIGKILL and waits for the end."""
         self.signal(signal.SIGKILL)
         self._popen.wait(10)
 
     def terminate(self) -> None:
-        """SIGTERM; returns when it has ended, and kills what does not within 20 s."""
+        """Sends SIGTERM and waits for the end; fails if that takes more than 20 s."""
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
         try:
@@ -91,9 +89,7 @@ class Process:
 
 
 class Server(Process):
-    """The embedded server. A shell beside it ends it should the test run be killed, for it cannot watch its parent
-    itself.
-    """
+    """The embedded server. It cannot watch its parent, so a shell beside it kills it if the test run is killed."""
 
     def __init__(self, folder: Path, socket_path: Path, log: Path) -> None:
         super().__init__("server", lambda output: start_server(folder, socket_path, output=output), log)
@@ -121,10 +117,10 @@ class Server(Process):
 
 
 class Stack:
-    """One Sentiq. Nothing runs until it is started; `close` ends everything."""
+    """One Sentiq, whose parts are started one by one; `close` ends everything."""
 
     root = ROOT
-    """Where the code lies that its processes run."""
+    """The folder of the code that its processes run."""
     gunicorn_conf = "python:webapp.server.gunicorn_conf"
 
     def __init__(self, *, model: str = STUB, url: str | None = None, **variables: str | int | float) -> None:
@@ -132,10 +128,10 @@ class Stack:
 
         Args:
             model: MODEL_NAME.
-            url: of another stack's server, which is used instead of one of its own.
-            variables: settings, over the ones that every stack has.
+            url: the URL of another stack's server, to use instead of its own.
+            variables: settings, in addition to those that every stack has.
         """
-        # Not pytest's folder: a unix socket's path has to be short.
+        # Not in pytest's folder: a unix socket's path has to be short.
         self.folder = Path(tempfile.mkdtemp(prefix="sentiq-test-"))
         self._socket = self.folder / "valkey.sock"
         self.url = url or f"unix://{self._socket}?db=0"
@@ -164,14 +160,14 @@ class Stack:
         self._starts = 0
 
     def settings(self) -> Settings:
-        """The settings that the stack's processes have, for parts that run in the test's own process."""
+        """The settings of the stack's processes, for parts that run in the test's own process."""
         names = Settings.model_fields
         return Settings.model_validate({n: self.environment[n.upper()] for n in names if n.upper() in self.environment})
 
     # Start
 
     def start_server(self) -> Server:
-        """Starts the server, on the data of the one before it, and returns when it answers."""
+        """Starts the server, with the data of an earlier one, and waits until it answers."""
         self.server = Server(self.folder / "valkey", self._socket, self.folder / "server.log")
         wait_until_up(self.url, timeout_s=20)
         return self.server
@@ -194,10 +190,13 @@ class Stack:
         return Process(name, popen, self.folder / f"{self._starts}-{name}.log")
 
     def start_worker(self, role: str, *, wait: bool = True, visibility_s: int | None = None) -> Process:
-        """Starts a worker; with `wait`, returns when it has told that it is ready.
+        """Starts a worker; with `wait`, waits until it is ready.
 
         Args:
-            visibility_s: takes a dead worker's chunks over after so many seconds instead of as `celeryconfig` says.
+            role: `interactive` or `batch`.
+            wait: whether to wait.
+            visibility_s: seconds after which a dead worker's chunks are redelivered, instead of what `celeryconfig`
+                says.
         """
         if visibility_s is None:
             worker = self.start_process(role, "-m", "tasks.worker", role)
@@ -209,7 +208,7 @@ class Stack:
         return worker
 
     def wait_for_worker(self, worker: Process) -> None:
-        """Returns when this worker has told that it is ready."""
+        """Waits until this worker has announced that it is ready."""
 
         def ready() -> bool:
             assert worker.running, f"the {worker.name} worker ended with {worker.status}:\n{worker.log[-4000:]}"
@@ -218,7 +217,7 @@ class Stack:
         wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=60)
 
     def start_web(self, *, wait: bool = True) -> Process:
-        """Starts Gunicorn; with `wait`, returns when it answers."""
+        """Starts Gunicorn; with `wait`, waits until it answers."""
         self.web = web = self.start_process("web", "-m", "gunicorn", "-c", self.gunicorn_conf, "webapp.wsgi:app")
 
         def alive() -> bool:
@@ -230,7 +229,7 @@ class Stack:
         return web
 
     def start(self, *roles: str) -> Stack:
-        """Starts the server, Gunicorn and a worker of each role, side by side; returns when all are ready."""
+        """Starts the server, Gunicorn and a worker of each role at the same time; waits until all are ready."""
         self.start_server()
         web = self.start_web(wait=False)
         workers = [self.start_worker(role, wait=False) for role in roles]
@@ -247,7 +246,7 @@ class Stack:
     # Look
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels, over all processes, from the metrics page."""
+        """The sum of a metric's samples with these labels, from the metrics page of all processes."""
         page = self.http.get("/metrics").text
         return sum(
             sample.value
@@ -257,15 +256,15 @@ class Stack:
         )
 
     def texts_scored(self) -> float:
-        """Texts that the engines of all workers have scored."""
+        """The number of texts that the engines of all workers have scored."""
         return self.metric("sentiment_texts_scored_total")
 
     def predict(self, text: str, *, prefer: str | None = None) -> httpx.Response:
-        """POST /predict."""
+        """Sends a text to /predict."""
         return self.http.post("/predict", json={"text": text}, headers={} if prefer is None else {"Prefer": prefer})
 
     def submit(self, texts: list[str]) -> dict[str, Any]:
-        """POST /batch_predict; the accepted job."""
+        """Sends texts to /batch_predict; returns the accepted job."""
         response = self.http.post("/batch_predict", json={"texts": texts})
         assert response.status_code == 202, response.text
         job: dict[str, Any] = response.json()
@@ -273,7 +272,7 @@ class Stack:
         return job
 
     def ended(self, job: dict[str, Any], *, timeout_s: float = 60.0) -> dict[str, Any]:
-        """The job, once it has ended."""
+        """Waits until a job has ended; returns its final state."""
 
         def over() -> dict[str, Any] | None:
             response = self.http.get(job["links"]["self"])
@@ -285,7 +284,7 @@ class Stack:
         return wait_until(over, what=f"job {job['id']} to end", timeout_s=timeout_s)
 
     def items(self, job: dict[str, Any], *, limit: int = 1000) -> list[dict[str, Any]]:
-        """All lines of a job, page by page."""
+        """All lines of a job, fetched page by page."""
         items: list[dict[str, Any]] = []
         address: str | None = f"{job['links']['results']}?limit={limit}"
         while address is not None:
@@ -299,7 +298,7 @@ class Stack:
     # End
 
     def close(self) -> None:
-        """Ends everything: callers first, the server last. The folder goes too."""
+        """Ends everything, the server last, and removes the folder."""
         self.http.close()
         for process in [self.web, *self.workers, self.server]:
             if process is None:

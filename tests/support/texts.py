@@ -1,4 +1,4 @@
-"""Texts for the stub engine, and what it says of them."""
+"""Texts for the stub engine, and the scores that it gives them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tasks.store.outcomes import Scored, scored
 
 
 def new_text(start: str = "good") -> str:
-    """A text that the cache does not hold."""
+    """A text that is not in the cache."""
     return f"{start} {uuid.uuid4().hex}"
 
 
 def new_texts(count: int) -> list[str]:
-    """Texts that the cache does not hold, of all labels in turn."""
+    """Texts that are not in the cache, of all labels in turn."""
     return [new_text(("good text", "bad text", "plain text")[i % 3]) for i in range(count)]
 
 
 def direct(texts: Iterable[str]) -> list[tuple[float, ...]]:
-    """The engine's scores of the texts without a service around it."""
+    """The engine's scores for the texts, without the service."""
     return [told.scores for told in _scored(texts)]
 
 
 def labels(texts: Iterable[str]) -> list[str]:
-    """The engine's labels of the texts without a service around it."""
+    """The engine's labels for the texts, without the service."""
     return [LABELS[told.decided] for told in _scored(texts)]
 
 

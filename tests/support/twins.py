@@ -1,8 +1,8 @@
-"""Two applications of the same code, one whose plain requests pass by Flask and one without that, and requests that are
-sent to both: whatever is asked, what comes back, is counted, logged and charged must be the same.
+"""Compares two applications: one handles plain requests without Flask, the other handles all requests by Flask.
 
-Each has a server and a worker of its own, so that what one has scored is not known to the other. Requests are bytes,
-which Gunicorn's own parser reads; what it refuses, neither sees.
+Every request is sent to both, and the answers, counts, log lines and charges must be the same. Each application has its
+own server and worker, so that neither knows texts that only the other has scored. Requests are raw bytes that
+Gunicorn's parser reads; requests that it refuses reach neither.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ HOUSES: dict[str, dict[str, str]] = {
         ),
     },
 }
-"""Settings that the front goes by. With a limit so low, each text is counted in Redis at once."""
+"""Variants of the settings that the front depends on. The low limits make each text count in Redis at once."""
 _COUNTED = (
     "sentiment_predictions_total",
     "sentiment_cache_lookups_total",
@@ -64,37 +64,43 @@ _VARYING = (
     *("processing_time_ms", "ms", "created_at", "started_at", "finished_at", "expires_at", "id", "links"),
     *("RateLimit-Reset", "Retry-After"),
 )
-"""What tells time, or was made up."""
+"""Fields and headers that depend on time or on a random id."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass
 class Asked:
-    """A request: its bytes, and what the service is like that gets it."""
+    """A request, and the circumstances in which it is sent."""
 
     raw: bytes
+    """The bytes of the request."""
     house: str = "open"
+    """The variant of the settings, a name in `HOUSES`."""
     address: str = "127.0.0.1"
+    """The caller's address."""
     spent: str | None = None
-    """The caller's name in the limits, if nothing is left of them for this caller."""
+    """The caller's name in the limits, if this caller has nothing left of them."""
 
 
 @dataclass
 class Outcome:
-    """All that one application has made of a request."""
+    """All effects of a request on one application."""
 
     status: str
     headers: list[tuple[str, str]]
     body: bytes
     lines: list[dict[str, Any]]
+    """The log lines."""
     counts: dict[str, float]
+    """The changes of metrics."""
     charged: dict[str, str]
+    """The texts charged to limits, by key."""
     read_bytes: int
-    """Of the body."""
+    """How much of the body was read."""
 
 
 class _Body:
-    """Gunicorn's body, which knows how much of it was read."""
+    """Gunicorn's body, with a count of the bytes that were read."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -108,28 +114,28 @@ class _Body:
 
 
 class _Socket:
-    """Where Gunicorn says 100 Continue."""
+    """A socket to which Gunicorn can send 100 Continue."""
 
     def send(self, data: bytes) -> int:
-        """Takes it."""
+        """Discards the data."""
         return len(data)
 
 
 @dataclass
 class Twin:
-    """One of the two, as all of the houses."""
+    """One of the two applications, in all variants of the settings."""
 
     plain: bool
     stack: Stack = field(default_factory=lambda: Stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=30))
     apps: dict[str, Flask] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Starts its server and its worker."""
+        """Starts the server and the worker."""
         self.stack.start_server()
         self.stack.start_worker("interactive", wait=False)
 
     def furnish(self) -> None:
-        """Makes its applications, once its worker is ready."""
+        """Makes the applications, once the worker is ready."""
         self.stack.wait_for_worker(self.stack.workers[0])
         ours = dict(self.stack.environment)
         for name, variables in HOUSES.items():
@@ -140,7 +146,7 @@ class Twin:
             self.stack.environment.update(ours)
 
     def ask(self, asked: Asked) -> Outcome | None:
-        """What becomes of a request; None if Gunicorn refuses it."""
+        """Sends a request to the application; None if Gunicorn refuses it."""
         parser = RequestParser(_CONFIG, iter([asked.raw]), (asked.address, 40_000))
         try:
             parsed = next(parser)
@@ -174,7 +180,7 @@ class Twin:
         )
 
     def _spend(self, caller: str) -> None:
-        # The limits' windows must not end between the two.
+        # The windows of the limits must not end between the requests to the two applications.
         wait_until(lambda: int(self.stack.redis.time()[0]) % 3600 < 3595, what="the hour to end")
         now = int(self.stack.redis.time()[0])
         for name, window_s in (("rate", 3600), ("day", 86_400)):
@@ -183,7 +189,7 @@ class Twin:
             self.stack.redis.expire(key, 3600)
 
     def _charged(self) -> dict[str, str]:
-        """What the limits have counted since this was asked last, by caller."""
+        """What the limits have counted since the last call, by key."""
         found = {}
         for key in self.stack.redis.scan_iter("sentiq:l:*", count=1000):
             found[key.decode()] = (self.stack.redis.hget(key, "given") or b"").decode()
@@ -216,7 +222,7 @@ def _counts(app: Flask) -> dict[str, float]:
 
 
 def _check(outcome: Outcome) -> None:
-    """What holds for every answer."""
+    """Checks what must hold for every answer."""
     headers = dict(outcome.headers)
     assert outcome.status < "500", outcome
     assert headers["Content-Length"] == str(len(outcome.body)) or not outcome.body
@@ -227,7 +233,7 @@ def _check(outcome: Outcome) -> None:
 
 
 def _comparable(outcome: Outcome, raw: bytes) -> dict[str, Any]:
-    """What must be the same."""
+    """The part of an outcome that must be the same for both."""
 
     def steady(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         return [(name, "?" if name in _VARYING else told(value)) for name, value in pairs]
@@ -249,29 +255,29 @@ def _comparable(outcome: Outcome, raw: bytes) -> dict[str, Any]:
 
 
 class Twins:
-    """Both."""
+    """Both applications."""
 
     def __init__(self) -> None:
         self.twins = (Twin(plain=True), Twin(plain=False))
         self.statuses: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Starts all that they need."""
+        """Starts both applications with their servers and workers."""
         for twin in self.twins:
             twin.start()
         for twin in self.twins:
             twin.furnish()
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops both applications."""
         for twin in self.twins:
             twin.stack.close()
 
     def ask(self, asked: Asked) -> str | None:
-        """Sends a request to both; its status, or None if Gunicorn refuses it.
+        """Sends a request to both; returns its status, or None if Gunicorn refuses it.
 
         Raises:
-            AssertionError: the two differ, or the answer is one that must not be.
+            AssertionError: the two outcomes differ, or an answer breaks a rule that holds for all.
         """
         one, other = (twin.ask(asked) for twin in self.twins)
         if one is None or other is None:
@@ -288,7 +294,7 @@ class Twins:
 
 @contextmanager
 def running_twins() -> Iterator[Twins]:
-    """Both, running."""
+    """Runs both applications during the block."""
     twins = Twins()
     try:
         twins.start()

@@ -1,4 +1,4 @@
-"""A web application in which errors go uncaught, with the request's body in them."""
+"""A web application whose errors are not caught and quote the request's body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _fail(text: str) -> None:
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Any request, also of a health check."""
+    """Answers any request, a health check too, while errors happen in a thread, a greenlet and a callback."""
     text = environ["wsgi.input"].read().decode()
     threading.Thread(target=_fail, args=(text,), name="replies").start()
     gevent.spawn(_fail, text)

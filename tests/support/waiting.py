@@ -1,4 +1,4 @@
-"""Waiting for a fact, never for a time."""
+"""Waits for facts, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ T = TypeVar("T")
 
 
 def wait_until(fact: Callable[[], T | None], *, what: str, timeout_s: float = 30.0) -> T:
-    """Returns what `fact` returns once that is true. A service that cannot be reached yet is a fact that is not there
-    yet.
+    """Waits until `fact` returns something true, and returns that. An unreachable service counts as not true yet.
+
+    Args:
+        fact: called again and again.
+        what: the fact in words, for the error message.
+        timeout_s: the longest wait, in seconds.
 
     Raises:
-        AssertionError: it did not come true; the message names it.
+        AssertionError: the fact did not become true in time.
     """
     until = time.monotonic() + timeout_s
     while True:

@@ -1,6 +1,4 @@
-"""Engines to hold against the contract: the stub, the embedded model compiled, and the pipeline on a tiny model made
-here.
-"""
+"""The engines that are tested: the stub, the compiled embedded model, and the pipeline with a tiny model made here."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ WORDS = [
 
 
 def need_torch() -> None:
-    """Skips where torch is not installed; in CI it has to be."""
+    """Skips the test if torch is not installed; fails it in CI."""
     if find_spec("torch") is None or find_spec("transformers") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("CI has to run the pipeline engine's tests, but torch or transformers is not installed")
@@ -49,7 +47,7 @@ def need_torch() -> None:
 
 
 def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -> Path:
-    """A BERT of a few thousand weights with a word-level vocabulary, saved as a Hugging Face folder."""
+    """Saves a BERT with a few thousand weights and a word-level vocabulary as a Hugging Face folder."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
 
@@ -65,7 +63,7 @@ def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -
         max_position_embeddings=48,
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
-        # Wide enough that texts get scores that differ; the usual 0.02 gives all of them nearly the same.
+        # So wide that texts get different scores; with the usual 0.02, all scores are nearly the same.
         initializer_range=1.0,
         **config,
     )
@@ -78,7 +76,7 @@ def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a tiny model of the given class names; `head=False` leaves the classification head out."""
+    """Makes a tiny model with the given class names; `head=False` leaves the classification head out."""
     need_torch()
     root = tmp_path_factory.mktemp("tiny")
 

@@ -1,4 +1,4 @@
-"""The declaration of an analysis: what is refused, how a text is counted, how it is found by name."""
+"""Declarations of analyses: which are refused, how a text is counted, and how a declaration is found by name."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ SPAM = Analysis("spam", ("HAM", "SPAM"), {"SPAM": frozenset({"junk"})}, numbered
     ],
 )
 def test_what_cannot_be_served_is_refused(name: str, classes: tuple[str, ...]) -> None:
-    """A name that is no name, one class, too many, the same twice, or one that would harm a page or a metric."""
+    """A bad name, one class, too many, equal ones, or a class name that would harm a page or a metric are refused."""
     with pytest.raises(ValueError):
         Analysis(name, classes)
 
 
 def test_aliases_belong_to_classes() -> None:
-    """Other names for a class that the analysis does not have are a mistake."""
+    """Aliases of a class that the analysis does not have are refused."""
     with pytest.raises(ValueError, match="GOOD"):
         Analysis("x", ("A", "B"), {"GOOD": frozenset({"fine"})})
 
 
 def test_a_text_counts_under_its_highest_score() -> None:
-    """The class with the highest score, and the first of equals."""
+    """A text counts as the class with the highest score; if several are equal, as the first of them."""
     assert decide((0.1, 0.2, 0.7)) == 2
     assert decide((0.4, 0.2, 0.4)) == 0
 
 
 def test_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sentiment` is ours; `package.module:NAME` is a declaration in somebody's file."""
+    """`sentiment` finds our analysis; `package.module:NAME` finds a declaration in a user's module."""
     (tmp_path / "moods.py").write_text(
         "from model.analysis import Analysis\nMOODS = Analysis('moods', ('UP', 'DOWN'))\n"
     )
@@ -59,7 +59,7 @@ def test_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["mood", "nowhere:MOODS", "model.labels:NOTHING", "model.labels:LABELS", ":X", ""])
 def test_not_found_is_said(name: str) -> None:
-    """A name that leads nowhere, or to something else, is refused with what was looked for."""
+    """A name without an analysis behind it is refused, and the message says what was looked for."""
     with pytest.raises(AnalysisNotFound):
         find_analysis(name)
 
@@ -75,7 +75,7 @@ def test_models_are_mapped_to_its_classes() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 8, 9, 100])
 def test_an_engine_has_a_column_for_each_class(count: int) -> None:
-    """The stub engine answers any analysis: a column a class, rows that sum to 1, the class that a text names."""
+    """The stub performs any analysis: a column for each class, rows that sum to 1, the class that a text names."""
     analysis = Analysis("x", tuple(f"c{i}" for i in range(count)))
     engine = load_engine("stub", analysis=analysis)
     assert engine.analysis is analysis

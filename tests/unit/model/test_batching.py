@@ -1,4 +1,4 @@
-"""Micro-batches: every text once, few shapes, little padding."""
+"""Micro-batches: every text is in one, with few shapes and little padding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ LENGTHS = st.lists(st.integers(1, 256), max_size=80)
 
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.none() | st.integers(1, 2000))
 def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int | None) -> None:
-    """No group has more texts than allowed and, padding included, none but a lone text more tokens; each text is in one
-    group, the longest first.
-    """
+    """No group has more texts or (unless it has one text) more tokens than allowed; each text is in one group."""
     groups = sorted_groups(lengths, batch_size, max_cells)
     for group in groups:
         assert group.length == max(lengths[row] for row in group.rows)
@@ -29,14 +27,14 @@ def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: in
 
 @given(lengths=LENGTHS, max_cells=st.integers(256, 2000))
 def test_groups_by_tokens_are_full(lengths: list[int], max_cells: int) -> None:
-    """No group could have taken the next one's longest text too: a GPU is given as few batches as the budget allows."""
+    """No group has room for the longest text of the next: a GPU gets as few batches as the budget allows."""
     groups = sorted_groups(lengths, len(lengths) + 1, max_cells)
     assert all((group.batch + 1) * group.length > max_cells for group in groups[:-1])
 
 
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40))
 def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None:
-    """A plan has no shape beyond those that are run at start, and each text is in one group, whose shape it fits."""
+    """A plan has only shapes that are run at the start, and each text is in one group, whose shape it fits."""
     few = shapes(batch_size, 256)
     known, groups = set(few.all()), few.plan(lengths)
     assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
@@ -48,9 +46,7 @@ def test_only_warmed_shapes_are_met(lengths: list[int], batch_size: int) -> None
 
 @given(lengths=st.lists(st.integers(4, 64), min_size=1, max_size=80), parts=st.integers(1, 8))
 def test_large_groups_are_divided(lengths: list[int], parts: int) -> None:
-    """With threads to spare, no group has much more than its share of the tokens, still in known shapes, and no text is
-    lost.
-    """
+    """With idle threads, no group has much more than its share of the tokens; shapes are known, and no text is lost."""
     few = shapes(32, 256)
     groups = few.plan(lengths, parts)
     assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
@@ -62,19 +58,19 @@ def test_large_groups_are_divided(lengths: list[int], parts: int) -> None:
 
 
 def test_shapes_stay_few() -> None:
-    """Every shape costs the graph a kernel, in memory and at start: there are at most 40 for the usual batch size."""
+    """There are at most 40 shapes for the usual batch size, as each costs a kernel, in memory and at the start."""
     assert len(list(shapes(32, 256).all())) <= 40
 
 
 def test_plan_weighs_padding_against_calls() -> None:
-    """Texts of alike lengths share a call; a long one is not made the measure of many short ones."""
+    """Texts of similar lengths share a call, but many short texts are not padded to the length of a long one."""
     few = Shapes(batches=(1, 2, 4), lengths=(16, 256), max_cells=1024, call_cost=25)
     assert [len(group.rows) for group in few.plan([10, 12, 14])] == [3]
     assert sorted((len(group.rows), group.length) for group in few.plan([10, 12, 14, 200])) == [(1, 256), (3, 16)]
 
 
 def test_text_longer_than_every_shape_is_refused() -> None:
-    """The plan does not drop a text's tail in silence."""
+    """A plan never drops the end of a text silently: a text that is too long is an error."""
     with pytest.raises(ValueError, match="300 tokens"):
         shapes(8, 256).plan([5, 300])
 
@@ -88,12 +84,12 @@ def test_plan_of_a_large_chunk_is_quick() -> None:
 
 
 def test_short_text_is_not_cut() -> None:
-    """A text inside the window stays as it is."""
+    """A text within the window stays as it is."""
     assert cut("one two", 256) == ("one two", False)
 
 
 def test_long_text_is_cut_at_a_blank() -> None:
-    """A text beyond the window loses its tail, not half a word."""
+    """A text longer than the window is cut between two words."""
     window, was_cut = cut("words " * 10_000, 256)
     assert was_cut
     assert len(window) <= 256 * CHARS_PER_TOKEN
@@ -101,7 +97,7 @@ def test_long_text_is_cut_at_a_blank() -> None:
 
 
 def test_endless_word_is_cut_anywhere() -> None:
-    """Where there is no blank near the window's end, the cut falls inside the word."""
+    """If there is no blank near the window's end, a word is cut."""
     window, was_cut = cut("a " + "x" * 100_000, 256)
     assert was_cut
     assert len(window) == 256 * CHARS_PER_TOKEN

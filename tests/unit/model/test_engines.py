@@ -1,4 +1,4 @@
-"""What every engine promises, whatever runs below it."""
+"""The contract that every engine keeps, and the engines' own behaviour."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TEXTS = [
 ]
 
 MIXED = [*TEXTS, *(" ".join(["love", "hate", "it"] * n) for n in range(40)), "a " * 500]
-"""Of the tiny model's tokens, 2 to more than its 48."""
+"""Texts with 2 tokens to more than the tiny model's limit of 48."""
 
 
 @pytest.fixture(scope="module")
 def load(tiny: Callable[..., Path]) -> Callable[..., PipelineEngine]:
-    """Loads the pipeline engine with one and the same tiny model, on the CPU, and warms it."""
+    """Loads the pipeline engine, always with the same tiny model on the CPU, and warms it."""
     from model.engines.pipeline import PipelineEngine
 
     folder = tiny()
@@ -67,16 +67,14 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @contextmanager
 def batches_seen(*, most_tokens: int = 1_000_000) -> Iterator[list[tuple[int, int]]]:
-    """The shape (rows, tokens) of each batch that the tiny model is given; one of more than `most_tokens` ends as on a
-    full GPU.
-    """
+    """The shape (rows, tokens) of each batch that the tiny model gets; more than `most_tokens` is out of memory."""
     import torch
     from torch.nn.modules.module import register_module_forward_pre_hook
 
     shapes: list[tuple[int, int]] = []
 
     def note(module: object, inputs: tuple[Any, ...]) -> None:
-        # A padding index tells the embedding of words from those of positions and types.
+        # Of the embeddings, only that of words has a padding index.
         if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
             rows, length = inputs[0].shape
             shapes.append((rows, length))
@@ -91,16 +89,14 @@ def batches_seen(*, most_tokens: int = 1_000_000) -> Iterator[list[tuple[int, in
 
 
 def test_no_texts_give_no_rows(engine: Engine) -> None:
-    """An empty list is answered with arrays of no rows and three columns."""
+    """An empty list gives arrays with no rows and three columns."""
     scores = engine.score([])
     assert scores.probabilities.shape == (0, 3)
     assert scores.truncated.shape == (0,)
 
 
 def test_rows_are_probabilities(engine: Engine) -> None:
-    """Each text gets one row of three float32 probabilities that sum to 1, also an empty text and one of other
-    letters.
-    """
+    """Each text, even an empty one or one of other letters, gets three float32 probabilities that sum to 1."""
     scores = engine.score(TEXTS)
     assert scores.probabilities.shape == (len(TEXTS), 3)
     assert scores.probabilities.dtype == np.float32
@@ -111,7 +107,7 @@ def test_rows_are_probabilities(engine: Engine) -> None:
 
 
 def test_order_is_kept(engine: Engine) -> None:
-    """Rows come in the order of the texts, whatever order they were scored in."""
+    """Rows are in the order of the texts, in whatever order these were scored."""
     backwards = engine.score(TEXTS[::-1]).probabilities
     np.testing.assert_allclose(engine.score(TEXTS).probabilities, backwards[::-1], atol=1e-3)
 
@@ -131,31 +127,31 @@ def test_padding_does_not_count(engine: Engine) -> None:
 
 
 def test_same_text_gets_same_scores(engine: Engine) -> None:
-    """Repeats in a list get one and the same row."""
+    """Repeated texts in a list get the same row."""
     scores = engine.score(["I love this show !"] * 20).probabilities
     assert np.ptp(scores, axis=0).max() < 1e-3
 
 
 def test_different_texts_get_different_scores(engine: Engine) -> None:
-    """An engine that ignored its input would pass the tests above."""
+    """Different texts get different scores; an engine that ignores its input would pass the tests above."""
     scores = engine.score(TEXTS).probabilities
     assert len({tuple(row) for row in scores.round(3)}) > len(TEXTS) / 2
 
 
 def test_long_text_is_truncated_and_says_so(engine: Engine) -> None:
-    """A text of 10,000 words is scored by its start and flagged, and its short neighbour is not."""
+    """A text of 10,000 words is scored by its beginning and marked as truncated; a short text beside it is not."""
     scores = engine.score(["I love this show !", "this is good " * 3334])
     assert scores.truncated.tolist() == [False, True]
     assert np.isfinite(scores.probabilities).all()
 
 
 def test_many_short_words_are_truncated_and_say_so(engine: Engine) -> None:
-    """A text of few characters but of more tokens than the model reads is flagged too."""
+    """A text of few characters but more tokens than the model reads is marked as truncated, too."""
     assert engine.score(["a " * 500, "a chair"]).truncated.tolist() == [True, False]
 
 
 def test_a_megabyte_without_a_blank_is_scored(engine: Engine) -> None:
-    """A text that is one endless word is cut before it is tokenised, and the answer says so."""
+    """A text of one endless word is cut before it is tokenised, and marked as truncated."""
     scores = engine.score(["x" * 1_000_000])
     assert np.isfinite(scores.probabilities).all()
     assert scores.truncated.tolist() == [True]
@@ -168,9 +164,7 @@ def test_hostile_texts_are_scored_once_cleaned(engine: Engine) -> None:
 
 
 def test_threads_may_score_at_once(engine: Engine) -> None:
-    """Eight threads on one engine get what one thread gets: tokenizers complain of being 'Already borrowed'
-    otherwise.
-    """
+    """Eight threads on one engine get the same as one thread; a tokenizer used wrongly raises "Already borrowed"."""
     texts = [*TEXTS, "this is good " * 200]
     expected = engine.score(texts).probabilities
     with ThreadPoolExecutor(8) as pool:
@@ -191,9 +185,7 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
-    """However many threads, each text gets the same scores; 0 takes every core, and more callers than threads are
-    served too.
-    """
+    """Any number of threads (0: one per core) gives each text the same scores, even with more callers than threads."""
     texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
     engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
     expected = compiled.score(texts).probabilities
@@ -204,9 +196,9 @@ def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
 
 
 def test_a_failed_batch_blocks_nobody() -> None:
-    """An error in the midst of a call gives its requests back: the calls after it are answered."""
+    """After an error in the middle of a call, its inference requests are free again: later calls are answered."""
     engine = load_engine("default", engine="compiled", device="cpu", threads=1)
-    texts = [*(f"good day number {n}" for n in range(100)), b"x"]  # the last to be tokenised, while others are scored
+    texts = [*(f"good day number {n}" for n in range(100)), b"x"]  # b"x" is tokenised last, while others are scored
     for _ in range(5):
         with pytest.raises(TypeError):
             engine.score(texts)  # type: ignore[arg-type]
@@ -214,12 +206,12 @@ def test_a_failed_batch_blocks_nobody() -> None:
 
 
 def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:
-    """The setting's default, 0, starts the engine: torch then takes a thread a core."""
+    """The engine starts with the setting's default, 0: torch then uses a thread for each core."""
     assert np.isfinite(load(threads=0).score(["love it"]).probabilities).all()
 
 
 def test_batches_by_tokens_change_no_score(load: Callable[..., PipelineEngine]) -> None:
-    """However texts are laid into batches and parts, each gets the scores that it gets in batches by count."""
+    """Batches measured in tokens give each text the same scores as batches measured in texts."""
     expected = load().score(MIXED)
     for batch_size in (1, 2, 7, 100):
         scores = load(batch_size, by_tokens=True).score(MIXED)
@@ -228,9 +220,7 @@ def test_batches_by_tokens_change_no_score(load: Callable[..., PipelineEngine]) 
 
 
 def test_batches_by_tokens_have_room_for_so_many_full_texts(load: Callable[..., PipelineEngine]) -> None:
-    """BATCH_SIZE texts of full length, or more of shorter ones, at lengths in steps: few batches for many short texts,
-    none too large.
-    """
+    """A batch holds BATCH_SIZE texts of full length, or more of shorter ones, padded to lengths in steps."""
     engine = load(4, by_tokens=True)
     with batches_seen() as shapes:
         engine.score([*MIXED, *["love it"] * 40])
@@ -240,7 +230,7 @@ def test_batches_by_tokens_have_room_for_so_many_full_texts(load: Callable[..., 
 
 
 def test_batches_by_count_are_what_they_were(load: Callable[..., PipelineEngine]) -> None:
-    """On a CPU a batch has at most BATCH_SIZE texts, and is as long as its longest."""
+    """On a CPU, a batch has at most BATCH_SIZE texts and is as long as its longest text."""
     engine = load(4)
     with batches_seen() as shapes:
         engine.score(["love it", "love", "it", "hate", "a chair is good", "bad"])
@@ -248,7 +238,7 @@ def test_batches_by_count_are_what_they_were(load: Callable[..., PipelineEngine]
 
 
 def test_warm_meets_the_largest_batch(load: Callable[..., PipelineEngine]) -> None:
-    """What memory a GPU needs is claimed at start: by a full batch of the longest texts, and by one of the shortest."""
+    """A GPU's memory is allocated at the start, by full batches of the longest and of the shortest texts."""
     with batches_seen() as warmed:
         engine = load(3, by_tokens=True)
     with batches_seen() as shapes:
@@ -260,9 +250,7 @@ def test_warm_meets_the_largest_batch(load: Callable[..., PipelineEngine]) -> No
 
 
 def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> None:
-    """A limit between two steps of length is kept: a position beyond it would be an error, on a GPU one that ends the
-    process.
-    """
+    """A limit between two steps of length is kept: a position beyond it is an error, and on a GPU ends the process."""
     from model.engines.pipeline import PipelineEngine
 
     folder = tiny()
@@ -279,14 +267,12 @@ def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> N
 def test_batch_that_does_not_fit_is_halved(
     load: Callable[..., PipelineEngine], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A batch without memory is scored in halves; the budget stays lowered, so that few batches fail, and the log says
-    so.
-    """
+    """A batch that does not fit into memory is halved; the budget stays lowered, and the log says so."""
     expected = load().score(MIXED).probabilities
     engine = load(16, by_tokens=True)
     with batches_seen(most_tokens=200) as shapes:
         np.testing.assert_allclose(engine.score(MIXED).probabilities, expected, atol=1e-5)
-        # 16 x 48 tokens halved twice are 192.
+        # Halving 16 x 48 tokens twice gives 192.
         assert sum(rows * length > 200 for rows, length in shapes) == 2
         shapes.clear()
         engine.score(MIXED)
@@ -295,7 +281,7 @@ def test_batch_that_does_not_fit_is_halved(
 
 
 def test_small_memory_is_found_at_start(load: Callable[..., PipelineEngine]) -> None:
-    """A GPU that is too small for a full batch is no reason not to start, and then no batch of a caller's fails."""
+    """An engine starts even if a full batch does not fit into the GPU, and then no batch of a caller fails."""
     with batches_seen(most_tokens=100) as shapes:
         engine = load(16, by_tokens=True)
         shapes.clear()
@@ -304,7 +290,7 @@ def test_small_memory_is_found_at_start(load: Callable[..., PipelineEngine]) -> 
 
 
 def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEngine]) -> None:
-    """There is nothing left to halve: the error is raised, not an answer made up; and the next call is served."""
+    """If a single text does not fit into memory, the error is raised, no answer is made up, and the next call works."""
     import torch
 
     engine = load(by_tokens=True)
@@ -318,7 +304,7 @@ def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEn
     ("dtype", "name", "atol"), [("bfloat16", "pipeline-bf16", 0.05), ("float16", "pipeline-fp16", 0.01)]
 )
 def test_half_precision_comes_near(load: Callable[..., PipelineEngine], dtype: str, name: str, atol: float) -> None:
-    """A GPU's arithmetic gives nearly the same scores, under an identity of its own."""
+    """A GPU's arithmetic gives nearly the same scores, under another identity."""
     import torch
 
     engine = load(by_tokens=True, dtype=getattr(torch, dtype))
@@ -344,7 +330,7 @@ def test_padding_is_the_tokenizers(load: Callable[..., PipelineEngine]) -> None:
 
 
 def test_next_is_made_while_the_caller_has_one() -> None:
-    """The second item is begun before the caller gives the first back; all come, in order."""
+    """The second item is begun before the caller is done with the first; all items come, in order."""
     pytest.importorskip("torch")
     from model.engines.pipeline import ahead
 
@@ -363,7 +349,7 @@ def test_next_is_made_while_the_caller_has_one() -> None:
 
 
 def test_error_of_the_next_reaches_the_caller() -> None:
-    """What goes wrong on the other thread is raised where the items are used."""
+    """An error on the other thread is raised where the items are used."""
     pytest.importorskip("torch")
     from model.engines.pipeline import ahead
 

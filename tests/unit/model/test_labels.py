@@ -1,4 +1,4 @@
-"""A foreign model's class names, mapped to the three labels or refused."""
+"""Class names of other models are mapped to the three labels, or refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.labels import label_matrix
     ids=["bare", "names", "other order", "two classes", "stars"],
 )
 def test_known_names(names: list[str], columns: list[int]) -> None:
-    """Each class leads to its label's column, and to no other."""
+    """Each class is mapped to the column of its label and to no other."""
     matrix = label_matrix(names)
     assert matrix.shape == (len(names), 3)
     assert matrix.argmax(1).tolist() == columns
@@ -31,13 +31,13 @@ def test_known_names(names: list[str], columns: list[int]) -> None:
     "names", [["LABEL_0", "LABEL_1"], ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"], ["joy", "anger", "neutral"]]
 )
 def test_unknown_names_are_refused(names: list[str]) -> None:
-    """Classes whose meaning nothing tells are refused, and the message shows how to tell it."""
+    """Classes of unknown meaning are refused, and the message shows how to give the meaning."""
     with pytest.raises(UnknownLabels, match="LABEL_MAP"):
         label_matrix(names)
 
 
 def test_own_map_wins() -> None:
-    """What the user says of a class goes before what we know of its name."""
+    """The user's map takes precedence over the known names."""
     assert label_matrix(["LABEL_0", "LABEL_1"], {"label_0": "positive", "LABEL_1": "NEGATIVE"}).argmax(1).tolist() == [
         2,
         0,
@@ -46,6 +46,6 @@ def test_own_map_wins() -> None:
 
 
 def test_map_to_elsewhere_is_refused() -> None:
-    """A map that leads to a fourth label is refused."""
+    """A map to a fourth label is refused."""
     with pytest.raises(UnknownLabels, match="FINE"):
         label_matrix(["LABEL_0", "LABEL_1"], {"LABEL_0": "FINE", "LABEL_1": "NEGATIVE"})

@@ -1,4 +1,4 @@
-"""Which engine a name gets, and what is refused."""
+"""Which engine a model name gets, and which models are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """Runs code in a new interpreter; returns what it prints."""
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_import_loads_no_library() -> None:
-    """Importing the loader costs no inference library."""
+    """Importing the loader does not import any inference library."""
     heavy = "torch transformers openvino tokenizers"
     assert (
         python(f"import sys, model.engines.registry; print([m for m in '{heavy}'.split() if m in sys.modules])") == "[]"
@@ -44,7 +44,7 @@ print(engine.score(["I love this!"]).probabilities.argmax())
 
 
 def test_without_torch_the_pipeline_says_what_to_install() -> None:
-    """Asking for the pipeline engine where torch is not installed ends in a sentence that helps."""
+    """If torch is not installed, asking for the pipeline engine gives an error that says what to install."""
     code = """
 import importlib.util
 find_spec = importlib.util.find_spec
@@ -64,7 +64,7 @@ print(load_engine("default").identity.rpartition("/")[2])
 
 
 def test_default_on_a_cpu_is_compiled() -> None:
-    """The embedded model on a CPU runs compiled, under an identity made of its files' digest."""
+    """The embedded model on a CPU runs compiled, with its files' digest in the identity."""
     engine = load_engine("default", device="cpu")
     name, _, rest = engine.identity.partition("@")
     assert name == "default"
@@ -72,7 +72,7 @@ def test_default_on_a_cpu_is_compiled() -> None:
 
 
 def test_both_engines_agree_on_the_embedded_model(compiled: Any) -> None:
-    """int8 graph and safetensors are one model: the same labels, nearly the same scores, the same limit."""
+    """The int8 graph and the safetensors are one model: the same labels, nearly the same scores, the same limit."""
     texts = ["I love this so much 😂", "worst day ever", "the meeting is at noon", "meh. not bad though", "w " * 300]
     pipeline = load_engine("default", engine="pipeline", device="cpu", threads=2).score(texts)
     graph = compiled.score(texts)
@@ -89,9 +89,7 @@ def test_embedded_model_tells_the_three_apart(compiled: Any) -> None:
 
 @pytest.mark.parametrize("file", ["graph.bin", "graph.xml", "tokenizer.json"])
 def test_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
-    """A file that is not the one the manifest lists, cut short by a broken copy or with one bit changed, is refused by
-    name.
-    """
+    """A file that differs from the manifest, truncated or with one bit changed, is refused by name."""
     folder = tmp_path / "copy"
     shutil.copytree(DEFAULT_FOLDER, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     whole = (folder / file).read_bytes()
@@ -113,7 +111,7 @@ def test_model_without_head_is_refused(tiny: Callable[..., Path]) -> None:
 
 
 def test_unknown_classes_are_refused_unless_mapped(tiny: Callable[..., Path]) -> None:
-    """Classes of unknown meaning are refused; with a map the model is served, under an identity of its own."""
+    """Classes of unknown meaning are refused; with a map the model is served, under another identity."""
     folder = tiny(["LABEL_0", "LABEL_1"])
     with pytest.raises(UnknownLabels):
         load_engine(str(folder), engine="pipeline", device="cpu")
@@ -144,7 +142,7 @@ def test_model_that_does_not_choose_is_refused(tiny: Callable[..., Path], kind: 
 
 
 def test_weights_other_than_safetensors_are_refused(tiny: Callable[..., Path]) -> None:
-    """A pickled checkpoint is not loaded: reading it could run code."""
+    """A pickled checkpoint is not loaded, as reading it could run code."""
     import torch
 
     folder = tiny()

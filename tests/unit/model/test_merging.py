@@ -1,4 +1,4 @@
-"""Many threads on one engine: common calls, everybody's own answer."""
+"""Many threads on one engine: calls are shared, and each thread gets its own answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 
 class Gate(StubEngine):
-    """The stub engine, which waits to be let through and notes its calls."""
+    """The stub engine with a gate: calls wait until the test lets them through, and are recorded."""
 
     def __init__(self) -> None:
         super().__init__(fail_on="poison")
@@ -36,7 +36,7 @@ class Gate(StubEngine):
 
 
 def ask(engine: MergingEngine, gate: Gate, pool: ThreadPoolExecutor, asked: Sequence[Sequence[str]]) -> list[object]:
-    """Asks all at once, the first while nothing else is under way; returns each one's scores or error."""
+    """Makes all requests at once, the first while nothing else is under way; returns the scores or error of each."""
 
     def score(texts: Sequence[str]) -> object:
         try:
@@ -55,7 +55,7 @@ def ask(engine: MergingEngine, gate: Gate, pool: ThreadPoolExecutor, asked: Sequ
 
 
 def same(answer: object, texts: Sequence[str]) -> bool:
-    """The answer is what the engine says of these texts."""
+    """Whether an answer is what the engine gives these texts."""
     assert isinstance(answer, Scores)
     return np.array_equal(answer.probabilities, StubEngine().score(texts).probabilities) and len(
         answer.truncated
@@ -63,9 +63,7 @@ def same(answer: object, texts: Sequence[str]) -> bool:
 
 
 def test_what_waits_is_scored_together() -> None:
-    """Texts that come while the engine is busy go into its next call, in their order, as far as they fit; each asker
-    gets his own.
-    """
+    """Texts that come while the engine is busy go into its next call, in order and as far as they fit."""
     gate = Gate()
     engine = MergingEngine(gate, max_texts=4, calls=1)
     asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
@@ -77,7 +75,7 @@ def test_what_waits_is_scored_together() -> None:
 
 
 def test_an_error_is_its_askers_alone() -> None:
-    """When a common call raises, each asker is served alone: the guilty one gets the error, the others their scores."""
+    """If a shared call raises, each request is scored alone: only the one with the bad text gets the error."""
     gate = Gate()
     engine = MergingEngine(gate, max_texts=100, calls=1)
     asked = [["a"], ["good"], ["poison"], ["bad", "c"]]
@@ -88,9 +86,7 @@ def test_an_error_is_its_askers_alone() -> None:
 
 
 def test_so_many_calls_at_once() -> None:
-    """With two calls allowed, the second asker's begins beside the first's; the rest waits, and goes together into the
-    next.
-    """
+    """With two calls allowed, a second request starts at once; the others wait and go together into the next call."""
     gate = Gate()
     engine = MergingEngine(gate, max_texts=100, calls=2)
     asked = [["a"], ["good"], ["c"], ["bad", "d"]]
@@ -107,7 +103,7 @@ def test_so_many_calls_at_once() -> None:
 
 
 def test_alone() -> None:
-    """A single asker gets what the engine says, error included."""
+    """A single request gets what the engine gives, including an error."""
     gate = Gate()
     gate.open.set()
     engine = MergingEngine(gate, max_texts=2)

@@ -1,4 +1,4 @@
-"""Training itself, on a tiny model: it goes on where it was stopped, and the evaluation reads what it made."""
+"""Training, with a tiny model: it resumes where it was stopped, and the evaluation reads the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = [("i love this show 😂", "positive"), ("i hate it 😡", "negative"), (
 
 
 class Killed(Exception):
-    """Stands for the process's end in the middle of training."""
+    """Stands for a kill of the process in the middle of training."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    """All tensors that training left."""
+    """All tensors of a trained model."""
     from safetensors.numpy import load_file
 
     return dict(load_file(folder / "fp32" / "model.safetensors"))
@@ -42,7 +42,7 @@ def weights(folder: Path) -> dict[str, Any]:
 def test_killed_training_ends_as_if_it_had_not_been(
     tiny: Callable[..., Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped after its second checkpoint and called again, training reaches the very weights of an undisturbed run."""
+    """Training that is stopped after its second checkpoint and resumed ends with the weights of an undisturbed run."""
     base = str(tiny(head=False))
     from model.training import fitting, recipe
 
@@ -88,8 +88,10 @@ def test_checkpoint_of_another_recipe_is_refused(tiny: Callable[..., Path], data
 
 
 def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
-    """Of texts that look alike, half negative in a file where 8 of 10 are negative: learnt with that file's log
-    frequencies, the best answer gives negative less than half; without them, half."""
+    """If 8 of 10 texts of a file are negative, texts that are half negative are learnt as less than half negative.
+
+    Without the log frequencies of the file's classes, the best answer is half.
+    """
     import torch
 
     from model.training.fitting import losses
@@ -116,9 +118,7 @@ def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
 
 
 def test_loss_of_labels_and_teacher() -> None:
-    """A labelled text's loss mixes label and teacher by the share; an unlabelled one is the teacher's; untaught, the
-    label's.
-    """
+    """The loss of a text is that of its label, of the teacher's scores, or of both in the given shares."""
     import torch
 
     from model.training.fitting import losses
@@ -133,9 +133,7 @@ def test_loss_of_labels_and_teacher() -> None:
 
 
 def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..., Path]) -> None:
-    """Embeddings and frozen layers get no gradient; of the rest, the learning rate falls by `layer_decay` a layer, the
-    head has its own.
-    """
+    """Embeddings and frozen layers get no gradient; the learning rates of other layers fall by `layer_decay` each."""
     folder = str(tiny())
     import transformers
 
@@ -158,9 +156,7 @@ def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..
 def test_teacher_scores_go_on_where_they_were_stopped(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between two chunks, the scoring keeps the first and asks for the rest only; texts that were not drawn stay
-    unknown.
-    """
+    """Scoring that is killed between two chunks keeps the first and scores the rest; texts not drawn stay unknown."""
     from model.training import soft
 
     asked: list[str] = []
@@ -186,9 +182,7 @@ def test_teacher_scores_go_on_where_they_were_stopped(
 
 
 def test_soft_labels_of_several_models() -> None:
-    """A model's learnt class frequencies are divided out; the mean takes in each row the models that scored it, and
-    none stays unknown.
-    """
+    """A model's learnt class frequencies are divided out; the mean of each row is over the models that scored it."""
     from model.training import soft
 
     learnt = np.array([[0.8, 0.1, 0.1]], np.float32)
@@ -207,7 +201,7 @@ def test_soft_labels_of_several_models() -> None:
 
 
 def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Path) -> None:
-    """From unlabelled texts and a teacher's scores alone, a student comes to give the teacher's answers."""
+    """A student learns the teacher's answers from unlabelled texts and the teacher's scores alone."""
     base = str(tiny(head=False))
     import torch
     import transformers
@@ -236,7 +230,7 @@ def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Pa
 
 
 def test_kept_layers_are_those_of_the_base(tiny: Callable[..., Path]) -> None:
-    """A student of fewer layers begins with the very weights of the layers that it keeps, and says how many it has."""
+    """A student with fewer layers starts with the weights of the layers that it keeps, and states their number."""
     folder = str(tiny())
     import torch
     import transformers
@@ -254,7 +248,7 @@ def test_kept_layers_are_those_of_the_base(tiny: Callable[..., Path]) -> None:
 
 
 def test_engines_take_turns() -> None:
-    """Each engine's rate is measured as often as asked, all on the same texts."""
+    """Each engine's rate is measured in the given number of rounds, on the same texts."""
     from model.engines.registry import load_engine
     from model.training.comparison import rates
 
@@ -264,7 +258,7 @@ def test_engines_take_turns() -> None:
 
 
 def test_new_emoji_starts_as_the_words_of_its_name(tiny: Callable[..., Path]) -> None:
-    """An emoji that the vocabulary lacks gets a token, whose embedding is the mean of its name's words' embeddings."""
+    """An emoji that the vocabulary lacks gets a token; its embedding is the mean over the words of its name."""
     import torch
     import transformers
 
@@ -283,7 +277,7 @@ def test_new_emoji_starts_as_the_words_of_its_name(tiny: Callable[..., Path]) ->
 
 
 def test_evaluation_prints_the_figures(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`evaluate` scores a file with any engine; of these rows the stub's lexicon knows every one."""
+    """`evaluate` prints the figures of a file; the stub's lexicon is right on every row of this one."""
     from model.training import evaluate
 
     evaluate.main([data / "a.tsv.gz"], model="stub", as_json=True)

@@ -1,4 +1,4 @@
-"""The stub engine's own switches; what it shares with the others is in test_engines."""
+"""The stub engine's own options; what it shares with other engines is in test_engines."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from model.errors import ModelNotFound
 
 
 def test_words_decide() -> None:
-    """Words of the lexicon make the label; without any the text is neutral."""
+    """Words of the lexicon decide the label; a text without any is neutral."""
     scores = StubEngine().score(["I love it!", "I hate it.", "a chair"]).probabilities
     assert scores.argmax(1).tolist() == [2, 0, 1]
 
 
 def test_texts_differ_by_digest() -> None:
-    """Two texts never have the same scores, so that a mix-up shows."""
+    """Different texts have different scores, so that tests notice answers that are mixed up."""
     first, second = StubEngine().score(["a chair", "a table"]).probabilities
     assert (first != second).any()
 
@@ -49,9 +49,7 @@ def test_delay_is_each_texts() -> None:
 
 
 def test_name_carries_arguments() -> None:
-    """A model name of `stub?...` sets the switches, so that a worker started by a test gets them through its
-    settings.
-    """
+    """A model name `stub?...` sets the options, so that tests can set them for a worker through its settings."""
     engine = load_engine("stub?delay_s=0.001&fail_on=poison", revision="b")
     assert engine.identity == "stub@b/stub"
     with pytest.raises(ValueError):
@@ -60,6 +58,6 @@ def test_name_carries_arguments() -> None:
 
 @pytest.mark.parametrize("name", ["stub?speed=1", "stub?delay_s=slow"])
 def test_wrong_arguments_are_refused(name: str) -> None:
-    """An argument that the stub does not have, or that is no number, is refused."""
+    """An unknown argument, or a delay that is not a number, is refused."""
     with pytest.raises(ModelNotFound):
         load_engine(name)

@@ -1,4 +1,4 @@
-"""Cleaning: what it changes, and what it leaves."""
+"""Cleaning of texts: what it changes, and what it leaves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_clean(raw: str, cleaned: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 def test_cleaned_text_is_utf8_on_one_line(raw: str) -> None:
-    """Whatever comes in, what goes out can be encoded, has no control characters, and no blank at either end."""
+    """Any cleaned text can be encoded, has no control characters, and has no blank at either end."""
     text = clean(raw)
     text.encode()
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text)

@@ -26,46 +26,46 @@ def test_figures_of_a_hand_counted_case() -> None:
 
 
 def test_precision_counts_in_f1() -> None:
-    """Saying one class always: recall 1 for it, but F1 of 2·2/(2+4); the others have none."""
+    """Always answering one class gives it recall 1, but an F1 of 2·2/(2+4); the other classes have 0."""
     figures = metrics(np.eye(3, dtype=np.float32)[[0, 0, 0, 0]], np.array([0, 0, 1, 2]))
     assert figures.macro_recall == pytest.approx(1 / 3)
     assert figures.macro_f1 == pytest.approx((4 / 6) / 3)
 
 
 def test_absent_class_is_left_out() -> None:
-    """A class without a single text does not count in the averages."""
+    """A class without any text does not count in the averages."""
     figures = metrics(np.eye(3, dtype=np.float32)[[0, 2]], np.array([0, 2]))
     assert figures.macro_recall == 1
     assert np.isnan(figures.recall[1])
 
 
 def test_ece_of_two_bins() -> None:
-    """Bins of equal mass: |0.5 - 0.5| for the lower half, |0.9 - 0.5| for the upper, so 0.2 on average."""
+    """With bins of equal size, the lower half has |0.5 - 0.5| and the upper |0.9 - 0.5|, so 0.2 on average."""
     confidence = np.array([0.9, 0.4, 0.9, 0.6], dtype=np.float32)
     correct = np.array([True, True, False, False])
     assert ece(confidence, correct, bins=2) == pytest.approx(0.2)
 
 
 def test_reliability_of_two_bins() -> None:
-    """The less sure half first: its mean confidence, its share of right answers, and how many it is."""
+    """The less confident half comes first, with its mean confidence, its share of right answers, and its size."""
     confidence = np.array([0.9, 0.4, 0.9, 0.6], dtype=np.float32)
     correct = np.array([True, True, False, False])
     assert np.array(reliability(confidence, correct, bins=2)) == pytest.approx(np.array([[0.5, 0.5, 2], [0.9, 0.5, 2]]))
 
 
 def test_ece_of_fewer_answers_than_bins() -> None:
-    """Empty bins weigh nothing."""
+    """Empty bins do not count."""
     assert ece(np.array([0.8], dtype=np.float32), np.array([True])) == pytest.approx(0.2)
 
 
 def test_nll_of_a_hand_counted_case() -> None:
-    """The mean of -ln 0.5 and -ln 0.25."""
+    """The result is the mean of -ln 0.5 and -ln 0.25."""
     probabilities = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]], dtype=np.float32)
     assert nll(probabilities, np.array([0, 1])) == pytest.approx((np.log(2) + np.log(4)) / 2)
 
 
 def test_temperature_is_found_again() -> None:
-    """Answers drawn from known probabilities and then made twice too sure are brought back by a temperature of 2."""
+    """A temperature of 2 is found for calibrated answers whose logits were doubled."""
     rng = np.random.default_rng(1)
     honest = scaled(rng.dirichlet([1, 1, 1], 20_000).astype(np.float32), 1.0)
     labels = np.array([rng.choice(3, p=row / row.sum()) for row in honest.astype(np.float64)])
@@ -73,14 +73,14 @@ def test_temperature_is_found_again() -> None:
 
 
 def test_temperature_changes_no_label() -> None:
-    """Scaling makes answers more or less sure, never different."""
+    """Scaling changes how confident answers are, never their labels."""
     probabilities = np.random.default_rng(2).dirichlet([1, 1, 1], 100).astype(np.float32)
     for temperature in (0.5, 3.0):
         assert (scaled(probabilities, temperature).argmax(1) == probabilities.argmax(1)).all()
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    """Both pictures of the model card are SVG that names what it shows, the same bytes for the same figures."""
+    """Both pictures of the model card are SVG with names as text, and the same figures give the same bytes."""
     pytest.importorskip("matplotlib")
     from model.training import plots
 
@@ -97,26 +97,26 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
 
 
 def write(path: Path, *rows: str) -> Path:
-    """A data file of the given rows."""
+    """Writes a data file with the given rows."""
     path.write_bytes(gzip.compress("\n".join(["text\tlabel", *rows, ""]).encode()))
     return path
 
 
 def test_file_is_read_and_cleaned(tmp_path: Path) -> None:
-    """Rows come cleaned as the service cleans, quotes as they are."""
+    """Rows are cleaned as in the service, and quotes are kept."""
     path = write(tmp_path / "a.tsv.gz", 'hello @Bob "you\tpositive', "bad &amp; sad\tnegative")
     assert read(path) == [Example('hello @user "you', 2, "a.tsv.gz", 0), Example("bad & sad", 0, "a.tsv.gz", 1)]
 
 
 @pytest.mark.parametrize("row", ["no tab", "text\thappy"])
 def test_wrong_row_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
-    """A row that is not text, tab and label is an error that says which line."""
+    """A row that is not a text, a tab and a label is an error with the line number."""
     with pytest.raises(ValueError, match="line 3"):
         read(write(tmp_path / "a.tsv.gz", "fine\tpositive", row))
 
 
 def test_unlabelled_file_is_read(tmp_path: Path) -> None:
-    """Under the header `text` alone each line is a text without a label; a tab in it is an error with its line."""
+    """Under the header `text` alone, each line is a text without a label; a tab is an error with the line number."""
     path = tmp_path / "u.tsv.gz"
     path.write_bytes(gzip.compress(b"text\nhello\nbad &amp; sad\n"))
     assert read(path) == [Example("hello", None, "u.tsv.gz", 0), Example("bad & sad", None, "u.tsv.gz", 1)]
@@ -126,7 +126,7 @@ def test_unlabelled_file_is_read(tmp_path: Path) -> None:
 
 
 def test_log_priors_are_class_frequencies_by_file() -> None:
-    """One negative of four is ln 1/4; a class that never occurs counts once; a file without labels has noughts."""
+    """One negative of four gives ln 1/4; a class that never occurs counts once; a file without labels has zeros."""
     examples = [Example("t", label, "a") for label in (0, 1, 1, 2)] + [Example("t", 1, "b"), Example("t", None, "c")]
     found = log_priors(examples)
     assert found["a"] == pytest.approx(np.log([1 / 4, 2 / 4, 1 / 4]))
@@ -135,7 +135,7 @@ def test_log_priors_are_class_frequencies_by_file() -> None:
 
 
 def test_draw_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    """A pass can be drawn again, which resuming relies on; another seed draws others."""
+    """The same seed draws the same texts again, which resuming relies on; another seed draws others."""
     write(tmp_path / "a.tsv.gz", *(f"text {n}\tneutral" for n in range(100)))
     sources = (Source("a.tsv.gz", 10),)
     assert draw(tmp_path, sources, 1) == draw(tmp_path, sources, 1) != draw(tmp_path, sources, 2)
@@ -143,7 +143,7 @@ def test_draw_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 
 
 def test_links_are_added_to_a_share() -> None:
-    """About the asked share of the texts gets a link at an end, and no label changes."""
+    """About the given share of the texts gets a link at one end, and no label changes."""
     examples = [Example(f"text {n}", n % 3) for n in range(2000)]
     linked = with_links(examples, 0.15, 1)
     assert 0.1 < np.mean(["http" in example.text for example in linked]) < 0.2

@@ -1,4 +1,4 @@
-"""Who may wait; without threads, and with a clock that is set by hand."""
+"""Admission of waiting texts, without threads and with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tasks.submit.admission import ALWAYS_WAITING, FILL, Admission
 
 
 class Clock:
-    """Time as it is set."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stands still."""
+    """A clock that stands still until a test sets it."""
     return Clock()
 
 
 def room(admission: Admission) -> int:
-    """How many may wait."""
+    """The number of texts that may wait."""
     for waiting in range(100_000):
         try:
             admission.admit(waiting)
@@ -40,41 +40,41 @@ def room(admission: Admission) -> int:
 
 
 def told_to_wait(admission: Admission, waiting: int) -> int:
-    """The seconds that another caller is told, when so many wait."""
+    """The seconds to wait in the error that another caller gets while `waiting` texts wait."""
     with pytest.raises(QueueFull) as refused:
         admission.admit(waiting)
     return refused.value.retry_after_s
 
 
 def drain(admission: Admission, clock: Clock, *, rate: int, seconds: int, more: bool = True) -> None:
-    """Lets so many texts a second be answered, for so long."""
+    """Answers `rate` texts per second for `seconds`."""
     for _ in range(4 * seconds):
         clock.now += 0.25
         admission.drained(rate // 4, more=more)
 
 
 def test_queue_limit(clock: Clock) -> None:
-    """As many may wait as the queue holds; the next is told to come back in 5 s if nobody knows the workers' rate."""
+    """As many texts may wait as the queue holds; while no rate is known, the next caller is told to wait 5 s."""
     admission = Admission(queue_limit=3, clock=clock)
     assert room(admission) == 3
     assert told_to_wait(admission, 3) == 5
 
 
 def test_nobody_waits_in_vain(clock: Clock) -> None:
-    """No more may wait than are answered within a part of the callers' patience, at the expected rate."""
+    """No more texts may wait than are answered, at the expected rate, within a part of the callers' timeout."""
     admission = Admission(queue_limit=1000, rate=lambda: 50.0, patience_s=2.0, clock=clock)
     assert room(admission) == FILL * 2 * 50
     assert told_to_wait(admission, 80) == 2
 
 
 def test_a_few_may_always_wait(clock: Clock) -> None:
-    """However slow the workers are, a few may wait, but no more than the queue holds."""
+    """A few texts may always wait however slow the workers are, but no more than the queue holds."""
     assert room(Admission(queue_limit=1000, rate=lambda: 0.001, patience_s=1, clock=clock)) == ALWAYS_WAITING
     assert room(Admission(queue_limit=3, rate=lambda: 0.001, patience_s=1, clock=clock)) == 3
 
 
 def test_expected_rate_is_asked_each_time(clock: Clock) -> None:
-    """A worker that comes or goes changes at once how many may wait."""
+    """When a worker comes or goes, the number of texts that may wait changes at once."""
     rates = iter([100.0, 50.0, 50.0])
     admission = Admission(queue_limit=1000, rate=lambda: next(rates), patience_s=1, clock=clock)
     admission.admit(79)
@@ -82,12 +82,10 @@ def test_expected_rate_is_asked_each_time(clock: Clock) -> None:
 
 
 def test_measured_rate_goes_before_the_expected(clock: Clock) -> None:
-    """While others always wait, the rate at which texts are answered counts, from the first second on; later seconds
-    move it by half.
-    """
+    """While texts always wait, the measured rate replaces the expected one; each further second moves it by half."""
     admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
     admission.drained(0, more=True)
-    drain(admission, clock, rate=400, seconds=1)  # how it began is not known: the first second shows nothing
+    drain(admission, clock, rate=400, seconds=1)  # the first second does not count: its beginning is not known
     assert room(admission) == FILL * 100
     drain(admission, clock, rate=400, seconds=1)
     assert room(admission) == FILL * 400
@@ -96,8 +94,9 @@ def test_measured_rate_goes_before_the_expected(clock: Clock) -> None:
 
 
 def test_a_rate_is_no_measure_once_nobody_waited(clock: Clock) -> None:
-    """A second in which once no other text waited says how many came, not how many could be answered: the expected
-    rate counts again.
+    """After a second in which no other text waited at some time, the expected rate counts again.
+
+    Such a second says how many texts came, not how many could be answered.
     """
     admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
     drain(admission, clock, rate=400, seconds=2)
@@ -108,11 +107,11 @@ def test_a_rate_is_no_measure_once_nobody_waited(clock: Clock) -> None:
 
 
 def test_idle_time_is_no_slowness(clock: Clock) -> None:
-    """A long time in which nobody came does not count as one in which little was done."""
+    """A long time without texts does not count as a low rate."""
     admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
     drain(admission, clock, rate=400, seconds=2)
     clock.now += 1
-    admission.drained(1, more=False)  # the last one of a second that was measured
+    admission.drained(1, more=False)  # the last text of a measured second
     clock.now += 1000
     admission.drained(1, more=True)
     assert room(admission) == FILL * 100
@@ -128,8 +127,6 @@ def test_nothing_is_done(clock: Clock) -> None:
 
 @given(st.floats(0.001, 1e6) | st.just(math.inf), st.integers(0, 10**6))
 def test_told_between_1_and_60_s(rate: float, waiting: int) -> None:
-    """Whatever waits and however fast it is done, a refused caller is told 1 to 60 s, and the time that those need who
-    wait if that is between.
-    """
+    """A refused caller is told the time that the waiting texts need, but at least 1 s and at most 60 s."""
     told = told_to_wait(Admission(queue_limit=0, rate=lambda: rate), waiting)
     assert told == (5 if math.isinf(rate) else min(60, max(1, math.ceil(waiting / rate))))

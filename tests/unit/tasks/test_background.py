@@ -1,4 +1,4 @@
-"""Loops in the background: they outlive every error, tell and count it, and can be watched."""
+"""Loops in the background: they survive every error, log and count it, and can be watched."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SECRET = "a secret of mine"
 
 
 class Away(Exception):
-    """An error that is no defect."""
+    """An expected error, which is no defect."""
 
 
 class Killed(BaseException):
-    """What a loop does not catch."""
+    """An error that a loop does not catch."""
 
 
 class Steps:
-    """A step that raises what it is told to, one after the other, and is counted."""
+    """A step that raises the given errors one after the other, and counts its calls."""
 
     def __init__(self, *errors: BaseException | None) -> None:
         self._errors = list(errors)
@@ -60,13 +60,13 @@ def make_loop() -> Iterator[MakeLoop]:
 
 
 def counted(kind: str) -> float:
-    """The errors of loops by that name so far."""
+    """The number of errors of the test's loops so far, by kind."""
     return REGISTRY.get_sample_value("sentiment_background_errors_total", {"loop": "leases", "kind": kind}) or 0.0
 
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), KeyError(), Away(), MemoryError(), SystemExit(1)], ids=repr)
 def test_outlives_every_error(make_loop: MakeLoop, error: BaseException) -> None:
-    """After a step that raised, whatever it was, the next one comes, on the same thread."""
+    """After a step that raised any error, the next step runs on the same thread."""
     steps = Steps(error, error)
     loop = make_loop(steps)
     loop.start()
@@ -75,8 +75,9 @@ def test_outlives_every_error(make_loop: MakeLoop, error: BaseException) -> None
 
 
 def test_errors_are_told(make_loop: MakeLoop, caplog: pytest.LogCaptureFixture) -> None:
-    """A defect is an error with its frames, an expected error a warning without; of many in a row the first, second,
-    fourth are told, and that they are over. No message is quoted.
+    """A defect is logged as an error with its frames, an expected error as a warning; no message is quoted.
+
+    Of many in a row, the first, second and fourth are logged, and that they are over.
     """
     steps = Steps(*[ValueError(SECRET)] * 5, None, Away(SECRET))
     with caplog.at_level(logging.INFO):
@@ -130,7 +131,7 @@ def test_pauses_grow(make_loop: MakeLoop) -> None:
 
 
 def test_stops(make_loop: MakeLoop) -> None:
-    """A loop that is stopped does no further step, then what is to be done at its end, and is not taken for gone."""
+    """A loop that is stopped makes no further step, runs `at_end`, and does not count as gone."""
     stop, at_end = threading.Event(), Steps(ValueError())
     steps = Steps()
     loop = make_loop(steps, stop=stop, at_end=at_end, period_s=60.0)
@@ -143,7 +144,7 @@ def test_stops(make_loop: MakeLoop) -> None:
 
 
 def test_starts_once(make_loop: MakeLoop) -> None:
-    """However many callers start a loop, it has one thread."""
+    """A loop that is started several times at once has one thread."""
     names = [f"starter {number}" for number in range(20)]
     at_once = threading.Barrier(len(names))
     loop = make_loop(Steps())
@@ -163,7 +164,7 @@ def test_starts_once(make_loop: MakeLoop) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_gone_and_started_again(make_loop: MakeLoop) -> None:
-    """A loop whose thread was killed is gone, and whoever needs it next starts it again."""
+    """A loop whose thread has ended counts as gone, and can be started again."""
     steps = Steps(Killed())
     loop = make_loop(steps)
     assert not loop.gone  # not started yet
@@ -175,7 +176,7 @@ def test_gone_and_started_again(make_loop: MakeLoop) -> None:
 
 
 def test_comes_round(make_loop: MakeLoop) -> None:
-    """Each round begins the watchdog's time anew, and is seen in the metrics; a step that is long says so itself."""
+    """Each round resets the watchdog's count and shows in the metrics; a long step can call `comes_round` itself."""
     go = threading.Semaphore(0)
     loop = make_loop(go.acquire)
     began = time.time()
@@ -215,7 +216,7 @@ with gevent.Timeout(20):
 
 
 def test_under_gevent() -> None:
-    """Where gevent has patched threading, loops work as on threads."""
+    """Loops also work where gevent has patched threading."""
     done = subprocess.run(
         [sys.executable, "-c", _UNDER_GEVENT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -223,8 +224,9 @@ def test_under_gevent() -> None:
 
 
 def test_needs_the_standard_library_alone() -> None:
-    """Programs of other environments (Flower's) follow their parent by a loop; and Gunicorn's master, which may load
-    nothing that its workers are to load after it.
+    """Loops import the standard library only.
+
+    They also run in other environments (Flower's), and in Gunicorn's master, which must not load what its workers load.
     """
     code = "import sys; before = set(sys.modules); import tasks.parent; print(set(sys.modules) - before)"
     done = subprocess.run(
@@ -236,7 +238,7 @@ def test_needs_the_standard_library_alone() -> None:
 
 
 def test_names_are_declared() -> None:
-    """The name of each loop is among those whose series are there from the start."""
+    """The name of each loop is declared, so that its series exist from the start."""
     found = {
         name
         for path in (ROOT / "tasks").rglob("*.py")
@@ -246,7 +248,7 @@ def test_names_are_declared() -> None:
 
 
 def test_aside() -> None:
-    """What is done aside returns in its future, or raises there, whatever it is."""
+    """The future of a function that runs aside has its result or any error that it raised."""
     assert aside("look-up", lambda: 7).result(10) == 7
     with pytest.raises(UnicodeError):
         aside("look-up", lambda: "\ud800".encode()).result(10)

@@ -1,4 +1,4 @@
-"""The prediction cache, in-flight marks and replies; on a real server."""
+"""The prediction cache, in-flight marks and replies, on a real server."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def cache(server: Stack) -> PredictionCache:
 
 
 def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
-    """What was settled is found, alone and among many, for as long as the setting says; another model does not know
-    it.
-    """
+    """A settled prediction is found, alone and among many, for its TTL, and not under another model."""
     cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
     found = cache.get(MODEL, "a")
     assert found is not None
@@ -38,7 +36,7 @@ def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
 
 
 def test_thousands_in_order(cache: PredictionCache) -> None:
-    """However many are asked for, answers come in the order of the question."""
+    """Thousands of predictions are returned in the order of their digests."""
     outcomes: dict[str, Outcome] = {f"d{i}": Scored((i / 10_000, 0.0, 0.0), False) for i in range(3500)}
     keys = list(outcomes)
     for start in range(0, len(keys), 500):
@@ -47,7 +45,7 @@ def test_thousands_in_order(cache: PredictionCache) -> None:
 
 
 def test_failure_is_told_and_not_kept(cache: PredictionCache) -> None:
-    """A failed text's error reaches those who wait and is not in the cache afterwards."""
+    """A failed text's error is in the reply, but never in the cache."""
     cache.claim(MODEL, TAG, ["a"], "sentiq:r:me")
     cache.settle(MODEL, TAG, {"a": Failed("text_failed")})
     reply = cache.await_reply("sentiq:r:me", 1)
@@ -58,7 +56,7 @@ def test_failure_is_told_and_not_kept(cache: PredictionCache) -> None:
 
 
 def test_claims(cache: PredictionCache, server: Stack) -> None:
-    """The first who asks for an unknown text is to send it; who comes after is not; a known text is given out."""
+    """The first to claim an unknown text has to send it, later ones do not; a known text is returned."""
     cache.settle(MODEL, TAG, {"known": GOOD})
     first = cache.claim(MODEL, TAG, ["a", "known", "b"], "sentiq:r:one")
     assert first.to_send == ["a", "b"]
@@ -71,7 +69,7 @@ def test_claims(cache: PredictionCache, server: Stack) -> None:
 
 
 def test_all_who_wait_get_the_reply(cache: PredictionCache, server: Stack) -> None:
-    """Each process gets one reply with what it waits for and nothing else; then nothing is in flight any more."""
+    """Each process gets one reply with the texts that it waits for and no others; then nothing is in flight."""
     cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
     cache.claim(MODEL, TAG, ["b"], "sentiq:r:two")
     cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD, "nobody's": GOOD})
@@ -86,14 +84,14 @@ def test_all_who_wait_get_the_reply(cache: PredictionCache, server: Stack) -> No
 
 
 def test_no_model_known(cache: PredictionCache) -> None:
-    """Before any worker has told its model, texts can be claimed: nothing is known then."""
+    """Texts can be claimed before any model is known; then none of them is known."""
     claim = cache.claim(None, TAG, ["a", "b"], "sentiq:r:one")
     assert (claim.known, claim.to_send) == ({}, ["a", "b"])
 
 
 @pytest.mark.parametrize("row", [b'{"v":2,"scores":[0.1,0.9]}', b"nonsense", b"[]"])
 def test_unreadable_prediction(cache: PredictionCache, server: Stack, row: bytes) -> None:
-    """A prediction that a later version has stored counts as none: the first who asks for its text is to send it."""
+    """A prediction stored by a later version counts as missing: the first to claim its text has to send it."""
     cache.settle(MODEL, TAG, {"a": GOOD, "b": BAD})
     server.redis.set(f"sentiq:p:{MODEL}:a", row, ex=60)
     assert cache.get(MODEL, "a") is None
@@ -110,7 +108,7 @@ def test_unreadable_prediction(cache: PredictionCache, server: Stack, row: bytes
 
 
 def test_unreadable_reply(cache: PredictionCache, server: Stack) -> None:
-    """A reply of a later version is told from one that is missing, and does not hold up the next."""
+    """A reply of a later version raises an error, unlike a missing one, and the next reply is still read."""
     server.redis.rpush("sentiq:r:one", '{"v":2,"model":"m","rows":{}}', '{"model":"m","rows":{}}')
     server.redis.expire("sentiq:r:one", 60)
     with pytest.raises(NewerFormat):
@@ -119,7 +117,7 @@ def test_unreadable_reply(cache: PredictionCache, server: Stack) -> None:
 
 
 def test_released(cache: PredictionCache) -> None:
-    """Texts that could not be sent are the next caller's to send."""
+    """Texts that could not be sent have to be sent by the next process that claims them."""
     cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
     cache.release(TAG, ["a"])
     cache.release(TAG, [])
@@ -127,9 +125,7 @@ def test_released(cache: PredictionCache) -> None:
 
 
 def test_given_up(cache: PredictionCache) -> None:
-    """Of texts that a caller gives up, those that others wait for are named, and stay theirs; the rest is the next
-    caller's to send.
-    """
+    """Giving texts up returns those that other processes wait for; the others can be claimed again."""
     cache.claim(MODEL, TAG, ["a", "b"], "sentiq:r:one")
     cache.claim(MODEL, TAG, ["b"], "sentiq:r:two")
     assert cache.give_up(TAG, ["a", "b", "c"], "sentiq:r:one") == ["b"]
@@ -137,7 +133,7 @@ def test_given_up(cache: PredictionCache) -> None:
 
 
 def test_identity_that_needs_quoting(cache: PredictionCache) -> None:
-    """A model's name is any string: quotes, backslashes and other alphabets in it do no harm to a reply."""
+    """A reply is correct for any model name, even with quotes, backslashes or other alphabets in it."""
     identity = 'a"b\\c/модель@1'
     cache.claim(identity, TAG, ["a"], "sentiq:r:one")
     cache.settle(identity, TAG, {"a": GOOD})
@@ -147,16 +143,14 @@ def test_identity_that_needs_quoting(cache: PredictionCache) -> None:
 
 
 def test_begin_looks_up(cache: PredictionCache) -> None:
-    """With an attempt's number come the predictions that are known of its texts, in their order."""
+    """Beginning a chunk returns the number of the attempt, and the known predictions in the order of its texts."""
     cache.settle(MODEL, TAG, {"known": GOOD})
     assert cache.begin("c", MODEL, ["a", "known"]) == (1, [None, GOOD])
     assert cache.begin("c", "other", ["known"]) == (2, [None])
 
 
 def test_attempts(cache: PredictionCache, server: Stack) -> None:
-    """Attempts at a chunk and at a text alone are counted from 1, each for itself, until they are forgotten; the count
-    expires.
-    """
+    """Attempts at a chunk, and at each text alone, are counted from 1 until the chunk is done; the count expires."""
     assert [cache.begin("c", MODEL, [])[0], cache.begin("c", MODEL, [])[0], cache.begin("d", MODEL, [])[0]] == [1, 2, 1]
     assert [cache.suspect("c", "x"), cache.suspect("c", "x"), cache.suspect("c", "y")] == [1, 2, 1]
     cache.settle(MODEL, TAG, {"x": GOOD}, "c")
@@ -166,7 +160,7 @@ def test_attempts(cache: PredictionCache, server: Stack) -> None:
 
 
 def test_rows_hold_no_text(cache: PredictionCache, server: Stack) -> None:
-    """What is stored is numbers."""
+    """Stored predictions are numbers only, without the text."""
     cache.settle(MODEL, TAG, {"a": GOOD})
     assert orjson.loads(server.redis.get(f"sentiq:p:{MODEL}:a") or b"") == [0.1, 0.2, 0.7, 0]
 

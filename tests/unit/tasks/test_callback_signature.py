@@ -1,4 +1,4 @@
-"""How callbacks are signed, for receivers with a library and for those with the functions of the documentation."""
+"""Signatures of callbacks, verified with the library and with the functions that the documentation gives."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ WHSEC = f"whsec_{b64encode(KEY).decode()}"
 
 @pytest.mark.parametrize("secret", [SECRET, WHSEC, "ümläut", "d2hzZWNf"])
 def test_standard_webhook(secret: str) -> None:
-    """What is sent is a Standard Webhook for the library that receivers use, under a key in base64 after `whsec_` and
-    under any other text's bytes; for another body, id, time or secret it is none.
+    """The library verifies our callbacks, with a key in base64 after `whsec_` or the bytes of any other text.
+
+    With another body, id, time or secret it refuses them.
     """
     now = int(time.time())
     headers = signed_headers(secret, JOB, now, BODY)
@@ -45,7 +46,7 @@ def test_standard_webhook(secret: str) -> None:
 
 
 def test_standard_webhook_by_hand() -> None:
-    """The signature is HMAC-SHA256 of id, dot, time, dot and body, in base64, whatever the library says of it."""
+    """The signature is the HMAC-SHA256 of id, dot, time, dot and body, in base64, computed without the library."""
     headers = signed_headers(WHSEC, JOB, 1_700_000_000, BODY)
     assert (headers["webhook-id"], headers["webhook-timestamp"]) == (f"job-ended-{JOB}", "1700000000")
     told = f"job-ended-{JOB}.1700000000.".encode() + BODY
@@ -54,7 +55,7 @@ def test_standard_webhook_by_hand() -> None:
 
 
 def test_deprecated_signature() -> None:
-    """The deprecated signature is HMAC-SHA256 of time, dot and body: RFC 2104 done by hand gives the same."""
+    """The deprecated signature is the HMAC-SHA256 of time, dot and body, as RFC 2104 by hand gives it."""
     key = SECRET.encode().ljust(64, b"\0")
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + b"1700000000." + BODY).digest()
     expected = hashlib.sha256(bytes(byte ^ 0x5C for byte in key) + inner).hexdigest()
@@ -62,7 +63,7 @@ def test_deprecated_signature() -> None:
 
 
 def documented(name: str) -> Callable[..., Any]:
-    """A function that the documentation gives to receivers."""
+    """A function from the documentation for receivers."""
     scope: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/callbacks.md").read_text(), re.DOTALL):
         exec(code, scope)
@@ -74,9 +75,7 @@ verified, verify = documented("verified"), documented("verify")
 
 @pytest.mark.parametrize("secret", [SECRET, WHSEC])
 def test_documented_verification(secret: str) -> None:
-    """The function that the documentation gives to receivers accepts what is sent, and nothing else, without an
-    error.
-    """
+    """The documented function accepts our callbacks, refuses all others, and never raises."""
     now = int(time.time())
     headers = signed_headers(secret, JOB, now, BODY)
     titled = {name.title(): value for name, value in headers.items()}
@@ -92,7 +91,7 @@ def test_documented_verification(secret: str) -> None:
 
 @given(st.text(min_size=1), st.binary(), st.binary())
 def test_documented_verification_of_the_deprecated_header(secret: str, body: bytes, other: bytes) -> None:
-    """A deprecated signature holds for its secret, its body and its time, and for no other."""
+    """A deprecated signature is valid only for its secret, body and time."""
     now = int(time.time())
     header = signature(secret, now, body)
     assert verify(secret, header, body)
@@ -107,5 +106,5 @@ def test_documented_verification_of_the_deprecated_header(secret: str, body: byt
     "header", ["", "t=1", "v1=" + "0" * 64, "t=1,v1=", "t=1,v1=" + "é" * 64, "t=١,v1=" + "0" * 64, "t=-1,v1=x"]
 )
 def test_deprecated_header_is_nonsense(header: str) -> None:
-    """A header that is no signature is refused without an error."""
+    """A header that is not a signature is refused without an exception."""
     assert not verify(SECRET, header, BODY)

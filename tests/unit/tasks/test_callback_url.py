@@ -1,4 +1,4 @@
-"""Which addresses callbacks may go to, as far as the URL tells."""
+"""Which callback URLs are accepted, judged by the URL alone."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ LONG = ["http://example.com/" + "a" * 1982, f"http://{'a' * 64}.com/"]
 
 @pytest.mark.parametrize("url", [*MALFORMED.split(), *BLANKS, *LONG])
 def test_malformed_url(url: str) -> None:
-    """What is no plain http(s) URL is refused, even where private addresses are allowed; the message does not repeat
-    it.
-    """
+    """Anything but a plain http(s) URL is refused, even where private addresses are allowed, and not quoted."""
     with pytest.raises(CallbackRefused) as refused:
         check_url(url, allow_private=True)
     assert refused.value.code == "callback_refused"
@@ -85,7 +83,7 @@ SPELLINGS: list[Callable[[int], str]] = [
 
 @given(st.ip_addresses(v=4), st.sampled_from(SPELLINGS))
 def test_spelling_changes_nothing(address: IPv4Address, spell: Callable[[int], str]) -> None:
-    """However an IPv4 address is spelt, it is accepted if it is a public one and refused if not."""
+    """In any spelling, an IPv4 address is accepted if it is public and refused if not."""
     url = f"https://{spell(int(address))}/"
     if address.is_global and not address.is_multicast:
         check_url(url, allow_private=False)

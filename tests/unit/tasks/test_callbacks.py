@@ -1,4 +1,4 @@
-"""Callbacks: what is refused, what is sent, and when again; to real receivers, with a real server."""
+"""Callbacks: what is refused, what is sent, and when it is retried; with real receivers and a real server."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ PUBLIC = "8.8.8.8"
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Names with the addresses that a name server gives at the first, the second... look-up; each look-up takes one
-    away.
-    """
+    """Answers of a name server: for each name, the addresses of the first look-up, of the second, and so on."""
     known: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 
@@ -49,7 +47,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
 
 
 def post(url: str, *, allow_private: bool = True, timeout_s: float = 5.0) -> int:
-    """One delivery of BODY."""
+    """Delivers BODY once."""
     return deliver(url, BODY, job_id=JOB, secret=SECRET, allow_private=allow_private, timeout_s=timeout_s)
 
 
@@ -57,9 +55,7 @@ def post(url: str, *, allow_private: bool = True, timeout_s: float = 5.0) -> int
 
 
 def test_delivery(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body arrives as it is, signed at the time of sending, with the job's id and the right host; no proxy is
-    asked.
-    """
+    """The body arrives unchanged, signed at the time of sending, with the job's id and the right host, and no proxy."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     assert post(receiver.url) == 204
@@ -79,7 +75,7 @@ def test_delivery(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_redirect_is_not_followed(receiver: Receiver) -> None:
-    """A redirect, even one that keeps method and body, is only a status: the address it names sees nothing."""
+    """A redirect, even one that keeps method and body, is not followed: only its status is returned."""
     with receiving() as inner:
         for code in (301, 302, 303, 307, 308):
             receiver.answer = status(code, Location=inner.url)
@@ -88,14 +84,14 @@ def test_redirect_is_not_followed(receiver: Receiver) -> None:
 
 
 def test_loopback_is_refused_when_sending(receiver: Receiver) -> None:
-    """An address that was accepted while private ones were allowed is refused once they are not."""
+    """A private address is refused when sending, even if it was accepted while such addresses were allowed."""
     with pytest.raises(CallbackRefused):
         post(receiver.url, allow_private=False)
     assert receiver.requests == []
 
 
 def test_own_name_is_refused() -> None:
-    """A name that leads to this machine, by its real resolver, is refused though the name itself says nothing."""
+    """A name that the real resolver resolves to this machine is refused, although the name looks harmless."""
     for name in (socket.gethostname(), "ip6-localhost", "localhost.localdomain"):
         try:
             address = socket.gethostbyname(name)
@@ -120,7 +116,7 @@ def test_own_name_is_refused() -> None:
 def test_any_address_that_is_not_public(
     receiver: Receiver, names: dict[str, list[list[str]]], addresses: list[str]
 ) -> None:
-    """One address that is not public, among whichever others, is enough to refuse the name."""
+    """A name with any address that is not public is refused."""
     names["mixed.example"] = [addresses]
     with pytest.raises(CallbackRefused, match="has an address that is not public"):
         post(f"http://mixed.example:{receiver.port}/", allow_private=False, timeout_s=1)
@@ -128,9 +124,7 @@ def test_any_address_that_is_not_public(
 
 
 def test_rebinding(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
-    """The address connected to is the one that was checked: the name is looked up once, and what it leads to later
-    plays no part.
-    """
+    """The connection goes to the address that was checked: the name is looked up only once."""
     names["rebind.example"] = [["127.0.0.1"], ["127.0.0.2"]]
     assert post(f"http://rebind.example:{receiver.port}/") == 204
     assert receiver.requests[0].headers["Host"] == f"rebind.example:{receiver.port}"
@@ -138,9 +132,7 @@ def test_rebinding(receiver: Receiver, names: dict[str, list[list[str]]]) -> Non
 
 
 def test_next_address(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
-    """A name's first address that does not take the connection gives way to the next; the last one's failure is the
-    answer.
-    """
+    """If an address refuses the connection, the next one is tried; if all do, the last error is raised."""
     names["two.example"] = [["127.0.0.3", "127.0.0.1"], ["127.0.0.3", "127.0.0.4"]]
     assert post(f"http://two.example:{receiver.port}/") == 204
     with pytest.raises(OSError):
@@ -149,7 +141,7 @@ def test_next_address(receiver: Receiver, names: dict[str, list[list[str]]]) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog is another thing")
 def test_silent_address_leaves_time(receiver: Receiver, names: dict[str, list[list[str]]]) -> None:
-    """An address that takes no connection and refuses none costs its share of the time, not all of it."""
+    """An address that neither accepts nor refuses a connection takes its share of the time, not all of it."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.5", receiver.port))
         full.listen(0)  # with one connection waiting, Linux lets further ones wait for it
@@ -161,7 +153,7 @@ def test_silent_address_leaves_time(receiver: Receiver, names: dict[str, list[li
 
 
 def took(call: Callable[[], object]) -> float:
-    """The seconds after which it raised TimeoutError."""
+    """The seconds after which a call raised TimeoutError."""
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         call()
@@ -169,7 +161,7 @@ def took(call: Callable[[], object]) -> float:
 
 
 def drip(part: bytes, ended: threading.Event) -> Callable[[BaseHTTPRequestHandler], None]:
-    """An answer that never ends, a bit at a time, each well within any time-out of a single read."""
+    """An answer that never ends and comes bit by bit, each well within the timeout of a single read."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         try:
@@ -184,9 +176,7 @@ def drip(part: bytes, ended: threading.Event) -> Callable[[BaseHTTPRequestHandle
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
 def test_slow_drip(receiver: Receiver, start: bytes) -> None:
-    """A receiver that sends a byte now and then is left when the time is over, in the status line or in the headers,
-    and hears of it.
-    """
+    """A receiver that sends its status line or headers byte by byte is disconnected when the time is over."""
     ended = threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -203,21 +193,21 @@ def test_slow_drip(receiver: Receiver, start: bytes) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_silent_receiver(scheme: str) -> None:
-    """A receiver that takes the connection and says nothing is left when the time is over, in the TLS handshake too."""
+    """A receiver that accepts the connection and stays silent, even in the TLS handshake, is given up in time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
         assert took(lambda: post(url, timeout_s=0.4)) < 4
 
 
 def test_receiver_that_does_not_read() -> None:
-    """A receiver that does not read the body is left when the time is over."""
+    """A receiver that does not read the body is given up when the time is over."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url, body = f"http://127.0.0.1:{silent.getsockname()[1]}/", b"x" * 30_000_000
         assert took(lambda: deliver(url, body, job_id=JOB, secret=SECRET, allow_private=True, timeout_s=0.4)) < 4
 
 
 def test_silent_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that does not answer is not waited for longer than the whole may take."""
+    """A name server that does not answer is given up when the time for the delivery is over."""
     asked, over = threading.Event(), threading.Event()
 
     def getaddrinfo(*_: Any, **__: Any) -> Any:
@@ -232,7 +222,7 @@ def test_silent_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_body_not_waited_for(receiver: Receiver) -> None:
-    """The status is enough: an answer whose body drips for ever is taken at once."""
+    """Only the status is waited for: an answer whose body never ends counts at once."""
     ended = threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -247,7 +237,7 @@ def test_body_not_waited_for(receiver: Receiver) -> None:
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
 @pytest.mark.parametrize("part", [b"x" * 65536, b"X: y\r\n" * 10000, b"HTTP/1.1 100 Continue\r\n\r\n" * 3000])
 def test_huge_answer(receiver: Receiver, start: bytes, part: bytes) -> None:
-    """Of an answer without end a few KB are read, wherever it is endless; what can be told of it is told at once."""
+    """Only a few KB are read of an endless answer, whichever part is endless, and the result comes at once."""
     ended, sent = threading.Event(), [0]
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -263,7 +253,7 @@ def test_huge_answer(receiver: Receiver, start: bytes, part: bytes) -> None:
     try:
         assert post(receiver.url, timeout_s=20) == 200
     except OSError as problem:
-        assert not isinstance(problem, TimeoutError)  # noqa: PT017 — either is right, a time-out is not
+        assert not isinstance(problem, TimeoutError)  # noqa: PT017 — any other error is right, a timeout is not
     assert ended.wait(5)
     assert sent[0] < 20_000_000
 
@@ -292,7 +282,7 @@ GARBAGE = st.lists(
 @example(b"")
 @example(b"SSH-2.0-OpenSSH_9.2\r\n")
 def test_any_answer(receiver: Receiver, answer: bytes) -> None:
-    """Whatever is answered, HTTP or not, is a status or an OSError."""
+    """Any answer, HTTP or not, results in a status or an OSError."""
     receiver.answer = lambda request: request.connection.sendall(answer)
     try:
         code = post(receiver.url)
@@ -303,7 +293,7 @@ def test_any_answer(receiver: Receiver, answer: bytes) -> None:
 
 
 def test_receiver_gone() -> None:
-    """Nobody listens: an OSError."""
+    """If nothing listens at the address, an OSError is raised."""
     with pytest.raises(ConnectionRefusedError):
         post(f"http://127.0.0.1:{free_port()}/")
 
@@ -356,7 +346,7 @@ def secure(certificate: Path) -> Iterator[tuple[Receiver, list[str | None]]]:
 
 @pytest.mark.debian("openssl")
 def test_tls(secure: tuple[Receiver, list[str | None]], certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With TLS, the server name is the URL's, and the certificate is accepted when its authority is known."""
+    """With TLS, the server name is that of the URL, and the certificate is accepted if its authority is known."""
     receiver, asked = secure
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert post(f"https://localhost:{receiver.port}/hook") == 204
@@ -383,39 +373,39 @@ def test_tls_of_another(
     assert receiver.requests == []
 
 
-# Those that are due
+# Callbacks that are due
 
 
 class Jobs:
-    """Jobs that have ended and their callbacks, as the job store leaves them."""
+    """Jobs that have ended, and their callbacks, in the form that the job store leaves them."""
 
     def __init__(self, stack: Stack) -> None:
         self.redis = stack.redis
         self.urls: dict[str, str] = {}
 
     def add(self, job_id: str, url: str) -> None:
-        """An ended job whose callback is due."""
+        """Adds a job that has ended and whose callback is due."""
         self.urls[job_id] = url
         self.redis.hset(f"sentiq:j:{job_id}", mapping={"total": 1})
         self.redis.expire(f"sentiq:j:{job_id}", 100)
         self.make_due(job_id)
 
     def make_due(self, job_id: str) -> None:
-        """Its time has come."""
+        """Makes the job's callback due now."""
         self.redis.zadd(Callbacks.KEY, {job_id: time.time() - 1})
         self.redis.expire(Callbacks.KEY, 1000)
 
     def body(self, job_id: str) -> tuple[str, bytes] | None:
-        """The URL and the body; None when the job is gone."""
+        """The callback's URL and body; None if the job is gone."""
         return (self.urls[job_id], job_id.encode()) if self.redis.exists(f"sentiq:j:{job_id}") else None
 
     def state(self, job_id: str) -> tuple[str | None, int]:
-        """What the job's hash says of its callback: state and attempts."""
+        """The state and the number of attempts of the callback, from the job's hash."""
         state, attempts = self.redis.hmget(f"sentiq:j:{job_id}", "callback_state", "callback_attempts")
         return state and state.decode(), int(attempts or 0)
 
     def due_in_s(self, job_id: str) -> float | None:
-        """The seconds until it is due; None when it never is again."""
+        """The seconds until the callback is due; None if it never will be again."""
         score = self.redis.zscore(Callbacks.KEY, job_id)
         return None if score is None else score - time.time()
 
@@ -427,12 +417,12 @@ def jobs(server: Stack) -> Jobs:
 
 
 def runner(jobs: Jobs, *, secret: str | None = SECRET, allow_private: bool = True) -> Callbacks:
-    """As a worker has it."""
+    """The callbacks of a worker."""
     return Callbacks(jobs.redis, secret=secret, allow_private=allow_private, body=jobs.body)
 
 
 def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
-    """What is due is sent once and is then delivered; what is not due yet waits."""
+    """A callback that is due is sent once and then counts as delivered; one that is not due yet is not sent."""
     jobs.add("now", receiver.url)
     jobs.add("later", receiver.url)
     jobs.redis.zadd(Callbacks.KEY, {"later": time.time() + 50})
@@ -445,9 +435,7 @@ def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("code", [None, 302, 400, 404, 429, 500, 503])
 def test_schedule(jobs: Jobs, receiver: Receiver, code: int | None) -> None:
-    """A failed attempt is followed by another after 5 s, 30 s, 2, 10, 30 min, 1 h, 2 h, give or take a fifth; the
-    eighth is the last.
-    """
+    """Failed attempts are repeated after 5 s, 30 s, 2, 10, 30 min, 1 h, 2 h, give or take 20 %; there are at most 8."""
     if code is None:
         jobs.add("a", f"http://127.0.0.1:{free_port()}/")
     else:
@@ -480,7 +468,7 @@ def test_success_after_failure(jobs: Jobs, receiver: Receiver) -> None:
 
 
 def test_every_attempt_has_its_own_time(jobs: Jobs, receiver: Receiver) -> None:
-    """All attempts of one callback carry one webhook-id, no other callback has it; each is signed when it is sent."""
+    """All attempts of a callback have the same webhook-id, which no other has; each is signed when it is sent."""
     receiver.answer = status(500)
     jobs.add("1", receiver.url)
     runner(jobs).run_due()
@@ -498,7 +486,7 @@ def test_every_attempt_has_its_own_time(jobs: Jobs, receiver: Receiver) -> None:
 
 
 def test_waits_differ(jobs: Jobs) -> None:
-    """Callbacks that fail together are not due again together."""
+    """Callbacks that fail at the same time are not due again at the same time."""
     url = f"http://127.0.0.1:{free_port()}/"
     for number in range(PER_CALL):
         jobs.add(str(number), url)
@@ -508,7 +496,7 @@ def test_waits_differ(jobs: Jobs) -> None:
 
 
 def test_gone_ends_it(jobs: Jobs, receiver: Receiver) -> None:
-    """410 Gone is final."""
+    """After an answer of 410 Gone there is no further attempt."""
     receiver.answer = status(410)
     jobs.add("a", receiver.url)
     assert runner(jobs).run_due() == 1
@@ -517,7 +505,7 @@ def test_gone_ends_it(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("arguments", [{"allow_private": False}, {"secret": None}, {"secret": ""}])
 def test_refused_ends_it(jobs: Jobs, receiver: Receiver, arguments: dict[str, Any]) -> None:
-    """A refused address is final; and nothing is sent unsigned."""
+    """After a refused address there is no further attempt, and without a secret nothing is sent."""
     jobs.add("a", receiver.url)
     assert runner(jobs, **arguments).run_due() == 1
     assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 1), None)
@@ -525,7 +513,7 @@ def test_refused_ends_it(jobs: Jobs, receiver: Receiver, arguments: dict[str, An
 
 
 def test_job_gone(jobs: Jobs, receiver: Receiver) -> None:
-    """The callback of a job that has expired is dropped, and nothing of the job comes back to life."""
+    """The callback of an expired job is dropped, and no key of the job is made again."""
     jobs.add("a", receiver.url)
     jobs.redis.delete("sentiq:j:a")
     assert runner(jobs).run_due() == 0
@@ -535,7 +523,7 @@ def test_job_gone(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("code", [200, 500])
 def test_job_gone_while_sending(jobs: Jobs, receiver: Receiver, code: int) -> None:
-    """A job that expires while its callback is on its way leaves no key without an end, and no retry."""
+    """A job that expires while its callback is being sent leaves no key without a TTL and no retry."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         jobs.redis.delete("sentiq:j:a")
@@ -548,14 +536,14 @@ def test_job_gone_while_sending(jobs: Jobs, receiver: Receiver, code: int) -> No
 
 
 def test_few_a_call(jobs: Jobs, receiver: Receiver) -> None:
-    """A call sends a few and leaves the rest to the next."""
+    """One call sends a few callbacks and leaves the rest to the next."""
     for number in range(PER_CALL + 1):
         jobs.add(str(number), receiver.url)
     assert [runner(jobs).run_due() for _ in range(3)] == [PER_CALL, 1, 0]
 
 
 def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
-    """Of workers that look at the same moment one gets each callback: all are sent, none twice."""
+    """When several workers look at the same time, each callback is sent by one of them, once."""
     sent = [f"job-{number}" for number in range(40)]
     for job_id in sent:
         jobs.add(job_id, receiver.url)
@@ -575,7 +563,7 @@ def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
 
 
 def held(code: int) -> tuple[Callable[[BaseHTTPRequestHandler], None], threading.Event, threading.Event]:
-    """An answer; that it is waited for; and that it may be given."""
+    """An answer that is held back; an event that says that it is awaited; and an event that releases it."""
     arrived, go = threading.Event(), threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -587,9 +575,7 @@ def held(code: int) -> tuple[Callable[[BaseHTTPRequestHandler], None], threading
 
 
 def test_claim(jobs: Jobs, receiver: Receiver) -> None:
-    """While one worker sends, the callback is due a minute later: no other takes it now, and one that dies only delays
-    it.
-    """
+    """A callback that is being sent is due again in a minute: no other worker takes it, and a death only delays it."""
     receiver.answer, arrived, go = held(204)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
@@ -604,9 +590,7 @@ def test_claim(jobs: Jobs, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(("late", "state"), [(200, ("delivered", 2)), (500, ("pending", 1))])
 def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[str, int]) -> None:
-    """A worker that comes back after its claim has passed to another may report success; a failure of its own changes
-    nothing.
-    """
+    """A worker whose claim has passed to another one may report success, but its failure changes nothing."""
     receiver.answer, arrived, go = held(late)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
@@ -623,9 +607,7 @@ def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[
 
 
 def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """A failed attempt is logged with the job, the host and the status, without path and query: they may hold a
-    secret.
-    """
+    """A failed attempt is logged with job, host and status, without path and query, which may contain a secret."""
     caplog.set_level(logging.DEBUG)
     receiver.answer = status(500)
     jobs.add("a", receiver.url)

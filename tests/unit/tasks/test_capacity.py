@@ -1,4 +1,4 @@
-"""How much of the workers' time is a web process's; on a real server."""
+"""A web process's share of what the workers can do, on a real server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.tasks.test_presence import MARK
 
 
 def test_without_workers(server: Stack) -> None:
-    """While no worker is ready nobody can tell how fast texts are done; a chunk may leave all the same."""
+    """While no worker is ready, the rate is infinite, and a chunk may still be sent."""
     known = KnownModel(Presence(server.redis), MARK.tag)
     assert known.identity is None
     capacity = Capacity(known)
@@ -23,9 +23,7 @@ def test_without_workers(server: Stack) -> None:
 
 
 def test_workers_are_shared(server: Stack) -> None:
-    """Of several workers, each web process that is busy counts on its share; how large a chunk is depends on one
-    worker's rate alone.
-    """
+    """Busy web processes share the workers; the size of a chunk depends on the rate of one worker only."""
     presence = Presence(server.redis)
     for number in range(3):
         presence.announce(replace(MARK, id=f"interactive-{number}", texts_per_s=100.0))
@@ -44,7 +42,7 @@ def test_workers_are_shared(server: Stack) -> None:
 
 
 def test_slow_worker(server: Stack) -> None:
-    """A chunk has a text, however slow the worker is."""
+    """A chunk has at least one text, however slow the worker is."""
     presence = Presence(server.redis)
     presence.announce(replace(MARK, texts_per_s=0.1))
     known = KnownModel(presence, MARK.tag)

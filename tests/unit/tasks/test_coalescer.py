@@ -1,4 +1,4 @@
-"""The coalescer, with real threads."""
+"""The coalescer with real threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 
 class Sender:
-    """Keeps what the coalescer claims, sends and gives up. With a `gate`, each sending waits for it to be opened."""
+    """Records what the coalescer claims, sends and gives up. With a `gate`, each sending waits until it is open."""
 
     def __init__(self) -> None:
         self.chunks: list[dict[str, str]] = []
@@ -37,13 +37,13 @@ class Sender:
         self.relied_on: set[str] = set()
 
     def claim(self, texts: Mapping[str, str]) -> Iterable[str]:
-        """All texts are to be sent, unless `mine` says otherwise."""
+        """Claims all texts for this process, unless `mine` says otherwise."""
         if self.claim_error is not None:
             raise self.claim_error
         return self.mine(texts)
 
     def send(self, texts: Mapping[str, str]) -> None:
-        """Sends."""
+        """Records a chunk."""
         self.chunks.append(dict(texts))
         self.queue.put(list(texts))
         assert self.gate.wait(10)
@@ -51,7 +51,7 @@ class Sender:
             raise self.error
 
     def release(self, keys: Iterable[str]) -> Iterable[str]:
-        """Gives up what nobody else relies on."""
+        """Gives claims up; returns the texts that others rely on."""
         self.given_up += keys
         return self.relied_on & set(keys)
 
@@ -62,7 +62,7 @@ class Sender:
 
 @pytest.fixture
 def sender() -> Sender:
-    """A sender that keeps all."""
+    """A sender that records everything."""
     return Sender()
 
 
@@ -76,7 +76,7 @@ def make(
     patience_s: float = 2.0,
     expire_s: float = 60.0,
 ) -> Coalescer[str]:
-    """A coalescer on a sender."""
+    """A coalescer that uses a sender."""
     return Coalescer(
         lambda texts: Claimed({}, sender.claim(texts)),
         lambda texts, _: sender.send(texts),
@@ -89,12 +89,12 @@ def make(
 
 
 def answer(coalescer: Coalescer[str], *keys: str) -> None:
-    """Answers each key with its own name in capitals."""
+    """Answers each key with the key in capitals."""
     coalescer.resolve({key: key.upper() for key in keys})
 
 
 def test_lone_text_leaves_at_once(sender: Sender) -> None:
-    """A text that comes alone is sent without waiting for another, and its caller gets the outcome."""
+    """A text that comes alone is sent without waiting for others, and its caller gets the outcome."""
     coalescer = make(sender)
     future = coalescer.submit("a", "text a")
     wait_until(lambda: sender.chunks == [{"a": "text a"}], what="the text to be sent")
@@ -104,9 +104,7 @@ def test_lone_text_leaves_at_once(sender: Sender) -> None:
 
 
 def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
-    """While as many chunks are out as may be, texts gather; when one is answered, all of them leave as one, in their
-    order.
-    """
+    """While as many chunks are under way as allowed, texts gather; when one is answered, they leave as one."""
     coalescer = make(sender, under_way=2)
     coalescer.submit("a", "")
     wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
@@ -127,7 +125,7 @@ def test_texts_gather_while_chunks_are_out(sender: Sender) -> None:
 
 
 def test_chunk_limit(sender: Sender) -> None:
-    """No chunk is larger than the limit, which is asked anew for each."""
+    """No chunk is larger than the limit, which is read again for each chunk."""
     limits = iter([1, 2, 3, 100])
     coalescer = make(sender)
     coalescer._chunk_limit = lambda: next(limits)
@@ -155,7 +153,7 @@ def test_same_key_shares_all(sender: Sender) -> None:
 
 
 def test_failed_sending_reaches_all(sender: Sender) -> None:
-    """What the sending raises reaches every caller of the chunk, and the next text is sent as if nothing had been."""
+    """An error of the sending reaches all callers of the chunk, and the next text is sent as usual."""
     coalescer = make(sender)
     sender.gate.clear()
     sender.error = OSError("broker away")
@@ -173,7 +171,7 @@ def test_failed_sending_reaches_all(sender: Sender) -> None:
 
 
 def test_queue_full(sender: Sender) -> None:
-    """Past the limit a new text is refused with the seconds to wait; one that waits already is not new."""
+    """Beyond the limit, a new text is refused with the seconds to wait; a text that already waits is not refused."""
     coalescer = make(sender, queue=2)
     coalescer.submit("a", "")
     coalescer.submit("b", "")
@@ -186,7 +184,7 @@ def test_queue_full(sender: Sender) -> None:
 
 
 def fill(coalescer: Coalescer[str], names: Iterable[int]) -> int:
-    """Submits texts until one is refused; returns the seconds that it was told to wait."""
+    """Submits texts until one is refused; returns the seconds to wait in its error."""
     for name in names:
         try:
             coalescer.submit(str(name), "")
@@ -196,9 +194,7 @@ def fill(coalescer: Coalescer[str], names: Iterable[int]) -> int:
 
 
 def test_nobody_waits_in_vain(sender: Sender) -> None:
-    """No more texts wait than the workers do while callers have patience, less a fifth; the next one is told how long
-    those take.
-    """
+    """Only as many texts may wait as workers do in 80 % of the callers' timeout; the error says how long they take."""
     coalescer = make(sender, rate=10, patience_s=5)
     assert fill(coalescer, range(1000)) == 4
     assert coalescer.waiting == 40
@@ -212,9 +208,7 @@ def test_slow_workers(sender: Sender) -> None:
 
 
 def test_measured_rate(sender: Sender) -> None:
-    """Where callers always wait, the rate at which they are answered says how many may; when nobody waited, the
-    expected rate does.
-    """
+    """While callers always wait, the measured rate decides how many may wait; otherwise the expected rate does."""
     coalescer = make(sender, limit=1, rate=1, patience_s=1)
     names = itertools.count()
     fill(coalescer, names)
@@ -240,9 +234,7 @@ def test_measured_rate(sender: Sender) -> None:
 
 
 def test_idle_time_is_no_slowness(sender: Sender) -> None:
-    """After a time in which nobody came, the expected rate says how many may wait, even if the next callers come in
-    numbers.
-    """
+    """After a time without callers, the expected rate decides how many may wait, even if many come at once."""
     coalescer = make(sender, rate=1000, queue=200)
 
     def answered_after_a_pause(*texts: str) -> None:
@@ -261,7 +253,7 @@ def test_idle_time_is_no_slowness(sender: Sender) -> None:
 
 
 def test_who_left_early_is_dropped(sender: Sender) -> None:
-    """A text whose last caller left before it was sent is never sent; one that another still waits for is."""
+    """A text whose last caller left before it was sent is never sent; one that another caller waits for is sent."""
     coalescer = make(sender)
     coalescer.submit("first", "")
     wait_until(lambda: sender.sent() == [["first"]], what="the first chunk")
@@ -275,7 +267,7 @@ def test_who_left_early_is_dropped(sender: Sender) -> None:
 
 
 def test_leaving_twice_or_late(sender: Sender) -> None:
-    """Leaving after the answer, or with an old future, takes nobody else's place away."""
+    """Leaving after the answer, or with an old future, does not affect other callers."""
     coalescer = make(sender)
     old = coalescer.submit("a", "")
     wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
@@ -288,9 +280,7 @@ def test_leaving_twice_or_late(sender: Sender) -> None:
 
 
 def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a chunk comes back while others wait, those leave together with as many as were answered: in one chunk,
-    claimed in one step.
-    """
+    """When a chunk is answered, waiting texts wait for as many new ones, and all leave in one claim and one chunk."""
     monkeypatch.setattr("tasks.submit.lingering.LINGER_SHARE", 1e9)
     monkeypatch.setattr("tasks.submit.lingering.LINGER_MOST_S", 60.0)
     claimed: list[list[str]] = []
@@ -329,7 +319,7 @@ def test_callers_who_come_back_are_waited_for(sender: Sender, monkeypatch: pytes
 
 
 def test_callers_who_do_not_come_back(sender: Sender) -> None:
-    """Who waits leaves a moment later, if nobody comes."""
+    """If no callers come back, waiting texts leave after a moment."""
     coalescer = make(sender)
     for key in "ab":
         coalescer.submit(key, "")
@@ -340,9 +330,7 @@ def test_callers_who_do_not_come_back(sender: Sender) -> None:
 
 
 def test_expired_chunk_frees_its_place(sender: Sender) -> None:
-    """A chunk that is never answered holds back the next only until it expires; a late answer still reaches its
-    caller.
-    """
+    """An unanswered chunk holds up the next only until it expires; a late answer still reaches its caller."""
     coalescer = make(sender, expire_s=0.05)
     late = coalescer.submit("late", "")
     wait_until(lambda: sender.sent() == [["late"]], what="the first chunk")
@@ -353,9 +341,7 @@ def test_expired_chunk_frees_its_place(sender: Sender) -> None:
 
 
 def test_expired_and_left(sender: Sender) -> None:
-    """An unanswered text that nobody waits for is forgotten when its chunk expires, so that the queue does not fill
-    with ghosts.
-    """
+    """An unanswered text that nobody waits for is dropped when its chunk expires, and so does not fill the queue."""
     coalescer = make(sender, expire_s=0.05, queue=1)
     coalescer.leave("a", coalescer.submit("a", ""))
     wait_until(lambda: coalescer.waiting == 0, what="the text to be forgotten")
@@ -363,7 +349,7 @@ def test_expired_and_left(sender: Sender) -> None:
 
 
 def test_unknown_outcomes(sender: Sender) -> None:
-    """Outcomes that nobody waits for are ignored, before anything was submitted and after."""
+    """Outcomes that nobody waits for are ignored, before the first text and after."""
     coalescer = make(sender)
     answer(coalescer, "x")
     future = coalescer.submit("a", "")
@@ -373,7 +359,7 @@ def test_unknown_outcomes(sender: Sender) -> None:
 
 
 def test_under_way_elsewhere(sender: Sender) -> None:
-    """Texts that another process has sent take no place here, and their callers are answered all the same."""
+    """Texts that another process has sent do not count as under way here, and their callers are still answered."""
     sender.mine = lambda texts: [key for key in texts if not key.startswith("other")]
     coalescer = make(sender)
     other = coalescer.submit("other", "")
@@ -384,7 +370,7 @@ def test_under_way_elsewhere(sender: Sender) -> None:
 
 
 def test_answered_while_it_is_being_sent(sender: Sender) -> None:
-    """An answer that comes before the sending has returned is not lost, and frees the place."""
+    """An answer that comes before the sending has returned is not lost, and makes room for the next chunk."""
     coalescer = make(sender)
     sender.gate.clear()
     future = coalescer.submit("a", "")
@@ -397,7 +383,7 @@ def test_answered_while_it_is_being_sent(sender: Sender) -> None:
 
 
 def test_overdue(sender: Sender) -> None:
-    """Texts that were claimed and not answered are overdue: others may have sent them too."""
+    """Texts that were claimed and not answered are overdue, including those that others may have sent."""
     coalescer = make(sender)
     coalescer.submit("sent", "")
     wait_until(lambda: sender.sent() == [["sent"]], what="the first chunk")
@@ -407,7 +393,7 @@ def test_overdue(sender: Sender) -> None:
 
 
 def test_known_texts_need_no_place(sender: Sender) -> None:
-    """A text that the claim finds known is answered at once, however many chunks are out."""
+    """A text that the claim finds known is answered at once, however many chunks are under way."""
     coalescer = make(sender)
     coalescer.submit("a", "")
     wait_until(lambda: sender.sent() == [["a"]], what="the first chunk")
@@ -423,7 +409,7 @@ def test_known_texts_need_no_place(sender: Sender) -> None:
 
 
 def test_failed_claim_reaches_all(sender: Sender) -> None:
-    """What the claim raises reaches every caller of it, and the next text is claimed as if nothing had been."""
+    """An error of a claim reaches all its callers, and the next text is claimed as usual."""
     coalescer = make(sender)
     sender.claim_error = OSError("cache away")
     future = coalescer.submit("a", "")
@@ -435,9 +421,7 @@ def test_failed_claim_reaches_all(sender: Sender) -> None:
 
 
 def test_claims_of_those_who_left(sender: Sender) -> None:
-    """A claimed text whose callers have all left is given up when its turn comes; it is sent if another process relies
-    on it.
-    """
+    """A claimed text whose callers have all left is given up at its turn, or sent if another process relies on it."""
     sender.relied_on = {"relied on"}
     coalescer = make(sender)
     coalescer.submit("first", "")
@@ -458,9 +442,7 @@ def test_claims_of_those_who_left(sender: Sender) -> None:
 
 
 def test_what_is_sent_for_others_takes_no_place(sender: Sender) -> None:
-    """A text that is sent only because another process relies on it holds nothing back here: its answer goes to that
-    process alone.
-    """
+    """A text that is sent only for another process does not count as under way here, since its answer goes there."""
     sender.relied_on = {"relied on"}
     coalescer = make(sender)
     coalescer.submit("first", "")
@@ -477,7 +459,7 @@ def test_what_is_sent_for_others_takes_no_place(sender: Sender) -> None:
 
 
 def test_sent_on_behalf_of_all_who_wait() -> None:
-    """What is sent goes with the origins of all who wait for it, in the order of the texts."""
+    """A chunk is sent with the origins of all its callers, in the order of the texts."""
     sent: SimpleQueue[tuple[dict[str, str], list[object]]] = SimpleQueue()
     coalescer: Coalescer[str] = Coalescer(
         lambda texts: Claimed({}, texts),
@@ -498,10 +480,8 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 4))
-def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int) -> None:
-    """Whatever threads, keys, early leavers, limits and order of answers: each who stays gets his own right answer;
-    nothing is left.
-    """
+def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: int) -> None:
+    """For any threads, keys, limits and order of answers, callers that stay are answered rightly; nothing is left."""
     chunks: list[dict[str, str]] = []
     lock, work, done = threading.Lock(), threading.Semaphore(0), threading.Event()
 

@@ -1,5 +1,7 @@
-"""The coalescer without its thread and without time: its steps are taken by hand, and while it claims, sends or gives
-up, callers come, leave and are answered. Whatever the order, nobody is lost and nothing is left.
+"""A stateful test of the coalescer, without its thread and with a clock that the test sets.
+
+While it claims, sends or gives up, callers come, leave and are answered. In any order of these events, no caller is
+lost, and nothing is left at the end.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class SendFailed(Exception):
 
 @dataclass(eq=False)
 class Caller:
-    """One who asked."""
+    """A caller of one text."""
 
     key: str
     future: Future[str]
@@ -43,7 +45,7 @@ class Caller:
 
 
 class Coalescing(RuleBasedStateMachine):
-    """Callers, and a coalescer whose clock and whose steps are in the test's hands."""
+    """Callers, and a coalescer whose clock and steps the test controls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +53,13 @@ class Coalescing(RuleBasedStateMachine):
         self.callers: list[Caller] = []
         self.answers = 0
         self.owed: set[str] = set()
-        """Texts that this process has claimed and neither sent nor given up nor seen answered."""
+        """Texts that this process has claimed, but neither sent nor given up nor seen answered."""
         self.relied_on: set[str] = set()
-        """Texts that it has given up and has to send all the same."""
+        """Texts that it has given up, but has to send for other processes."""
         self.failed: list[Future[str]] = []
-        """Of all whose claim or sending failed in this step."""
+        """The futures of all callers whose claim or sending failed in this step."""
         self.chance: random.Random | None = None
-        """Decides what happens in a step; without it all goes well, and nothing happens meanwhile."""
+        """Decides what happens in a step; if it is None, nothing fails, and nothing else happens meanwhile."""
         self.coalescer: Coalescer[str] = Coalescer(
             self.claim,
             self.send,
@@ -71,14 +73,14 @@ class Coalescing(RuleBasedStateMachine):
         )
 
     def clock(self) -> float:
-        """Time as it is set."""
+        """The time, which the test sets."""
         return self.now
 
     # What callers and replies do
 
     @rule(key=st.sampled_from(KEYS))
     def submit(self, key: str) -> None:
-        """A caller comes. Refused are only those for whom there is no room."""
+        """A caller comes, and is refused only if there is no room."""
         waiting = {entry.key for entry in self.coalescer._entries}
         try:
             future = self.coalescer.submit(key, f"text of {key}", origin=key)
@@ -99,7 +101,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @rule(keys=st.sets(st.sampled_from(KEYS), max_size=3))
     def resolve(self, keys: set[str]) -> None:
-        """Answers come: to what was sent, to what others have sent, to what nobody asked."""
+        """Answers come: to texts that were sent here or elsewhere, or that nobody asked for."""
         self.owed -= keys
         self.coalescer.resolve({key: self.answer(key) for key in keys})
 
@@ -110,7 +112,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @rule(seed=st.integers(0, 2**32), steps=st.integers(1, 8))
     def work(self, seed: int, steps: int) -> None:
-        """The coalescer does what is due: failed claims and sendings have been told, and no old chunk has a place."""
+        """The coalescer takes steps. Callers of failed claims and sendings get the error; old chunks have expired."""
         self.chance = random.Random(seed)
         for _ in range(steps):
             self.now += self.chance.choice((0.0, LINGER_MOST_S))
@@ -120,15 +122,15 @@ class Coalescing(RuleBasedStateMachine):
             assert all(chunk.sent_at > self.now - EXPIRE_S for chunk in self.coalescer._entries.chunks)
         self.chance = None
 
-    # What the coalescer asks for
+    # What the coalescer calls
 
     def answer(self, key: str) -> str:
-        """An answer that no other is equal to."""
+        """A unique answer for a text."""
         self.answers += 1
         return f"{key}: answer {self.answers}"
 
     def meanwhile(self) -> None:
-        """While the coalescer waits for Redis, others go on."""
+        """Lets other events happen while the coalescer waits for Redis."""
         if (chance := self.chance) is None:
             return
         for _ in range(chance.randrange(4)):
@@ -141,21 +143,21 @@ class Coalescing(RuleBasedStateMachine):
                 self.submit(chance.choice(KEYS))
 
     def fails(self) -> bool:
-        """One time in a few."""
+        """Whether this call fails: a few of them do."""
         return self.chance is not None and self.chance.random() < 0.2
 
     def unanswered(self, keys: Iterable[str]) -> list[Future[str]]:
-        """The futures of those who wait for these texts, as far as they go on waiting."""
+        """The unanswered futures of callers that wait for these texts."""
         found = [entry.future for entry in self.coalescer._entries if entry.key in set(keys)]
         return [future for future in found if not future.done()]
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[str]:
-        """Each text is known, to be sent, or under way by others' doing; or the claim fails."""
+        """Finds each text known, to be sent, or under way elsewhere; or fails."""
         assert texts == {key: f"text of {key}" for key in texts}
         if self.fails():
             asked = self.unanswered(texts)
             self.meanwhile()
-            # Those who came meanwhile too.
+            # Callers that came meanwhile get the error, too.
             gathered = [entry.future for entry in self.coalescer._entries.gathered]
             self.failed += [future for future in [*asked, *gathered] if not future.done()]
             raise ClaimFailed
@@ -166,7 +168,7 @@ class Coalescing(RuleBasedStateMachine):
         return Claimed({key: self.answer(key) for key, what in found.items() if what == "known"}, to_send)
 
     def send(self, texts: Mapping[str, str], origins: Sequence[object]) -> None:
-        """What is sent was claimed and is not sent again; or the sending fails, which gives the claims up."""
+        """Checks that each text was claimed and is sent once; or fails, which gives the claims up."""
         assert texts == {key: f"text of {key}" for key in texts}
         assert set(origins) <= set(texts)
         assert texts
@@ -182,7 +184,7 @@ class Coalescing(RuleBasedStateMachine):
             raise SendFailed
 
     def release(self, keys: Iterable[str]) -> Iterable[str]:
-        """Others rely on some; or the cache is away, and the claims end by themselves."""
+        """Returns some texts that others rely on; or fails, as the cache is away, and the claims expire."""
         given_up = list(keys)
         self.owed -= set(given_up)
         self.meanwhile()
@@ -195,7 +197,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_lost(self) -> None:
-        """Who waits and has no answer has a place; who has one has an answer to the own text, or the error."""
+        """A caller without an answer has an entry; a caller with one has the answer to its own text, or the error."""
         entries = {entry.key: entry for entry in self.coalescer._entries}
         for caller in self.callers:
             if caller.future.done():
@@ -211,7 +213,7 @@ class Coalescing(RuleBasedStateMachine):
 
     @invariant()
     def containers_agree(self) -> None:
-        """Every text is where its state says, in one place; a chunk without texts is gone."""
+        """Every text is in the container of its state and in no other; a chunk without texts is gone."""
         entries = self.coalescer._entries
         by_state = {state: {entry for entry in entries if entry.state is state} for state in State}
         assert set(entries.gathered) == by_state[State.GATHERED]
@@ -226,9 +228,7 @@ class Coalescing(RuleBasedStateMachine):
         assert self.coalescer.waiting == len(list(entries)) <= QUEUE_LIMIT
 
     def teardown(self) -> None:
-        """Once no more come, all who wait are answered, all that was claimed was sent or given up, and nothing is
-        left.
-        """
+        """When no more callers come, all are answered, all claimed texts are sent or given up, and nothing is left."""
         for _ in range(50):
             self.now += 0.1  # nobody comes back
             while self.coalescer.take_step(wait=False):

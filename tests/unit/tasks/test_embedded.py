@@ -1,4 +1,4 @@
-"""The embedded server: real, and safe by default."""
+"""The embedded server: it runs for real, with safe defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.stack import Stack
 
 
 def setting(stack: Stack, name: str) -> str:
-    """One of the running server's settings."""
+    """The value of one of the running server's settings."""
     ((_, value),) = stack.redis.config_get(name).items()
     return value.decode() if isinstance(value, bytes) else str(value)
 
@@ -22,7 +22,7 @@ def test_listens_on_its_socket_alone(server: Stack) -> None:
 
 
 def test_keeps_what_it_has(make_stack: Callable[..., Stack]) -> None:
-    """What was written is there after the server was killed and started again, and it never evicts."""
+    """Data survive a kill and restart of the server, and it never evicts keys."""
     stack = make_stack()
     stack.start_server().kill()
     stack.start_server()

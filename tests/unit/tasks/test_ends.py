@@ -1,4 +1,4 @@
-"""Whoever waits for a job is told of its end; on a real server."""
+"""Callers that wait for a job are notified of its end; on a real server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def ends(server: Stack) -> Iterator[JobEnds]:
-    """One that listens on an empty server."""
+    """A listener on an empty server."""
     found = JobEnds(connect(server.settings().results_url, timeout_s=1.0, blocking=True))
     before = listeners(server)  # those of other tests are never stopped
     with found.watch("none"):
@@ -24,12 +24,12 @@ def ends(server: Stack) -> Iterator[JobEnds]:
 
 
 def listeners(server: Stack) -> int:
-    """How many have subscribed."""
+    """The number of subscribers."""
     return int(server.redis.pubsub_numsub(ENDED)[0][1])
 
 
 def test_told_of_this_job_alone(ends: JobEnds, server: Stack) -> None:
-    """All who wait for a job are told of its end, and nobody else."""
+    """All callers that wait for a job are notified of its end, and no others."""
     with ends.watch("a") as first, ends.watch("a") as second, ends.watch("b") as other:
         server.redis.publish(ENDED, "a")
         assert first.wait(10)
@@ -38,14 +38,14 @@ def test_told_of_this_job_alone(ends: JobEnds, server: Stack) -> None:
 
 
 def test_nothing_is_left(ends: JobEnds) -> None:
-    """Who no longer waits is forgotten."""
+    """Nothing is kept of callers that no longer wait."""
     with ends.watch("a"):
         assert set(ends._waiting) == {"none", "a"}
     assert set(ends._waiting) == {"none"}
 
 
 def test_lost_connection(ends: JobEnds, server: Stack) -> None:
-    """After its connection was cut, the listener is back by itself."""
+    """The listener reconnects by itself after its connection was cut."""
     server.redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
     with ends.watch("a") as told:
         wait_until(lambda: server.redis.publish(ENDED, "a") and told.wait(0.1), what="to be told again")

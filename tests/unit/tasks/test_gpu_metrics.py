@@ -1,4 +1,4 @@
-"""GPU metrics: with NVIDIA's library as it is documented, in place of a GPU, and without it."""
+"""GPU metrics, with a stand-in for NVIDIA's library that behaves as documented, and without it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Error(Exception):
 
 
 def _nvml(**changes: Callable[..., object]) -> ModuleType:
-    """A library that finds the GPUs 0 to 3 and `GPU-7f`."""
+    """A stand-in for NVIDIA's library that finds the GPUs 0 to 3 and `GPU-7f`."""
     nvml = ModuleType("pynvml")
 
     def by_index(number: int) -> str:
@@ -52,9 +52,7 @@ def _value(name: str) -> float | None:
 
 @pytest.mark.parametrize(("visible", "used"), [("2", 5000), ("2,3", 5000), ("GPU-7f", 6000), (None, 5000)])
 def test_the_gpu_that_the_worker_sees(monkeypatch: pytest.MonkeyPatch, visible: str | None, used: float) -> None:
-    """Memory and use are those of the GPU that CUDA_VISIBLE_DEVICES leaves, by number or by name; without it, of the
-    first.
-    """
+    """Memory and use are those of the GPU in CUDA_VISIBLE_DEVICES, by number or name, or else of the first GPU."""
     monkeypatch.setitem(sys.modules, "pynvml", _nvml())
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -64,7 +62,7 @@ def test_the_gpu_that_the_worker_sees(monkeypatch: pytest.MonkeyPatch, visible: 
 
 
 def test_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice of a GPU does not tell its use: then there is memory alone."""
+    """For a slice of a GPU, which does not report its use, there is memory only."""
     monkeypatch.setitem(sys.modules, "pynvml", _nvml(nvmlDeviceGetUtilizationRates=_raise))
     assert _value("busy_ratio") is None
     assert _value("memory_bytes") == 80_000
@@ -72,9 +70,7 @@ def test_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_without_a_gpu_or_its_library(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    """On a CPU, without NVIDIA's library, without its driver, or with a number that is no GPU, there is nothing, and
-    nothing breaks.
-    """
+    """On a CPU, without NVIDIA's library or driver, or with a wrong number, there are no metrics and no error."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
     for nvml in (None, _nvml(nvmlInit=_raise), _nvml()):
         monkeypatch.setitem(sys.modules, "pynvml", nvml)

@@ -1,4 +1,4 @@
-"""What is decided about a job in one place: which chunk is sent next, how it ends, and what it is made of."""
+"""Decisions about a job that are made in one place: which chunk is sent next, how it ends, which fields it has."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ FULL = msgspec.structs.replace(
     started_at=1.5,
     progressed_at=2.75,
 )
-"""A job that runs, with all that a job can have."""
+"""A running job with a value in every field."""
 SPAM = msgspec.structs.replace(BARE, analysis=Analysis("spam", ("HAM", "SPAM")), labels={"HAM": 3, "SPAM": 4})
 """A job of another analysis."""
 
 
 def stored(job: Job) -> dict[bytes, bytes]:
-    """A job's hash as it comes back from the server."""
+    """A job's hash in the form that the server returns."""
     return {
         name.encode(): value if isinstance(value, bytes) else str(value).encode()
         for name, value in to_hash(job).items()
@@ -76,7 +76,7 @@ def stored(job: Job) -> dict[bytes, bytes]:
 
 
 class Machine:
-    """A job whose pages, of chunks of one text, come in and are worked when a test says so."""
+    """A job with chunks of one text, whose pages come in and whose chunks are done when a test says so."""
 
     def __init__(self, server: Stack, *, window: int) -> None:
         results = CeleryResults(create_celery(server.settings()), server.redis)
@@ -90,7 +90,7 @@ class Machine:
         self._pages = self._chunks = 0
 
     def comes_in(self, chunks: int) -> None:
-        """Stores a page that fills so many chunks, and sends what is to be sent."""
+        """Stores a page that fills this number of chunks, and sends the chunks that have to be sent."""
         numbers = range(self._chunks, self._chunks + chunks)
         lines = [(Entry(f"text {number}"), number) for number in numbers]
         texts = [Todo([f"text {number}"], [1]) for number in numbers]
@@ -99,7 +99,7 @@ class Machine:
         self._pages, self._chunks = self._pages + 1, self._chunks + chunks
 
     def ends(self, number: int, outcome: Outcome = GOOD) -> None:
-        """Does a chunk as a worker does, and sends what is to be sent."""
+        """Does a chunk like a worker, and sends the chunk that has to be sent."""
         assert self.running.todo(self.id, number) is not None
         self.running.store_results(self.id, number, [outcome], MODEL)
         following = self.running.finish(self.id, number, [outcome], [1], MODEL)
@@ -113,15 +113,16 @@ class Machine:
 
     @property
     def job(self) -> Job:
-        """The job now."""
+        """The job in its present state."""
         return self.kept.get(self.id)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(window=st.integers(1, 5), pages=st.lists(st.integers(0, 6), min_size=1, max_size=6), data=st.data())
 def test_each_chunk_is_sent_once(server: Stack, window: int, pages: list[int], data: st.DataObject) -> None:
-    """In whatever order pages come in and chunks are done, each chunk is sent once; a window at the most are under way,
-    and they are the ones that the upkeep expects.
+    """In any order of pages and chunks, each chunk is sent once, and at most a window of them is under way.
+
+    Those are the chunks that the upkeep expects.
     """
     server.redis.flushdb()
     machine = Machine(server, window=window)
@@ -144,7 +145,7 @@ def test_each_chunk_is_sent_once(server: Stack, window: int, pages: list[int], d
 
 
 def test_chunks_of_a_large_job(server: Stack) -> None:
-    """Where the lanes of a large job stand is found without looking at each of its chunks."""
+    """The due chunks of a large job are found without looking at each of its chunks."""
     machine = Machine(server, window=7)
     machine.comes_in(400)
     done = [lane + 7 * place for lane, places in enumerate([0, 1, 10, 30, 57, 55, 57]) for place in range(places)]
@@ -156,7 +157,7 @@ def test_chunks_of_a_large_job(server: Stack) -> None:
 
 
 def test_note_of_first_chunks(server: Stack) -> None:
-    """Only a chunk that was sent after another was done is noted as sent, by whoever sent it."""
+    """Only chunks that were sent after another was done are noted as sent."""
     machine = Machine(server, window=2)
     machine.comes_in(3)
     machine.ends(0)
@@ -172,7 +173,7 @@ def test_note_of_first_chunks(server: Stack) -> None:
     [([GOOD, GOOD], "succeeded"), ([BAD, GOOD], "succeeded"), ([BAD, BAD], "failed"), ([GOOD, None], "cancelled")],
 )
 def test_end_is_stored(server: Stack, outcomes: list[Outcome | None], ended: str) -> None:
-    """The state in which a job ends is decided once, with its end: it is stored with the job, and counted."""
+    """The state in which a job ends is stored with the job, and counted."""
     machine = Machine(server, window=2)
     machine.comes_in(2)
     machine.incoming.seal(machine.id)
@@ -190,7 +191,7 @@ def test_end_is_stored(server: Stack, outcomes: list[Outcome | None], ended: str
 
 @pytest.mark.parametrize("outcome", [GOOD, BAD, None])
 def test_end_of_the_version_before(server: Stack, outcome: Outcome | None) -> None:
-    """A job that a process of the version before has ended reads as one of ours: that version stored no state."""
+    """The final state of a job ended by the version before, which stored none, is read correctly."""
     machine = Machine(server, window=1)
     machine.comes_in(1)
     machine.incoming.seal(machine.id)
@@ -204,7 +205,7 @@ def test_end_of_the_version_before(server: Stack, outcome: Outcome | None) -> No
 
 
 def test_expired_jobs_are_not_expected(server: Stack) -> None:
-    """Nothing is expected of a job that has expired, and it no longer counts as unfinished."""
+    """No chunks are expected of an expired job, and it no longer counts as unfinished."""
     machine = Machine(server, window=1)
     machine.comes_in(1)
     other = Machine(server, window=1)
@@ -215,7 +216,7 @@ def test_expired_jobs_are_not_expected(server: Stack) -> None:
 
 
 def test_each_analysis_expects_its_own(server: Stack) -> None:
-    """Whoever looks for lost chunks finds those of jobs that were asked the same analysis, and no others."""
+    """Only the lost chunks of jobs with the same analysis are looked for."""
     job_id, spam = uuid.uuid4().hex, SPAM.analysis
     ours = Machine(server, window=1)
     ours.comes_in(1)
@@ -227,7 +228,7 @@ def test_each_analysis_expects_its_own(server: Stack) -> None:
 
 
 def test_any_number_of_classes(server: Stack) -> None:
-    """A chunk's lines are counted in whatever fields its outcomes name: no script knows how many classes there are."""
+    """A chunk's lines are counted in any fields that its outcomes name: no script knows the number of classes."""
     machine = Machine(server, window=1)
     machine.comes_in(1)
     counted = ["label9", "failed", "label0", "label9"]
@@ -237,7 +238,7 @@ def test_any_number_of_classes(server: Stack) -> None:
 
 
 def test_counted_fields() -> None:
-    """Each outcome has one field that counts its lines, and together these are the lines done."""
+    """Each outcome is counted in one field, and the fields add up to the lines done."""
     outcomes = [Scored((0.8, 0.1, 0.1), False), Scored((0.1, 0.8, 0.1), False), GOOD, GOOD, BAD]
     lines = Counter(map(field_of, outcomes))
     assert lines == {"label0": 1, "label1": 1, "label2": 2, "failed": 1}
@@ -246,12 +247,12 @@ def test_counted_fields() -> None:
 
 @pytest.mark.parametrize("job", [BARE, FULL, SPAM], ids=["bare", "full", "another analysis"])
 def test_job_and_its_hash(job: Job) -> None:
-    """A job is what its hash says."""
+    """A job that is written to a hash and read again is the same."""
     assert from_hash(job.id, stored(job)) == job
 
 
 def test_new_hash() -> None:
-    """A new job's hash has every count, which the version before expects, and nothing for what is not known."""
+    """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
         *("duplicates", "scored", "chunks", "revision", "label0", "label1", "label2"),
@@ -259,13 +260,13 @@ def test_new_hash() -> None:
 
 
 def test_fields_of_later_versions() -> None:
-    """A field that a later version has added to a job does no harm."""
+    """A job with a field that a later version has added can be read."""
     assert from_hash(BARE.id, stored(BARE) | {b"mood": b"sunny"}) == BARE
 
 
 @pytest.mark.parametrize("job", [BARE, FULL, SPAM], ids=["bare", "full", "another analysis"])
 def test_callers_see_what_is_declared(job: Job) -> None:
-    """The API's schema, the client's type and a callback have the fields that a job declares for them, of its types."""
+    """The API's schema, the client's type and a callback have the fields, with their types, that a job declares."""
     facts = job_facts(job)
     assert tuple(facts) == TOLD
     links = {"self": "/a", "results": "/b", "events": "/c"}
@@ -278,7 +279,7 @@ def test_callers_see_what_is_declared(job: Job) -> None:
 
 
 def test_states_are_declared_once() -> None:
-    """The API and its client know a job's states, all of them and no other."""
+    """The API and its client know all states of a job and no others."""
     states = tuple(JobStatus)
     assert get_args(JobResponse.model_fields["status"].annotation) == states
     assert get_args(get_args(JobsQuery.model_fields["status"].annotation)[0]) == states

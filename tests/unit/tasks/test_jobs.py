@@ -1,4 +1,4 @@
-"""The job store and the way of texts into it; on a real server, with Celery's real result backend."""
+"""The job store and the intake of texts, on a real server and with Celery's real result backend."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TAG = "stub@-"
 
 
 class Store:
-    """A store with the cache beside it."""
+    """The job store together with the cache."""
 
     def __init__(self, server: Stack) -> None:
         self.redis = server.redis
@@ -43,15 +43,15 @@ class Store:
         self.cache = PredictionCache(server.redis, ttl_s=100)
 
     def make(self, texts: Sequence[str], *, size: int = 2, window: int = 2, callback_url: str | None = None) -> str:
-        """A whole job."""
+        """Makes a complete job; returns its id."""
         return make_job(self.incoming, self.cache, texts, size=size, window=window, callback_url=callback_url)
 
     def taking(self, *, size: int = 2, window: int = 2, max_texts: int = 10_000) -> TakenIn:
-        """A job whose texts are still to come."""
+        """A job whose texts have still to come in."""
         return TakenIn(self.incoming, self.cache, size=size, window=window, max_texts=max_texts)
 
     def run(self, job_id: str, number: int, outcomes: Sequence[Outcome]) -> int | None:
-        """Does a chunk as a worker does; returns the chunk that is to follow."""
+        """Does a chunk like a worker; returns the chunk that has to be sent next."""
         todo = self.running.todo(job_id, number)
         assert todo is not None
         assert len(todo.texts) == len(outcomes)
@@ -59,11 +59,11 @@ class Store:
         return self.running.finish(job_id, number, outcomes, todo.weights, MODEL)
 
     def outcomes(self, job_id: str) -> list[Outcome | None]:
-        """What became of the job's lines."""
+        """The outcomes of the job's lines."""
         return [line.outcome for line in self.kept.lines(self.kept.get(job_id), 0, 10_000)]
 
     def know(self, text: str, outcome: Scored) -> None:
-        """Makes a text's prediction known."""
+        """Puts a text's prediction into the cache."""
         self.cache.settle(MODEL, TAG, {digest(text): outcome})
 
 
@@ -74,9 +74,7 @@ def store(server: Stack) -> Store:
 
 
 def test_from_queued_to_succeeded(store: Store) -> None:
-    """A job is queued, runs from its first chunk on, and has succeeded with its last; lines and counts are right all
-    the time.
-    """
+    """A job is queued, runs from its first chunk on and succeeds with its last; lines and counts are always right."""
     job_id = store.make(["a", "b", "", "a", "c"])
     job = store.kept.get(job_id)
     assert (job.status, job.total, job.done, job.failed, job.duplicates) == (JobStatus.QUEUED, 5, 1, 1, 1)
@@ -102,7 +100,7 @@ def test_from_queued_to_succeeded(store: Store) -> None:
 
 
 def test_chunk_counts_once(store: Store) -> None:
-    """A chunk that ends a second time, with whatever outcomes, changes no count; one that is done is no more to do."""
+    """A chunk that is done twice, with any outcomes, counts once; a chunk that is done is not given out again."""
     job_id = store.make(["a", "b", "c"])
     store.run(job_id, 0, [POSITIVE, POSITIVE])
     before = store.kept.get(job_id)
@@ -112,9 +110,7 @@ def test_chunk_counts_once(store: Store) -> None:
 
 
 def test_window(store: Store) -> None:
-    """The first chunks leave as they come in, a window of them; each calls the one that is a window behind it, until
-    there is none.
-    """
+    """A window of first chunks is sent as they come in; each is followed by the chunk that is a window behind it."""
     taken = store.taking(size=2, window=2)
     taken.receive(map(str, range(9)))
     assert taken.sent == [0, 1]
@@ -123,14 +119,12 @@ def test_window(store: Store) -> None:
 
 
 def test_chunk_that_was_awaited_leaves_at_once(store: Store) -> None:
-    """A chunk that comes in after the one a window before it was done is sent by whoever brings it; the others are
-    not.
-    """
+    """A chunk that comes in after its predecessor in the lane was done is sent by the intake; others are not."""
     taken = store.taking(size=PAGE_LINES, window=1)
 
     def texts() -> Iterator[str]:
         for i in range(3 * PAGE_LINES):
-            if i == 2 * PAGE_LINES - 1:  # two pages of three are stored when the third begins
+            if i == 2 * PAGE_LINES - 1:  # two of three pages are stored when the third begins
                 assert taken.sent == [0]
                 assert store.run(taken.id, 0, [POSITIVE] * PAGE_LINES) is None
             yield str(i)
@@ -141,9 +135,7 @@ def test_chunk_that_was_awaited_leaves_at_once(store: Store) -> None:
 
 
 def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
-    """A job runs, counts and can be read while it still comes in; it does not end before it is whole, however much of
-    it is done.
-    """
+    """A job runs, counts and can be read while it is coming in, but does not end before it is complete."""
     taken = store.taking(size=PAGE_LINES)
 
     def texts() -> Iterator[str]:
@@ -168,9 +160,7 @@ def test_chunks_run_while_the_rest_comes_in(store: Store) -> None:
 
 
 def test_late_repetition(store: Store) -> None:
-    """A line that repeats a text of a chunk stored before counts with that chunk, or at once if that is done; it is not
-    scored again.
-    """
+    """A line that repeats a text of an earlier chunk is not scored again: it counts with that chunk, or at once."""
     taken = store.taking(size=2, window=9)
 
     def texts() -> Iterator[str]:
@@ -189,7 +179,7 @@ def test_late_repetition(store: Store) -> None:
 
 
 def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that is stored a second time, because the connection broke before the answer, changes no count."""
+    """A page that is stored twice, because the connection broke before the answer, counts once."""
     taken = store.taking(size=2)
     append = store.incoming.append
 
@@ -206,9 +196,7 @@ def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPat
 
 
 def test_known_texts(store: Store) -> None:
-    """Known texts have their outcome at once, with the model that gave it, and a job of nothing else has ended when it
-    is whole.
-    """
+    """Known texts have their outcome and model at once; a job of known texts ends as soon as it has come in."""
     store.know("a", POSITIVE)
     store.know("b", NEGATIVE)
     job = store.kept.get(store.make(["a", "b", "a"]))
@@ -218,7 +206,7 @@ def test_known_texts(store: Store) -> None:
 
 
 def test_known_text_that_is_forgotten(store: Store) -> None:
-    """A text that was known in an early page and has left the cache since is scored, once, for the later ones."""
+    """A text that was known in an early page and then left the cache is scored once for later pages."""
     store.know("a", POSITIVE)
     taken = store.taking(size=2)
 
@@ -236,7 +224,7 @@ def test_known_text_that_is_forgotten(store: Store) -> None:
 
 
 def test_all_failed(store: Store) -> None:
-    """A job whose every line has an error has failed; one good line makes it a success."""
+    """A job fails if every line has an error; with one good line it succeeds."""
     store.know("a", POSITIVE)
     assert store.kept.get(store.make([""])).status == JobStatus.FAILED
     assert store.kept.get(store.make(["", "a"])).status == JobStatus.SUCCEEDED
@@ -247,7 +235,7 @@ def test_all_failed(store: Store) -> None:
 
 @pytest.mark.parametrize("total", [1, PAGE_LINES - 1, PAGE_LINES, PAGE_LINES + 1, 3 * PAGE_LINES + 7])
 def test_any_window_of_lines(store: Store, total: int) -> None:
-    """Lines can be read from any position and in any number, over the borders of stored pages and chunks."""
+    """Lines can be read from any position and in any number, across pages and chunks."""
     texts = [f"text {i}" for i in range(total)]
     job = store.kept.get(store.make(texts, size=97, window=100))
     for start in {0, 1, total // 2, PAGE_LINES - 1, PAGE_LINES, total - 1, total, total + 5}:
@@ -266,8 +254,11 @@ words = st.sampled_from(["a", "b", "c", " a ", "known", "", "bad", *(f"t{i}" for
     order=st.randoms(use_true_random=False),
 )
 def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, order: st.DataObject) -> None:
-    """For any mix of repeated, known, empty and failing texts, over any number of pages and chunks done in any order:
-    each line has its own right outcome in its place, each text is scored once, and the counts are the lines'."""
+    """Each line of any job has the right outcome in its place, each text is scored once, and the counts are right.
+
+    The jobs have any mix of repeated, known, empty and failing texts, any number of pages, and chunks done in any
+    order.
+    """
 
     def outcome(text: str) -> Outcome:
         key = cleaned(text) if text.strip() else ""
@@ -314,7 +305,7 @@ def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, or
 
 
 def test_what_came_with_a_text(store: Store) -> None:
-    """A line's id and other columns come back with it, and the header with the job."""
+    """A line is returned with its id and other columns, and the job with its header."""
     job_id = "1" * 32
     store.incoming.begin(job_id, chunk_size=2, window=2, header=Header(("x", "text", "é"), 1))
     taken = store.taking()
@@ -327,7 +318,7 @@ def test_what_came_with_a_text(store: Store) -> None:
 
 
 def test_fingerprint(store: Store) -> None:
-    """Two submissions have one fingerprint exactly if their texts, ids and columns are the same, in the same order."""
+    """Submissions have the same fingerprint exactly if texts, ids and columns are the same, in the same order."""
     same = [store.taking().receive(["a", "b"]) for _ in range(2)]
     others: list[list[str | Entry]] = [
         ["b", "a"],
@@ -344,7 +335,7 @@ def test_fingerprint(store: Store) -> None:
 
 
 def test_too_many_texts(store: Store) -> None:
-    """The first text beyond the limit is refused with its line; nothing more is read."""
+    """The first text beyond the limit is refused with its line number; nothing more is read."""
     taken = store.taking(max_texts=3)
     texts = iter(["a", "b", "c", "d", "e"])
     with pytest.raises(TooManyTexts) as refused:
@@ -354,9 +345,7 @@ def test_too_many_texts(store: Store) -> None:
 
 
 def test_discarded(store: Store) -> None:
-    """Of a job that is discarded nothing is left, results of its chunks included, and a chunk that is still being
-    scored leaves nothing.
-    """
+    """Nothing is left of a discarded job or its chunks' results, even if a chunk is still being scored."""
     taken = store.taking(size=2)
     taken.receive(["a", "b", "c", "d", "a"])
     store.run(taken.id, 0, [POSITIVE, POSITIVE])
@@ -370,7 +359,7 @@ def test_discarded(store: Store) -> None:
 
 
 def test_cancelled(store: Store) -> None:
-    """Of a cancelled job no chunk begins any more; what was begun ends and counts, and what is done stays readable."""
+    """No further chunk of a cancelled job begins; those that have begun end and count, and results stay readable."""
     job_id = store.make(["a", "b", "c", "d"], size=2, window=1)
     todo = store.running.todo(job_id, 0)
     assert todo is not None
@@ -386,7 +375,7 @@ def test_cancelled(store: Store) -> None:
 
 
 def test_cancelled_twice_and_too_late(store: Store) -> None:
-    """A job is cancelled once; one that has ended stays as it is; one that never was is not found."""
+    """Cancelling twice, or after the end, changes nothing; an unknown job is not found."""
     job_id = store.make(["a"])
     first = store.kept.cancel(job_id)
     assert store.kept.cancel(job_id) == first
@@ -400,7 +389,7 @@ def test_cancelled_twice_and_too_late(store: Store) -> None:
 
 
 def test_cancelled_while_it_comes_in(store: Store) -> None:
-    """Whoever still brings texts of a cancelled job is told."""
+    """The intake of a job that is cancelled meanwhile gets an error."""
     taken = store.taking()
 
     def texts() -> Iterator[str]:
@@ -412,7 +401,7 @@ def test_cancelled_while_it_comes_in(store: Store) -> None:
 
 
 def test_too_slow(store: Store) -> None:
-    """Texts of an upload that has expired are refused, and make no key."""
+    """Texts of an expired upload are refused, and make no key."""
     taken = store.taking()
 
     def texts() -> Iterator[str]:
@@ -427,7 +416,7 @@ def test_too_slow(store: Store) -> None:
 
 
 def test_newest_first(store: Store) -> None:
-    """Jobs are listed newest first, page by page, all or those of one state; one that has expired is left out."""
+    """Jobs are listed newest first and in pages, all or those in one state; expired jobs are left out."""
     ids = [store.make([text]) for text in "abcdef"]
     store.run(ids[1], 0, [POSITIVE])
     store.run(ids[4], 0, [POSITIVE])
@@ -451,7 +440,7 @@ def test_newest_first(store: Store) -> None:
 
 
 def test_jobs_of_one_instant(store: Store) -> None:
-    """Jobs that were made at the very same time are all listed, each once."""
+    """Jobs made at the same time are all listed, each once."""
     ids = [store.make([text]) for text in "abcdef"]
     now = time.time()
     store.redis.zadd(INDEX, dict.fromkeys(ids, now))
@@ -466,9 +455,7 @@ def test_jobs_of_one_instant(store: Store) -> None:
 
 
 def test_successor_that_was_not_sent(store: Store) -> None:
-    """A done chunk whose worker died before it sent the next one tells so when it comes again, until that was sent or
-    is done.
-    """
+    """A redelivered chunk that is done gives the next chunk to send, until that one is sent or done."""
     job_id = store.make(["a", "b", "c"], size=1, window=1)
     assert store.running.following(job_id, 0) is None
     assert store.run(job_id, 0, [POSITIVE]) == 1
@@ -482,9 +469,7 @@ def test_successor_that_was_not_sent(store: Store) -> None:
 
 
 def test_expected(store: Store) -> None:
-    """The chunks that should be under way are known: of each job that has not ended, the first of each lane that is not
-    done.
-    """
+    """The chunks that should be under way are, for each job that has not ended, the first one not done in each lane."""
 
     def expected() -> list[int]:
         chunks = [chunk_of(task_id) for task_id in store.running.expected()]
@@ -504,9 +489,7 @@ def test_expected(store: Store) -> None:
 
 
 def test_callback_is_due_with_the_end(store: Store) -> None:
-    """A job's callback is due when it ends, by its last chunk or by being cancelled, and tells what the job is then;
-    others have none.
-    """
+    """A job's callback, if it has one, is due when the job ends or is cancelled, and has the job's final state."""
     url = "https://example.org/told"
     done, cancelled, silent = (
         store.make([text], callback_url=address) for text, address in (("a", url), ("b", url), ("c", None))
@@ -525,7 +508,7 @@ def test_callback_is_due_with_the_end(store: Store) -> None:
 
 
 def test_revision(store: Store) -> None:
-    """Every change of a job is seen in its revision."""
+    """Every change of a job changes its revision."""
     job_id = store.make(["a", "b"], size=1)
     seen = [store.kept.revision(job_id)]
     for step in (lambda: store.run(job_id, 0, [POSITIVE]), lambda: store.kept.cancel(job_id)):
@@ -537,14 +520,14 @@ def test_revision(store: Store) -> None:
 
 
 def test_times_are_rfc_3339() -> None:
-    """What callers are told of a job has times that any client can read."""
+    """Times in a job that callers get are in RFC 3339."""
     job = Job(id="1", created_at=0.0, expires_at=86_400.5, chunk_size=1, window=1)
     assert job_facts(job)["created_at"] == "1970-01-01T00:00:00.000Z"
     assert job_facts(job)["expires_at"] == "1970-01-02T00:00:00.500Z"
 
 
 def test_unknown(store: Store) -> None:
-    """A job that never was is not found, and its chunks are nothing to do; finishing or sending one makes no key."""
+    """An unknown job is not found and has no chunks to do; finishing or sending one of them makes no key."""
     with pytest.raises(JobNotFound):
         store.kept.get("0" * 32)
     assert store.running.todo("0" * 32, 0) is None
@@ -555,7 +538,7 @@ def test_unknown(store: Store) -> None:
 
 
 def test_expired_in_between(store: Store) -> None:
-    """A job that expires while it is read or worked is not found; nothing of it comes back to life."""
+    """A job that expires while it is read or worked on is not found, and none of its keys is made again."""
     job_id = store.make(["a"])
     job, todo = store.kept.get(job_id), store.running.todo(job_id, 0)
     assert todo is not None
@@ -568,9 +551,7 @@ def test_expired_in_between(store: Store) -> None:
 
 
 def test_everything_expires_with_the_job(store: Store) -> None:
-    """While a job comes in its keys live for two minutes; when it is whole, every key of it, later ones too, ends when
-    the job does.
-    """
+    """While a job comes in, its keys live for two minutes; after that, all its keys expire together with the job."""
     taken = store.taking(size=2, window=1)
 
     def texts() -> Iterator[str]:
@@ -590,14 +571,14 @@ def test_everything_expires_with_the_job(store: Store) -> None:
 
 
 def test_done_texts_are_not_kept_twice(store: Store) -> None:
-    """A chunk's own copy of its texts goes when it is done."""
+    """A chunk's copy of its texts is deleted when it is done."""
     job_id = store.make(["a"])
     store.run(job_id, 0, [POSITIVE])
     assert not store.redis.exists(job_key(job_id, "todo"))
 
 
 def test_results_are_celerys(store: Store, server: Stack) -> None:
-    """A chunk's result is what any client of Celery finds under the task's id, and the first one stays."""
+    """Any Celery client finds a chunk's result under the task's id, and the first result stays."""
     app = create_celery(server.settings())
     store.results.store("0" * 32 + ".7", ChunkResult(MODEL, [(1.0, 0.0, 0.0, 0)]))
     store.results.store("0" * 32 + ".7", ChunkResult(MODEL, []))
@@ -609,7 +590,7 @@ def test_results_are_celerys(store: Store, server: Stack) -> None:
 
 
 def test_ends_are_published(store: Store, server: Stack) -> None:
-    """A job's end is told on a channel once, however it ends."""
+    """A job's end is published once, however it ends."""
     with server.redis.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(ENDED)
         done, cancelled = store.make(["a"]), store.make(["b"])
@@ -624,7 +605,7 @@ def test_ends_are_published(store: Store, server: Stack) -> None:
 
 
 def test_result_backend_away(server: Stack) -> None:
-    """Its error is one of Redis, which a worker answers by trying again: no chunk is lost for it."""
+    """An unreachable result backend raises a Redis error, on which workers retry, so no chunk is lost."""
     results = CeleryResults(create_celery(server.settings()), connect("unix:///nowhere/valkey.sock", timeout_s=1.0))
     with pytest.raises(redis.RedisError):
         results.store("0" * 32 + ".0", ChunkResult(MODEL, []))

@@ -1,4 +1,4 @@
-"""Limits on a real server: what passes, what it costs, and when it comes back."""
+"""Limits, on a real server: which texts pass, what that costs, and when the limit is fresh again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MakeLimit = Callable[..., Limit]
 
 @pytest.fixture
 def make_limit(server: Stack) -> MakeLimit:
-    """Limits as several processes have them, on one server."""
+    """Makes limits, each like that of one process, on one server."""
 
     def make(amount: int, *, window_s: int = DAY_S, processes: int = 1) -> Limit:
         return Limit(server.redis, "test", amount, window_s, QuotaExceeded, processes=processes)
@@ -30,7 +30,7 @@ def make_limit(server: Stack) -> MakeLimit:
 
 
 def passed(limit: Limit, caller: str, tries: int) -> int:
-    """How many of so many texts get through."""
+    """The number of texts that pass, of `tries`."""
     count = 0
     for _ in range(tries):
         try:
@@ -42,22 +42,20 @@ def passed(limit: Limit, caller: str, tries: int) -> int:
 
 
 def scripts_run(server: Stack) -> int:
-    """Scripts that the server has run since it started."""
+    """The number of scripts that the server has run since it started."""
     calls: int = server.redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
     return calls
 
 
 def test_as_many_as_the_limit(make_limit: MakeLimit) -> None:
-    """A caller gets exactly the limit through one process; another caller's count is his own."""
+    """Through one process, exactly the limit of a caller's texts passes; callers are counted separately."""
     limit = make_limit(57)
     assert passed(limit, "ann", 100) == 57
     assert passed(limit, "bob", 20) == 20
 
 
 def test_never_more_over_processes(make_limit: MakeLimit) -> None:
-    """Processes share the count: together never more than the limit, and what they hold back is a block each at the
-    most.
-    """
+    """Processes share the count: together they let no more than the limit pass, and at most a block each less."""
     processes = [make_limit(1000, processes=4) for _ in range(4)]
     with ThreadPoolExecutor(16) as pool:
         count = sum(pool.map(lambda i: passed(processes[i % 4], "ann", 100), range(16)))
@@ -65,7 +63,7 @@ def test_never_more_over_processes(make_limit: MakeLimit) -> None:
 
 
 def test_a_block_is_spent_without_a_round_trip(make_limit: MakeLimit, server: Stack) -> None:
-    """Of 5,000 texts, about one in a hundred asks the server."""
+    """Of 5,000 texts, about one in a hundred causes a request to the server."""
     limit = make_limit(1_000_000)
     limit.take("ann")
     before = scripts_run(server)
@@ -75,7 +73,7 @@ def test_a_block_is_spent_without_a_round_trip(make_limit: MakeLimit, server: St
 
 
 def test_refusals_are_remembered(make_limit: MakeLimit, server: Stack) -> None:
-    """A caller who goes on after his limit costs the server next to nothing."""
+    """A caller that goes on beyond the limit causes hardly any requests to the server."""
     limit = make_limit(10)
     passed(limit, "ann", 10)
     before = scripts_run(server)
@@ -84,7 +82,7 @@ def test_refusals_are_remembered(make_limit: MakeLimit, server: Stack) -> None:
 
 
 def test_standing(make_limit: MakeLimit) -> None:
-    """What is left counts down, and the refusal says when the window ends."""
+    """The remaining texts count down, and the refusal says when the window ends."""
     limit = make_limit(100, processes=2)
     standings = [limit.take("ann") for _ in range(100)]
     assert [standing.remaining for standing in standings] == list(range(99, -1, -1))
@@ -96,7 +94,7 @@ def test_standing(make_limit: MakeLimit) -> None:
 
 
 def test_next_window(make_limit: MakeLimit) -> None:
-    """When the window has ended, all of the limit is there again."""
+    """When the window has ended, the whole limit is available again."""
     limit = make_limit(5, window_s=1)
     assert passed(limit, "ann", 50) >= 5
 
@@ -107,7 +105,7 @@ def test_next_window(make_limit: MakeLimit) -> None:
 
 
 def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
-    """A batch larger than the limit costs all of it: it passes in a fresh window, and nothing passes after it."""
+    """A batch larger than the limit costs the whole limit: it passes in a fresh window, and nothing passes after it."""
     limit = make_limit(10)
     assert limit.take("ann", 25).remaining == 0
     assert passed(limit, "ann", 1) == 0
@@ -117,9 +115,7 @@ def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
 
 
 def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
-    """Texts of a job are counted as they come in; of a job that does not come about, they are given back, to every
-    process.
-    """
+    """Texts of a job are counted as they come in, and given back, for all processes, if the job fails."""
     here, elsewhere = make_limit(50), make_limit(50)
     bill = Bill(Limits(None, here), "ann")
     assert list(bill.counted(range(30))) == list(range(30))
@@ -128,11 +124,11 @@ def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
     bill.cancel()
     bill.cancel()
     here.take("ann")
-    assert passed(elsewhere, "ann", 100) == 48  # of the block of two, one is kept here
+    assert passed(elsewhere, "ann", 100) == 48  # this process keeps one of its block of two
 
 
 def test_redis_away(caplog: pytest.LogCaptureFixture) -> None:
-    """Without Redis nothing is refused, and the log says so once, not for each text."""
+    """Without Redis nothing is refused, and that is logged once, not for each text."""
     limit = Limit(connect("unix:///nowhere/valkey.sock", timeout_s=0.2), "test", 3, DAY_S, QuotaExceeded, processes=1)
     with caplog.at_level(logging.WARNING):
         assert passed(limit, "ann", 50) == 50
@@ -141,7 +137,7 @@ def test_redis_away(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks from ever new addresses does not fill the process's memory, and is still counted."""
+    """Callers with ever new addresses do not fill the process's memory, and are still counted."""
     monkeypatch.setattr("tasks.store.limits._CALLERS", 10)
     limit = make_limit(3)
     for i in range(100):
@@ -151,7 +147,7 @@ def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytes
 
 
 def test_both_limits(server: Stack) -> None:
-    """With both, the first that ends refuses, and the standing is that of the one with less left."""
+    """With both limits, the one that is used up first refuses, and the standing is that of the one with less left."""
     settings = Settings(redis_url=server.url, rate_limit="10/h", daily_quota=1000, web_concurrency=1)
     limits = limits_of(settings)
     assert limits is not None

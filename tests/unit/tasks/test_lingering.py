@@ -1,4 +1,4 @@
-"""How long texts wait for callers who come back; without threads, and with a clock that is set by hand."""
+"""How long texts wait for returning callers, without threads and with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from tasks.submit.lingering import LINGER_MOST_S, LINGER_SHARE, Lingering
 
 
 class Clock:
-    """Time as it is set."""
+    """A clock that tests set."""
 
     now = 1000.0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stands still."""
+    """A clock that stands still until a test sets it."""
     return Clock()
 
 
 def settled(clock: Clock, round_trip_s: float) -> Lingering:
-    """One whose chunks have always taken so long."""
+    """A lingering whose chunks have always taken `round_trip_s`."""
     lingering = Lingering(clock=clock)
     for _ in range(100):
         lingering.took(round_trip_s)
@@ -32,7 +32,7 @@ def settled(clock: Clock, round_trip_s: float) -> Lingering:
 
 
 def test_nobody_is_expected_at_first(clock: Clock) -> None:
-    """Before anyone was answered nobody is waited for; nor while it is not known how long a chunk takes."""
+    """Texts do not wait before the first answer, nor while it is not known how long a chunk takes."""
     assert settled(clock, 1.0).left_s() == 0
     lingering = Lingering(clock=clock)
     lingering.answered(3)
@@ -40,7 +40,7 @@ def test_nobody_is_expected_at_first(clock: Clock) -> None:
 
 
 def test_a_part_of_a_round_trip(clock: Clock) -> None:
-    """Those who were answered are waited for during a part of what a chunk takes, and never for long."""
+    """Texts wait for answered callers for a part of the time that a chunk takes, and never for long."""
     short, long = settled(clock, 0.02), settled(clock, 10)
     for lingering in (short, long):
         lingering.answered(1)
@@ -52,7 +52,7 @@ def test_a_part_of_a_round_trip(clock: Clock) -> None:
 
 
 def test_until_as_many_have_come(clock: Clock) -> None:
-    """The wait ends as soon as as many have come as were answered; more than that are not remembered."""
+    """The wait ends when as many callers have come as were answered; further ones do not count."""
     lingering = settled(clock, 1)
     lingering.answered(2)
     lingering.came()
@@ -65,7 +65,7 @@ def test_until_as_many_have_come(clock: Clock) -> None:
 
 
 def test_not_put_off(clock: Clock) -> None:
-    """Answers that come during the wait add callers to be waited for, and no time."""
+    """Answers during the wait add to the expected callers, but not to the time."""
     lingering = settled(clock, 1)
     lingering.answered(1)
     clock.now += 0.6 * LINGER_MOST_S
@@ -78,7 +78,7 @@ def test_not_put_off(clock: Clock) -> None:
 
 
 def test_who_did_not_come_is_forgotten(clock: Clock) -> None:
-    """When the time is over, those who did not come are no longer counted in the next one."""
+    """Callers that did not come back in time are not expected in the next wait."""
     lingering = settled(clock, 1)
     lingering.answered(5)
     clock.now += 1
@@ -88,7 +88,7 @@ def test_who_did_not_come_is_forgotten(clock: Clock) -> None:
 
 
 def test_what_a_chunk_takes_follows_the_latest(clock: Clock) -> None:
-    """What chunks take is smoothed: one that took long moves it a little, many move it to where they are."""
+    """The time that chunks take is smoothed: one slow chunk changes it a little, many change it fully."""
     lingering = settled(clock, 0.01)
     lingering.took(0.02)
     lingering.answered(1)

@@ -1,4 +1,4 @@
-"""Log lines: one form for all records, and nothing in them that somebody wrote."""
+"""Log lines: one form for all records, and no user's text in them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    """Whatever a test configures is undone."""
+    """Restores the configuration of logging after each test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
@@ -48,16 +48,14 @@ def _as_before() -> Iterator[None]:
 
 @pytest.fixture
 def lines() -> Lines:
-    """Logs of a web process as JSON; the lines written so far."""
+    """Configures the logs of a web process as JSON; returns a function for the lines so far."""
     with redirect_stdout(StringIO()) as output:
         configure_logs("info", "json", "web")
     return lambda: [json.loads(line) for line in output.getvalue().splitlines()]
 
 
 def test_fields_of_a_line(lines: Lines) -> None:
-    """A line is a JSON object that begins with time (UTC, ISO 8601), level, role, process, logger event, then the
-    rest.
-    """
+    """A line is a JSON object that begins with time (UTC, ISO 8601), level, role, process, logger and event."""
     structlog.get_logger("webapp.front.access").info("answered", status=404)
     (line,) = lines()
     assert list(line) == ["time", "level", "role", "pid", "logger", "event", "status"]
@@ -82,7 +80,7 @@ def test_records_of_libraries(lines: Lines, name: str) -> None:
 
 
 def test_bound_ids(lines: Lines) -> None:
-    """The request's id, and whatever else is bound, is in each line, whoever wrote it; and no longer when it ended."""
+    """The request's id and other bound values are in each line of any logger, until the request has ended."""
     token = CURRENT_REQUEST.set("r1")
     with structlog.contextvars.bound_contextvars(job_id="j1"):
         logging.getLogger("celery").error("theirs")
@@ -95,7 +93,7 @@ def test_bound_ids(lines: Lines) -> None:
 
 
 def test_level(lines: Lines) -> None:
-    """What is less severe than LOG_LEVEL is not written; libraries that speak of each message begin at warnings."""
+    """Lines below LOG_LEVEL are not written; libraries that log each message are limited to warnings."""
     logging.getLogger("tasks").debug("no")
     structlog.get_logger("tasks").debug("no")
     logging.getLogger("celery.worker").info("no")
@@ -104,16 +102,14 @@ def test_level(lines: Lines) -> None:
 
 
 def test_line_breaks_stay_inside(lines: Lines) -> None:
-    """A text with line breaks is one line still."""
+    """An event with line breaks is still one line."""
     structlog.get_logger("webapp").info("answered", path="/x\n{}\r\u2028 y")
     (line,) = lines()
     assert line["path"] == "/x\n{}\r\u2028 y"
 
 
 def test_an_error_without_its_words(lines: Lines) -> None:
-    """Of an error, and of what led to it, a line has types and frames, but no message that may quote a text; nor values
-    of variables.
-    """
+    """A line has the types and frames of an error and its causes, but no message that may quote a text, nor values."""
     text = SECRET
     try:
         try:
@@ -157,13 +153,13 @@ def test_an_error_without_its_words(lines: Lines) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_messages_that_are_told(error: Exception, shown: str) -> None:
-    """A message is told if its kind names addresses, files and types; what may quote a value is not."""
+    """Messages of errors that name addresses, files and types are logged; messages that may quote a value are not."""
     assert told(error) == shown
     assert frames(error) == shown
 
 
 def test_messages_of_the_queue_are_not_quoted(lines: Lines) -> None:
-    """Celery and kombu would quote what they cannot read, and a failed task's arguments: lengths and types stay."""
+    """Of messages and arguments that Celery and kombu would quote, only lengths and types are logged."""
     body = json.dumps(
         [[{"tag": "x", "texts": [SECRET]}], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
     )
@@ -193,7 +189,7 @@ def test_messages_of_the_queue_are_not_quoted(lines: Lines) -> None:
 
 
 def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A process that logs, with its output in a pipe."""
+    """Runs code in a process that logs into a pipe."""
     script = f"from tasks.logs import configure_logs\nimport logging, structlog\n{textwrap.dedent(code)}"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TZ": "Asia/Tokyo"} | variables
     return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
@@ -206,7 +202,7 @@ def test_auto_is_json_in_a_pipe() -> None:
 
 
 def test_auto_is_for_people_on_a_terminal() -> None:
-    """On a terminal, LOG_FORMAT=auto is coloured, and no JSON."""
+    """On a terminal, LOG_FORMAT=auto writes coloured lines instead of JSON."""
     script = 'import pty, sys; pty.spawn([sys.executable, "-c", sys.argv[1]])'
     code = (
         "from tasks.logs import configure_logs; import logging;"
@@ -226,9 +222,7 @@ def test_auto_is_for_people_on_a_terminal() -> None:
 
 
 def test_console() -> None:
-    """For people: the time of day, the level, the event, the logger, the rest; aligned; no colours in a pipe, no words
-    of errors.
-    """
+    """Lines for people have the time of day, level, event and logger, aligned; in a pipe they have no colours."""
     done = run(
         f"""
         configure_logs("info", "console", "web")
@@ -250,14 +244,14 @@ def test_console() -> None:
 
 
 def test_colours_can_be_asked_for() -> None:
-    """FORCE_COLOR colours what goes through the launcher's pipe; NO_COLOR wins."""
+    """FORCE_COLOR makes colours in a pipe, such as the launcher's; NO_COLOR takes precedence."""
     code = 'configure_logs("info", "console", "web"); logging.getLogger("a").info("yes")'
     assert "\033[" in run(code, FORCE_COLOR="1").stdout
     assert "\033[" not in run(code, FORCE_COLOR="1", NO_COLOR="1").stdout
 
 
 def test_the_end_of_a_process_is_a_line() -> None:
-    """An error that ends the process is a line as all others, with what it says; the status is Python's."""
+    """An error that ends the process is a line like all others, with its message; the exit status is Python's."""
     done = run('configure_logs("info", "json", "interactive"); raise RuntimeError("the model cannot be read")')
     line = json.loads(done.stdout)
     assert (line["level"], line["event"]) == ("critical", "ended by RuntimeError: the model cannot be read")
@@ -267,8 +261,9 @@ def test_the_end_of_a_process_is_a_line() -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_the_end_of_a_thread_is_a_line(form: str) -> None:
-    """An error that ends a thread, or that a destructor raises, is a line as all others: its kind and its frames, but
-    not what it says, whatever the form; and nothing goes past the log.
+    """An error that ends a thread, or that a destructor raises, is logged in a line like all others, in every form.
+
+    The line has its kind and its frames, but not its message, and nothing bypasses the log.
     """
     done = run(
         f"""
@@ -296,7 +291,7 @@ def test_the_end_of_a_thread_is_a_line(form: str) -> None:
 
 
 def test_warnings_are_lines(lines: Lines) -> None:
-    """Python's warnings are lines, not text between them."""
+    """Python's warnings are log lines, too."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(False)

@@ -1,4 +1,4 @@
-"""One text and many are answered alike; a service as the web composes it, on a real server."""
+"""One text and many are answered alike, by a service as the web composes it and on a real server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Ask = Callable[[SentimentService, str, float], Prediction | Exception | None]
 
 
 def one(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
-    """As `predict` answers."""
+    """The answer of `predict`."""
     try:
         return service.predict(text, wait_s)
     except (EmptyText, TextTooLong, TextFailed, RuntimeError) as error:
@@ -46,7 +46,7 @@ def one(service: SentimentService, text: str, wait_s: float) -> Prediction | Exc
 
 
 def many(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
-    """As `predict_many` answers a text twice in one batch, told as `predict` would tell it."""
+    """The answer of `predict_many` to a batch with the text twice, in the form of `predict`."""
     lines = service.predict_many([text, text], wait_s)
     if lines is None:
         return None
@@ -56,7 +56,7 @@ def many(service: SentimentService, text: str, wait_s: float) -> Prediction | Ex
 
 
 def told(line: Line) -> Prediction | Exception:
-    """A line as `predict` tells it."""
+    """A line in the form of `predict`'s answer."""
     if isinstance(line.outcome, Scored):
         assert line.model is not None
         return Prediction(line.outcome, line.cached, line.model)
@@ -73,7 +73,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 def make(stack: Stack, **settings: int) -> SentimentService:
-    """A service on a server whose worker is ready, as the stack's environment and these settings say."""
+    """A service with the stack's environment and these settings, on a server whose worker is ready."""
     mine = {"max_text_chars": MAX_CHARS, "web_concurrency": 1}
     service = sentiment_service(stack.settings().model_copy(update=mine | settings))
     Presence(stack.redis).announce(structs.replace(MARK, tag=service.model_tag))
@@ -82,8 +82,9 @@ def make(stack: Stack, **settings: int) -> SentimentService:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A server of this module's own, for its services go on listening when a test has ended. A key that is left without
-    a TTL fails the module.
+    """A server for this module alone, as its services go on listening after a test.
+
+    A key without a TTL that is left at the end is an error.
     """
     stack = Stack()
     stack.start_server()
@@ -95,32 +96,32 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def service(stack: Stack) -> SentimentService:
-    """A service that is asked for other texts in each test."""
+    """A service shared by tests, which ask for different texts."""
     return make(stack)
 
 
 def working(stack: Stack, outcome: Callable[[str], Outcome]) -> AbstractContextManager[None]:
-    """A worker answers."""
+    """A context in which a worker answers."""
     return answering(stack.url, structs.replace(MARK, tag=stack.settings().model_tag), outcome)
 
 
 def key_of(text: str) -> str:
-    """Where a text's prediction is."""
+    """The key of a text's prediction."""
     return f"sentiq:p:{MARK.model}:{digest(clean(text))}"
 
 
 def store(stack: Stack, text: str) -> None:
-    """The cache knows this text."""
+    """Puts a text's prediction into the cache."""
     PredictionCache(stack.redis, ttl_s=60).settle(MARK.model, "another tag", {digest(clean(text)): GOOD})
 
 
 def unknown() -> str:
-    """A text that nobody has sent."""
+    """A new text."""
     return f"good {uuid.uuid4().hex}"
 
 
 def test_unknown_then_known(stack: Stack, service: SentimentService, ask: Ask) -> None:
-    """An unknown text is answered by a worker; then it is known, and in this process without asking Redis."""
+    """An unknown text is answered by a worker; after that it is known, in this process even without asking Redis."""
     text = unknown()
     with working(stack, lambda _: GOOD):
         assert ask(service, text, PATIENCE_S) == Prediction(GOOD, False, MARK.model)
@@ -130,9 +131,7 @@ def test_unknown_then_known(stack: Stack, service: SentimentService, ask: Ask) -
 
 @pytest.mark.parametrize("wait_s", [PATIENCE_S, 0.0])
 def test_known_elsewhere(stack: Stack, service: SentimentService, ask: Ask, wait_s: float) -> None:
-    """A text that another process has had scored is known at once, whether the caller waits or not; then it is known in
-    this process without asking Redis.
-    """
+    """A cached text is answered at once, whether the caller waits or not; after that, even without asking Redis."""
     text = unknown()
     store(stack, text)
     assert ask(service, text, wait_s) == Prediction(GOOD, True, MARK.model)
@@ -141,7 +140,7 @@ def test_known_elsewhere(stack: Stack, service: SentimentService, ask: Ask, wait
 
 
 def test_nobody_waits(stack: Stack, service: SentimentService, ask: Ask) -> None:
-    """An unknown text whose caller does not wait is left alone: it is neither claimed nor sent."""
+    """An unknown text whose caller does not wait is neither claimed nor sent."""
     text, before = unknown(), stack.redis.llen("interactive")
     assert ask(service, text, 0.0) is None
     assert not stack.redis.exists(f"sentiq:f:{service.model_tag}:{digest(text)}")
@@ -157,13 +156,13 @@ def test_too_slow(service: SentimentService, ask: Ask) -> None:
     ("text", "kind"), [("", EmptyText), (" \x00", EmptyText), ("x" * (MAX_CHARS + 1), TextTooLong)]
 )
 def test_nothing_to_score(service: SentimentService, ask: Ask, text: str, kind: type[Exception]) -> None:
-    """A text that cannot be scored because of what it is has an error of its own."""
+    """A text that cannot be scored gets its own error."""
     assert isinstance(ask(service, text, PATIENCE_S), kind)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(TextFailed.code, TextFailed), ("internal_error", RuntimeError)])
 def test_failed(stack: Stack, service: SentimentService, ask: Ask, code: str, kind: type[Exception]) -> None:
-    """What a worker could not score is an error of that text, and is never remembered."""
+    """A text that a worker could not score gets an error, which is never remembered."""
     text = unknown()
     with working(stack, lambda _: Failed(code)):
         assert isinstance(ask(service, text, PATIENCE_S), kind)
@@ -172,7 +171,7 @@ def test_failed(stack: Stack, service: SentimentService, ask: Ask, code: str, ki
 
 
 def test_full_queue(stack: Stack, ask: Ask) -> None:
-    """While the queue is full, known texts are answered as ever, and unknown ones find no place."""
+    """While the queue is full, known texts are answered as usual, and unknown ones are refused."""
     service, known = make(stack, queue_limit=1), unknown()
     assert ask(service, unknown(), 0.1) is None  # its place is taken until its chunk expires
     store(stack, known)
@@ -185,7 +184,7 @@ def test_full_queue(stack: Stack, ask: Ask) -> None:
 
 
 def test_a_batch_of_all_kinds(stack: Stack, service: SentimentService) -> None:
-    """Each text of a batch has its line in the order of the batch, whatever becomes of its neighbours."""
+    """Each text of a batch has its line, in order, whatever the outcomes of the other texts."""
     good, bad, known = unknown(), unknown(), unknown()
     with working(stack, lambda key: Failed("text_failed") if key == digest(bad) else GOOD):
         assert service.predict(known, PATIENCE_S) is not None
@@ -198,7 +197,7 @@ def test_a_batch_of_all_kinds(stack: Stack, service: SentimentService) -> None:
 
 
 def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
-    """A batch of which a part is not answered in time is not answered; the part that came is known to the next."""
+    """A batch is not answered if a part of it does not come in time; the part that came is known afterwards."""
     slow, quick = unknown(), unknown()
     store(stack, quick)
     assert service.predict_many([quick, slow], 0.3) is None
@@ -207,14 +206,14 @@ def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
 
 
 def test_redis_away(ask: Ask) -> None:
-    """Without Redis callers are told so."""
+    """Without Redis, callers get ServiceUnavailable."""
     service = sentiment_service(Settings(redis_url="unix:///nowhere/valkey.sock"))
     with pytest.raises(ServiceUnavailable):
         ask(service, unknown(), PATIENCE_S)
 
 
 def test_known_while_redis_is_away(make_stack: Callable[..., Stack], ask: Ask) -> None:
-    """What this process has met lately is answered while Redis is away; who asks for anything else is told so."""
+    """While Redis is away, texts in this process's memory are answered, and others get ServiceUnavailable."""
     stack = make_stack()
     server = stack.start_server()
     service, text = make(stack), unknown()
@@ -235,7 +234,7 @@ def test_known_while_redis_is_away(make_stack: Callable[..., Stack], ask: Ask) -
 
 
 def test_who_no_longer_waits_leaves(stack: Stack) -> None:
-    """Callers whose time is over take no place any more."""
+    """Callers whose time is over no longer count as waiting."""
     coalescer: Coalescer[Answer] = Coalescer(
         lambda texts: Claimed({}, texts),
         lambda texts, origins: None,

@@ -1,4 +1,4 @@
-"""Which workers are ready, and what a web process knows of them; on a real server."""
+"""Worker marks, and what a web process knows about workers, on a real server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def presence(server: Stack) -> Presence:
 
 
 def test_announced_until_withdrawn(presence: Presence) -> None:
-    """A worker that has told is listed with all that it told, and no longer when it has taken that back."""
+    """An announced worker is listed with all its facts until it withdraws."""
     batch = replace(MARK, id="batch-2", role="batch", started_at=0.5)
     presence.announce(MARK)
     presence.announce(batch)
@@ -37,7 +37,7 @@ def test_announced_until_withdrawn(presence: Presence) -> None:
 
 
 def test_marks_expire(presence: Presence, server: Stack) -> None:
-    """A mark ends by itself if it is not refreshed, well after the next refresh; the list then forgets the worker."""
+    """A mark that is not refreshed expires, well after the next refresh was due; then the worker is not listed."""
     presence.announce(MARK)
     for key in mark_keys("interactive-1"):
         assert REFRESH_S * 3 < server.redis.ttl(key) <= MARK_TTL_S
@@ -47,8 +47,9 @@ def test_marks_expire(presence: Presence, server: Stack) -> None:
 
 
 def test_marks_of_the_version_before(presence: Presence, server: Stack) -> None:
-    """A worker of the version before is listed; its host is found in its id. What a worker of this version leaves for
-    web processes of that version has exactly the fields that they know.
+    """A worker of the version before is listed, with the host from its id.
+
+    A mark for web processes of that version has exactly the fields that they know.
     """
     key, key_before = mark_keys("batch-a-host-7-abcdef")
     told: dict[str, Any] = {
@@ -70,7 +71,7 @@ def test_marks_of_the_version_before(presence: Presence, server: Stack) -> None:
 
 @pytest.mark.parametrize("mark", [b'{"v":2}', b"nonsense"])
 def test_unreadable_mark(presence: Presence, server: Stack, caplog: pytest.LogCaptureFixture, mark: bytes) -> None:
-    """A worker whose mark cannot be read is left out, and that is logged once, however often marks are looked at."""
+    """A worker whose mark cannot be read is left out, and that is logged only once."""
     worker = f"batch-{uuid.uuid4().hex}"
     presence.announce(MARK)
     server.redis.set(mark_keys(worker)[0], mark, ex=MARK_TTL_S)
@@ -82,9 +83,7 @@ def test_unreadable_mark(presence: Presence, server: Stack, caplog: pytest.LogCa
 
 
 def test_workers_are_shared_among_busy_web_processes(presence: Presence, server: Stack) -> None:
-    """Each web process knows how many workers there are for each that is busy; one that asks no more is not counted for
-    long.
-    """
+    """A web process knows the workers for each busy web process; one that stops asking soon does not count."""
     for number in range(3):
         presence.announce(replace(MARK, id=f"interactive-{number}"))
     first, second = (KnownModel(presence, "stub@-", max_age_s=0, me=name) for name in ("a", "b"))
@@ -96,7 +95,7 @@ def test_workers_are_shared_among_busy_web_processes(presence: Presence, server:
 
 
 def test_identity_is_the_interactive_workers(presence: Presence) -> None:
-    """The model that callers get is the interactive worker's; it stays known when that worker has gone."""
+    """The model that callers get is that of the interactive worker, and stays known when that worker is gone."""
     presence.announce(replace(MARK, role="batch"))
     assert presence.identity("stub@-") is None
     presence.announce(MARK)
@@ -106,9 +105,7 @@ def test_identity_is_the_interactive_workers(presence: Presence) -> None:
 
 
 def test_known_model(presence: Presence) -> None:
-    """A web process knows identity and rates of its own model's workers; of a role not heard of it has a cautious
-    guess.
-    """
+    """A web process knows the identity and rates of its model's workers, and a cautious guess for an unknown role."""
     presence.announce(replace(MARK, id="other", tag="other@-", texts_per_s=9000.0))
     known = KnownModel(presence, "stub@-", max_age_s=0)
     assert known.identity is None
@@ -120,7 +117,7 @@ def test_known_model(presence: Presence) -> None:
 
 
 def test_asked_once_in_a_while(presence: Presence) -> None:
-    """What is known is not asked for again at once: a change is seen after its age has passed."""
+    """Redis is not asked again at once: a change is seen only after `max_age_s`."""
     presence.announce(MARK)
     known = KnownModel(presence, "stub@-", max_age_s=3600)
     assert known.identity == "stub@1/stub"
@@ -129,7 +126,7 @@ def test_asked_once_in_a_while(presence: Presence) -> None:
 
 
 def test_first_callers_all_know(presence: Presence) -> None:
-    """Of many callers at once of a new process, none is told that there is no model while the first is still asking."""
+    """When many callers ask a new process at once, none is told that there is no model while Redis is being asked."""
     presence.announce(MARK)
     for _ in range(20):
         known, start = KnownModel(presence, "stub@-"), threading.Barrier(8)
@@ -143,7 +140,7 @@ def test_first_callers_all_know(presence: Presence) -> None:
 
 
 def test_server_away() -> None:
-    """Without the server the error reaches each caller."""
+    """Without the server, each caller gets the error."""
     away = KnownModel(Presence(connect("unix:///nowhere/valkey.sock", timeout_s=0.5)), "stub@-")
     for _ in range(2):
         with pytest.raises(redis.RedisError):

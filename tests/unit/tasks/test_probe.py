@@ -27,14 +27,12 @@ def probe(stack: Stack, *arguments: str) -> int:
 
 
 def mark(host: str) -> WorkerMark:
-    """What a worker of that host tells."""
+    """The mark of a worker on that host."""
     return WorkerMark(f"interactive-{host}", "interactive", "stub@1/stub", "stub@-", "cpu", 100.0, 1.0, host)
 
 
 def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
-    """Not ready before it has loaded, ready once it has, for its own role only, and not ready when it was killed and
-    its mark has ended.
-    """
+    """A worker is ready once it has loaded, for its own role only, until it was killed and its mark has expired."""
     stack = make_stack()
     stack.start_server()
     assert probe(stack, "ready") == 1
@@ -47,7 +45,7 @@ def test_a_workers_life(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_only_this_hosts_worker(server: Stack) -> None:
-    """The worker of another host, even of one whose name begins like ours, says nothing of this one."""
+    """A worker of another host does not count, even if that host's name begins like ours."""
     presence, host = Presence(server.redis), socket.gethostname()
     presence.announce(mark("elsewhere"))
     presence.announce(mark(f"{host}-2"))
@@ -57,9 +55,7 @@ def test_only_this_hosts_worker(server: Stack) -> None:
 
 
 def test_redis_away(make_stack: Callable[..., Stack]) -> None:
-    """Without Redis, or with one that hangs, a worker is not ready but alive: a restart would only cost it its
-    model.
-    """
+    """If Redis is away or hangs, a worker is not ready but alive: a restart would only make it load its model again."""
     stack = make_stack()
     assert (probe(stack, "ready"), probe(stack, "alive")) == (1, 0)
     server = stack.start_server()
@@ -70,5 +66,5 @@ def test_redis_away(make_stack: Callable[..., Stack]) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("well",), ("ready", "a", "b")])
 def test_usage(server: Stack, arguments: tuple[str, ...]) -> None:
-    """Anything else is refused."""
+    """Other arguments are refused."""
     assert probe(server, *arguments) == 1

@@ -1,4 +1,4 @@
-"""What a process remembers of predictions."""
+"""Recent predictions in a process's memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GOOD, BAD = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
 
 
 def test_by_model_and_text() -> None:
-    """A prediction is found under its model and its text alone."""
+    """A prediction is found only under its model and its text."""
     recent = RecentPredictions()
     recent.put("m", "a", GOOD, 60)
     recent.put("m", "b", BAD, 60)
@@ -23,7 +23,7 @@ def test_by_model_and_text() -> None:
 
 
 def test_ends() -> None:
-    """A prediction is gone after its time; one without time left is not kept."""
+    """A prediction is gone after its TTL; one without time left is not kept."""
     recent = RecentPredictions()
     recent.put("m", "a", GOOD, 0.05)
     recent.put("m", "b", GOOD, 0)
@@ -32,7 +32,7 @@ def test_ends() -> None:
 
 
 def test_the_longest_unused_goes() -> None:
-    """No more are kept than allowed: the one that was used longest ago goes, not the one that came first."""
+    """Beyond the limit, the least recently used prediction is dropped, not the oldest."""
     recent = RecentPredictions(max_texts=2)
     recent.put("m", "a", GOOD, 60)
     recent.put("m", "b", GOOD, 60)

@@ -1,4 +1,4 @@
-"""Workers' replies, and what is done about those that do not come; on a real server."""
+"""Workers' replies, and look-ups of lost ones, on a real server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD = Scored((0.1, 0.2, 0.7), False)
 
 
 class Web:
-    """As much of a web process as listens. Its coalescer's steps are taken by hand, and so passes its time."""
+    """The listening part of a web process; tests take its coalescer's steps and set its clock."""
 
     def __init__(self, server: Stack) -> None:
         self.now = 1000.0
@@ -51,20 +51,20 @@ class Web:
         )
 
     def send_all(self) -> None:
-        """All that has gathered leaves."""
+        """Sends all texts that have gathered."""
         while self.coalescer.take_step(wait=False):
             pass
 
 
 @pytest.fixture
 def web(server: Stack) -> Web:
-    """One web process, on an empty server that knows of a worker."""
+    """A web process on an empty server with a worker mark."""
     Presence(server.redis).announce(MARK)
     return Web(server)
 
 
 def test_reply(web: Web) -> None:
-    """A worker's reply reaches those who wait for its texts; predictions in it are remembered, failures are not."""
+    """A worker's reply reaches the callers of its texts; its predictions are remembered, its failures are not."""
     good, bad, later = (web.coalescer.submit(key, "text") for key in ("good", "bad", "later"))
     web.send_all()
     web.cache.settle(MARK.model, TAG, {"good": GOOD, "bad": Failed("text_failed")})
@@ -77,9 +77,7 @@ def test_reply(web: Web) -> None:
 
 
 def test_lost_reply(server: Stack, web: Web) -> None:
-    """What has waited for longer than a reply takes is looked up in the cache, in the same round in which no reply
-    came; younger texts are not.
-    """
+    """When no reply comes, texts that have waited longer than a reply takes are looked up in the cache, others not."""
     old = web.coalescer.submit("old", "text")
     web.send_all()
     web.now += LOST_REPLY_S + 0.1
@@ -98,7 +96,7 @@ def test_lost_reply(server: Stack, web: Web) -> None:
 
 
 def test_looked_up_now_and_then(web: Web) -> None:
-    """The cache is not asked in each round, but as often as a reply may be lost."""
+    """The cache is not asked in each round, but once in LOST_REPLY_S."""
     lost = web.coalescer.submit("lost", "text")
     web.send_all()
     web.now += LOST_REPLY_S + 0.1
@@ -113,7 +111,7 @@ def test_looked_up_now_and_then(web: Web) -> None:
 
 
 def test_unreadable_reply(server: Stack, web: Web) -> None:
-    """Of a reply that cannot be read the texts are looked up at once, however young they are."""
+    """After a reply that cannot be read, all texts are looked up at once, even new ones."""
     young = web.coalescer.submit("young", "text")
     web.send_all()
     web.now += 0.01
@@ -124,7 +122,7 @@ def test_unreadable_reply(server: Stack, web: Web) -> None:
 
 
 def test_listens_on(server: Stack, web: Web) -> None:
-    """Once started it goes on, whatever is sent to it."""
+    """Once started, it goes on listening, whatever is sent to it."""
     first = web.coalescer.submit("first", "text")
     web.send_all()
     web.replies.start()

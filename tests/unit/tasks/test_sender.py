@@ -1,4 +1,4 @@
-"""Callers' texts on their way out; on a real server."""
+"""Claiming, sending and giving up callers' texts, on a real server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOWHERE = "unix:///nowhere/valkey.sock"
 
 
 class Web:
-    """As much of a web process as sends."""
+    """The sending part of a web process."""
 
     def __init__(self, server: Stack, name: str, broker_url: str) -> None:
         self.cache = PredictionCache(server.redis, ttl_s=60)
@@ -41,20 +41,18 @@ class Web:
 
 @pytest.fixture
 def web(server: Stack) -> Web:
-    """One web process, on an empty server that knows of a worker."""
+    """A web process on an empty server with a worker mark."""
     Presence(server.redis).announce(MARK)
     return Web(server, "web", server.url)
 
 
 def marks(server: Stack) -> set[str]:
-    """The digests of all that is under way."""
+    """The digests of all texts with an in-flight mark."""
     return {key.decode().rpartition(":")[2] for key in server.redis.scan_iter("sentiq:f:*")}
 
 
 def test_claim(server: Stack, web: Web) -> None:
-    """Of each text it is found whether it is known, to be sent by this process, or under way by another's doing; what
-    is known is remembered.
-    """
+    """A claim finds each text known, to be sent here, or under way elsewhere; known predictions are remembered."""
     web.cache.settle(MARK.model, TAG, {"known": GOOD})
     Web(server, "another", server.url).sender.claim({"elsewhere": "text"})
     known, to_send = web.sender.claim({"known": "text", "mine": "text", "elsewhere": "text"})
@@ -66,7 +64,7 @@ def test_claim(server: Stack, web: Web) -> None:
 
 
 def test_send(server: Stack, web: Web) -> None:
-    """What is sent is one message in the callers' queue, whose marks stay."""
+    """Texts are sent as one message into the callers' queue, and their marks stay."""
     texts = {"a": "text a", "b": "text b"}
     web.sender.claim(texts)
     web.sender.send(texts, [Origin(("request",)), Origin()])
@@ -75,7 +73,7 @@ def test_send(server: Stack, web: Web) -> None:
 
 
 def test_failed_sending_gives_the_marks_back(server: Stack) -> None:
-    """Without the broker the error is told, and no mark is left that would hold other processes back."""
+    """Without the broker, sending raises and leaves no marks, which would keep other processes from sending."""
     web = Web(server, "web", NOWHERE)
     web.sender.claim({"a": "text"})
     assert marks(server) == {"a"}
@@ -85,9 +83,7 @@ def test_failed_sending_gives_the_marks_back(server: Stack) -> None:
 
 
 def test_give_up(server: Stack, web: Web) -> None:
-    """A claim that nobody else relies on is gone; of one that another process relies on it is said that it has to be
-    sent.
-    """
+    """Giving up ends a claim, or returns its text if another process relies on it and it has to be sent."""
     web.sender.claim({"mine": "text", "relied on": "text"})
     Web(server, "another", server.url).sender.claim({"relied on": "text"})
     assert web.sender.give_up(["mine", "relied on"]) == ["relied on"]

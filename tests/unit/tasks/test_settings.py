@@ -1,4 +1,4 @@
-"""Settings: fixed names, one sentence for a bad value, addresses as each library spells them."""
+"""Settings: fixed names, one sentence for a bad value, and URLs in the form that each library expects."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_names(name: str) -> None:
-    """The names that are promised exist."""
+    """The promised names exist."""
     assert name.lower() in Settings.model_fields
 
 
 def test_promised_defaults() -> None:
-    """The defaults that are promised hold in an empty environment."""
+    """The promised defaults hold in an empty environment."""
     settings = load_settings()
     assert (settings.model_name, settings.batch_size, settings.cache_ttl, settings.predict_timeout) == (
         "default",
@@ -60,7 +60,7 @@ def test_promised_defaults() -> None:
 
 
 def test_every_field_is_described() -> None:
-    """Each setting says what it is for, where it is declared."""
+    """Each setting is described where it is declared."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
@@ -111,7 +111,7 @@ def test_bad_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> No
 
 @pytest.mark.parametrize("key", ["", "A" * 28, "-" * 32, "A" * 33])
 def test_bad_webhook_secret(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    """After `whsec_`, what is not base64 or too short to be a key is refused, in words that do not repeat it."""
+    """After `whsec_`, a key that is not base64 or too short is refused, and the message does not quote it."""
     monkeypatch.setenv("CALLBACK_SECRET", f"whsec_{key}")
     with pytest.raises(SettingsRefused, match="CALLBACK_SECRET: must have 24 bytes or more in base64") as refused:
         load_settings()
@@ -128,7 +128,7 @@ def test_webhook_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
 
 
 def test_all_bad_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several bad values are told of together."""
+    """Several bad values are reported together."""
     monkeypatch.setenv("PORT", "x")
     monkeypatch.setenv("ENGINE", "steam")
     with pytest.raises(SettingsRefused, match=r"PORT: .*; ENGINE: "):
@@ -136,7 +136,7 @@ def test_all_bad_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable, as Compose files make them, is one that is not set."""
+    """An empty variable, as in Compose files, counts as not set."""
     monkeypatch.setenv("REDIS_URL", "")
     monkeypatch.setenv("BATCH_SIZE", "")
     settings = load_settings()
@@ -167,7 +167,7 @@ def test_frozen() -> None:
 
 
 def test_servers_follow_redis_url() -> None:
-    """Broker and results are where the cache is, unless given their own."""
+    """Broker and results are on the cache's server unless they have their own URLs."""
     one = Settings(redis_url="redis://cache")
     assert (one.cache_url, one.broker_url, one.results_url) == ("redis://cache",) * 3
     three = Settings(redis_url="redis://a", celery_broker_url="redis://b", celery_result_backend="redis://c")
@@ -176,7 +176,7 @@ def test_servers_follow_redis_url() -> None:
 
 
 def test_short_socket_path() -> None:
-    """The embedded server's socket lies in DATA_DIR, and elsewhere when that path is longer than a socket's may be."""
+    """The embedded server's socket is in DATA_DIR, or elsewhere if that path is too long for a socket."""
     near = Settings(data_dir=Path("/srv/sentiq"))
     assert near.socket_path == Path("/srv/sentiq/valkey.sock")
     assert near.cache_url == "unix:///srv/sentiq/valkey.sock?db=0"
@@ -199,12 +199,12 @@ def test_short_socket_path() -> None:
     ],
 )
 def test_celery_url(ours: str, theirs: str) -> None:
-    """One URL serves us and Celery: a unix socket is spelt as kombu knows it, the rest stays."""
+    """Our URL of a unix socket is rewritten for Celery in kombu's form; other URLs stay the same."""
     assert celery_url(ours) == theirs
 
 
 def test_celery_is_given_our_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Celery reads two of our variables by itself, and would not understand a socket there: ours count."""
+    """Celery uses our URLs, although it reads two of our variables itself and would not understand a socket there."""
     monkeypatch.setenv("CELERY_BROKER_URL", "unix:///run/broker.sock?db=1")
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "unix:///run/results.sock?db=2")
     app = create_celery(load_settings())

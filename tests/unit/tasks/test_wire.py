@@ -1,4 +1,4 @@
-"""The formats between processes: what is written is read, by this version and by the one before; nothing else is."""
+"""The formats between processes: data are read by this version and the one before, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _packed(value: object) -> bytes:
 
 
 def _read_message(raw: bytes) -> Chunk:
-    """A chunk as Celery hands it over: read as JSON."""
+    """Reads a chunk from JSON, as Celery does."""
     try:
         message = json.loads(raw)
     except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "todo": lambda raw: read_todo(zlib.compress(raw)),
     "page": lambda raw: read_page(zlib.compress(raw)),
 }
-"""Each takes JSON."""
+"""The readers, each of which takes JSON."""
 readers = pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 
 
@@ -99,13 +99,13 @@ readers = pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 
 @given(outcomes)
 def test_outcome(outcome: Scored | Failed) -> None:
-    """An outcome comes back, whatever the number of its classes."""
+    """An outcome with any number of classes is read as it was written."""
     assert read_outcome(write_outcome(outcome)) == outcome
 
 
 @given(chunks)
 def test_chunk(chunk: Chunk) -> None:
-    """A chunk comes back out of the JSON that Celery makes of it, and has all that the version before reads of it."""
+    """A chunk is read from the JSON that Celery makes of it, and has all fields that the version before reads."""
     message = json.loads(json.dumps(write_chunk(chunk)))
     assert read_chunk(message) == chunk
     known = {name: getattr(chunk, name) for name in ("tag", "texts", "job", "n") if hasattr(chunk, name)}
@@ -114,7 +114,7 @@ def test_chunk(chunk: Chunk) -> None:
 
 @given(todos)
 def test_todo(todo: Todo) -> None:
-    """A job's chunk comes back; the version before reads it as two lists."""
+    """A job's chunk is read as it was written; the version before reads it as two lists."""
     packed = write_todo(todo)
     assert read_todo(packed) == todo
     assert json.loads(zlib.decompress(packed)) == [todo.texts, todo.weights]
@@ -122,8 +122,9 @@ def test_todo(todo: Todo) -> None:
 
 @given(pages)
 def test_page(page: StoredPage) -> None:
-    """A page of a job comes back; the version before reads each line as a text, its outcome's row or its number, an id
-    and columns.
+    """A page of a job is read as it was written.
+
+    The version before reads each line as a text, its outcome's row or its number, an id and columns.
     """
     packed = write_page(page)
     assert read_page(packed) == page
@@ -138,7 +139,7 @@ def test_page(page: StoredPage) -> None:
 
 @given(texts, results)
 def test_result(task_id: str, result: ChunkResult) -> None:
-    """A chunk's result comes back; the version before reads its model and its rows out of Celery's form."""
+    """A chunk's result is read as it was written; the version before reads model and rows from Celery's form."""
     raw = write_result(task_id, result)
     assert read_result(raw) == result
     meta = json.loads(raw)
@@ -148,7 +149,7 @@ def test_result(task_id: str, result: ChunkResult) -> None:
 
 @given(marks)
 def test_mark(mark: WorkerMark) -> None:
-    """A worker mark comes back; the one for the version before has the fields that its readers know, and no other."""
+    """A worker mark is read as it was written; the one for the version before has only fields that version knows."""
     assert read_mark(write_mark(mark)) == mark
     known = ["id", "role", "model", "tag", "device", "texts_per_s", "started_at"]
     assert json.loads(write_mark_before(mark)) == {name: getattr(mark, name) for name in known}
@@ -156,17 +157,17 @@ def test_mark(mark: WorkerMark) -> None:
 
 @given(key_uses)
 def test_key_use(use: KeyUse) -> None:
-    """The use of an Idempotency-Key comes back; the version before reads it as a job and a fingerprint."""
+    """The use of an Idempotency-Key is read as it was written; the version before reads job and fingerprint."""
     raw = write_key_use(use)
     assert read_key_use(raw) == use
     assert json.loads(raw) == [use.job, use.fingerprint]
 
 
-# The version before. All of this was written by it.
+# The version before: all these data were written by it.
 
 
 def test_outcomes_of_the_version_before() -> None:
-    """An outcome in its cache, and a reply of its workers."""
+    """An outcome in the cache and a reply of the version before are read."""
     assert read_outcome(b"[0.12345,0.2,0.67655,1]") == Scored((0.12345, 0.2, 0.67655), True)
     reply = b'{"model":"stub@1/stub","rows":{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa":[0.12345,0.2,0.67655,1],'
     reply += b'"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb":"text_failed"}}'
@@ -175,7 +176,7 @@ def test_outcomes_of_the_version_before() -> None:
 
 
 def test_chunks_of_the_version_before() -> None:
-    """Chunks that its web processes and workers have sent, as they lie in the queue."""
+    """Chunks that web processes and workers of the version before have sent are read."""
     callers = b'[[{"tag": "stub@-", "texts": ["eins", "zwei \\u2713"]}], {}, {"callbacks": null, "errbacks": null, '
     callers += b'"chain": null, "chord": null}]'
     job = b'[[{"tag": "stub@-", "job": "00000000000000000000000000000000", "n": 7}], {}, {"callbacks": null, '
@@ -185,9 +186,7 @@ def test_chunks_of_the_version_before() -> None:
 
 
 def test_jobs_of_the_version_before() -> None:
-    """A page and a chunk that its web processes have stored, a result of its workers, and uses of an
-    Idempotency-Key.
-    """
+    """Pages, chunks, results and uses of Idempotency-Keys stored by the version before are read."""
     page = b"x\x01-\x8c\xc1\n\x80 \x10D\x7f%\xe6\xbc\x98\x06\xd1\xb5\xff\x90%\n<e\x1a\xb4\xa2\xfd}.t\x18\x86\x99y\x8c"
     page += b"\xc7#\xe5X\xdd\xa8\x06\xf2\x1e9\x05\x90e\xf2\x18\xa4f\x90#4h<S\xae\xa9#\xd68\xb2f\xeaZ\x94\x9bu\x03!\\"
     page += b"\xb7\xbc\x9b\x84&\xa0Tb\xec\xed\xde\xeb\x03\xac\xc0\xff\xca\xfc\x01B\xd9 s"
@@ -211,7 +210,7 @@ def test_jobs_of_the_version_before() -> None:
 
 
 def test_mark_of_the_version_before() -> None:
-    """A worker's host was a part of its id, between role and process; a host's name may hold dashes."""
+    """In a mark of the version before, the host is read from the id, even if its name has dashes."""
     mark = b'{"id":"batch-a-host-7-abcdef","role":"batch","model":"stub@1/stub","tag":"stub@-","device":"cpu",'
     mark += b'"texts_per_s":250.5,"started_at":1764230000.25}'
     facts = ("batch-a-host-7-abcdef", "batch", "stub@1/stub", "stub@-", "cpu", 250.5, 1764230000.25)
@@ -232,14 +231,14 @@ def test_mark_of_the_version_before() -> None:
     ],
 )
 def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> None:
-    """A field that this version does not know is no reason to refuse the rest."""
+    """A field that this version does not know is skipped."""
     read(raw)
 
 
 @readers
 @given(st.integers(2, 2**60), st.dictionaries(st.sampled_from(["tag", "kind", "rows", "job"]), st.integers()))
 def test_newer_version(read: Callable[[bytes], object], version: int, rest: dict[str, Any]) -> None:
-    """An object of a later version is told from one that nobody can read, whatever else has become of it."""
+    """An object of a later version raises NewerFormat, whatever else is in it; an unreadable one does not."""
     newer: dict[str, Any] = {"v": version} | rest
     if read is read_result:
         newer = {"status": "SUCCESS", "result": newer}
@@ -248,7 +247,7 @@ def test_newer_version(read: Callable[[bytes], object], version: int, rest: dict
 
 
 def test_newer_than_it_looks() -> None:
-    """A later version is refused although all that this one reads is there: it may mean something else."""
+    """A later version is refused even if all fields of this one are there, as they may mean something else."""
     with pytest.raises(NewerFormat):
         read_chunk(write_chunk(JobChunk("t", "j", 1)) | {"v": 2})
     with pytest.raises(NewerFormat):
@@ -276,7 +275,7 @@ json_values = st.recursive(
 @example(b'{"a":' * 200_000)
 @example(b'"\xff"')
 def test_garbage(read: Callable[[bytes], object], raw: bytes) -> None:
-    """Whatever lies there, it is read or refused with the one error."""
+    """Any bytes are either read or refused with FormatError."""
     try:
         read(raw)
     except FormatError:
@@ -285,7 +284,7 @@ def test_garbage(read: Callable[[bytes], object], raw: bytes) -> None:
 
 @given(st.binary())
 def test_packed_garbage(raw: bytes) -> None:
-    """What cannot be unpacked is refused like what cannot be read."""
+    """Data that cannot be decompressed are refused like data that cannot be read."""
     for read in (read_todo, read_page):
         with pytest.raises(FormatError):
             read(raw)
@@ -293,19 +292,19 @@ def test_packed_garbage(raw: bytes) -> None:
 
 @pytest.mark.parametrize("row", [(), (1,), (0.1, 0.9, 2), (0.1, 0.9, 0.5), (0.5, -1)])
 def test_row_that_is_none(row: tuple[float, ...]) -> None:
-    """A row has a score at least, and says whether its text was truncated."""
+    """A row without a score, or without a flag for truncation, is refused."""
     with pytest.raises(FormatError):
         from_row(row)
 
 
 def test_weights_of_other_texts() -> None:
-    """A job's chunk whose weights are not those of its texts would be counted wrongly: it is refused."""
+    """A job's chunk with another number of weights than texts is refused, as it would be counted wrongly."""
     with pytest.raises(FormatError):
         read_todo(_packed([["a", "b"], [1]]))
 
 
 def test_error_quotes_nothing() -> None:
-    """The error's words hold nothing of what was read: it may be a text of a caller."""
+    """The error's message does not quote the data, which may be a caller's text."""
     with pytest.raises(FormatError) as caught:
         read_chunk({"tag": "t", "texts": "secret", "kind": "secret"})
     assert "secret" not in str(caught.value)
