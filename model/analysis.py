@@ -41,14 +41,14 @@ class Analysis:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"an analysis is named in lower case, like `sentiment`, and not {self.name!r}")
+            raise ValueError(f"the name of an analysis must be in lower case, like `sentiment`, and not {self.name!r}")
         if not 2 <= len(self.classes) <= MOST_CLASSES or len({c.lower() for c in self.classes}) < len(self.classes):
-            raise ValueError(f"an analysis has 2 to {MOST_CLASSES} classes, all different in lower case too")
+            raise ValueError(f"an analysis must have 2 to {MOST_CLASSES} classes, all different in lower case too")
         for name in self.classes:
             if not _CLASS.fullmatch(name):
-                raise ValueError(f"a class is named with letters, digits, blanks, - and _, and not {name!r}")
+                raise ValueError(f"the name of a class may have letters, digits, blanks, - and _; {name!r} has others")
         if foreign := (set(self.aliases) | set(self.numbered)) - set(self.classes):
-            raise ValueError(f"{', '.join(sorted(foreign))} is no class of the analysis {self.name}")
+            raise ValueError(f"{', '.join(sorted(foreign))} is not a class of the analysis {self.name}")
 
     @property
     def suffix(self) -> str:
@@ -85,7 +85,7 @@ def find_analysis(name: str) -> Analysis:
         name = _SHIPPED
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise AnalysisNotFound(f"no analysis is called {name!r}: it is `{_SENTIMENT}` or package.module:NAME")
+        raise AnalysisNotFound(f"there is no analysis {name!r}: give `{_SENTIMENT}` or package.module:NAME")
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError, NameError, SyntaxError) as error:

@@ -53,7 +53,7 @@ class Manifest:
             digests.append(sha256(folder / name))
             if digests[-1] != self.sha256.get(name):
                 raise ModelRefused(
-                    f"{folder / name} is not the file that {MANIFEST} lists: fetch or export the model again"
+                    f"{folder / name} differs from the file that {MANIFEST} lists: fetch or export the model again"
                 )
         return combined(digests)
 

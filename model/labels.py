@@ -53,9 +53,7 @@ def label_matrix(
     by_name = {label.lower(): label for label in analysis.classes}
     given = {key.lower(): value for key, value in (label_map or {}).items()}
     if unknown := sorted(value.upper() for value in given.values() if value.lower() not in by_name):
-        raise UnknownLabels(
-            f"the label map leads to {', '.join(unknown)}; it may lead to {', '.join(analysis.classes)} only"
-        )
+        raise UnknownLabels(f"LABEL_MAP maps to {', '.join(unknown)}; it may map only to {', '.join(analysis.classes)}")
     given = {key: by_name[value.lower()] for key, value in given.items()}
     numbered = [f"label_{i}" for i in range(len(analysis.numbered))]
     if numbered and [name.lower() for name in names] == numbered and not given:
@@ -65,7 +63,7 @@ def label_matrix(
         first, last = analysis.classes[0], analysis.classes[-1]
         raise UnknownLabels(
             f"the model's classes {', '.join(missing)} fit none of {', '.join(analysis.classes)}; "
-            f'give LABEL_MAP, for example {{"LABEL_0": "{first}", "LABEL_1": "{last}"}}'
+            f'set LABEL_MAP, for example {{"LABEL_0": "{first}", "LABEL_1": "{last}"}}'
         )
     import numpy as np  # not at the top: a web process needs the labels alone, and numpy is a tenth of its memory
 

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 _ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-fA-F]{64})")
 _SHAPE = (
-    "is not NAME:SCOPES:DIGEST, with scopes of predict, jobs, admin joined by + and the key's SHA-256 in hex."
-    " A key itself does not belong here: `sentiq key new NAME` makes one with its line,"
+    "is not NAME:SCOPES:DIGEST, where SCOPES are predict, jobs or admin, joined by +, and DIGEST is the key's SHA-256"
+    " in hex."
+    " The key itself does not belong here: `sentiq key new NAME` makes a key with its entry,"
     " and `printf %s KEY | sha256sum` gives the digest of a key that you have"
 )
 
@@ -69,10 +70,10 @@ def parse_keys(text: str) -> dict[str, ApiKey]:
         if found is None or not set(found["scopes"].split("+")) <= set(Scope):
             raise ValueError(f"entry {number} {_SHAPE}")
         if found["digest"].lower() in keys:
-            raise ValueError(f"entry {number} has the digest of an entry before it")
+            raise ValueError(f"entry {number} repeats the digest of an earlier entry")
         keys[found["digest"].lower()] = ApiKey(found["name"], frozenset(map(Scope, found["scopes"].split("+"))))
     if not keys:
-        raise ValueError("holds no key")
+        raise ValueError("contains no key")
     return keys
 
 
@@ -88,6 +89,6 @@ def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
         parse_keys(entry)
     except ValueError:
         raise ValueError(
-            "A name has up to 64 letters, digits, dots, dashes and underscores; scopes are predict, jobs, admin."
+            "A name has up to 64 letters, digits, dots, dashes and underscores; scopes are predict, jobs and admin."
         ) from None
     return key, entry

@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     )
 
     redis_url: str | None = None
-    """Where the cache is; broker and results too unless given their own. Without it, the embedded server runs under
-    `DATA_DIR`.
+    """The server of the cache; broker and results use it too unless they have their own. Without it, the embedded
+    server runs under `DATA_DIR`.
     """
     celery_broker_url: str | None = None
     """The broker's Redis; it must not evict keys."""
@@ -64,30 +64,32 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """What a line of the log looks like: `console` is for people, `json` for machines; `auto` looks whether the output
-    is a terminal.
+    """What a line of the log looks like: `console` is for people, `json` for programs; `auto` takes `console` on a
+    terminal and `json` elsewhere.
     """
     access_log: bool = False
-    """A line for each request, not only for those that failed, took long or made something."""
+    """A line for each request, not only for those that failed, took long or made a job."""
     otel_exporter_otlp_endpoint: str | None = None
-    """Where traces go, by OTLP over HTTP; without it there are none. OpenTelemetry reads its other variables itself."""
+    """Where traces are sent, by OTLP over HTTP; without it there are none. OpenTelemetry reads its other variables
+    itself.
+    """
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Where a worker serves its own metrics; 0 means nowhere: then they are among the web's, if the two share
-    `DATA_DIR`.
+    """The port on which a worker serves its own metrics; 0 means none: then they are on the web's page, if the two
+    share `DATA_DIR`.
     """
     metrics_host: str = "127.0.0.1"
-    """The address that the ports for metrics listen on."""
+    """The address that the metrics ports listen on."""
     web_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Where the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means among everything else."""
+    """The port on which the web processes serve `/metrics`, on `METRICS_HOST` and without a key; 0 means on `PORT`."""
 
     model_name: str = "default"
     """`default` (the embedded model), a local folder, or a Hugging Face text-classification model."""
     model_revision: str | None = None
     """Pins a revision of a Hugging Face model."""
     label_map: Annotated[dict[str, str], NoDecode] = {}
-    """JSON: a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they cannot
-    be guessed.
+    """JSON that maps a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they
+    cannot be guessed.
     """
     analysis: Annotated[Analysis, NoDecode, PlainValidator(_declared)] = Field(
         default="sentiment", validate_default=True
@@ -100,7 +102,7 @@ class Settings(BaseSettings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the compiled engine; 0 means one a core."""
+    """Threads of the compiled engine; 0 means one for each core."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
     """The largest micro-batch, in texts."""
 
@@ -109,36 +111,38 @@ class Settings(BaseSettings):
     predict_timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Seconds that `/predict` waits before it answers 202 with a job."""
     queue_limit: PositiveInt = 2000
-    """Texts of `/predict` that may wait at once, over all web processes, at the most.
-
-    No more may than the workers do within `predict_timeout`; further callers get 429."""
+    """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
+    so many within `predict_timeout`. Further callers get 429.
+    """
     max_text_chars: PositiveInt = 100_000
-    """Characters of one text."""
+    """The most characters of one text."""
     max_batch_texts: PositiveInt = 1_000_000
-    """Texts of one job."""
+    """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024
-    """Bytes of a request's body, as sent and as unpacked."""
+    """The most bytes of a request's body, as sent and as decompressed."""
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
     callback_secret: SecretStr | None = None
-    """Signs callbacks: `whsec_` and a key in base64; of any other text its UTF-8 bytes are the key. Without it,
+    """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
     """
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
 
     api_keys: SecretStr | None = None
-    """API keys, stored hashed: `NAME:SCOPES:SHA256` each, between commas or white space."""
+    """API keys, stored hashed: `NAME:SCOPES:SHA256` for each, separated by commas or white space."""
     api_keys_file: Path | None = None
-    """A file of API keys, one a line, with `#` comments; they count beside `API_KEYS`."""
+    """A file of API keys, one to a line, with `#` comments; they are valid in addition to `API_KEYS`."""
     allow_anonymous: bool = False
-    """Without API keys, listen on other addresses than the loopback's all the same."""
+    """Without API keys, listen on other than loopback addresses all the same."""
     rate_limit: str | None = None
-    """Texts of one caller in a time: `100/s`, `6000/min`, `50000/h`."""
+    """Texts that one caller may send in a time: `100/s`, `6000/min`, `50000/h`."""
     daily_quota: PositiveInt | None = None
-    """Texts of one caller in a day, UTC; those of jobs too."""
+    """Texts that one caller may send in a day, UTC; those of jobs count too."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Web pages of other origins that may use the API: `https://example.com`, between commas or white space."""
+    """Web pages of other origins that may use the API: `https://example.com`, separated by commas or white
+    space.
+    """
 
     @field_validator("api_keys")
     @classmethod
@@ -174,7 +178,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_rate(cls, value: str | None) -> str | None:
         if value is not None and _RATE.fullmatch(value) is None:
-            raise ValueError("must be texts in a time, like 100/s, 6000/min or 50000/h")
+            raise ValueError("must be a number of texts and a time, for example 100/s, 6000/min or 50000/h")
         return value
 
     @field_validator("cors_origins", mode="before")
@@ -189,7 +193,7 @@ class Settings(BaseSettings):
                 or origin != f"{parts.scheme}://{parts.netloc}".lower()
             ):
                 raise ValueError(
-                    f"origin {number} is not like https://example.com: a scheme, a host, perhaps a port, in lower case"
+                    f"origin {number} must be like https://example.com: scheme, host and optionally port, in lower case"
                 )
         return origins
 

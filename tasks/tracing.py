@@ -170,7 +170,7 @@ def require_tracing(settings: Settings) -> None:
     if not found:
         raise SettingsRefused(
             "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed;"
-            " install the extra `otel` (make run EXTRAS=otel), or unset it"
+            " install the extra `otel` (make run EXTRAS=otel), or unset this variable"
         )
 
 

@@ -87,7 +87,8 @@ class CompiledEngine:
         classes = self._graph.output(0).partial_shape[-1]
         if classes.is_static and classes.get_length() != len(analysis.classes):
             raise ModelRefused(
-                f"{folder} has {classes.get_length()} classes and the analysis {analysis.name} {len(analysis.classes)}"
+                f"{folder} has {classes.get_length()} classes,"
+                f" but the analysis {analysis.name} has {len(analysis.classes)}"
             )
         self._threads = threads
         self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()

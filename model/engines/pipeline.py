@@ -267,7 +267,7 @@ class PipelineEngine:
         if self._max_cells is not None and half * length < self._max_cells:
             self._max_cells = half * length
             _log.warning(
-                "a batch of %d rows of %d tokens does not fit into memory; from now on at most %d tokens",
+                "a batch of %d rows of %d tokens does not fit into memory; from now on batches have at most %d tokens",
                 rows,
                 length,
                 half * length,
@@ -319,7 +319,7 @@ def _load(
     """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
     folder = Path(source)
     if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
-        raise ModelNotFound(f"{source} is no folder")
+        raise ModelNotFound(f"there is no folder {source}")
     where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)
@@ -352,7 +352,7 @@ def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
     if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
         kind = config.problem_type or "one output"
         raise ModelRefused(
-            f"{name} does not choose one of several classes ({kind}); its answers are no probabilities of them"
+            f"{name} does not choose one of several classes ({kind}), so its answers are not probabilities of classes"
         )
 
 

@@ -84,7 +84,7 @@ def _device(device: str) -> str:
     if device == "auto":
         return "cuda:0" if count else "cpu"
     if int(index or 0) >= count:
-        raise EngineUnavailable(f"the device {device} was asked for, but torch sees {count} GPUs here")
+        raise EngineUnavailable(f"the device {device} was asked for, but torch finds {count} GPUs here")
     return f"cuda:{int(index or 0)}"
 
 

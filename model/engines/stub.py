@@ -102,7 +102,7 @@ class StubEngine:
         try:
             delay_s = float(given.get("delay_s", 0.0))
         except ValueError:
-            raise ModelNotFound("the stub engine's delay_s is a number of seconds") from None
+            raise ModelNotFound("the stub engine's delay_s must be a number of seconds") from None
         return cls(
             delay_s=delay_s,
             fail_on=given.get("fail_on") or None,

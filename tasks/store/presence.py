@@ -56,7 +56,7 @@ def marks_of(workers: Iterable[tuple[str, bytes | None, bytes | None]]) -> list[
 @lru_cache(1000)
 def _left_out(worker_id: str, why: str) -> None:
     """Logs this once for each worker, as marks are read every second."""
-    _log.warning("worker %s is left out: %s", worker_id, why)
+    _log.warning("worker %s is ignored: %s", worker_id, why)
 
 
 class Presence:

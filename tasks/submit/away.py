@@ -26,7 +26,7 @@ class _RedisOrUnavailable:
             _log.warning("Redis away: %s", type(error).__name__)
             raise ServiceUnavailable from error
         if isinstance(error, NewerFormat):
-            _log.warning("for a web process of a later version: %s", error)
+            _log.warning("a web process of a later version is needed: %s", error)
             raise ServiceUnavailable from error
 
 

@@ -230,7 +230,7 @@ class Coalescer(Generic[T]):
             try:
                 relied_on = {key: texts[key] for key in self._release(texts)}
             except Exception:  # the claims expire by themselves
-                _log.warning("claims not given up", exc_info=True)
+                _log.warning("claims could not be given up", exc_info=True)
         with self._wake:
             chunk = self._entries.send(limit)
             origins = [origin for entry in chunk for origin in entry.origins]

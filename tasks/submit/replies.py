@@ -82,7 +82,7 @@ class Replies:
         try:
             reply = self._listening.await_reply(self._reply_key, timeout_s=LOST_REPLY_S)
         except FormatError as error:
-            _log.warning("the cache is asked instead of %s", error)
+            _log.warning("looking into the cache instead: %s", error)
             self.sweep(older_than_s=0.0)
             return
         if reply is not None:

@@ -19,7 +19,7 @@ def announcing(presence: Presence, mark: WorkerMark, stop: threading.Event) -> L
     """Says that the worker is ready, until `stop` is set; then that it is not. Should that fail, the mark expires."""
 
     def withdraw() -> None:
-        _log.info("stopping: chunks that were begun are ended first")
+        _log.info("stopping: finishing the chunks that were begun")
         presence.withdraw(mark)
 
     away = (redis.RedisError,)

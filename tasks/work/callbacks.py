@@ -221,7 +221,7 @@ class Callbacks:
         """The state that one attempt leads to, if there may be more of them."""
         try:
             if not self._secret:
-                raise CallbackRefused("There is no secret to sign it with.")
+                raise CallbackRefused("CALLBACK_SECRET is not set, so that it cannot be signed.")
             status = deliver(url, body, job_id=job_id, secret=self._secret, allow_private=self._allow_private)
         except CallbackRefused as error:
             _log.warning("callback of job %s refused: %s", job_id, error)
@@ -233,5 +233,5 @@ class Callbacks:
                 return "delivered"
             outcome = str(status)
         # The rest of the URL may hold a secret.
-        _log.warning("callback of job %s not taken by %s: %s", job_id, urlsplit(url).hostname, outcome)
+        _log.warning("callback of job %s not accepted by %s: %s", job_id, urlsplit(url).hostname, outcome)
         return "failed" if outcome == "410" else "pending"

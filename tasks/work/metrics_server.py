@@ -34,7 +34,7 @@ def serve_metrics(settings: Settings, device: str) -> None:
     except OSError as error:
         where = f"{settings.metrics_host}:{settings.metrics_port}"
         _log.error(
-            "no metrics: cannot listen on %s (%s); set another METRICS_PORT for each worker of a machine",
+            "no metrics: cannot listen on %s (%s); give each worker of a machine a METRICS_PORT of its own",
             where,
             error.strerror,
         )

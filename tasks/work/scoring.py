@@ -102,7 +102,7 @@ class Scorer:
         try:
             self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
         except redis.RedisError:
-            _log.warning("predictions of a job not cached", exc_info=True)
+            _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
         self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
 
     def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
@@ -139,12 +139,12 @@ class Scorer:
             attempt, known = self._cache.begin(chunk_id, self._engine.identity, list(by_digest))
             outcomes = {key: outcome for key, outcome in zip(by_digest, known, strict=True) if outcome is not None}
         except redis.RedisError:
-            _log.warning("cache away: scoring all of a chunk", exc_info=True)
+            _log.warning("Redis away: scoring all texts of a chunk without looking them up", exc_info=True)
         todo = {key: text for key, text in by_digest.items() if key not in outcomes}
         if todo and attempt == 1:
             outcomes |= dict(zip(todo, self._score_isolating(list(todo.values())), strict=True))
         elif todo:
-            _log.warning("chunk %s begun for the %d. time: its %d texts one by one", chunk_id, attempt, len(todo))
+            _log.warning("attempt %d at chunk %s: scoring its %d texts one by one", attempt, chunk_id, len(todo))
             for key, text in todo.items():
                 outcomes[key] = self._score_suspect(chunk_id, tag, key, text)
         return outcomes

@@ -76,7 +76,7 @@ class Upkeep:
         time.sleep(settle_s)
         lost &= self._missing()
         for task_id in sorted(lost):
-            _log.warning("chunk %s got lost; sending it again", task_id)
+            _log.warning("chunk %s was lost; sending it again", task_id)
             self._sender.send_job_chunk(*chunk_of(task_id), self._tag)
         return len(lost)
 

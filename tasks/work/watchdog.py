@@ -103,7 +103,7 @@ def look_at(one: Step | Loop) -> None:
     if isinstance(one, Loop) and one.gone:
         _end_process(one, "is gone")
     elif one.thread is not None and one.looks * LOOK_S > one.limit_s:
-        _end_process(one, f"stands still since {one.limit_s:.0f} s")
+        _end_process(one, f"has stood still for {one.limit_s:.0f} s")
 
 
 def _end_process(one: Step | Loop, how: str) -> None:
@@ -111,7 +111,9 @@ def _end_process(one: Step | Loop, how: str) -> None:
         name = f"the loop {one.name}" if isinstance(one, Loop) else one.name
         frame = sys._current_frames().get(one.thread or 0)
         where = "".join(traceback.format_stack(frame)) if frame is not None else "(it has no thread)"
-        _log.critical("%s %s: ended, so that another takes its chunks", name, how, extra={"exception": where})
+        _log.critical(
+            "%s %s: ending this worker, so that another one takes its chunks", name, how, extra={"exception": where}
+        )
     finally:
         os._exit(os.EX_SOFTWARE)  # no way out that waits for the thread
 

@@ -82,17 +82,17 @@ def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
     worker = start_worker(stack, "Presence.announce = once(fail, Presence.announce)")
     stack.wait_for_worker(worker)
     worker.terminate()
-    assert "stopping: chunks that were begun are ended first" in worker.log
+    assert "stopping: finishing the chunks that were begun" in worker.log
     assert not stack.redis.keys("sentiq:w:*")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("Leases.renew = lambda self: hang()", "the loop leases stands still since 5 s"),
+        ("Leases.renew = lambda self: hang()", "the loop leases has stood still for 5 s"),
         ("Leases.renew = lambda self: kill()", "the loop leases is gone"),
-        ("Presence.announce = lambda *_: hang()", "the loop presence stands still since 6 s"),
-        ("Watchdog._look = lambda self: hang()", "the loop watchdog stands still since 5 s"),
+        ("Presence.announce = lambda *_: hang()", "the loop presence has stood still for 6 s"),
+        ("Watchdog._look = lambda self: hang()", "the loop watchdog has stood still for 5 s"),
         ("Watchdog._look = lambda self: kill()", "the loop watchdog is gone"),
     ],
 )
@@ -106,7 +106,10 @@ def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str
     wait_until(lambda: not worker.running, what="the worker to end", timeout_s=60)
     assert worker.status == os.EX_SOFTWARE, worker.log
     last = json.loads(worker.log.splitlines()[-1])
-    assert (last["level"], last["event"]) == ("critical", f"{said}: ended, so that another takes its chunks")
+    assert (last["level"], last["event"]) == (
+        "critical",
+        f"{said}: ending this worker, so that another one takes its chunks",
+    )
     assert ("in hang" in last["exception"]) is ("hang()" in change)
     assert "secret" not in worker.log
 

@@ -134,7 +134,7 @@ main(["batch"])
     job = stack.ended(stack.submit(["slow and good"]))
     assert job["done"] == 1
     assert stack.texts_scored() == 1
-    assert not any("begun for the" in worker.log for worker in stack.workers)
+    assert not any("one by one" in worker.log for worker in stack.workers)
 
 
 def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> None:

@@ -69,7 +69,7 @@ def test_text_that_hangs_the_engine(make_stack: Callable[..., Stack]) -> None:
     wait_until(over, what="the job to end", timeout_s=90)
     assert statuses == [os.EX_SOFTWARE] * 3
     log = stack.workers[0].log
-    assert "a call of the engine stands still" in log
+    assert "a call of the engine has stood still" in log
     assert "in hangs" in log, "where it stands is not told"
     assert texts[7] not in log
     assert [item["position"] for item in stack.items(job) if item["status"] == "failed"] == [7]
@@ -99,7 +99,7 @@ def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> Non
         job = stack.submit(new_texts(40))
         wait_until(lambda: not worker.running, what="the worker to end")
     assert worker.status == os.EX_SOFTWARE
-    assert "the thread that takes chunks stands still" in worker.log
+    assert "the thread that takes chunks has stood still" in worker.log
     assert "in stand_still" in worker.log
     start_worker(stack, "batch", loop_s=2)
     assert stack.ended(job)["done"] == 40

@@ -140,7 +140,9 @@ class Batch:
             rate = sent / max(time.monotonic() - began_at, 1e-3)
             eta_s = (total - sent) / rate if total else None
             told = (
-                _told(_megabytes(sent, total), f"{rate / 1e6:.1f} MB/s", eta_s) if sent != total else "sent; being read"
+                _told(_megabytes(sent, total), f"{rate / 1e6:.1f} MB/s", eta_s)
+                if sent != total
+                else "sent; the service is reading it"
             )
             self._screen.show(sent, total, told)
 
@@ -148,7 +150,7 @@ class Batch:
         try:
             return self._sentiq.submit(source, on_upload=on_upload, **options)
         except ValueError as fault:
-            raise typer.BadParameter(f"{fault}; --type says it", param_hint="FILE") from None
+            raise typer.BadParameter(f"{fault}; give it with --type", param_hint="FILE") from None
 
     def _download(self, job: Job) -> None:
         self._screen.stage("Fetching")
@@ -165,7 +167,7 @@ class Batch:
     def _interrupted(self) -> None:
         job = self._job
         if job is None:
-            self._screen.say("Stopped before the whole file was there; that makes no job.")
+            self._screen.say("Stopped before the whole file was sent, so there is no job.")
             return
         if job.ended:
             self._screen.say("To fetch the results:")
@@ -173,7 +175,7 @@ class Batch:
             job = self._sentiq.cancel(job)
             self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
         else:
-            self._screen.say(f"Job {job.id} goes on without you. To come back:")
+            self._screen.say(f"Job {job.id} goes on. To come back to it:")
         self._screen.say(f"  {self._way_back(job)}")
 
     def _on_progress(self, job: Job) -> None:

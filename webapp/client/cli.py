@@ -28,7 +28,7 @@ from webapp.client.batch import Batch, Output, Screen
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
-"""Nobody watches a long job: it shall live through an update of the service."""
+"""Nobody watches a long job: it should survive an update of the service."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
@@ -36,7 +36,7 @@ _REMEDIES = {
 }
 
 app = typer.Typer(
-    help="Sentiment of texts, by a Sentiq service.",
+    help="Scores texts with a Sentiq service.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,10 +57,12 @@ def _print_version(wanted: bool) -> None:
 
 
 Url = Annotated[
-    str | None, typer.Option("--url", callback=_remember, help=f"The service; else SENTIQ_URL, else {DEFAULT_URL}.")
+    str | None,
+    typer.Option("--url", callback=_remember, help=f"The service's address. Default: SENTIQ_URL, or {DEFAULT_URL}."),
 ]
 Key = Annotated[
-    str | None, typer.Option("--api-key", callback=_remember, help="Else SENTIQ_API_KEY, which other users cannot see.")
+    str | None,
+    typer.Option("--api-key", callback=_remember, help="Better given as SENTIQ_API_KEY: other users can see options."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
@@ -99,7 +101,7 @@ def _print_json(body: dict[str, Any]) -> None:
 def predict(
     context: typer.Context,
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Without any: stdin, line by line.", show_default=False)
+        list[str] | None, typer.Argument(help="The texts; without any, stdin is read line by line.", show_default=False)
     ] = None,
     url: Url = None,
     api_key: Key = None,
@@ -132,29 +134,32 @@ def predict(
 def batch(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, perhaps .gz; - is stdin.")
+        Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help="CSV, NDJSON or JSON by its ending; - is stdout.",
+            help="The results: CSV, NDJSON or JSON by the name's ending; - is stdout.",
             show_default="FILE.sentiq.csv, ...",
         ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="The CSV column with the texts.", show_default="text")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of the CSV: one character, or tab.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="The CSV's delimiter: one character, or tab.")] = None,
     type: Annotated[
         str | None,
-        typer.Option(metavar="csv|ndjson|txt|json", help="The input's, where no name tells; perhaps with .gz."),
+        typer.Option(
+            metavar="csv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
+        ),
     ] = None,
     format: Annotated[
-        Literal["csv", "ndjson", "jsonl", "json"] | None, typer.Option(help="The output's, where no name tells.")
+        Literal["csv", "ndjson", "jsonl", "json"] | None,
+        typer.Option(help="The output's format, if its name does not tell."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job, fetch its results.")
+        str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
     ] = None,
     url: Url = None,
     api_key: Key = None,
@@ -165,7 +170,7 @@ def batch(
         raise typer.BadParameter("give a file, or --resume JOB", param_hint="FILE")
     stdin = str(file) == "-"
     if stdin and type is None:
-        raise typer.BadParameter("stdin has no name that tells; add --type", param_hint="--type")
+        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
     if file is not None and not stdin and (not file.exists() or file.is_dir()):
         raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
     name = file or Path(f"{resume}.csv")
@@ -187,8 +192,8 @@ def batch(
 @app.command()
 def jobs(
     context: typer.Context,
-    status: Annotated[Status | None, typer.Option(help="Only those.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many jobs, newest first.")] = 20,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
@@ -214,12 +219,12 @@ def jobs(
         table.add_row(job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3])
     Console(highlight=False).print(table if found else "No jobs.")
     if more:
-        _complain(f"there are more jobs: --limit {10 * limit} shows up to so many")
+        _complain(f"there are more jobs; --limit {10 * limit} shows up to {10 * limit} of them")
 
 
 @app.command()
 def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
-    """Tells of one job."""
+    """Shows one job."""
     with _connect(context) as sentiq:
         _tell(context, sentiq.job(job))
 
@@ -231,18 +236,22 @@ def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = N
         _tell(context, sentiq.cancel(job))
 
 
-keys = typer.Typer(help="API keys of a service.", no_args_is_help=True)
+keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)
 app.add_typer(keys, name="key")
 
 
 @keys.command("new")
 def _new_key(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Of the caller; his jobs and limits go by it.", show_default=False)],
-    scopes: Annotated[str, typer.Option(help="Of predict, jobs, admin.")] = "predict,jobs",
+    name: Annotated[
+        str, typer.Argument(help="The caller's name, to which jobs and limits belong.", show_default=False)
+    ],
+    scopes: Annotated[
+        str, typer.Option(help="One or more of predict, jobs, admin, with commas between them.")
+    ] = "predict,jobs",
     as_json: AsJson = False,
 ) -> None:
-    """Makes an API key, and the line for API_KEYS or API_KEYS_FILE that lets it in. Asks no service."""
+    """Makes an API key, and its entry for API_KEYS or API_KEYS_FILE. Asks no service."""
     try:
         key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
     except ValueError as fault:
@@ -252,7 +261,7 @@ def _new_key(
         return
     print(f"key    {key}")
     print(f"entry  {entry}")
-    _complain("the key is shown this once; the service keeps the entry, which is no secret")
+    _complain("the key is shown only this once; the service gets the entry, which is not secret")
 
 
 _THEIR_OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}

@@ -56,10 +56,10 @@ class Sentiq:
             api_key: is sent with every request.
             timeout_s: seconds that the service may be silent within a request.
             patience_s: seconds that an absent or busy service is asked again.
-            on_retry: is told of each failure that is borne, and of the seconds until the next try.
+            on_retry: called with each failure after which there is another try, and the seconds until then.
 
         Raises:
-            ValueError: the address is none.
+            ValueError: `url` is not an address.
         """
         self._transport = Transport(url, api_key, timeout_s=timeout_s, patience_s=patience_s, on_retry=on_retry)
         self._send = self._transport.send
@@ -242,7 +242,7 @@ class Sentiq:
                     if position >= job.total:
                         return
                     error = Unavailable(
-                        f"The results end after {position} of {job.total} lines.", code="results_cut_off"
+                        f"The results ended after {position} of {job.total} lines.", code="results_cut_off"
                     )
                 except BROKEN as fault:
                     error = self._transport.unavailable(fault)

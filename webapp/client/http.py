@@ -49,7 +49,7 @@ class Transport:
         if address.scheme not in ("http", "https") or not address.host:
             raise ValueError(f"{url!r} is not an address like http://127.0.0.1:8000")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-            raise ValueError("The API key holds characters that no header can.")
+            raise ValueError("The API key has characters that a header cannot carry.")
         self.url = str(address.copy_with(userinfo=b"")).rstrip("/")
         self._timeout_s, self._patience_s, self._on_retry = timeout_s, patience_s, on_retry
         self._met = False
@@ -112,7 +112,7 @@ class Transport:
         if isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout):
             return Unavailable(f"Nothing answers at {self.url} ({fault}).", code="unreachable")
         if isinstance(fault, httpx.TimeoutException):
-            return Unavailable(f"{self.url} was silent for too long.", code="timeout")
+            return Unavailable(f"{self.url} did not answer in time.", code="timeout")
         return Unavailable(f"The connection to {self.url} broke ({str(fault).rstrip('.')}).", code="connection_broken")
 
 
@@ -208,7 +208,7 @@ def _type_headers(name: object, content_type: str | None) -> dict[str, str]:
         if f".{told}".removesuffix(".gz").endswith(ending):
             return {"Content-Type": media_type} | ({"Content-Encoding": "gzip"} if told.endswith(".gz") else {})
     raise ValueError(
-        f"the type of {content_type or name!r} is not known; known are {', '.join(MEDIA_TYPES)}, each perhaps with .gz"
+        f"the type of {content_type or name!r} is not known. Known are {', '.join(MEDIA_TYPES)}, also with .gz"
     )
 
 

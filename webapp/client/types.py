@@ -111,7 +111,7 @@ class SentiqError(Exception):
         line: int | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """`status` is None where nothing answered; `line`, from 1, is the one of the upload that is to blame."""
+        """`status` is None where nothing answered; `line`, from 1, is the line of the upload at fault."""
         super().__init__(detail if line is None else f"Line {line}: {detail}")
         self.detail, self.code, self.status = detail, code, status
         self.request_id, self.line, self.retry_after_s = request_id, line, retry_after_s

@@ -66,7 +66,7 @@ def _lock(data_dir: Path, console: Console, give_up: Callable[[], bool]) -> int:
         if time.monotonic() > until or give_up():
             raise StartFailed(f"A server of an earlier start still runs on {data_dir}; end it.")
         if not told:
-            console.print("sentiq", "waiting for: the server of an earlier start, which was killed, to end")
+            console.print("sentiq", "waiting for: the server of an earlier, killed start to end")
             told = True
         time.sleep(0.2)
     return server_fd

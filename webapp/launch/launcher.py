@@ -225,7 +225,9 @@ class Launcher:
         """Callers first, then workers, so that requests under way are still answered; the server last."""
         systemd.tell("STOPPING=1")
         if self._children or self._server:
-            self._console.print("sentiq", "stopping: requests and chunks under way are finished (again Ctrl-C to kill)")
+            self._console.print(
+                "sentiq", "stopping: finishing requests and chunks under way (Ctrl-C again kills everything)"
+            )
         web = [child for child in self._children if child.name == "web"]
         self._end(web, _DRAIN_S)
         self._end([child for child in self._children if child not in web], _DRAIN_S)
@@ -245,7 +247,7 @@ class Launcher:
         until = time.monotonic() + patience_s
         for child in children:
             if not child.wait(until):
-                self._console.print("sentiq", f"{child.name} did not end in {patience_s:.0f} s; killing it")
+                self._console.print("sentiq", f"{child.name} did not end within {patience_s:.0f} s; killing it")
                 child.signal(signal.SIGKILL)
                 child.wait(time.monotonic() + 5)
 

@@ -56,8 +56,8 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
     """
     if not _PYTHON.exists():
         raise StartFailed(
-            "Flower is not installed; `make run MONITORING=1` does that, or `make .venv-monitoring/.done`."
-            " Without make: python3 -m venv .venv-monitoring in this folder, and into it what the source lists in"
+            "Flower is not installed; `make run MONITORING=1` installs it, and so does `make .venv-monitoring/.done`."
+            " Without make: create it here with python3 -m venv .venv-monitoring, and install what the source lists in"
             " monitoring/requirements.txt."
         )
     flower_port, exporter_port = (

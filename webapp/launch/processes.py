@@ -131,11 +131,11 @@ class Child:
                 return
             self.buried(self.process)
             if status == EX_CONFIG:
-                raise StartFailed(f"The {self.name} process cannot run as it is set up; its last lines say why.")
+                raise StartFailed(f"The {self.name} process cannot run with these settings; its last lines say why.")
             self._deaths_in_a_row = self._deaths_in_a_row + 1 if starting_up or now - self._started_at < 10 else 0
             if starting_up and self._deaths_in_a_row >= _DEATHS_AT_START:
                 raise StartFailed(
-                    f"The {self.name} process ended {_DEATHS_AT_START} times at its start; its last lines say why."
+                    f"The {self.name} process ended {_DEATHS_AT_START} times while starting; its last lines say why."
                 )
             how = f"by signal {-status}" if status < 0 else f"with status {status}"
             self._not_before = now + min(5.0, 0.1 * 2**self._deaths_in_a_row)

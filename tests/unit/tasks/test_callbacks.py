@@ -614,7 +614,7 @@ def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest
     jobs.add("b", "http://example.com:port/hook?key=hidden")
     runner(jobs).run_due()
     wait_until(lambda: len(caplog.records) == 2, what="a line for each")
-    assert "callback of job a not taken by 127.0.0.1: 500" in caplog.text
+    assert "callback of job a not accepted by 127.0.0.1: 500" in caplog.text
     assert "callback of job b refused" in caplog.text
     assert "hook" not in caplog.text
     assert "hidden" not in caplog.text

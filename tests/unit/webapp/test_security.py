@@ -391,5 +391,5 @@ def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 def test_rates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """A rate that cannot be read ends the start with what one looks like."""
     monkeypatch.setenv("RATE_LIMIT", value)
-    with pytest.raises(SettingsRefused, match="RATE_LIMIT: must be texts in a time, like 100/s"):
+    with pytest.raises(SettingsRefused, match="RATE_LIMIT: must be a number of texts and a time, for example 100/s"):
         load_settings()
