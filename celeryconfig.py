@@ -61,7 +61,7 @@ redis_socket_connect_timeout = 1.0
 redis_retry_on_timeout = True
 
 # Flower queries workers by remote control, and switches task events on in the workers that it monitors
-# (`tasks.worker`). Without a reader, each event would be a wasted Redis round trip.
+# (`tasks.work.serving`). Without a reader, each event would be a wasted Redis round trip.
 worker_enable_remote_control = True
 worker_send_task_events = False
 worker_hijack_root_logger = False

@@ -4,8 +4,8 @@ together on paper.
 Event driven, in plain Python, with a fixed seed. A text that is not cached goes its real way: a web process reads it,
 its coalescer claims what has gathered and sends it as one message, of which so many are under way at once, and waits a
 little for callers who come back (`tasks.submit.coalescer`); Redis has one thread; a worker takes a few messages at once
-(`tasks.worker`), and what they hold goes together into one of two calls of the engine (`model.engines.merging`), whose
-threads divide it. A Python process does one thing at a time; the processes of a host share its cores equally.
+(`tasks.work.roles`), and what they hold goes together into one of two calls of the engine (`model.engines.merging`),
+whose threads divide it. A Python process does one thing at a time; the processes of a host share its cores equally.
 
 Not in it: time in which nobody works (the network, the kernel's wake-ups), memory bandwidth, anything that breaks.
 """
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY
 from tasks.submit.coalescer import CLAIM_LIMIT
 from tasks.submit.lingering import LINGER_MOST_S, LINGER_SHARE
-from tasks.worker import CALL_S, THREADS
+from tasks.work.roles import INTERACTIVE
 
 Then = Callable[[], None]
 ENGINE_CALLS = 2
@@ -270,8 +270,8 @@ class Worker:
         self._process, self._engine = Server(cores), Server(cores, system.layout.threads)
         self._asks: deque[Message] = deque()
         self._calls = 0
-        self._call_limit = max(1, int(system.engine_rate * CALL_S))
-        self.free = THREADS["interactive"]
+        self._call_limit = INTERACTIVE.texts_together(system.engine_rate)
+        self.free = INTERACTIVE.threads
 
     def take(self, message: Message) -> None:
         """One of the worker's threads has a message."""

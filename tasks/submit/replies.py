@@ -59,6 +59,7 @@ class Replies:
         self._reply_key = reply_key
         self._clock = clock
         self._swept_at = clock()
+        self._started = False
         self._loop = Loop("replies", self.receive, expected=(redis.RedisError,))
 
     def start(self) -> None:
@@ -67,7 +68,11 @@ class Replies:
         Called with each text and not at construction: a thread started before Gunicorn forks would not exist in its
         workers.
         """
-        self._loop.start()
+        if (
+            not self._started
+        ):  # the loop itself would ask whether its thread is alive: 4.5 us for each text under gevent
+            self._started = True
+            self._loop.start()
 
     def receive(self) -> None:
         """Waits at most LOST_REPLY_S for the next reply; about as often, looks up texts whose replies may be lost.

@@ -135,6 +135,28 @@ def test_one_place_puts_the_web_together() -> None:
     assert [name for name, path in MODULES.items() if "webapp.compose" in imported(name, path)] == ["webapp.wsgi"]
 
 
+def test_one_place_puts_a_worker_together() -> None:
+    """What works is handed its Redis clients, Celery and settings, and makes none itself: `tasks.work.compose` does,
+    and is only imported by `tasks.worker`, once that has pinned the device.
+    """
+    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
+    for name, path in MODULES.items():
+        if name.startswith("tasks.work.") and name != "tasks.work.compose":
+            assert not imported(name, path) & makers, name
+    assert [name for name, path in MODULES.items() if "tasks.work.compose" in imported(name, path)] == ["tasks.worker"]
+
+
+def test_worker_begins_light() -> None:
+    """Importing a worker's entry loads nothing that has to come after its device is pinned, or its metrics are."""
+    code = (
+        f"import sys, tasks.worker; print([n for n in {(*HEAVY, 'celery', 'prometheus_client')!r} if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ast.literal_eval(done.stdout) == []
+
+
 def test_no_circles() -> None:
     """Within a floor too, no module imports itself by way of others."""
     edges = {

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from benchmarks import scaling
 from benchmarks.queueing import ENGINE_CALLS, Clock, Cores, Costs, Layout, Server, System, closed
 from benchmarks.services import ROOT
-from tasks.worker import THREADS
+from tasks.work.roles import INTERACTIVE
 
 COSTS = Costs(250e-6, 1.2e-3, 25e-6, 300e-6, 150e-6, 1.2e-3, 600e-6, 800e-6)
 LAYOUTS = st.builds(
@@ -120,7 +120,7 @@ def test_texts_gather_while_chunks_are_under_way() -> None:
 
     def look() -> None:
         worker = system._workers[0]
-        seen.append((len(system.queue), THREADS["interactive"] - worker.free, worker._calls))
+        seen.append((len(system.queue), INTERACTIVE.threads - worker.free, worker._calls))
         system.clock.after(0.001, look)
 
     look()

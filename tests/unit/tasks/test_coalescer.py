@@ -480,7 +480,7 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 4))
-def test_every_caller_gets_his_own_answer(seed: int, limit: int, under_way: int) -> None:
+def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: int) -> None:
     """For any threads, keys, limits and order of answers, callers that stay are answered rightly; nothing is left."""
     chunks: list[dict[str, str]] = []
     lock, work, done = threading.Lock(), threading.Semaphore(0), threading.Event()

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.settings import Settings, load_settings
-from tasks.worker import ROLES
+from tasks.work.roles import ROLES
 from webapp.launch import options
 from webapp.launch.commands import Role
 from webapp.launch.options import apply, flags
@@ -220,7 +220,7 @@ def test_help_is_readable(command: str) -> None:
 
 def test_roles() -> None:
     """`sentiq worker` knows the roles that workers have."""
-    assert get_args(get_args(Role)[0]) == ROLES
+    assert get_args(get_args(Role)[0]) == tuple(ROLES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""The one task, as Celery calls it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Reject
+
+from tasks import metrics
+from tasks.queue.app import SENT_AT, TASK
+from tasks.tracing import Tracing, scoring
+from tasks.work.leases import Leases
+from tasks.work.scoring import NotStored, Scorer
+
+
+class ScoreTask:
+    """Scores the chunk of a message: counted, traced, and kept this worker's meanwhile."""
+
+    def __init__(self, scorer: Scorer, leases: Leases, tracing: Tracing | None) -> None:
+        self._scorer = scorer
+        self._leases = leases
+        self._tracing = tracing
+
+    def bind(self, app: Celery) -> None:
+        """Makes it the task's body in this application."""
+
+        @app.task(name=TASK, bind=True, shared=False)  # type: ignore[untyped-decorator]
+        def score(task, chunk):  # type: ignore[no-untyped-def]
+            self._run(task.request, chunk)
+
+    def _run(self, request: Any, chunk: object) -> None:
+        redelivered = bool((request.delivery_info or {}).get("redelivered"))
+        headers = request.headers or {}
+        metrics.chunk_begun(headers.get(SENT_AT), time.time(), redelivered=redelivered)
+        lease = self._leases.held((request.properties or {}).get("delivery_tag"))
+        with lease, scoring(self._tracing, headers, chunk, request.id):
+            try:
+                self._scorer.score(chunk, request.id)
+            except NotStored:
+                # Back into the queue, for whoever reaches Redis first. Without Redis this fails too, and the delivery
+                # comes back by itself.
+                raise Reject("not stored", requeue=True) from None

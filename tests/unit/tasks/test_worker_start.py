@@ -1,0 +1,78 @@
+"""What a worker settles before it takes chunks: its GPU, its priority, its rate, its parts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from model.engines.stub import StubEngine
+from tasks.queue.app import TASK
+from tasks.settings import Settings
+from tasks.work.compose import compose, warm_engine
+from tasks.work.place import pin_device
+from tasks.work.rate import measure_rate
+from tasks.work.roles import BATCH, INTERACTIVE, Role
+from tests.support.stack import ROOT
+
+
+@pytest.mark.parametrize(
+    ("device", "named", "visible"), [("cuda:3", "cuda:0", "3"), ("cuda", "cuda", None), ("cpu", "cpu", None)]
+)
+def test_one_gpu_is_seen(monkeypatch: pytest.MonkeyPatch, device: str, named: str, visible: str | None) -> None:
+    """A worker that is told its GPU sees that one alone, and calls it the first."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert pin_device(device) == named
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+_NICE = """
+import os
+from pathlib import Path
+from tasks.work.place import lower_priority
+from tasks.work.roles import ROLES
+os.setsid()
+before = os.nice(0)
+lower_priority(ROLES["{role}"].niceness)
+group = Path("/proc/self/autogroup")
+print(os.nice(0) - before, group.read_text().split()[-1] if group.exists() else "{group}")
+"""
+
+
+@pytest.mark.parametrize(("role", "niceness"), [("interactive", 0), ("batch", 19)])
+def test_jobs_are_nice(role: str, niceness: int) -> None:
+    """The batch worker, and its session, let all others have the processor first."""
+    if os.nice(0):
+        pytest.skip("these tests are nice themselves")
+    done = subprocess.run(
+        [sys.executable, "-c", _NICE.format(role=role, group=niceness)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == [str(niceness), str(niceness)]
+
+
+def test_rate_is_that_of_the_engine() -> None:
+    """The rate of an engine that takes 10 ms for a text is about 100 a second."""
+    assert 50 < measure_rate(StubEngine(delay_s=0.01)) <= 100
+
+
+@pytest.mark.parametrize(("role", "rate", "texts"), [(INTERACTIVE, 1000, 250), (INTERACTIVE, 1, 1), (BATCH, 1000, 1)])
+def test_texts_together(role: Role, rate: float, texts: int) -> None:
+    """Live callers' texts are scored together for a quarter of a second; a job's chunk alone."""
+    assert role.texts_together(rate) == texts
+
+
+@pytest.mark.parametrize("role", [INTERACTIVE, BATCH], ids=lambda role: role.name)
+def test_parts_are_made_without_redis(role: Role) -> None:
+    """A worker is put together while Redis is away: it waits for it when it is run."""
+    settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
+    worker = compose(settings, role, warm_engine(settings, "cpu"))
+    assert TASK in worker._app.tasks
