@@ -12,7 +12,7 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.
 FOLDERS = "webapp|tasks|model|tests|monitoring|benchmarks|deploy|docs"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./*-]*[\w/*]")
 MODULE = re.compile(r"`(?:python -m )?((?:webapp|tasks|model|monitoring|benchmarks|tests)(?:\.[A-Za-z_]\w*)+)")
-TEST = re.compile(r"`(test_[a-z0-9_]+)`")
+TEST = re.compile(r"`(test_[a-z0-9_]*[a-z0-9])`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
