@@ -12,7 +12,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
@@ -26,6 +26,7 @@ CURRENT_TRACE: ContextVar[str] = ContextVar("trace_id", default="")
 _FIRST = ("time", "level", "role", "pid", "logger", "event")
 _QUEUE_LIBRARIES = ("celery", "kombu", "amqp")
 _LONGEST_ARGUMENT = 80
+_OURS = "sentiq"
 
 
 def _add_context(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -74,6 +75,16 @@ class _Discretion(logging.Filter):
         return argument if len(str(argument)) <= _LONGEST_ARGUMENT else f"({len(str(argument))} characters, not shown)"
 
 
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes records. For one that cannot be written, `logging` itself would print the arguments on stderr."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Logs that a record could not be written, unless that fails too or the output is closed."""
+        error = sys.exc_info()[1]
+        if record.name != _OURS and not isinstance(error, OSError):
+            tell_uncaught(f"a record of {record.name}", error)
+
+
 def _renderer(role: str, *, json: bool) -> list[structlog.typing.Processor]:
     if json:
 
@@ -118,7 +129,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Output(sys.stdout)
     handler.addFilter(_Discretion())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -144,7 +155,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "console"], role: s
 def tell_uncaught(where: str, error: BaseException | None) -> None:
     """Logs an uncaught error in a line like all others."""
     kind = "error" if error is None else type(error).__qualname__
-    logging.getLogger("sentiq").error("uncaught %s in %s", kind, where, exc_info=error)
+    logging.getLogger(_OURS).error("uncaught %s in %s", kind, where, exc_info=error)
 
 
 def _tell_thread_end(ended: threading.ExceptHookArgs) -> None:
@@ -164,4 +175,4 @@ def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackT
         sys.__excepthook__(kind, error, trace)
     else:
         # With the message: an error that ends a process comes from its start or its main thread, which sees no texts.
-        logging.getLogger("sentiq").critical("ended by %s: %s", kind.__qualname__, error, exc_info=(kind, error, trace))
+        logging.getLogger(_OURS).critical("ended by %s: %s", kind.__qualname__, error, exc_info=(kind, error, trace))

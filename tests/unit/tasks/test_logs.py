@@ -250,6 +250,15 @@ def test_colours_can_be_asked_for() -> None:
     assert "\033[" not in run(code, FORCE_COLOR="1", NO_COLOR="1").stdout
 
 
+def test_a_record_that_cannot_be_written_is_a_line() -> None:
+    """For a record whose arguments do not fit its message, a line names its logger, and nothing else is written."""
+    done = run(f'configure_logs("info", "json", "web"); logging.getLogger("redis").warning("%d", {SECRET!r})')
+    line = json.loads(done.stdout)
+    assert (line["level"], line["event"]) == ("error", "uncaught TypeError in a record of redis")
+    assert SECRET not in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_end_of_a_process_is_a_line() -> None:
     """An error that ends the process is a line like all others, with its message; the exit status is Python's."""
     done = run('configure_logs("info", "json", "interactive"); raise RuntimeError("the model cannot be read")')
