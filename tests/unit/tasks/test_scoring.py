@@ -284,9 +284,11 @@ def test_texts_stored_by_a_later_version(bench: Bench) -> None:
     job_id = bench.job(["a"])
     bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
     bench.scorer.stop()
+    before = defects()
     with pytest.raises(NotStored):
         bench.run(job_id, 0)
     assert bench.outcomes(job_id) == [None]
+    assert defects() == before
 
 
 @pytest.mark.parametrize("message", [None, "text", {"tag": TAG}, {"tag": TAG, "texts": ["secret", 5]}])
