@@ -14,6 +14,9 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
+"""Of sentiment, which a service answers unless its ANALYSIS says otherwise. At run time it is whatever string the
+service sends.
+"""
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
