@@ -52,8 +52,10 @@ class Analysis:
 
     @property
     def suffix(self) -> str:
-        """Ends the model tag, every engine's identity and the names of the queues; empty for sentiment, whose names are
-        older than this. It holds a digest of the whole declaration: under another one, columns mean something else.
+        """The end of the model tag, of engines' identities and of queue names.
+
+        It is empty for sentiment, whose names are older than suffixes. For others it has a digest of the whole
+        declaration, as the columns mean something else under another one.
         """
         if self.name == _SENTIMENT:
             return ""
@@ -71,7 +73,7 @@ class Analysis:
 
 
 def decide(scores: Sequence[float]) -> int:
-    """The class that a text is counted under, as an index: the one with the highest score, the first of equals."""
+    """The index of the class that a text counts as: the highest score; if several are equal, the first of them."""
     return scores.index(max(scores))
 
 

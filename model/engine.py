@@ -53,8 +53,9 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> str:
-        """`name@revision/engine`, then the analysis's suffix: names the weights, the arithmetic and what is asked, and
-        so is part of every cache key.
+        """The model identity: `name@revision/engine` and the analysis's suffix.
+
+        It names the weights, the arithmetic and the analysis, and is part of every cache key.
         """
 
     @property

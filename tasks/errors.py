@@ -97,7 +97,7 @@ class JobNotFound(SentimentError):
 
 
 class JobCancelled(SentimentError):
-    """Somebody cancelled the job while its texts were still coming in."""
+    """The job was cancelled while its texts were still coming in."""
 
     code = "job_cancelled"
 

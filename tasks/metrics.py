@@ -1,10 +1,10 @@
-"""Every metric that a process counts itself, in one place; docs/metrics.md lists them. A label value is never a text, a
-key or an id.
+"""All metrics that processes count themselves; docs/metrics.md lists them.
 
-What is in Redis and not in a process, such as the age of the queues, is read at each scrape: `tasks.queue.metrics`.
+Metrics of what is in Redis, such as the age of the queues, are read at each scrape (`tasks.queue.metrics`). The value
+of a label is never a text, a key or an id.
 
-Series with labels are bound here, once: finding one costs several times what counting does, and a series that is there
-from the start lets an alert tell "none yet" from "not scraped".
+Series with labels are bound here once, as finding a series takes several times as long as counting. And a series that
+exists from the start lets an alert distinguish "none yet" from "not scraped".
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-if TYPE_CHECKING:  # with numpy, which a web process does without
+if TYPE_CHECKING:  # it imports numpy, which a web process must not load
     from model.engine import Work
 
 _POWERS_OF_TWO = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REQUEST_BUCKETS_S = (0.002, 0.005, 0.015, 0.05, 0.1, 0.2, 0.45, 1, 2, 5, 10)
-"""Of the HTTP requests. 0.015 and 0.45 are the latencies at p95 that cached and uncached calls are promised; 0.45 is
-the objective's.
-"""
+"""The buckets of HTTP requests, in seconds.
+
+0.015 and 0.45 are the promised p95 latencies of cached and uncached calls; 0.45 is also the objective's."""
 
 # Web processes
 PREDICTIONS = Counter("sentiment_predictions_total", "Predictions answered by /predict.", ["label", "source"])
@@ -57,7 +57,7 @@ CELLS = Counter("sentiment_cells_total", "Tokens that the model computed: those 
 QUEUE_WAIT_SECONDS = Histogram(
     "sentiment_queue_wait_seconds",
     "Seconds from a chunk's sending to its start in a worker.",
-    # A live caller's part, and a job's.
+    # The shorter ones are for live callers, the longer ones for jobs.
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 REDELIVERIES = Counter(
@@ -72,7 +72,7 @@ LOOPS = (
     *("replies", "job-ends", "coalescer"),
     *("leases", "presence", "watchdog", "callbacks", "repair", "follow-parent"),
 )
-"""The loops in the background (`tasks.background`) of a web process, and of a worker."""
+"""The names of the background loops (`tasks.background`) of a web process and of a worker."""
 BACKGROUND_ERRORS = Counter(
     "sentiment_background_errors_total", "Errors that loops in the background met and outlived.", ["loop", "kind"]
 )
@@ -98,17 +98,17 @@ for _loop, _kind in itertools.product(LOOPS, ("expected", "defect")):
 LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
     CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error")
 )
-"""Known in the process, known in Redis, unknown, and not answered by Redis."""
+"""The series of look-ups: known in the process, known in Redis, unknown, and not answered by Redis."""
 
 
 class PredictionCounts:
-    """Counts the answers of `/predict` by class: a series for each from the start."""
+    """Counts the answers of `/predict` by class; each class has a series from the start."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._series = [[PREDICTIONS.labels(label, source) for source in ("fresh", "cache")] for label in classes]
 
     def add(self, decided: int, *, cached: bool) -> None:
-        """One more text that is counted under a class, by its index."""
+        """Counts one text under a class, given by its index."""
         self._series[decided][cached].inc()
 
 
@@ -124,7 +124,7 @@ def engine_call(texts: int, seconds: float, work: Work | None) -> None:
 
 
 def chunk_begun(sent_at: float | None, now: float, *, redelivered: bool) -> None:
-    """Counts a chunk that a worker begins; times are Unix seconds, and clocks of two machines may differ."""
+    """Counts a chunk that a worker begins. Times are Unix seconds; the clocks of two machines may differ."""
     if redelivered:
         REDELIVERIES.inc()
     elif sent_at is not None:

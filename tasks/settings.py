@@ -223,12 +223,12 @@ class Settings(BaseSettings):
 
     @property
     def embedded(self) -> bool:
-        """No server was given, so the embedded one is to run."""
+        """Whether the embedded server is used, as no other was given."""
         return self.redis_url is None
 
     @property
     def socket_path(self) -> Path:
-        """The embedded server's socket; outside `DATA_DIR` when that path is longer than a socket's may be."""
+        """The path of the embedded server's socket; outside `DATA_DIR` if the path would be too long for a socket."""
         path = self.data_dir.absolute() / "valkey.sock"
         if len(bytes(path)) > _LONGEST_SOCKET_PATH:
             digest = hashlib.sha256(bytes(self.data_dir.absolute())).hexdigest()[:16]
@@ -237,43 +237,43 @@ class Settings(BaseSettings):
 
     @property
     def cache_url(self) -> str:
-        """Of the prediction cache, in-flight marks and replies: all of it may be evicted."""
+        """The URL of the server for the prediction cache, in-flight marks and replies, all of which may be evicted."""
         return self.redis_url or f"unix://{self.socket_path}?db=0"
 
     @property
     def broker_url(self) -> str:
-        """Of the queues."""
+        """The URL of the server for the queues."""
         return self.celery_broker_url or self.cache_url
 
     @property
     def results_url(self) -> str:
-        """Of jobs and their results."""
+        """The URL of the server for jobs and their results."""
         return self.celery_result_backend or self.cache_url
 
     @property
     def keys(self) -> dict[str, ApiKey]:
-        """The API keys by digest; none if the service is open to everybody who reaches it."""
+        """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
         texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     @property
     def rate(self) -> tuple[int, int] | None:
-        """RATE_LIMIT as texts and seconds."""
+        """RATE_LIMIT as a number of texts and a number of seconds; None without a limit."""
         found = _RATE.fullmatch(self.rate_limit or "")
         return (int(found[1]), _UNITS_S[found[2]]) if found is not None else None
 
     @property
     def model_tag(self) -> str:
-        """What was asked for, before a worker has said what it is: model, revision, and analysis if not sentiment."""
+        """The model tag: model name and revision as asked for, and the analysis if it is not sentiment."""
         return f"{self.model_name}@{self.model_revision or '-'}{self.analysis.suffix}"
 
 
 def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
-    """The environment's settings.
+    """Reads the settings from the environment.
 
     Args:
-        spelt: how a field is called where it was given, if that was not the environment: `port` as `--port`.
+        spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used.

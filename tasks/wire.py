@@ -74,7 +74,7 @@ def _reader(form: Any, what: str) -> Callable[[bytes], Any]:
 
 
 def to_row(outcome: Outcome) -> Row:
-    """The row of an outcome."""
+    """Turns an outcome into a row."""
     return (*outcome.scores, int(outcome.truncated)) if isinstance(outcome, Scored) else outcome.code
 
 
@@ -156,9 +156,9 @@ def write_chunk(chunk: Chunk) -> dict[str, Any]:
 
 
 def read_chunk(message: object) -> Chunk:
-    """The reverse of `write_chunk`. The version before names no kind."""
+    """The reverse of `write_chunk`. It also reads chunks of the version before, which have no `kind`."""
     kind = message.get("kind", "job" if "job" in message else "texts") if isinstance(message, dict) else None
-    form: type[Any] = JobChunk if kind == "job" else TextsChunk  # msgspec chooses from a union ten times as slowly
+    form: type[Any] = JobChunk if kind == "job" else TextsChunk  # with a union, msgspec takes ten times as long
     try:
         chunk: Chunk = msgspec.convert(message, form)
     except ValueError as error:

@@ -1,6 +1,6 @@
 """A worker process: `python -m tasks.worker interactive|batch`.
 
-Here is what has to be done before any library is loaded; `tasks.work.compose` makes the parts.
+This module does what has to be done before any library is loaded; `tasks.work.compose` makes the parts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tasks.tracing import require_tracing
 from tasks.work.place import lower_priority, pin_device
 from tasks.work.roles import ROLES, Role
 
-_log = logging.getLogger("tasks.worker")  # run as a program, its name is another
+_log = logging.getLogger("tasks.worker")  # not __name__, which is another when this runs as a program
 
 
 def run(role: Role) -> None:
-    """Serves chunks of one queue until SIGTERM, which lets the chunks that were begun end."""
+    """Serves the queue of a role until SIGTERM, and then finishes the chunks that were begun."""
     settings = _settings()
     configure_logs(settings.log_level, settings.log_format, role.name)
     parent = follow_parent()
-    if settings.metrics_port:  # before the metrics are made: they shall not be on the web's page as well
+    if settings.metrics_port:  # before the metrics are made: they must not be on the web's page as well
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     lower_priority(role.niceness)
     device = pin_device(settings.device)
@@ -53,10 +53,10 @@ def _settings() -> Settings:
 
 
 def main(arguments: list[str]) -> None:
-    """A Sentiq worker: `interactive` for callers who wait, `batch` for jobs."""
+    """Runs a Sentiq worker: `interactive` for waiting callers, `batch` for jobs."""
     if len(arguments) != 1 or arguments[0] not in ROLES:
         sys.exit(f"usage: python -m tasks.worker {'|'.join(ROLES)}")
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # celeryconfig lies beside the packages
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # celeryconfig.py is beside the packages
     run(ROLES[arguments[0]])
 
 

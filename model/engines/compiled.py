@@ -103,7 +103,7 @@ class CompiledEngine:
 
     @property
     def identity(self) -> str:
-        """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
+        """The model identity: `name@digest of the files/compiled`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property

@@ -134,8 +134,10 @@ class PipelineEngine:
 
     @property
     def identity(self) -> str:
-        """`name@commit or digest/pipeline`, with the arithmetic if it is not fp32, a digest of the label map if one is
-        given, and the analysis if it is not sentiment.
+        """The model identity: `name@commit or digest/pipeline`.
+
+        It also has the arithmetic if that is not fp32, a digest of the label map if there is one, and the analysis if
+        it is not sentiment.
         """
         return self._identity
 

@@ -118,7 +118,7 @@ class StubEngine:
 
     @property
     def identity(self) -> str:
-        """`stub@revision/stub`, and the analysis if it is not sentiment."""
+        """The model identity: `stub@revision/stub`, and the analysis if it is not sentiment."""
         return self._identity
 
     @property

@@ -1,4 +1,4 @@
-"""How the outcomes of lines are counted: by class, as an index. What the classes are called is a fact of each job."""
+"""How the outcomes of lines are counted: by the index of their class. The classes' names are a fact of each job."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def field_of(outcome: Outcome) -> str:
 
 
 def growth(lines: Counter[str]) -> dict[str, int]:
-    """What the fields grow by when so many lines get outcomes, by the outcome's field."""
+    """The increments of a job's fields when lines get outcomes; `lines` are their numbers by the outcome's field."""
     return {**lines, "done": lines.total(), "revision": 1}
 
 
 def by_label(facts: Mapping[str, str], classes: Sequence[str]) -> dict[str, int]:
-    """A job's lines by label."""
+    """A job's numbers of lines by label, from its hash."""
     return {label: int(facts.get(label_field(index), 0)) for index, label in enumerate(classes)}

@@ -113,11 +113,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cached: int = 0
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
-    """Lines whose text stands in the job before."""
+    """Lines whose text occurs earlier in the job."""
     analysis: Analysis = SENTIMENT
-    """What its texts are asked: the name and the classes. In the hash: `analysis`, see `analysis_field`."""
+    """The analysis of the job's texts: its name and its classes; in the hash see `analysis_field`."""
     labels: dict[str, int] = {}
-    """Lines done, by label; none yet unless given. In the hash: `label0` and so on, one for each class."""
+    """Lines with a prediction, by label (all 0 if not given); in the hash they are `label0` and so on."""
     scored: int = 0
     """Lines that workers have answered."""
     chunks: int = 0
@@ -213,7 +213,7 @@ def _time(seconds: float) -> str:
 
 
 def analysis_field(analysis: Analysis) -> bytes | None:
-    """An analysis as a job's hash names it; None for sentiment, which jobs of the version before do not name."""
+    """The form of an analysis in a job's hash; None for sentiment, which jobs of the version before do not name."""
     if analysis == SENTIMENT:
         return None
     return orjson.dumps({"name": analysis.name, "classes": analysis.classes})

@@ -71,9 +71,7 @@ class RunningJobs:
         self._sent(job_id, number)
 
     def expected(self, analysis: Analysis = SENTIMENT) -> set[str]:
-        """The ids of all chunks of an analysis that should be under way: of each unfinished job, the first of each lane
-        that is not done.
-        """
+        """The task ids of an analysis's chunks that should be under way: the first in each lane that is not done."""
         ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:

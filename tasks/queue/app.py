@@ -33,8 +33,8 @@ def create_celery(settings: Settings) -> Celery:
     app.config_from_object("celeryconfig")
     app.conf.task_queues = tuple(Queue(queue_name(queue.name, settings.analysis)) for queue in celeryconfig.task_queues)
     app.conf.task_default_queue = queue_name(celeryconfig.task_default_queue, settings.analysis)
-    # Not as broker_url and result_backend: there Celery prefers what it finds itself under CELERY_BROKER_URL and
-    # CELERY_RESULT_BACKEND, which is spelt as ours are and may be a socket.
+    # Not as broker_url and result_backend: for these, Celery prefers the environment's CELERY_BROKER_URL and
+    # CELERY_RESULT_BACKEND, which are in the form of our settings and may name a socket.
     broker = celery_url(settings.broker_url)
     app.conf.update(broker_read_url=broker, broker_write_url=broker, result_expires=settings.job_ttl)
     app.conf.broker_transport_options = app.conf.broker_transport_options | celery_transport_options(
@@ -61,7 +61,7 @@ class ChunkSender:
         self._interactive, self._batch = (queue.name for queue in app.conf.task_queues)
 
     def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
-        """Texts of callers who wait."""
+        """Sends texts of waiting callers as one chunk."""
         self._send(TextsChunk(tag, texts), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:

@@ -17,7 +17,7 @@ UNACKED_INDEX = "unacked_index"
 
 
 def queue_name(role: str, analysis: Analysis) -> str:
-    """The queue of a role's workers. Each analysis has its own: none of its chunks can meet another's worker."""
+    """The name of the queue of a role's workers. Each analysis has its own, so that chunks reach the right workers."""
     return f"{role}{analysis.suffix}"
 
 

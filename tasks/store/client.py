@@ -1,6 +1,6 @@
-"""What we use of redis-py, with the types that it has for us: a server's answers are bytes.
+"""Protocols for the part of redis-py that we use, with the types that it has here: a server answers in bytes.
 
-Its own types say `bytes | str` and `Awaitable` everywhere, whichever a client was made for.
+redis-py's own types say `bytes | str` and `Awaitable` for every client.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ Value: TypeAlias = bytes | str | int | float
 
 
 class Script(Protocol):
-    """A script, run by the server as one step."""
+    """A Lua script, which the server runs atomically."""
 
     def __call__(self, keys: Sequence[str], args: Sequence[Value], client: Pipeline | None = None) -> Any:
-        """Its answer; with a pipeline, that is among those that `execute` returns."""
+        """Runs the script and returns its answer; with a pipeline, the answer is among those that `execute` returns."""
 
 
 class Pipeline(Protocol):
-    """Commands that leave together."""
+    """Commands that are sent together."""
 
     def execute(self) -> list[Any]:
-        """The answers, in the order of the commands."""
+        """Sends the commands; returns the answers in their order."""
 
     def delete(self, *names: str) -> object: ...
     def eval(self, script: str, numkeys: int, *keys_and_args: Value) -> object: ...
@@ -52,7 +52,7 @@ class Pipeline(Protocol):
 
 
 class Channel(Protocol):
-    """A subscription."""
+    """A subscription to channels."""
 
     def subscribe(self, *channels: str) -> object: ...
     def get_message(self, *, timeout: float) -> dict[str, Any] | None: ...
@@ -60,7 +60,7 @@ class Channel(Protocol):
 
 
 class Client(Protocol):
-    """A client of one server. Every command raises redis.RedisError when that is away."""
+    """A client of one server. Every command raises redis.RedisError when the server is away."""
 
     def register_script(self, script: str) -> Script: ...
     def pipeline(self, *, transaction: bool) -> Pipeline: ...

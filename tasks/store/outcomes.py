@@ -1,4 +1,4 @@
-"""What became of one text. Its form in Redis is in `tasks.wire`."""
+"""The outcome of scoring one text. Its form in Redis is in `tasks.wire`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from msgspec import Struct
 from model.analysis import decide
 
 _PLACES = 6
-"""Decimal places of a score, cut in the worker so that a fresh answer equals the cached one to the last digit."""
+"""Decimal places of a score, rounded in the worker so that a fresh answer equals the cached one to the last digit."""
 
 
 class Scored(Struct, frozen=True, gc=False):
-    """A text's scores in the order of the analysis's classes, each 0 to 1, together 1."""
+    """A scored text: its scores in the order of the analysis's classes, each from 0 to 1, with a sum of 1."""
 
     scores: tuple[float, ...]
     truncated: bool
 
     @property
     def decided(self) -> int:
-        """The class that the text is counted under, as an index; see `model.analysis.decide`."""
+        """The index of the class that the text counts as; see `model.analysis.decide`."""
         return decide(self.scores)
 
     @property
@@ -31,7 +31,7 @@ class Scored(Struct, frozen=True, gc=False):
 
 
 class Failed(Struct, frozen=True, gc=False):
-    """The text has an error of its own; `code` is an error class's."""
+    """A text that has an error of its own; `code` is that of the error class."""
 
     code: str
 
@@ -40,10 +40,10 @@ Outcome = Scored | Failed
 
 
 def scored(probabilities: Sequence[float], truncated: bool) -> Scored:
-    """Scores as they are stored and answered: plain floats, rounded."""
+    """Scores in the form in which they are stored and answered: plain rounded floats."""
     return Scored(tuple(round(float(value), _PLACES) for value in probabilities), bool(truncated))
 
 
 def digest(text: str) -> str:
-    """The name of a cleaned text everywhere outside a job: 128 bits, so that two texts never share an answer."""
+    """The digest that names a cleaned text outside of jobs: 128 bits, so that two texts never share an answer."""
     return blake2b(text.encode(), digest_size=16).hexdigest()

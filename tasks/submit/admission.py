@@ -15,7 +15,7 @@ FILL = 0.8
 _UNKNOWN_S = 5
 """Seconds after which a refused caller may come back while the rate is not known."""
 _LONGEST_S = 60
-"""The most seconds that a refused caller is told to wait."""
+"""The longest time, in seconds, that a refused caller is told to wait."""
 _MEASURED_S = 1.0
 """The shortest time, in seconds, over which the rate is measured."""
 

@@ -11,8 +11,9 @@ from tasks.wire import KeyUse, read_key_use, write_key_use
 
 
 class IdempotencyKeys:
-    """Which job an Idempotency-Key made, by the key's digest: a key may be somebody's secret. Each analysis
-    has its own.
+    """The jobs that Idempotency-Keys made, by the hash of the key, which may be a secret of the caller.
+
+    Each analysis has its own keys.
     """
 
     def __init__(self, client: Client, analysis: Analysis, *, ttl_s: int) -> None:

@@ -78,7 +78,7 @@ class JobService:
 
         Raises:
             TooManyTexts: more than MAX_BATCH_TEXTS.
-            CallbackRefused: `callback_url` is not an address to which callbacks may go.
+            CallbackRefused: callbacks may not go to `callback_url`.
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:

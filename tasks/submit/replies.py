@@ -68,9 +68,8 @@ class Replies:
         Called with each text and not at construction: a thread started before Gunicorn forks would not exist in its
         workers.
         """
-        if (
-            not self._started
-        ):  # the loop itself would ask whether its thread is alive: 4.5 us for each text under gevent
+        # Not left to the loop, which would ask whether its thread is alive: 4.5 us for each text under gevent.
+        if not self._started:
             self._started = True
             self._loop.start()
 

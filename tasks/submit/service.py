@@ -45,9 +45,13 @@ class SentimentService:
         """Makes the service of its parts.
 
         Args:
-            servers: a client of each Redis server that it cannot do without.
-            model_tag: the model name and revision that it asks its workers for.
-            analysis: what it asks of texts.
+            predictor: predicts texts.
+            jobs: the service of jobs.
+            known: what is known about the workers.
+            presence: lists the workers.
+            servers: a client of each Redis server that the service needs.
+            model_tag: the model name and revision that workers are asked for.
+            analysis: the analysis that the service performs.
         """
         self.predict = predictor.predict
         self.predict_many = predictor.predict_many

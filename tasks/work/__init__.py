@@ -1,1 +1,1 @@
-"""The worker's side: chunks are scored. Never imports `tasks.submit`."""
+"""The worker's side: takes chunks and scores them. Never imports `tasks.submit`."""

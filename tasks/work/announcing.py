@@ -1,4 +1,4 @@
-"""A worker says that it is ready, for as long as it takes chunks."""
+"""Announces that a worker is ready, for as long as it takes chunks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("tasks.worker")
 
 
 def announcing(presence: Presence, mark: WorkerMark, stop: threading.Event) -> Loop:
-    """Says that the worker is ready, until `stop` is set; then that it is not. Should that fail, the mark expires."""
+    """A loop that renews the worker mark until `stop` is set, and then withdraws it (if that fails, it expires)."""
 
     def withdraw() -> None:
         _log.info("stopping: finishing the chunks that were begun")

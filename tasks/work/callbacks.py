@@ -1,9 +1,8 @@
-"""A signed POST to the address that a job came with, when it has ended: again on failure, and never into the service's
-own network.
+"""Callbacks: a signed POST to a job's callback_url when the job has ended, with retries.
 
-A job's callback_url comes from a caller, and the worker that posts to it can reach what the caller cannot. So the name
-is looked up here, every address that it has must be public, and the connection goes to an address that was checked: a
-second look-up could answer otherwise (DNS rebinding). Redirects are not followed, for the same reason.
+The callback_url comes from a caller, and a worker can reach addresses that the caller cannot. So a worker looks the
+name up itself, all its addresses must be public, and the connection goes to an address that was checked, as a second
+look-up could give another answer (DNS rebinding). For the same reason, redirects are not followed.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 RETRIES_S = (5, 30, 120, 600, 1800, 3600, 7200)
-"""The wait after each failed attempt, give or take a fifth; one attempt more than there are waits."""
+"""The waits in seconds, give or take a fifth, after each failed attempt but the last."""
 CLAIM_S = 60
-"""Until a claimed callback is due again if its worker dies; well above the time of one attempt."""
+"""Seconds until a claimed callback is due again if its worker dies; much longer than one attempt takes."""
 PER_CALL = 4
-"""Attempts in one call of `run_due`: its thread has other things to do."""
+"""The most attempts in one call of `run_due`."""
 
 _MAX_ANSWER_BYTES = 8192
 
@@ -49,11 +48,9 @@ _log = logging.getLogger(__name__)
 
 
 def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """What tells a receiver that a callback is ours, and which one: the headers of Standard Webhooks and, in version
-    0.1, two of our own, deprecated.
-    """
+    """The headers that sign a callback: those of Standard Webhooks, and two deprecated ones of version 0.1."""
     webhook = Webhook(secret if secret.startswith("whsec_") else secret.encode())
-    webhook_id = f"job-ended-{job_id}"  # the same in every attempt: a receiver drops what it has seen
+    webhook_id = f"job-ended-{job_id}"  # the same in every attempt, so that a receiver can drop repetitions
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(timestamp),
@@ -64,9 +61,7 @@ def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dic
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """The deprecated header `Sentiq-Signature`: the time of sending and the HMAC-SHA256 of that time, a dot and the
-    body.
-    """
+    """The deprecated header `Sentiq-Signature`: the time, and the HMAC-SHA256 of the time, a dot and the body."""
     digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 
@@ -79,9 +74,7 @@ def _left(until: float) -> float:
 
 
 class _Bounded(io.RawIOBase):
-    """A socket for http.client on which everything together ends at `until`, however slowly bytes drip, and few are
-    read.
-    """
+    """A socket for http.client with one deadline for all its calls together, and a limit on the bytes that are read."""
 
     def __init__(self, sock: socket.socket, until: float) -> None:
         self._sock = sock
@@ -96,7 +89,7 @@ class _Bounded(io.RawIOBase):
         return io.BufferedReader(self)
 
     def close(self) -> None:
-        pass  # http.client closes it before it has done with the reader; `deliver` closes the socket
+        pass  # http.client closes this while the reader is still in use; `deliver` closes the socket
 
     def readable(self) -> bool:
         return True
@@ -111,7 +104,7 @@ class _Bounded(io.RawIOBase):
 
 
 def _resolve(target: Target, until: float) -> list[str]:
-    """Every address of the name. On a thread of its own, for the resolver's patience cannot be set."""
+    """All addresses of the host name. They are looked up on another thread, as the resolver's timeout cannot be set."""
     look_up = partial(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
     try:
         found = aside("callback-name", look_up).result(_left(until))
@@ -121,7 +114,7 @@ def _resolve(target: Target, until: float) -> list[str]:
 
 
 def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
-    """A connection to the first that accepts one; one that is silent leaves the others their share of the time."""
+    """A connection to the first address that accepts one; each address gets an equal share of the time left."""
     error = OSError("no address")
     for number, address in enumerate(addresses):
         try:
@@ -132,11 +125,11 @@ def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
 
 
 def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: bool, timeout_s: float = 10.0) -> int:
-    """Posts once, within `timeout_s` in all, and returns the HTTP status, a redirect's too.
+    """Posts once, within `timeout_s` in all, and returns the HTTP status (also that of a redirect).
 
     Raises:
-        CallbackRefused: see `tasks.jobs.callback_url.check_url`; or any of the name's addresses is not public.
-        OSError: no connection, no time left, a certificate that is not the host's, or an answer that is not HTTP.
+        CallbackRefused: see `tasks.jobs.callback_url.check_url`; or an address of the host name is not public.
+        OSError: no connection, no time left, a certificate of another host, or an answer that is not HTTP.
     """
     until = time.monotonic() + timeout_s
     target = check_url(url, allow_private=allow_private)
@@ -164,14 +157,12 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
 
 
 class Callbacks:
-    """Those that are due, by the time. Raises redis.RedisError when the server is away; nothing is lost then, only
-    later.
-    """
+    """Posts the callbacks that are due. Raises redis.RedisError when Redis is away; callbacks are then only delayed."""
 
     KEY = CALLBACKS
-    """Job ids by the Unix time when they are due, a sorted set."""
+    """The key of the sorted set of job ids by the Unix time when their callbacks are due."""
     TTL_S = 2 * 86_400
-    """Of that set, from each claim on; above the longest wait."""
+    """The TTL of that set, renewed with each claim; longer than the longest wait."""
 
     def __init__(
         self,
@@ -184,10 +175,10 @@ class Callbacks:
         """Makes no connection.
 
         Args:
-            client: of the server that the jobs are on.
-            secret: signs; without one, every callback fails: none goes out unsigned.
+            client: connected to the server of the jobs.
+            secret: the secret for signatures. Without one every callback fails, as none is sent unsigned.
             allow_private: see `tasks.jobs.callback_url.check_url`.
-            body: gives a job's callback_url and the body to post; None when the job is gone or has no callback.
+            body: returns a job's callback_url and the body to post; None if the job is gone or has no callback.
         """
         self._client = client
         self._secret = secret
@@ -197,7 +188,7 @@ class Callbacks:
         self._settle = load_script(client, "tasks.work", "callback_settle")
 
     def run_due(self) -> int:
-        """Posts what is due, one after the other, at most PER_CALL; returns how many were tried."""
+        """Posts callbacks that are due, one after the other and at most PER_CALL; returns the number of attempts."""
         tried = 0
         for _ in range(PER_CALL):
             now = time.time()
@@ -218,7 +209,7 @@ class Callbacks:
         return tried
 
     def _post(self, job_id: str, url: str, body: bytes) -> str:
-        """The state that one attempt leads to, if there may be more of them."""
+        """Makes one attempt; returns the callback's state, `pending` if another attempt may follow."""
         try:
             if not self._secret:
                 raise CallbackRefused("CALLBACK_SECRET is not set, so that it cannot be signed.")
@@ -232,6 +223,6 @@ class Callbacks:
             if 200 <= status < 300:
                 return "delivered"
             outcome = str(status)
-        # The rest of the URL may hold a secret.
+        # Only the host, as the rest of the URL may contain a secret.
         _log.warning("callback of job %s not accepted by %s: %s", job_id, urlsplit(url).hostname, outcome)
         return "failed" if outcome == "410" else "pending"

@@ -1,4 +1,4 @@
-"""The one place where a worker's parts are made and put together: all else is handed what it needs."""
+"""The only place where a worker's parts are made and put together; all parts are handed what they need."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from tasks.work.upkeep import Upkeep
 from tasks.work.watchdog import Watchdog, watched_loop
 
 TIMEOUT_S = 5.0
-"""The longest that a worker waits for one answer of Redis."""
+"""The longest time, in seconds, that a worker waits for an answer of Redis."""
 
 _log = logging.getLogger("tasks.worker")
 
 
 def warm_engine(settings: Settings, device: str) -> Engine:
-    """The engine of the model that the settings name, warm.
+    """Loads and warms the engine of the model that the settings name.
 
     Raises:
-        ModelError: there is no such model, or it cannot be served.
+        ModelError: the model does not exist or cannot be served.
     """
     engine = load_engine(
         settings.model_name,
@@ -66,10 +66,13 @@ def warm_engine(settings: Settings, device: str) -> Engine:
 
 
 def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
-    """A worker that scores with this engine. It takes no chunks before it is run.
+    """Makes a worker that scores with this engine. It takes no chunks before it is run.
 
     Args:
-        watched: loops of the process that run already.
+        settings: the settings.
+        role: the worker's role.
+        engine: the warm engine.
+        watched: loops that already run in this process, for the watchdog.
     """
     texts_per_s = measure_rate(engine)
     mark = _mark(settings, role, engine, texts_per_s)

@@ -1,6 +1,4 @@
-"""Memory and use of a worker's GPU, read from NVIDIA's library at each scrape; nothing where that (`nvidia-ml-py`) is
-not installed.
-"""
+"""Metrics of a worker's GPU, read from NVIDIA's library (`nvidia-ml-py`) at each scrape if that is installed."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from prometheus_client.registry import Collector
 
 
 class GpuMetrics(Collector):
-    """A collector of the one GPU that this process sees; what the GPU does not tell (a MIG slice its use) is left
-    out.
-    """
+    """A collector for the one GPU of this process, without what the GPU does not report (a MIG slice: its use)."""
 
     def __init__(self, nvml: ModuleType, handle: object) -> None:
         self._nvml = nvml
@@ -28,7 +24,7 @@ class GpuMetrics(Collector):
         yield from _families().values()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now."""
+        """The metrics with their present values."""
         found = _families()
 
         def add(name: str, read: Callable[[], float]) -> None:
@@ -54,10 +50,10 @@ def _families() -> dict[str, GaugeMetricFamily]:
 
 
 def gpu_metrics(device: str) -> GpuMetrics | None:
-    """The collector for an engine's device; None without a GPU, or without NVIDIA's library.
+    """The collector for an engine's device; None without a GPU or without NVIDIA's library.
 
-    NVIDIA's library counts GPUs in the order of the bus; where the cards differ, CUDA_DEVICE_ORDER=PCI_BUS_ID makes
-    CUDA do so too.
+    NVIDIA's library numbers GPUs in the order of the bus. If a machine has different cards, set
+    CUDA_DEVICE_ORDER=PCI_BUS_ID so that CUDA numbers them in the same way.
     """
     if not device.startswith("cuda"):
         return None

@@ -1,8 +1,8 @@
-"""Keeps a chunk its worker's for as long as the worker lives.
+"""Renews a worker's hold on its chunks, so that they are not redelivered while the worker lives.
 
-The broker delivers a chunk again when it stays unacknowledged for the visibility timeout, which is short, so that a
-dead worker's chunks are soon taken over. A living worker on a starved machine may need longer: it renews the time stamp
-under which kombu filed the delivery, so that slowness is never taken for death.
+The broker delivers a chunk again if it is not acknowledged within the visibility timeout, which is short so that a dead
+worker's chunks are soon redelivered. A live worker on an overloaded machine may take longer. It therefore renews the
+time under which kombu filed the delivery, so that a slow worker is not mistaken for a dead one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tasks.queue.queues import UNACKED_INDEX
 from tasks.store.connections import Client
 
 _AHEAD_S = 60.0
-"""A delivery filed so far in the future was filed before a clock was set back, and would be its dead worker's until
-then.
-"""
+"""Seconds: a delivery filed further in the future dates from before the clock was set back.
+
+Without a correction, it would not be redelivered until that time."""
 
 
 class Leases:
-    """Renews the deliveries that are held. `client` is the broker's."""
+    """Renews the deliveries that this worker holds. `client`: connected to the broker."""
 
     def __init__(self, client: Client, *, period_s: float) -> None:
         self._client = client
@@ -35,7 +35,7 @@ class Leases:
 
     @contextmanager
     def held(self, delivery_tag: str | None) -> Iterator[None]:
-        """Renews this delivery inside the block. Without a tag (a task called in place) there is nothing to renew."""
+        """Renews a delivery while the block runs. Without a tag (a task called directly) there is nothing to renew."""
         if delivery_tag is None:
             yield
             return
@@ -48,10 +48,9 @@ class Leases:
                 self._tags.discard(delivery_tag)
 
     def renew(self) -> None:
-        """Files every held delivery under the present time; one that has been acknowledged or restored meanwhile stays
-        gone.
+        """Files every held delivery under the present time, except those acknowledged or restored meanwhile.
 
-        So is anybody's that is filed under a time to come.
+        Deliveries of any worker that are filed far in the future are corrected, too.
         """
         with self._lock:
             tags: list[str | bytes] = list(self._tags)

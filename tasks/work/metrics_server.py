@@ -1,4 +1,4 @@
-"""A worker's own `/metrics`, on a port of its own: a worker has no other door."""
+"""Serves a worker's `/metrics` on its own port, as a worker has no other HTTP server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def worker_registry(device: str) -> CollectorRegistry:
-    """All that a worker whose engine runs on this device tells: its own metrics, its process's and its GPU's."""
+    """The registry of a worker whose engine runs on this device: its own metrics, its process's and its GPU's."""
     registry = CollectorRegistry()
     for metric in WORKER:
         registry.register(metric)
@@ -26,7 +26,7 @@ def worker_registry(device: str) -> CollectorRegistry:
 
 
 def serve_metrics(settings: Settings, device: str) -> None:
-    """Serves them on METRICS_PORT, if one is set. A port that is taken costs the metrics, not the worker."""
+    """Serves the metrics on METRICS_PORT, if that is set. If the port is taken, the worker runs without metrics."""
     if not settings.metrics_port:
         return
     try:

@@ -1,6 +1,4 @@
-"""Where a worker runs: its GPU, and its place among the machine's processes. Both are settled before any library is
-loaded.
-"""
+"""Sets a worker's GPU and its priority, both before any library is loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +8,10 @@ from pathlib import Path
 
 
 def pin_device(device: str) -> str:
-    """Hides all GPUs but the wanted one, before torch is imported: one process, one GPU.
+    """Hides all GPUs but the given one, before torch is imported: one process uses one GPU.
 
     Returns:
-        The device as the engine is to name it: the one that is left is `cuda:0`.
+        The name of the device for the engine: the only visible GPU is `cuda:0`.
     """
     if not device.startswith("cuda:"):
         return device
@@ -22,12 +20,12 @@ def pin_device(device: str) -> str:
 
 
 def lower_priority(niceness: int) -> None:
-    """Lets others have the processor first."""
+    """Lowers the process's priority by `niceness`, so that others have the processor first."""
     if not niceness:
         return
     os.nice(niceness)
-    # Linux weighs niceness within a session only, and each process of the launcher has one of its own: that must be
-    # told too.
+    # Linux weighs niceness only within a session, and the launcher gives each process its own: the session's niceness
+    # has to be set, too.
     if os.getsid(0) == os.getpid():
         with contextlib.suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(niceness))

@@ -1,4 +1,4 @@
-"""How fast an engine is."""
+"""Measures how fast an engine is."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _MOST_TEXTS = 10_000
 
 
 def measure_rate(engine: Engine) -> float:
-    """The engine's texts per second on short texts: from one text on, twice as many each time, until that takes a
-    while.
+    """The engine's rate on short texts, in texts per second.
+
+    It scores one text, then twice as many each time, until a call takes long enough to be measured.
     """
     texts = [_TEXT]
     while True:

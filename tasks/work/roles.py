@@ -1,4 +1,4 @@
-"""The two kinds of workers, and all in which they differ."""
+"""The two kinds of workers, and everything in which they differ."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ class Role:
     """One kind of worker."""
 
     name: str
-    """Of the role and its queue."""
+    """The name of the role and of its queue."""
     threads: int
-    """Chunks at once."""
+    """The number of chunks that are worked on at once."""
     call_s: float
-    """Texts of several chunks that are scored in one call of the engine take about so long at the most; with 0 each
-    chunk is a call.
-    """
+    """The longest time, in seconds, that one call of the engine with texts of several chunks should take.
+
+    With 0, each chunk has its own call."""
     niceness: int = 0
-    """Added to the process's."""
+    """What is added to the process's niceness."""
     upkeep: bool = False
-    """It does what has to be done for jobs now and then."""
+    """Whether the worker does the regular tasks for jobs (`tasks.work.upkeep`)."""
 
     def texts_together(self, texts_per_s: float) -> int:
-        """The most texts of several chunks in one call."""
+        """The most texts of several chunks in one call of the engine."""
         return max(1, int(texts_per_s * self.call_s))
 
 
 INTERACTIVE = Role("interactive", threads=6, call_s=0.25)
-"""For callers who wait: what their chunks have gathered is scored in one call."""
+"""For waiting callers: texts of several of their chunks are scored in one call."""
 BATCH = Role("batch", threads=1, call_s=0.0, niceness=19, upkeep=True)
-"""For jobs: live callers have the processor first, and jobs still get a little of it. Their chunks are large enough,
-and each finds what the one before has scored.
-"""
+"""For jobs: live callers have the processor first, and jobs still get a little of it.
+
+A job's chunks are large enough for a call each. With one thread, each chunk finds what the one before has scored."""
 ROLES = {role.name: role for role in (INTERACTIVE, BATCH)}

@@ -1,4 +1,4 @@
-"""What the `score` task does. Knows no Celery.
+"""The body of the `score` task: scores a chunk and stores the outcomes. Independent of Celery.
 
 A chunk may be delivered twice; the second run finds the outcomes of the first and changes nothing.
 """
@@ -23,18 +23,18 @@ from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, To
 
 T = TypeVar("T")
 SendChunk = Callable[[str, int, str], None]
-"""Sends a job's chunk: job id, number, model tag."""
+"""A function that sends a job's chunk, given the job's id, the chunk's number and the model tag."""
 
 INTERNAL_ERROR = "internal_error"
-"""The code of a text that has no answer because of a defect of ours, as of a request that met one."""
+"""The code of a text that has no answer because of a defect of ours; requests that meet one have the same code."""
 SUSPECT_LIMIT = 2
-"""Times that a text may be scored alone without coming back; after that it alone is failed."""
+"""How often a text may end its worker when it is scored alone; after that, it is failed."""
 NEWER_PAUSE_S = 0.5
-"""Seconds that a chunk of a later version is held before it goes back into the queue: where no worker is left that
-could read it, it would go round and round.
-"""
+"""Seconds before a chunk of a later version goes back into the queue.
+
+Without the pause it would circulate at full speed if no worker can read it."""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
-"""Seconds between attempts to store what was scored while Redis is away."""
+"""Seconds between attempts at a step on Redis while Redis is away."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class NotStored(Exception):
 
 
 class Scorer:
-    """Scores chunks with one engine. Thread-safe, as the engine is."""
+    """Scores chunks with one engine. Thread-safe, like the engine."""
 
     def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, send_chunk: SendChunk) -> None:
         self._engine = engine
@@ -54,11 +54,11 @@ class Scorer:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """The worker is to end: no more waiting for a Redis that is away."""
+        """Ends all waiting for Redis, as the worker is about to stop."""
         self._stopping.set()
 
     def score(self, message: object, chunk_id: str) -> None:
-        """Scores the chunk of a message and stores what came of it. A message that nobody can read is dropped.
+        """Scores the chunk of a message and stores the outcomes. An unreadable message is dropped.
 
         Raises:
             NotStored: the chunk must be delivered again.
@@ -82,7 +82,7 @@ class Scorer:
                     self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
         except (NotStored, NewerFormat):
             raise
-        except Exception as error:  # anything else is a defect of ours, and the chunk would be lost with it
+        except Exception as error:  # anything else is a defect of ours; without an answer, the chunk would be lost
             self._note_defect(chunk_id, error)
             self._give_up(chunk, chunk_id)
 
@@ -112,15 +112,13 @@ class Scorer:
         self._send_following(job_id, following, tag)
 
     def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
-        """If the worker dies before this, the chunk is delivered again, and whoever receives it sends the next one."""
+        """Sends the next chunk, if any. If the worker dies before this, the done chunk is redelivered and sends it."""
         if number is not None:
             self._persist(lambda: self._send_chunk(job_id, number, tag))
             self._persist(lambda: self._jobs.sent(job_id, number))
 
     def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
-        """Tells every text of a chunk that we failed: a caller who is never answered, or a job that never ends, would
-        be worse.
-        """
+        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect of ours."""
         failed = Failed(INTERNAL_ERROR)
         match chunk:
             case TextsChunk(tag=tag, texts=texts):
@@ -150,13 +148,13 @@ class Scorer:
         return outcomes
 
     def _score_isolating(self, texts: list[str]) -> list[Outcome]:
-        """All outcomes; when the engine raises, the texts are halved until the guilty one stands alone."""
+        """The outcomes of texts; if the engine raises, the texts are halved until each bad one is alone."""
         try:
             scores = self._engine.score(texts)
             outcomes: list[Outcome] = [
                 scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)
             ]
-        except Exception as error:  # whatever the library below raises, over one of these texts or over all
+        except Exception as error:  # of any kind: the engine's library raises, because of one text or of all
             if len(texts) == 1:
                 who = len(texts[0]), digest(texts[0]), type(error).__name__
                 _log.error("a text of %d characters failed (%s): %s", *who, extra={"exception": frames(error)})
@@ -169,7 +167,7 @@ class Scorer:
         return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
-        """One text of a chunk that a worker did not survive: noted before, stored after, failed if it keeps killing."""
+        """Scores a text of a chunk that ended a worker: notes it before, stores it after, or fails it at the limit."""
         times = self._persist(lambda: self._cache.suspect(chunk_id, key))
         if times > SUSPECT_LIMIT:
             _log.error("a text of %d characters ended its worker %d times (%s)", len(text), SUSPECT_LIMIT, key)
@@ -181,8 +179,8 @@ class Scorer:
         return outcome
 
     def _persist(self, step: Callable[[], T]) -> T:
-        """Does a step on Redis, again and again while Redis is away."""
-        # Not by tenacity: told to stop during a pause, it still makes one more attempt, as long as Redis's time-out.
+        """Does a step on Redis, and repeats it while Redis is away."""
+        # Not by tenacity: if it is to stop during a pause, it makes one more attempt, as long as Redis's timeout.
         for pause_s in _STORE_TRIES_S:
             try:
                 return step()

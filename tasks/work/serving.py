@@ -1,4 +1,4 @@
-"""A worker under Celery: how it is run, what is done when it takes chunks, and when it is told to end."""
+"""Runs a worker under Celery, with steps for when it begins to take chunks and for when it has to stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Steps = Sequence[Callable[[], object]]
 
 
 class Worker:
-    """Serves the queue of a role on an application to which the task is bound."""
+    """Serves the queue of a role, with a Celery application that has the task."""
 
     def __init__(
         self,
@@ -29,14 +29,17 @@ class Worker:
         when_ready: Steps,
         when_told_to_end: Steps,
     ) -> None:
-        """Does nothing yet.
+        """Makes the worker without starting it.
 
         Args:
+            app: the Celery application.
+            role: the worker's role.
+            worker_id: the id in its worker mark.
             queue: the name of the queue that it serves.
-            heartbeats: somebody watches. Without any kind of event, Celery ignores Flower's wish for those of tasks
-                too.
-            when_ready: done in this order when chunks are taken.
-            when_told_to_end: done in this order at SIGTERM, in its handler.
+            heartbeats: whether to send heartbeats, for monitoring: without any events, Celery also ignores Flower's
+                request for events of tasks.
+            when_ready: called in this order when the worker begins to take chunks.
+            when_told_to_end: called in this order at SIGTERM, in its handler.
         """
         self._app = app
         self._role = role
@@ -47,7 +50,7 @@ class Worker:
         self._when_told_to_end = when_told_to_end
 
     def run(self) -> None:
-        """Takes chunks until SIGTERM, and ends those that were begun."""
+        """Takes chunks until SIGTERM, and then finishes those that were begun."""
         worker_ready.connect(self._ready, weak=False)
         worker_shutting_down.connect(self._told_to_end, weak=False)
         _keep_the_log()
@@ -64,15 +67,15 @@ class Worker:
     def _arguments(self) -> list[str]:
         arguments = ["--quiet", "worker", "--loglevel", "WARNING", "--hostname", f"{self._id}@%h"]
         arguments += ["--queues", self._queue, "--pool", "threads", "--concurrency", str(self._role.threads)]
-        # Workers have nothing to tell each other; each of these would be Redis traffic for no reader.
+        # Workers do not talk to each other: gossip and mingle would be Redis traffic without a reader.
         arguments += ["--without-gossip", "--without-mingle"]
         return arguments + (["--heartbeat-interval", "10"] if self._heartbeats else ["--without-heartbeat"])
 
 
 def _keep_the_log() -> None:
-    # Celery would set the root logger's level; what listens here keeps it from that.
+    # Celery sets the root logger's level unless something is connected to this signal.
     setup_logging.connect(lambda **_: None, weak=False)
     silent_signals.install()
-    # Celery warns a worker that runs as root (as in most containers): pickle would let a message run anything. We never
-    # accept pickle.
+    # Celery warns workers that run as root (as in most containers) that a pickled message could run any code. Pickle is
+    # never accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)

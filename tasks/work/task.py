@@ -1,4 +1,4 @@
-"""The one task, as Celery calls it."""
+"""The only task, in the form that Celery calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.work.scoring import NotStored, Scorer
 
 
 class ScoreTask:
-    """Scores the chunk of a message: counted, traced, and kept this worker's meanwhile."""
+    """Scores the chunk of a message: counts it, traces it, and renews its lease meanwhile."""
 
     def __init__(self, scorer: Scorer, leases: Leases, tracing: Tracing | None) -> None:
         self._scorer = scorer
@@ -24,7 +24,7 @@ class ScoreTask:
         self._tracing = tracing
 
     def bind(self, app: Celery) -> None:
-        """Makes it the task's body in this application."""
+        """Makes this the body of the task in an application."""
 
         @app.task(name=TASK, bind=True, shared=False)  # type: ignore[untyped-decorator]
         def score(task, chunk):  # type: ignore[no-untyped-def]
@@ -39,6 +39,6 @@ class ScoreTask:
             try:
                 self._scorer.score(chunk, request.id)
             except NotStored:
-                # Back into the queue, for whoever reaches Redis first. Without Redis this fails too, and the delivery
-                # comes back by itself.
+                # Back into the queue, for the first worker that reaches Redis. Without Redis this fails too, and the
+                # chunk is redelivered by itself.
                 raise Reject("not stored", requeue=True) from None

@@ -1,4 +1,4 @@
-"""What has to be done now and then, whoever does it: callbacks that are due, and jobs whose chunks got lost."""
+"""Regular tasks of batch workers: posts callbacks that are due, and sends lost chunks of jobs again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from tasks.store.connections import Client
 from tasks.work.callbacks import PER_CALL, Callbacks
 
 REPAIR_S = 5.0
-"""Lost chunks are looked for so often."""
+"""Seconds between two searches for lost chunks."""
 SETTLE_S = 2.0
-"""A chunk that is found nowhere, and so long later again, is lost; before, it may be on its way from one place to
-another.
-"""
+"""Seconds after which a chunk that is still found nowhere is lost; before, it may be on its way between two places."""
 CALLBACKS_LIMIT_S = 45.0 * PER_CALL
 """An attempt takes 10 s, and each of its questions to Redis as long as a server that is lost."""
 _LOCK = "sentiq:upkeep"
@@ -31,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Every batch worker has one; whichever comes first does it."""
+    """Does the regular tasks; every batch worker has one, and the first one to come does the work."""
 
     def __init__(
         self,
@@ -51,7 +49,7 @@ class Upkeep:
         self._analysis = analysis
 
     def loops(self, stop: threading.Event) -> list[Loop]:
-        """Its work until `stop` is set: callbacks in a loop of their own, for receivers may be slow."""
+        """The loops that do the work until `stop` is set; callbacks have their own, as receivers may be slow."""
         away = (redis.RedisError,)
         return [
             Loop(
@@ -61,13 +59,12 @@ class Upkeep:
         ]
 
     def repair(self, *, settle_s: float = SETTLE_S) -> int:
-        """Sends chunks again that no queue and no worker has; returns how many. One that was not lost after all is
-        counted once.
+        """Sends chunks again that are neither in a queue nor held by a worker; returns their number.
 
-        The broker takes a message out of its queue before it notes who has it: a connection that breaks in between
-        loses it.
+        Chunks get lost if a connection breaks after the broker has taken a message out of its queue and before it has
+        noted which worker has it. A chunk that was not lost after all still counts once.
         """
-        # Ends just before this worker's next turn.
+        # The lock expires just before this worker's next turn.
         if not self._broker.set(f"{_LOCK}{self._analysis.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
             return 0
         lost = self._missing()

@@ -1,12 +1,12 @@
-"""Ends a worker in which something stands still, so that its chunks are another's.
+"""Ends a worker that hangs, so that its chunks are redelivered to others.
 
-Native code may deadlock, a library may read without limit. Such a worker lives, so it renews its leases
-(`tasks.work.leases`), and nobody would ever take over what it holds; Celery's own time limits do not hold in a pool of
-threads. Its death is an ordinary one: it is started again, its chunks are delivered again, and a text that is the
-reason is failed alone (`tasks.work.scoring`).
+Native code may deadlock, and a library may read without a limit. Such a worker still renews its leases
+(`tasks.work.leases`), so its chunks would never be redelivered; Celery's own time limits do not work in a pool of
+threads. When the watchdog ends it, the same happens as after any death: the worker is restarted, its chunks are
+redelivered, and a text that causes the hang is failed alone (`tasks.work.scoring`).
 
-Time is counted in looks of its own, so that a process which was stopped, or whose machine slept, is not taken for one
-that hangs.
+Time is measured in the watchdog's own looks, so that a process that was stopped, or whose machine slept, does not count
+as hanging.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ from tasks.background import Loop
 
 LOOK_S = 1.0
 LOOP_LIMIT_S = 60.0
-"""The thread that takes chunks comes round every second, and waits some 10 s for an answer of Redis at the most."""
+"""The longest time between two rounds of the thread that takes chunks.
+
+It comes round every second, and waits at most some 10 s for an answer of Redis."""
 CALL_LIMIT_S = 60.0
 SLOWEST = 500.0
-"""A call of the engine may take CALL_LIMIT_S, and so many times as long as short texts took at the start: long texts
-take 50 times as long, and beside live callers a job gets a small part of the processor."""
+"""A call of the engine may take CALL_LIMIT_S plus this multiple of the time that short texts took at the start.
+
+Long texts take 50 times as long, and beside live callers a job gets only a small part of the processor."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """Something that a thread does, and is to end, or come round, in time."""
+    """A piece of a thread's work that has to end, or to come round, in time."""
 
     name: str
     limit_s: float
@@ -46,14 +49,14 @@ class Step:
     thread: int = field(default_factory=threading.get_ident)
 
     def comes_round(self) -> None:
-        """It goes on: its time begins anew."""
+        """Notes that the step makes progress: its time starts anew."""
         self.looks = 0
 
 
 class Watchdog:
-    """Knows what is under way, and the loops in the background. Thread-safe.
+    """Watches the steps under way and the loops in the background. Thread-safe.
 
-    Its own loop is watched in turn by the thread that takes chunks.
+    Its own loop is watched by the thread that takes chunks.
     """
 
     def __init__(self, *, texts_per_s: float) -> None:
@@ -65,25 +68,25 @@ class Watchdog:
         self.loop = Loop("watchdog", self._look, period_s=LOOK_S)
 
     def watch(self, *loops: Loop) -> None:
-        """Watches loops from now on. They may be started later."""
+        """Watches loops from now on, even if they are started later."""
         with self._lock:
             self._loops += loops
 
     def begin(self, name: str, limit_s: float) -> Step:
-        """Watches what this thread does from now on, until `end`."""
+        """Watches this thread's work from now on, until `end`."""
         step = Step(name, limit_s)
         with self._lock:
             self._steps.add(step)
         return step
 
     def end(self, step: Step) -> None:
-        """It is done."""
+        """Stops watching a step, as it is done."""
         with self._lock:
             self._steps.discard(step)
 
     @contextmanager
     def engine_call(self, texts: int) -> Iterator[None]:
-        """Around a call of the engine with so many texts."""
+        """A context for a call of the engine with this number of texts."""
         step = self.begin("a call of the engine", CALL_LIMIT_S + SLOWEST * texts / self._texts_per_s)
         try:
             yield
@@ -98,7 +101,7 @@ class Watchdog:
 
 
 def look_at(one: Step | Loop) -> None:
-    """One look, every LOOK_S: ends the process if that which is looked at hangs, or its thread is gone."""
+    """Looks at a step or a loop, once every LOOK_S; ends the process if it hangs or its thread is gone."""
     one.looks += 1
     if isinstance(one, Loop) and one.gone:
         _end_process(one, "is gone")
@@ -115,12 +118,13 @@ def _end_process(one: Step | Loop, how: str) -> None:
             "%s %s: ending this worker, so that another one takes its chunks", name, how, extra={"exception": where}
         )
     finally:
-        os._exit(os.EX_SOFTWARE)  # no way out that waits for the thread
+        os._exit(os.EX_SOFTWARE)  # any other exit would wait for the thread that hangs
 
 
 def watched_loop(watchdog: Watchdog) -> type[bootsteps.StartStopStep]:
-    """A step of Celery's consumer: the thread that takes chunks is watched while it has a connection; it may look for
-    one for ever.
+    """A step of Celery's consumer that watches the thread that takes chunks.
+
+    It is watched only while it has a connection, as it may look for one for ever.
     """
 
     class WatchedLoop(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -137,7 +141,7 @@ def watched_loop(watchdog: Watchdog) -> type[bootsteps.StartStopStep]:
                 step.comes_round()
                 look_at(watchdog.loop)
 
-            # Celery takes what was put on its timer since it connected off again when the connection is lost.
+            # When the connection is lost, Celery removes from its timer what was added since it connected.
             consumer.timer.call_repeatedly(LOOK_S, comes_round)
 
         def stop(self, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""Analyses that a service of the tests is asked for, as its user would declare them."""
+"""Analyses for tests, declared as a user would declare them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from model.analysis import Analysis
 
 SPAM = Analysis("spam", ("HAM", "SPAM"))
 SPAM_TURNED = Analysis("spam", ("SPAM", "HAM"))
-"""The same name and classes, but the columns mean something else."""
+"""An analysis with the same name and classes, but in another order of the columns."""
 TOPICS = Analysis(
     "topics", ("SPORT", "MUSIC", "FILM", "FOOD", "TRAVEL", "SCIENCE", "STATUS", "True-Crime", "Home 2", "any_other")
 )
-"""Ten classes, one of which is called as a column of the results is."""
+"""An analysis with ten classes, one of which has the name of a column of the results."""
 
 NOT_ONE = ("HAM", "SPAM")
 IMPOSTOR = Analysis("sentiment", ("UP", "DOWN"))
-"""It calls itself as the one that Sentiq ships."""
+"""An analysis with the name of the one that Sentiq ships."""

@@ -1,4 +1,4 @@
-"""What the tests of patches say when a patch is no longer needed."""
+"""The message of the patches' tests when a patch is no longer needed."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import pytest
 
 
 def mended(library: str, *delete: str) -> None:
-    """Fails: the library does without the patch what the patch is for."""
+    """Fails the test, as the library no longer needs the patch."""
     pytest.fail(f"{library} is mended. Delete " + ", ".join(delete) + ", and this file.", pytrace=False)

@@ -1,10 +1,10 @@
 """Gunicorn's gevent worker, which on SIGTERM does not wait for connections that are open but idle.
 
 The stock worker waits `graceful_timeout` seconds for every kept-alive connection, in use or not, so one open browser
-tab would make each stop take that long. Here open connections get a moment: a caller who sends one request after another
-might otherwise send the next one just as the connection is closed, and not know whether it was received. Such a request
-is answered, and the answer says that the connection ends. The same holds for callers whose connection was not accepted
-yet: the kernel would reset it when the last process closes the port.
+tab would make each stop take that long. Here open connections get a moment: a caller who sends one request after the
+other might otherwise send the next one just as the connection is closed, and not know whether it was received. Such a
+request is answered, and the answer says that the connection ends. The same holds for callers whose connection was not
+accepted yet: the kernel would reset it when the last process closes the port.
 """
 
 from __future__ import annotations

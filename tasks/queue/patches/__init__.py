@@ -1,5 +1,7 @@
-"""What is mended in the libraries that carry the queues: one file for each patch, with a test of the library without
-it. Once that test fails, its message says what to delete.
+"""Corrections to the libraries that carry the queues: one file for each patch.
+
+Each patch has a test of the library without it. When that test fails, the patch is no longer needed, and the message
+says what to delete.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from tasks.queue.patches import broken_subscription, closed_connection, kept_cli
 
 
 def install() -> None:
-    """Puts what web processes and workers need in place; a second time changes nothing."""
+    """Installs the patches that web processes and workers need; doing it twice changes nothing."""
     closed_connection.install()
     broken_subscription.install()
     kept_client.install()

@@ -1,9 +1,8 @@
-"""Keeps a worker from hanging when its subscription to remote control breaks and the server can be reached again at
-once.
+"""Keeps a worker from hanging when its subscription to remote control breaks and the server is back at once.
 
-redis-py 8.1.0 then connects anew by itself, without subscribing, and kombu 5.7.0's `Channel._receive_one` waits without
-limit for a message that cannot come: on the thread that takes chunks. Without redis-py's own attempt the break is told
-to Celery, which begins again with all its connections.
+redis-py 8.1.0 then reconnects by itself without subscribing, and kombu 5.7.0's `Channel._receive_one`, on the thread
+that takes chunks, waits without limit for a message that cannot come. If redis-py does not retry, Celery notices the
+break and renews all its connections.
 """
 
 from __future__ import annotations
@@ -24,5 +23,5 @@ def _receive_one(self: Any, client: Any) -> Any:
 
 
 def install() -> None:
-    """Puts it in place."""
+    """Installs the patch."""
     Channel._receive_one = _receive_one

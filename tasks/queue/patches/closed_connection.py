@@ -1,8 +1,8 @@
 """Keeps a worker alive when the broker's connection drops while a chunk is unacknowledged.
 
-Celery 5.7.0 closes the consumer's connection twice. The second time kombu 5.7.0's `Channel._connparams` reads
-`hostname` of a client that is None, and the AttributeError ends the worker. As redis.ConnectionError the same event is
-an ordinary lost connection, which Celery answers by connecting again.
+Celery 5.7.0 closes the consumer's connection twice. The second time, kombu 5.7.0's `Channel._connparams` reads
+`hostname` of a client that is None, and the AttributeError ends the worker. If it raises redis.ConnectionError instead,
+Celery treats it as an ordinary lost connection and reconnects.
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ def _connparams(self: Any, asynchronous: bool = False) -> Any:
 
 
 def install() -> None:
-    """Puts it in place."""
+    """Installs the patch."""
     Channel._connparams = _connparams

@@ -1,7 +1,7 @@
-"""Keeps one client of redis-py for a channel.
+"""Makes a channel keep one client of redis-py.
 
-kombu 5.7.0's `Channel._create_client` makes one for each message that comes or is acknowledged, which takes a tenth of
-the time that a worker's Python has for a chunk.
+kombu 5.7.0's `Channel._create_client` makes a client for each message that comes or is acknowledged, which is a tenth
+of the Python time that a worker spends on a chunk.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def _create_client(self: Any, asynchronous: bool = False) -> Any:
     if asynchronous:
         return original(self, asynchronous)
     client = getattr(self, "sentiq_client", None)
-    # The channel gets another pool when its connection was lost.
+    # After its connection was lost, the channel has another pool.
     if client is None or client.connection_pool is not self.pool:
         client = self.sentiq_client = original(self)
     return client
 
 
 def install() -> None:
-    """Puts it in place."""
+    """Installs the patch."""
     Channel._create_client = _create_client

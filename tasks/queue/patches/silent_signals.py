@@ -1,8 +1,7 @@
-"""Keeps Celery from writing past the log.
+"""Keeps Celery from writing to the output without the log.
 
-On signals Celery 5.7.0 writes lines such as `worker: Warm shutdown` straight to the process's output, where all other
-lines may be JSON. Our own log says the same (`tasks.work.announcing`). For workers alone: it imports what they are made
-of.
+On signals, Celery 5.7.0 writes lines such as `worker: Warm shutdown` directly to the process's output, where all other
+lines may be JSON. Our own log says the same (`tasks.work.announcing`). For workers only, as it imports Celery's worker.
 """
 
 from __future__ import annotations
@@ -15,5 +14,5 @@ def _say_nothing(msg: str, f: object = None) -> None:
 
 
 def install() -> None:
-    """Puts it in place."""
+    """Installs the patch."""
     celery.apps.worker.safe_say = _say_nothing

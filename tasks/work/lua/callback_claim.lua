@@ -1,9 +1,9 @@
--- Takes the callback that is due first, and makes it due again later, should the worker that has it now die: of several
--- workers, one gets it.
+-- Takes the callback that is due first, so that only one of several workers gets it, and makes it due again later in
+-- case that worker dies.
 --
 -- KEYS[1] sentiq:callbacks, the ids of jobs by the time when their callback is due, a sorted set
 -- ARGV[1] now, in Unix seconds
--- ARGV[2] when it is due again
+-- ARGV[2] the time when it is due again
 -- ARGV[3] the seconds that the set lives from now on
 --
 -- Returns the job's id; nil if none is due.

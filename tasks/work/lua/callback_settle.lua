@@ -1,11 +1,11 @@
--- Notes how an attempt at a callback ended: it is done with, or due again. A job that has expired is left alone: a field
--- written now would make a key without an end. A worker that was held up until its claim had passed to another may
--- report success, but not put the callback off.
+-- Notes the result of an attempt at a callback: it has ended, or is due again. An expired job is left alone, as a field
+-- written now would make a key without a TTL. A worker that was so slow that its claim has passed to another may report
+-- success, but not postpone the callback.
 --
 -- KEYS[1] sentiq:callbacks, the ids of jobs by the time when their callback is due, a sorted set
 -- KEYS[2] sentiq:j:<job>, the job's facts, a hash
 -- ARGV[1] the job's id
--- ARGV[2] when the claim of this attempt ends
+-- ARGV[2] the time when the claim of this attempt ends
 -- ARGV[3] the state that the attempt leads to: delivered, failed, or pending if there may be another
 -- ARGV[4] now, in Unix seconds
 -- ARGV[5] and all after it: the seconds to wait after each attempt but the last

@@ -118,7 +118,7 @@ def test_idle_time_is_no_slowness(clock: Clock) -> None:
 
 
 def test_nothing_is_done(clock: Clock) -> None:
-    """While texts wait and none is answered, a few may still wait, and the others are told the longest time."""
+    """While no texts are answered, a few may still wait, and other callers are told the longest time."""
     admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
     drain(admission, clock, rate=0, seconds=2)
     assert room(admission) == ALWAYS_WAITING

@@ -1,4 +1,4 @@
-"""The protocols of what we use of redis-py are what redis-py has."""
+"""The protocols for redis-py agree with redis-py itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THEIRS: dict[type, type] = {
 
 
 def methods() -> Iterator[tuple[str, Any, Any]]:
-    """Each method of a protocol, with the one of redis-py that it is called on."""
+    """Each method of a protocol, with the method of redis-py that it stands for."""
     for ours, theirs in THEIRS.items():
         for name, method in vars(ours).items():
             if inspect.isfunction(method) and (name == "__call__" or not name.startswith("_")):
@@ -33,7 +33,7 @@ def methods() -> Iterator[tuple[str, Any, Any]]:
 
 @pytest.mark.parametrize(("method", "theirs"), [pytest.param(*pair, id=name) for name, *pair in methods()])
 def test_signature(method: Any, theirs: Any) -> None:
-    """What a protocol lets us pass, redis-py takes, and by the same names."""
+    """redis-py's methods take the arguments of the protocols, under the same names."""
     parameters = list(inspect.signature(method).parameters.values())
     taken = inspect.signature(theirs)
     by_name = {one.name: None for one in parameters if one.kind is one.KEYWORD_ONLY}
@@ -43,7 +43,7 @@ def test_signature(method: Any, theirs: Any) -> None:
 
 
 def test_answers(server: Stack) -> None:
-    """The answers of a real server are of the types that the protocol says."""
+    """The answers of a real server have the types in the protocol."""
     ours = connect(server.url, timeout_s=1.0, blocking=True)
     assert ours.ping() is True
     assert (ours.set("a", "1", ex=60), ours.set("a", b"2", px=60_000, nx=True)) == (True, None)

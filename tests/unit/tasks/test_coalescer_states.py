@@ -175,7 +175,8 @@ class Coalescing(RuleBasedStateMachine):
         assert set(texts) <= self.owed | self.relied_on
         self.owed -= set(texts)
         self.relied_on.clear()
-        # A text that others rely on may have been asked for again since it was given up: that caller is still to come.
+        # A text that others rely on may have been asked for again since it was given up: that caller does not count
+        # yet.
         gathered = {entry.future for entry in self.coalescer._entries.gathered}
         sent = [future for future in self.unanswered(texts) if future not in gathered]
         self.meanwhile()

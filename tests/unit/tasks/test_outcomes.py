@@ -17,7 +17,7 @@ probabilities = (
 
 @given(probabilities, st.booleans())
 def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
-    """What was scored comes back out of its JSON row to the last digit, class and confidence with it."""
+    """An outcome read from its JSON row is the same to the last digit, with the same class and confidence."""
     fresh = scored(row, truncated)
     cached = read_outcome(write_outcome(fresh))
     assert cached == fresh
@@ -28,18 +28,18 @@ def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
 
 @given(st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
 def test_failure_round_trip(code: str) -> None:
-    """A failure comes back as one, with its code."""
+    """A failure is read from its row with its code."""
     assert read_outcome(write_outcome(Failed(code))) == Failed(code)
 
 
 @given(st.text(), st.text())
 def test_digest(a: str, b: str) -> None:
-    """Two texts have one name only if they are the same; the name is 32 hex digits and the same in every process."""
+    """Only equal texts have the same digest, which is 32 hex digits and the same in every process."""
     assert (digest(a) == digest(b)) == (a == b)
     assert len(digest(a)) == 32
     assert digest("") == "cae66941d9efbd404e4d88758ea67670"
 
 
 def test_first_of_equals() -> None:
-    """Of equal scores the first class stands, each time."""
+    """If scores are equal, the text always counts as the first of the classes."""
     assert Scored((0.4, 0.2, 0.4), False).decided == 0

@@ -1,4 +1,4 @@
-"""`tasks.queue.patches.kept_client`."""
+"""The patch `tasks.queue.patches.kept_client`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 
 @pytest.fixture
 def channel(server: Stack) -> Iterator[Any]:
-    """A channel of kombu's, as workers have one."""
+    """A channel of kombu, like that of a worker."""
     with create_celery(server.settings()) as app, app.connection_for_write() as connection:
         yield connection.channel()
 
@@ -31,7 +31,7 @@ def test_library_makes_many(channel: Any) -> None:
 
 
 def test_one_for_a_channel(channel: Any) -> None:
-    """A channel keeps its client, until it gets another pool of connections; what waits for messages has its own."""
+    """A channel keeps its client until it gets another connection pool; waiting for messages uses another client."""
     first = channel._create_client()
     assert channel._create_client() is first
     assert channel._create_client(asynchronous=True) is not first

@@ -1,4 +1,4 @@
-"""`tasks.queue.patches.silent_signals`."""
+"""The patch `tasks.queue.patches.silent_signals`."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_library_writes_past_the_log() -> None:
 
 
 def test_nothing_is_written() -> None:
-    """With it, the log alone tells that the worker stops."""
+    """With the patch, only the log says that the worker stops."""
     assert _written("from tasks.queue.patches import silent_signals; silent_signals.install()") == ""

@@ -1,4 +1,4 @@
-"""The queues as they lie in Redis are kombu's."""
+"""Our names of the queues' keys in Redis are those of kombu."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names
 
 
 def test_names_are_kombus() -> None:
-    """Deliveries and lists are where this version of kombu has them."""
+    """Deliveries and lists are under the keys that this version of kombu uses."""
     assert (Channel.unacked_key, Channel.unacked_index_key) == (UNACKED, UNACKED_INDEX)
     steps = celeryconfig.PRIORITY_STEPS
     assert list_names("batch") == [f"batch{Channel.sep}{step}" if step else "batch" for step in steps]

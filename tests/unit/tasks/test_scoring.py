@@ -1,4 +1,4 @@
-"""What the `score` task does, with the stub engine on a real server."""
+"""The body of the `score` task, with the stub engine and on a real server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TAG = "stub@-"
 
 
 class CountingEngine(StubEngine):
-    """The stub engine, with a list of what it was given."""
+    """The stub engine, which records the texts that it is given."""
 
     def __init__(self, *, fail_on: str | None = None) -> None:
         super().__init__(fail_on=fail_on)
@@ -71,19 +71,19 @@ class Bench:
         self.scorer.score({"tag": TAG, "job": job_id, "n": number}, f"{job_id}.{number}")
 
     def outcomes(self, job_id: str) -> list[Outcome | None]:
-        """What became of a job's lines."""
+        """The outcomes of a job's lines."""
         return [line.outcome for line in self.kept.lines(self.kept.get(job_id), 0, 1000)]
 
 
 def defects() -> float:
-    """So many were counted."""
+    """The number of defects counted so far."""
     return sum(
         sample.value for metric in DEFECTS.collect() for sample in metric.samples if sample.name.endswith("_total")
     )
 
 
 def direct(text: str) -> Scored:
-    """What the engine says of a text alone."""
+    """The engine's answer to a text alone."""
     return scored(StubEngine().score([text]).probabilities[0], False)
 
 
@@ -94,7 +94,7 @@ def bench(server: Stack) -> Bench:
 
 
 def test_callers_chunk(bench: Bench) -> None:
-    """Texts of callers are scored in one call, cached, and replied to whoever waits."""
+    """Texts of callers are scored in one call, cached, and sent in the reply to waiting processes."""
     texts = ["good", "bad", "plain"]
     bench.cache.claim(None, TAG, [digest(text) for text in texts], "sentiq:r:me")
     bench.scorer.score({"tag": TAG, "texts": texts}, "c1")
@@ -107,7 +107,7 @@ def test_callers_chunk(bench: Bench) -> None:
 
 
 def test_delivered_twice(bench: Bench) -> None:
-    """A chunk that comes again after it was done reaches the engine no more, and still replies to whoever waits now."""
+    """A chunk that is redelivered after it was done is not scored again, and still replies to waiting processes."""
     bench.scorer.score({"tag": TAG, "texts": ["good"]}, "c1")
     bench.cache.claim(None, TAG, [digest("good")], "sentiq:r:late")
     bench.scorer.score({"tag": TAG, "texts": ["good"]}, "c1")
@@ -118,7 +118,7 @@ def test_delivered_twice(bench: Bench) -> None:
 
 
 def test_job_chunk(bench: Bench) -> None:
-    """A job's chunk stores its outcomes and sends for the chunk behind the window; the last one ends the job."""
+    """A job's chunk stores its outcomes, and the next chunk of its lane is sent; the last one ends the job."""
     texts = ["good", "bad", "plain", "good day", "bad day"]
     job_id = bench.job(texts, size=1, window=3)
     for number in range(5):
@@ -129,7 +129,7 @@ def test_job_chunk(bench: Bench) -> None:
 
 
 def test_job_chunk_delivered_twice(bench: Bench) -> None:
-    """A job's chunk that comes again after it was done does nothing at all."""
+    """A job's chunk that is redelivered after it was done does nothing."""
     job_id = bench.job(["good", "bad"], size=1, window=1)
     for _ in range(3):
         bench.run(job_id, 0)
@@ -139,7 +139,7 @@ def test_job_chunk_delivered_twice(bench: Bench) -> None:
 
 
 def test_two_workers_on_one_chunk(bench: Bench) -> None:
-    """A chunk that two workers run at the same time counts once, and both would have said the same."""
+    """A chunk that two workers score at the same time counts once, and both have the same answers."""
     job_id = bench.job(["good", "bad", "plain"])
     threads = [threading.Thread(target=bench.run, args=(job_id, 0)) for _ in range(4)]
     for thread in threads:
@@ -152,7 +152,7 @@ def test_two_workers_on_one_chunk(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bad", [{0}, {6}, {3}, {2, 3}, {0, 6}, set(range(7))])
 def test_bad_texts_stand_alone(bench: Bench, bad: set[int]) -> None:
-    """However many texts the engine raises on and wherever they stand, they fail and all others are scored."""
+    """Texts that the engine fails on, however many and in any position, get errors, and all others are scored."""
     texts = [f"poison {i}" if i in bad else f"good {i}" for i in range(7)]
     job_id = bench.job(texts, size=7)
     bench.run(job_id, 0)
@@ -163,14 +163,14 @@ def test_bad_texts_stand_alone(bench: Bench, bad: set[int]) -> None:
 
 
 def test_failure_is_not_cached(bench: Bench) -> None:
-    """A text that failed is scored anew in another job."""
+    """A text that failed is scored again in another job."""
     for _ in range(2):
         bench.run(bench.job(["poison"]), 0)
     assert bench.engine.calls == [["poison"], ["poison"]]
 
 
 def test_known_texts_are_not_scored(bench: Bench) -> None:
-    """What another has scored since the job was made is taken from the cache."""
+    """Texts that others have scored since the job was made are taken from the cache."""
     bench.cache.settle(MODEL, TAG, {digest("good"): direct("good")})
     job_id = bench.job(["good", "bad"])
     bench.run(job_id, 0)
@@ -179,9 +179,7 @@ def test_known_texts_are_not_scored(bench: Bench) -> None:
 
 
 def test_after_a_death_one_by_one(bench: Bench) -> None:
-    """A chunk that was begun before and not ended is scored text by text, and each is stored before the next is
-    begun.
-    """
+    """A chunk that was begun before and not done is scored text by text, each stored before the next is begun."""
     job_id = bench.job(["a", "b", "c"])
     bench.cache.begin(f"{job_id}.0", MODEL, [])
     bench.run(job_id, 0)
@@ -191,9 +189,7 @@ def test_after_a_death_one_by_one(bench: Bench) -> None:
 
 
 def test_text_that_keeps_killing(bench: Bench) -> None:
-    """A text that was begun alone as often as may be is not tried again: it fails, and the rest of its chunk is
-    scored.
-    """
+    """A text that was begun alone as often as allowed fails, and the rest of its chunk is scored."""
     job_id = bench.job(["a", "killer", "c"])
     bench.cache.begin(f"{job_id}.0", MODEL, [])
     for _ in range(SUSPECT_LIMIT):
@@ -204,9 +200,7 @@ def test_text_that_keeps_killing(bench: Bench) -> None:
 
 
 def test_death_before_the_next_chunk_leaves(bench: Bench) -> None:
-    """A worker that dies after its chunk counts and before it has sent the next one has its chunk delivered again, and
-    that sends it.
-    """
+    """If a worker dies after its chunk counts and before it sends the next one, the redelivered chunk sends that."""
     job_id = bench.job(["a", "b"], size=1, window=1)
 
     def die() -> None:
@@ -224,7 +218,7 @@ def test_death_before_the_next_chunk_leaves(bench: Bench) -> None:
 
 
 def test_tries_again(bench: Bench) -> None:
-    """A step on a Redis that is away is done again until it comes about."""
+    """A step on Redis is repeated while Redis is away."""
     job_id = bench.job(["a", "b"], size=1, window=1)
     tries = 0
 
@@ -241,9 +235,7 @@ def test_tries_again(bench: Bench) -> None:
 
 
 def test_gives_back_when_it_is_to_stop(bench: Bench) -> None:
-    """A worker that is told to stop while Redis is away gives the chunk back instead of waiting on, and without another
-    try, which might last.
-    """
+    """A worker that has to stop while Redis is away gives its chunk back at once, without another attempt."""
     job_id = bench.job(["a", "b"], size=1, window=1)
     tries = 0
 
@@ -261,15 +253,16 @@ def test_gives_back_when_it_is_to_stop(bench: Bench) -> None:
 
 
 def test_unknown_job(bench: Bench) -> None:
-    """A chunk of a job that is gone reaches no engine and leaves no key."""
+    """A chunk of a job that is gone is not scored and leaves no key."""
     bench.run("0" * 32, 0)
     assert bench.engine.calls == []
     assert bench.redis.dbsize() == 0
 
 
 def test_chunk_of_a_later_version(bench: Bench) -> None:
-    """A chunk that only a later version can read goes back to the queue untouched, after a pause, so that it does not
-    go round and round; a worker that is to stop does not pause.
+    """A chunk that only a later version can read goes back into the queue unchanged, after a pause.
+
+    The pause keeps it from circulating at full speed; a worker that has to stop does not pause.
     """
     job_id = bench.job(["a"])
     began_at = time.monotonic()
@@ -287,7 +280,7 @@ def test_chunk_of_a_later_version(bench: Bench) -> None:
 
 
 def test_texts_stored_by_a_later_version(bench: Bench) -> None:
-    """A chunk whose texts were stored by a later version is for a worker of that version."""
+    """A chunk whose texts were stored by a later version goes back into the queue for a worker of that version."""
     job_id = bench.job(["a"])
     bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
     bench.scorer.stop()
@@ -298,7 +291,7 @@ def test_texts_stored_by_a_later_version(bench: Bench) -> None:
 
 @pytest.mark.parametrize("message", [None, "text", {"tag": TAG}, {"tag": TAG, "texts": ["secret", 5]}])
 def test_message_that_nobody_can_read(bench: Bench, caplog: pytest.LogCaptureFixture, message: object) -> None:
-    """Such a message is dropped, for no worker could do better; it is logged and counted as a defect."""
+    """A message that no worker can read is dropped, logged, and counted as a defect."""
     before = defects()
     bench.scorer.score(message, "c1")
     assert defects() == before + 1
@@ -308,7 +301,7 @@ def test_message_that_nobody_can_read(bench: Bench, caplog: pytest.LogCaptureFix
 
 
 class DefectiveEngine(CountingEngine):
-    """An engine with a defect outside scoring: asked who it is for the first time, it raises."""
+    """An engine with a defect outside of scoring: the first read of its identity raises."""
 
     asked = 0
 
@@ -322,7 +315,7 @@ class DefectiveEngine(CountingEngine):
 
 
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """A chunk that meets a defect of ours ends as `internal_error` of each line; the error's message is not logged."""
+    """A defect of ours ends a chunk with `internal_error` for each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score(
         {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
@@ -334,7 +327,7 @@ def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCa
 
 
 def test_defect_is_told_to_callers(bench: Bench) -> None:
-    """A caller whose text meets a defect of ours hears of it at once, and nothing is cached."""
+    """A caller whose text meets a defect of ours gets the error at once, and nothing is cached."""
     key = digest("one")
     bench.cache.claim(None, TAG, [key], "sentiq:r:test")
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")

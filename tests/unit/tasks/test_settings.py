@@ -145,8 +145,9 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ANALYSIS names a declaration, sentiment unless set. The model's tag tells two apart if but their columns differ,
-    and says nothing of sentiment.
+    """ANALYSIS names a declaration, by default sentiment.
+
+    Analyses have different model tags even if only the order of their columns differs; sentiment adds nothing to it.
     """
     assert load_settings().analysis is SENTIMENT
     assert load_settings().model_tag == "default@-"

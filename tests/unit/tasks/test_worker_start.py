@@ -1,4 +1,4 @@
-"""What a worker settles before it takes chunks: its GPU, its priority, its rate, its parts."""
+"""What a worker does before it takes chunks: its GPU, its priority, its rate, its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.stack import ROOT
     ("device", "named", "visible"), [("cuda:3", "cuda:0", "3"), ("cuda", "cuda", None), ("cpu", "cpu", None)]
 )
 def test_one_gpu_is_seen(monkeypatch: pytest.MonkeyPatch, device: str, named: str, visible: str | None) -> None:
-    """A worker that is told its GPU sees that one alone, and calls it the first."""
+    """A worker with a given GPU sees only that one, and names it as the first."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -45,7 +45,7 @@ print(os.nice(0) - before, group.read_text().split()[-1] if group.exists() else 
 
 @pytest.mark.parametrize(("role", "niceness"), [("interactive", 0), ("batch", 19)])
 def test_jobs_are_nice(role: str, niceness: int) -> None:
-    """The batch worker, and its session, let all others have the processor first."""
+    """The batch worker and its session have the lowest priority for the processor."""
     if os.nice(0):
         pytest.skip("these tests are nice themselves")
     done = subprocess.run(
@@ -60,19 +60,19 @@ def test_jobs_are_nice(role: str, niceness: int) -> None:
 
 
 def test_rate_is_that_of_the_engine() -> None:
-    """The rate of an engine that takes 10 ms for a text is about 100 a second."""
+    """The measured rate of an engine that takes 10 ms for a text is about 100 texts per second."""
     assert 50 < measure_rate(StubEngine(delay_s=0.01)) <= 100
 
 
 @pytest.mark.parametrize(("role", "rate", "texts"), [(INTERACTIVE, 1000, 250), (INTERACTIVE, 1, 1), (BATCH, 1000, 1)])
 def test_texts_together(role: Role, rate: float, texts: int) -> None:
-    """Live callers' texts are scored together for a quarter of a second; a job's chunk alone."""
+    """Callers' texts for a quarter of a second are scored in one call; a job's chunk has its own call."""
     assert role.texts_together(rate) == texts
 
 
 @pytest.mark.parametrize("role", [INTERACTIVE, BATCH], ids=lambda role: role.name)
 def test_parts_are_made_without_redis(role: Role) -> None:
-    """A worker is put together while Redis is away: it waits for it when it is run."""
+    """A worker can be put together while Redis is away: it waits for Redis when it runs."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
     worker = compose(settings, role, warm_engine(settings, "cpu"))
     assert TASK in worker._app.tasks
