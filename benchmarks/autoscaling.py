@@ -44,8 +44,8 @@ class Cluster:
     queue_limit: int = 4000
     """QUEUE_LIMIT, of two pods."""
     patience_s: float = 2.0
-    """PREDICT_TIMEOUT: who has waited so long gets 202, and his text becomes a job. No more may wait than are answered
-    in FILL of it.
+    """PREDICT_TIMEOUT: callers who have waited so long get 202, and their texts become jobs. No more may wait than are
+    answered in FILL of it.
     """
 
 

@@ -37,8 +37,8 @@ LONGEST_WAIT_S = 30.0
 
 
 class Arrival(NamedTuple):
-    """One caller: when he came, in seconds since the step began, how long he waited for which status (0: broken), and
-    his Retry-After.
+    """One caller: when the request came, in seconds since the step began, how long it waited for which status (0:
+    broken), and its Retry-After.
     """
 
     at_s: float
@@ -123,7 +123,7 @@ def _callers(
 
 
 def step(port: int, offered: float, seconds: float) -> Step:
-    """Callers at this rate for so long; returns when the last has his answer."""
+    """Callers at this rate for so long; returns when the last has an answer."""
     context = multiprocessing.get_context("spawn")
     found: multiprocessing.Queue[list[Arrival]] = context.Queue()
     began = time.monotonic() + 2.0  # when they have started

@@ -160,7 +160,7 @@ class Server:
 
 @dataclass(slots=True)
 class Text:
-    """One text of a caller, and when he asked."""
+    """One text of a caller, and when it was asked."""
 
     length: float
     """1 on average."""

@@ -146,7 +146,7 @@ class Bench:
         elif scenario.kind == "uncached":
             asked, file, cached = iter(self.texts.take(20 * seconds + 100)), self.folder / "plain", False
             start = self.texts.number
-        # A few texts are asked beside the load, to see what is answered; beside a lone caller none: after him.
+        # A few texts are asked beside the load, to see what is answered; with a lone caller, afterwards.
         with Callers(system, asked, int(connections > 1), 5.0) as witness:
             measured = wrk(system, connections, seconds, file, start)
         if start is not None:

@@ -113,7 +113,7 @@ class JobsResponse(BaseModel):
     """A page of jobs, the newest first."""
 
     items: list[JobResponse]
-    next: Annotated[str | None, Field(description="The address of the next page; null on the last one.")]
+    next: Annotated[str | None, Field(description="The address of the next page, or null.")]
 
 
 class JobsQuery(BaseModel):
@@ -176,7 +176,7 @@ class ResultsResponse(BaseModel):
 
     job: JobResponse
     items: list[LineResponse]
-    next: Annotated[str | None, Field(description="The address of the next page; null on the last one.")]
+    next: Annotated[str | None, Field(description="The address of the next page, or null.")]
 
 
 class BatchResponse(BaseModel):
