@@ -38,6 +38,8 @@ class Page:
     """How many lines of this page repeat a text of a chunk stored before: {chunk: {text's index in it: lines}}."""
     cached: int
     duplicates: int
+    uneven: bool = False
+    """Whether this page, or one before it, has other than PAGE_LINES lines although more lines may follow."""
 
 
 class IncomingJobs:
@@ -103,7 +105,8 @@ class IncomingJobs:
             job_id,
             UPLOAD_TTL_S,
             page.number,
-            write_page(StoredPage(page.model, [_row(*line) for line in page.lines])),
+            write_page(StoredPage(page.model, [_row(*line) for line in page.lines]), uneven=page.uneven),
+            int(page.uneven),
             _json(page.late),
             _json(counts),
             _json(brought),

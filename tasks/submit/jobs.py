@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import redis
@@ -234,7 +234,7 @@ class JobService:
         with redis_or_unavailable():
             return self._kept.cancel(job_id)
 
-    def lines(self, job: Job, start: int, count: int) -> list[Line]:
-        """At most `count` lines of a job from position `start`, in input order."""
+    def lines(self, job: Job, start: int, count: int) -> Iterator[Line]:
+        """See `KeptJobs.lines`."""
         with redis_or_unavailable():
-            return self._kept.lines(job, start, count)
+            yield from self._kept.lines(job, start, count)

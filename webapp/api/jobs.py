@@ -16,7 +16,7 @@ from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
 from webapp.api.requests import Preferences, parse_json, preferences
-from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
+from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
 from webapp.front.errors import IncompleteBody, UploadRefused
@@ -27,6 +27,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 _PIECE_BYTES = 16 * 1024
 """Gunicorn waits until so many have come."""
 _PAGE_LINES = 1000
+"""Lines of a page of JSON, if not asked otherwise; fewer if they have too many bytes (`webapp.api.results`)."""
 _MAX_PAGE_LINES = 5000
 _AT_ONCE_TEXTS = 100
 _AT_ONCE_BYTES = 256 * 1024
@@ -203,18 +204,18 @@ def jobs_blueprint(
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
-        lines, end = jobs.lines(found, query.cursor, limit), query.cursor + limit
+        items = json_page(found, jobs.lines(found, query.cursor, limit))
+        end = query.cursor + len(items)
         body = {
             "job": job_body(found),
-            "items": [line_body(found, line, found.analysis.classes) for line in lines],
+            "items": items,
             "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
-        pieces = stream(found, jobs.lines, query.cursor, query.limit, ndjson if wanted == "ndjson" else csv_rows)
-        if wanted == "csv":
-            pieces = _with_header(csv_header(found), pieces)
+        lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
+        pieces = ndjson(found, lines) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
@@ -238,8 +239,3 @@ def jobs_blueprint(
         return response
 
     return blueprint
-
-
-def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield header
-    yield from pieces
