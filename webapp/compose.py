@@ -6,7 +6,7 @@ import uuid
 
 from flask import Flask
 
-from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
@@ -85,7 +85,12 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     backend = CeleryResults(celery, results)
     jobs = JobService(
         settings,
-        IncomingJobs(results, backend, ttl_s=settings.job_ttl),
+        IncomingJobs(
+            results,
+            backend,
+            ttl_s=settings.job_ttl,
+            allowance=Allowance(settings.storage_quota, settings.max_jobs),
+        ),
         KeptJobs(results, backend),
         cache,
         results,

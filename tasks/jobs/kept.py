@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from tasks.errors import JobNotFound
+from tasks.errors import JobNotEnded, JobNotFound
 from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, from_hash
 from tasks.jobs.keys import chunk_id, index_key, job_key
 from tasks.jobs.results import ResultBackend
@@ -27,6 +27,7 @@ class KeptJobs:
         self._client = client
         self._results = results
         self._cancel = JobScript(client, "cancel")
+        self._remove = JobScript(client, "remove")
 
     def get(self, job_id: str) -> Job:
         """The job in its present state.
@@ -91,6 +92,20 @@ class KeptJobs:
         """
         self._cancel(job_id)
         return self.get(job_id)
+
+    def remove(self, job_id: str) -> None:
+        """Removes a job that has ended, with its lines and results.
+
+        Raises:
+            JobNotFound: it never existed, or it has expired.
+            JobNotEnded: it has not ended.
+        """
+        answer = self._remove(job_id, 1)
+        if answer == b"gone":
+            raise JobNotFound
+        if answer == b"open":
+            raise JobNotEnded
+        self._results.forget([chunk_id(job_id, int(chunk)) for chunk in answer[0]])
 
     def lines(self, job: Job, start: int, count: int) -> Iterator[Line]:
         """At most `count` lines from position `start` (from 0), in input order, with or without an outcome.

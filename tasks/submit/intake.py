@@ -42,6 +42,8 @@ class Submission:
     """The caller's Idempotency-Key."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
+    account: str | None = None
+    """What the job's bytes are counted by."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 

@@ -15,9 +15,9 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
-from webapp.api.requests import Preferences, parse_json, preferences
+from webapp.api.requests import Preferences, account, parse_json, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
-from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
+from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
 from webapp.front.errors import IncompleteBody, UploadRefused
 from webapp.front.visit import caller
@@ -105,17 +105,18 @@ def jobs_blueprint(
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | None:
-        """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
+    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+        """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
+        number of its texts that were counted on the caller's quota.
+        """
         batch = BatchRequest.model_validate(parse_json(raw))
-        if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
-            return None
-        # One is counted already, with the request.
-        caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
+        count = len(batch.texts)
+        if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
+            return 0
+        caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
         lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
         if lines is None:
-            caller().give_back(len(batch.texts))  # the job counts them anew
-            return None
+            return count
         response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
         return response
@@ -126,11 +127,14 @@ def jobs_blueprint(
         key = _idempotency_key()
         prefer = preferences()
         body = _body()
+        paid = 0
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                if (answer := at_once(raw, prefer)) is not None:
+                answer = at_once(raw, prefer)
+                if isinstance(answer, Response):
                     return answer
+                paid = answer
                 body = iter([raw])
             if (request.content_length or 0) > limits.max_bytes:
                 detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
@@ -147,7 +151,9 @@ def jobs_blueprint(
                 header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
-                Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill())
+                Submission(
+                    upload.entries, header, callback_url, key, caller().owner, account(), caller().bill(paid=paid)
+                )
             )
         except Exception:
             _drain(body)
@@ -192,7 +198,11 @@ def jobs_blueprint(
 
     @blueprint.delete("/jobs/<job_id>")
     def cancel(job_id: str) -> Response:
+        query = DeleteQuery.model_validate(request.args.to_dict())
         find(job_id)
+        if query.purge:
+            jobs.remove(job_id)
+            return Response(status=204)
         return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")

@@ -12,7 +12,7 @@ from tasks.submit.jobs import JobService
 from tasks.submit.service import SentimentService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.jobs import accepted
-from webapp.api.requests import Preferences, json_body, preferences
+from webapp.api.requests import Preferences, account, json_body, preferences
 from webapp.api.schemas import PredictRequest
 from webapp.front.visit import caller, visit
 
@@ -21,7 +21,7 @@ def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) ->
     """The answer to a text that has no prediction yet: a job of its own. `waited`: its caller has waited in vain."""
     if waited:
         metrics.PENDING.inc()
-    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
+    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner, account=account()))
     return accepted(job, prefer)
 
 

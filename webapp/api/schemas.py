@@ -134,6 +134,17 @@ class JobsQuery(BaseModel):
     ] = None
 
 
+class DeleteQuery(BaseModel):
+    """What to do with a job."""
+
+    purge: Annotated[
+        bool,
+        Field(
+            description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."
+        ),
+    ] = False
+
+
 class UploadQuery(BaseModel):
     """How to read an upload."""
 

@@ -84,7 +84,7 @@ class Admission:
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         if self._limits is not None:
-            return Caller(None, _address_id(environ.get("REMOTE_ADDR", "")), self._limits)
+            return Caller(None, address_id(environ.get("REMOTE_ADDR", "")), self._limits)
         return ANYBODY
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
@@ -111,7 +111,7 @@ def _presented(environ: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _address_id(address: str) -> str:
+def address_id(address: str) -> str:
     """A digest, for an address is somebody's. Of IPv6 the network: one caller has all of its addresses."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -38,23 +38,19 @@ class Caller:
         """Whose jobs the caller sees; None is everybody's."""
         return None if self.key is None or Scope.ADMIN in self.key.scopes else self.key.name
 
-    def charge(self, *, rate: int, quota: int) -> None:
-        """Counts texts on the limits.
+    def charge(self, *, rate: int, quota: int, rate_counted: int = 0) -> None:
+        """Counts texts on the limits. `rate_counted`: further texts of the request that the rate has counted before.
 
         Raises:
             RateLimited, QuotaExceeded: nothing is left.
         """
         if self.limits is not None:
-            self.standing = self.limits.take(self.id, rate=rate, quota=quota) or self.standing
+            taken = self.limits.take(self.id, rate=rate, quota=quota, rate_counted=rate_counted)
+            self.standing = taken or self.standing
 
-    def give_back(self, texts: int) -> None:
-        """Takes texts off the caller's quota that came to nothing."""
-        if self.limits is not None:
-            self.limits.give_back(self.id, texts)
-
-    def bill(self) -> Bill | None:
-        """For the texts of a job."""
-        return Bill(self.limits, self.id) if self.limits is not None else None
+    def bill(self, paid: int = 0) -> Bill | None:
+        """For the texts of a job, of which the first so many were counted on the quota before."""
+        return Bill(self.limits, self.id, paid=paid) if self.limits is not None else None
 
 
 ANYBODY = Caller(None, "", None)

@@ -22,7 +22,7 @@ from tasks.settings import Settings, load_settings
 from webapp.app import create_app
 from webapp.client.cli import app as cli
 from webapp.compose import sentiment_service
-from webapp.front.admission import OPEN, SCOPES, _address_id
+from webapp.front.admission import OPEN, SCOPES, address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
 
@@ -239,11 +239,11 @@ def test_addresses() -> None:
     """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the
     address itself.
     """
-    assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
-    assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
-    assert _address_id("2001:db8::1") != _address_id("2001:db8:0:1::1")
-    assert "192.0.2" not in _address_id("192.0.2.1")
-    assert _address_id("") == _address_id("")
+    assert address_id("192.0.2.1") != address_id("192.0.2.2")
+    assert address_id("2001:db8::1") == address_id("2001:db8::ffff:1")
+    assert address_id("2001:db8::1") != address_id("2001:db8:0:1::1")
+    assert "192.0.2" not in address_id("192.0.2.1")
+    assert address_id("") == address_id("")
 
 
 # Headers
