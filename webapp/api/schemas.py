@@ -1,6 +1,4 @@
-"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
-their own.
-"""
+"""Requests and responses as the API documents them. They serve HTTP alone; the packages below have their own types."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
-"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
+"""A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
