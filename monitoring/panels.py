@@ -85,8 +85,8 @@ SERVICE = Dashboard(
                 Panel(
                     "Server errors: budget burnt",
                     "suffix:×",
-                    "How many times faster than allowed the 0.1 % of requests that may end in a server error (5xx) are used"
-                    " up. Normal: below 1.",
+                    "How many times faster than allowed the 0.1 % of requests that may end in a server error (5xx)"
+                    " are used up. Normal: below 1.",
                     (
                         ("sentiq:http_errors:ratio_rate5m / 0.001", "5 min"),
                         ("sentiq:http_errors:ratio_rate1h / 0.001", "1 h"),
@@ -409,7 +409,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Loops in the background",
                     "suffix: /s",
-                    "Errors in background loops of web processes and workers, which went on; `expected`: Redis was away. Normal: 0.",
+                    "Errors in background loops of web processes and workers, which went on; `expected`: Redis was away."
+                    " Normal: 0.",
                     (_rate("sentiment_background_errors_total", "loop, kind"),),
                     ("SentiqLoopFails", "SentiqLoopStandsStill"),
                 ),
