@@ -409,7 +409,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Loops in the background",
                     "suffix: /s",
-                    "Errors in background loops of web processes and workers, which went on; `expected`: Redis was away."
+                    "Errors in background loops of web processes and workers, which went on; `expected`: Redis is away."
                     " Normal: 0.",
                     (_rate("sentiment_background_errors_total", "loop, kind"),),
                     ("SentiqLoopFails", "SentiqLoopStandsStill"),
