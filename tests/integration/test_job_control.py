@@ -207,7 +207,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag, analysis=settings.analysis)
 
     def repaired() -> int:
-        stack.redis.delete("sentiq:upkeep")  # otherwise a worker would take its turn only every five seconds
+        stack.redis.delete("sentiq:upkeep")  # otherwise the upkeep looks only every five seconds
         return upkeep.repair(settle_s=0.5)
 
     assert repaired() == 0
@@ -239,7 +239,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
 
 def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> None:
     """A worker looks for lost chunks while it works: a job that has lost one of its lanes gets it back long before the
-    other lanes are done.
+    job is done.
     """
     stack = make_stack(model="stub?delay_s=0.005").start("batch")
     job = stack.submit(new_texts(2500))

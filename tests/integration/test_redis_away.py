@@ -89,7 +89,7 @@ def test_many_callers_are_told(stack: Stack, leave: Callable[[Stack], None]) -> 
         status = stack.predict(new_text()).status_code
         return status, time.monotonic() - started
 
-    stack.predict(new_text())  # so that the client is connected before its threads start
+    stack.predict(new_text())  # sets the client up before its threads share it
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(call, range(40)))
     assert {status for status, _ in answers} == {503}
