@@ -20,6 +20,7 @@ from benchmarks.bench.plots import plot
 from benchmarks.bench.systems import Baseline, Sentiq
 from benchmarks.bench.texts import Texts, write_lines, zipf
 from benchmarks.services import Answer
+from benchmarks.versions import table
 from model.labels import LABELS
 from model.text import clean
 
@@ -184,3 +185,10 @@ def test_memory_of_processes() -> None:
     [(kind, mb)] = machine.memory([os.getpid(), 2**22 + 1])
     assert kind == "other"
     assert 5 < mb < 5000
+
+
+def test_versions_are_compared_by_the_median_of_the_rounds() -> None:
+    """A load's row has the median, the lowest and the highest ratio of its rounds."""
+    found = table({("cached", 32): [0.9, 1.2, 1.0], ("job", 1): [0.98, 0.99]})
+    assert row(found, "cached, 32") == ["cached, 32", "1.00", "0.90", "1.20"]
+    assert row(found, "job, 1") == ["job, 1", "0.98", "0.98", "0.99"]
