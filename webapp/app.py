@@ -31,24 +31,24 @@ from webapp.front.traces import Traces
 def create_app(
     settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None, *, plain: bool = True
 ) -> Flask:
-    """The web application on a given service: Flask's, in the front.
+    """The web application on a given service: the front around Flask's application.
 
     Args:
-        settings: of the service.
-        sentiment: what predicts.
-        tracing: if there are traces.
-        plain: plain requests of `/predict` pass by Flask.
+        settings: the service's settings.
+        sentiment: answers texts and keeps jobs.
+        tracing: None unless traces are kept.
+        plain: whether plain requests to `/predict` are answered without Flask.
     """
     app = Flask(__name__, static_folder=None)
-    # Of what is read whole; uploads are a stream and have limits of their own.
+    # The limit for bodies that are read whole; uploads are streams with limits of their own.
     app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, MAX_JSON_BYTES)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_of)
     counts = Counts()
-    # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
+    # A character that is escaped in JSON takes up to 12 bytes, and a line holds other things besides the text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
-    csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
+    csv.field_size_limit(limits.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
     answers = PredictionAnswers(sentiment.analysis)
     for blueprint in (

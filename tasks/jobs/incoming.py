@@ -32,7 +32,6 @@ from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
 from tasks.wire import PageRow, StoredPage, Todo, from_row, read_todo, to_row, write_page, write_todo
 
-
 JOB_BYTES = 2048
 """What a job counts for that has no lines: about the memory of its keys and of its places in lists."""
 _IN_LISTS_S = 86_400
@@ -73,9 +72,7 @@ class Page:
 class IncomingJobs:
     """Stores jobs while their texts come in. Raises redis.RedisError when the server is away."""
 
-    def __init__(
-        self, client: Client, results: ResultBackend, *, ttl_s: int, allowance: Allowance = NO_LIMIT
-    ) -> None:
+    def __init__(self, client: Client, results: ResultBackend, *, ttl_s: int, allowance: Allowance = NO_LIMIT) -> None:
         """Makes a store.
 
         Args:

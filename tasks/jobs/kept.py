@@ -20,6 +20,7 @@ _CHUNKS_AT_ONCE = 16
 _JOBS_AT_ONCE = 50
 """Jobs that are read at once for a list."""
 
+
 class KeptJobs:
     """Reads and cancels jobs. Raises redis.RedisError when the server is away."""
 

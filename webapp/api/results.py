@@ -1,4 +1,4 @@
-"""A job's lines as JSON, NDJSON and CSV; the latter two as a stream of any length.
+"""A job's lines as JSON, NDJSON and CSV; the last two are streams of any length.
 
 However long lines are, only a page of JSON, or a piece of a stream, is in memory at a time.
 """
@@ -33,7 +33,9 @@ def _status(job: Job | None, line: Line) -> str:
 
 
 def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, object]:
-    """One line as JSON says it; of no job, a text that was answered at once. `classes`: those of its scores."""
+    """One line as it is written in JSON. `job` is None for a text that was answered without a job; `classes` name the
+    scores.
+    """
     entry, outcome = line.entry, line.outcome
     body: dict[str, object] = {"position": line.position}
     if entry.id is not None:
@@ -86,15 +88,15 @@ def ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
 def csv_file(job: Job, lines: Iterable[Line], *, raw: bool) -> Iterator[bytes]:
     """Lines as CSV, in pieces, the header first.
 
-    The header has the names of the upload's own columns, then ours, with `sentiq_` before a name that is taken. A
-    class's scores stand under its name in lower case, with `score_` before it where another column of ours is called
-    so.
+    The header has the names of the columns: those of the upload, then those of the result, with `sentiq_` before a name
+    that is taken. The scores of a class are in the column of its name in lower case, with `score_` before it if the
+    result has another column of that name.
 
     Args:
         job: the job.
         lines: its lines.
-        raw: the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula get a
-            single quote in front.
+        raw: whether the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula
+            get a single quote in front.
     """
     cells = list if raw else _harmless
     out = io.StringIO(newline="")
@@ -157,7 +159,7 @@ def _result_fields(job: Job, line: Line) -> list[object]:
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A gzip file of these pieces."""
+    """Compresses the pieces with gzip."""
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for piece in pieces:
         if packed := packer.compress(piece):

@@ -1,6 +1,4 @@
-"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
-their own.
-"""
+"""Requests and responses as the API documents them. They serve HTTP alone; the packages below have their own types."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
-"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
+"""A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -139,9 +137,7 @@ class DeleteQuery(BaseModel):
 
     purge: Annotated[
         bool,
-        Field(
-            description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."
-        ),
+        Field(description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."),
     ] = False
 
 
@@ -207,7 +203,7 @@ class ResultsQuery(BaseModel):
         Field(
             ge=1,
             le=2**53,
-            description="How many lines. A JSON page has 1,000 by default and 5,000 at most, and ends sooner once it has"
+            description="How many lines. A JSON page has 1,000 by default and 5,000 at most, and fewer if these have"
             " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
