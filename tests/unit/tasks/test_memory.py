@@ -1,4 +1,4 @@
-"""What a server refuses whose memory is full, or nearly; and what goes on: known texts, workers' marks, running jobs."""
+"""What a server refuses when its memory is full or nearly so; and what goes on: known texts, marks, running jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import waiting
 from tasks.store.connections import connect
 from tasks.store.memory import CALLERS_SHARE, JOBS_SHARE, Memory
+from tasks.store.outcomes import digest
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.recent import RecentPredictions
@@ -22,7 +23,7 @@ from tests.support.jobs import MODEL, TakenIn
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 from tests.unit.tasks.test_presence import MARK
-from tests.unit.tasks.test_scoring import TAG, Bench, digest, direct
+from tests.unit.tasks.test_scoring import TAG, Bench, direct
 
 Filled = Callable[[float], None]
 
