@@ -27,9 +27,9 @@ changed. `lua/job.lua` alone decides which chunk is due and in which state a job
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
     sentiq:jobs           the ids of all jobs by the time of their creation, a sorted set
     sentiq:jobs:<owner>   the same for the jobs of one API key's name
-    sentiq:kept:<account>        the jobs of one account by the time when they expire, a sorted set
-    sentiq:kept:<account>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
-    sentiq:open:<account>        the ids of the jobs of one account, some of which may have ended; a set
+    sentiq:kept:<caller>        the jobs of one caller by the time when they expire, a sorted set
+    sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
+    sentiq:open:<caller>        the ids of the jobs of one caller, some of which may have ended; a set
     sentiq:unfinished     the ids of the jobs that have not ended, a set
     sentiq:ends           how many jobs have ended, by state, a hash; for the metrics
     sentiq:callbacks      the ids of the jobs whose callback is due, a set sorted by time

@@ -40,7 +40,7 @@ _IN_LISTS_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the jobs of one account may keep and do."""
+    """What the jobs of one caller may keep and do."""
 
     kept_bytes: int
     unfinished: int
@@ -79,7 +79,7 @@ class IncomingJobs:
             client: connected to the server of the jobs.
             results: the results of chunks, on the same server.
             ttl_s: the seconds that a job lives once all its texts have come in.
-            allowance: what the jobs of each account may keep and do.
+            allowance: what the jobs of each caller may keep and do.
         """
         self._client = client
         self._results = results
@@ -102,13 +102,13 @@ class IncomingJobs:
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
-        account: str | None = None,
+        caller: str | None = None,
         analysis: Analysis = SENTIMENT,
     ) -> None:
         """Makes an empty job; its texts follow.
 
         Raises:
-            TooManyJobs, StorageQuotaExceeded: the account has no room for it.
+            TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
             StorageFull: the server has none.
         """
         now = time.time()
@@ -119,7 +119,7 @@ class IncomingJobs:
             chunk_size=chunk_size,
             window=window,
             owner=owner,
-            account=account,
+            caller=caller,
             header=header,
             callback_url=callback_url,
             analysis=analysis,
@@ -153,7 +153,7 @@ class IncomingJobs:
         Raises:
             JobCancelled: the job was cancelled meanwhile.
             UploadTooSlow: the previous page was too long ago, and the job has expired.
-            StorageQuotaExceeded, JobTooLarge: the account has no room for the page.
+            StorageQuotaExceeded, JobTooLarge: the caller has no room for the page.
             StorageFull: the server has none.
         """
         self._require_room()

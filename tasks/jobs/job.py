@@ -108,10 +108,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The number of chunks that are under way at once."""
     owner: str | None = None
     """The name of the API key that made the job; None if the service has no keys."""
-    account: str | None = None
-    """What the job's bytes are counted by: the caller's key, or address if there are no keys. None of jobs of the
-    version before.
-    """
+    caller: str | None = None
+    """The caller whose jobs it is counted among; None in jobs of the version before."""
     todo_bytes: int = 0
     """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
     header: Header | None = None

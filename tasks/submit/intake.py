@@ -40,10 +40,10 @@ class Submission:
     callback_url: str | None = None
     key: str | None = None
     """The caller's Idempotency-Key."""
+    caller: str = ""
+    """Who sends them: the job's bytes are counted among those of their other jobs."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
-    account: str | None = None
-    """What the job's bytes are counted by."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 

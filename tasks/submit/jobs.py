@@ -116,7 +116,7 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
-            account=submission.account,
+            caller=submission.caller,
             analysis=self._settings.analysis,
         )
 

@@ -15,7 +15,7 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
-from webapp.api.requests import Preferences, account, parse_json, preferences
+from webapp.api.requests import Preferences, parse_json, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
@@ -153,7 +153,13 @@ def jobs_blueprint(
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
                 Submission(
-                    upload.entries, header, callback_url, key, caller().owner, account(), caller().bill(paid=paid)
+                    upload.entries,
+                    header,
+                    callback_url,
+                    key,
+                    caller=caller().id,
+                    owner=caller().owner,
+                    bill=caller().bill(paid=paid),
                 )
             )
         except Exception:

@@ -14,7 +14,7 @@ from tasks.submit.jobs import JobService
 from tasks.submit.service import SentimentService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.jobs import accepted
-from webapp.api.requests import Preferences, account, json_body, preferences
+from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import PredictRequest
 from webapp.front.visit import caller, visit
 
@@ -23,7 +23,7 @@ def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) ->
     """Answers a text that has no prediction yet with a job of its own. `waited`: the caller has waited in vain."""
     if waited:
         metrics.PENDING.inc()
-    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner, account=account()))
+    job, _ = jobs.submit(Submission([(1, Entry(text))], caller=caller().id, owner=caller().owner))
     return accepted(job, prefer)
 
 

@@ -10,9 +10,7 @@ import orjson
 from flask import request
 from werkzeug.exceptions import ClientDisconnected
 
-from webapp.front.admission import address_id
 from webapp.front.errors import IncompleteBody, MalformedJson, UnsupportedType
-from webapp.front.visit import caller
 
 LONGEST_WAIT_S = 60.0
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -41,11 +39,6 @@ def json_body() -> object:
     if length is not None and len(raw) < length:  # Gunicorn ends the body where the connection ends, without an error
         raise IncompleteBody
     return parse_json(raw)
-
-
-def account() -> str:
-    """What the bytes of the caller's jobs are counted by: their key, or their address if there are no keys."""
-    return caller().id or address_id(request.environ.get("REMOTE_ADDR", ""))
 
 
 def parse_json(raw: bytes) -> object:

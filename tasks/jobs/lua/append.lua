@@ -8,7 +8,7 @@
 -- ARGV[7] how many lines repeat a text of a chunk stored before, as JSON: {chunk: {text: lines}}
 -- ARGV[8] the increments of the job's counts, as JSON: {field: n}
 -- ARGV[9] facts of the job that are known by this page, as JSON: {field: value}
--- ARGV[10] the bytes that the account's jobs may keep
+-- ARGV[10] the bytes that the caller's jobs may keep
 -- ARGV[11] the number of the first new chunk
 -- ARGV[12] and all after it: the new chunks, packed
 --

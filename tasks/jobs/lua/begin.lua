@@ -1,11 +1,11 @@
--- Makes an empty job, unless its account has no room for it.
+-- Makes an empty job, unless its caller has no room for it.
 --
 -- KEYS: see job.lua
 -- ARGV[3] the seconds that the job lives if nothing comes in
 -- ARGV[4] the seconds that it stays in lists
 -- ARGV[5] the bytes that count for the job itself, without its lines
--- ARGV[6] the bytes that the account's jobs may keep
--- ARGV[7] the number of the account's jobs that may be unfinished
+-- ARGV[6] the bytes that the caller's jobs may keep
+-- ARGV[7] the number of the caller's jobs that may be unfinished
 -- ARGV[8] and all after it: the facts of the job, each a field and its value
 --
 -- Returns 'begun'; 'busy' if too many jobs are unfinished; or what no_room returns.
@@ -14,10 +14,10 @@ local ttl_s, list_ttl_s, bytes, most_bytes, most_jobs = ARGV[3], ARGV[4], tonumb
 local fields = {unpack(ARGV, 8)}
 
 redis.call('HSET', facts, unpack(fields))
-local account = redis.call('HGET', facts, 'account')
-if account then
+local caller = its_caller()
+if caller then
   local refusal = no_room(bytes, most_bytes)
-  local _, _, open = account_keys(account)
+  local _, _, open = caller_keys(caller)
   if not refusal and redis.call('SCARD', open) >= most_jobs then
     for _, id in ipairs(redis.call('SMEMBERS', open)) do
       local is_open = redis.call('SISMEMBER', unfinished, id) == 1 and redis.call('EXISTS', 'sentiq:j:' .. id) == 1

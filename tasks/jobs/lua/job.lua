@@ -38,18 +38,24 @@ local function lists()
   return owner and {index, index .. ':' .. owner} or {index}
 end
 
--- Accounts. What the jobs of one caller keep is counted in bytes, in keys of the caller's account:
+-- What the jobs of one caller keep is counted in bytes:
 --
---   sentiq:kept:<account>        its jobs by the time when they expire, in milliseconds of the server's clock
---   sentiq:kept:<account>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
---   sentiq:open:<account>        the ids of its jobs, some of which may have ended; a set
+--   sentiq:kept:<caller>        the caller's jobs by the time when they expire, in milliseconds of the server's clock
+--   sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
+--   sentiq:open:<caller>        the ids of the caller's jobs, some of which may have ended; a set
 --
 -- A job that has expired is taken off before the sum is looked at, so that the sum is always that of the jobs that are
--- there. Jobs of the version before have no account.
+-- there. Jobs of the version before have no caller.
 
-local function account_keys(account)
-  local kept = 'sentiq:kept:' .. account
-  return kept, kept .. ':bytes', 'sentiq:open:' .. account
+local function caller_keys(caller)
+  local kept = 'sentiq:kept:' .. caller
+  return kept, kept .. ':bytes', 'sentiq:open:' .. caller
+end
+
+-- Who made the job; nil if that is not known.
+local function its_caller()
+  local caller = redis.call('HGET', facts, 'caller')
+  if caller and caller ~= '' then return caller end
 end
 
 local function clock_ms()
@@ -57,11 +63,11 @@ local function clock_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Notes in the job's account that it keeps so many bytes more, or fewer, and when it expires.
+-- Notes that the job keeps so many bytes more, or fewer, and when it expires.
 local function keep(bytes)
-  local account = redis.call('HGET', facts, 'account')
-  if not account then return end
-  local kept, sizes = account_keys(account)
+  local caller = its_caller()
+  if not caller then return end
+  local kept, sizes = caller_keys(caller)
   local left_ms = redis.call('PTTL', facts)
   redis.call('ZADD', kept, clock_ms() + left_ms, job_id)
   redis.call('HINCRBY', sizes, job_id, bytes)
@@ -71,9 +77,9 @@ local function keep(bytes)
   end
 end
 
--- Takes a job off an account.
-local function let_go(account, id)
-  local kept, sizes, open = account_keys(account)
+-- Takes a job off those of a caller.
+local function let_go(caller, id)
+  local kept, sizes, open = caller_keys(caller)
   local bytes = tonumber(redis.call('HGET', sizes, id) or 0)
   redis.call('ZREM', kept, id)
   redis.call('SREM', open, id)
@@ -81,14 +87,14 @@ local function let_go(account, id)
   if bytes ~= 0 then redis.call('HINCRBY', sizes, 'total', -bytes) end
 end
 
--- Nothing if the job's account has room for so many bytes more; else 'full', the bytes that its other jobs keep, those
+-- Nothing if the caller's jobs have room for so many bytes more; else 'full', the bytes that its other jobs keep, those
 -- that this one would keep, and the milliseconds until another of its jobs expires.
 local function no_room(bytes, most_bytes)
-  local account = redis.call('HGET', facts, 'account')
-  if not account then return end
-  local kept, sizes = account_keys(account)
+  local caller = its_caller()
+  if not caller then return end
+  local kept, sizes = caller_keys(caller)
   local clock = clock_ms()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', kept, '-inf', clock, 'LIMIT', 0, 1000)) do let_go(account, id) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', kept, '-inf', clock, 'LIMIT', 0, 1000)) do let_go(caller, id) end
   local total = tonumber(redis.call('HGET', sizes, 'total') or 0)
   if total + bytes <= tonumber(most_bytes) then return end
   local own = tonumber(redis.call('HGET', sizes, job_id) or 0)

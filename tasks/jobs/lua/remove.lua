@@ -18,11 +18,11 @@ if has('started_at') then
     texts[#texts + 1] = redis.call('HGET', todo, chunk) or nil
   end
 end
-local chunks_done, account, places = redis.call('SMEMBERS', done), redis.call('HGET', facts, 'account'), lists()
+local chunks_done, caller, places = redis.call('SMEMBERS', done), its_caller(), lists()
 -- First what takes no room: a server that has none left refuses a script that begins otherwise.
 redis.call('DEL', facts, pages, todo, late, done, sent)
 for _, list in ipairs(places) do redis.call('ZREM', list, job_id) end
 redis.call('SREM', unfinished, job_id)
 redis.call('ZREM', callbacks, job_id)
-if account then let_go(account, job_id) end
+if caller then let_go(caller, job_id) end
 return {chunks_done, answered, repeated, texts}

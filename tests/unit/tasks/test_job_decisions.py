@@ -49,7 +49,7 @@ BARE = Job(id="1" * 32, created_at=1.5, expires_at=2.5, chunk_size=3, window=4)
 FULL = msgspec.structs.replace(
     BARE,
     owner="7",
-    account="7",
+    caller="7",
     header=Header(("é", "text"), 1),
     callback_url="https://example.org/",
     callback_state="failed",

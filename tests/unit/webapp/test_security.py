@@ -22,7 +22,7 @@ from tasks.settings import Settings, load_settings
 from webapp.app import create_app
 from webapp.client.cli import app as cli
 from webapp.compose import sentiment_service
-from webapp.front.admission import OPEN, SCOPES, address_id
+from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
 
@@ -237,11 +237,11 @@ def test_addresses() -> None:
     """Without keys, limits are counted by address, for IPv6 by network, because one caller has all its addresses. The
     address itself is not stored.
     """
-    assert address_id("192.0.2.1") != address_id("192.0.2.2")
-    assert address_id("2001:db8::1") == address_id("2001:db8::ffff:1")
-    assert address_id("2001:db8::1") != address_id("2001:db8:0:1::1")
-    assert "192.0.2" not in address_id("192.0.2.1")
-    assert address_id("") == address_id("")
+    assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
+    assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
+    assert _address_id("2001:db8::1") != _address_id("2001:db8:0:1::1")
+    assert "192.0.2" not in _address_id("192.0.2.1")
+    assert _address_id("") == _address_id("")
 
 
 # Headers

@@ -42,7 +42,7 @@ def noise(count: int) -> list[str]:
 
 
 class Store:
-    """The job store of accounts with an allowance."""
+    """The job store of callers with an allowance."""
 
     def __init__(self, server: Stack, allowance: Allowance = NO_LIMIT, *, ttl_s: int = 100) -> None:
         self.redis = server.redis
@@ -52,10 +52,10 @@ class Store:
         self.kept = KeptJobs(server.redis, self.results)
         self.cache = PredictionCache(server.redis, ttl_s=100)
 
-    def begin(self, *, account: str | None = ANN, header: Header | None = None, size: int = 2) -> str:
+    def begin(self, *, caller: str | None = ANN, header: Header | None = None, size: int = 2) -> str:
         """Begins a job."""
         job_id = uuid.uuid4().hex
-        self.incoming.begin(job_id, chunk_size=size, window=100, account=account, header=header, owner=account)
+        self.incoming.begin(job_id, chunk_size=size, window=100, caller=caller, header=header, owner=caller)
         return job_id
 
     def take(self, job_id: str, texts: list[str] | Iterator[str], *, size: int = 2, seal: bool = True) -> str:
@@ -80,9 +80,9 @@ class Store:
             self.incoming.seal(job_id)
         return job_id
 
-    def make(self, texts: list[str], *, account: str | None = ANN, size: int = 2) -> str:
+    def make(self, texts: list[str], *, caller: str | None = ANN, size: int = 2) -> str:
         """Makes a complete job."""
-        return self.take(self.begin(account=account, size=size), texts, size=size)
+        return self.take(self.begin(caller=caller, size=size), texts, size=size)
 
     def run(self, job_id: str, number: int) -> None:
         """Does a chunk."""
@@ -96,9 +96,9 @@ class Store:
         for number in range(self.kept.get(job_id).chunks):
             self.run(job_id, number)
 
-    def counted(self, account: str = ANN) -> int:
-        """What the account's jobs keep, as it is counted."""
-        return int(self.redis.hget(f"sentiq:kept:{account}:bytes", "total") or 0)
+    def counted(self, caller: str = ANN) -> int:
+        """What the caller's jobs keep, as it is counted."""
+        return int(self.redis.hget(f"sentiq:kept:{caller}:bytes", "total") or 0)
 
     def stored(self, job_id: str) -> int:
         """What a job keeps, as it is stored: its lines, texts that wait, repeated lines and results."""
@@ -155,8 +155,8 @@ def test_cancelled_job(store: Store) -> None:
 
 
 def test_removed_job(store: Store) -> None:
-    """An ended job is removed at once with all that it keeps; others, and other accounts, keep what they have."""
-    job_id, other, bobs = store.make(noise(9)), store.make(noise(3)), store.make(noise(3), account="bob")
+    """An ended job is removed at once with all that it keeps; others, and other callers, keep what they have."""
+    job_id, other, bobs = store.make(noise(9)), store.make(noise(3)), store.make(noise(3), caller="bob")
     store.run_all(job_id)
     both, others = store.counted(), store.counted("bob")
     own = int(store.redis.hget(f"sentiq:kept:{ANN}:bytes", job_id))
@@ -224,7 +224,7 @@ def test_expired_jobs(server: Stack) -> None:
     assert store.counted() == int(store.redis.hget(f"sentiq:kept:{ANN}:bytes", left.pop()))
 
 
-def test_accounts_expire_with_their_jobs(store: Store) -> None:
+def test_counts_expire_with_their_jobs(store: Store) -> None:
     """The counts live as long as the longest-lived job, and no longer."""
     job_id = store.make(noise(3))
     store.begin()
@@ -251,13 +251,13 @@ def test_quota(server: Stack) -> None:
         store.make(noise(400))
     assert store.counted() == used
     assert len(store.redis.keys("sentiq:j:*:in")) == 1
-    store.make(noise(400), account="bob")
+    store.make(noise(400), caller="bob")
     store.kept.remove(first)
     store.make(noise(400))
 
 
 def test_too_large_alone(server: Stack) -> None:
-    """A job that would not fit into an empty account is told that, and not to come back later."""
+    """A job that would not fit if it were the only one is told that, and not to come back later."""
     store = Store(server, Allowance(20_000, 100))
     with pytest.raises(JobTooLarge, match="20000 bytes"):
         store.make(noise(3 * PAGE_LINES))
@@ -280,7 +280,7 @@ def test_a_running_job_ends_whatever_is_used(server: Stack) -> None:
 
 
 def test_jobs_at_once(server: Stack) -> None:
-    """As many unfinished jobs as allowed, for each account; those that end, in whatever way, make room."""
+    """As many unfinished jobs as allowed, for each caller; those that end, in whatever way, make room."""
     store = Store(server, Allowance(10**9, 4))
     ids = [store.make(noise(2)) for _ in range(3)]
     ids.append(store.begin())
@@ -288,7 +288,7 @@ def test_jobs_at_once(server: Stack) -> None:
         with pytest.raises(TooManyJobs, match="4 jobs"):
             store.begin()
     assert keys(store) <= {key for job_id in ids for key in job_keys(job_id)}
-    store.make(noise(2), account="bob")
+    store.make(noise(2), caller="bob")
     store.run(ids[0], 0)
     store.kept.cancel(ids[1])
     store.incoming.discard(ids[3])
@@ -305,8 +305,8 @@ def keys(store: Store) -> set[str]:
 
 
 def test_jobs_of_the_version_before(store: Store) -> None:
-    """A job without an account is not counted, and runs, is cancelled and is removed like any other."""
-    job_id, cancelled = (store.make(noise(4), account=None) for _ in range(2))
+    """A job whose caller is not known is not counted, and runs, is cancelled and is removed like any other."""
+    job_id, cancelled = (store.make(noise(4), caller=None) for _ in range(2))
     store.run_all(job_id)
     store.kept.cancel(cancelled)
     for one in (job_id, cancelled):
