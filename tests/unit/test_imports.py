@@ -186,6 +186,13 @@ def test_the_model_knows_no_queue() -> None:
             assert "environ" not in path.read_text(), name
 
 
+def test_only_the_model_imports_what_sends_usage_data() -> None:
+    """OpenVINO and NNCF are imported by modules of `model` alone, which come after `model.patches.usage_data`."""
+    for name, path in MODULES.items():
+        if not name.startswith("model."):
+            assert not {"openvino", "nncf"} & {found.split(".")[0] for found in imported(name, path)}, name
+
+
 def test_never_pickle() -> None:
     """No module unpickles, or lets a model bring code of its own."""
     for name, path in MODULES.items():
