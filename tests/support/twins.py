@@ -27,8 +27,7 @@ from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-from webapp.app import create_app
-from webapp.compose import sentiment_service
+from webapp.compose import flask_application, sentiment_service
 from webapp.front.front import Front
 from webapp.front.headers import HEADERS
 
@@ -141,7 +140,7 @@ class Twin:
         for name, variables in HOUSES.items():
             self.stack.environment.update(variables)
             settings = self.stack.settings()
-            self.apps[name] = create_app(settings, sentiment_service(settings), plain=self.plain)
+            self.apps[name] = flask_application(settings, sentiment_service(settings), plain=self.plain)
             self.stack.environment.clear()
             self.stack.environment.update(ours)
 

@@ -16,8 +16,7 @@ from model.engines.stub import StubEngine
 from tasks.errors import SentimentError
 from tasks.settings import Settings
 from webapp.api.openapi import openapi_document
-from webapp.app import create_app
-from webapp.compose import sentiment_service
+from webapp.compose import flask_application, sentiment_service
 from webapp.launch.launcher import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +108,7 @@ def test_error_codes_are_documented() -> None:
 def app() -> Flask:
     """The application, on a server that is not there."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock")
-    return create_app(settings, sentiment_service(settings))
+    return flask_application(settings, sentiment_service(settings))
 
 
 def test_routes_and_document_agree(app: Flask) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tasks.errors import ServiceUnavailable
 from tasks.settings import Settings
 from tests.support.stack import Stack
-from webapp.compose import sentiment_service
+from webapp.compose import flask_application, sentiment_service
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 
@@ -20,9 +20,10 @@ def connections(server: Stack) -> int:
 
 
 def test_nothing_happens_before_it_is_asked(server: Stack) -> None:
-    """A service that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
+    """An application that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
     threads, before = set(threading.enumerate()), connections(server)
-    sentiment_service(server.settings())
+    settings = server.settings().model_copy(update={"rate_limit": "10/h", "daily_quota": 10})
+    flask_application(settings, sentiment_service(settings))
     assert set(threading.enumerate()) <= threads
     assert connections(server) == before
 

@@ -19,8 +19,7 @@ from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tasks.metrics import REQUEST_BUCKETS_S
 from tasks.settings import Settings
-from webapp.app import create_app
-from webapp.compose import sentiment_service
+from webapp.compose import flask_application, sentiment_service
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import OTHER, Counts
@@ -51,7 +50,7 @@ class Unread(io.RawIOBase):
 def make_app(*, plain: bool, **settings: Any) -> Flask:
     """The application with these settings, on a server that is not there."""
     checked = Settings(redis_url=REDIS, **settings)
-    return create_app(checked, sentiment_service(checked), plain=plain)
+    return flask_application(checked, sentiment_service(checked), plain=plain)
 
 
 def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:

@@ -45,7 +45,7 @@ PATHS = {
 def make_app(**settings: Any) -> Flask:
     """The application with these settings, on a server that is not there."""
     checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, sentiment_service(checked))
+    return flask_application(checked, sentiment_service(checked))
 
 
 @pytest.fixture(scope="module")
