@@ -17,7 +17,7 @@ from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.admission import Admission
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.answer import Answer
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
@@ -102,8 +102,8 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         sender.claim,
         sender.send,
         sender.give_up,
-        admission=Admission(
-            queue_limit=max(1, settings.queue_limit // settings.web_concurrency),
+        queue_limit=QueueLimit(
+            max_texts=max(1, settings.queue_limit // settings.web_concurrency),
             rate=capacity.texts_per_s,
             patience_s=settings.predict_timeout,
         ),

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
-from tasks.submit.admission import Admission
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
 
@@ -63,7 +63,7 @@ class Coalescer(Generic[T]):
         claim: see `Claim`.
         send: see `Send`.
         release: see `Release`.
-        admission: decides whether another text may wait.
+        queue_limit: decides whether another text may wait.
         chunk_limit: the most texts of a chunk, at least 1; called each time, must not raise.
         max_under_way: the most chunks that may be under way at once; called each time, must not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
@@ -79,7 +79,7 @@ class Coalescer(Generic[T]):
         send: Send,
         release: Release,
         *,
-        admission: Admission,
+        queue_limit: QueueLimit,
         chunk_limit: Callable[[], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
@@ -89,7 +89,7 @@ class Coalescer(Generic[T]):
         self._claim = claim
         self._send = send
         self._release = release
-        self._admission = admission
+        self._queue_limit = queue_limit
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
         self._expire_after_s = expire_after_s
@@ -116,7 +116,7 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                self._admission.admit(len(self._entries))
+                self._queue_limit.check(len(self._entries))
                 entry = self._entries.add(key, text)
                 self._lingering.came()
                 if self._start is not None:
@@ -149,7 +149,7 @@ class Coalescer(Generic[T]):
                     callers += entry.waiters
                     entries.end(entry)
                     resolved.append((entry, outcome))
-            self._admission.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
+            self._queue_limit.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
             self._lingering.answered(callers)
             self._wake.notify()
         for entry, outcome in resolved:

@@ -18,7 +18,7 @@ from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.admission import Admission
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.predictor import Predictor, cleaner
@@ -239,7 +239,7 @@ def test_who_no_longer_waits_leaves(stack: Stack) -> None:
         lambda texts: Claimed({}, texts),
         lambda texts, origins: None,
         lambda keys: (),
-        admission=Admission(queue_limit=3),
+        queue_limit=QueueLimit(max_texts=3),
         chunk_limit=lambda: 1,
         max_under_way=lambda: 1,
         expire_after_s=60,
