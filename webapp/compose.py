@@ -115,6 +115,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     replies = Replies(
         PredictionCache(listening, ttl_s=settings.cache_ttl), cache, known, recent, coalescer, reply_key=reply_key
     )
+    ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
     backend = CeleryResults(celery, results)
     jobs = JobService(
         IncomingJobs(results, backend, ttl_s=settings.job_ttl),
@@ -124,7 +125,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         chunks,
         known,
         cleaned,
-        JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True)),
+        ends,
         tag=settings.model_tag,
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
@@ -138,6 +139,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         known,
         presence,
         set(servers),
+        (coalescer, replies, ends),
         model_tag=settings.model_tag,
         analysis=settings.analysis,
     )

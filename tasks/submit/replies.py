@@ -73,6 +73,10 @@ class Replies:
             self._started = True
             self._loop.start()
 
+    def close(self) -> None:
+        """Stops listening, LOST_REPLY_S from now at the latest."""
+        self._loop.stop()
+
     def receive(self) -> None:
         """Waits at most LOST_REPLY_S for the next reply; about as often, looks up texts whose replies may be lost.
 

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from tasks.errors import ServiceUnavailable
+from tasks.errors import JobNotFound, ServiceUnavailable
 from tasks.settings import Settings
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 from webapp.compose import flask_application, sentiment_service
 
 NOWHERE = "unix:///nowhere/valkey.sock"
@@ -26,6 +27,23 @@ def test_nothing_happens_before_it_is_asked(server: Stack) -> None:
     flask_application(settings, sentiment_service(settings))
     assert set(threading.enumerate()) <= threads
     assert connections(server) == before
+
+
+def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    """The threads that a service has started to listen and to send end once it is closed, and say nothing of it."""
+    before = set(threading.enumerate())
+
+    def its_own() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before}
+
+    service = sentiment_service(server.settings())
+    assert service.predict("good", wait_s=0.01) is None
+    with pytest.raises(JobNotFound):
+        service.jobs.get("0" * 32, wait_s=0.01)
+    assert its_own() >= {"coalescer", "replies", "job-ends"}
+    service.close()
+    wait_until(lambda: not its_own(), what="the threads to end")
+    assert not [record for record in caplog.records if "the loop" in record.getMessage()]
 
 
 def test_ping_keeps_its_connections(server: Stack) -> None:
