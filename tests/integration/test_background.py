@@ -26,7 +26,7 @@ background.ROUND_LIMIT_S = 4
 score = StubEngine.score
 def slow(self, texts):
     if any("slow" in text for text in texts):
-        time.sleep(7)
+        time.sleep(7)  # stands for native code that computes for longer than three timeouts
     return score(self, texts)
 StubEngine.score = slow
 def hang():

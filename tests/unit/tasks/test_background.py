@@ -232,8 +232,7 @@ def step():
 loop = Loop("replies", step, stop=stop)
 loop.start()
 with gevent.Timeout(20):
-    while not stop.is_set():
-        gevent.sleep(0.01)
+    stop.wait()
     print(steps, aside("look-up", lambda: 7).result(5))
 """
 

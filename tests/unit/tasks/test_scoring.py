@@ -365,7 +365,11 @@ class DefectiveEngine(CountingEngine):
         self.asked += 1
         if self.asked == 1:
             raise RuntimeError(" ".join(["secret", "text"]))
-        return super().identity
+        return self._given
+
+    @identity.setter
+    def identity(self, given: str) -> None:
+        self._given = given
 
 
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
