@@ -16,15 +16,15 @@ from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
+from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.queue_limit import QueueLimit
-from tasks.submit.answer import Answer
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import KEY_TTL_S, IdempotencyKeys
 from tasks.submit.jobs import JobService
 from tasks.submit.predictor import Predictor, cleaner
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.replies import LOST_REPLY_S, Replies
 from tasks.submit.sender import TextSender
@@ -53,7 +53,7 @@ def web_application() -> Flask:
 def flask_application(
     settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None, *, plain: bool = True
 ) -> Flask:
-    """The application on a given service; `plain`: see `create_app`. It connects to nothing before it is first asked."""
+    """The application on a given service. `plain`: see `create_app`. It too connects to nothing before it is asked."""
     limits = limits_of(
         connect(settings.results_url, timeout_s=LIMITS_TIMEOUT_S),
         rate=settings.rate,
@@ -67,9 +67,7 @@ def flask_application(
 def queue_metrics(settings: Settings) -> QueueMetrics:
     """What the metrics page tells of queues, workers and jobs."""
     cache, broker, results = _clients(settings)
-    return QueueMetrics(
-        cache=cache, broker=broker, results=results, tag=settings.model_tag, analysis=settings.analysis
-    )
+    return QueueMetrics(cache=cache, broker=broker, results=results, tag=settings.model_tag, analysis=settings.analysis)
 
 
 def _clients(settings: Settings) -> tuple[Client, Client, Client]:

@@ -43,7 +43,7 @@ class RunningJobs:
     def damaged(self, job_id: str) -> Todo:
         """A stand-in for the content of a chunk of which nothing can be read: as many texts as a chunk can have.
 
-        None of them answers a line, as nobody knows which would: when the job ends, lines without an answer have failed.
+        None of them answers a line, as nobody knows which would: lines without an answer fail when the job ends.
         """
         size = int(self._client.hget(job_key(job_id), "chunk_size") or 0)
         return Todo([""] * size, [0] * size)

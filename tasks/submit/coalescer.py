@@ -19,9 +19,9 @@ from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
-from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
+from tasks.submit.queue_limit import QueueLimit
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,8 @@ import redis
 from tasks import metrics
 from tasks.background import Loop
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Scored
+from tasks.store.outcomes import Answer, Scored
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.recent import RecentPredictions
 from tasks.wire import FormatError

@@ -89,9 +89,7 @@ class Scorer:
     @staticmethod
     def _note_defect(chunk_id: str, error: Exception) -> None:
         metrics.DEFECTS.inc()
-        _log.error(
-            "a defect while scoring chunk %s: %s", chunk_id, told(error), extra={"exception": frames(error)}
-        )
+        _log.error("a defect while scoring chunk %s: %s", chunk_id, told(error), extra={"exception": frames(error)})
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))

@@ -142,7 +142,9 @@ def test_parts_are_handed_what_they_need(maker: str) -> None:
 @pytest.mark.parametrize("wing", WINGS)
 def test_services_know_no_settings(wing: str) -> None:
     """What submits and what works gets plain values, but for what composes a worker."""
-    readers = {name for name, path in MODULES.items() if within(name, wing) and "tasks.settings" in imported(name, path)}
+    readers = {
+        name for name, path in MODULES.items() if within(name, wing) and "tasks.settings" in imported(name, path)
+    }
     assert readers <= {"tasks.work.compose"}
 
 

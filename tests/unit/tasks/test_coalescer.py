@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import QueueFull
-from tasks.submit.queue_limit import ALWAYS_WAITING, QueueLimit
 from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.queue_limit import ALWAYS_WAITING, QueueLimit
 from tests.support.waiting import wait_until
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tasks.errors import QueueFull
-from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.entries import State
 from tasks.submit.lingering import LINGER_MOST_S
+from tasks.submit.queue_limit import QueueLimit
 
 KEYS = "abcdef"
 FOUND = ("known", "to send", "to send", "elsewhere")

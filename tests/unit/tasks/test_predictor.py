@@ -16,12 +16,11 @@ from tasks.errors import EmptyText, QueueFull, ServiceUnavailable, TextFailed, T
 from tasks.jobs.job import Line
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.store.outcomes import Answer, Failed, Outcome, Scored, digest
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.queue_limit import QueueLimit
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.predictor import Predictor, cleaner
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.service import Prediction, SentimentService
 from tests.support.answering import answering
@@ -215,9 +214,9 @@ def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
 
 def test_redis_away(ask: Ask) -> None:
     """Without Redis, callers get ServiceUnavailable."""
-    with closing(sentiment_service(Settings(redis_url="unix:///nowhere/valkey.sock"))) as service:
-        with pytest.raises(ServiceUnavailable):
-            ask(service, unknown(), PATIENCE_S)
+    nowhere = Settings(redis_url="unix:///nowhere/valkey.sock")
+    with closing(sentiment_service(nowhere)) as service, pytest.raises(ServiceUnavailable):
+        ask(service, unknown(), PATIENCE_S)
 
 
 def test_known_while_redis_is_away(

@@ -6,11 +6,10 @@ import pytest
 
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
-from tasks.store.outcomes import Failed, Scored
+from tasks.store.outcomes import Answer, Failed, Scored
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.queue_limit import QueueLimit
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.replies import LOST_REPLY_S, Replies
 from tests.support.stack import Stack

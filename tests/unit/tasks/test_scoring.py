@@ -304,7 +304,14 @@ def test_message_that_nobody_can_read(bench: Bench, caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize(
     "damaged",
-    [None, b"", b"x\x9c garbage", zlib.compress(b"no JSON"), zlib.compress(b'[["a"],[1,1]]'), zlib.compress(b'[["a"]]')],
+    [
+        None,
+        b"",
+        b"x\x9c garbage",
+        zlib.compress(b"no JSON"),
+        zlib.compress(b'[["a"],[1,1]]'),
+        zlib.compress(b'[["a"]]'),
+    ],
 )
 def test_damaged_chunk_of_a_job(bench: Bench, caplog: pytest.LogCaptureFixture, damaged: bytes | None) -> None:
     """A chunk of which nothing can be read, or that is lost, fails each of its lines, however many share a text; the

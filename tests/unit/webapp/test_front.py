@@ -106,7 +106,9 @@ def ask(app: Wsgi, method: str, path: str, **environ: Any) -> tuple[int, dict[st
         ({"HTTP_X_API_KEY": KEY, "HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
     ],
 )
-def test_refused_before_the_body(path: str, headers: dict[str, str], status: int, plain: bool, make_app: MakeApp) -> None:
+def test_refused_before_the_body(
+    path: str, headers: dict[str, str], status: int, plain: bool, make_app: MakeApp
+) -> None:
     """Whoever may not ask hears so before a byte of the body is read."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
     assert ask(make_app(plain=plain, api_keys=KEYS), "POST", path, **body, **headers)[0] == status
