@@ -126,7 +126,7 @@ class PipelineEngine:
         label_map_part = f"+{mapped}" if mapped else ""
         version = _version(config, source, revision)
         self.identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
-        """`name@commit or digest/pipeline`, and what is not the rule: arithmetic, a digest of the label map, analysis."""
+        """`name@commit or digest/pipeline`, and what is unusual: arithmetic, a digest of the label map, analysis."""
 
     def warm(self) -> None:
         """Runs a single row and a full batch.
