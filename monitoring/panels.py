@@ -446,7 +446,7 @@ WORKERS = Dashboard(
                     "Share of maxmemory. A cache may be full; a broker may not.",
                     (("sentiq:redis_memory:ratio", "{{part}}"),),
                     ("SentiqBrokerMemory",),
-                    limit=0.8,
+                    limit=0.7,
                     top=1,
                 ),
                 Panel(

@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     """The most bytes of a request's body, as sent and as decompressed."""
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
+    storage_quota: PositiveInt = 512 * 1024 * 1024
+    """The most bytes that the jobs of one caller may keep in Redis."""
+    max_jobs: PositiveInt = 1000
+    """The most jobs of one caller that have not ended."""
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.

@@ -6,7 +6,7 @@ import uuid
 
 from flask import Flask
 
-from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
@@ -16,6 +16,7 @@ from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
+from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.capacity import Capacity
@@ -82,7 +83,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     me = uuid.uuid4().hex
     reply_key = f"sentiq:r:{me}"
     servers = _clients(settings)
-    cache_server, _, results = servers
+    cache_server, broker, results = servers
 
     cache = PredictionCache(cache_server, ttl_s=settings.cache_ttl)
     presence = Presence(cache_server)
@@ -93,7 +94,16 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     cleaned = cleaner(settings.max_text_chars)
 
     capacity = Capacity(known)
-    sender = TextSender(cache, chunks, known, recent, tag=settings.model_tag, reply_key=reply_key, tracing=tracing)
+    sender = TextSender(
+        cache,
+        chunks,
+        known,
+        recent,
+        tag=settings.model_tag,
+        reply_key=reply_key,
+        memory=Memory(broker),
+        tracing=tracing,
+    )
     coalescer: Coalescer[Answer] = Coalescer(
         sender.claim,
         sender.send,
@@ -114,7 +124,12 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
     backend = CeleryResults(celery, results)
     jobs = JobService(
-        IncomingJobs(results, backend, ttl_s=settings.job_ttl),
+        IncomingJobs(
+            results,
+            backend,
+            ttl_s=settings.job_ttl,
+            allowance=Allowance(settings.storage_quota, settings.max_jobs),
+        ),
         KeptJobs(results, backend),
         cache,
         IdempotencyKeys(results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),

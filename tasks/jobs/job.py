@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -17,7 +18,11 @@ from tasks.jobs.counts import by_label, label_field
 from tasks.store.outcomes import Outcome
 
 PAGE_LINES = 500
-"""The number of lines in one page of a job's input."""
+"""The number of lines in one page of a job's input; fewer if they reach PAGE_BYTES."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes that the lines of a page take in memory; a page ends with the line that reaches this."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Bytes that the texts of a chunk take in memory; a chunk ends with the text that reaches this."""
 UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what has come in of it expires."""
 
@@ -45,6 +50,11 @@ class Entry:
     id: str | int | None = None
     columns: tuple[str, ...] = ()
     """The other columns of its CSV row, in the header's order."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly the bytes that it takes in memory."""
+        return getsizeof(self.text) + sum(map(getsizeof, self.columns))
 
 
 PageLine = tuple[Entry, int | Outcome]
@@ -98,6 +108,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The number of chunks that are under way at once."""
     owner: str | None = None
     """The name of the API key that made the job; None if the service has no keys."""
+    caller: str | None = None
+    """The caller whose jobs it is counted among; None in jobs of the version before."""
+    todo_bytes: int = 0
+    """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
     header: Header | None = None
     """The CSV header; in the hash it is `columns` (JSON) and `text_column`."""
     callback_url: str | None = None

@@ -68,7 +68,10 @@ class RunningJobs:
             The number of the chunk that has to be sent now, if there is one.
         """
         fields = [field_of(outcome) for outcome in outcomes]
-        answer = self._finish(job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)))
+        stored = self._results.key(chunk_id(job_id, number))
+        answer = self._finish(
+            job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)), own_keys=[stored]
+        )
         if answer == b"gone":
             self._results.forget([chunk_id(job_id, number)])
             return None

@@ -35,6 +35,8 @@ NEWER_PAUSE_S = 0.5
 Without the pause it would circulate at full speed if no worker can read it."""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts at a step on Redis while Redis is away."""
+_NO_ROOM_PAUSE_S = 1.0
+"""Seconds between attempts while Redis has no room."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Scorer:
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
-            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
+            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id, if_room=True)
         except redis.RedisError:
             _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
         self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
@@ -180,13 +182,18 @@ class Scorer:
         return outcome
 
     def _persist(self, step: Callable[[], T]) -> T:
-        """Does a step on Redis, and repeats it while Redis is away."""
+        """Does a step on Redis, and repeats it while Redis is away, and for as long as Redis is full."""
         # Not by tenacity: if it is to stop during a pause, it makes one more attempt, as long as Redis's timeout.
-        for pause_s in _STORE_TRIES_S:
+        pauses_s = iter(_STORE_TRIES_S)
+        while True:
             try:
                 return step()
+            except redis.exceptions.OutOfMemoryError:
+                pause_s = _NO_ROOM_PAUSE_S  # again and again: to put the chunk back into the queue would need room too
+                _log.warning("the memory of Redis is full; trying again in %.2f s", pause_s)
             except redis.RedisError:
+                if (pause_s := next(pauses_s, 0.0)) == 0.0:
+                    raise NotStored from None
                 _log.warning("Redis away; trying again in %.2f s", pause_s)
-                if self._stopping.wait(pause_s):
-                    break
-        raise NotStored
+            if self._stopping.wait(pause_s):
+                raise NotStored

@@ -432,6 +432,8 @@ def test_jobs(sentiq: Sentiq) -> None:
     assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
     assert "2 of 2 done, 1 failed" in sentiq.run("job", job["id"]).stdout.decode()
     assert "succeeded" in sentiq.run("cancel", job["id"]).stdout.decode()
+    assert sentiq.run("remove", job["id"]).stdout.decode() == f"Removed {job['id']}.\n"
+    assert "There is no job" in sentiq.run("remove", job["id"], status=1).stderr.decode()
 
 
 def test_unknown_job(sentiq: Sentiq) -> None:

@@ -238,6 +238,24 @@ def test_downloads(sentiq: Sentiq, tmp_path: Path) -> None:
     assert [row["label"] for row in rows] == [line.get("label", "") for line in lines]
 
 
+def test_cells_in_downloads(sentiq: Sentiq, tmp_path: Path) -> None:
+    """A CSV download has no formulas, unless it is to be raw."""
+    job = sentiq.wait(sentiq.submit(["=1+1", "good"]))
+    for raw, cell in ((False, "'=1+1"), (True, "=1+1")):
+        sentiq.download(job, tmp_path / "out.csv", raw=raw)
+        with (tmp_path / "out.csv").open(newline="") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == [cell, "good"]
+
+
+def test_removed_job(sentiq: Sentiq) -> None:
+    """A job that has ended can be removed, once."""
+    job = sentiq.wait(sentiq.submit(["good"]))
+    sentiq.remove(job)
+    for gone in (sentiq.remove, sentiq.job):
+        with pytest.raises(JobNotFound):
+            gone(job)
+
+
 # Trouble
 
 

@@ -75,6 +75,7 @@ def test_jobs_are_their_keys_own(guarded: Stack) -> None:
         ("GET", "/results?format=csv"),
         ("GET", "/events"),
         ("DELETE", ""),
+        ("DELETE", "?purge=1"),
     ):
         for stranger in (BOB, CALLER):
             answers = [

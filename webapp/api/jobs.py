@@ -16,8 +16,8 @@ from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
 from webapp.api.requests import Preferences, parse_json, preferences
-from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
-from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
+from webapp.api.results import csv_file, gzipped, json_page, ndjson
+from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
 from webapp.front.errors import IncompleteBody, UploadRefused
 from webapp.front.visit import caller
@@ -27,6 +27,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 _PIECE_BYTES = 16 * 1024
 """How much is read at a time: Gunicorn waits until this many bytes have come, or the body ends."""
 _PAGE_LINES = 1000
+"""Lines of a page of JSON, if not asked otherwise; fewer if they have too many bytes (`webapp.api.results`)."""
 _MAX_PAGE_LINES = 5000
 _AT_ONCE_TEXTS = 100
 _AT_ONCE_BYTES = 256 * 1024
@@ -105,17 +106,18 @@ def jobs_blueprint(
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | None:
-        """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
+    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+        """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
+        number of its texts that were counted on the caller's quota.
+        """
         batch = BatchRequest.model_validate(parse_json(raw))
-        if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
-            return None
-        # The request itself has been counted as one text.
-        caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
+        count = len(batch.texts)
+        if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
+            return 0
+        caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
         lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
         if lines is None:
-            caller().give_back(len(batch.texts))  # the job will count them itself
-            return None
+            return count
         response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
         return response
@@ -126,11 +128,14 @@ def jobs_blueprint(
         key = _idempotency_key()
         prefer = preferences()
         body = _body()
+        paid = 0
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                if (answer := at_once(raw, prefer)) is not None:
+                answer = at_once(raw, prefer)
+                if isinstance(answer, Response):
                     return answer
+                paid = answer
                 body = iter([raw])
             if (request.content_length or 0) > limits.max_bytes:
                 detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
@@ -147,7 +152,15 @@ def jobs_blueprint(
                 header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
-                Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill())
+                Submission(
+                    upload.entries,
+                    header,
+                    callback_url,
+                    key,
+                    caller=caller().id,
+                    owner=caller().owner,
+                    bill=caller().bill(paid=paid),
+                )
             )
         except Exception:
             _drain(body)
@@ -192,7 +205,11 @@ def jobs_blueprint(
 
     @blueprint.delete("/jobs/<job_id>")
     def cancel(job_id: str) -> Response:
+        query = DeleteQuery.model_validate(request.args.to_dict())
         find(job_id)
+        if query.purge:
+            jobs.remove(job_id)
+            return Response(status=204)
         return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")
@@ -204,18 +221,18 @@ def jobs_blueprint(
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
-        lines, end = jobs.lines(found, query.cursor, limit), query.cursor + limit
+        items = json_page(found, jobs.lines(found, query.cursor, limit))
+        end = query.cursor + len(items)
         body = {
             "job": job_body(found),
-            "items": [line_body(found, line, found.analysis.classes) for line in lines],
+            "items": items,
             "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
-        pieces = stream(found, jobs.lines, query.cursor, query.limit, ndjson if wanted == "ndjson" else csv_rows)
-        if wanted == "csv":
-            pieces = _with_header(csv_header(found), pieces)
+        lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
+        pieces = ndjson(found, lines) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
@@ -239,8 +256,3 @@ def jobs_blueprint(
         return response
 
     return blueprint
-
-
-def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield header
-    yield from pieces

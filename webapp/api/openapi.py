@@ -292,10 +292,14 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
             ),
             "delete": _operation(
                 "cancelJob",
-                "Cancel a job; what is done stays readable, and a job that has ended stays as it is",
+                "Cancel a job; what is done stays readable. With ?purge=1, remove a job that has ended",
                 "jobs",
-                {"202": accepted, **_problems(404, 503)},
-                parameters=[job_id],
+                {
+                    "202": accepted,
+                    "204": {"description": "The job is removed, with its lines and results."},
+                    **_problems(404, 409, 422, 503),
+                },
+                parameters=[job_id, *_query_parameters(schemas.DeleteQuery)],
             ),
         },
         "/jobs/{job_id}/events": {

@@ -23,7 +23,7 @@ def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) ->
     """Answers a text that has no prediction yet with a job of its own. `waited`: the caller has waited in vain."""
     if waited:
         metrics.PENDING.inc()
-    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
+    job, _ = jobs.submit(Submission([(1, Entry(text))], caller=caller().id, owner=caller().owner))
     return accepted(job, prefer)
 
 

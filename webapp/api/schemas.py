@@ -132,6 +132,15 @@ class JobsQuery(BaseModel):
     ] = None
 
 
+class DeleteQuery(BaseModel):
+    """What to do with a job."""
+
+    purge: Annotated[
+        bool,
+        Field(description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."),
+    ] = False
+
+
 class UploadQuery(BaseModel):
     """How to read an upload."""
 
@@ -194,12 +203,20 @@ class ResultsQuery(BaseModel):
         Field(
             ge=1,
             le=2**53,
-            description="How many lines. A JSON page has 1,000 by default and 5,000 at most; NDJSON and CSV have all.",
+            description="How many lines. A JSON page has 1,000 by default and 5,000 at most, and fewer if these have"
+            " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
     format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
         None
     )
+    raw: Annotated[
+        bool,
+        Field(
+            description="For CSV: leave cells as they were sent. Otherwise those that begin with `=`, `+`, `-`, `@`, a"
+            " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
+        ),
+    ] = False
 
 
 class WorkerResponse(BaseModel):

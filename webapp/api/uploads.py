@@ -31,6 +31,9 @@ MAX_FIELD_BYTES = 8 * 1024
 MAX_HEADERS_BYTES = 2 * PIECE_BYTES
 """The most bytes in the headers of one part of a form, before its first part, and after its last part."""
 MAX_PARTS = 20
+MAX_COLUMNS = 1000
+MAX_HEADER_BYTES = 32 * 1024
+"""Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
 _FIELDS = ("column", "delimiter", "callback_url")
 _GZIP = ("application/gzip", "application/x-gzip")
@@ -147,6 +150,9 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         raise _no_texts()
     if not header:
         raise UploadRefused(422, "malformed_line", "The first line is blank; it must name the columns.", line)
+    if len(header) > MAX_COLUMNS or sum(len(name.encode()) for name in header) > MAX_HEADER_BYTES:
+        detail = f"The header may have at most {MAX_COLUMNS} columns and {MAX_HEADER_BYTES} bytes of names."
+        raise UploadRefused(422, "header_too_long", detail, line)
     if len(set(header)) < len(header):
         raise UploadRefused(422, "malformed_line", "Two columns of the header have the same name.", line)
     column = asked.get("column") or "text"

@@ -100,9 +100,17 @@ class Output:
 class Batch:
     """One run of the command. It shows what it does and, if it ends early, how to come back to the job."""
 
-    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str]) -> None:
-        """`again`: the words of the command that comes back to the job, without the job and the output."""
-        self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
+    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str], *, raw: bool = False) -> None:
+        """Makes a run.
+
+        Args:
+            sentiq: the service.
+            screen: where the run is shown.
+            output: where the results go.
+            again: the words of the command that comes back to the job, without the job and the output.
+            raw: see `Sentiq.download`.
+        """
+        self._sentiq, self._screen, self._output, self._again, self._raw = sentiq, screen, output, again, raw
         self._job: Job | None = None
 
     def run(self, file: Path | None, resume: str | None, **options: str | None) -> Job:
@@ -161,7 +169,7 @@ class Batch:
         def on_download(got: int) -> None:
             self._screen.show(0, None, _megabytes(got, None))
 
-        self._sentiq.download(job, target, self._output.format, on_download=on_download)
+        self._sentiq.download(job, target, self._output.format, raw=self._raw, on_download=on_download)
         sys.stdout.flush()
 
     def _interrupted(self) -> None:

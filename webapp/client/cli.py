@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`; and `serve` and `worker`, which
-are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve` and
+`worker`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -157,6 +157,14 @@ def batch(
         Literal["csv", "ndjson", "jsonl", "json"] | None,
         typer.Option(help="The output's format, if its name does not tell."),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="In CSV, leave cells as they are. Otherwise those that a spreadsheet would take for a formula"
+            " get a single quote in front.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
@@ -179,8 +187,8 @@ def batch(
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
-        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
-        job = Batch(sentiq, screen, chosen, again).run(
+        again = ["--raw"] * raw + ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        job = Batch(sentiq, screen, chosen, again, raw=raw).run(
             file, resume, column=column, delimiter=delimiter, content_type=type
         )
     if _wants_json(context) and chosen.path is not None:
@@ -234,6 +242,17 @@ def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = N
     """Cancels a job; what is done stays readable."""
     with _connect(context) as sentiq:
         _tell(context, sentiq.cancel(job))
+
+
+@app.command()
+def remove(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Removes a job that has ended, with its results."""
+    with _connect(context) as sentiq:
+        sentiq.remove(job)
+    if _wants_json(context):
+        _print_json({"removed": job})
+    else:
+        print(f"Removed {job}.")
 
 
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)

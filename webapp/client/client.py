@@ -156,6 +156,15 @@ class Sentiq:
         """Cancels the job; what is done stays readable, and a job that has ended stays as it is."""
         return Job.of(json_object(self._send("DELETE", _path(job))))
 
+    def remove(self, job: Job | str) -> None:
+        """Removes a job that has ended, with its results, and frees what it keeps of your quota.
+
+        Raises:
+            JobNotFound: there is no such job, or no longer.
+            SentiqError: `job_not_ended`: cancel it first.
+        """
+        self._send("DELETE", _path(job), {"purge": "1"})
+
     def wait(
         self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None
     ) -> Job:
@@ -201,28 +210,32 @@ class Sentiq:
         file: str | os.PathLike[str] | IO[bytes],
         format: Format = "csv",
         *,
+        raw: bool = False,
         on_download: Callable[[int], None] | None = None,
     ) -> None:
         """Writes the job's lines: as CSV, with the input's own columns first; as NDJSON; or as one JSON array.
 
         Args:
             file: a path, at which the file appears once it is whole; or a file opened in binary mode.
+            raw: whether the input's cells stay as they are in CSV; otherwise those that a spreadsheet would take for a
+                formula get a single quote in front.
             on_download: called with the number of bytes that have been written.
         """
         if isinstance(file, str | os.PathLike):
             with whole_file(Path(file)) as opened:
-                self.download(job, opened, format, on_download=on_download)
+                self.download(job, opened, format, raw=raw, on_download=on_download)
             return
         if format == "ndjson":
             parts: Iterator[bytes] = (line + b"\n" for line in self._ndjson(job))
         else:
-            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job)
+            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job, raw=raw)
         for part in counted(parts, on_download):
             file.write(part)
 
-    def _csv(self, job: Job | str) -> Iterator[bytes]:
+    def _csv(self, job: Job | str, *, raw: bool) -> Iterator[bytes]:
         """Yields the CSV as it comes. After a break it cannot go on, because the bytes do not show where a row ends."""
-        with closing(self._send("GET", f"{_path(job)}/results", {"format": "csv"}, stream=True)) as response:
+        params = {"format": "csv"} | ({"raw": "1"} if raw else {})
+        with closing(self._send("GET", f"{_path(job)}/results", params, stream=True)) as response:
             try:
                 yield from response.iter_bytes()
             except BROKEN as fault:

@@ -21,13 +21,18 @@ from tasks.errors import (
     IdempotencyMismatch,
     InvalidText,
     JobCancelled,
+    JobNotEnded,
     JobNotFound,
+    JobTooLarge,
     QueueFull,
     QuotaExceeded,
     RateLimited,
     SentimentError,
     ServiceUnavailable,
+    StorageFull,
+    StorageQuotaExceeded,
     TextFailed,
+    TooManyJobs,
     TooManyTexts,
     Unauthorized,
     UploadTooSlow,
@@ -38,9 +43,11 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     TextFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    JobTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     JobCancelled: HTTPStatus.CONFLICT,
+    JobNotEnded: HTTPStatus.CONFLICT,
     IdempotencyMismatch: HTTPStatus.CONFLICT,
     IdempotencyInProgress: HTTPStatus.CONFLICT,
     JobNotFound: HTTPStatus.NOT_FOUND,
@@ -48,10 +55,15 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
+    StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
+_NO_ROOM_RETRY_AFTER_S = 10
+"""Jobs end and expire in their own time; nobody knows when the next one will."""
 
 _log = structlog.get_logger(__name__)
 
@@ -118,8 +130,10 @@ def _status(error: SentimentError) -> HTTPStatus:
 
 def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
-    if isinstance(error, QueueFull | RateLimited | QuotaExceeded):
+    if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded):
         retry_after_s = error.retry_after_s
+    elif isinstance(error, TooManyJobs | StorageFull):
+        retry_after_s = _NO_ROOM_RETRY_AFTER_S
     elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None

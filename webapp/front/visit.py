@@ -38,23 +38,26 @@ class Caller:
         """The owner whose jobs the caller may see; None if the caller may see all jobs."""
         return None if self.key is None or Scope.ADMIN in self.key.scopes else self.key.name
 
-    def charge(self, *, rate: int, quota: int) -> None:
+    def charge(self, *, rate: int, quota: int, rate_counted: int = 0) -> None:
         """Counts texts against the caller's limits.
+
+        Args:
+            rate: the texts that count towards RATE_LIMIT.
+            quota: the texts that count towards DAILY_QUOTA.
+            rate_counted: further texts of the request that were counted towards RATE_LIMIT before.
 
         Raises:
             RateLimited, QuotaExceeded: the caller has nothing left.
         """
         if self.limits is not None:
-            self.standing = self.limits.take(self.id, rate=rate, quota=quota) or self.standing
+            taken = self.limits.take(self.id, rate=rate, quota=quota, rate_counted=rate_counted)
+            self.standing = taken or self.standing
 
-    def give_back(self, texts: int) -> None:
-        """Gives the caller's quota back what texts took that were not answered after all."""
-        if self.limits is not None:
-            self.limits.give_back(self.id, texts)
-
-    def bill(self) -> Bill | None:
-        """What counts the texts of a job against the caller's limits, if there are any."""
-        return Bill(self.limits, self.id) if self.limits is not None else None
+    def bill(self, paid: int = 0) -> Bill | None:
+        """What counts the texts of a job against the caller's quota, if there is one; the first `paid` texts were
+        counted before.
+        """
+        return Bill(self.limits, self.id, paid=paid) if self.limits is not None else None
 
 
 ANYBODY = Caller(None, "", None)

@@ -25,7 +25,7 @@ from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
-from tasks.store.embedded import ServerNotFound, find_server, wait_until_up
+from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, find_server, memory_limit, wait_until_up
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import lock_folder, require_port, require_redis
@@ -142,6 +142,12 @@ class Launcher:
             raise StartFailed(
                 f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
             ) from None
+        gigabytes = memory_limit() / 1e9
+        self._console.print(
+            "sentiq",
+            f"the embedded server may use {gigabytes:.1f} GB of memory, {MEMORY_SHARE:.0%} of what there is;"
+            " from three quarters of that on, jobs are refused",
+        )
 
     def _wait_until_ready(self) -> bool:
         told: list[str] = []

@@ -49,6 +49,7 @@ BARE = Job(id="1" * 32, created_at=1.5, expires_at=2.5, chunk_size=3, window=4)
 FULL = msgspec.structs.replace(
     BARE,
     owner="7",
+    caller="7",
     header=Header(("é", "text"), 1),
     callback_url="https://example.org/",
     callback_state="failed",
@@ -232,7 +233,8 @@ def test_any_number_of_classes(server: Stack) -> None:
     machine = Machine(server, window=1)
     machine.comes_in(1)
     counted = ["label9", "failed", "label0", "label9"]
-    JobScript(server.redis, "finish")(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]))
+    finish = JobScript(server.redis, "finish")
+    finish(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]), own_keys=["celery-task-meta-x"])
     found = server.redis.hmget(job_key(machine.id), "label0", "label9", "failed", "done", "scored")
     assert [int(value) for value in found] == [4, 9, 2, 15, 15]
 
@@ -255,7 +257,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
-        *("duplicates", "scored", "chunks", "revision", "label0", "label1", "label2"),
+        *("duplicates", "scored", "chunks", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 
 

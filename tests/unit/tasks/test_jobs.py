@@ -94,7 +94,7 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     assert job.started_at is not None
     assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
-    lines = store.kept.lines(job, 0, 9)
+    lines = list(store.kept.lines(job, 0, 9))
     assert [(line.position, line.entry.text) for line in lines] == list(enumerate(["a", "b", "", "a", "c"]))
     assert store.outcomes(job_id) == [POSITIVE, Failed("text_failed"), Failed("empty_text"), POSITIVE, NEGATIVE]
 
@@ -544,7 +544,7 @@ def test_expired_in_between(store: Store) -> None:
     assert todo is not None
     store.redis.delete(*store.redis.keys("sentiq:j:*"))
     with pytest.raises(JobNotFound):
-        store.kept.lines(job, 0, 1)
+        list(store.kept.lines(job, 0, 1))
     store.running.store_results(job_id, 0, [POSITIVE], MODEL)
     store.running.finish(job_id, 0, [POSITIVE], todo.weights, MODEL)
     assert store.redis.keys(f"*{job_id}*") == []

@@ -275,6 +275,20 @@ def test_csv_unknown_column_tells_the_header() -> None:
     assert detail.count("`") == 2 + 10 * 2
 
 
+@pytest.mark.parametrize(
+    ("columns", "chars", "refused"),
+    [(1000, 20, False), (1001, 5, True), (2, 32_764, False), (2, 32_765, True), (41, 20_000, True), (300, 100, False)],
+)
+def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
+    """A header with too many columns, or too many bytes in their names, is refused: every result would repeat it."""
+    names = ["text", *(f"{i}".ljust(chars, "x") for i in range(columns - 1))]
+    raw = ",".join(names).encode() + b"\n" + b"," * (columns - 1) + b"\n"
+    if refused:
+        assert fault(raw, CSV) == (422, "header_too_long", 1)
+    else:
+        assert texts_of(raw, CSV) == [""]
+
+
 def test_csv_blank_lines() -> None:
     """Blank lines are ignored, but not for ever: they pack into next to nothing."""
     assert texts_of(b"text,n\n" + b"\n" * 1000 + b"a,1", CSV) == ["a"]
