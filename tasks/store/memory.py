@@ -22,7 +22,7 @@ _FRESH_S = 0.2
 
 
 class Memory:
-    """The memory of one server. Asking costs a round trip five times a second at the most."""
+    """The memory of one server, asked five times a second at the most. Raises redis.RedisError when it is away."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -32,16 +32,15 @@ class Memory:
     def has_room(self, share: float) -> bool:
         """Whether less than this share of the memory is used.
 
-        Always, if the server has no limit, or evicts and so makes room by itself, or does not answer: then the write
-        itself will tell.
+        Always if the server has no limit, evicts and so makes room by itself, or may not be asked by this user.
         """
         now = time.monotonic()
         if now - self._asked_at >= _FRESH_S:
-            self._asked_at = now
             try:
                 self._used_share = _used_share(self._client.info("memory"))
-            except redis.RedisError:
+            except redis.exceptions.NoPermissionError:
                 self._used_share = 0.0
+            self._asked_at = now
         return self._used_share < share
 
 

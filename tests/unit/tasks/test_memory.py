@@ -61,9 +61,23 @@ def test_a_server_that_evicts_has_room(server: Stack, filled: Filled) -> None:
     assert Memory(server.redis).has_room(JOBS_SHARE)
 
 
-def test_a_server_that_is_away_is_not_full() -> None:
-    """If nobody knows, the write itself will tell."""
-    assert Memory(connect("unix:///nowhere/valkey.sock", timeout_s=0.2)).has_room(JOBS_SHARE)
+def test_a_server_that_is_away() -> None:
+    """A server that is away is told at once, before anything is written: a caller waits for one timeout, not two."""
+    memory = Memory(connect("unix:///nowhere/valkey.sock", timeout_s=0.2))
+    for _ in range(2):
+        with pytest.raises(redis.ConnectionError):
+            memory.has_room(JOBS_SHARE)
+
+
+def test_a_user_who_may_not_ask(server: Stack, filled: Filled) -> None:
+    """If the user of Redis may not ask how much is used, nothing is refused before the server itself does."""
+    filled(0.95)
+    server.redis.execute_command("ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@all", "-info")
+    try:
+        client = connect(server.url.replace("unix://", "unix://narrow:secret@"), timeout_s=1.0)
+        assert Memory(client).has_room(JOBS_SHARE)
+    finally:
+        server.redis.execute_command("ACL", "DELUSER", "narrow")
 
 
 def test_asked_now_and_then(server: Stack, filled: Filled) -> None:
