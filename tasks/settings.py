@@ -37,6 +37,24 @@ def _declared(name: object) -> Analysis:
         raise ValueError(str(error)) from None
 
 
+def _key_file(path: Path) -> str:
+    return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+
+
+def _is_address(url: str) -> bool:
+    """Whether a URL of Redis has its parts where they belong. Otherwise part of a password, which an unescaped
+    character has ended, would be taken for a host, a port or a path, and shown in messages.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "unix":
+            return not parts.fragment
+        whole = parts.port != 0 and bool(parts.hostname or not parts.netloc)
+    except ValueError:
+        return False
+    return whole and "@" not in parts.path and not parts.fragment
+
+
 class Settings(BaseSettings):
     """The environment, checked. Fields are the variables' names in lower case."""
 
@@ -156,9 +174,11 @@ class Settings(BaseSettings):
     def _is_key_file(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse_keys(path.read_text())
+                parse_keys(_key_file(path))
             except OSError as error:
                 raise ValueError(f"cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise ValueError("is not UTF-8") from None
         return path
 
     @field_validator("callback_secret")
@@ -202,6 +222,8 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if url is not None and not _is_address(url):
+            raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
     @field_validator("otel_exporter_otlp_endpoint")
@@ -254,7 +276,7 @@ class Settings(BaseSettings):
     def keys(self) -> dict[str, ApiKey]:
         """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
-        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     @property
