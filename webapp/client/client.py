@@ -89,7 +89,7 @@ class Sentiq:
         if response.status_code != 202:
             return Prediction.of(json_object(response))
         job = self.wait(Job.of(json_object(response)), timeout_s=timeout_s)
-        with understood():
+        with understood:
             (line,) = map(json.loads, self._ndjson(job))
             error = None if line["status"] == "done" else line["error"]["code"] if "error" in line else "job_cancelled"
         if error is not None:
@@ -149,7 +149,7 @@ class Sentiq:
         params: dict[str, str] | None = {} if status is None else {"status": status}
         while params is not None:
             page = json_object(self._send("GET", "/jobs", params))
-            with understood():
+            with understood:
                 jobs = list(map(Job.of, page["items"]))
                 params = dict(httpx.URL(page["next"]).params) if page["next"] else None
             yield from jobs
@@ -194,7 +194,7 @@ class Sentiq:
         pending.
         """
         for raw in self._ndjson(job):
-            with understood():
+            with understood:
                 line = json.loads(raw)
                 line = line | {"error": line["error"]["code"]} if "error" in line else line
             yield Line.of(line)
