@@ -19,6 +19,7 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
+from tasks.store.address import is_address
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
@@ -39,20 +40,6 @@ def _declared(name: object) -> Analysis:
 
 def _key_file(path: Path) -> str:
     return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
-
-
-def _is_address(url: str) -> bool:
-    """Whether a URL of Redis has its parts where they belong. Otherwise part of a password, which an unescaped
-    character has ended, would be taken for a host, a port or a path, and shown in messages.
-    """
-    try:
-        parts = urlsplit(url)
-        if parts.scheme == "unix":
-            return not parts.fragment
-        whole = parts.port != 0 and bool(parts.hostname or not parts.netloc)
-    except ValueError:
-        return False
-    return whole and "@" not in parts.path and not parts.fragment
 
 
 class Settings(BaseSettings):
@@ -222,7 +209,7 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
-        if url is not None and not _is_address(url):
+        if url is not None and not is_address(url):
             raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
