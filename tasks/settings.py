@@ -19,6 +19,7 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
+from tasks.store.address import is_address
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
@@ -35,6 +36,10 @@ def _declared(name: object) -> Analysis:
         return find_analysis(str(name))
     except AnalysisNotFound as error:
         raise ValueError(str(error)) from None
+
+
+def _key_file(path: Path) -> str:
+    return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
 
 
 class Settings(BaseSettings):
@@ -160,9 +165,11 @@ class Settings(BaseSettings):
     def _is_key_file(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse_keys(path.read_text())
+                parse_keys(_key_file(path))
             except OSError as error:
                 raise ValueError(f"cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise ValueError("is not UTF-8") from None
         return path
 
     @field_validator("callback_secret")
@@ -206,6 +213,8 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if url is not None and not is_address(url):
+            raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
     @field_validator("otel_exporter_otlp_endpoint")
@@ -258,7 +267,7 @@ class Settings(BaseSettings):
     def keys(self) -> dict[str, ApiKey]:
         """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
-        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     @property

@@ -16,6 +16,7 @@ from model.analysis import Analysis
 from model.labels import SENTIMENT
 from tasks.jobs.counts import by_label, label_field
 from tasks.store.outcomes import Outcome
+from tasks.wire import FormatError
 
 PAGE_LINES = 500
 """The number of lines in one page of a job's input; fewer if they reach PAGE_BYTES."""
@@ -247,7 +248,18 @@ def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
 
 
 def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
-    """The job that a Redis hash holds."""
+    """The job that a Redis hash holds.
+
+    Raises:
+        FormatError: it is damaged, or was written by a version that is not next to this one.
+    """
+    try:
+        return _from_hash(job_id, stored)
+    except (ValueError, TypeError, KeyError) as error:
+        raise FormatError("a job that cannot be read") from error
+
+
+def _from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
     facts: dict[str, Any] = {name.decode(): value.decode() for name, value in stored.items()}
     if "ended" not in facts:  # the version before this one did not store it; the version after this one may drop this
         if "cancelled_at" in facts:

@@ -17,6 +17,7 @@ from model.analysis import Analysis
 from tasks.jobs.job import JobStatus
 from tasks.jobs.keys import ENDS, UNFINISHED
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.presence import INDEX, mark_keys, marks_of
 
@@ -117,7 +118,7 @@ class QueueMetrics(Collector):
     def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
         workers = zip(values[::3], values[1::3], values[2::3], strict=True)
         marks = marks_of(
-            (worker_id.decode(), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
+            (name_of(worker_id), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
         )
         for role in QUEUES:
             ours = [mark.texts_per_s for mark in marks if mark.tag == self._tag and mark.role == role]
@@ -167,7 +168,7 @@ def _add_queues(found: _Families, answer: list[Any], now: float, queues: Mapping
         length[queue] += int(count)
         oldest[queue] = min(oldest[queue], float(sent or now))
     for name, sent in pairs[lists * len(QUEUES) :]:
-        if (queue := queues.get(name.decode(), "")) in oldest:
+        if (queue := queues.get(name_of(name), "")) in oldest:
             oldest[queue] = min(oldest[queue], float(sent or now))
     for queue in QUEUES:
         found["messages"].add_metric([queue], length[queue])

@@ -95,7 +95,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
 
     scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, send_following)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
-    ScoreTask(scorer, leases, tracing).bind(app)
+    ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))
 
     stop = threading.Event()

@@ -42,7 +42,11 @@ _log = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
-    """The chunk must be delivered again: Redis stayed away, or the chunk is of a later version."""
+    """The chunk must be delivered again, as Redis stayed away."""
+
+
+class LaterVersion(Exception):
+    """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
 class Scorer:
@@ -63,14 +67,14 @@ class Scorer:
         """Scores the chunk of a message and stores the outcomes. An unreadable message is dropped.
 
         Raises:
-            NotStored: the chunk must be delivered again.
+            NotStored, LaterVersion: the chunk must be delivered again.
         """
         try:
             self._score(read_chunk(message), chunk_id)
         except NewerFormat as error:
             _log.warning("chunk %s goes back into the queue: %s", chunk_id, error)
             self._stopping.wait(NEWER_PAUSE_S)
-            raise NotStored from None
+            raise LaterVersion from None
         except FormatError as error:
             self._note_defect(chunk_id, error)
 

@@ -29,6 +29,8 @@ def require_port(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+    except UnicodeError:  # a part of the name is empty or too long
+        raise StartFailed(f"Cannot listen on {host}:{port}: that is not the name of a host; correct HOST.") from None
     except OSError as error:
         raise StartFailed(
             f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
@@ -100,7 +102,7 @@ def require_redis(name: str, url: str) -> None:
         wait_until_up(url, timeout_s=3)
     except redis.AuthenticationError:
         raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
-    except (redis.RedisError, ValueError):
+    except (redis.RedisError, ValueError, TypeError):  # TypeError: for an option that redis-py does not know
         raise StartFailed(
             f"{name} at {where} does not answer; start that server, correct the address,"
             " or unset it to use the embedded one."

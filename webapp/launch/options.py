@@ -31,6 +31,9 @@ _GROUPS = {
 }
 """The groups of flags in the help: for the first setting of each, in the order of the declaration, its title."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
+_LARGEST_FILE = 1_000_000
+"""Bytes of a file of settings; its largest part may be some thousand API keys."""
+_LONGEST_NAME = 60
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@|password=")
 
 
@@ -101,19 +104,27 @@ def apply(
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        with file.open("rb") as opened:  # may be a pipe or a device, which has no size and perhaps no end
+            raw = opened.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise SettingsRefused(f"{file} cannot be read ({error.strerror})") from None
+    if len(raw) > _LARGEST_FILE:
+        raise SettingsRefused(f"{file} is larger than {_LARGEST_FILE:,} bytes, and so is no file of settings")
+    try:
+        table = tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         raise SettingsRefused(f"{file} is not TOML: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsRefused(f"{file} is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # tomllib lets these of Python through
+        raise SettingsRefused(f"{file}: a number has too many digits, or brackets are nested too deeply") from None
     faults, values = [], {}
     for key, value in table.items():
         field = Settings.model_fields.get(key)
         if field is None:
             nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.4)
-            faults.append(f"{file}: there is no setting {key}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
+            name = key if key.isprintable() and len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]!a}..."
+            faults.append(f"{file}: there is no setting {name}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
             continue
         try:
             values[key] = _as_variable(_kind(field), value)
@@ -126,11 +137,13 @@ def _read(file: Path) -> dict[str, str]:
 
 def _as_variable(kind: Any, value: object) -> str:
     """A TOML value, as it is written in an environment variable."""
+    if isinstance(value, int) and abs(value) >= 2**63:  # TOML's limit, which tomllib does not know
+        raise ValueError("is too large a number")
     if isinstance(value, str | bool | int | float):
         if "\0" in (text := _text(value)):
             raise ValueError("must not hold a NUL character")
         return text
-    if kind is dict and isinstance(value, dict):
+    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return json.dumps(value)
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)

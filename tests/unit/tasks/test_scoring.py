@@ -23,7 +23,7 @@ from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
-from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, NotStored, Scorer
+from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, LaterVersion, NotStored, Scorer
 from tests.support.jobs import MODEL, make_job
 from tests.support.stack import Stack
 
@@ -267,11 +267,11 @@ def test_chunk_of_a_later_version(bench: Bench) -> None:
     job_id = bench.job(["a"])
     began_at = time.monotonic()
     for message in ({"v": 2, "tag": TAG, "texts": ["good"]}, {"v": 2, "tag": TAG, "job": job_id, "n": 0}):
-        with pytest.raises(NotStored):
+        with pytest.raises(LaterVersion):
             bench.scorer.score(message, "c1")
     assert time.monotonic() - began_at > 2 * NEWER_PAUSE_S
     bench.scorer.stop()
-    with pytest.raises(NotStored):
+    with pytest.raises(LaterVersion):
         bench.scorer.score({"v": 2}, "c1")
     assert time.monotonic() - began_at < 3 * NEWER_PAUSE_S
     assert bench.engine.calls == []
@@ -285,7 +285,7 @@ def test_texts_stored_by_a_later_version(bench: Bench) -> None:
     bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
     bench.scorer.stop()
     before = defects()
-    with pytest.raises(NotStored):
+    with pytest.raises(LaterVersion):
         bench.run(job_id, 0)
     assert bench.outcomes(job_id) == [None]
     assert defects() == before

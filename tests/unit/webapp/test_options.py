@@ -127,6 +127,13 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
         ("cors_origins = [1]", "cors_origins in .*: must be .*, or a list of strings"),
         ("label_map = [1]", "label_map in .*: must be .*, or a table of strings"),
         ('host = "a\\u0000b"', "host in .*: must not hold a NUL"),
+        ("label_map = {a = 2026-01-01}", "label_map in .*: must be .*, or a table of strings"),
+        ("label_map = {a = {b = 'c'}}", "label_map in .*: must be .*, or a table of strings"),
+        (f"port = 0x{'f' * 5000}", "port in .*: is too large a number"),
+        (f"port = {'1' * 5000}", "a number has too many digits"),
+        (f"port = {'[' * 5000}", "brackets are nested too deeply"),
+        ('"a\\n\\u001b[31m" = 1', r"there is no setting 'a\\n\\x1b\[31m'"),
+        (f"{'a' * 5000} = 1", "there is no setting 'a{60}'[.]{3}$"),
         ("prot = 1\nrat_limit = 2", "no setting prot; the nearest is port; .*no setting rat_limit"),
     ],
 )
@@ -145,6 +152,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'host = "\xe9"')
     with pytest.raises(SettingsRefused, match=r"latin\.toml is not TOML: it is not UTF-8"):
         apply({}, tmp_path / "latin.toml", os.environ)
+    with pytest.raises(SettingsRefused, match="/dev/zero is larger than 1,000,000 bytes"):
+        apply({}, Path("/dev/zero"), os.environ)
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A file may begin with a byte order mark, as editors on Windows write it."""
+    assert settled(tmp_path / "sentiq.toml", "\ufeffport = 1001").port == 1001
 
 
 def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
