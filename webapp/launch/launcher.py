@@ -21,7 +21,7 @@ from typing import Any
 
 import redis
 
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
@@ -54,6 +54,7 @@ class Launcher:
         self._server: Server | None = None
         self._children: list[Child] = []
         self._lock_fd = -1
+        self._ready = False
         self._key: str | None = None
         # If make has started the launcher, the launcher ends when make does.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
@@ -62,16 +63,19 @@ class Launcher:
         """Runs until a signal; returns the exit status."""
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-        status = 0
+        failure: StartFailed | None = None
         try:
             self._prepare()
-            if self._start():
+            self._ready = self._start()
+            if self._ready:
                 self._watch()
         except StartFailed as error:
-            self._console.print("sentiq", str(error))
-            status = 1
-        self._stop()
-        return status
+            failure = error
+        self._stop(quietly=failure is not None and not self._ready)
+        if failure is None:
+            return 0
+        self._console.print("sentiq", str(failure))  # last, where people look
+        return failure.status
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
@@ -131,7 +135,7 @@ class Launcher:
         try:
             find_server()
         except ServerNotFound as error:
-            raise StartFailed(str(error)) from None
+            raise StartFailed(str(error), EX_CONFIG) from None
         self._console.print("sentiq", "waiting for: the embedded server")
         self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
         self._server.start()
@@ -221,12 +225,12 @@ class Launcher:
 
     # Stop
 
-    def _stop(self) -> None:
+    def _stop(self, *, quietly: bool) -> None:
         """Ends the web processes first, then the workers, so that requests under way are still answered; the server
-        last.
+        last. `quietly`: says nothing of it, as nothing was ready.
         """
         systemd.tell("STOPPING=1")
-        if self._children or self._server:
+        if (self._children or self._server) and not quietly:
             self._console.print(
                 "sentiq", "stopping: finishing requests and chunks under way (Ctrl-C again kills everything)"
             )
@@ -240,7 +244,7 @@ class Launcher:
             self._settings.socket_path.unlink(missing_ok=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
-        if self._children:
+        if self._children and not quietly:
             self._console.print("sentiq", "stopped")
 
     def _end(self, children: list[Child], patience_s: float) -> None:
@@ -268,6 +272,5 @@ def main() -> None:
         refuse_open_door(settings)
         require_tracing(settings)
     except SettingsRefused as error:
-        print(f"Sentiq cannot start: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
     sys.exit(Launcher(settings).run())
