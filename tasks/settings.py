@@ -19,11 +19,15 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
+from tasks.wording import in_words
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _SHORTEST_WEBHOOK_KEY = 24
 """Bytes, as Standard Webhooks asks."""
+_DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+_SHOWN = 40
+"""The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -99,7 +103,7 @@ class Settings(BaseSettings):
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
     """
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
+    device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one for each core."""
@@ -156,9 +160,11 @@ class Settings(BaseSettings):
     def _is_key_file(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse_keys(path.read_text())
+                parse_keys(path.read_text("utf-8"))
             except OSError as error:
-                raise ValueError(f"cannot be read ({error.strerror})") from None
+                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise ValueError(f"{path} cannot be read (it is not UTF-8)") from None
         return path
 
     @field_validator("callback_secret")
@@ -172,6 +178,13 @@ class Settings(BaseSettings):
                 key = b""
             if len(key) < _SHORTEST_WEBHOOK_KEY:
                 raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if _DEVICE.fullmatch(value) is None:
+            raise ValueError(f"must be auto, cpu or a GPU like cuda:0, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("rate_limit")
@@ -254,7 +267,7 @@ class Settings(BaseSettings):
     def keys(self) -> dict[str, ApiKey]:
         """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
-        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        texts += [self.api_keys_file.read_text("utf-8")] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     @property
@@ -285,5 +298,10 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         for fault in error.errors():
             field = str(fault["loc"][0])
             name = (spelt or {}).get(field, field.upper())
-            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+            wrong = in_words(fault["msg"])
+            if "parsing" in fault["type"] and (Settings.model_fields[field].description or "").startswith("Seconds"):
+                wrong += " of seconds"
+            # What Sentiq checks itself says what has to be said: the value may hold a secret.
+            shown = "" if fault["type"] == "value_error" else f", and not {str(fault['input'])[:_SHOWN]!r}"
+            faults.append(f"{name}: {wrong}{shown}")
         raise SettingsRefused("; ".join(faults)) from None

@@ -367,7 +367,8 @@ def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
         (("batch", "in.txt", "--type", "docx"), "docx"),
         (("batch", "in.txt", "-o", "out.xlsx"), "--format"),
         (("batch", "in.txt", "-o", "nowhere/out.csv"), "nowhere"),
-        (("jobs", "--status", "lost"), "lost"),
+        (("jobs", "--status", "lost"), "Invalid value for '--status': 'lost' is not one of"),
+        (("jobs", "--limit", "x"), "Invalid value for '--limit': must be a whole number"),
         (("predict", "x", "--url", "localhost"), "localhost"),
         (("guess",), "guess"),
     ],
@@ -387,6 +388,9 @@ def test_batch_bad_line(sentiq: Sentiq) -> None:
     (sentiq.folder / "in.ndjson").write_text('"good"\n{"txt": "bad"}\n')
     last = sentiq.run("batch", "in.ndjson", status=1).stderr.decode().splitlines()[-1]
     assert last.startswith("sentiq: Line 2: ")
+    (sentiq.folder / "in.json").write_text('["good"]')
+    last = sentiq.run("batch", "in.json", status=1).stderr.decode().splitlines()[-1]
+    assert '(the body must be an object like {"texts":["' in last
     (sentiq.folder / "in.csv").write_text("comment\ngood\n")
     last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
     assert "`comment`" in last

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
@@ -13,6 +15,15 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, body: object) -> object:
+        if isinstance(body, dict):
+            return body
+        extra = cls.model_config["json_schema_extra"]
+        example = orjson.dumps(extra["examples"][0]).decode() if isinstance(extra, dict) else ""
+        raise PydanticCustomError("not_an_object", "must be an object like {example}", {"example": example})
 
 
 class PredictRequest(_Request):

@@ -20,11 +20,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen
+from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
@@ -35,7 +37,15 @@ _REMEDIES = {
     "unknown_column": " Name it: --column.",
 }
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:
+        with plain_words():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Scores texts with a Sentiq service.",
     no_args_is_help=True,
     add_completion=False,
@@ -286,7 +296,10 @@ def _run_here(command: str, arguments: list[str]) -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
             raise
-        _complain(f"`sentiq {command}` needs the packages of the service; install them: pip install 'sentiq[server]'")
+        _complain(
+            f"`sentiq {command}` needs the packages of the service; install them:"
+            " pip install 'sentiq[server]' --constraint constraints.txt"
+        )
         sys.exit(EX_CONFIG)
     try:
         run(command, arguments)
