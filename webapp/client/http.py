@@ -16,6 +16,7 @@ from webapp.client.types import JobNotFound, SentiqError, Unavailable
 
 MEDIA_TYPES = {
     ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
     ".ndjson": "application/x-ndjson",
     ".jsonl": "application/x-ndjson",
     ".txt": "text/plain",
