@@ -18,6 +18,8 @@ from tasks.store.outcomes import Outcome
 
 PAGE_LINES = 500
 """The number of lines in one page of a job's input."""
+_RATE_FROM_S = 1.0
+"""Seconds of work from which on the rate of a running job is told."""
 UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what has come in of it expires."""
 
@@ -151,11 +153,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def texts_per_s(self) -> float | None:
-        """Lines that workers answered per second, since the first chunk began; None until the first chunk is done."""
+        """Lines that workers answered per second, since the first chunk began. None until that can be told: the first
+        chunks of a running job may be small, or known by the time a worker takes them.
+        """
         if not self.scored or self.started_at is None or self.progressed_at is None:
             return None
         seconds = self.progressed_at - self.started_at
-        return self.scored / seconds if seconds > 0 else None
+        known = seconds >= _RATE_FROM_S or (seconds > 0 and self.ended is not None)
+        return self.scored / seconds if known else None
 
     @property
     def eta_s(self) -> float | None:

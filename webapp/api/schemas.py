@@ -107,7 +107,10 @@ class JobResponse(BaseModel):
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     model: str | None
     texts_per_s: Annotated[
-        float | None, Field(description="Lines that workers answered, per second since the job began to run.")
+        float | None,
+        Field(
+            description="Lines that workers answered, per second since the job began to run; null in its first second."
+        ),
     ]
     eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str
