@@ -31,9 +31,29 @@ _GROUPS = {
 }
 """The groups of flags in the help: for the first setting of each, in the order of the declaration, its title."""
 OF_A_WORKER = frozenset(
-    "redis_url celery_broker_url celery_result_backend data_dir log_level log_format otel_exporter_otlp_endpoint"
-    " metrics_port metrics_host model_name model_revision label_map analysis engine device engine_threads batch_size"
-    " cache_ttl job_ttl callback_secret callback_allow_private".split()
+    (
+        "redis_url",
+        "celery_broker_url",
+        "celery_result_backend",
+        "data_dir",
+        "log_level",
+        "log_format",
+        "otel_exporter_otlp_endpoint",
+        "metrics_port",
+        "metrics_host",
+        "model_name",
+        "model_revision",
+        "label_map",
+        "analysis",
+        "engine",
+        "device",
+        "engine_threads",
+        "batch_size",
+        "cache_ttl",
+        "job_ttl",
+        "callback_secret",
+        "callback_allow_private",
+    )
 )
 """The settings that a worker reads: the flags of `sentiq worker`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
@@ -120,8 +140,12 @@ def _read(file: Path) -> dict[str, str]:
     for key, value in table.items():
         field = Settings.model_fields.get(key)
         if field is None:
-            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.4)
-            faults.append(f"{file}: there is no setting {key}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
+            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.7)
+            if isinstance(value, dict):
+                hint = "; the file has no sections, each line is a setting"
+            else:
+                hint = f"; the nearest is {nearest[0]}" if nearest else ""
+            faults.append(f"{file}: there is no setting {key}{hint}")
             continue
         try:
             values[key] = _as_variable(_kind(field), value)
