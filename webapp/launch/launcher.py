@@ -30,6 +30,7 @@ from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import lock_folder, require_port, require_redis
 from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.ports import refuse_shared_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
 from webapp.server.exposure import refuse_open_door
 
@@ -39,6 +40,8 @@ PROCESSES = {
     "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
 }
 """The processes to start: for each name the arguments of Python, as in the Procfile."""
+_JOBS_ONLY = ["batch worker"]
+"""What /health misses while callers are answered and only jobs have to wait."""
 _DRAIN_S = 25.0
 """How long requests and chunks under way may take to finish; after that, processes are killed."""
 
@@ -157,7 +160,9 @@ class Launcher:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             if missing != told or time.monotonic() > until_told:
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}")
+                # On a busy machine the batch worker, which gives way to all others, may come a minute later.
+                answered = f"; callers of /predict are answered at {self._address}" if missing == _JOBS_ONLY else ""
+                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{answered}")
                 told, until_told = missing, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
@@ -270,6 +275,7 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        refuse_shared_ports(settings)
         require_tracing(settings)
     except SettingsRefused as error:
         refuse_to_start(error)

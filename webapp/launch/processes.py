@@ -27,8 +27,10 @@ ORPHAN_SERVER_S = 10
 _COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
 _DEATHS_AT_START = 3
 """How often a process may die before everything is ready; then the start has failed."""
-_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
-"""What the server warns of at each start on most machines, and what does not matter for so small a server."""
+_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled", "Inspect method ")
+"""What the server warns of at each start on most machines, and what does not matter for so small a server; and Flower's
+warnings while no worker answers it, as at each start.
+"""
 
 
 class StartFailed(Exception):

@@ -19,6 +19,7 @@ from tasks.work.roles import ROLES
 from webapp.launch import options
 from webapp.launch.commands import Role
 from webapp.launch.options import apply, flags
+from webapp.launch.ports import refuse_shared_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 SENTIQ = (sys.executable, "-m", "webapp.client.cli")
@@ -276,6 +277,33 @@ def test_a_worker_without_a_service(tmp_path: Path) -> None:
             )
             if not (tmp_path / "valkey.sock").exists():
                 left.bind(str(tmp_path / "valkey.sock"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"metrics_port": "8000"}, "METRICS_PORT: the API and the interactive worker's metrics cannot both listen on"),
+        (
+            {"metrics_port": "7999"},
+            "METRICS_PORT: the API and the batch worker's metrics cannot both listen on port 80",
+        ),
+        ({"web_metrics_port": "8000"}, "WEB_METRICS_PORT: the API and the web's metrics cannot both"),
+        ({"web_metrics_port": "8000", "metrics_host": "::"}, "WEB_METRICS_PORT: "),
+        ({"web_metrics_port": "9000", "metrics_port": "9000"}, "METRICS_PORT: the web's metrics and the interactive"),
+        ({"metrics_port": "65535"}, "METRICS_PORT: the batch worker takes the port after it, and there is none"),
+        ({}, None),
+        ({"metrics_port": "8001", "web_metrics_port": "8003"}, None),
+        ({"metrics_port": "8000", "metrics_host": "127.0.0.2"}, None),
+    ],
+)
+def test_shared_ports(given: dict[str, str], said: str | None) -> None:
+    """Settings by which two processes would listen on the same port of an address are refused."""
+    if said is None:
+        refuse_shared_ports(settled(**given))
+        return
+    with pytest.raises(SettingsRefused) as refused:
+        refuse_shared_ports(settled(**given))
+    assert str(refused.value).startswith(said)
 
 
 def test_switches_of_the_command_line() -> None:
