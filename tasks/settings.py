@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """What a line of the log looks like: `console` is for people, `json` for programs; `auto` takes `console` on a
-    terminal and `json` elsewhere.
+    terminal and in `sentiq serve`, `json` elsewhere.
     """
     access_log: bool = False
     """A line for each request, not only for those that failed, took long or made a job."""

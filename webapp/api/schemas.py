@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -14,6 +14,8 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Request(BaseModel):
+    example: ClassVar[dict[str, Any]]
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
     @model_validator(mode="before")
@@ -21,9 +23,9 @@ class _Request(BaseModel):
     def _is_object(cls, body: object) -> object:
         if isinstance(body, dict):
             return body
-        extra = cls.model_config["json_schema_extra"]
-        example = orjson.dumps(extra["examples"][0]).decode() if isinstance(extra, dict) else ""
-        raise PydanticCustomError("not_an_object", "must be an object like {example}", {"example": example})
+        raise PydanticCustomError(
+            "not_an_object", "must be an object like {example}", {"example": orjson.dumps(cls.example).decode()}
+        )
 
 
 class PredictRequest(_Request):
@@ -33,9 +35,8 @@ class PredictRequest(_Request):
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"text": "What a show, I loved it!"}]}
-    )
+    example = {"text": "What a show, I loved it!"}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class BatchRequest(_Request):
@@ -51,11 +52,8 @@ class BatchRequest(_Request):
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={"examples": [{"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}]},
-    )
+    example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class Scores(BaseModel):

@@ -154,7 +154,7 @@ def _refusal(response: httpx.Response) -> SentiqError:
     code = body.get("code", f"http_{response.status_code}")
     detail = body.get("detail") or f"The answer was {response.status_code} {response.reason_phrase}".rstrip() + "."
     faults = ", ".join(
-        f"{fault['field'].replace('(body)', 'the body')} {fault['message']}" for fault in body.get("errors", [])
+        f"{fault['field'].replace('(body)', 'the body')}: {fault['message']}" for fault in body.get("errors", [])
     )
     retry_after = response.headers.get("Retry-After", "")
     busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"

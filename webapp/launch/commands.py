@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -34,7 +34,7 @@ Given = str | bool | None
 
 
 class _Command(TyperCommand):
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with plain_words():
             return super().parse_args(ctx, args)
 

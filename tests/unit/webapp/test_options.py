@@ -209,8 +209,9 @@ def test_flags_are_the_settings() -> None:
 
 def test_flags_of_a_worker() -> None:
     """`sentiq worker` has a flag for each setting that a worker reads, and for no other."""
-    worker = ["tasks/worker.py", "tasks/tracing.py", "tasks/queue/app.py", *ROOT.glob("tasks/work/*.py")]
-    read = {found for file in worker for found in re.findall(r"settings\.(\w+)", (ROOT / file).read_text())}
+    worker = [ROOT / "tasks" / name for name in ("worker.py", "tracing.py", "queue/app.py")]
+    worker += (ROOT / "tasks" / "work").glob("*.py")
+    read = {found for file in worker for found in re.findall(r"settings\.(\w+)", file.read_text())}
     declared = (ROOT / "tasks" / "settings.py").read_text()
     for name, body in re.findall(r"    def (\w+)\(self[^\n]*\n((?:        .*\n|\n)+)", declared) * 2:
         if name in read:  # a property
@@ -296,7 +297,7 @@ def test_a_worker_without_a_service(tmp_path: Path) -> None:
         ({"metrics_port": "8000", "metrics_host": "127.0.0.2"}, None),
     ],
 )
-def test_shared_ports(given: dict[str, str], said: str | None) -> None:
+def test_shared_ports(given: dict[str, Any], said: str | None) -> None:
     """Settings by which two processes would listen on the same port of an address are refused."""
     if said is None:
         refuse_shared_ports(settled(**given))
