@@ -29,7 +29,6 @@ from tasks.settings import Settings
 if TYPE_CHECKING:  # the web imports neither
     from opentelemetry.trace import Span, SpanContext
 
-    from model.analysis import Analysis
     from model.engine import Engine, Scores
 
 ORIGIN_LIMIT = 32
@@ -239,25 +238,12 @@ class TracedEngine:
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
         self._tracing = tracing
-
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis of the wrapped engine."""
-        return self._engine.analysis
-
-    @property
-    def identity(self) -> str:
-        """The identity of the wrapped engine."""
-        return self._engine.identity
-
-    @property
-    def device(self) -> str:
-        """The device of the wrapped engine."""
-        return self._engine.device
-
-    def warm(self) -> None:
-        """See `model.engine.Engine`."""
-        self._engine.warm()
+        self.analysis, self.identity, self.device, self.warm = (
+            engine.analysis,
+            engine.identity,
+            engine.device,
+            engine.warm,
+        )
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""

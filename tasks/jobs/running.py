@@ -32,9 +32,21 @@ class RunningJobs:
         self._due = JobScript(client, "due")
 
     def todo(self, job_id: str, number: int) -> Todo | None:
-        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired."""
+        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired.
+
+        Raises:
+            FormatError: what is stored of the chunk cannot be read, or is lost; see `damaged`.
+        """
         packed = self._todo(job_id, number)
         return None if packed is None else read_todo(packed)
+
+    def damaged(self, job_id: str) -> Todo:
+        """A stand-in for the content of a chunk of which nothing can be read: as many texts as a chunk can have.
+
+        None of them answers a line, as nobody knows which would: lines without an answer fail when the job ends.
+        """
+        size = int(self._client.hget(job_key(job_id), "chunk_size") or 0)
+        return Todo([""] * size, [0] * size)
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
         """Stores a chunk's outcomes, in the order of its texts. The chunk does not count as done yet: see `finish`."""

@@ -9,8 +9,8 @@ import redis
 from tasks import metrics
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
+from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, sending

@@ -14,7 +14,7 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
-from tasks.discretion import frames
+from tasks.discretion import frames, told
 from tasks.errors import TextFailed
 from tasks.jobs.running import RunningJobs
 from tasks.store.cache import PredictionCache
@@ -89,9 +89,7 @@ class Scorer:
     @staticmethod
     def _note_defect(chunk_id: str, error: Exception) -> None:
         metrics.DEFECTS.inc()
-        _log.error(
-            "a defect while scoring chunk %s: %s", chunk_id, type(error).__name__, extra={"exception": frames(error)}
-        )
+        _log.error("a defect while scoring chunk %s: %s", chunk_id, told(error), extra={"exception": frames(error)})
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -125,7 +123,10 @@ class Scorer:
                 outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
                 self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
             case JobChunk(tag=tag, job=job_id, n=number):
-                todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                try:
+                    todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                except FormatError:
+                    todo = self._persist(lambda: self._jobs.damaged(job_id))
                 if todo is not None:
                     self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
 

@@ -41,7 +41,7 @@ for chunk, by_text in pairs(repeated) do
   if is_done(chunk) then
     settled[#settled + 1] = tonumber(chunk)
   elseif is_new then
-    local known = cjson.decode(redis.call('HGET', late, chunk) or '{}')
+    local known = repeated_lines(chunk)
     for text, n in pairs(by_text) do known[text] = (known[text] or 0) + n end
     redis.call('HSET', late, chunk, cjson.encode(known))
   end

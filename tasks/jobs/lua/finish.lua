@@ -13,7 +13,7 @@ local chunk, model, fields, weights = tonumber(ARGV[3]), ARGV[4], cjson.decode(A
 if not exists() then return 'gone' end
 if redis.call('SADD', done, chunk) == 1 then
   end_with_job(done)
-  local repeated = cjson.decode(redis.call('HGET', late, chunk) or '{}')
+  local repeated = repeated_lines(chunk)
   local counts, total = {}, 0
   for i, field in ipairs(fields) do
     local lines = weights[i] + (repeated[tostring(i - 1)] or 0)

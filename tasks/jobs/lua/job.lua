@@ -61,6 +61,12 @@ local function is_done(chunk)
   return redis.call('SISMEMBER', done, chunk) == 1
 end
 
+-- How many lines repeat each text of a chunk: {text: lines}. If that is damaged, it says of none.
+local function repeated_lines(chunk)
+  local readable, by_text = pcall(cjson.decode, redis.call('HGET', late, chunk) or '{}')
+  return readable and type(by_text) == 'table' and by_text or {}
+end
+
 -- Whether a chunk should be under way: it is stored and not done, and the one before it in its lane, if any, is done.
 local function is_due(chunk)
   local width, count, cancelled_at = unpack(redis.call('HMGET', facts, 'window', 'chunks', 'cancelled_at'))
@@ -96,10 +102,13 @@ local function end_as(state)
   end
 end
 
--- Ends a job whose texts have all come in and whose chunks are all done.
+-- Ends a job whose texts have all come in and whose chunks are all done. Lines that no chunk has answered have failed:
+-- what is stored of their chunk was damaged, and with it the number of lines that each text of the chunk answers.
 local function end_if_complete()
   if not has('sealed') or has('cancelled_at') or redis.call('SCARD', done) < chunks() then return end
   if redis.call('HSETNX', facts, 'finished_at', now) == 0 then return end
+  local unanswered = redis.call('HGET', facts, 'total') - redis.call('HGET', facts, 'done')
+  grow({failed = unanswered, done = unanswered})
   local counts = redis.call('HMGET', facts, 'failed', 'total')
   end_as(counts[1] == counts[2] and 'failed' or 'succeeded')
 end

@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,8 @@ from werkzeug.test import TestResponse
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.settings import Settings, load_settings
-from webapp.app import create_app
+from tests.support.web import web_application
 from webapp.client.cli import app as cli
-from webapp.compose import sentiment_service
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
@@ -29,6 +30,7 @@ from webapp.server.exposure import refuse_open_door
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
 KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
 NOWHERE = "unix:///nowhere/valkey.sock"
+MakeApp = Callable[..., Flask]
 PATHS = {
     "predictions.predict": ("POST", "/predict"),
     "predictions.model": ("GET", "/model"),
@@ -42,15 +44,20 @@ PATHS = {
 }
 
 
-def make_app(**settings: Any) -> Flask:
-    """The application with these settings, on a Redis server that does not exist."""
-    checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, sentiment_service(checked))
+@pytest.fixture(scope="module")
+def make_app() -> Iterator[MakeApp]:
+    """Makes the application with any settings, on a server that is not there."""
+    with ExitStack() as made:
+
+        def make(**settings: Any) -> Flask:
+            return made.enter_context(web_application(Settings(redis_url=NOWHERE, **settings)))
+
+        yield make
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Flask:
-    """An application with a key for each scope."""
+def guarded(make_app: MakeApp) -> Flask:
+    """With a key for each scope."""
     return make_app(api_keys=KEYS)
 
 
@@ -223,8 +230,8 @@ def test_own_door(host: str) -> None:
     refuse_open_door(Settings())
 
 
-def test_metrics_on_their_own_port() -> None:
-    """With WEB_METRICS_PORT, that port serves metrics without a key, and the public port not even with one."""
+def test_metrics_on_their_own_port(make_app: MakeApp) -> None:
+    """With WEB_METRICS_PORT, metrics are on that port without a key, and on the public one not even with one."""
     app = make_app(api_keys=KEYS, web_metrics_port=9100)
     client = app.test_client()
     assert client.get("/metrics", base_url="http://web:9100").status_code == 200
@@ -267,8 +274,8 @@ def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None
     assert len(headers.getlist("Content-Security-Policy")) == 1
 
 
-def test_an_unexpected_error_has_the_headers_too() -> None:
-    """An answer 500 has these headers too."""
+def test_an_unexpected_error_has_the_headers_too(make_app: MakeApp) -> None:
+    """Also an answer 500 has them."""
     app = make_app()
 
     @app.get("/defect")
@@ -305,8 +312,8 @@ def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Flask:
-    """An application that pages of two other origins may use."""
+def shared(make_app: MakeApp) -> Flask:
+    """Two other origins may use it."""
     return make_app(api_keys=KEYS, cors_origins="https://a.example, http://localhost:3000")
 
 
@@ -345,8 +352,10 @@ def test_listed_origin(shared: Flask) -> None:
         "*",
     ],
 )
-def test_other_origin(shared: Flask, origin: str) -> None:
-    """Any other origin gets no permission, however similar to a listed one; if none is listed, no origin does."""
+def test_other_origin(shared: Flask, origin: str, make_app: MakeApp) -> None:
+    """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is
+    listed.
+    """
     for app in (shared, make_app()):
         for method in ("OPTIONS", "POST"):
             answer = ask(app, method, "/predict", Origin=origin, Access_Control_Request_Method="POST")
@@ -354,9 +363,9 @@ def test_other_origin(shared: Flask, origin: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site(site: str) -> None:
-    """What a page of another site can send without a preflight request is refused: otherwise a plain form could create
-    jobs on a service without keys.
+def test_a_form_of_another_site(site: str, make_app: MakeApp) -> None:
+    """What a page of another site can send without asking is refused: a plain form would make jobs on a service without
+    keys.
     """
     app = make_app()
     client = app.test_client()
