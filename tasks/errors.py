@@ -31,10 +31,19 @@ API.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import sys
+from typing import ClassVar, NoReturn
 
 EX_CONFIG = 78
 """The exit status (sysexits.h) by which a process says that starting it again will not help."""
+CANNOT_START = "Sentiq cannot start: "
+"""How the sentence begins with which such a process ends; the launcher looks for it."""
+
+
+def refuse_to_start(why: Exception) -> NoReturn:
+    """Ends the process with the status for settings and one line on stderr that says why."""
+    print(f"{CANNOT_START}{' '.join(str(why).split())}", file=sys.stderr, flush=True)
+    sys.exit(EX_CONFIG)
 
 
 class SentimentError(Exception):

@@ -20,11 +20,15 @@ from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
 from tasks.store.address import is_address
+from tasks.wording import in_words
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _SHORTEST_WEBHOOK_KEY = 24
 """Bytes, as Standard Webhooks asks."""
+_DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+_SHOWN = 40
+"""The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -70,7 +74,7 @@ class Settings(BaseSettings):
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """What a line of the log looks like: `console` is for people, `json` for programs; `auto` takes `console` on a
-    terminal and `json` elsewhere.
+    terminal and in `sentiq serve`, `json` elsewhere.
     """
     access_log: bool = False
     """A line for each request, not only for those that failed, took long or made a job."""
@@ -104,7 +108,7 @@ class Settings(BaseSettings):
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
     """
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
+    device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one for each core."""
@@ -167,9 +171,9 @@ class Settings(BaseSettings):
             try:
                 parse_keys(_key_file(path))
             except OSError as error:
-                raise ValueError(f"cannot be read ({error.strerror})") from None
+                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
             except UnicodeDecodeError:
-                raise ValueError("is not UTF-8") from None
+                raise ValueError(f"{path} cannot be read (it is not UTF-8)") from None
         return path
 
     @field_validator("callback_secret")
@@ -183,6 +187,13 @@ class Settings(BaseSettings):
                 key = b""
             if len(key) < _SHORTEST_WEBHOOK_KEY:
                 raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if _DEVICE.fullmatch(value) is None:
+            raise ValueError(f"must be auto, cpu or a GPU like cuda:0, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("rate_limit")
@@ -298,5 +309,10 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         for fault in error.errors():
             field = str(fault["loc"][0])
             name = (spelt or {}).get(field, field.upper())
-            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+            wrong = in_words(fault["msg"])
+            if "parsing" in fault["type"] and (Settings.model_fields[field].description or "").startswith("Seconds"):
+                wrong += " of seconds"
+            # What Sentiq checks itself says what has to be said: the value may hold a secret.
+            shown = "" if fault["type"] == "value_error" else f", and not {str(fault['input'])[:_SHOWN]!r}"
+            faults.append(f"{name}: {wrong}{shown}")
         raise SettingsRefused("; ".join(faults)) from None

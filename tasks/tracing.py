@@ -169,7 +169,8 @@ def require_tracing(settings: Settings) -> None:
     if not found:
         raise SettingsRefused(
             "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed;"
-            " install the extra `otel` (make run EXTRAS=otel), or unset this variable"
+            " install it (`make run EXTRAS=otel`, or pip install 'sentiq[otel]' --constraint constraints.txt),"
+            " or unset this variable"
         )
 
 

@@ -24,6 +24,8 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Bytes that the lines of a page take in memory; a page ends with the line that reaches this."""
 CHUNK_BYTES = 4 * 1024 * 1024
 """Bytes that the texts of a chunk take in memory; a chunk ends with the text that reaches this."""
+_RATE_FROM_S = 1.0
+"""Seconds of work from which on the rate of a running job is told."""
 UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what has come in of it expires."""
 
@@ -166,11 +168,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def texts_per_s(self) -> float | None:
-        """Lines that workers answered per second, since the first chunk began; None until the first chunk is done."""
+        """Lines that workers answered per second, since the first chunk began. None until that can be told: the first
+        chunks of a running job may be small, or known by the time a worker takes them.
+        """
         if not self.scored or self.started_at is None or self.progressed_at is None:
             return None
         seconds = self.progressed_at - self.started_at
-        return self.scored / seconds if seconds > 0 else None
+        known = seconds >= _RATE_FROM_S or (seconds > 0 and self.ended is not None)
+        return self.scored / seconds if known else None
 
     @property
     def eta_s(self) -> float | None:

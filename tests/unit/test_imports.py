@@ -31,7 +31,7 @@ STARTED_BY = {
     "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
 }
 """What command lines start: they may import it, inside a function."""
-CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
@@ -104,8 +104,8 @@ def test_nothing_imports_a_composition_root(name: str) -> None:
 
 
 def test_the_client_imports_little() -> None:
-    """`webapp.client` and the command line import nothing of Sentiq but themselves, keys and statuses, and no other
-    packages than those of the base installation. The commands that run a service may, inside a function.
+    """`webapp.client` and the command line import nothing of Sentiq but themselves, keys, statuses and wording, and
+    no other packages than those of the base installation. The commands that run a service may, inside a function.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
@@ -114,7 +114,7 @@ def test_the_client_imports_little() -> None:
             continue
         for found in imported(name, path) - STARTED_BY.get(name, set()):
             if found.split(".")[0] in FLOORS:
-                assert found.startswith(("webapp.client", *CLIENT[-2:], *STARTED_BY.get(name, set()))), name
+                assert found.startswith(("webapp.client", *CLIENT[-3:], *STARTED_BY.get(name, set()))), name
             else:
                 assert found.split(".")[0] in sys.stdlib_module_names | base, name
 

@@ -82,6 +82,7 @@ _UPLOADS = {
     " other keys and blank lines are ignored.",
     "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
     " the other columns come back with the result.",
+    "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
     "multipart/form-data": "One file of these types, recognised by its type or name;"
     " the fields `column`, `delimiter` and `callback_url` come before it.",

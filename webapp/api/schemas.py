@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
@@ -12,7 +14,18 @@ Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Request(BaseModel):
+    example: ClassVar[dict[str, Any]]
+
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, body: object) -> object:
+        if isinstance(body, dict):
+            return body
+        raise PydanticCustomError(
+            "not_an_object", "must be an object like {example}", {"example": orjson.dumps(cls.example).decode()}
+        )
 
 
 class PredictRequest(_Request):
@@ -22,9 +35,8 @@ class PredictRequest(_Request):
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"text": "What a show, I loved it!"}]}
-    )
+    example = {"text": "What a show, I loved it!"}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class BatchRequest(_Request):
@@ -40,11 +52,8 @@ class BatchRequest(_Request):
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={"examples": [{"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}]},
-    )
+    example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class Scores(BaseModel):
@@ -96,7 +105,10 @@ class JobResponse(BaseModel):
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     model: str | None
     texts_per_s: Annotated[
-        float | None, Field(description="Lines that workers answered, per second since the job began to run.")
+        float | None,
+        Field(
+            description="Lines that workers answered, per second since the job began to run; null in its first second."
+        ),
     ]
     eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str

@@ -36,6 +36,8 @@ MAX_HEADER_BYTES = 32 * 1024
 """Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
 _FIELDS = ("column", "delimiter", "callback_url")
+_DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
+"""The usual delimiters, and how they are asked for."""
 _GZIP = ("application/gzip", "application/x-gzip")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _SUPPORTED = (
@@ -105,7 +107,13 @@ def read_upload(
             pieces = _gunzipped(pieces, limits.max_bytes)
     else:
         read = _reader(mimetype)
-    upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    try:
+        upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    except UploadRefused as error:
+        if error.code == "unknown_column" and mimetype.lower() == "multipart/form-data":
+            late = " In a form, only fields before the file count."
+            raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
+        raise
     callback = {name: value for name, value in fields.items() if name == "callback_url"}
     return replace(upload, entries=_at_least_one(upload.entries), options=callback | upload.options)
 
@@ -162,9 +170,17 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         detail = (
             f"The header has no column with the name asked for (`text`, unless ?column= names another). It has {names}."
         )
+        for other, name in _DELIMITERS.items():
+            if len(header) == 1 and other != delimiter and other in header[0]:
+                detail += f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
+                break
         raise UploadRefused(422, "unknown_column", detail, line)
     text_column = header.index(column)
     return Upload(csv_entries(records, header, text_column), tuple(header), text_column)
+
+
+def _read_tsv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    return _read_csv(pieces, {**asked, "delimiter": asked.get("delimiter") or "tab"}, limits)
 
 
 _TYPES: dict[str, Reader] = {
@@ -173,6 +189,7 @@ _TYPES: dict[str, Reader] = {
     "application/ndjson": _read_ndjson,
     "application/jsonl": _read_ndjson,
     "text/csv": _read_csv,
+    "text/tab-separated-values": _read_tsv,
     "text/plain": _read_plain,
 }
 _ENDINGS: dict[str, Reader] = {
@@ -180,6 +197,7 @@ _ENDINGS: dict[str, Reader] = {
     ".ndjson": _read_ndjson,
     ".jsonl": _read_ndjson,
     ".csv": _read_csv,
+    ".tsv": _read_tsv,
     ".txt": _read_plain,
 }
 

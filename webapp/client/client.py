@@ -111,8 +111,8 @@ class Sentiq:
         again.
 
         Args:
-            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .ndjson, .jsonl, .txt or .json,
-                each also with .gz); or such a file, opened in binary mode.
+            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt or
+                .json, each also with .gz); or such a file, opened in binary mode.
             column: for a CSV file: the column with the texts.
             delimiter: for a CSV file: one character, or `tab`.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.

@@ -16,6 +16,7 @@ from webapp.client.types import JobNotFound, SentiqError, Unavailable
 
 MEDIA_TYPES = {
     ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
     ".ndjson": "application/x-ndjson",
     ".jsonl": "application/x-ndjson",
     ".txt": "text/plain",
@@ -153,7 +154,11 @@ def _refusal(response: httpx.Response) -> SentiqError:
     code = body.get("code", f"http_{response.status_code}")
     detail = body.get("detail") or f"The answer was {response.status_code} {response.reason_phrase}".rstrip() + "."
     listed = errors if isinstance(errors := body.get("errors"), list) else []
-    faults = ", ".join(f"{one.get('field')}: {one.get('message')}" for one in listed if isinstance(one, dict))
+    faults = ", ".join(
+        f"{str(one.get('field')).replace('(body)', 'the body')}: {one.get('message')}"
+        for one in listed
+        if isinstance(one, dict)
+    )
     retry_after = response.headers.get("Retry-After", "")
     busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"
     kind = JobNotFound if code == "job_not_found" else Unavailable if busy else SentiqError

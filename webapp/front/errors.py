@@ -37,6 +37,7 @@ from tasks.errors import (
     Unauthorized,
     UploadTooSlow,
 )
+from tasks.wording import in_words
 from webapp.front.visit import visit
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
@@ -147,7 +148,7 @@ def _invalid_fields(error: ValidationError) -> Response:
     # Without pydantic's `input`, which is the caller's text.
     # The name of a field may come from the caller too, and be long.
     faults = [
-        {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]}
+        {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": in_words(fault["msg"])}
         for fault in error.errors()[:20]
     ]
     return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)

@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -30,6 +30,32 @@ _GROUPS = {
     "api_keys": "Callers",
 }
 """The groups of flags in the help: for the first setting of each, in the order of the declaration, its title."""
+OF_A_WORKER = frozenset(
+    (
+        "redis_url",
+        "celery_broker_url",
+        "celery_result_backend",
+        "data_dir",
+        "log_level",
+        "log_format",
+        "otel_exporter_otlp_endpoint",
+        "metrics_port",
+        "metrics_host",
+        "model_name",
+        "model_revision",
+        "label_map",
+        "analysis",
+        "engine",
+        "device",
+        "engine_threads",
+        "batch_size",
+        "cache_ttl",
+        "job_ttl",
+        "callback_secret",
+        "callback_allow_private",
+    )
+)
+"""The settings that a worker reads: the flags of `sentiq worker`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
 _LARGEST_FILE = 1_000_000
 """Bytes of a file of settings; its largest part may be some thousand API keys."""
@@ -37,11 +63,13 @@ _LONGEST_NAME = 60
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@|password=")
 
 
-def flags() -> Iterator[inspect.Parameter]:
-    """A parameter of the command for each setting; its value is None if the flag is not given."""
+def flags(names: Collection[str] = Settings.model_fields) -> Iterator[inspect.Parameter]:
+    """A parameter of the command for each of these settings; its value is None if the flag is not given."""
     group = ""
     for name, field in Settings.model_fields.items():
         group, kind = _GROUPS.get(name, group), _kind(field)
+        if name not in names:
+            continue
         meaning = " ".join((field.description or "").split())
         if get_origin(kind) is Literal:
             meaning += f" One of {', '.join(get_args(kind))}."
@@ -122,9 +150,13 @@ def _read(file: Path) -> dict[str, str]:
     for key, value in table.items():
         field = Settings.model_fields.get(key)
         if field is None:
-            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.4)
+            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.7)
             name = key if key.isprintable() and len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]!a}..."
-            faults.append(f"{file}: there is no setting {name}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
+            if isinstance(value, dict):
+                hint = "; the file has no sections, each line is a setting"
+            else:
+                hint = f"; the nearest is {nearest[0]}" if nearest else ""
+            faults.append(f"{file}: there is no setting {name}{hint}")
             continue
         try:
             values[key] = _as_variable(_kind(field), value)

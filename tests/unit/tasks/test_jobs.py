@@ -84,8 +84,6 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     store.run(job_id, 1, [NEGATIVE])
     job = store.kept.get(job_id)
     assert (job.status, job.done) == (JobStatus.RUNNING, 2)
-    assert job.texts_per_s is not None
-    assert job.eta_s is not None
     assert store.outcomes(job_id) == [None, None, Failed("empty_text"), None, NEGATIVE]
     store.run(job_id, 0, [POSITIVE, Failed("text_failed")])
     job = store.kept.get(job_id)

@@ -146,8 +146,31 @@ def test_file_of_keys(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"\ufeffann:predict:{'0' * 64}")
     assert [key.name for key in Settings(api_keys_file=tmp_path / "keys").keys.values()] == ["ann"]
     (tmp_path / "keys").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="is not UTF-8"):
+    with pytest.raises(ValueError, match="it is not UTF-8"):
         Settings(api_keys_file=tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PREDICT_TIMEOUT", "2s", "must be a number of seconds, and not '2s'"),
+        ("PREDICT_TIMEOUT", "61", "must be less than or equal to 60, and not '61'"),
+        ("CACHE_TTL", "1h", "must be a whole number of seconds, and not '1h'"),
+        ("BATCH_SIZE", "1.5", "must be a whole number, and not '1.5'"),
+        ("BATCH_SIZE", "9" * 60, f"must be less than or equal to 1024, and not '{'9' * 40}'"),
+        ("ACCESS_LOG", "maybe", "must be true or false, and not 'maybe'"),
+        ("LOG_FORMAT", "xml", "must be 'auto', 'json' or 'console', and not 'xml'"),
+        ("DEVICE", "gpu", "must be auto, cpu or a GPU like cuda:0, and not 'gpu'"),
+        ("LABEL_MAP", "[1]", "must be an object, and not '[1]'"),
+        ("API_KEYS_FILE", "/no/file", "/no/file cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_bad_value_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    """The message says what is expected and repeats at most the beginning of the value, or names the file at fault."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name}: {said}"
 
 
 @pytest.mark.parametrize("key", ["", "A" * 28, "-" * 32, "A" * 33])

@@ -289,6 +289,26 @@ def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
         assert texts_of(raw, CSV) == [""]
 
 
+@pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
+    """If the header looks separated by another character, the refusal names the option that says so; following it
+    helps.
+    """
+    raw = f"text{delimiter}n\na{delimiter}1\n".encode()
+    assert f"?delimiter={name}." in str(refused(raw, CSV))
+    assert texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
+    assert "delimiter" not in str(refused(raw.replace(delimiter.encode(), b","), CSV, query={"column": "x"}))
+    assert "?delimiter=,." in str(refused(b"text,n\na,1\n", CSV, query={"delimiter": name}))
+
+
+def test_tsv() -> None:
+    """Values separated by tabs are a type of their own, by the media type and by the name of a form's file."""
+    raw = b"n\ttext\n1\ta, b\n"
+    assert texts_of(raw, "text/tab-separated-values") == ["a, b"]
+    assert texts_of(form(part(raw, "f", "x.TSV")), FORM) == ["a, b"]
+    assert texts_of(raw.replace(b"\t", b";"), "text/tab-separated-values", query={"delimiter": ";"}) == ["a, b"]
+
+
 def test_csv_blank_lines() -> None:
     """Blank lines are ignored, but not for ever: they pack into next to nothing."""
     assert texts_of(b"text,n\n" + b"\n" * 1000 + b"a,1", CSV) == ["a"]
@@ -681,6 +701,16 @@ def test_form_fields() -> None:
     assert list(upload.entries) == [(2, Entry("a", None, ("x",)))]
     upload = opened(form(part(b"", "column"), part(b"", "callback_url"), file), FORM, query={"delimiter": "tab"})
     assert (upload.text_column, upload.options) == (0, {})
+
+
+def test_form_field_after_the_file() -> None:
+    """A form whose file lacks the column that is read is refused with a hint that fields go before the file; in other
+    uploads there is no such hint.
+    """
+    file = part(b"tweet,n\na,1", "f", "x.csv")
+    assert "before the file" in str(refused(form(file, part(b"tweet", "column")), FORM))
+    assert texts_of(form(part(b"tweet", "column"), file), FORM) == ["a"]
+    assert "file" not in str(refused(b"tweet,n\na,1", CSV))
 
 
 TXT = part(b"a", "f", "x.txt")
