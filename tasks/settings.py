@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
     so many within `predict_timeout`. Further callers get 429.
     """
-    max_text_chars: PositiveInt = 100_000
-    """The most characters of one text."""
+    max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
+    """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
     max_batch_texts: PositiveInt = 1_000_000
     """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024
