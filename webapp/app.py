@@ -17,7 +17,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.uploads import MAX_JSON_BYTES, UploadLimits
+from webapp.api.uploads import UploadLimits
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -26,6 +26,9 @@ from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
+
+_TEXT_BYTES = 1024 * 1024
+"""The most bytes of a body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
 
 
 def create_app(
@@ -40,14 +43,14 @@ def create_app(
         plain: plain requests of `/predict` pass by Flask.
     """
     app = Flask(__name__, static_folder=None)
-    # Of what is read whole; uploads are a stream and have limits of their own.
-    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, MAX_JSON_BYTES)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_of)
     counts = Counts()
     # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
+    # Of what is read whole, which is one text; uploads have limits of their own.
+    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, limits.max_line_bytes))
     csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
     timeout_s = settings.predict_timeout
     answers = PredictionAnswers(sentiment.analysis)
@@ -55,7 +58,7 @@ def create_app(
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
         jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, answers, predict_timeout_s=timeout_s),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis),
+        docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(settings, counts.registry),
     ):
         app.register_blueprint(blueprint)
@@ -67,5 +70,6 @@ def create_app(
         counts=counts,
         access_log=AccessLog(everything=settings.access_log or settings.log_level == "debug"),
         traces=Traces(tracing) if tracing is not None else None,
+        prefix=settings.url_prefix,
     )
     return app

@@ -445,21 +445,21 @@ AMBIGUOUS = {
     "no name": GET + b": x\r\n\r\n",
     "two hosts": GET + b"Host: b\r\n\r\n",
     "two types": HEAD + b"Content-Type: text/csv\r\nContent-Length: 16\r\n\r\n" + GREETING,
-    "a blank in the address": b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
-    "bytes in the address": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-    "half an absolute address": b"GET http:/health HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a broken absolute address": b"GET http://[::1/health HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an authority": b"GET localhost:80 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a tunnel": b"CONNECT localhost:443 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an asterisk": b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a blank in the address": b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "bytes in the address": b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half an absolute address": b"GET http:/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a broken absolute address": b"GET http://[::1/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an authority": b"GET localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a tunnel": b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an asterisk": b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "HTTP/0.9": b"GET /\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "HTTP/1.10": b"GET / HTTP/1.10\r\nHost: x\r\n\r\n",
+    "HTTP/1.10": b"GET / HTTP/1.10\r\nHost: localhost\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n",
     "a huge header": GET + b"X: " + b"a" * 9000 + b"\r\n\r\n",
     "a header without end": GET + b"X: " + b"a" * 1_000_000,
     "many headers": GET + b"".join(b"X-%d: a\r\n" % number for number in range(100)) + b"\r\n",
-    "a long address": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long address": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "an address without end": b"GET /" + b"a" * 1_000_000,
 }
 CHUNKS = {
@@ -481,7 +481,7 @@ CHUNKS = {
 def refused_and_closed(port: int, raw: bytes, *statuses: int) -> Answer:
     """Sends a request followed by a second one, and checks that the first is refused and the second not answered."""
     with RawConnection(port, timeout_s=ANSWER_S) as connection:
-        connection.send(raw + b"GET /model HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(raw + b"GET /model HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = connection.answer()
         assert answer is not None, "closed without an answer"
         assert answer.status in statuses, (answer.status, answer.body[:300])
@@ -679,21 +679,21 @@ def test_csv_quotes_across_pieces(target: Stack, size: int) -> None:
 _HASTY = """
 import sys
 import webapp.server.patience
-webapp.server.patience.BODY_WAIT_S = 4.0
+webapp.server.patience.HEADERS_WAIT_S = webapp.server.patience.BODY_WAIT_S = 4.0
 from gunicorn.app.wsgiapp import run
-sys.argv = ["gunicorn", "-c", "python:webapp.server.gunicorn_conf", "--keep-alive", "4", "webapp.wsgi:app"]
+sys.argv = ["gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"]
 run()
 """
 SLOW = {
-    "headers": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: ",
+    "headers": b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: ",
     "the first line": b"GET /",
     "a text": HEAD + b"Content-Length: 1000\r\n\r\n" + b'{"text":"',
     "a text with a header": HEAD + b"Prefer: wait=1\r\nContent-Length: 1000\r\n\r\n" + b'{"text":"',
-    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 1000000\r\n\r\na",
     "a chunk": chunked("POST", "/batch_predict", b"fffff\r\na", Content_Type="text/plain"),
     "the size of a chunk": chunked("POST", "/batch_predict", b"0", Content_Type="text/plain"),
-    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
 }
 
 

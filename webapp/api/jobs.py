@@ -106,7 +106,7 @@ def jobs_blueprint(
 
     def at_once(raw: bytes, prefer: Preferences) -> Response | None:
         """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
-        batch = BatchRequest.model_validate(parse_json(raw))
+        batch = BatchRequest.read(parse_json(raw))
         if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
             return None
         # One is counted already, with the request.
@@ -121,7 +121,7 @@ def jobs_blueprint(
 
     @blueprint.post("/batch_predict")
     def batch_predict() -> Response:
-        query = UploadQuery.model_validate(request.args.to_dict())
+        query = UploadQuery.read(request.args.to_dict())
         key = _idempotency_key()
         prefer = preferences()
         body = _body()
@@ -165,7 +165,7 @@ def jobs_blueprint(
 
     @blueprint.get("/jobs")
     def newest() -> Response:
-        query = JobsQuery.model_validate(request.args.to_dict())
+        query = JobsQuery.read(request.args.to_dict())
         before = None
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
@@ -196,7 +196,7 @@ def jobs_blueprint(
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
-        query = ResultsQuery.model_validate(request.args.to_dict())
+        query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]

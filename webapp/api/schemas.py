@@ -4,16 +4,37 @@ their own.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import islice
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from webapp.front.errors import MOST_FAULTS
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in which there are."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Request(BaseModel):
+class _Asked(BaseModel):
+    """What callers send, in a body or a query."""
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """The request in a JSON value. Of many fields that do not exist only as many are looked at as are told: each
+        becomes an error of its own, which takes a hundred times as long as its reading and more memory.
+
+        Raises:
+            ValidationError: it is none (pydantic's).
+        """
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + MOST_FAULTS:
+            known = {name: value[name] for name in cls.model_fields if name in value}
+            others = islice((name for name in value if name not in known), MOST_FAULTS)
+            value = known | dict.fromkeys(others)
+        return cls.model_validate(value)
+
+
+class _Request(_Asked):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
@@ -116,7 +137,7 @@ class JobsResponse(BaseModel):
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]
 
 
-class JobsQuery(BaseModel):
+class JobsQuery(_Asked):
     """Which jobs to list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -134,7 +155,7 @@ class JobsQuery(BaseModel):
     ] = None
 
 
-class UploadQuery(BaseModel):
+class UploadQuery(_Asked):
     """How to read an upload."""
 
     model_config = ConfigDict(extra="forbid")
@@ -185,7 +206,7 @@ class BatchResponse(BaseModel):
     items: list[LineResponse]
 
 
-class ResultsQuery(BaseModel):
+class ResultsQuery(_Asked):
     """Which lines of a job to return."""
 
     model_config = ConfigDict(extra="forbid")

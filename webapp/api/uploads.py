@@ -19,10 +19,9 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
-from webapp.api.requests import parse_json
-from webapp.api.schemas import BatchRequest
 from webapp.front.errors import UploadRefused
 
 PIECE_BYTES = 64 * 1024
@@ -120,7 +119,7 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
                 " send more texts as NDJSON (application/x-ndjson)."
             )
             raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
+    batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
     return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
 

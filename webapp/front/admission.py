@@ -10,10 +10,11 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from tasks.errors import Forbidden, Unauthorized
+from tasks.errors import Forbidden, HostNotAllowed, Unauthorized
 from tasks.keys import Scope, find
 from tasks.settings import Settings
 from tasks.store.limits import Limits
+from webapp.front.hosts import AllowedHosts, is_own_page
 from webapp.front.visit import ANYBODY, Caller
 
 OPEN = frozenset(
@@ -58,13 +59,14 @@ class Admission:
         self._keys = settings.keys
         self._limits = limits
         self._origins = frozenset(settings.cors_origins)
+        self._hosts = AllowedHosts((settings.host, *settings.allowed_hosts))
         self._metrics_port = str(settings.web_metrics_port) if settings.web_metrics_port else None
 
     def admit(self, environ: dict[str, Any], endpoint: str | None) -> Caller:
         """Who sent the request, if they may.
 
         Raises:
-            Unauthorized, Forbidden: they may not.
+            Unauthorized, Forbidden, HostNotAllowed: they may not.
             NotFound: metrics are served elsewhere.
         """
         if endpoint is None or endpoint in OPEN:
@@ -76,16 +78,28 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        # Browsers send what a form could have sent without asking first; a caller who is no browser does not send this
-        # header.
-        foreign = environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and method not in ("GET", "HEAD")
-        if foreign and environ.get("HTTP_ORIGIN") not in self._origins:
+        if not self._keys and not self._hosts.allow(environ.get("HTTP_HOST", "")):
+            raise HostNotAllowed
+        if method not in ("GET", "HEAD") and self._is_foreign(environ):
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         if self._limits is not None:
             return Caller(None, _address_id(environ.get("REMOTE_ADDR", "")), self._limits)
         return ANYBODY
+
+    def _is_foreign(self, environ: dict[str, Any]) -> bool:
+        """Whether a page of another origin that is not listed has sent this. Browsers send what a form could have sent
+        without asking first.
+        """
+        site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+        if site is None:
+            # A browser that has come by plain HTTP sends only the origin; so may a caller who is no browser. A page of
+            # another site has no key.
+            foreign = origin is not None and not self._keys and not is_own_page(origin, environ.get("HTTP_HOST", ""))
+        else:
+            foreign = site in ("cross-site", "same-site")
+        return foreign and origin not in self._origins
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
         """Counts the request on the caller's limits, if it is one that costs.

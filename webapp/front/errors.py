@@ -10,13 +10,14 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from tasks import metrics
 from tasks.errors import (
     CallbackRefused,
     Forbidden,
+    HostNotAllowed,
     IdempotencyInProgress,
     IdempotencyMismatch,
     InvalidText,
@@ -46,12 +47,15 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     JobNotFound: HTTPStatus.NOT_FOUND,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
+    HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
+MOST_FAULTS = 20
+"""So many of a request's fields are told that are wrong."""
 
 _log = structlog.get_logger(__name__)
 
@@ -134,7 +138,7 @@ def _invalid_fields(error: ValidationError) -> Response:
     # A field's name may be the caller's too, and long.
     faults = [
         {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]}
-        for fault in error.errors()[:20]
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
     ]
     return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)
 
@@ -143,7 +147,12 @@ def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     # Phrases differ between Python's versions (3.13 renamed this one); a code may not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
-    response = problem(status, code, error.description or "")
+    detail = error.description or ""
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        # The others are there for browsers and probes.
+        methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
+        detail = f"This address is asked by {' or '.join(methods)}."
+    response = problem(status, code, detail)
     for name, value in error.get_headers():
         if name.lower() == "allow":
             response.headers[name] = value

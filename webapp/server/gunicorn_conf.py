@@ -35,7 +35,10 @@ worker_class = "webapp.server.worker.Worker"
 worker_connections = 2000
 timeout = 60
 graceful_timeout = 15
-keepalive = 30
+keepalive = _settings.keep_alive
+# Below which path a proxy serves it, is a setting (URL_PREFIX): a header or a variable could be anybody's.
+forwarder_headers = ""
+os.environ.pop("SCRIPT_NAME", None)
 # Gunicorn puts it into the home directory, where two instances of one user would collide.
 control_socket_disable = True
 loglevel = "warning"

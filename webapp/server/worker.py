@@ -9,7 +9,10 @@ accepted yet: the kernel would reset it when the last process closes the port.
 
 from __future__ import annotations
 
-import select
+import array
+import fcntl
+import resource
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +29,15 @@ from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from tasks.logs import tell_uncaught
-from webapp.server.patience import PatientSocket
+from webapp.server.patience import IdleSocket, PatientSocket
 from webapp.server.stopping import stopping
 
 LAST_CHANCE_S = 0.5
 """A connection that is idle when the process is told to end stays open for so long."""
+MOST_IDLE = 1000
+"""So many connections may wait for a request, theirs or the rest of it, in one process; fewer where the system lets it
+open few files. One more closes the one that has waited longest: as no key was asked for yet, anybody could hold them.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._sockets: dict[Greenlet, socket] = {}
-        self._idle: set[Greenlet] = set()
+        self._connections: dict[Greenlet, IdleSocket] = {}
+        self._idle: dict[Greenlet, None] = {}
+        """The connections that wait, those that have waited longest first."""
+        self._most_idle = max(1, min(MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def patch(self) -> None:
         """Makes the standard library cooperative, and an error that ends a greenlet a line of the log.
@@ -116,17 +125,20 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle(self, listener: _Address, client: socket, addr: object) -> None:
         """One connection, in a greenlet of its own."""
         me = gevent.getcurrent()
-        self._sockets[me] = client
+        connection = self._connections[me] = IdleSocket(client)
+        if len(self._idle) >= self._most_idle:
+            self._close_longest_idle()
         try:
-            super().handle(listener, client, addr)
+            super().handle(listener, connection, addr)
         finally:
-            del self._sockets[me]
+            del self._connections[me]
 
-    def handle_request(self, listener_name: object, req: Request, sock: socket, addr: object) -> None:
+    def handle_request(self, listener_name: object, req: Request, sock: IdleSocket, addr: object) -> None:
         """One request whose headers have come; its body may not take for ever."""
         unreader = req.unreader
-        unreader.sock = PatientSocket(sock)
-        answer = AnswerSocket(sock)
+        sock.asked = True
+        unreader.sock = PatientSocket(sock.client)
+        answer = AnswerSocket(sock.client)
         try:
             super().handle_request(listener_name, req, answer, addr)
         finally:  # Gunicorn raises StopIteration when the connection ends with this answer
@@ -135,17 +147,21 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
-        """Waiting for the next request of a connection, `keepalive` seconds at the most."""
+        """Waiting for the next request of a connection, KEEP_ALIVE seconds at the most until it begins."""
         me = gevent.getcurrent()
         # A client that sends at once what it asks next would else be served again and again while the others wait: p99
         # of 32 connections that repeat a known text was 257 ms without this, at a p50 of 0.7.
         gevent.sleep(0)
-        self._idle.add(me)
+        connection = self._connections[me]
+        if not (self.alive or _has_sent(connection)):
+            connection.wait(LAST_CHANCE_S)
+        elif connection.asked:
+            connection.wait(self.cfg.keepalive)
+        self._idle[me] = None
         try:
-            with gevent.Timeout(self.cfg.keepalive if self.alive or self._has_sent(me) else LAST_CHANCE_S, False):
-                yield
+            yield
         finally:
-            self._idle.discard(me)
+            self._idle.pop(me, None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM. A signal handler may not switch greenlets, so what may is done in one of its own."""
@@ -156,10 +172,23 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _close_idle(self, greenlets: list[Greenlet]) -> None:
         gevent.sleep(LAST_CHANCE_S)
         for greenlet in greenlets:
-            # As if the client had hung up, which is no error. A request that has reached this machine is answered.
-            if greenlet in self._idle and not self._has_sent(greenlet):
-                greenlet.kill(NoMoreData(), block=False)
+            if greenlet in self._idle and not _has_sent(self._connections[greenlet]):
+                self._hang_up(greenlet)
 
-    def _has_sent(self, greenlet: Greenlet) -> bool:
-        client = self._sockets.get(greenlet)
-        return client is not None and bool(select.select([client], [], [], 0)[0])
+    def _close_longest_idle(self) -> None:
+        for greenlet in self._idle:
+            if not _has_sent(self._connections[greenlet]):
+                self._hang_up(greenlet)
+                return
+
+    def _hang_up(self, greenlet: Greenlet) -> None:
+        """As if the caller had done so, which is no error."""
+        del self._idle[greenlet]
+        greenlet.kill(NoMoreData(), block=False)
+
+
+def _has_sent(connection: IdleSocket) -> bool:
+    """Whether something has come that was not read yet: a request that has reached this machine is answered."""
+    unread_bytes = array.array("i", [0])
+    fcntl.ioctl(connection.fileno(), termios.FIONREAD, unread_bytes)
+    return unread_bytes[0] > 0
