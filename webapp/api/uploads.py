@@ -9,6 +9,7 @@ read whole.
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -217,6 +218,8 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             if unpacked_bytes > max_bytes:
                 raise _too_large(max_bytes)
             piece = member.unused_data if member.eof else member.unconsumed_tail
+            if len(data) == PIECE_BYTES:
+                time.sleep(0)  # a few packed bytes may be megabytes: others' turn
             if data:
                 yield data
     if not member.eof:
