@@ -20,7 +20,7 @@ _decoded = lru_cache(maxsize=1024)(html.unescape)
 
 
 _TWO_MARKS = "\u0f73\u0f75\u0f81"
-"""Unicode takes each of them apart into two marks, but does not call them marks."""
+"""Characters that do not count as marks themselves, but decompose into two marks each."""
 _MARKS = frozenset([*_TWO_MARKS, *(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(char))])
 
 
@@ -61,7 +61,7 @@ def clean(text: str) -> str:
     """
     text = _SURROGATE.sub("\ufffd", text)
     text = _ENTITY.sub(lambda match: _decoded(match[0]), text)
-    # This sorts nothing: marks in the wrong order are an answer.
+    # This check is linear: it ends at the first mark that is out of order.
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", _ROW_OF_MARKS.sub(_with_fewer_marks, text))
     text = _CONTROL.sub(" ", text)

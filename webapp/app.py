@@ -28,30 +28,30 @@ from webapp.front.routes import Routes
 from webapp.front.traces import Traces
 
 _TEXT_BYTES = 1024 * 1024
-"""The most bytes of a body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
+"""The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
 
 
 def create_app(
     settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None, *, plain: bool = True
 ) -> Flask:
-    """The web application on a given service: Flask's, in the front.
+    """The web application on a given service: the front around Flask's application.
 
     Args:
-        settings: of the service.
-        sentiment: what predicts.
-        tracing: if there are traces.
-        plain: plain requests of `/predict` pass by Flask.
+        settings: the service's settings.
+        sentiment: answers texts and keeps jobs.
+        tracing: None unless traces are kept.
+        plain: whether plain requests to `/predict` are answered without Flask.
     """
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_of)
     counts = Counts()
-    # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
+    # A character that is escaped in JSON takes up to 12 bytes, and a line holds other things besides the text.
     limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
-    # Of what is read whole, which is one text; uploads have limits of their own.
+    # The limit for bodies that are read whole, which hold one text; uploads are streams with limits of their own.
     app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, limits.max_line_bytes))
-    csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
+    csv.field_size_limit(limits.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
     answers = PredictionAnswers(sentiment.analysis)
     for blueprint in (

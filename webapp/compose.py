@@ -1,4 +1,4 @@
-"""The one place where a web process's parts are made and put together: all else is handed what it needs."""
+"""The one place where the parts of a web process are made and put together; everything else is handed what it needs."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
 
 TIMEOUT_S = 0.8
-"""The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is
+"""The longest that a web process waits for an answer from Redis, so that callers learn within a second that Redis is
 away.
 """
 EXPIRE_S = 10.0
-"""After so long a chunk without a reply no longer holds back the next."""
+"""After this time a chunk without a reply no longer counts as under way and no longer holds back the next."""
 
 
 def web_application() -> Flask:
-    """The application of a web process, as the environment sets it."""
+    """The application of a web process, with the settings of the environment."""
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format, "web")
     tracing = start_tracing(settings, "web")
@@ -46,9 +46,7 @@ def web_application() -> Flask:
 
 
 def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> SentimentService:
-    """The service that the web application asks. It connects to nothing and starts no thread before it is first
-    asked.
-    """
+    """The service behind the web application. It makes no connection and starts no thread before its first use."""
     me = uuid.uuid4().hex
     reply_key = f"sentiq:r:{me}"
     urls = (settings.cache_url, settings.broker_url, settings.results_url)

@@ -132,16 +132,20 @@ def _families() -> _Families:
         ),
         "delivered": gauge("sentiment_queue_delivered", "Chunks that workers have taken and not acknowledged."),
         "workers": gauge(
-            "sentiment_workers_ready", "Workers that are ready with the model that is asked for.", labels=["role"]
+            "sentiment_workers_ready",
+            "Workers that are ready with the model that the settings ask for.",
+            labels=["role"],
         ),
         "rate": gauge(
             "sentiment_workers_texts_per_second",
-            "Their engines' rates on short texts, measured at start.",
+            "Texts per second of the ready workers' engines, measured at start on short texts.",
             labels=["role"],
         ),
         "unfinished": gauge("sentiment_jobs_unfinished", "Jobs that have not ended."),
-        "ended": counter("sentiment_jobs_ended", "Jobs that ended, by how.", labels=["state"]),
-        "redis": gauge("sentiment_redis_up", "The server of this part answered at this scrape.", labels=["part"]),
+        "ended": counter("sentiment_jobs_ended", "Jobs that have ended, by state.", labels=["state"]),
+        "redis": gauge(
+            "sentiment_redis_up", "1 if the server of this part answered at this scrape, else 0.", labels=["part"]
+        ),
     }
 
 

@@ -26,7 +26,7 @@ SendChunk = Callable[[str, int, str], None]
 """A function that sends a job's chunk, given the job's id, the chunk's number and the model tag."""
 
 INTERNAL_ERROR = "internal_error"
-"""The code of a text that has no answer because of a defect of ours; requests that meet one have the same code."""
+"""The code of a text that has no answer because of a defect in Sentiq; requests that meet one get the same code."""
 SUSPECT_LIMIT = 2
 """How often a text may end its worker when it is scored alone; after that, it is failed."""
 NEWER_PAUSE_S = 0.5
@@ -82,7 +82,7 @@ class Scorer:
                     self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
         except (NotStored, NewerFormat):
             raise
-        except Exception as error:  # anything else is a defect of ours; without an answer, the chunk would be lost
+        except Exception as error:  # anything else is a defect; without an answer, the chunk would be lost
             self._note_defect(chunk_id, error)
             self._give_up(chunk, chunk_id)
 
@@ -118,7 +118,7 @@ class Scorer:
             self._persist(lambda: self._jobs.sent(job_id, number))
 
     def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
-        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect of ours."""
+        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect in Sentiq."""
         failed = Failed(INTERNAL_ERROR)
         match chunk:
             case TextsChunk(tag=tag, texts=texts):

@@ -1,4 +1,4 @@
-"""What a later version leaves in Redis, where its own processes are to find it: this version's leave it there."""
+"""What a later version puts into Redis for its own processes is left there by the processes of this version."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.waiting import wait_until
 
 
 def test_chunk(make_stack: Callable[..., Stack]) -> None:
-    """A worker gives a chunk of a later version back as often as it gets it, and answers callers meanwhile; when it
-    ends, the chunk still waits.
+    """A worker puts a chunk of a later version back each time it gets it, and answers callers meanwhile; when the
+    worker ends, the chunk still waits.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
     app, name = create_celery(stack.settings()), uuid.uuid4().hex
@@ -34,8 +34,8 @@ def test_chunk(make_stack: Callable[..., Stack]) -> None:
 
 @pytest.mark.parametrize("left", ["its lines", "a chunk's outcomes"])
 def test_lines(service: Stack, left: str) -> None:
-    """Lines of a job that only a later version can read are for a web process of that version: this one says that it
-    cannot serve them now, and what else it knows of the job.
+    """If only a later version can read a job's lines, a web process of this version answers that it cannot serve them
+    now, and still serves what else it knows of the job.
     """
     job = service.submit([f"good {uuid.uuid4().hex}"])
     assert service.ended(job)["status"] == "succeeded"

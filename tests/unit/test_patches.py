@@ -1,4 +1,4 @@
-"""Each patch of a library has a test that ends it."""
+"""Each patch of a library has a test that says when the patch is no longer needed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PATCHES = [path for floor in ("webapp", "tasks", "model") for path in (ROOT / fl
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_every_patch_has_its_end(patch: Path) -> None:
-    """A patch says which version of which library it mends, and a test of its own fails once that is mended, and says
-    that the patch is to be deleted.
+    """A patch names the library and its version; a test of its own fails once the library is fixed, and says that the
+    patch can be deleted.
     """
     assert re.search(r" \d+\.\d+\.\d+", patch.read_text().split('"""')[1])
     (test,) = (ROOT / "tests").rglob(f"test_patch_{patch.stem}.py")

@@ -13,7 +13,7 @@ from webapp.api.schemas import BatchRequest
 from webapp.front.errors import MalformedJson
 
 SMALL_BYTES = 1024 * 1024
-"""A body of so many bytes is read whatever it holds, and all of its faults are told."""
+"""A body of at most this size is parsed whole, and all of its faults are found."""
 _UNKNOWN = "Object contains unknown field "
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?([^`]*)`)?", re.DOTALL)
 
@@ -27,12 +27,12 @@ _DECODER = msgspec.json.Decoder(_Batch)
 
 
 def read_batch(raw: bytes) -> BatchRequest:
-    """The batch in a JSON body. Of a large one only the first fault is told, and nothing behind it is read: millions of
-    lists in the place of texts would take seconds, and memory of a hundred times their size.
+    """The batch in a JSON body. In a large body only the first fault is found, and nothing after it is parsed:
+    millions of lists in the place of texts would take seconds and hundreds of megabytes.
 
     Raises:
-        MalformedJson: it is no JSON.
-        ValidationError: it is no batch of texts (pydantic's).
+        MalformedJson: the body is not JSON.
+        ValidationError: the body is not a batch of texts (pydantic's error).
     """
     if len(raw) <= SMALL_BYTES:
         return BatchRequest.read(parse_json(raw))
@@ -57,7 +57,7 @@ def _decoded(raw: bytes) -> _Batch:
 
 
 def _fault(told: str) -> ValidationError:
-    """As pydantic would have told it: `Expected ... - at `$.texts[1]`` is of the field `texts.1`."""
+    """msgspec's error in pydantic's form: `Expected ... - at `$.texts[1]`` names the field `texts.1`."""
     message, place = told, ""
     if told.startswith(_UNKNOWN):
         message, place = "Extra inputs are not permitted", told.removeprefix(_UNKNOWN).strip("`")

@@ -1,4 +1,4 @@
-"""`POST /batch_predict` and the jobs it makes."""
+"""`POST /batch_predict` and the jobs that it creates."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ from webapp.front.visit import caller
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
 _PIECE_BYTES = 16 * 1024
-"""Gunicorn waits until so many have come."""
+"""How much is read at a time: Gunicorn waits until this many bytes have come, or the body ends."""
 _PAGE_LINES = 1000
 _MAX_PAGE_LINES = 5000
 _AT_ONCE_TEXTS = 100
 _AT_ONCE_BYTES = 256 * 1024
-"""A batch of so many texts at the most, in a body of so many bytes, may be answered at once."""
+"""A batch may be answered at once, without a job, if neither its number of texts nor its body is larger than this."""
 _DRAIN_S = 10.0
-"""A refused upload is read on for so long: a client that still sends would not see the answer."""
+"""The rest of a refused upload is read for at most this long: a client that is still sending would not see the answer.
+"""
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
 def job_body(job: Job) -> dict[str, object]:
-    """The job with its addresses."""
+    """A job as the API shows it, with its links."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
     return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
 
 
 def accepted(job: Job, prefer: Preferences) -> Response:
-    """202 with the job's address: the answer will be there."""
+    """202 with the address of the job, where the results will be."""
     response = Response(orjson.dumps(job_body(job)), status=202, mimetype="application/json")
     response.headers["Location"] = url_for("jobs.job", job_id=job.id)
     response.headers["Retry-After"] = "1"
@@ -60,7 +61,7 @@ def _body() -> Iterator[bytes]:
             if left is not None:
                 left -= len(piece)
             yield piece
-    except OSError:  # of the socket, or Gunicorn's own for a chunk that is cut off
+    except OSError:  # from the socket, or from Gunicorn if a chunk is cut off
         left = 1
     if left:
         raise IncompleteBody
@@ -90,7 +91,7 @@ def _idempotency_key() -> str | None:
 
 
 AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
-"""The texts' lines, or None if some have no outcome within so many seconds."""
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then."""
 
 
 def jobs_blueprint(
@@ -109,11 +110,11 @@ def jobs_blueprint(
         batch = BatchRequest.read(parse_json(raw))
         if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
             return None
-        # One is counted already, with the request.
+        # The request itself has been counted as one text.
         caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
         lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
         if lines is None:
-            caller().give_back(len(batch.texts))  # the job counts them anew
+            caller().give_back(len(batch.texts))  # the job will count them itself
             return None
         response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
@@ -230,7 +231,7 @@ def jobs_blueprint(
         last = request.headers.get("Last-Event-ID", "")
         revision = int(last) if re.fullmatch(r"[0-9]{1,15}", last) else -1
         if found.status in TERMINAL and revision >= found.revision:
-            return Response(status=204)  # told already; this keeps browsers from coming back
+            return Response(status=204)  # the end was sent before; 204 keeps browsers from connecting again
         links = job_body(found)["links"]
         told = events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links})
         response = Response(told, mimetype="text/event-stream")

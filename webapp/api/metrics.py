@@ -1,4 +1,4 @@
-"""`/metrics`: of all web processes, with what Redis has of queues, workers and jobs."""
+"""`/metrics`: the metrics of all web processes, and those of queues, workers and jobs, which are read from Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.front.visit import visit
 
 
 def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprint:
-    """The blueprint of `/metrics`; `counts` has the counts of requests where each process has a page of its own."""
+    """The blueprint of `/metrics`. `counts`: this process's counts, used where processes share no folder."""
     blueprint = Blueprint("metrics", __name__)
     queues = QueueMetrics(settings)
 
@@ -29,7 +29,7 @@ def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprin
         else:
             page.register(counts)  # type: ignore[arg-type]
             page.register(REGISTRY)  # type: ignore[arg-type]
-        # Whichever process is asked reads them, so that they are on the page once.
+        # Read by the process that answers and counted by none, so that they are on the page once.
         page.register(queues)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(page), content_type=content_type)

@@ -1,5 +1,5 @@
-"""The OpenAPI document, put together from the schemas; the views stay free of it, so that documentation costs a request
-nothing.
+"""The OpenAPI document, put together from the schemas. It is kept out of the views, so that documentation costs a
+request nothing.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _definitions(analysis: Analysis) -> dict[str, Any]:
 
 
 def _title(name: str) -> str:
-    """As pydantic makes it of a field's name."""
+    """The title that pydantic derives from a field's name."""
     return name.title().replace("_", " ")
 
 

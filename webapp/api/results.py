@@ -1,4 +1,4 @@
-"""A job's lines as JSON, NDJSON and CSV; the latter two as a stream of any length."""
+"""A job's lines as JSON, NDJSON and CSV; the last two are streams of any length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.store.outcomes import Failed
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
 _AFTER_SCORES = ("truncated", "error", "model")
 Fetch = Callable[[Job, int, int], list[Line]]
-"""Lines of a job from a position, at most so many."""
+"""Reads lines of a job, from a position on and at most so many."""
 
 
 def _status(job: Job | None, line: Line) -> str:
@@ -26,7 +26,9 @@ def _status(job: Job | None, line: Line) -> str:
 
 
 def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, object]:
-    """One line as JSON says it; of no job, a text that was answered at once. `classes`: those of its scores."""
+    """One line as it is written in JSON. `job` is None for a text that was answered without a job; `classes` name the
+    scores.
+    """
     entry, outcome = line.entry, line.outcome
     body: dict[str, object] = {"position": line.position}
     if entry.id is not None:
@@ -55,8 +57,9 @@ def ndjson(job: Job, lines: Sequence[Line]) -> bytes:
 
 
 def csv_header(job: Job) -> bytes:
-    """The names of the columns: the upload's own, then ours, with `sentiq_` before a name that is taken. A class's
-    scores stand under its name in lower case, with `score_` before it where another column of ours is called so.
+    """The names of the columns: those of the upload, then those of the result, with `sentiq_` before a name that is
+    taken. The scores of a class are in the column of its name in lower case, with `score_` before it if the result has
+    another column of that name.
     """
     own = list(job.header.names) if job.header is not None else (["id", "text"] if job.has_ids else ["text"])
     taken = set(own)
@@ -102,14 +105,14 @@ def _csv(rows: Iterable[Sequence[object]]) -> bytes:
 def stream(
     job: Job, fetch: Fetch, start: int, limit: int | None, write: Callable[[Job, Sequence[Line]], bytes]
 ) -> Iterator[bytes]:
-    """Lines from `start` on, a page of them at a time."""
+    """Writes the lines from `start` on, page by page."""
     stop = job.total if limit is None else min(job.total, start + limit)
     for position in range(start, stop, PAGE_LINES):
         yield write(job, fetch(job, position, min(PAGE_LINES, stop - position)))
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A gzip file of these pieces."""
+    """Compresses the pieces with gzip."""
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for piece in pieces:
         if packed := packer.compress(piece):

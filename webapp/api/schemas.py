@@ -1,6 +1,4 @@
-"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
-their own.
-"""
+"""Requests and responses as the API documents them. They serve HTTP alone; the packages below have their own types."""
 
 from __future__ import annotations
 
@@ -12,20 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from webapp.front.errors import MOST_FAULTS
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
-"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
+"""A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Asked(BaseModel):
-    """What callers send, in a body or a query."""
+    """A request's body or query."""
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """The request in a JSON value. Of many fields that do not exist only as many are looked at as are told: each
-        becomes an error of its own, which takes a hundred times as long as its reading and more memory.
+        """Checks a JSON value. At most MOST_FAULTS of its unknown fields are looked at: pydantic makes an error for
+        each one, which costs far more time and memory than parsing it.
 
         Raises:
-            ValidationError: it is none (pydantic's).
+            ValidationError: the value has faults (pydantic's error).
         """
         if isinstance(value, dict) and len(value) > len(cls.model_fields) + MOST_FAULTS:
             known = {name: value[name] for name in cls.model_fields if name in value}

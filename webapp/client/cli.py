@@ -28,7 +28,7 @@ from webapp.client.batch import Batch, Output, Screen
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
-"""Nobody watches a long job: it should survive an update of the service."""
+"""How long `sentiq batch` tries again: nobody watches a long job, and it should survive an update of the service."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
@@ -44,7 +44,7 @@ app = typer.Typer(
 
 
 def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """Keeps an option that may stand before the command or after it, where it wins."""
+    """Keeps an option that may stand before the command and after it; the later one counts."""
     if value:
         context.meta[f"sentiq.{parameter.name}"] = value
     return value
@@ -207,7 +207,7 @@ def jobs(
         for job in found:
             _print_json(asdict(job))
         return
-    # In 80 columns, and an id is never cut: it is there to be copied.
+    # The table fits into 80 columns; ids are never cut, because people copy them.
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("job", no_wrap=True, min_width=32)
     table.add_column("status", no_wrap=True)
@@ -251,7 +251,7 @@ def _new_key(
     ] = "predict,jobs",
     as_json: AsJson = False,
 ) -> None:
-    """Makes an API key, and its entry for API_KEYS or API_KEYS_FILE. Asks no service."""
+    """Makes an API key, and its entry for API_KEYS or API_KEYS_FILE. Needs no service."""
     try:
         key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
     except ValueError as fault:
@@ -281,7 +281,7 @@ def worker(context: typer.Context) -> None:
 
 def _run_here(command: str, arguments: list[str]) -> None:
     try:
-        # Here, for these modules import packages that a client does not have.
+        # Imported here because these modules need packages that a client does not have.
         from webapp.launch.commands import run
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
@@ -291,7 +291,7 @@ def _run_here(command: str, arguments: list[str]) -> None:
     try:
         run(command, arguments)
     except OSError as error:
-        raise RuntimeError(f"sentiq {command} failed") from error  # no fault of a file that `main` could name
+        raise RuntimeError(f"sentiq {command} failed") from error  # `main` would take it for a file's error
 
 
 def _tell(context: typer.Context, job: Job) -> None:
@@ -319,7 +319,7 @@ def _local(time: datetime) -> str:
 
 
 def _mended(argument: str) -> str:
-    """Bytes that are not UTF-8 become U+FFFD, as they do in stdin."""
+    """Replaces bytes that are not UTF-8 by U+FFFD, as is done for stdin."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -332,7 +332,7 @@ def _stdin_lines() -> Iterator[str]:
 
 
 def _cropped(text: str) -> str:
-    """In one line, without what would command the terminal, and there no longer than it is wide."""
+    """A text on one line, without control sequences; on a terminal it is cut to the terminal's width."""
     line = Text(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip())
     if sys.stdout.isatty():
         line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
@@ -344,7 +344,7 @@ def _complain(text: str) -> None:
 
 
 def main() -> None:
-    """Runs the command; an error of the service or of a file is one sentence and exit status 1."""
+    """Runs the command. For an error of the service or of a file it prints one sentence and exits with status 1."""
     try:
         app(prog_name="sentiq")
     except SentiqError as error:

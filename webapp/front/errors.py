@@ -1,4 +1,4 @@
-"""The one place where an error becomes a status and a problem+json body (RFC 9457)."""
+"""The one place where errors become a status and a problem+json body (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
 MOST_FAULTS = 20
-"""So many of a request's fields are told that are wrong."""
+"""The most faults of one request that an answer lists."""
 
 _log = structlog.get_logger(__name__)
 
@@ -65,18 +65,18 @@ class MalformedJson(Exception):
 
 
 class UnsupportedType(Exception):
-    """The body is of a type that this endpoint does not read; the message says which ones it does."""
+    """The body is of a type that this endpoint does not read; the message says which types it reads."""
 
 
 class UploadRefused(Exception):
-    """An upload that is refused; the message says why in one sentence, without the user's text."""
+    """The upload is refused; the message says why in one sentence, without the user's text."""
 
     def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.line = line
-        """Number of the line where the record at fault begins, from 1."""
+        """The number, from 1, of the line where the record at fault begins."""
 
 
 class IncompleteBody(UploadRefused):
@@ -134,8 +134,8 @@ def _sentiment_error(error: SentimentError) -> Response:
 
 
 def _invalid_fields(error: ValidationError) -> Response:
-    # Without pydantic's own `input`: it is the caller's text.
-    # A field's name may be the caller's too, and long.
+    # Without pydantic's `input`, which is the caller's text.
+    # The name of a field may come from the caller too, and be long.
     faults = [
         {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]}
         for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
@@ -145,13 +145,13 @@ def _invalid_fields(error: ValidationError) -> Response:
 
 def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
-    # Phrases differ between Python's versions (3.13 renamed this one); a code may not.
+    # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
     detail = error.description or ""
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        # The others are there for browsers and probes.
+        # HEAD and OPTIONS are for browsers and probes.
         methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
-        detail = f"This address is asked by {' or '.join(methods)}."
+        detail = f"Use {' or '.join(methods)} for this address."
     response = problem(status, code, detail)
     for name, value in error.get_headers():
         if name.lower() == "allow":
@@ -167,7 +167,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def problem_of(error: Exception) -> Response:
-    """The answer to a request that has ended in this error, whatever it is."""
+    """The answer to a request that ended in this error, whichever it is."""
     match error:
         case SentimentError():
             return _sentiment_error(error)
@@ -180,7 +180,7 @@ def problem_of(error: Exception) -> Response:
         case UnsupportedType():
             return problem(415, "unsupported_media_type", str(error))
         case ParseException():
-            # A body sent in chunks is parsed as it is read; Gunicorn refuses everything else before we see it.
+            # A body sent in chunks is parsed while it is read; whatever else is malformed, Gunicorn refuses itself.
             return problem(400, "bad_request", "The body is sent in chunks that do not follow HTTP.")
         case HTTPException():
             return _http_exception(error)

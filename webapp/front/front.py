@@ -1,4 +1,4 @@
-"""The front: a WSGI application around the others, with all that is the same for every request.
+"""The front: a WSGI application around the others that does what is the same for every request.
 
 clock, id, route -> span -> admission -> the application -> headers -> counts, access log
 """
@@ -24,10 +24,10 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Front:
-    """Answers every request, most of them by the application in it.
+    """Answers every request, in most cases with the application that it wraps.
 
-    Whoever is not admitted is answered here, before anything of the body is read, and so is a request whose application
-    raises an error.
+    Requests that are not admitted are answered here, before anything of their bodies is read, and so are errors that
+    the application raises.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Front:
         self._admission = admission
         self._headers = headers
         self.counts = counts
-        """Of the requests so far."""
+        """The counts of the requests so far."""
         self._access_log = access_log
         self._traces = traces
         self._prefix = prefix
-        """The path below which a proxy serves the application."""
+        """The path below which a proxy serves the API, or an empty string."""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers a request."""
@@ -65,13 +65,13 @@ class Front:
                 return self._answer(visit, environ, start_response)
             with self._traces.around(visit, environ) as visit.span:
                 return self._answer(visit, environ, start_response)
-        finally:  # the connection's greenlet goes on
+        finally:  # the greenlet goes on to the next request of its connection
             CURRENT_REQUEST.reset(ids)
             VISIT.reset(visits)
 
     def _set_prefix(self, environ: dict[str, Any]) -> None:
-        """Where the application is, is a setting: no request may say it. Proxies cut the prefix off or leave it, and
-        probes do not know it.
+        """Sets the application's place, which only a setting decides and no request. The prefix is optional in the
+        path: some proxies cut it off, and probes do not know it.
         """
         environ["SCRIPT_NAME"] = prefix = self._prefix
         if prefix and f"{environ['PATH_INFO']}/".startswith(f"{prefix}/"):

@@ -1,4 +1,4 @@
-"""By which names a service without API keys may be called."""
+"""The host names under which a service without API keys answers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _DEFAULT_PORTS = (":80", ":443")
 
 
 class AllowedHosts:
-    """Judges the `Host` of requests: a page can make its own name lead to this machine (DNS rebinding), and is then the
-    service's own page to its browser, but it cannot send another name than its own.
+    """Checks the `Host` header. The owner of a domain can make its name point to this machine (DNS rebinding); a
+    browser then takes the domain's pages for the service's own. But it still sends that domain's name in `Host`.
 
-    Addresses are always allowed: a page that was loaded by one came from that address. So are requests without `Host`,
-    which no browser sends.
+    IP addresses are always allowed, because no page can come under an address that is not its own. Requests without
+    `Host` are allowed too, because browsers always send one.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        """`names` may be called, besides `localhost` and the names that end with it; `*` stands for all."""
+        """`names` are allowed in addition to `localhost` and names that end with it; `*` allows all."""
         self._names = frozenset(name.lower() for name in names)
         self.allow = lru_cache(maxsize=256)(self._allow)
-        """Whether a request with this header may be answered."""
+        """Whether a request with this value of `Host` may be answered."""
 
     def _allow(self, header: str) -> bool:
         found = _HOST.fullmatch(header.strip().lower())
@@ -40,13 +40,13 @@ class AllowedHosts:
 
 
 def is_own_page(origin: str, host: str) -> bool:
-    """Whether a request's `Origin` is the service itself, by the `Host` that it was called by."""
+    """Whether a request's `Origin` is the service itself, which its `Host` names."""
     scheme, _, authority = origin.lower().partition("://")
     return scheme in ("http", "https") and _without_port(authority) == _without_port(host.strip().lower())
 
 
 def _without_port(authority: str) -> str:
-    """Without a scheme's usual port: behind a proxy that speaks TLS it is not known which scheme that is."""
+    """Removes a default port. Which scheme the caller used is unknown behind a proxy, so both ports are removed."""
     for port in _DEFAULT_PORTS:
         authority = authority.removesuffix(port)
     return authority

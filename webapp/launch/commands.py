@@ -1,4 +1,6 @@
-"""`sentiq serve` and `sentiq worker`, with the extra `server`: settings first, then the launcher or a worker."""
+"""`sentiq serve` and `sentiq worker`, which need the extra `server`: they apply the settings, then run the launcher or
+a worker.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,9 @@ def _serve(config: Config = None, **given: Given) -> None:
     another, a server for cache and queues.
 
     A setting is a flag, an environment variable (--cache-ttl is CACHE_TTL) or a line of the file (cache_ttl = 60).
-    A flag goes before the environment, that before the file; --no-access-log and its like turn off what those turn on.
-    Secrets (CALLBACK_SECRET, API_KEYS, addresses with a password) are taken from the environment and the file only:
-    other users of the machine can read flags.
+    A flag takes precedence over the environment, and the environment over the file; flags like --no-access-log turn off
+    what the environment or the file turns on. Secrets (CALLBACK_SECRET, API_KEYS, addresses with a password) are taken
+    from the environment and the file only: other users of the machine can read flags.
     """
     _settle(config, given)
     from webapp.launch.launcher import main
@@ -62,7 +64,7 @@ def _worker(role: Role, config: Config = None, **given: Given) -> None:
 
 
 def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with a flag for each setting in the place of its `**given`."""
+    """The command, with a flag for each setting in place of `**given`."""
     signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
     command.__signature__ = signature.replace(parameters=[*own, *flags()])  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""What must hold before anything is started: a free port, a folder that is nobody else's, Redis servers that answer."""
+"""What must hold before anything is started: a free port, a folder that no other service uses, Redis servers that
+answer.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
 
 
 def require_port(host: str, port: int) -> None:
-    """Raises:
-    StartFailed: nothing can listen there.
+    """Checks that a server can listen there.
+
+    Raises:
+        StartFailed: it cannot.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -33,11 +37,11 @@ def require_port(host: str, port: int) -> None:
 
 
 def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]) -> int:
-    """Makes DATA_DIR this launcher's own: two servers on one folder would ruin it.
+    """Locks DATA_DIR for this launcher: two embedded servers on one folder would ruin its data.
 
     Returns:
-        The descriptor of the server's lock, which the server is to inherit: so it is held until both have ended, even
-        if the launcher is killed. The launcher's own lock ends with the launcher.
+        The descriptor of the server's lock. The server inherits it, so the lock is held until both have ended, even if
+        the launcher is killed. The launcher's own lock ends with the launcher.
 
     Raises:
         StartFailed: the folder cannot be written, or is in use.
@@ -81,8 +85,10 @@ def _locked(descriptor: int) -> bool:
 
 
 def require_redis(name: str, url: str) -> None:
-    """Raises:
-    StartFailed: the server of this variable does not answer, or lets us not in.
+    """Checks that the Redis server that this variable names answers.
+
+    Raises:
+        StartFailed: it does not answer, or refuses the login.
     """
     parts = urlsplit(url)
     where = (

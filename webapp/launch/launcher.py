@@ -1,8 +1,8 @@
-"""All of Sentiq in the foreground, by one command: `sentiq serve`, which `make run` runs, ends here.
+"""Runs all of Sentiq in the foreground; this is what `sentiq serve`, and so `make run`, starts.
 
-Why not a process manager from the shelf: honcho ends everything when one process ends, and leaves orphans when it is
-killed. Here a process that dies is started again, the order of start and end is kept (server first and last), and
-nothing outlives the launcher.
+It is not an existing process manager because honcho ends everything when one process ends, and leaves orphans when it
+is killed. The launcher starts a process that dies again, starts the embedded server first and ends it last, and lets
+nothing outlive it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ PROCESSES = {
     "batch": ("-m", "tasks.worker", "batch"),
     "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
 }
-"""What is started, by name, as Python's arguments; the Procfile has the same."""
+"""The processes to start: for each name the arguments of Python, as in the Procfile."""
 _DRAIN_S = 25.0
-"""For requests and chunks that were begun; then processes are killed."""
+"""How long requests and chunks under way may take to finish; after that, processes are killed."""
 
 
 class Launcher:
-    """Starts, watches and ends the processes of one Sentiq."""
+    """Starts, watches and ends the processes of one service."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
@@ -55,7 +55,7 @@ class Launcher:
         self._children: list[Child] = []
         self._lock_fd = -1
         self._key: str | None = None
-        # Started by make, the launcher ends with it too.
+        # If make has started the launcher, the launcher ends when make does.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
 
     def run(self) -> int:
@@ -97,18 +97,18 @@ class Launcher:
             "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
             **code_of_ours(),
             "PYTHONUNBUFFERED": "1",
-            # Their output is ours to show: they cannot see whether it is a terminal.
+            # The launcher shows their output, so they cannot see whether it goes to a terminal.
             "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
             **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
-        self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would say that all is ready when only it is
-        if self._settings.keys:  # for the first prediction, after which it is never used again
+        self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would report that all is ready when only Gunicorn is
+        if self._settings.keys:  # a key for the first prediction; it is not used after that
             self._key, entry = new_key("launcher", [Scope.PREDICT])
             self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
         self._ports = worker_ports(self._settings)
 
     def _start(self) -> bool:
-        """Starts everything; whether it became ready before a signal came."""
+        """Starts everything. Returns whether it became ready before a signal came."""
         if self._settings.embedded:
             self._start_server()
         for name, url in {
@@ -119,7 +119,7 @@ class Launcher:
             require_redis(name, url)
         for name, words in PROCESSES.items():
             environment = self._environment | self._ports.get(name, {})
-            # -P: not from the current folder, where a `tasks` or a `model` of somebody else may be.
+            # -P keeps the current folder off Python's path: it may hold another project's `tasks` or `model`.
             self._children.append(Child(name, [sys.executable, "-P", *words], environment, self._console))
         if monitored():
             self._children += monitors(self._settings, self._environment, self._console)
@@ -136,7 +136,7 @@ class Launcher:
         self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
         self._server.start()
         try:
-            # Generous: a large append-only file is read first.
+            # A generous limit: the server first reads its append-only file, which may be large.
             wait_until_up(self._settings.cache_url, timeout_s=120, process=self._server.process)
         except redis.RedisError:
             raise StartFailed(
@@ -151,14 +151,14 @@ class Launcher:
             missing = self._missing()
             if not missing:
                 break
-            # Each change, and a sign of life every ten seconds: a large model may take a while to load.
+            # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             if missing != told or time.monotonic() > until_told:
                 self._console.print("sentiq", f"waiting for: {', '.join(missing)}")
                 told, until_told = missing, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
-        # Its own text each time: an answer from the cache would prove nothing.
+        # A new text each time: an answer from the cache would prove nothing.
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
@@ -178,7 +178,7 @@ class Launcher:
                 systemd.tell("READY=1")
                 return True
             text += "."
-            if status == 429:  # a limit that this address has used up
+            if status == 429:  # this address has used up its limit
                 time.sleep(1)
         return False
 
@@ -222,7 +222,9 @@ class Launcher:
     # Stop
 
     def _stop(self) -> None:
-        """Callers first, then workers, so that requests under way are still answered; the server last."""
+        """Ends the web processes first, then the workers, so that requests under way are still answered; the server
+        last.
+        """
         systemd.tell("STOPPING=1")
         if self._children or self._server:
             self._console.print(

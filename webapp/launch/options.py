@@ -1,5 +1,5 @@
-"""The settings as flags and as a file, both made from their declaration in `tasks.settings`. What they say goes into
-the environment, which every process reads and every child inherits.
+"""The settings as flags and as a file, both derived from the declaration in `tasks.settings`. Their values go into the
+environment, which every process reads and every child inherits.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _GROUPS = {
     "cache_ttl": "Texts and jobs",
     "api_keys": "Callers",
 }
-"""Where in the declaration a group of flags begins."""
+"""The groups of flags in the help: for the first setting of each, in the order of the declaration, its title."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@|password=")
 
 
 def flags() -> Iterator[inspect.Parameter]:
-    """A command's parameter for each setting; None is one that was not given."""
+    """A parameter of the command for each setting; its value is None if the flag is not given."""
     group = ""
     for name, field in Settings.model_fields.items():
         group, kind = _GROUPS.get(name, group), _kind(field)
@@ -66,11 +66,11 @@ def _parameter(name: str, kind: type, **shown: Any) -> inspect.Parameter:
 def apply(
     given: Mapping[str, str | bool | None], file: Path | None, environment: MutableMapping[str, str]
 ) -> dict[str, str]:
-    """Puts flags and a file's lines into the environment. A flag goes before a variable that is there, a variable
-    before the file.
+    """Puts flags and the settings of a file into the environment. A flag takes precedence over a variable that is set,
+    and a variable over the file.
 
     Returns:
-        How a field is called where its value came from, as `load_settings` takes it.
+        The name of each setting where its value came from, which `load_settings` uses in its messages.
 
     Raises:
         SettingsRefused: the file cannot be used, or a flag holds a secret.
@@ -125,7 +125,7 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _as_variable(kind: Any, value: object) -> str:
-    """A value of TOML, as the environment spells it."""
+    """A TOML value, as it is written in an environment variable."""
     if isinstance(value, str | bool | int | float):
         if "\0" in (text := _text(value)):
             raise ValueError("must not hold a NUL character")
@@ -147,7 +147,7 @@ def _flag(field: str) -> str:
 
 
 def _kind(field: FieldInfo) -> Any:
-    """A field's type, without `| None` and without what is in its brackets."""
+    """A field's type, without `| None` and without type arguments."""
     kind: Any = field.annotation
     if get_origin(kind) in (Union, UnionType):
         (kind,) = (one for one in get_args(kind) if one is not type(None))

@@ -1,8 +1,8 @@
-"""How long a caller is waited for. Gunicorn itself reads a body without any limit: a byte now and then would hold a
-connection for good.
+"""How long the server waits for a caller. Gunicorn itself has no limit for a request's body, so a byte now and then
+could keep a connection occupied for ever.
 
-Whoever sends without a pause is read in turns with the others: a socket that always has something is never waited for,
-and would else keep the process to itself.
+A caller that sends without a pause is read in turns with the others. Its socket always has something to read, so gevent
+would never switch to another connection by itself.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from gunicorn.http.errors import NoMoreData
 from tasks.errors import UploadTooSlow
 
 HEADERS_WAIT_S = 30.0
-"""Seconds for the line and headers of a request in all, from its first byte on; for the first request of a connection
-as many again until that byte. What the application has left unread of the last request's body is read within them too.
+"""Seconds for a request's line and headers in all, from the first byte on. The first byte of a new connection must come
+within the same time. What the application left unread of the previous request's body is read in this time too.
 """
 BODY_WAIT_S = 120.0
-"""Seconds of waiting for each BODY_BYTES of a body, or for its rest; as long as a job whose texts still come in is kept
-without a text.
+"""Seconds to wait for each BODY_BYTES of a body, or for its rest. A job whose texts are still coming in is kept as long
+without a new text.
 """
 BODY_BYTES = 16 * 1024
 
 
 class IdleSocket:
-    """A connection's socket while a request is waited for. Once the time is spent, it is as if the caller had hung
-    up.
+    """A connection's socket while the server waits for a request. Once the time is spent, every read raises NoMoreData,
+    as if the caller had hung up.
     """
 
     def __init__(self, client: socket) -> None:
@@ -37,10 +37,10 @@ class IdleSocket:
         self._idle_s = HEADERS_WAIT_S
         self._until: float | None = None
         self.asked = False
-        """A request has come by this connection."""
+        """Whether a request has come on this connection."""
 
     def wait(self, idle_s: float) -> None:
-        """The next request may begin within so many seconds."""
+        """Sets how many seconds may pass until the next request begins."""
         self._idle_s, self._until = idle_s, None
 
     def recv(self, size: int) -> bytes:
@@ -68,10 +68,9 @@ class IdleSocket:
 
 
 class PatientSocket:
-    """A connection's socket while a body is read from it. Raises UploadTooSlow, and goes on raising it, once the time
-    is spent.
+    """A connection's socket while a body is read from it. Once the time is spent, every read raises UploadTooSlow.
 
-    Only waiting counts: what the application does between two pieces is no fault of the sender's.
+    Only waiting counts: what the application does between two reads is not the sender's fault.
     """
 
     def __init__(self, client: socket) -> None:
@@ -79,7 +78,7 @@ class PatientSocket:
         self._left_s, self._come_bytes = BODY_WAIT_S, 0
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none if the sender has closed."""
+        """Reads some bytes; none if the sender has closed the connection."""
         if self._left_s <= 0:
             raise UploadTooSlow
         began = time.monotonic()

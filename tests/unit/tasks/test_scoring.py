@@ -317,7 +317,7 @@ class DefectiveEngine(CountingEngine):
 
 
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """A defect of ours ends a chunk with `internal_error` for each line; the error's message is not logged."""
+    """A defect in Sentiq ends a chunk with `internal_error` for each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score(
         {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
@@ -329,7 +329,7 @@ def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCa
 
 
 def test_defect_is_told_to_callers(bench: Bench) -> None:
-    """A caller whose text meets a defect of ours gets the error at once, and nothing is cached."""
+    """A caller whose text meets a defect in Sentiq gets the error at once, and nothing is cached."""
     key = digest("one")
     bench.cache.claim(None, TAG, [key], "sentiq:r:test")
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")

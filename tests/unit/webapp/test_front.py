@@ -1,4 +1,4 @@
-"""The front, without a server behind it: what it does for every request, whoever answers it."""
+"""The front, without a Redis server: what it does for every request, whichever part answers it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Environ = dict[str, Any]
 
 
 class Unread(io.RawIOBase):
-    """A body that nobody may read."""
+    """A body that must not be read."""
 
     def readable(self) -> bool:
-        """It could be."""
+        """Says that it can be read."""
         return True
 
     def readinto(self, _: object) -> int:
@@ -49,13 +49,13 @@ class Unread(io.RawIOBase):
 
 
 def make_app(*, plain: bool, **settings: Any) -> Flask:
-    """The application with these settings, on a server that is not there."""
+    """The application with these settings, on a Redis server that does not exist."""
     checked = Settings(redis_url=REDIS, **settings)
     return create_app(checked, sentiment_service(checked), plain=plain)
 
 
 def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
-    """An application of the test's own in a front that knows one address, `/here/...`; and the front's counts."""
+    """A front with one address, `/here/...`, around an application of the test; and the front's counts."""
     flask, counts, settings = Flask("test"), Counts(), Settings(redis_url=REDIS)
     flask.add_url_rule("/here/<name>", "here", methods=["GET", "POST"])
     front = Front(
@@ -71,7 +71,7 @@ def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
 
 
 def well(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """An application that is well."""
+    """An application that always answers."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"well"]
 
@@ -101,14 +101,14 @@ def ask(app: Wsgi, method: str, path: str, **environ: Any) -> tuple[int, dict[st
     ],
 )
 def test_refused_before_the_body(path: str, headers: dict[str, str], status: int, plain: bool) -> None:
-    """Whoever may not ask hears so before a byte of the body is read."""
+    """A caller who may not ask is refused before a byte of the body is read."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
     assert ask(make_app(plain=plain, api_keys=KEYS), "POST", path, **body, **headers)[0] == status
 
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_scope_is_asked_for_before_the_body(plain: bool) -> None:
-    """A key that is not good for this is refused before a byte of the body is read."""
+    """A key without the scope is refused before a byte of the body is read."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
     status, _, answer = ask(make_app(plain=plain, api_keys=KEYS), "POST", "/predict", **body, HTTP_X_API_KEY=KEY)
     assert (status, json.loads(answer)["code"]) == (403, "forbidden")
@@ -117,7 +117,7 @@ def test_scope_is_asked_for_before_the_body(plain: bool) -> None:
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_json_of_another_site(site: str, plain: bool) -> None:
-    """A page of another site may not send JSON either, in whatever form it comes."""
+    """A page of another site may not send JSON either, whatever type it declares."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
     status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body, HTTP_SEC_FETCH_SITE=site)
     assert (status, json.loads(answer)["code"]) == (403, "forbidden")
@@ -125,11 +125,11 @@ def test_json_of_another_site(site: str, plain: bool) -> None:
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_log_lines_name_the_caller(plain: bool) -> None:
-    """Whoever makes the answer, the line in the log says whose request it was."""
+    """Whichever part makes the answer, the line in the log names the caller."""
     app = make_app(plain=plain, api_keys=KEYS.replace("jobs", "predict"))
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
     with capture_logs() as lines:
-        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # for want of Redis
+        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # because there is no Redis
     assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
 
 
@@ -137,7 +137,7 @@ def test_log_lines_name_the_caller(plain: bool) -> None:
 
 
 class Lost(Unread):
-    """A body whose connection is lost, within a chunk perhaps, as Gunicorn tells it."""
+    """A body whose connection is lost, perhaps within a chunk, with the error that Gunicorn raises."""
 
     def readinto(self, _: object) -> int:
         """Raises."""
@@ -147,7 +147,7 @@ class Lost(Unread):
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("how", ["ends", "lost", "lost in a chunk"])
 def test_incomplete_body(plain: bool, how: str) -> None:
-    """A body whose connection ends before it does is 400, however whole its JSON looks."""
+    """A body that is cut off is answered with 400, however complete its JSON looks."""
     body: Environ = {"CONTENT_TYPE": "application/json", "wsgi.input_terminated": True}
     if how == "lost in a chunk":
         body |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Lost()}
@@ -194,7 +194,7 @@ def test_a_text_may_be_as_long_as_it_may(plain: bool) -> None:
 
 
 def test_what_the_application_raises() -> None:
-    """An error that leaves the application is answered as Flask's own are, with all that every answer has."""
+    """An error that the application raises is answered as errors within Flask are, with the headers of every answer."""
 
     def full(_: Environ, __: StartResponse) -> Iterable[bytes]:
         raise QueueFull(7)
@@ -210,7 +210,9 @@ def test_what_the_application_raises() -> None:
 
 
 def test_an_error_in_the_middle_of_an_answer() -> None:
-    """An answer that has begun cannot become another; the error is the server's to see, and counted once."""
+    """If an error comes after the answer has begun, the answer stays as it is; the error is passed to the server, and
+    the request counted once.
+    """
 
     def breaks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         well(environ, start_response)
@@ -227,7 +229,7 @@ def test_an_error_in_the_middle_of_an_answer() -> None:
 
 
 def test_the_present_request() -> None:
-    """Whoever serves a request finds it; afterwards there is none."""
+    """Code that serves a request finds it with `visit()`; afterwards there is none."""
     seen: list[Any] = []
 
     def looks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -259,7 +261,7 @@ def test_the_present_request() -> None:
     ],
 )
 def test_routes(method: str, path: str, endpoint: str | None) -> None:
-    """The front knows the endpoint that Flask will find."""
+    """The front finds the same endpoint as Flask."""
     app = make_app(plain=True)
     with app.test_request_context(path, method=method) as context:
         assert context.request.endpoint == endpoint
@@ -270,7 +272,7 @@ def test_routes(method: str, path: str, endpoint: str | None) -> None:
 
 
 def test_counts_are_the_exporters() -> None:
-    """What the front counts has the names, labels, meanings and buckets that prometheus-flask-exporter gives them."""
+    """The front's metrics have the names, labels, help texts and buckets of prometheus-flask-exporter."""
 
     front, counts = front_of(well)
     ask(front, "GET", "/here/ann")
@@ -295,7 +297,7 @@ def test_counts_are_the_exporters() -> None:
 
 
 def test_made_up_methods_are_one() -> None:
-    """However many methods a caller makes up, they make one series; unknown addresses do too."""
+    """However many methods a caller invents, they share one series, and so do unknown addresses."""
     front, counts = front_of(well)
     for number in range(50):
         ask(front, f"METHOD{number}", f"/nowhere/{number}")
@@ -307,7 +309,7 @@ def test_made_up_methods_are_one() -> None:
 
 
 def test_scrapes_are_not_counted() -> None:
-    """A metrics page does not count itself; one that was refused is counted."""
+    """An answered request for the metrics page is not counted; a refused one is."""
     client = make_app(plain=True).test_client()
     for _ in range(2):
         page = client.get("/metrics").text

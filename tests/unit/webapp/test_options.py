@@ -1,4 +1,4 @@
-"""Settings as flags and as a file: what goes before what, what is refused and in which words."""
+"""Settings as flags and as a file: which takes precedence, what is refused, and with which messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRETS = {"api_keys", "callback_secret"}
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
-    """An environment without settings, and afterwards the one from before, whatever a test has put into it."""
+    """An environment without settings; after the test the old environment is restored."""
     before = dict(os.environ)
     for name in before:
         if name.lower() in Settings.model_fields:
@@ -58,8 +58,8 @@ def settled(file: Path | None = None, text: str = "", **given: Any) -> Settings:
     ],
 )
 def test_precedence(tmp_path: Path, file: str | None, variable: str | None, flag: str | None, port: int) -> None:
-    """A flag goes before the environment, that before the file, that before the default. An empty variable is one that
-    is not set; an empty flag gives the default.
+    """A flag takes precedence over the environment, the environment over the file, the file over the default. An empty
+    variable counts as not set; an empty flag gives the default.
     """
     if variable is not None:
         os.environ["PORT"] = variable
@@ -67,7 +67,7 @@ def test_precedence(tmp_path: Path, file: str | None, variable: str | None, flag
 
 
 def test_variables_in_lower_case(tmp_path: Path) -> None:
-    """A variable counts however it is written: before the file, and not beside a flag."""
+    """A variable in lower case counts too: it takes precedence over the file, but not over a flag."""
     os.environ |= {"port": "1002"}
     assert settled(tmp_path / "sentiq.toml", "port = 1001").port == 1002
     assert settled(port="1003").port == 1003
@@ -75,7 +75,9 @@ def test_variables_in_lower_case(tmp_path: Path) -> None:
 
 
 def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
-    """What flags and the file say is in the environment afterwards, spelt so that another process reads the same."""
+    """The values of flags and the file are in the environment afterwards, and another process reads the same settings
+    from it.
+    """
     here = settled(tmp_path / "sentiq.toml", "cache_ttl = 60", access_log=True)
     assert (os.environ["CACHE_TTL"], os.environ["ACCESS_LOG"]) == ("60", "true")
     assert load_settings() == here
@@ -98,12 +100,12 @@ def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_the_file(tmp_path: Path, text: str, field: str, value: object) -> None:
-    """The file's values are those of TOML, or strings as in the environment."""
+    """The file's values may be TOML values, or strings as in the environment."""
     assert getattr(settled(tmp_path / "sentiq.toml", text), field) == value
 
 
 def test_secrets_of_the_file(tmp_path: Path) -> None:
-    """Secrets may stand in the file."""
+    """Secrets may be given in the file."""
     settings = settled(tmp_path / "sentiq.toml", f'callback_secret = "s"\napi_keys = "ann:predict:{"0" * 64}"')
     assert settings.callback_secret is not None
     assert settings.callback_secret.get_secret_value() == "s"
@@ -129,7 +131,7 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
-    """A file with a name or value that is none is refused in one line that names the file and the place."""
+    """A file with an unknown name or an invalid value is refused in one line that names the file and the place."""
     with pytest.raises(SettingsRefused, match=sentence) as refused:
         settled(tmp_path / "sentiq.toml", text)
     assert str(tmp_path / "sentiq.toml") in str(refused.value)
@@ -137,7 +139,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) ->
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there, or not text, is refused in a sentence."""
+    """A file that does not exist, or is not text, is refused in a sentence."""
     with pytest.raises(SettingsRefused, match=r"nowhere\.toml cannot be read \(No such file or directory\)"):
         apply({}, tmp_path / "nowhere.toml", os.environ)
     (tmp_path / "latin.toml").write_bytes(b'host = "\xe9"')
@@ -146,7 +148,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
-    """A bad value is told of by flag, by line of the file or by variable: where it has to be corrected."""
+    """The message about a bad value names the flag, the line of the file or the variable that has to be corrected."""
     os.environ["BATCH_SIZE"] = "many"
     with pytest.raises(SettingsRefused) as refused:
         settled(tmp_path / "sentiq.toml", 'engine = "steam"\nport = 0', port="x")
@@ -167,8 +169,8 @@ def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
     ],
 )
 def test_secrets_are_no_flags(given: dict[str, str]) -> None:
-    """A secret in a flag is refused with the other ways to give it, is not repeated, and does not get into the
-    environment.
+    """A secret in a flag is refused. The message names the other ways to give it and does not repeat it, and the secret
+    does not get into the environment.
     """
     (name,) = given
     with pytest.raises(
@@ -181,13 +183,13 @@ def test_secrets_are_no_flags(given: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("url", ["redis://host:6379/0", "redis://user@host", "unix:///run/valkey.sock?db=0"])
 def test_addresses_without_a_password(url: str) -> None:
-    """An address that holds no secret may be a flag."""
+    """An address without a password may be given as a flag."""
     assert settled(redis_url=url).redis_url == url
 
 
 def test_flags_are_the_settings() -> None:
-    """Each setting is a flag with the words of its declaration, a secret a hidden one that is refused; and each group
-    begins at a setting.
+    """Each setting has a flag with the description from its declaration; the flag of a secret is hidden, and refused.
+    Each group of flags begins at a setting.
     """
     shown = {one.name: get_args(one.annotation)[1] for one in flags()}
     switches = {name for name in shown if name.startswith("no_")}
@@ -202,7 +204,7 @@ def test_flags_are_the_settings() -> None:
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_help_is_readable(command: str) -> None:
-    """In 80 columns each flag is whole, under its group, with its default."""
+    """In 80 columns the help shows each flag uncut, under its group, with its default."""
     environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERMINAL_WIDTH": "80"}
     shown = subprocess.run(
         [*SENTIQ, command, "--help"], env=environment, capture_output=True, text=True, check=True
@@ -219,7 +221,7 @@ def test_help_is_readable(command: str) -> None:
 
 
 def test_roles() -> None:
-    """`sentiq worker` knows the roles that workers have."""
+    """`sentiq worker` accepts the roles that workers have."""
     assert get_args(get_args(Role)[0]) == tuple(ROLES)
 
 
@@ -237,16 +239,14 @@ def test_roles() -> None:
     ],
 )
 def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> None:
-    """A setting that cannot be used ends the command with the status of a wrong setting, words that are none with that
-    of wrong usage.
-    """
+    """An invalid setting ends the command with the status for settings, an unknown word with that for wrong usage."""
     done = subprocess.run([*SENTIQ, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_switches_of_the_command_line() -> None:
-    """`--no-allow-anonymous` turns off what the environment turns on: the open door is refused."""
+    """`--no-allow-anonymous` turns off what the environment turns on: an open service is refused."""
     os.environ["ALLOW_ANONYMOUS"] = "true"
     assert settled(no_allow_anonymous=True).allow_anonymous is False
     done = subprocess.run(
