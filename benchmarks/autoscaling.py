@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.submit.admission import FILL
+from tasks.submit.queue_limit import FILL
 
 STEP_S = 0.1
 MINUTE_S = 60

@@ -19,6 +19,7 @@
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
+    ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
     ├── RateLimited             more texts than RATE_LIMIT; says when to try again
     ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
@@ -31,10 +32,19 @@ API.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import sys
+from typing import ClassVar, NoReturn
 
 EX_CONFIG = 78
 """The exit status (sysexits.h) by which a process says that starting it again will not help."""
+CANNOT_START = "Sentiq cannot start: "
+"""How the sentence begins with which such a process ends; the launcher looks for it."""
+
+
+def refuse_to_start(why: Exception) -> NoReturn:
+    """Ends the process with the status for settings and one line on stderr that says why."""
+    print(f"{CANNOT_START}{' '.join(str(why).split())}", file=sys.stderr, flush=True)
+    sys.exit(EX_CONFIG)
 
 
 class SentimentError(Exception):
@@ -202,6 +212,17 @@ class Forbidden(SentimentError):
     """The caller is known but may not do this."""
 
     code = "forbidden"
+
+
+class HostNotAllowed(SentimentError):
+    """The service was called by a host name that it was not told."""
+
+    code = "host_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Without API keys this service is called by its address, by localhost, or by a host name in ALLOWED_HOSTS."
+        )
 
 
 class RateLimited(SentimentError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +12,12 @@ from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, from_hash
 from tasks.jobs.keys import chunk_id, index_key, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Failed
 from tasks.wire import FormatError, PageRow, Row, from_row, read_page
+
+_log = logging.getLogger(__name__)
 
 _CHUNKS_AT_ONCE = 16
 """Chunks whose results are in memory at once. The lines of a page may repeat texts of very many chunks."""
@@ -44,7 +48,7 @@ class KeptJobs:
     def newest(
         self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
     ) -> list[Job]:
-        """Lists jobs, the newest first.
+        """Lists jobs, the newest first; those that cannot be read are left out.
 
         Args:
             before: time of creation and id of the last job of the previous page; None for the first page.
@@ -62,16 +66,24 @@ class KeptJobs:
             for job_id, _ in ids:
                 pipe.hgetall(job_key(job_id))
             stored = zip(ids, pipe.execute(), strict=True)
-            jobs = [from_hash(job_id, facts) for (job_id, _), facts in stored if facts]
-            found += [job for job in jobs if status is None or job.status is status]
+            jobs = [self._readable(job_id, facts) for (job_id, _), facts in stored if facts]
+            found += [job for job in jobs if job is not None and (status is None or job.status is status)]
         return found[:limit]
+
+    @staticmethod
+    def _readable(job_id: str, facts: Mapping[bytes, bytes]) -> Job | None:
+        try:
+            return from_hash(job_id, facts)
+        except FormatError as error:  # the other jobs are listed nevertheless
+            _log.warning("job %s is left out of the list: %s", job_id, error)
+            return None
 
     def _ids(self, index: str, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
         if before is None:
             entries = self._client.zrevrange(index, 0, count - 1, withscores=True)
         else:
             entries = self._client.zrevrangebyscore(index, before[0], "-inf", start=0, num=count, withscores=True)
-        ids = [(job_id.decode(), score) for job_id, score in entries]
+        ids = [(name_of(job_id), score) for job_id, score in entries]
         return [(job_id, score) for job_id, score in ids if before is None or (score, job_id) < before]
 
     def revision(self, job_id: str) -> int:

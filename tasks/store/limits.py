@@ -22,8 +22,7 @@ from typing import TypeVar
 import redis
 
 from tasks.errors import QuotaExceeded, RateLimited
-from tasks.settings import Settings
-from tasks.store.connections import Client, connect
+from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 
 T = TypeVar("T")
@@ -36,7 +35,6 @@ _CALLERS = 10_000
 """The number of callers that a process keeps in memory: those that asked most recently."""
 _AGAIN_S = 1.0
 """Seconds before Redis is asked again after it was away, or after it refused a caller."""
-_TIMEOUT_S = 0.5
 _DAY_S = 86_400
 
 _log = logging.getLogger(__name__)
@@ -220,15 +218,22 @@ class Limits:
             self._quota.give_back(caller, texts)
 
 
-def limits_of(settings: Settings) -> Limits | None:
-    """The limits that are set, or None. They are counted on the server of the jobs, which does not evict keys."""
-    if settings.rate is None and settings.daily_quota is None:
+def limits_of(
+    client: Client, *, rate: tuple[int, int] | None, daily_quota: int | None, processes: int
+) -> Limits | None:
+    """The limits that are set; None if neither is.
+
+    Args:
+        client: of the Redis server that counts; one that does not evict keys.
+        rate: the most texts in a window, and its length in seconds.
+        daily_quota: the most texts in a day.
+        processes: see `Limit`.
+    """
+    if rate is None and daily_quota is None:
         return None
-    client = connect(settings.results_url, timeout_s=_TIMEOUT_S)
-    processes = settings.web_concurrency
-    rate = quota = None
-    if settings.rate is not None:
-        rate = Limit(client, "rate", *settings.rate, RateLimited, processes=processes)
-    if settings.daily_quota is not None:
-        quota = Limit(client, "day", settings.daily_quota, _DAY_S, QuotaExceeded, processes=processes)
-    return Limits(rate, quota)
+    return Limits(
+        Limit(client, "rate", *rate, RateLimited, processes=processes) if rate is not None else None,
+        Limit(client, "day", daily_quota, _DAY_S, QuotaExceeded, processes=processes)
+        if daily_quota is not None
+        else None,
+    )

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import redis
 
-from tasks.store.client import Value
+from tasks.store.client import Value, name_of
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, WorkerMark, read_mark, write_mark, write_mark_before
@@ -88,7 +88,7 @@ class Presence:
 
     def ready(self) -> list[WorkerMark]:
         """The marks of the workers that are ready, by the time of their start."""
-        ids = sorted(member.decode() for member in self._client.smembers(INDEX))
+        ids = sorted(name_of(member) for member in self._client.smembers(INDEX))
         if not ids:
             return []
         values = self._client.mget([key for worker_id in ids for key in mark_keys(worker_id)])
@@ -104,7 +104,7 @@ class Presence:
     def identity(self, tag: str) -> str | None:
         """The identity of the model that this tag stands for, now or most recently; None until a worker was ready."""
         value = self._client.get(f"sentiq:m:{tag}")
-        return value.decode() if value is not None else None
+        return name_of(value) if value is not None else None
 
 
 class KnownModel:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import redis
 
+from model.analysis import Analysis
 from tasks import metrics
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 from tasks.jobs.callback_url import check_url
@@ -17,9 +18,7 @@ from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
 from tasks.queue.app import ChunkSender
-from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
-from tasks.store.connections import Client
 from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
@@ -36,9 +35,6 @@ MOST_CHUNK_TEXTS = 16_384
 """The most texts of a chunk: a text's number, of at most 31 bits, is chunk x chunk size + place in the chunk."""
 WINDOW = 4
 """Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
-_KEY_TTL_S = 86_400
-"""Seconds that an Idempotency-Key is kept."""
-
 _LOOK_S = 0.5
 """Seconds between two looks at a job that a caller waits for, in case the notification of its end is lost."""
 
@@ -50,26 +46,53 @@ class JobService:
 
     def __init__(
         self,
-        settings: Settings,
         incoming: IncomingJobs,
         kept: KeptJobs,
         cache: PredictionCache,
-        client: Client,
+        keys: IdempotencyKeys,
         sender: ChunkSender,
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
+        *,
+        tag: str,
+        analysis: Analysis,
+        max_texts: int,
+        callbacks: bool,
+        allow_private: bool,
         origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
-        self._settings = settings
+        """Makes the service of its parts.
+
+        Args:
+            incoming: stores jobs that come in.
+            kept: reads and cancels jobs.
+            cache: texts are looked up there.
+            keys: the Idempotency-Keys.
+            sender: sends chunks.
+            model: what is known about the workers.
+            cleaned: see `tasks.submit.predictor.cleaner`.
+            ends: notifies callers that wait for a job.
+            tag: the model tag that workers are asked for.
+            analysis: the analysis of the jobs' texts.
+            max_texts: the most texts of a job.
+            callbacks: whether the service sends any.
+            allow_private: see `tasks.jobs.callback_url.check_url`.
+            origin: the request that asks, for traces.
+        """
         self._incoming = incoming
         self._kept = kept
         self._cache = cache
-        self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = keys
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
+        self._tag = tag
+        self._analysis = analysis
+        self._max_texts = max_texts
+        self._callbacks = callbacks
+        self._allow_private = allow_private
         self._origin = origin
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
@@ -85,9 +108,9 @@ class JobService:
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
-            if self._settings.callback_secret is None:
+            if not self._callbacks:
                 raise CallbackRefused("This service sends no callbacks: CALLBACK_SECRET is not set.")
-            check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
+            check_url(submission.callback_url, allow_private=self._allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
             if submission.own_key is not None and (use := self._keys.claim(submission.own_key, job_id)) is not None:
@@ -117,14 +140,14 @@ class JobService:
             header=submission.header,
             owner=submission.owner,
             caller=submission.caller,
-            analysis=self._settings.analysis,
+            analysis=self._analysis,
         )
 
         origin = self._origin()
 
         def send(chunks: Sequence[int]) -> None:
             for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
+                self._sender.send_job_chunk(job_id, number, self._tag, origin)
 
         def alive() -> None:
             self._incoming.touch(job_id)
@@ -137,7 +160,7 @@ class JobService:
             job_id=job_id,
             identity=self._model.identity,
             chunk_size=size,
-            max_texts=self._settings.max_batch_texts,
+            max_texts=self._max_texts,
             cleaned=self._cleaned,
             send=send,
             alive=alive,

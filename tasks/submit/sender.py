@@ -11,8 +11,8 @@ from tasks.errors import StorageFull
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
 from tasks.store.memory import CALLERS_SHARE, Memory
+from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, sending

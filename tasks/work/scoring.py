@@ -14,7 +14,7 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
-from tasks.discretion import frames
+from tasks.discretion import frames, told
 from tasks.errors import TextFailed
 from tasks.jobs.running import RunningJobs
 from tasks.store.cache import PredictionCache
@@ -42,7 +42,11 @@ _log = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
-    """The chunk must be delivered again: Redis stayed away, or the chunk is of a later version."""
+    """The chunk must be delivered again, as Redis stayed away."""
+
+
+class LaterVersion(Exception):
+    """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
 class Scorer:
@@ -63,14 +67,14 @@ class Scorer:
         """Scores the chunk of a message and stores the outcomes. An unreadable message is dropped.
 
         Raises:
-            NotStored: the chunk must be delivered again.
+            NotStored, LaterVersion: the chunk must be delivered again.
         """
         try:
             self._score(read_chunk(message), chunk_id)
         except NewerFormat as error:
             _log.warning("chunk %s goes back into the queue: %s", chunk_id, error)
             self._stopping.wait(NEWER_PAUSE_S)
-            raise NotStored from None
+            raise LaterVersion from None
         except FormatError as error:
             self._note_defect(chunk_id, error)
 
@@ -91,9 +95,7 @@ class Scorer:
     @staticmethod
     def _note_defect(chunk_id: str, error: Exception) -> None:
         metrics.DEFECTS.inc()
-        _log.error(
-            "a defect while scoring chunk %s: %s", chunk_id, type(error).__name__, extra={"exception": frames(error)}
-        )
+        _log.error("a defect while scoring chunk %s: %s", chunk_id, told(error), extra={"exception": frames(error)})
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -127,7 +129,10 @@ class Scorer:
                 outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
                 self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
             case JobChunk(tag=tag, job=job_id, n=number):
-                todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                try:
+                    todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                except FormatError:
+                    todo = self._persist(lambda: self._jobs.damaged(job_id))
                 if todo is not None:
                     self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
 

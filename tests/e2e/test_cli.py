@@ -186,6 +186,13 @@ def test_predict(sentiq: Sentiq) -> None:
     assert shown[2].endswith("  plain \ufffd")
 
 
+def test_predict_says_which_text(sentiq: Sentiq) -> None:
+    """A text that cannot be scored is told by its number, since of a blank one nothing else can be shown."""
+    done = sentiq.run("predict", "good", "", "bad", status=1)
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
+    assert done.stderr == b"sentiq: text 2: The text is empty or blank.\n"
+
+
 @pytest.mark.parametrize(
     "words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")]
 )
@@ -205,7 +212,7 @@ def test_predict_stdin(sentiq: Sentiq) -> None:
     poison = f"poison {uuid.uuid4().hex}"
     done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad \xff".encode("latin-1"), status=1)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
-    assert done.stderr.decode() == f"sentiq: The model could not score this text. {poison}\n"
+    assert done.stderr.decode() == f"sentiq: line 3: The model could not score this text. {poison}\n"
     answers = [
         json.loads(line)
         for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
@@ -267,6 +274,7 @@ def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Pa
     [
         ("in.csv", (), "in.sentiq.csv"),
         ("in.csv.gz", (), "in.sentiq.csv"),
+        ("in.tsv", (), "in.sentiq.csv"),
         ("in.ndjson", (), "in.sentiq.ndjson"),
         ("in.jsonl", (), "in.sentiq.jsonl"),
         ("in.txt", (), "in.sentiq.csv"),
@@ -284,6 +292,8 @@ def test_batch_files(sentiq: Sentiq, name: str, words: tuple[str, ...], out: str
     path = sentiq.folder / name
     if ".csv" in name:
         write_csv(path, texts)
+    elif ".tsv" in name:
+        path.write_text("n\ttext\n" + "".join(f"{n}\t{text}\n" for n, text in enumerate(texts)))
     elif ".json" in path.suffixes:
         path.write_text(json.dumps({"texts": texts}))
     else:
@@ -367,7 +377,8 @@ def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
         (("batch", "in.txt", "--type", "docx"), "docx"),
         (("batch", "in.txt", "-o", "out.xlsx"), "--format"),
         (("batch", "in.txt", "-o", "nowhere/out.csv"), "nowhere"),
-        (("jobs", "--status", "lost"), "lost"),
+        (("jobs", "--status", "lost"), "Invalid value for '--status': 'lost' is not one of"),
+        (("jobs", "--limit", "x"), "Invalid value for '--limit': must be a whole number"),
         (("predict", "x", "--url", "localhost"), "localhost"),
         (("guess",), "guess"),
     ],
@@ -387,10 +398,16 @@ def test_batch_bad_line(sentiq: Sentiq) -> None:
     (sentiq.folder / "in.ndjson").write_text('"good"\n{"txt": "bad"}\n')
     last = sentiq.run("batch", "in.ndjson", status=1).stderr.decode().splitlines()[-1]
     assert last.startswith("sentiq: Line 2: ")
+    (sentiq.folder / "in.json").write_text('["good"]')
+    last = sentiq.run("batch", "in.json", status=1).stderr.decode().splitlines()[-1]
+    assert '(the body: must be an object like {"texts":["' in last
     (sentiq.folder / "in.csv").write_text("comment\ngood\n")
     last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
     assert "`comment`" in last
     assert "--column" in last
+    (sentiq.folder / "in.csv").write_text("text;n\ngood;1\n")
+    last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
+    assert last.endswith("?delimiter=;. Give it: --delimiter.")
     assert sentiq.leftovers() == []
 
 
@@ -408,8 +425,12 @@ def test_full_disk(sentiq: Sentiq) -> None:
 def test_every_line_failed(sentiq: Sentiq) -> None:
     """A job in which every line failed is an error; the output has the reason of each line."""
     (sentiq.folder / "in.txt").write_text("\n\n")
-    assert ", failed in" in sentiq.run("batch", "in.txt", status=1).stderr.decode()
-    assert [row["error"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == ["empty_text", "empty_text"]
+    shown = sentiq.run("batch", "in.txt", status=1).stderr.decode()
+    assert "2 lines, failed in" in shown
+    (sentiq.folder / "in.txt").write_text("\n")
+    shown = sentiq.run("batch", "in.txt", "--force", status=1).stderr.decode()
+    assert re.search(r"Job [0-9a-f]{32}: 1 line\.\n1 line, failed in", shown)
+    assert [row["error"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == ["empty_text"]
 
 
 # Jobs
@@ -431,7 +452,9 @@ def test_jobs(sentiq: Sentiq) -> None:
     assert [found["id"] for found in listed] == [job["id"]]
     assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
     assert "2 of 2 done, 1 failed" in sentiq.run("job", job["id"]).stdout.decode()
-    assert "succeeded" in sentiq.run("cancel", job["id"]).stdout.decode()
+    cancelled = sentiq.run("cancel", job["id"])
+    assert "succeeded" in cancelled.stdout.decode()
+    assert cancelled.stderr == b"sentiq: the job had ended already\n"
     assert sentiq.run("remove", job["id"]).stdout.decode() == f"Removed {job['id']}.\n"
     assert "There is no job" in sentiq.run("remove", job["id"], status=1).stderr.decode()
 
@@ -539,15 +562,17 @@ def test_interrupt_leaves_the_job(sentiq: Sentiq, running: Terminal, answer: str
 
 
 def test_interrupt_cancels_the_job(sentiq: Sentiq, running: Terminal) -> None:
-    """After Ctrl-C and yes the job is cancelled; the lines that were done can be fetched, and the status is not 0."""
+    """After Ctrl-C and yes the job is cancelled; the status is not 0. The command that is shown fetches the
+    lines that were done, and that is a success.
+    """
     running.type("\x03")
     running.wait_for(r"\[y/N\] ")
     running.type("y\n")
     shown = running.ended(130)
-    assert re.search(r"Cancelled; [\d,]+ of its 800 lines are done", shown)
+    assert re.search(r"Cancelled; [\d,]+ of 800 lines done\.", shown)
     words = way_back(shown)
     assert json.loads(sentiq.run("job", words[2], "--json").stdout)["status"] == "cancelled"
-    sentiq.run(*words, status=1)
+    assert "800 lines, cancelled in" in sentiq.run(*words).stderr.decode()
     assert "cancelled" in {row["status"] for row in read_csv(sentiq.folder / "my out.csv")} <= {"done", "cancelled"}
 
 

@@ -11,12 +11,13 @@ import subprocess
 import threading
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tasks.errors import EX_CONFIG
 from tests.support.launched import LAUNCHER, MAKE_RUN, Launched
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
@@ -74,6 +75,21 @@ def test_every_line_names_its_process(launch: Launch) -> None:
     sentiq.stop()
     assert sentiq.lines
     assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
+
+
+def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
+    """While only the batch worker is missing, the launcher says that callers are answered already, and they are."""
+    sentiq = launch()
+    batch = wait_until(lambda: sentiq.find("tasks.worker batch"), what="the batch worker to start")
+    os.kill(batch, signal.SIGSTOP)
+    told = f"waiting for: batch worker; callers of /predict are answered at http://127.0.0.1:{sentiq.port}"
+    wait_until(partial(sentiq.has_printed, told), what="the line that says so", timeout_s=60)
+    assert (
+        sentiq.http.post("/predict", json={"text": "early but sure"}, headers={"Prefer": "wait=30"}).status_code == 200
+    )
+    os.kill(batch, signal.SIGCONT)
+    sentiq.wait_until_ready()
+    assert sentiq.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -160,22 +176,34 @@ def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: C
 
 
 @pytest.mark.parametrize(
-    ("variables", "sentence"),
+    ("variables", "sentence", "status"),
     [
-        ({"REDIS_URL": "redis://127.0.0.1:1"}, "REDIS_URL at redis://127.0.0.1:1 does not answer; start that server"),
-        ({"REDIS_URL": "127.0.0.1"}, "REDIS_URL: must begin with redis://"),
-        ({"BATCH_SIZE": "many"}, "BATCH_SIZE: "),
-        ({"model": "/no/such/model"}, "/no/such/model" if find_spec("torch") else "sentiq[torch]"),
-        ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR /proc/nowhere cannot be written"),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1"},
+            "REDIS_URL at redis://127.0.0.1:1 does not answer; start that server",
+            1,
+        ),
+        ({"REDIS_URL": "127.0.0.1"}, "REDIS_URL: must begin with redis://", EX_CONFIG),
+        ({"BATCH_SIZE": "many"}, "BATCH_SIZE: ", EX_CONFIG),
+        ({"WEB_METRICS_PORT": 9000, "METRICS_PORT": 9000}, "METRICS_PORT: the web's metrics and", EX_CONFIG),
+        ({"model": "/no/such/model"}, "there is no folder /no/such/model", EX_CONFIG),
+        ({"model": "/", "ENGINE": "compiled", "LOG_FORMAT": "json"}, "/ has no compiled graph", EX_CONFIG),
+        (
+            {"model": "default", "ANALYSIS": "tests.support.analyses:SPAM", "PYTHONPATH": str(ROOT)},
+            "3 classes, but the analysis spam has 2",
+            EX_CONFIG,
+        ),
+        ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR /proc/nowhere cannot be written", EX_CONFIG),
     ],
 )
-def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, str], sentence: str) -> None:
-    """A start that cannot work ends with a sentence that names the reason and a status other than 0; nothing is left
-    running.
+def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, Any], sentence: str, status: int) -> None:
+    """A start that cannot work ends with a sentence that names the reason, once, also if several processes find it. The
+    status says whether it is a setting. Nothing is left running.
     """
     sentiq = launch(**variables)
-    assert sentiq.ended() not in (0, None)
-    assert sentence in sentiq.output
+    assert sentiq.ended() == status
+    assert sentence in sentiq.lines[-1]
+    assert sentiq.output.count(sentence) == 1
     assert "Traceback" not in sentiq.output
     _gone(sentiq)
 

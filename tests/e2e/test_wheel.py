@@ -47,6 +47,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def test_the_readmes_install(wheel: Path) -> None:
+    """README installs the wheel by its name, from the folder in which `make wheel` leaves it."""
+    assert f"pip install 'dist/{wheel.name}[server]' --constraint constraints.txt\n" in (ROOT / "README.md").read_text()
+    recipe = subprocess.run(["make", "--dry-run", "wheel"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--wheel-dir dist " in recipe
+
+
 def environment(folder: Path, requirement: str) -> Path:
     """Makes a virtual environment with a wheel and its requirements; returns its folder of programs."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
@@ -157,6 +164,7 @@ def test_commands_that_need_the_server(client: Path, words: tuple[str, ...]) -> 
     """Commands that need the missing extra say in one sentence what to install, with the status of a wrong setting."""
     done = subprocess.run([f"{client}/sentiq", *words], env={}, capture_output=True, text=True, check=False)
     sentence = (
-        f"sentiq: `sentiq {words[0]}` needs the packages of the service; install them: pip install 'sentiq[server]'"
+        f"sentiq: `sentiq {words[0]}` needs the packages of the service; install them:"
+        " pip install 'sentiq[server]' --constraint constraints.txt"
     )
     assert (done.returncode, done.stdout, done.stderr) == (EX_CONFIG, "", f"{sentence}\n")

@@ -8,27 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.stack import Process, Stack
+from tests.support.stack import SLOW_STUB, Process, Stack
 from tests.support.waiting import wait_until
 
 MakeStack = Callable[..., Stack]
 _BEGIN = """
-import threading, time
-import celeryconfig
-celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
-from model.engines.stub import StubEngine
+import threading
 from tasks import background
 from tasks.store.presence import Presence
 from tasks.work import watchdog
 from tasks.work.leases import Leases
 from tasks.work.watchdog import Watchdog
 background.ROUND_LIMIT_S = 4
-score = StubEngine.score
-def slow(self, texts):
-    if any("slow" in text for text in texts):
-        time.sleep(7)
-    return score(self, texts)
-StubEngine.score = slow
 def hang():
     threading.Event().wait()
 class Killed(BaseException):
@@ -44,17 +35,11 @@ def once(first, then):
 def fail():
     raise ValueError("a secret of mine")
 """
-_MAIN = """
-from tasks.worker import main
-main(["batch"])
-"""
 
 
 def start_worker(stack: Stack, change: str) -> Process:
-    """A batch worker with a visibility timeout of two seconds, whose loops may take four seconds for a round."""
-    worker = stack.start_process("batch", "-c", _BEGIN + change + _MAIN)
-    stack.workers.append(worker)
-    return worker
+    """A batch worker with a visibility timeout of two seconds, in which a round of a loop may take four."""
+    return stack.start_worker("batch", wait=False, visibility_s=2, change=_BEGIN + SLOW_STUB + change)
 
 
 def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None:

@@ -6,11 +6,12 @@ import uuid
 import zlib
 from collections.abc import Callable
 
+import orjson
 import pytest
 
 from tasks.jobs.keys import chunk_id, job_key
-from tasks.queue.app import TASK, create_celery
-from tasks.queue.queues import task_ids
+from tasks.queue.app import SENT_AT, TASK, create_celery
+from tasks.queue.queues import list_names, task_ids
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -30,6 +31,24 @@ def test_chunk(make_stack: Callable[..., Stack]) -> None:
     assert task_ids(stack.redis, "interactive") == {name}
     assert stack.redis.hlen("unacked") == 0
     assert stack.texts_scored() == 1
+
+
+def test_chunk_does_not_hold_up_a_job(make_stack: Callable[..., Stack]) -> None:
+    """While a chunk of a later version waits, jobs of this version run to their end, also with their later chunks,
+    which have a lower priority than it had. It keeps its id and the time when it was sent.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    app, name = create_celery(stack.settings()), uuid.uuid4().hex
+    app.send_task(TASK, args=[{"v": 2}], queue="batch", task_id=name, headers={SENT_AT: 1.5}, ignore_result=True)
+    (worker,) = stack.workers
+    wait_until(lambda: f"chunk {name} goes back" in worker.log, what="the chunk to be given back")
+    job = stack.submit([f"good {uuid.uuid4().hex}" for _ in range(200)])
+    assert int(stack.redis.hget(job_key(job["id"]), "chunks") or 0) > 4
+    assert stack.ended(job)["status"] == "succeeded"
+    worker.terminate()
+    assert task_ids(stack.redis, "batch") == {name}
+    (message,) = (orjson.loads(raw) for raw in stack.redis.lrange(list_names("batch")[-1], 0, -1))
+    assert message["headers"][SENT_AT] == 1.5
 
 
 @pytest.mark.parametrize("left", ["its lines", "a chunk's outcomes"])

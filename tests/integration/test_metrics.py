@@ -10,12 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tasks.queue.app import ChunkSender, create_celery
-from tasks.queue.metrics import QueueMetrics
 from tasks.queue.queues import UNACKED, UNACKED_INDEX
 from tasks.store.connections import connect
 from tasks.store.presence import Presence
 from tasks.wire import WorkerMark
 from tests.support.stack import Stack
+from webapp.compose import queue_metrics
 
 Value = Callable[..., float | None]
 
@@ -23,7 +23,7 @@ Value = Callable[..., float | None]
 def values(stack: Stack) -> Value:
     """Reads the collector's samples, as a scrape would."""
     registry = CollectorRegistry()
-    registry.register(QueueMetrics(stack.settings()))
+    registry.register(queue_metrics(stack.settings()))
     return lambda name, **labels: registry.get_sample_value(f"sentiment_{name}", labels)
 
 
@@ -84,10 +84,10 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
     """A scrape makes one round trip to a server, however many messages wait there."""
     for number in range(50):
         send.send_job_chunk("job", number, "stub@-")
-    queues = QueueMetrics(server.settings())
+    queues = queue_metrics(server.settings())
     list(queues.collect())
     client: Any
-    (client,) = queues._clients.values()
+    (client,) = queues._parts
     sent = 0
     connection = client.connection_pool.get_connection()
     original = connection.send_packed_command

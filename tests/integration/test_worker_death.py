@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.stack import Stack
+from tests.support.stack import SLOW_STUB, Stack
 from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
 
@@ -112,25 +112,8 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
 def test_slow_is_not_dead(make_stack: Callable[..., Stack]) -> None:
     """A chunk that takes longer than the visibility timeout is not given to another worker while its own lives."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
-    # The engine is fast when its rate is measured at the start, and then slow: one text of the job takes longer than
-    # the timeout.
-    script = """
-import time
-import celeryconfig
-celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
-from model.engines.stub import StubEngine
-score = StubEngine.score
-def slow(self, texts):
-    if any("slow" in text for text in texts):
-        time.sleep(7)
-    return score(self, texts)
-StubEngine.score = slow
-from tasks.worker import main
-main(["batch"])
-"""
-    stack.workers += [stack.start_process("batch", "-c", script) for _ in range(2)]
-    for worker in stack.workers:
-        stack.wait_for_worker(worker)
+    for _ in range(2):
+        stack.start_worker("batch", visibility_s=2, change=SLOW_STUB)
     job = stack.ended(stack.submit(["slow and good"]))
     assert job["done"] == 1
     assert stack.texts_scored() == 1

@@ -31,7 +31,7 @@ STARTED_BY = {
     "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
 }
 """What command lines start: they may import it, inside a function."""
-CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
@@ -104,8 +104,8 @@ def test_nothing_imports_a_composition_root(name: str) -> None:
 
 
 def test_the_client_imports_little() -> None:
-    """`webapp.client` and the command line import nothing of Sentiq but themselves, keys and statuses, and no other
-    packages than those of the base installation. The commands that run a service may, inside a function.
+    """`webapp.client` and the command line import nothing of Sentiq but themselves, keys, statuses and wording, and
+    no other packages than those of the base installation. The commands that run a service may, inside a function.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
@@ -114,7 +114,7 @@ def test_the_client_imports_little() -> None:
             continue
         for found in imported(name, path) - STARTED_BY.get(name, set()):
             if found.split(".")[0] in FLOORS:
-                assert found.startswith(("webapp.client", *CLIENT[-2:], *STARTED_BY.get(name, set()))), name
+                assert found.startswith(("webapp.client", *CLIENT[-3:], *STARTED_BY.get(name, set()))), name
             else:
                 assert found.split(".")[0] in sys.stdlib_module_names | base, name
 
@@ -126,26 +126,36 @@ def test_the_front_knows_no_endpoint() -> None:
             assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
 
 
-def test_one_place_puts_the_web_together() -> None:
-    """`tasks.submit` is handed its Redis clients, Celery and settings and makes none itself. `webapp.compose` makes
-    them, and only `webapp.wsgi` imports that.
-    """
-    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
-    for name, path in MODULES.items():
-        if name.startswith("tasks.submit"):
-            assert not imported(name, path) & makers, name
-    assert [name for name, path in MODULES.items() if "webapp.compose" in imported(name, path)] == ["webapp.wsgi"]
+MAKERS = {
+    "tasks.store.connections.connect": {"webapp.compose", "tasks.work.compose", "tasks.probe", "tasks.store.embedded"},
+    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose"},
+}
+"""What makes clients, and who may import it."""
 
 
-def test_one_place_puts_a_worker_together() -> None:
-    """`tasks.work` is handed its Redis clients, Celery and settings and makes none itself. `tasks.work.compose` makes
-    them, and only `tasks.worker` imports that, after it has pinned the device.
+@pytest.mark.parametrize("maker", MAKERS)
+def test_parts_are_handed_what_they_need(maker: str) -> None:
+    """Nothing makes its own clients of Redis or Celery: what composes a process does, and a program that has only one
+    question.
     """
-    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
-    for name, path in MODULES.items():
-        if name.startswith("tasks.work.") and name != "tasks.work.compose":
-            assert not imported(name, path) & makers, name
-    assert [name for name, path in MODULES.items() if "tasks.work.compose" in imported(name, path)] == ["tasks.worker"]
+    assert {name for name, path in MODULES.items() if maker in imported(name, path)} == MAKERS[maker]
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_services_know_no_settings(wing: str) -> None:
+    """What submits and what works gets plain values, but for what composes a worker."""
+    readers = {
+        name for name, path in MODULES.items() if within(name, wing) and "tasks.settings" in imported(name, path)
+    }
+    assert readers <= {"tasks.work.compose"}
+
+
+def test_one_place_composes_a_process() -> None:
+    """`webapp.compose` is only imported by `webapp.wsgi`, and `tasks.work.compose` by `tasks.worker`, once that has
+    pinned the device.
+    """
+    for composes, starts in (("webapp.compose", "webapp.wsgi"), ("tasks.work.compose", "tasks.worker")):
+        assert [name for name, path in MODULES.items() if composes in imported(name, path)] == [starts]
 
 
 def test_worker_begins_light() -> None:
@@ -188,6 +198,13 @@ def test_the_model_knows_no_queue() -> None:
                 found.split(".")[0] for found in imported(name, path)
             }
             assert "environ" not in path.read_text(), name
+
+
+def test_only_the_model_imports_what_sends_usage_data() -> None:
+    """OpenVINO and NNCF are imported by modules of `model` alone, which come after `model.patches.usage_data`."""
+    for name, path in MODULES.items():
+        if not name.startswith("model."):
+            assert not {"openvino", "nncf"} & {found.split(".")[0] for found in imported(name, path)}, name
 
 
 def test_never_pickle() -> None:

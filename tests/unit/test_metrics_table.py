@@ -8,9 +8,9 @@ from types import ModuleType
 from prometheus_client import REGISTRY, Metric
 
 from tasks import metrics
-from tasks.queue.metrics import QueueMetrics
 from tasks.settings import Settings
 from tasks.work.gpu_metrics import GpuMetrics
+from webapp.compose import queue_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 Row = tuple[str, ...]
@@ -27,7 +27,7 @@ def of_the_code() -> set[Row]:
     for where, group in (("web", metrics.WEB), ("worker", metrics.WORKER)):
         rows |= {_row(next(iter(metric.describe())), tuple(metric._labelnames), where) for metric in group}
     for where, collector in (
-        ("web", QueueMetrics(Settings(redis_url="unix:///nowhere.sock"))),
+        ("web", queue_metrics(Settings(redis_url="unix:///nowhere.sock"))),
         ("worker", GpuMetrics(ModuleType("nvml"), None)),
     ):
         rows |= {_row(family, tuple(family._labelnames), where) for family in collector.describe()}  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,9 +16,8 @@ import webapp.front.errors
 from model.engines.stub import StubEngine
 from tasks.errors import SentimentError
 from tasks.settings import Settings
+from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
-from webapp.app import create_app
-from webapp.compose import sentiment_service
 from webapp.launch.launcher import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,10 +106,10 @@ def test_error_codes_are_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def app() -> Flask:
-    """The application, on a Redis server that does not exist."""
-    settings = Settings(redis_url="unix:///nowhere/valkey.sock")
-    return create_app(settings, sentiment_service(settings))
+def app() -> Iterator[Flask]:
+    """The application, on a server that is not there."""
+    with web_application(Settings(redis_url="unix:///nowhere/valkey.sock")) as found:
+        yield found
 
 
 def test_routes_and_document_agree(app: Flask) -> None:

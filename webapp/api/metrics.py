@@ -8,17 +8,20 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
-from tasks.queue.metrics import QueueMetrics
-from tasks.settings import Settings
 from webapp.api.patches.half_written import Processes
 from webapp.front.visit import visit
 
 
-def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprint:
-    """The blueprint of `/metrics`. `counts`: this process's counts, used where processes share no folder."""
+def metrics_blueprint(queues: Collector, counts: CollectorRegistry) -> Blueprint:
+    """The blueprint of `/metrics`.
+
+    Args:
+        queues: what Redis has of queues, workers and jobs.
+        counts: the counts of requests, where each process has a page of its own.
+    """
     blueprint = Blueprint("metrics", __name__)
-    queues = QueueMetrics(settings)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:

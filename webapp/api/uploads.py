@@ -8,6 +8,7 @@ Each arrow is a generator that takes and yields pieces of at most PIECE_BYTES. O
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,9 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
-from webapp.api.requests import parse_json
-from webapp.api.schemas import BatchRequest
 from webapp.front.errors import UploadRefused
 
 PIECE_BYTES = 64 * 1024
@@ -36,6 +36,8 @@ MAX_HEADER_BYTES = 32 * 1024
 """Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
 _FIELDS = ("column", "delimiter", "callback_url")
+_DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
+"""The usual delimiters, and how they are asked for."""
 _GZIP = ("application/gzip", "application/x-gzip")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _SUPPORTED = (
@@ -105,7 +107,13 @@ def read_upload(
             pieces = _gunzipped(pieces, limits.max_bytes)
     else:
         read = _reader(mimetype)
-    upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    try:
+        upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    except UploadRefused as error:
+        if error.code == "unknown_column" and mimetype.lower() == "multipart/form-data":
+            late = " In a form, only fields before the file count."
+            raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
+        raise
     callback = {name: value for name, value in fields.items() if name == "callback_url"}
     return replace(upload, entries=_at_least_one(upload.entries), options=callback | upload.options)
 
@@ -123,7 +131,7 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
                 " send more texts as NDJSON (application/x-ndjson)."
             )
             raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
+    batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
     return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
 
@@ -162,9 +170,17 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         detail = (
             f"The header has no column with the name asked for (`text`, unless ?column= names another). It has {names}."
         )
+        for other, name in _DELIMITERS.items():
+            if len(header) == 1 and other != delimiter and other in header[0]:
+                detail += f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
+                break
         raise UploadRefused(422, "unknown_column", detail, line)
     text_column = header.index(column)
     return Upload(csv_entries(records, header, text_column), tuple(header), text_column)
+
+
+def _read_tsv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    return _read_csv(pieces, {**asked, "delimiter": asked.get("delimiter") or "tab"}, limits)
 
 
 _TYPES: dict[str, Reader] = {
@@ -173,6 +189,7 @@ _TYPES: dict[str, Reader] = {
     "application/ndjson": _read_ndjson,
     "application/jsonl": _read_ndjson,
     "text/csv": _read_csv,
+    "text/tab-separated-values": _read_tsv,
     "text/plain": _read_plain,
 }
 _ENDINGS: dict[str, Reader] = {
@@ -180,6 +197,7 @@ _ENDINGS: dict[str, Reader] = {
     ".ndjson": _read_ndjson,
     ".jsonl": _read_ndjson,
     ".csv": _read_csv,
+    ".tsv": _read_tsv,
     ".txt": _read_plain,
 }
 
@@ -224,6 +242,8 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             if unpacked_bytes > max_bytes:
                 raise _too_large(max_bytes)
             piece = member.unused_data if member.eof else member.unconsumed_tail
+            if len(data) == PIECE_BYTES:
+                time.sleep(0)  # lets others have a turn: few packed bytes may hold megabytes
             if data:
                 yield data
     if not member.eof:

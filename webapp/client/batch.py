@@ -118,7 +118,7 @@ class Batch:
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
-                self._screen.say(f"Job {self._job.id}: {self._job.total:,} lines.")
+                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}.")
             self._screen.stage("Scoring")
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
@@ -181,7 +181,7 @@ class Batch:
             self._screen.say("To fetch the results:")
         elif self._wants_to_cancel(job):
             job = self._sentiq.cancel(job)
-            self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
+            self._screen.say(f"Cancelled; {job.done:,} of {_lines(job.total)} done. To fetch them:")
         else:
             self._screen.say(f"Job {job.id} goes on. To come back to it:")
         self._screen.say(f"  {self._way_back(job)}")
@@ -214,7 +214,11 @@ class Batch:
         took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"
         state = "" if job.status == "succeeded" else f", {job.status}"
         where = "" if self._output.path is None else f" -> {self._output.path}"
-        return f"{job.total:,} lines{state}{took}: {', '.join(counts)}{where}"
+        return f"{_lines(job.total)}{state}{took}: {', '.join(counts)}{where}"
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
 
 
 def _megabytes(count: int, total: int | None) -> str:

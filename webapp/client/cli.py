@@ -20,11 +20,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen
+from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
@@ -35,7 +37,15 @@ _REMEDIES = {
     "unknown_column": " Name it: --column.",
 }
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        with plain_words():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Scores texts with a Sentiq service.",
     no_args_is_help=True,
     add_completion=False,
@@ -101,7 +111,10 @@ def _print_json(body: dict[str, Any]) -> None:
 def predict(
     context: typer.Context,
     texts: Annotated[
-        list[str] | None, typer.Argument(help="The texts; without any, stdin is read line by line.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="The texts; without any, stdin is read line by line, without its blank lines.", show_default=False
+        ),
     ] = None,
     url: Url = None,
     api_key: Key = None,
@@ -110,7 +123,8 @@ def predict(
     """Scores texts, and prints the label and confidence of each."""
     failed = False
     with _connect(context) as sentiq:
-        for text in map(_mended, texts) if texts else _stdin_lines():
+        numbered = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines()
+        for place, text in numbered:
             try:
                 prediction = sentiq.predict(text, timeout_s=60)
             except SentiqError as error:
@@ -120,7 +134,7 @@ def predict(
                 if _wants_json(context):
                     _print_json({"text": text, "error": {"code": error.code}})
                 else:
-                    _complain(f"{error} {_cropped(text)}".rstrip())
+                    _complain(f"{place}: {error} {_cropped(text)}".rstrip())
                 continue
             if _wants_json(context):
                 _print_json(asdict(prediction))
@@ -134,7 +148,7 @@ def predict(
 def batch(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
+        Path | None, typer.Argument(help="CSV, TSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
     ] = None,
     output: Annotated[
         str | None,
@@ -150,7 +164,7 @@ def batch(
     type: Annotated[
         str | None,
         typer.Option(
-            metavar="csv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
+            metavar="csv|tsv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
         ),
     ] = None,
     format: Annotated[
@@ -193,14 +207,15 @@ def batch(
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
-    if job.status != "succeeded":
+    # Whoever resumes a cancelled job wants what was done.
+    if job.status == "failed" or (job.status == "cancelled" and resume is None):
         raise typer.Exit(1)
 
 
 @app.command()
 def jobs(
     context: typer.Context,
-    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only jobs with this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many jobs, newest first.")] = 20,
     url: Url = None,
     api_key: Key = None,
@@ -241,7 +256,10 @@ def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None
 def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
     """Cancels a job; what is done stays readable."""
     with _connect(context) as sentiq:
+        before = sentiq.job(job)
         _tell(context, sentiq.cancel(job))
+    if before.ended:
+        _complain("the job had ended already")
 
 
 @app.command()
@@ -305,7 +323,10 @@ def _run_here(command: str, arguments: list[str]) -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
             raise
-        _complain(f"`sentiq {command}` needs the packages of the service; install them: pip install 'sentiq[server]'")
+        _complain(
+            f"`sentiq {command}` needs the packages of the service; install them:"
+            " pip install 'sentiq[server]' --constraint constraints.txt"
+        )
         sys.exit(EX_CONFIG)
     try:
         run(command, arguments)
@@ -342,12 +363,12 @@ def _mended(argument: str) -> str:
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _stdin_lines() -> Iterator[str]:
+def _stdin_lines() -> Iterator[tuple[str, str]]:
     if sys.stdin.isatty():
         print("One text to a line; Ctrl-D ends.", file=sys.stderr)
-    for line in sys.stdin.buffer:
+    for number, line in enumerate(sys.stdin.buffer, 1):
         if text := line.decode("utf-8", "replace").strip():
-            yield text
+            yield f"line {number}", text
 
 
 def _cropped(text: str) -> str:
@@ -356,6 +377,12 @@ def _cropped(text: str) -> str:
     if sys.stdout.isatty():
         line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
     return line.plain
+
+
+def _remedy(error: SentiqError) -> str:
+    if error.code == "unknown_column" and "?delimiter=" in error.detail:
+        return " Give it: --delimiter."
+    return _REMEDIES.get(error.code, "")
 
 
 def _complain(text: str) -> None:
@@ -367,7 +394,7 @@ def main() -> None:
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        _complain(f"{error}{_REMEDIES.get(error.code, '')}")
+        _complain(f"{error}{_remedy(error)}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

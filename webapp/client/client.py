@@ -25,7 +25,7 @@ from webapp.client.http import (
     json_object,
     split_lines,
 )
-from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout
+from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 Format = Literal["csv", "ndjson", "json"]
@@ -89,11 +89,11 @@ class Sentiq:
         if response.status_code != 202:
             return Prediction.of(json_object(response))
         job = self.wait(Job.of(json_object(response)), timeout_s=timeout_s)
-        (line,) = map(json.loads, self._ndjson(job))
-        if line["status"] != "done":
-            raise SentiqError(
-                "The text has no prediction.", code=line["error"]["code"] if "error" in line else "job_cancelled"
-            )
+        with understood:
+            (line,) = map(json.loads, self._ndjson(job))
+            error = None if line["status"] == "done" else line["error"]["code"] if "error" in line else "job_cancelled"
+        if error is not None:
+            raise SentiqError("The text has no prediction.", code=error)
         return Prediction.of(line)
 
     def submit(
@@ -111,8 +111,8 @@ class Sentiq:
         again.
 
         Args:
-            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .ndjson, .jsonl, .txt or .json,
-                each also with .gz); or such a file, opened in binary mode.
+            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt or
+                .json, each also with .gz); or such a file, opened in binary mode.
             column: for a CSV file: the column with the texts.
             delimiter: for a CSV file: one character, or `tab`.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
@@ -149,8 +149,10 @@ class Sentiq:
         params: dict[str, str] | None = {} if status is None else {"status": status}
         while params is not None:
             page = json_object(self._send("GET", "/jobs", params))
-            yield from map(Job.of, page["items"])
-            params = dict(httpx.URL(page["next"]).params) if page["next"] else None
+            with understood:
+                jobs = list(map(Job.of, page["items"]))
+                params = dict(httpx.URL(page["next"]).params) if page["next"] else None
+            yield from jobs
 
     def cancel(self, job: Job | str) -> Job:
         """Cancels the job; what is done stays readable, and a job that has ended stays as it is."""
@@ -201,8 +203,10 @@ class Sentiq:
         pending.
         """
         for raw in self._ndjson(job):
-            line = json.loads(raw)
-            yield Line.of(line | {"error": line["error"]["code"]} if "error" in line else line)
+            with understood:
+                line = json.loads(raw)
+                line = line | {"error": line["error"]["code"]} if "error" in line else line
+            yield Line.of(line)
 
     def download(
         self,

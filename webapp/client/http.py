@@ -16,6 +16,7 @@ from webapp.client.types import JobNotFound, SentiqError, Unavailable
 
 MEDIA_TYPES = {
     ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
     ".ndjson": "application/x-ndjson",
     ".jsonl": "application/x-ndjson",
     ".txt": "text/plain",
@@ -147,12 +148,17 @@ def _refusal(response: httpx.Response) -> SentiqError:
     """The error that an answer stands for. The answer may come from a proxy, in another format."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     body = body if isinstance(body, dict) else {}
     code = body.get("code", f"http_{response.status_code}")
     detail = body.get("detail") or f"The answer was {response.status_code} {response.reason_phrase}".rstrip() + "."
-    faults = ", ".join(f"{fault['field']}: {fault['message']}" for fault in body.get("errors", []))
+    listed = errors if isinstance(errors := body.get("errors"), list) else []
+    faults = ", ".join(
+        f"{str(one.get('field')).replace('(body)', 'the body')}: {one.get('message')}"
+        for one in listed
+        if isinstance(one, dict)
+    )
     retry_after = response.headers.get("Retry-After", "")
     busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"
     kind = JobNotFound if code == "job_not_found" else Unavailable if busy else SentiqError
@@ -170,7 +176,7 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
     """The answer's JSON object."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise SentiqError(f"What answers at {response.url.copy_with(userinfo=b'')} is not Sentiq.", code="not_sentiq")

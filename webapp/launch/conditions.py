@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import redis
 
+from tasks.errors import EX_CONFIG
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
 
@@ -29,6 +30,8 @@ def require_port(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+    except UnicodeError:  # a part of the name is empty or too long
+        raise StartFailed(f"Cannot listen on {host}:{port}: that is not the name of a host; correct HOST.") from None
     except OSError as error:
         raise StartFailed(
             f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
@@ -51,7 +54,7 @@ def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]
         return _lock(data_dir, console, give_up)
     except OSError as error:
         raise StartFailed(
-            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can."
+            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can.", EX_CONFIG
         ) from None
 
 
@@ -99,8 +102,8 @@ def require_redis(name: str, url: str) -> None:
     try:
         wait_until_up(url, timeout_s=3)
     except redis.AuthenticationError:
-        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
-    except (redis.RedisError, ValueError):
+        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.", EX_CONFIG) from None
+    except (redis.RedisError, ValueError, TypeError):  # TypeError: for an option that redis-py does not know
         raise StartFailed(
             f"{name} at {where} does not answer; start that server, correct the address,"
             " or unset it to use the embedded one."

@@ -21,7 +21,7 @@ from typing import Any
 
 import redis
 
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings, load_settings
@@ -30,6 +30,7 @@ from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import lock_folder, require_port, require_redis
 from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.ports import refuse_shared_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
 from webapp.server.exposure import refuse_open_door
 
@@ -39,6 +40,8 @@ PROCESSES = {
     "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
 }
 """The processes to start: for each name the arguments of Python, as in the Procfile."""
+_JOBS_ONLY = ["batch worker"]
+"""What /health misses while callers are answered and only jobs have to wait."""
 _DRAIN_S = 25.0
 """How long requests and chunks under way may take to finish; after that, processes are killed."""
 
@@ -54,6 +57,7 @@ class Launcher:
         self._server: Server | None = None
         self._children: list[Child] = []
         self._lock_fd = -1
+        self._ready = False
         self._key: str | None = None
         # If make has started the launcher, the launcher ends when make does.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
@@ -62,16 +66,19 @@ class Launcher:
         """Runs until a signal; returns the exit status."""
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-        status = 0
+        failure: StartFailed | None = None
         try:
             self._prepare()
-            if self._start():
+            self._ready = self._start()
+            if self._ready:
                 self._watch()
         except StartFailed as error:
-            self._console.print("sentiq", str(error))
-            status = 1
-        self._stop()
-        return status
+            failure = error
+        self._stop(quietly=failure is not None and not self._ready)
+        if failure is None:
+            return 0
+        self._console.print("sentiq", str(failure))  # last, where people look
+        return failure.status
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
@@ -131,7 +138,7 @@ class Launcher:
         try:
             find_server()
         except ServerNotFound as error:
-            raise StartFailed(str(error)) from None
+            raise StartFailed(str(error), EX_CONFIG) from None
         self._console.print("sentiq", "waiting for: the embedded server")
         self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
         self._server.start()
@@ -159,7 +166,9 @@ class Launcher:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             if missing != told or time.monotonic() > until_told:
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}")
+                # On a busy machine the batch worker, which gives way to all others, may come a minute later.
+                answered = f"; callers of /predict are answered at {self._address}" if missing == _JOBS_ONLY else ""
+                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{answered}")
                 told, until_told = missing, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
@@ -227,12 +236,12 @@ class Launcher:
 
     # Stop
 
-    def _stop(self) -> None:
+    def _stop(self, *, quietly: bool) -> None:
         """Ends the web processes first, then the workers, so that requests under way are still answered; the server
-        last.
+        last. `quietly`: says nothing of it, as nothing was ready.
         """
         systemd.tell("STOPPING=1")
-        if self._children or self._server:
+        if (self._children or self._server) and not quietly:
             self._console.print(
                 "sentiq", "stopping: finishing requests and chunks under way (Ctrl-C again kills everything)"
             )
@@ -246,7 +255,7 @@ class Launcher:
             self._settings.socket_path.unlink(missing_ok=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
-        if self._children:
+        if self._children and not quietly:
             self._console.print("sentiq", "stopped")
 
     def _end(self, children: list[Child], patience_s: float) -> None:
@@ -272,8 +281,8 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        refuse_shared_ports(settings)
         require_tracing(settings)
     except SettingsRefused as error:
-        print(f"Sentiq cannot start: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
     sys.exit(Launcher(settings).run())

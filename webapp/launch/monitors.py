@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 import tasks.parent
+from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
 from webapp.launch.processes import Child, Console, StartFailed
@@ -59,7 +60,8 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
         raise StartFailed(
             "Flower is not installed; `make run MONITORING=1` installs it, and so does `make .venv-monitoring/.done`."
             " Without make: create it here with python3 -m venv .venv-monitoring, and install what the source lists in"
-            " monitoring/requirements.txt."
+            " monitoring/requirements.txt.",
+            EX_CONFIG,
         )
     flower_port, exporter_port = (
         os.environ.get(name, port) for name, port in (("FLOWER_PORT", "5555"), ("CE_PORT", "9808"))

@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from tasks.background import Loop
-from tasks.errors import EX_CONFIG
+from tasks.errors import CANNOT_START, EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 
@@ -27,12 +27,19 @@ ORPHAN_SERVER_S = 10
 _COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
 _DEATHS_AT_START = 3
 """How often a process may die before everything is ready; then the start has failed."""
-_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
-"""What the server warns of at each start on most machines, and what does not matter for so small a server."""
+_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled", "Inspect method ")
+"""What the server warns of at each start on most machines, and what does not matter for so small a server; and Flower's
+warnings while no worker answers it, as at each start.
+"""
 
 
 class StartFailed(Exception):
     """Nothing can be started; the message is one sentence that says what to do."""
+
+    def __init__(self, sentence: str, status: int = 1) -> None:
+        """`status`: the exit status, EX_CONFIG if starting again will not help."""
+        super().__init__(sentence)
+        self.status = status
 
 
 def code_of_ours() -> dict[str, str]:
@@ -74,9 +81,18 @@ class Console:
             {"time": now, "level": "info", "role": "launcher" if name == "sentiq" else name, "event": line}
         )
 
-    def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def follow(self, name: str, process: subprocess.Popen[bytes], refusals: list[str]) -> threading.Event:
         """Copies a process's output until it ends. If the copying ended sooner, the pipe would fill and the process
         stand still.
+
+        Args:
+            name: the process's name.
+            process: the process.
+            refusals: gets the sentences in which it says that it cannot start, which are not printed: several processes
+                may have the same one.
+
+        Returns:
+            What is set when all is copied.
         """
         ended = threading.Event()
 
@@ -84,11 +100,14 @@ class Console:
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip()
-                if not any(words in line for words in _NOT_WORTH_A_LINE):
+                if line.startswith(CANNOT_START):
+                    refusals.append(line)
+                elif not any(words in line for words in _NOT_WORTH_A_LINE):
                     self.print(name, line)
             ended.set()
 
         Loop(f"{name} output", copy, limit_s=math.inf, stop=ended).start()
+        return ended
 
 
 class Child:
@@ -102,13 +121,15 @@ class Child:
         self._started_at = 0.0
         self._not_before = 0.0
         self._deaths_in_a_row = 0
+        self._refusals: list[str] = []
+        self._copied = threading.Event()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts the process, in a session of its own, so that Ctrl-C reaches only the launcher."""
         self._started_at = time.monotonic()
         self.process = self._popen()
-        self._console.follow(self.name, self.process)
+        self._copied = self._console.follow(self.name, self.process, self._refusals)
 
     def _popen(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -133,7 +154,9 @@ class Child:
                 return
             self.buried(self.process)
             if status == EX_CONFIG:
-                raise StartFailed(f"The {self.name} process cannot run with these settings; its last lines say why.")
+                self._copied.wait(5)
+                why = [*self._refusals, f"The {self.name} process cannot run with these settings; its lines say why."]
+                raise StartFailed(why[0], EX_CONFIG)
             self._deaths_in_a_row = self._deaths_in_a_row + 1 if starting_up or now - self._started_at < 10 else 0
             if starting_up and self._deaths_in_a_row >= _DEATHS_AT_START:
                 raise StartFailed(

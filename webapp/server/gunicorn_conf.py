@@ -4,12 +4,11 @@ everything else.
 
 import os
 import shutil
-import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
 
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.logs import configure_logs
 from tasks.parent import follow_parent
 from tasks.settings import load_settings
@@ -21,8 +20,7 @@ try:
     refuse_open_door(_settings)
     require_tracing(_settings)
 except SettingsRefused as error:
-    print(f"Sentiq cannot start: {error}", file=sys.stderr, flush=True)
-    sys.exit(EX_CONFIG)
+    refuse_to_start(error)
 _metrics_dir = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str((_settings.data_dir / "metrics").absolute()))
 
 bind = [f"{_settings.host}:{_settings.port}"]
@@ -35,7 +33,11 @@ worker_class = "webapp.server.worker.Worker"
 worker_connections = 2000
 timeout = 60
 graceful_timeout = 15
-keepalive = 30
+keepalive = _settings.keep_alive
+# The path below which a proxy serves the API is a setting (URL_PREFIX). A header could come from any caller, and the
+# variable from any shell.
+forwarder_headers = ""
+os.environ.pop("SCRIPT_NAME", None)
 # The control socket would lie in the home directory, where two services of one user would collide.
 control_socket_disable = True
 loglevel = "warning"

@@ -134,9 +134,10 @@ local function is_done(chunk)
   return redis.call('SISMEMBER', done, chunk) == 1
 end
 
--- How many lines repeat each text of a chunk: {text: lines}.
+-- How many lines repeat each text of a chunk: {text: lines}. If that is damaged, it says of none.
 local function repeated_lines(chunk)
-  return cjson.decode(redis.call('HGET', late, chunk) or '{}')
+  local readable, by_text = pcall(cjson.decode, redis.call('HGET', late, chunk) or '{}')
+  return readable and type(by_text) == 'table' and by_text or {}
 end
 
 -- The bytes of the texts of all chunks that are not done.
@@ -197,10 +198,13 @@ local function end_as(state)
   end
 end
 
--- Ends a job whose texts have all come in and whose chunks are all done.
+-- Ends a job whose texts have all come in and whose chunks are all done. Lines that no chunk has answered have failed:
+-- what is stored of their chunk was damaged, and with it the number of lines that each text of the chunk answers.
 local function end_if_complete()
   if not has('sealed') or has('cancelled_at') or redis.call('SCARD', done) < chunks() then return end
   if redis.call('HSETNX', facts, 'finished_at', now) == 0 then return end
+  local unanswered = redis.call('HGET', facts, 'total') - redis.call('HGET', facts, 'done')
+  grow({failed = unanswered, done = unanswered})
   local counts = redis.call('HMGET', facts, 'failed', 'total')
   end_as(counts[1] == counts[2] and 'failed' or 'succeeded')
 end

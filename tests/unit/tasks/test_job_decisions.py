@@ -280,6 +280,32 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     assert set(TOLD_AT_THE_END) == set(TOLD) - {"receiving", "eta_s", "callback"}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "ended", "rate", "eta_s"),
+    [
+        (None, None, None, None),
+        (0.01, None, None, None),
+        (1.0, None, 400.0, 24.0),
+        (2.0, None, 200.0, 48.0),
+        (0.01, JobStatus.SUCCEEDED, 40_000.0, None),
+        (0.0, JobStatus.SUCCEEDED, None, None),
+    ],
+)
+def test_rate_and_time_left(
+    seconds: float | None, ended: JobStatus | None, rate: float | None, eta_s: float | None
+) -> None:
+    """A running job tells its rate and the time left only after a second of work: its first chunk may have been known
+    by the time a worker took it, and would promise far too much. A job that has ended tells its rate.
+    """
+    progressed_at = None if seconds is None else 100.0 + seconds
+    came_in = msgspec.structs.replace(
+        BARE, total=13_000, done=3_400, cached=3_000, scored=400, sealed=99.0, started_at=100.0
+    )
+    job = msgspec.structs.replace(came_in, progressed_at=progressed_at, ended=ended)
+    assert job.texts_per_s == pytest.approx(rate)
+    assert job.eta_s == pytest.approx(eta_s)
+
+
 def test_states_are_declared_once() -> None:
     """The API and its client know all states of a job and no others."""
     states = tuple(JobStatus)

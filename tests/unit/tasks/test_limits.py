@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import QuotaExceeded, RateLimited
-from tasks.settings import Settings
 from tasks.store.connections import connect
 from tasks.store.limits import Bill, Limit, Limits, limits_of
 from tests.support.stack import Stack
@@ -175,8 +174,7 @@ def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytes
 
 def test_both_limits(server: Stack) -> None:
     """With both limits, the one that is used up first refuses, and the standing is that of the one with less left."""
-    settings = Settings(redis_url=server.url, rate_limit="10/h", daily_quota=1000, web_concurrency=1)
-    limits = limits_of(settings)
+    limits = limits_of(server.redis, rate=(10, 3600), daily_quota=1000, processes=1)
     assert limits is not None
     first = limits.take("ann", rate=1, quota=1)
     assert first is not None
@@ -188,4 +186,4 @@ def test_both_limits(server: Stack) -> None:
     slow = limits.take("ann", rate=0, quota=1)
     assert slow is not None
     assert slow.limit == 1000
-    assert limits_of(Settings(redis_url=server.url)) is None
+    assert limits_of(server.redis, rate=None, daily_quota=None, processes=1) is None

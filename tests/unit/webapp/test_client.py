@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -226,6 +226,11 @@ def test_unknown_job(server: Scripted) -> None:
         (Answer(404, b"<html>"), "http_404", SentiqError),
         (Answer(200, b"<html>It works!</html>"), "not_sentiq", SentiqError),
         (Answer(200, b"[]"), "not_sentiq", SentiqError),
+        (Answer(200, b"{}"), "not_sentiq", SentiqError),
+        (Answer(200, b"[" * 100_000), "not_sentiq", SentiqError),
+        (Answer(422, b'{"errors": 3}'), "http_422", SentiqError),
+        (Answer(422, b'{"errors": [3, {}]}'), "http_422", SentiqError),
+        (Answer(422, b"[" * 100_000), "http_422", SentiqError),
     ],
 )
 def test_somebody_else_answers(server: Scripted, answer: Answer, code: str, kind: type[SentiqError]) -> None:
@@ -235,6 +240,32 @@ def test_somebody_else_answers(server: Scripted, answer: Answer, code: str, kind
         server.client(patience_s=0).job("b" * 32)
     assert caught.value.code == code
     assert type(caught.value) is kind
+
+
+ENDED_ANSWER = Answer(200, ENDED | {"total": 1})
+
+
+@pytest.mark.parametrize(
+    ("call", "answers"),
+    [
+        (lambda client: client.predict("a"), [Answer(200, {"label": "POSITIVE"})]),
+        (lambda client: client.predict("a"), [Answer(202, ENDED | {"total": 1}), ENDED_ANSWER, Answer(200, b"{}\n")]),
+        (lambda client: client.predict("a"), [Answer(202, ENDED | {"total": 1}), ENDED_ANSWER, Answer(200, b"?\n")]),
+        (lambda client: client.submit(["a"]), [Answer(202, {"id": 5})]),
+        (lambda client: client.job("a"), [Answer(200, JOB | {"created_at": "yesterday"})]),
+        (lambda client: client.job("a"), [Answer(200, JOB | {"created_at": 5})]),
+        (lambda client: list(client.jobs()), [Answer(200, {})]),
+        (lambda client: list(client.jobs()), [Answer(200, {"items": [3], "next": None})]),
+        (lambda client: list(client.results("a")), [ENDED_ANSWER, Answer(200, b"3\n")]),
+        (lambda client: list(client.results("a")), [ENDED_ANSWER, Answer(200, b'{"error": 3}\n')]),
+    ],
+)
+def test_json_of_somebody_else(server: Scripted, call: Callable[[Sentiq], object], answers: list[Answer]) -> None:
+    """JSON that is not what Sentiq answers raises an error of the client, whichever call reads it."""
+    server.answers = list(answers)
+    with pytest.raises(SentiqError) as caught:
+        call(server.client(patience_s=0))
+    assert caught.value.code == "not_sentiq"
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://here", "http://", "http://here:port"])

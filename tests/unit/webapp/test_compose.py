@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from tasks.errors import ServiceUnavailable
+from tasks.errors import JobNotFound, ServiceUnavailable
 from tasks.settings import Settings
 from tests.support.stack import Stack
-from webapp.compose import sentiment_service
+from tests.support.waiting import wait_until
+from webapp.compose import flask_application, sentiment_service
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 
@@ -20,11 +21,31 @@ def connections(server: Stack) -> int:
 
 
 def test_nothing_happens_before_it_is_asked(server: Stack) -> None:
-    """Making a service opens no connection and starts no thread, because Gunicorn may still fork."""
+    """An application that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
     threads, before = set(threading.enumerate()), connections(server)
-    sentiment_service(server.settings())
+    settings = server.settings().model_copy(update={"rate_limit": "10/h", "daily_quota": 10})
+    flask_application(settings, sentiment_service(settings))
     assert set(threading.enumerate()) <= threads
     assert connections(server) == before
+
+
+def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    """The threads that a service has started to listen and to send end once it is closed, and say nothing of it."""
+    before = set(threading.enumerate())
+
+    def its_own() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before}
+
+    service = sentiment_service(server.settings())
+    # Long enough to be sent before its caller leaves: the text of a caller who has left is not sent.
+    assert service.predict("good", wait_s=1.0) is None
+    wait_until(lambda: server.redis.llen("interactive") == 1, what="the text to be sent")
+    with pytest.raises(JobNotFound):
+        service.jobs.get("0" * 32, wait_s=0.01)
+    assert its_own() >= {"coalescer", "replies", "job-ends"}
+    service.close()
+    wait_until(lambda: not its_own(), what="the threads to end")
+    assert not [record for record in caplog.records if "the loop" in record.getMessage()]
 
 
 def test_ping_keeps_its_connections(server: Stack) -> None:

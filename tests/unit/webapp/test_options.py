@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from tasks.work.roles import ROLES
 from webapp.launch import options
 from webapp.launch.commands import Role
 from webapp.launch.options import apply, flags
+from webapp.launch.ports import refuse_shared_ports
 
+ROOT = Path(__file__).resolve().parents[3]
 SENTIQ = (sys.executable, "-m", "webapp.client.cli")
 SECRETS = {"api_keys", "callback_secret"}
 
@@ -118,8 +121,10 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
         ("prot = 1", "there is no setting prot; the nearest is port"),
         ("PORT = 1", "there is no setting PORT; the nearest is port"),
         ("cache-ttl = 1", "there is no setting cache-ttl; the nearest is cache_ttl"),
-        ("[web]\nport = 1", "there is no setting web"),
-        ("qqqqqqqqqqqqqqq = 1", "there is no setting qqqqqqqqqqqqqqq"),
+        ("[web]\nport = 1", "there is no setting web; the file has no sections, each line is a setting$"),
+        ("[ports]\nport = 1", "there is no setting ports; the file has no sections, each line is a setting$"),
+        ("prometheus = 1", "there is no setting prometheus$"),
+        ("qqqqqqqqqqqqqqq = 1", "there is no setting qqqqqqqqqqqqqqq$"),
         ("port = ", "is not TOML"),
         ("port = 0", "port in "),
         ("port = [8000]", "port in .*: must be a string, a number, true or false$"),
@@ -127,6 +132,13 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
         ("cors_origins = [1]", "cors_origins in .*: must be .*, or a list of strings"),
         ("label_map = [1]", "label_map in .*: must be .*, or a table of strings"),
         ('host = "a\\u0000b"', "host in .*: must not hold a NUL"),
+        ("label_map = {a = 2026-01-01}", "label_map in .*: must be .*, or a table of strings"),
+        ("label_map = {a = {b = 'c'}}", "label_map in .*: must be .*, or a table of strings"),
+        (f"port = 0x{'f' * 5000}", "port in .*: is too large a number"),
+        (f"port = {'1' * 5000}", "a number has too many digits"),
+        (f"port = {'[' * 5000}", "brackets are nested too deeply"),
+        ('"a\\n\\u001b[31m" = 1', r"there is no setting 'a\\n\\x1b\[31m'"),
+        (f"{'a' * 5000} = 1", "there is no setting 'a{60}'[.]{3}$"),
         ("prot = 1\nrat_limit = 2", "no setting prot; the nearest is port; .*no setting rat_limit"),
     ],
 )
@@ -145,6 +157,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'host = "\xe9"')
     with pytest.raises(SettingsRefused, match=r"latin\.toml is not TOML: it is not UTF-8"):
         apply({}, tmp_path / "latin.toml", os.environ)
+    with pytest.raises(SettingsRefused, match="/dev/zero is larger than 1,000,000 bytes"):
+        apply({}, Path("/dev/zero"), os.environ)
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A file may begin with a byte order mark, as editors on Windows write it."""
+    assert settled(tmp_path / "sentiq.toml", "\ufeffport = 1001").port == 1001
 
 
 def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
@@ -202,20 +221,33 @@ def test_flags_are_the_settings() -> None:
     assert next(iter(Settings.model_fields)) in options._GROUPS
 
 
-@pytest.mark.parametrize("command", ["serve", "worker"])
-def test_help_is_readable(command: str) -> None:
+def test_flags_of_a_worker() -> None:
+    """`sentiq worker` has a flag for each setting that a worker reads, and for no other."""
+    worker = [ROOT / "tasks" / name for name in ("worker.py", "tracing.py", "queue/app.py")]
+    worker += (ROOT / "tasks" / "work").glob("*.py")
+    read = {found for file in worker for found in re.findall(r"settings\.(\w+)", file.read_text())}
+    declared = (ROOT / "tasks" / "settings.py").read_text()
+    for name, body in re.findall(r"    def (\w+)\(self[^\n]*\n((?:        .*\n|\n)+)", declared) * 2:
+        if name in read:  # a property
+            read |= set(re.findall(r"self\.(\w+)", body))
+    assert set(options.OF_A_WORKER) == read & Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
+)
+def test_help_is_readable(command: str, names: set[str]) -> None:
     """In 80 columns the help shows each flag uncut, under its group, with its default."""
     environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERMINAL_WIDTH": "80"}
     shown = subprocess.run(
         [*SENTIQ, command, "--help"], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert "…" not in shown
-    for name in Settings.model_fields.keys() - SECRETS:
+    for name in names - SECRETS:
         assert re.search(rf"--{name.replace('_', '-')}\s", shown), name
-    assert [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")] == list(
-        options._GROUPS.values()
-    )
-    assert "Default: 8000." in shown
+    groups = [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")]
+    assert groups == [group for group in options._GROUPS.values() if group != "Callers" or command == "serve"]
+    assert "Default: 3600." in shown
     for name in SECRETS:
         assert f"--{name.replace('_', '-')} " not in shown
 
@@ -235,7 +267,8 @@ def test_roles() -> None:
         (("serve", "--prot", "1"), 2, "No such option: --prot"),
         (("serve", "now"), 2, "unexpected extra argument"),
         (("worker",), 2, "Missing argument"),
-        (("worker", "nobody"), 2, "'nobody' is not one of"),
+        (("worker", "nobody"), 2, "Invalid value for 'role': 'nobody' is not one of"),
+        (("worker", "batch", "--port", "1"), 2, "No such option: --port"),
     ],
 )
 def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> None:
@@ -243,6 +276,49 @@ def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> 
     done = subprocess.run([*SENTIQ, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_without_a_service(tmp_path: Path) -> None:
+    """Where no service runs, a worker that is given no Redis ends and says what to give. It does so too if a server
+    that was killed has left its socket.
+    """
+    os.environ["DATA_DIR"] = str(tmp_path)
+    with socket.socket(socket.AF_UNIX) as left:
+        for _ in range(2):
+            done = subprocess.run([*SENTIQ, "worker", "batch"], capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert re.fullmatch(
+                rf"Sentiq cannot start: no Sentiq runs on {tmp_path}; .*--data-dir.*--redis-url.*\n", done.stderr
+            )
+            if not (tmp_path / "valkey.sock").exists():
+                left.bind(str(tmp_path / "valkey.sock"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"metrics_port": "8000"}, "METRICS_PORT: the API and the interactive worker's metrics cannot both listen on"),
+        (
+            {"metrics_port": "7999"},
+            "METRICS_PORT: the API and the batch worker's metrics cannot both listen on port 80",
+        ),
+        ({"web_metrics_port": "8000"}, "WEB_METRICS_PORT: the API and the web's metrics cannot both"),
+        ({"web_metrics_port": "8000", "metrics_host": "::"}, "WEB_METRICS_PORT: "),
+        ({"web_metrics_port": "9000", "metrics_port": "9000"}, "METRICS_PORT: the web's metrics and the interactive"),
+        ({"metrics_port": "65535"}, "METRICS_PORT: the batch worker takes the port after it, and there is none"),
+        ({}, None),
+        ({"metrics_port": "8001", "web_metrics_port": "8003"}, None),
+        ({"metrics_port": "8000", "metrics_host": "127.0.0.2"}, None),
+    ],
+)
+def test_shared_ports(given: dict[str, Any], said: str | None) -> None:
+    """Settings by which two processes would listen on the same port of an address are refused."""
+    if said is None:
+        refuse_shared_ports(settled(**given))
+        return
+    with pytest.raises(SettingsRefused) as refused:
+        refuse_shared_ports(settled(**given))
+    assert str(refused.value).startswith(said)
 
 
 def test_switches_of_the_command_line() -> None:

@@ -7,11 +7,13 @@ import gzip
 import io
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from webapp.api.uploads import (
     MAX_HEADERS_BYTES,
     MAX_JSON_BYTES,
     MAX_PARTS,
+    PIECE_BYTES,
     Upload,
     UploadLimits,
     read_upload,
@@ -287,6 +290,26 @@ def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
         assert fault(raw, CSV) == (422, "header_too_long", 1)
     else:
         assert texts_of(raw, CSV) == [""]
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
+    """If the header looks separated by another character, the refusal names the option that says so; following it
+    helps.
+    """
+    raw = f"text{delimiter}n\na{delimiter}1\n".encode()
+    assert f"?delimiter={name}." in str(refused(raw, CSV))
+    assert texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
+    assert "delimiter" not in str(refused(raw.replace(delimiter.encode(), b","), CSV, query={"column": "x"}))
+    assert "?delimiter=,." in str(refused(b"text,n\na,1\n", CSV, query={"delimiter": name}))
+
+
+def test_tsv() -> None:
+    """Values separated by tabs are a type of their own, by the media type and by the name of a form's file."""
+    raw = b"n\ttext\n1\ta, b\n"
+    assert texts_of(raw, "text/tab-separated-values") == ["a, b"]
+    assert texts_of(form(part(raw, "f", "x.TSV")), FORM) == ["a, b"]
+    assert texts_of(raw.replace(b"\t", b";"), "text/tab-separated-values", query={"delimiter": ";"}) == ["a, b"]
 
 
 def test_csv_blank_lines() -> None:
@@ -683,6 +706,16 @@ def test_form_fields() -> None:
     assert (upload.text_column, upload.options) == (0, {})
 
 
+def test_form_field_after_the_file() -> None:
+    """A form whose file lacks the column that is read is refused with a hint that fields go before the file; in other
+    uploads there is no such hint.
+    """
+    file = part(b"tweet,n\na,1", "f", "x.csv")
+    assert "before the file" in str(refused(form(file, part(b"tweet", "column")), FORM))
+    assert texts_of(form(part(b"tweet", "column"), file), FORM) == ["a"]
+    assert "file" not in str(refused(b"tweet,n\na,1", CSV))
+
+
 TXT = part(b"a", "f", "x.txt")
 
 
@@ -938,3 +971,24 @@ def test_any_headers(content_type: str, encoding: str) -> None:
     """Whatever the headers, an upload is read or refused; nothing else is raised."""
     with suppress(UploadRefused):
         read(b"a", content_type, encoding=encoding)
+
+
+def test_others_have_turns_while_a_file_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two pieces of an unpacked file others are served, however few packed bytes it comes from."""
+    monkeypatch.setattr(time, "sleep", gevent.sleep)  # as Gunicorn's worker does
+    turns = 0
+
+    def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    greenlet = gevent.spawn(other)
+    try:
+        size = 100 * PIECE_BYTES
+        raw = gzip.compress(b'"' + b"a" * 1000 + b'"' + b" " * size)
+        assert len(read(raw, NDJSON, encoding="gzip", limits=UploadLimits(2**30, max_line_bytes=2**30))) == 1
+    finally:
+        greenlet.kill()
+    assert turns >= 100
