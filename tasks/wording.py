@@ -13,7 +13,7 @@ _WORDS = {
     "a valid integer": "a whole number",
     "a valid boolean": "true or false",
     "a valid dictionary": "an object",
-    r"\ba valid ": "a ",
+    r"\b(?<=must be )a valid ": "a ",
 }
 
 
