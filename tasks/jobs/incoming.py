@@ -20,6 +20,7 @@ from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome
+from tasks.tracing import NOBODY, Origin
 from tasks.wire import PageRow, StoredPage, Todo, from_row, to_row, write_page, write_todo
 
 
@@ -38,6 +39,8 @@ class Page:
     """How many lines of this page repeat a text of a chunk stored before: {chunk: {text's index in it: lines}}."""
     cached: int
     duplicates: int
+    work: int = 0
+    """What `chunks` cost, in thousandths of a full chunk."""
 
 
 class IncomingJobs:
@@ -61,9 +64,11 @@ class IncomingJobs:
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
+        caller: str | None = None,
+        origin: Origin = NOBODY,
         analysis: Analysis = SENTIMENT,
     ) -> None:
-        """Makes an empty job; its texts follow."""
+        """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it."""
         now = time.time()
         job = Job(
             id=job_id,
@@ -72,6 +77,8 @@ class IncomingJobs:
             chunk_size=chunk_size,
             window=window,
             owner=owner,
+            caller=caller,
+            origin=origin.to_json(),
             header=header,
             callback_url=callback_url,
             analysis=analysis,
@@ -96,6 +103,7 @@ class IncomingJobs:
         """
         counts = growth(Counter(field_of(where) for _, where in page.lines if not isinstance(where, int)))
         counts |= {"total": len(page.lines), "cached": page.cached, "duplicates": page.duplicates}
+        counts |= {"work": page.work}
         brought: dict[str, str | int] = {} if page.model is None or not page.cached else {"model": page.model}
         if any(entry.id is not None for entry, _ in page.lines):
             brought["has_ids"] = 1

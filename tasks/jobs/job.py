@@ -98,6 +98,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The number of chunks that are under way at once."""
     owner: str | None = None
     """The name of the API key that made the job; None if the service has no keys."""
+    caller: str | None = None
+    """The caller whose turns the job's chunks take; None in jobs of the version before."""
+    origin: str | None = None
+    """The request that made the job: see `tasks.tracing.Origin.to_json`."""
     header: Header | None = None
     """The CSV header; in the hash it is `columns` (JSON) and `text_column`."""
     callback_url: str | None = None
@@ -122,6 +126,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that workers have answered."""
     chunks: int = 0
     """The number of chunks that have come in."""
+    work: int = 0
+    """What its chunks cost, in thousandths of a full chunk; 0 in jobs of the version before."""
     revision: int = 0
     """A number that grows with every change of the job."""
     model: str | None = None

@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
+from tasks.cost import cost
 from tasks.submit.admission import Admission
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
@@ -45,6 +46,8 @@ Release = Callable[[Iterable[str]], Iterable[str]]
 """A function that gives claims up; it returns keys that other processes rely on, which must be sent all the same."""
 CLAIM_LIMIT = 256
 """The most texts that are claimed in one step."""
+SEVERAL_S = 1.0
+"""Seconds after which a caller who has sent texts no longer counts as one beside others."""
 _EXPIRY_S = 1.0
 """Seconds between two checks for expired chunks, while chunks are under way."""
 
@@ -64,7 +67,8 @@ class Coalescer(Generic[T]):
         send: see `Send`.
         release: see `Release`.
         admission: decides whether another text may wait.
-        chunk_limit: the most texts of a chunk, at least 1; called each time, must not raise.
+        chunk_limit: what a chunk may cost, at least 1, given whether several callers have sent texts lately; called
+            each time, must not raise.
         max_under_way: the most chunks that may be under way at once; called each time, must not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
@@ -80,7 +84,7 @@ class Coalescer(Generic[T]):
         release: Release,
         *,
         admission: Admission,
-        chunk_limit: Callable[[], int],
+        chunk_limit: Callable[[bool], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -98,9 +102,11 @@ class Coalescer(Generic[T]):
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
         self._claimed_last = False
+        self._caller: str | None = None
+        self._another_at = -math.inf
         self._start: Callable[[Callable[[], object]], object] | None = start
 
-    def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
+    def submit(self, key: str, text: str, origin: object = None, *, caller: str = "") -> Future[T]:
         """The future of a text's outcome, shared by all callers of that text.
 
         A caller that stops waiting before the outcome has come must call `leave`.
@@ -109,6 +115,7 @@ class Coalescer(Generic[T]):
             key: the text's digest.
             text: the cleaned text.
             origin: the request that asks; passed to `send`.
+            caller: who asks. Callers take turns, and each has a share of the queue.
 
         Raises:
             QueueFull: no further text may wait.
@@ -116,14 +123,19 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                self._admission.admit(len(self._entries))
-                entry = self._entries.add(key, text)
+                spent = cost(text)
+                self._admission.admit(self._entries.ahead(caller, spent))
+                entry = self._entries.add(key, text, spent, caller)
                 self._lingering.came()
                 if self._start is not None:
                     self._start(self.take_step)
                     self._start = None
                 self._wake.notify()
-            entry.waiters += 1
+            self._entries.join(entry, caller)
+            if caller != self._caller:
+                if self._caller is not None:
+                    self._another_at = self._clock()
+                self._caller = caller
             if origin is not None:
                 entry.origins.append(origin)
             return entry.future
@@ -143,13 +155,14 @@ class Coalescer(Generic[T]):
         resolved: list[tuple[Entry[T], T]] = []
         entries = self._entries
         with self._wake:
-            callers = 0
+            callers = spent = 0
             for key, outcome in outcomes.items():
                 if (entry := entries.get(key)) is not None:
                     callers += entry.waiters
+                    spent += entry.cost
                     entries.end(entry)
                     resolved.append((entry, outcome))
-            self._admission.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
+            self._admission.drained(spent, more=bool(entries.claimed or entries.gathered))
             self._lingering.answered(callers)
             self._wake.notify()
         for entry, outcome in resolved:
@@ -221,9 +234,9 @@ class Coalescer(Generic[T]):
                     self._entries.wait_elsewhere(entry)
 
     def _send_claimed(self) -> None:
-        limit = self._chunk_limit()
+        limit = self._chunk_limit(self._clock() - self._another_at < SEVERAL_S)
         with self._wake:
-            left = self._entries.drop_left(limit)
+            chunk, left = self._entries.send(limit)
         relied_on: dict[str, str] = {}
         if left:
             texts = {entry.key: entry.text for entry in left}
@@ -232,7 +245,7 @@ class Coalescer(Generic[T]):
             except Exception:  # the claims expire by themselves
                 _log.warning("claims could not be given up", exc_info=True)
         with self._wake:
-            chunk = self._entries.send(limit)
+            chunk = [entry for entry in chunk if entry.state is not DONE]
             origins = [origin for entry in chunk for origin in entry.origins]
         if not chunk and not relied_on:
             return

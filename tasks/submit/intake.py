@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 import orjson
 
+from tasks.cost import cost
 from tasks.errors import InvalidText, TooManyTexts
 from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
@@ -27,6 +28,8 @@ _LINES_AT_ONCE = 50
 _KNOWN = 2**31 - 1
 """Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
+FULL = 1000
+"""The work of a full chunk, in the unit of `tasks.jobs.job.Job.work`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Submission:
     callback_url: str | None = None
     key: str | None = None
     """The caller's Idempotency-Key."""
+    caller: str = ""
+    """Who sends them: the job's chunks take turns with other callers'."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
     bill: Bill | None = None
@@ -91,10 +96,11 @@ class Intake:
             cache: known predictions are looked up there.
             job_id: the job.
             identity: the model whose cached predictions are used; None to use none.
-            chunk_size: the texts of a chunk, the same as in `IncomingJobs.begin`.
+            chunk_size: the most texts of a chunk, the same as in `IncomingJobs.begin`; of texts that cost more, a chunk
+                has fewer. The index of its first text is a multiple of this all the same.
             max_texts: the most texts of the job.
             cleaned: cleans a text; raises InvalidText.
-            send: sends the chunks with these numbers.
+            send: sends the chunks with these numbers, or lets them wait for their turn.
             alive: called now and then while texts come in slowly.
         """
         self._jobs = jobs
@@ -107,8 +113,9 @@ class Intake:
         self._send = send
         self._alive = alive
         self._seen = SeenTexts()
-        self._unknown = 0
         self._chunks: list[Todo] = []
+        self._costs: list[int] = []
+        """Of each of `_chunks`, in short texts."""
         self._stored_chunks = 0
         self.texts = 0
         """The number of texts that have come in."""
@@ -172,13 +179,18 @@ class Intake:
                 self._seen.put(key, _KNOWN)
                 lines.append((entry, scored))
             else:
-                self._seen.put(key, self._unknown)
-                lines.append((entry, self._unknown))
-                self._add(texts[key])
-        ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
-        page = Page(number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates)
+                index = self._add(texts[key])
+                self._seen.put(key, index)
+                lines.append((entry, index))
+        ready = len(self._chunks)
+        if not last and self._costs and self._costs[-1] < self._chunk_size:
+            ready -= 1
+        work = sum(round(FULL * spent / self._chunk_size) or 1 for spent in self._costs[:ready])
+        first = self._stored_chunks
+        page = Page(number, lines, self._identity, first, self._chunks[:ready], late, cached, duplicates, work)
         to_send = self._jobs.append(self._job_id, page)
         del self._chunks[:ready]
+        del self._costs[:ready]
         self._stored_chunks += ready
         if to_send:
             self._send(to_send)
@@ -213,12 +225,16 @@ class Intake:
         self.misses += len(wanted) - len(known)
         return known
 
-    def _add(self, text: str) -> None:
-        if self._unknown % self._chunk_size == 0:
+    def _add(self, text: str) -> int:
+        """Puts a text into a chunk; returns its index among the job's unknown texts."""
+        if not self._costs or self._costs[-1] >= self._chunk_size:
             self._chunks.append(Todo([], []))
-        self._chunks[-1].texts.append(text)
-        self._chunks[-1].weights.append(1)
-        self._unknown += 1
+            self._costs.append(0)
+        chunk = self._chunks[-1]
+        chunk.texts.append(text)
+        chunk.weights.append(1)
+        self._costs[-1] += cost(text)
+        return (self._stored_chunks + len(self._chunks) - 1) * self._chunk_size + len(chunk.texts) - 1
 
     def _repeat(self, number: int, late: defaultdict[int, Counter[int]]) -> None:
         chunk, place = divmod(number, self._chunk_size)

@@ -16,7 +16,8 @@ from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
-from tasks.queue.app import ChunkSender
+from tasks.jobs.keys import chunk_id
+from tasks.queue.turns import Turns
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client
@@ -33,7 +34,8 @@ CHUNK_S = 0.5
 
 It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""
 WINDOW = 4
-"""Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
+"""Chunks of one job that are under way or wait for their turn; two for each worker if that is more, so that one job can
+keep all of them busy."""
 _KEY_TTL_S = 86_400
 """Seconds that an Idempotency-Key is kept."""
 
@@ -53,7 +55,7 @@ class JobService:
         kept: KeptJobs,
         cache: PredictionCache,
         client: Client,
-        sender: ChunkSender,
+        turns: Turns,
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
@@ -64,7 +66,7 @@ class JobService:
         self._kept = kept
         self._cache = cache
         self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
-        self._sender = sender
+        self._turns = turns
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
@@ -122,14 +124,14 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
+            caller=submission.caller,
+            origin=self._origin(),
             analysis=self._settings.analysis,
         )
 
-        origin = self._origin()
-
         def send(chunks: Sequence[int]) -> None:
-            for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
+            for turn in self._turns.choose(chunk_id(job_id, number) for number in chunks):
+                self._turns.send(turn)
 
         def alive() -> None:
             self._incoming.touch(job_id)

@@ -89,8 +89,8 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
-"""The texts' lines, or None if some have no outcome within so many seconds."""
+AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
+"""The lines of a caller's texts, or None if some have no outcome within so many seconds."""
 
 
 def jobs_blueprint(
@@ -111,7 +111,7 @@ def jobs_blueprint(
             return None
         # One is counted already, with the request.
         caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
         if lines is None:
             caller().give_back(len(batch.texts))  # the job counts them anew
             return None
@@ -146,7 +146,15 @@ def jobs_blueprint(
                 header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
-                Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill())
+                Submission(
+                    upload.entries,
+                    header,
+                    callback_url,
+                    key,
+                    caller=caller().id,
+                    owner=caller().owner,
+                    bill=caller().bill(),
+                )
             )
         except Exception:
             _drain(body)

@@ -21,7 +21,7 @@ def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) ->
     """The answer to a text that has no prediction yet: a job of its own. `waited`: its caller has waited in vain."""
     if waited:
         metrics.PENDING.inc()
-    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
+    job, _ = jobs.submit(Submission([(1, Entry(text))], caller=caller().id, owner=caller().owner))
     return accepted(job, prefer)
 
 
@@ -36,7 +36,7 @@ def predictions_blueprint(
         text = PredictRequest.model_validate(json_body()).text
         prefer = preferences()
         wait_s = prefer.wait_or(predict_timeout_s)
-        prediction = sentiment.predict(text, wait_s)
+        prediction = sentiment.predict(text, wait_s, caller().id)
         if prediction is None:
             return job_of(text, sentiment.jobs, prefer, waited=wait_s > 0)
         return Response(answers.prediction(text, prediction, visit().started), mimetype="application/json")

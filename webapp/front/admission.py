@@ -83,9 +83,8 @@ class Admission:
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
-        if self._limits is not None:
-            return Caller(None, _address_id(environ.get("REMOTE_ADDR", "")), self._limits)
-        return ANYBODY
+        address = environ.get("REMOTE_ADDR", "")
+        return Caller(None, _address_id(address), self._limits) if self._limits is not None else _unlimited(address)
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
         """Counts the request on the caller's limits, if it is one that costs.
@@ -108,6 +107,12 @@ class Admission:
 def _presented(environ: dict[str, Any]) -> str:
     scheme, _, key = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return str(key.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY", ""))
+
+
+@lru_cache(maxsize=4096)
+def _unlimited(address: str) -> Caller:
+    """The caller at an address where nothing is limited, so that nothing of a request is kept with them."""
+    return Caller(None, _address_id(address), None)
 
 
 @lru_cache(maxsize=4096)
