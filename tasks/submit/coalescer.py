@@ -5,6 +5,9 @@ other processes have under way. While fewer than `max_under_way` chunks of this 
 leave at once as one chunk; otherwise texts gather. So a single text never waits for others, and under load one message
 carries many texts. Callers of the same text share one future. Texts are named by keys, which are their digests.
 
+Callers take turns by the cost of their texts (`tasks.submit.turns`). An extra chunk may be under way with texts of
+callers that have none under way, one of each: a lone text does not wait for others' chunks.
+
 Works alike under threads and under gevent's patched threading.
 """
 
@@ -16,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
@@ -69,7 +73,8 @@ class Coalescer(Generic[T]):
         admission: decides whether another text may wait.
         chunk_limit: what a chunk may cost, at least 1, given whether several callers have sent texts lately; called
             each time, must not raise.
-        max_under_way: the most chunks that may be under way at once; called each time, must not raise.
+        max_under_way: the most chunks that may be under way at once, not counting an extra one; called each time, must
+            not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
         clock: the time in seconds.
@@ -202,14 +207,14 @@ class Coalescer(Generic[T]):
         """
         entries = self._entries
         entries.expire(self._clock() - self._expire_after_s)
-        gathered, has_place = bool(entries.gathered), len(entries.chunks) < self._max_under_way()
-        may_send = has_place and bool(entries.claimed)
+        gathered, has_place = bool(entries.gathered), entries.places_taken < self._max_under_way()
+        may_send = bool(entries.claimed) if has_place else entries.may_send_extra
         lingering_s = self._lingering.left_s() if has_place and (gathered or may_send) else 0.0
         if lingering_s or not (gathered or may_send):
             self._claimed_last = False
             return None, lingering_s or (_EXPIRY_S if entries.chunks else None)
         self._claimed_last = gathered and not (self._claimed_last and may_send)
-        return (self._claim_gathered if self._claimed_last else self._send_claimed), None
+        return (self._claim_gathered if self._claimed_last else partial(self._send_claimed, not has_place)), None
 
     def _claim_gathered(self) -> None:
         with self._wake:  # CLAIMED ahead of the claim itself: a caller that leaves meanwhile must not drop the text
@@ -233,10 +238,10 @@ class Coalescer(Generic[T]):
                 if entry.state is CLAIMED and entry.key not in mine:
                     self._entries.wait_elsewhere(entry)
 
-    def _send_claimed(self) -> None:
+    def _send_claimed(self, extra: bool) -> None:
         limit = self._chunk_limit(self._clock() - self._another_at < SEVERAL_S)
         with self._wake:
-            chunk, left = self._entries.send(limit)
+            chunk, left = self._entries.send(limit, extra=extra)
         relied_on: dict[str, str] = {}
         if left:
             texts = {entry.key: entry.text for entry in left}

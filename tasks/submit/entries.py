@@ -38,10 +38,12 @@ GATHERED, CLAIMED, UNDER_WAY, ELSEWHERE, DONE = State
 class Chunk(Generic[T]):
     """Texts that were sent together. The chunk counts as under way until all of them are answered."""
 
-    __slots__ = ("entries", "sent_at")
+    __slots__ = ("entries", "extra", "sent_at")
 
-    def __init__(self, sent_at: float) -> None:
+    def __init__(self, sent_at: float, *, extra: bool) -> None:
         self.entries: set[Entry[T]] = set()
+        self.extra = extra
+        """Whether it takes no place: it has only texts of callers that had none under way."""
         self.sent_at = sent_at
 
 
@@ -87,6 +89,7 @@ class Entries(Generic[T]):
         self._turns: Turns[Entry[T]] = Turns()
         self._cost = 0
         self._chunks: dict[Chunk[T], None] = {}
+        self._extra = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -109,6 +112,16 @@ class Entries(Generic[T]):
     def chunks(self) -> Collection[Chunk[T]]:
         """The chunks that are under way."""
         return self._chunks
+
+    @property
+    def places_taken(self) -> int:
+        """The number of chunks under way that take a place."""
+        return len(self._chunks) - self._extra
+
+    @property
+    def may_send_extra(self) -> bool:
+        """Whether a chunk may be sent that takes no place: none is under way, and a caller has texts only to send."""
+        return not self._extra and self._turns.has_newcomers()
 
     def get(self, key: str) -> Entry[T] | None:
         """The waiting entry with this key, if there is one."""
@@ -169,16 +182,20 @@ class Entries(Generic[T]):
             self._move(entry, CLAIMED)
         return entries
 
-    def send(self, limit: int) -> tuple[list[Entry[T]], list[Entry[T]]]:
+    def send(self, limit: int, *, extra: bool) -> tuple[list[Entry[T]], list[Entry[T]]]:
         """Moves claimed entries to UNDER_WAY as one chunk, in turns, and those whose callers have left to DONE.
 
-        The chunk costs at most `limit`, unless its first text alone costs more. Returns its entries, and the left ones.
+        Args:
+            limit: the most that the chunk may cost, unless its first text alone costs more.
+            extra: the chunk takes no place, and has only one entry of each caller that has none under way.
+
+        Returns:
+            The chunk's entries, and the left ones.
         """
         sent: list[Entry[T]] = []
         left: list[Entry[T]] = []
-        turns, now = self._turns, self._clock()
-        chunk: Chunk[T] = Chunk(now)
-        while (entry := turns.first()) is not None:
+        chunk: Chunk[T] = Chunk(self._clock(), extra=extra)
+        for entry in self._newcomers() if extra else self._in_turn():
             if not entry.waiters:
                 left.append(entry)
                 self._move(entry, DONE)
@@ -186,14 +203,25 @@ class Entries(Generic[T]):
             limit -= entry.cost
             if limit < 0 and sent:
                 break
-            turns.took(entry)
+            self._turns.took(entry.share, entry.cost, in_turn=not extra)
             self._move(entry, UNDER_WAY)
             entry.chunk = chunk
+            entry.share.under_way += 1
             chunk.entries.add(entry)
             sent.append(entry)
         if sent:
             self._chunks[chunk] = None
+            self._extra += extra
         return sent, left
+
+    def _in_turn(self) -> Iterator[Entry[T]]:
+        while (entry := self._turns.first()) is not None:
+            yield entry
+
+    def _newcomers(self) -> Iterator[Entry[T]]:
+        for share in self._turns.newcomers():
+            while share.claimed and not share.under_way:
+                yield next(iter(share.claimed.values()))
 
     def wait_elsewhere(self, entry: Entry[T]) -> None:
         """Moves an entry to ELSEWHERE, or to DONE if nobody waits for it: it no longer belongs to a chunk under way."""
@@ -226,9 +254,11 @@ class Entries(Generic[T]):
             entry.share.claimed.pop(key)
         elif (chunk := entry.chunk) is not None:
             entry.chunk = None
+            entry.share.under_way -= 1
             chunk.entries.discard(entry)
             if not chunk.entries:
                 del self._chunks[chunk]
+                self._extra -= chunk.extra
                 self._chunk_took(self._clock() - chunk.sent_at)
         entry.state = state
         if state is CLAIMED:

@@ -21,7 +21,7 @@ E = TypeVar("E", bound=Costing)
 class Share(Generic[E]):
     """The texts of one caller that wait: how many, what they cost, and those that are claimed."""
 
-    __slots__ = ("caller", "claimed", "cost", "in_turn", "texts", "turn")
+    __slots__ = ("caller", "claimed", "cost", "in_turn", "texts", "turn", "under_way")
 
     def __init__(self, caller: str) -> None:
         self.caller = caller
@@ -29,6 +29,8 @@ class Share(Generic[E]):
         self.cost = 0
         self.claimed: dict[str, E] = {}
         """By key, in the order in which they were claimed."""
+        self.under_way = 0
+        """How many of them are in chunks that are under way."""
         self.turn = 0
         """The cost at which the caller's next turn begins."""
         self.in_turn = False
@@ -58,18 +60,31 @@ class Turns(Generic[E]):
     def first(self) -> E | None:
         """The text whose turn it is, if there is one."""
         while self._heap:
-            share = self._heap[0][2]
-            for entry in share.claimed.values():
-                return entry
-            heappop(self._heap)
-            share.in_turn = False
+            turn, number, share = self._heap[0]
+            if not share.claimed:
+                heappop(self._heap)
+                share.in_turn = False
+            elif turn < share.turn:
+                heapreplace(self._heap, (share.turn, number, share))
+            else:
+                return next(iter(share.claimed.values()))
         return None
 
-    def took(self, entry: E) -> None:
-        """Notes that the text is sent of which `first` has said that it is its turn."""
-        self._clock, number, share = self._heap[0]
-        share.turn = self._clock + entry.cost
-        heapreplace(self._heap, (share.turn, number, share))
+    def took(self, share: Share[E], cost: int, *, in_turn: bool) -> None:
+        """Notes that a caller's text is sent. `in_turn`: it is the one that `first` returns."""
+        if in_turn:
+            self._clock = share.turn
+        share.turn += cost
+
+    def newcomers(self) -> list[Share[E]]:
+        """The callers that have texts to send and none under way, those that had least first."""
+        return sorted(
+            (share for _, _, share in self._heap if share.claimed and not share.under_way), key=lambda share: share.turn
+        )
+
+    def has_newcomers(self) -> bool:
+        """Whether there are `newcomers`."""
+        return any(share.claimed and not share.under_way for _, _, share in self._heap)
 
     def __iter__(self) -> Iterator[E]:
         """All claimed texts, one caller's after the other's."""

@@ -229,7 +229,8 @@ class Coalescing(RuleBasedStateMachine):
         assert set(chunked) == by_state[State.UNDER_WAY]
         assert all(entry.chunk is chunk for chunk in entries.chunks for entry in chunk.entries)
         assert all(0 < len(chunk.entries) <= CHUNK_LIMIT for chunk in entries.chunks)
-        assert len(entries.chunks) <= UNDER_WAY
+        assert entries.places_taken == sum(not chunk.extra for chunk in entries.chunks) <= UNDER_WAY
+        assert sum(chunk.extra for chunk in entries.chunks) <= 1
         assert self.coalescer.waiting == len(list(entries)) <= 2 * QUEUE_LIMIT
 
     @invariant()
@@ -240,6 +241,7 @@ class Coalescing(RuleBasedStateMachine):
             theirs = [entry for entry in entries if entry.share is share]
             assert share.texts == len(theirs) > 0
             assert share.cost == sum(entry.cost for entry in theirs)
+            assert share.under_way == sum(entry.state is State.UNDER_WAY for entry in theirs)
             assert set(share.claimed.values()) == {entry for entry in theirs if entry.state is State.CLAIMED}
         assert sum(share.texts for share in entries._shares.values()) == len(entries)
         assert entries._cost == sum(entry.cost for entry in entries)

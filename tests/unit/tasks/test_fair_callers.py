@@ -71,12 +71,39 @@ class Web:
 
 
 def test_one_text_beside_many() -> None:
-    """A caller's only text leaves with the next chunk, though hundreds of another's were there before."""
+    """A caller's only text leaves at once, though hundreds of another's were there before; further ones leave soon."""
     web = Web()
     web.ask("greedy", 300)
     web.go()
-    web.ask("modest")
-    assert "modest" in web.answer()
+    first = web.ask("modest")
+    web.go()
+    assert web.chunks[1:] == [first]
+    more = web.ask("modest", 3)
+    web.go()
+    assert web.chunks[1:] == [first]
+    web.coalescer.resolve(dict.fromkeys(web.chunks[0], ""))
+    web.now += 0.02
+    web.go()
+    assert set(more) <= set(web.chunks[2])
+
+
+def test_lone_texts_of_many_callers() -> None:
+    """Only one chunk leaves without a place: with a text of each caller that has none under way, up to the limit."""
+    web = Web(shared_limit=10)
+    web.ask("greedy", 300)
+    web.go()
+    web.ask("first")
+    web.go()
+    for number in range(15):
+        web.ask(f"caller {number}", 2)
+    web.go()
+    assert len(web.chunks) == 2
+    assert [web.callers[key] for key in web.chunks[1]] == ["first"]
+    web.coalescer.resolve(dict.fromkeys(web.chunks[1], ""))
+    web.now += 0.02
+    web.go()
+    assert len(web.chunks) == 3
+    assert len({web.callers[key] for key in web.chunks[2]}) == len(web.chunks[2]) == 10
 
 
 def test_turns_are_by_cost() -> None:

@@ -55,7 +55,9 @@ class Service:
         """
         job_id = uuid.uuid4().hex
         self.callers[job_id] = caller
-        self.incoming.begin(job_id, chunk_size=1, window=window, **{"owner" if old else "caller": caller})
+        self.incoming.begin(
+            job_id, chunk_size=1, window=window, owner=caller if old else None, caller=None if old else caller
+        )
         if old:
             self.redis.hdel(job_key(job_id), "work")
         numbers = range(chunks)
