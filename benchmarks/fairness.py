@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -159,6 +159,28 @@ class Key:
 
 def _process(found: Any, place: int, *arguments: Any) -> None:
     found.put((place, Key(*arguments).run()))
+
+
+@contextlib.contextmanager
+def beside(port: int, key: str, greeds: Sequence[Greed], longest_s: float) -> Iterator[None]:
+    """A context in which one key sends all of this all the time, from other processes."""
+    context = multiprocessing.get_context("spawn")
+    found: Any = context.Queue()
+    began = time.time()
+    processes = [
+        context.Process(
+            target=_process, args=(found, place, port, key, greed, f"{began:.0f} {place}", began, began + longest_s)
+        )
+        for place, greed in enumerate(greeds)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
 
 
 def together(port: int, keys: Sequence[str], greeds: Sequence[Greed], seconds: float) -> list[Got]:
