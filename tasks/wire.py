@@ -184,7 +184,8 @@ class PageRow(Struct, frozen=True, array_like=True):
     text: str
     """The text as it was sent in."""
     where: int | Row
-    """The line's outcome if it was known, or else the index of its text among the job's unknown texts."""
+    """The line's outcome if it was known, or else the index of its text among the job's unknown texts: chunk n
+    begins with n * chunk_size."""
     id: str | int | None = None
     columns: tuple[str, ...] = ()
     """The other columns of the line's CSV row, in the header's order."""

@@ -93,7 +93,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float
     chunk_size: int
-    """The number of texts in a chunk."""
+    """The most texts of a chunk. Chunk n begins with the text of index n * chunk_size, even if others have fewer."""
     window: int
     """The number of chunks that are under way at once."""
     owner: str | None = None
