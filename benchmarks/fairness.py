@@ -1,6 +1,6 @@
 """Several keys of unequal greed on one service: what each of them gets, measured against a fair share.
 
-    python -m benchmarks.fairness [--seconds 20] [--quick] [--model default] [callers] [jobs]
+    python -m benchmarks.fairness [--seconds 20] [--quick] [--model default] [--only jobs]
 
 2, 4 and 8 keys at once, each with callers of /predict or with jobs, as many and as long as the table says. A key's fair
 share is what it gets alone, divided by the number of keys; its slowdown is that share divided by what it got, so 1 is
@@ -224,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fairness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("kinds", nargs="*", choices=["callers", "jobs"], help="both if none is named")
+    parser.add_argument("--only", choices=["callers", "jobs"], help="both without it")
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement; there are 14")
     parser.add_argument("--quick", action="store_true", help="5 seconds each")
     parser.add_argument("--model", default="default", help="MODEL_NAME, for example stub?delay_s=0.004")
@@ -237,7 +237,7 @@ def main() -> None:
         try:
             worst = {
                 kind: measure(sentiq.port, keys, CALLERS if kind == "callers" else JOBS, seconds)
-                for kind in asked.kinds or ["jobs", "callers"]
+                for kind in ([asked.only] if asked.only else ["jobs", "callers"])
             }
         finally:
             sentiq.close()

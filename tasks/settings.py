@@ -19,11 +19,16 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
+from tasks.store.address import is_address
+from tasks.wording import in_words
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _SHORTEST_WEBHOOK_KEY = 24
 """Bytes, as Standard Webhooks asks."""
+_DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+_SHOWN = 40
+"""The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -35,6 +40,10 @@ def _declared(name: object) -> Analysis:
         return find_analysis(str(name))
     except AnalysisNotFound as error:
         raise ValueError(str(error)) from None
+
+
+def _key_file(path: Path) -> str:
+    return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
 
 
 class Settings(BaseSettings):
@@ -65,7 +74,7 @@ class Settings(BaseSettings):
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """What a line of the log looks like: `console` is for people, `json` for programs; `auto` takes `console` on a
-    terminal and `json` elsewhere.
+    terminal and in `sentiq serve`, `json` elsewhere.
     """
     access_log: bool = False
     """A line for each request, not only for those that failed, took long or made a job."""
@@ -99,7 +108,7 @@ class Settings(BaseSettings):
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
     """
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
+    device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one for each core."""
@@ -122,6 +131,10 @@ class Settings(BaseSettings):
     """The most bytes of a request's body, as sent and as decompressed."""
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
+    storage_quota: PositiveInt = 512 * 1024 * 1024
+    """The most bytes that the jobs of one caller may keep in Redis."""
+    max_jobs: PositiveInt = 1000
+    """The most jobs of one caller that have not ended."""
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
@@ -156,9 +169,11 @@ class Settings(BaseSettings):
     def _is_key_file(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse_keys(path.read_text())
+                parse_keys(_key_file(path))
             except OSError as error:
-                raise ValueError(f"cannot be read ({error.strerror})") from None
+                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise ValueError(f"{path} cannot be read (it is not UTF-8)") from None
         return path
 
     @field_validator("callback_secret")
@@ -172,6 +187,13 @@ class Settings(BaseSettings):
                 key = b""
             if len(key) < _SHORTEST_WEBHOOK_KEY:
                 raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if _DEVICE.fullmatch(value) is None:
+            raise ValueError(f"must be auto, cpu or a GPU like cuda:0, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("rate_limit")
@@ -202,6 +224,8 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if url is not None and not is_address(url):
+            raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
     @field_validator("otel_exporter_otlp_endpoint")
@@ -254,7 +278,7 @@ class Settings(BaseSettings):
     def keys(self) -> dict[str, ApiKey]:
         """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
-        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     @property
@@ -285,5 +309,10 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         for fault in error.errors():
             field = str(fault["loc"][0])
             name = (spelt or {}).get(field, field.upper())
-            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+            wrong = in_words(fault["msg"])
+            if "parsing" in fault["type"] and (Settings.model_fields[field].description or "").startswith("Seconds"):
+                wrong += " of seconds"
+            # What Sentiq checks itself says what has to be said: the value may hold a secret.
+            shown = "" if fault["type"] == "value_error" else f", and not {str(fault['input'])[:_SHOWN]!r}"
+            faults.append(f"{name}: {wrong}{shown}")
         raise SettingsRefused("; ".join(faults)) from None

@@ -30,7 +30,7 @@ _POLICY = (
     " frame-ancestors 'none'"
 )
 """What a page may load and run: this service's own files and the scripts with these digests. The two viewers write
-styles themselves.
+inline styles.
 """
 
 

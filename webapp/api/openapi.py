@@ -1,5 +1,5 @@
-"""The OpenAPI document, put together from the schemas; the views stay free of it, so that documentation costs a request
-nothing.
+"""The OpenAPI document, put together from the schemas. It is kept out of the views, so that documentation costs a
+request nothing.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ _UPLOADS = {
     " other keys and blank lines are ignored.",
     "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
     " the other columns come back with the result.",
+    "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
     "multipart/form-data": "One file of these types, recognised by its type or name;"
     " the fields `column`, `delimiter` and `callback_url` come before it.",
@@ -198,7 +199,7 @@ def _definitions(analysis: Analysis) -> dict[str, Any]:
 
 
 def _title(name: str) -> str:
-    """As pydantic makes it of a field's name."""
+    """The title that pydantic derives from a field's name."""
     return name.title().replace("_", " ")
 
 
@@ -292,10 +293,14 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
             ),
             "delete": _operation(
                 "cancelJob",
-                "Cancel a job; what is done stays readable, and a job that has ended stays as it is",
+                "Cancel a job; what is done stays readable. With ?purge=1, remove a job that has ended",
                 "jobs",
-                {"202": accepted, **_problems(404, 503)},
-                parameters=[job_id],
+                {
+                    "202": accepted,
+                    "204": {"description": "The job is removed, with its lines and results."},
+                    **_problems(404, 409, 422, 503),
+                },
+                parameters=[job_id, *_query_parameters(schemas.DeleteQuery)],
             ),
         },
         "/jobs/{job_id}/events": {

@@ -20,10 +20,10 @@ def json_body() -> object:
     """The request's JSON body.
 
     Raises:
-        UnsupportedType: it is not declared as application/json, or is compressed.
-        MalformedJson: it is not JSON.
-        IncompleteBody: it is shorter than the request said.
-        RequestEntityTooLarge: more than MAX_UPLOAD_BYTES (werkzeug's).
+        UnsupportedType: the body is not declared as application/json, or is compressed.
+        MalformedJson: the body is not JSON.
+        IncompleteBody: the body is shorter than the request said.
+        RequestEntityTooLarge: the body is larger than MAX_UPLOAD_BYTES (werkzeug's error).
     """
     if request.mimetype != "application/json":
         raise UnsupportedType("Send the body as application/json.")
@@ -33,19 +33,19 @@ def json_body() -> object:
     try:
         raw = request.get_data(cache=False)
         if length is None:
-            request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+            request.stream.read(1)  # a chunked body is cut silently at the limit; reading on raises the error
     except ClientDisconnected:
         raise IncompleteBody from None
-    if length is not None and len(raw) < length:  # Gunicorn ends a body where its connection ends
+    if length is not None and len(raw) < length:  # Gunicorn ends the body where the connection ends, without an error
         raise IncompleteBody
     return parse_json(raw)
 
 
 def parse_json(raw: bytes) -> object:
-    """A JSON value; a lone escaped surrogate is read as U+FFFD.
+    """Parses JSON; an escaped lone surrogate is read as U+FFFD.
 
     Raises:
-        MalformedJson: it is none.
+        MalformedJson: the bytes are not JSON.
     """
     try:
         return orjson.loads(raw)
@@ -54,8 +54,8 @@ def parse_json(raw: bytes) -> object:
 
 
 def _with_lone_surrogates(raw: bytes) -> object:
-    """JSON that only an escaped lone surrogate keeps from being text: it stands for a broken emoji, and is read as
-    U+FFFD.
+    """Parses JSON whose only fault may be an escaped lone surrogate. That is half of an emoji that was cut, and is read
+    as U+FFFD.
     """
     if b"\\ud" not in raw.lower():
         raise MalformedJson
@@ -81,22 +81,22 @@ def _mended(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The `Prefer` header (RFC 7240), as far as it is understood here."""
+    """The preferences of a `Prefer` header (RFC 7240) that Sentiq understands."""
 
     respond_async: bool
     wait_s: float | None
     representation: bool = False
-    """`return=representation`: the answer itself, instead of where it will be."""
+    """`return=representation`: the caller wants the predictions themselves, not the address of a job."""
 
     def wait_or(self, default_s: float) -> float:
-        """Seconds that the caller is willing to wait: `wait=N`, else none for `respond-async`, else the default."""
+        """Seconds that the caller is willing to wait: N for `wait=N`, else 0 for `respond-async`, else the default."""
         if self.wait_s is not None:
             return self.wait_s
         return 0.0 if self.respond_async else default_s
 
     @property
     def applied(self) -> str | None:
-        """The value of `Preference-Applied` for an answer that says where the result will be, or None."""
+        """The value of `Preference-Applied` for an answer that gives the address of a job, or None."""
         parts = ["respond-async"] if self.respond_async else []
         if self.wait_s is not None:
             parts.append(f"wait={self.wait_s:g}")
@@ -104,7 +104,7 @@ class Preferences:
 
 
 def preferences() -> Preferences:
-    """The request's preferences. What is not understood is ignored, and the first of two counts, as RFC 7240 asks."""
+    """The request's preferences. As RFC 7240 asks, unknown ones are ignored, and the first of two counts."""
     respond_async, wait_s, returns = False, None, None
     for part in ",".join(request.headers.getlist("Prefer")).split(","):
         name, _, value = (piece.strip() for piece in part.partition(";")[0].partition("="))

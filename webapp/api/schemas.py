@@ -1,20 +1,31 @@
-"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
-their own.
-"""
+"""Requests and responses as the API documents them. They serve HTTP alone; the packages below have their own types."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
-"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
+"""A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Request(BaseModel):
+    example: ClassVar[dict[str, Any]]
+
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, body: object) -> object:
+        if isinstance(body, dict):
+            return body
+        raise PydanticCustomError(
+            "not_an_object", "must be an object like {example}", {"example": orjson.dumps(cls.example).decode()}
+        )
 
 
 class PredictRequest(_Request):
@@ -24,9 +35,8 @@ class PredictRequest(_Request):
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"text": "What a show, I loved it!"}]}
-    )
+    example = {"text": "What a show, I loved it!"}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class BatchRequest(_Request):
@@ -42,11 +52,8 @@ class BatchRequest(_Request):
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={"examples": [{"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}]},
-    )
+    example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class Scores(BaseModel):
@@ -98,7 +105,10 @@ class JobResponse(BaseModel):
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     model: str | None
     texts_per_s: Annotated[
-        float | None, Field(description="Lines that workers answered, per second since the job began to run.")
+        float | None,
+        Field(
+            description="Lines that workers answered, per second since the job began to run; null in its first second."
+        ),
     ]
     eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str
@@ -132,6 +142,15 @@ class JobsQuery(BaseModel):
             pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?-[0-9a-f]{32}$", description="Where to continue, from a page's `next`."
         ),
     ] = None
+
+
+class DeleteQuery(BaseModel):
+    """What to do with a job."""
+
+    purge: Annotated[
+        bool,
+        Field(description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."),
+    ] = False
 
 
 class UploadQuery(BaseModel):
@@ -196,12 +215,20 @@ class ResultsQuery(BaseModel):
         Field(
             ge=1,
             le=2**53,
-            description="How many lines. A JSON page has 1,000 by default and 5,000 at most; NDJSON and CSV have all.",
+            description="How many lines. A JSON page has 1,000 by default and 5,000 at most, and fewer if these have"
+            " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
     format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
         None
     )
+    raw: Annotated[
+        bool,
+        Field(
+            description="For CSV: leave cells as they were sent. Otherwise those that begin with `=`, `+`, `-`, `@`, a"
+            " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
+        ),
+    ] = False
 
 
 class WorkerResponse(BaseModel):

@@ -1,4 +1,4 @@
-"""Who may ask for what, and how much of it. SECURITY.md has the threats."""
+"""Which callers may ask for what, and how much of it. SECURITY.md describes the threats."""
 
 from __future__ import annotations
 
@@ -36,23 +36,24 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "predictions.model": _EITHER,
     "jobs.batch_predict": frozenset({Scope.JOBS}),
     "jobs.newest": frozenset({Scope.JOBS}),
-    # A slow text of /predict becomes a job, and its caller has to get at the answer.
+    # A slow text of /predict becomes a job, and its caller must be able to read it.
     "jobs.job": _EITHER,
     "jobs.cancel": _EITHER,
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
     _METRICS: frozenset({Scope.ADMIN}),
 }
-"""Any of these opens the endpoint; one that is neither here nor in OPEN wants admin."""
+"""The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
 _ADMIN = frozenset({Scope.ADMIN})
 _COSTS = {"predictions.predict": 1, "jobs.batch_predict": 0}
-"""Endpoints whose requests count as one text of RATE_LIMIT, with what they cost of DAILY_QUOTA at once. A job costs no
-more of the first, for its texts wait behind live callers', and all of its texts of the second, as they come in.
+"""Endpoints whose requests count as one text against RATE_LIMIT, with the number of texts that they count at once
+against DAILY_QUOTA. A job counts no further texts against RATE_LIMIT, because they wait behind those of live callers;
+against DAILY_QUOTA it counts all its texts as they come in.
 """
 
 
 class Admission:
-    """Lets requests in or refuses them, before anything is read of their bodies."""
+    """Admits requests or refuses them, before anything of their bodies is read."""
 
     def __init__(self, settings: Settings, limits: Limits | None) -> None:
         self._keys = settings.keys
@@ -61,11 +62,11 @@ class Admission:
         self._metrics_port = str(settings.web_metrics_port) if settings.web_metrics_port else None
 
     def admit(self, environ: dict[str, Any], endpoint: str | None) -> Caller:
-        """Who sent the request, if they may.
+        """Admits a request and returns its caller.
 
         Raises:
-            Unauthorized, Forbidden: they may not.
-            NotFound: metrics are served elsewhere.
+            Unauthorized, Forbidden: the caller may not do this.
+            NotFound: metrics are served on another port.
         """
         if endpoint is None or endpoint in OPEN:
             return ANYBODY
@@ -76,8 +77,8 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        # Browsers send what a form could have sent without asking first; a caller who is no browser does not send this
-        # header.
+        # Whatever a form could send, browsers send without asking the service first. Callers other than browsers do not
+        # send this header.
         foreign = environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and method not in ("GET", "HEAD")
         if foreign and environ.get("HTTP_ORIGIN") not in self._origins:
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
@@ -87,10 +88,10 @@ class Admission:
         return Caller(None, _address_id(address), self._limits) if self._limits is not None else _unlimited(address)
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
-        """Counts the request on the caller's limits, if it is one that costs.
+        """Counts the request against the caller's limits, if its endpoint costs anything.
 
         Raises:
-            RateLimited, QuotaExceeded: nothing is left.
+            RateLimited, QuotaExceeded: the caller has nothing left.
         """
         if caller.limits is not None and endpoint in _COSTS:
             caller.charge(rate=1, quota=_COSTS[endpoint])
@@ -117,12 +118,14 @@ def _unlimited(address: str) -> Caller:
 
 @lru_cache(maxsize=4096)
 def _address_id(address: str) -> str:
-    """A digest, for an address is somebody's. Of IPv6 the network: one caller has all of its addresses."""
+    """A digest of the address, because an address is personal data. For IPv6, of its network: one caller has all
+    addresses of a /64.
+    """
     try:
         parsed = ipaddress.ip_address(address)
         if parsed.version == 6:
             address = str(ipaddress.ip_network((parsed, 64), strict=False))
     except ValueError:
-        pass  # of a unix socket, say: all of them together
+        pass  # such as a unix socket's: all of these count as one caller
     digest = hashlib.sha256(address.encode()).hexdigest()
     return f"@{digest[:32]}"

@@ -1,4 +1,4 @@
-"""The front: a WSGI application around the others, with all that is the same for every request.
+"""The front: a WSGI application around the others that does what is the same for every request.
 
 clock, id, route -> span -> admission -> the application -> headers -> counts, access log
 """
@@ -24,10 +24,10 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Front:
-    """Answers every request, most of them by the application in it.
+    """Answers every request, in most cases with the application that it wraps.
 
-    Whoever is not admitted is answered here, before anything of the body is read, and so is a request whose application
-    raises an error.
+    Requests that are not admitted are answered here, before anything of their bodies is read, and so are errors that
+    the application raises.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Front:
         self._admission = admission
         self._headers = headers
         self.counts = counts
-        """Of the requests so far."""
+        """The counts of the requests so far."""
         self._access_log = access_log
         self._traces = traces
 
@@ -61,7 +61,7 @@ class Front:
                 return self._answer(visit, environ, start_response)
             with self._traces.around(visit, environ) as visit.span:
                 return self._answer(visit, environ, start_response)
-        finally:  # the connection's greenlet goes on
+        finally:  # the greenlet goes on to the next request of its connection
             CURRENT_REQUEST.reset(ids)
             VISIT.reset(visits)
 

@@ -1,7 +1,7 @@
-"""How long a body is waited for. Gunicorn itself reads one without any limit: a byte now and then would hold a
-connection for good.
+"""How long the server waits for a request's body. Gunicorn itself has no limit for that, so a byte now and then could
+keep a connection occupied for ever.
 
-A request's line and headers have `keepalive` seconds in all (`webapp.server.worker`).
+For its line and headers a request has `keepalive` seconds in all (`webapp.server.worker`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from socket import socket
 from tasks.errors import UploadTooSlow
 
 BODY_WAIT_S = 120.0
-"""Seconds of waiting for each BODY_BYTES of a body, or for its rest; as long as a job whose texts still come in is kept
-without a text.
+"""Seconds to wait for each BODY_BYTES of a body, or for its rest. A job whose texts are still coming in is kept as long
+without a new text.
 """
 BODY_BYTES = 16 * 1024
 
 
 class PatientSocket:
-    """A connection's socket while a body is read from it. Raises UploadTooSlow, and goes on raising it, once the time
-    is spent.
+    """A connection's socket while a body is read from it. Once the time is spent, every read raises UploadTooSlow.
 
-    Only waiting counts: what the application does between two pieces is no fault of the sender's.
+    Only waiting counts: what the application does between two reads is not the sender's fault.
     """
 
     def __init__(self, client: socket) -> None:
@@ -30,7 +29,7 @@ class PatientSocket:
         self._left_s, self._come_bytes = BODY_WAIT_S, 0
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none if the sender has closed."""
+        """Reads some bytes; none if the sender has closed the connection."""
         if self._left_s <= 0:
             raise UploadTooSlow
         began = time.monotonic()

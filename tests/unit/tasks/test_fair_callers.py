@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tasks.cost import SHORT_BYTES, cost
 from tasks.errors import QueueFull
-from tasks.submit.admission import Admission
 from tasks.submit.coalescer import SEVERAL_S, Claimed, Coalescer
+from tasks.submit.queue_limit import QueueLimit
 
 LONG = "x" * 20 * SHORT_BYTES
 
@@ -32,7 +32,7 @@ class Web:
             lambda texts: Claimed({}, texts),
             lambda texts, _: self._send(texts),
             lambda keys: (),
-            admission=Admission(queue_limit=queue, rate=lambda: rate, patience_s=1.0, clock=lambda: self.now),
+            queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=1.0, clock=lambda: self.now),
             chunk_limit=lambda shared: shared_limit if shared else limit,
             max_under_way=lambda: 1,
             expire_after_s=60,

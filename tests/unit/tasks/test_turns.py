@@ -63,7 +63,9 @@ class Service:
         numbers = range(chunks)
         texts = [Todo([f"{job_id} {number}"], [1]) for number in numbers]
         lines = [(Entry(f"{job_id} {number}"), number) for number in numbers]
-        to_send = self.incoming.append(job_id, Page(0, lines, None, 0, texts, {}, 0, 0, 0 if old else work * chunks))
+        to_send = self.incoming.append(
+            job_id, Page(0, lines, None, 0, texts, {}, 0, 0, work=0 if old else work * chunks)
+        )
         self.incoming.seal(job_id)
         self.choose(*(chunk_id(job_id, number) for number in to_send))
         return job_id

@@ -17,7 +17,7 @@ APP = Flask(__name__)
 
 
 def prefer(*values: str) -> Preferences:
-    """What a request with these `Prefer` headers prefers."""
+    """The preferences of a request with these `Prefer` headers."""
     with APP.test_request_context(headers=[("Prefer", value) for value in values]):
         return preferences()
 
@@ -57,12 +57,12 @@ def body(raw: bytes, content_type: str = "application/json") -> Any:
     ],
 )
 def test_prefer(header: str, respond_async: bool, wait_s: float | None) -> None:
-    """What RFC 7240 lets one write is understood, the first of two counts, and what is not understood is ignored."""
+    """Every spelling of RFC 7240 is understood, the first of two counts, and unknown preferences are ignored."""
     assert prefer(header) == Preferences(respond_async, wait_s)
 
 
 def test_prefer_twice() -> None:
-    """Several headers are one list."""
+    """Several `Prefer` headers count as one list."""
     assert prefer("respond-async", "wait=3") == Preferences(True, 3.0)
 
 
@@ -77,7 +77,7 @@ def test_prefer_twice() -> None:
     ],
 )
 def test_what_is_applied(preference: Preferences, waits_s: float, applied: str | None) -> None:
-    """A wait that is asked for goes before `respond-async`, which goes before the setting; what was applied is told."""
+    """`wait=N` takes precedence over `respond-async`, and that over the setting; the answer says what was applied."""
     assert preference.wait_or(2.0) == waits_s
     assert preference.applied == applied
 
@@ -85,7 +85,7 @@ def test_what_is_applied(preference: Preferences, waits_s: float, applied: str |
 @settings(deadline=None)
 @given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"])))
 def test_any_prefer(header: str) -> None:
-    """No header makes the reading fail."""
+    """No header raises an error."""
     wait_s = prefer(header).wait_s
     assert wait_s is None or 0 <= wait_s <= LONGEST_WAIT_S
 
@@ -99,7 +99,7 @@ values = st.recursive(
 @settings(deadline=None)
 @given(values, st.booleans())
 def test_any_json(value: Any, ascii_only: bool) -> None:
-    """Every JSON value is read as it was written, escaped or not."""
+    """Every JSON value is read unchanged, escaped or not."""
     assert body(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
@@ -118,7 +118,7 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
     ],
 )
 def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
-    """A lone surrogate is read as U+FFFD wherever it stands, a pair as its character, and the last of two keys
+    """A lone surrogate is read as U+FFFD wherever it is, a pair as its character, and of a repeated key the last
     counts.
     """
     assert body(raw) == value
@@ -149,7 +149,7 @@ def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
     ids=lambda raw: f"{raw[:16]!r}{len(raw)}",
 )
 def test_malformed(raw: bytes) -> None:
-    """What is no JSON, or nests deeper than anybody needs, is malformed; nothing else is raised."""
+    """For what is not JSON, or is nested absurdly deep, MalformedJson is raised and nothing else."""
     with pytest.raises(MalformedJson):
         body(raw)
 
@@ -157,7 +157,7 @@ def test_malformed(raw: bytes) -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.binary() | st.binary().map(lambda raw: b'"\\ud83d' + raw))
 def test_any_bytes(raw: bytes) -> None:
-    """Any bytes are JSON or malformed, nothing else."""
+    """Any bytes are either read as JSON or raise MalformedJson."""
     try:
         value = body(raw)
     except MalformedJson:

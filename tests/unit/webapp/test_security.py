@@ -1,5 +1,5 @@
-"""Keys, scopes, origins and headers, on the application without a server behind it: who is refused is refused before
-anything is asked.
+"""Keys, scopes, origins and headers, on the application without a Redis server: requests are refused before Redis is
+asked.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,8 @@ from werkzeug.test import TestResponse
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.settings import Settings, load_settings
-from webapp.app import create_app
+from tests.support.web import web_application
 from webapp.client.cli import app as cli
-from webapp.compose import sentiment_service
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
@@ -29,6 +30,7 @@ from webapp.server.exposure import refuse_open_door
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
 KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
 NOWHERE = "unix:///nowhere/valkey.sock"
+MakeApp = Callable[..., Flask]
 PATHS = {
     "predictions.predict": ("POST", "/predict"),
     "predictions.model": ("GET", "/model"),
@@ -42,20 +44,25 @@ PATHS = {
 }
 
 
-def make_app(**settings: Any) -> Flask:
-    """The application with these settings, on a server that is not there."""
-    checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, sentiment_service(checked))
+@pytest.fixture(scope="module")
+def make_app() -> Iterator[MakeApp]:
+    """Makes the application with any settings, on a server that is not there."""
+    with ExitStack() as made:
+
+        def make(**settings: Any) -> Flask:
+            return made.enter_context(web_application(Settings(redis_url=NOWHERE, **settings)))
+
+        yield make
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Flask:
+def guarded(make_app: MakeApp) -> Flask:
     """With a key for each scope."""
     return make_app(api_keys=KEYS)
 
 
 def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
-    """A request with a body, if it is one that has one."""
+    """Sends a request, with a body if its method has one."""
     more: dict[str, Any] = {"json": {"text": "good"}} if path == "/predict" else {}
     return app.test_client().open(
         path, method=method, headers={name.replace("_", "-"): value for name, value in headers.items()}, **more
@@ -66,7 +73,7 @@ def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
 
 
 def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
-    """Each endpoint is open or has its scopes; a new one that is neither is for admins alone."""
+    """Each endpoint is open or has scopes; a new one that is in neither list needs `admin`."""
     endpoints = {rule.endpoint for rule in guarded.url_map.iter_rules()}
     assert endpoints == OPEN | set(SCOPES)
     assert not OPEN & set(SCOPES)
@@ -75,7 +82,7 @@ def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
 
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_without_a_key(guarded: Flask, endpoint: str) -> None:
-    """No key, an unknown one, a stored digest itself: 401 in the same words, with the scheme that is asked for."""
+    """No key, an unknown one, or a stored digest as the key: 401 with the same words, and the scheme to use."""
     method, path = PATHS[endpoint]
     bodies = set()
     for headers in (
@@ -95,7 +102,7 @@ def test_without_a_key(guarded: Flask, endpoint: str) -> None:
 
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_scopes(guarded: Flask, endpoint: str) -> None:
-    """A key opens what its scopes say, an admin's everything; the refusal names the scope that is missing."""
+    """A key opens the endpoints of its scopes, an admin's key all; a refusal names the missing scope."""
     method, path = PATHS[endpoint]
     for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True):
         answer = ask(guarded, method, path, Authorization=f"Bearer {key}")
@@ -129,13 +136,13 @@ def test_ways_to_send_a_key(guarded: Flask, headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "\u00e9", "x" * 5000, "a b", "%00"])
 def test_odd_keys(guarded: Flask, key: str) -> None:
-    """Whatever is sent as a key, it is unknown."""
+    """Whatever else is sent as a key is answered as an unknown key."""
     assert ask(guarded, "GET", "/metrics", X_API_Key=key).status_code == 401
     assert ask(guarded, "GET", "/metrics", Authorization=f"Bearer {key}").status_code == 401
 
 
 def test_new_key() -> None:
-    """A new key is found by its entry; it is long, and the entry does not have it in it."""
+    """A new key is accepted by its entry; it is long, and the entry does not contain it."""
     key, entry = new_key("ann", ["predict", "jobs"])
     assert key not in entry
     assert len(key) > 40
@@ -152,9 +159,7 @@ def test_new_key() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_new_key_on_the_command_line(as_json: bool) -> None:
-    """`sentiq key new` shows a key and the entry that lets it in, and asks no service; a scope that is none is
-    refused.
-    """
+    """`sentiq key new` shows a key and its entry without asking a service; an unknown scope is refused."""
     done = CliRunner().invoke(cli, ["key", "new", "ann", "--scopes", "predict, jobs", *["--json"] * as_json])
     assert done.exit_code == 0
     shown = json.loads(done.stdout) if as_json else dict(line.split() for line in done.stdout.splitlines())
@@ -165,7 +170,7 @@ def test_new_key_on_the_command_line(as_json: bool) -> None:
 
 
 def test_entries() -> None:
-    """Entries stand between commas or white space, with comments; two of one name are one caller."""
+    """Entries are separated by commas or white space, with comments; two entries with one name are one caller."""
     a, b, c = (digest(key) for key in "abc")
     keys = parse_keys(f"# ours\nann:predict:{a}, ann:predict+jobs:{b} # the new one\n\nops:admin:{c.upper()}\n")
     assert [keys[d].name for d in (a, b, c)] == ["ann", "ann", "ops"]
@@ -177,7 +182,7 @@ def test_entries() -> None:
     ["hunter2-secret", "ann:hunter2-secret", "ann:predict:hunter2-secret", f"ann:hunter2:{'0' * 64}", " , # nothing"],
 )
 def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    """A key that is not hashed ends the start with a sentence that says how to hash it, and does not repeat it."""
+    """With a key that is not hashed the start fails. The message says how to hash it, and does not repeat it."""
     monkeypatch.setenv("API_KEYS", text)
     with pytest.raises(SettingsRefused) as refused:
         load_settings()
@@ -195,8 +200,8 @@ def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keys of the file and of the variable count together; a file that is not there ends the start: it would open the
-    door.
+    """Keys of the file and of the variable both count. If the file does not exist, the start fails, because the service
+    would be open.
     """
     (tmp_path / "keys").write_text(f"# our own\nann:predict:{digest('a')}\n")
     monkeypatch.setenv("API_KEYS", f"bob:jobs:{digest('b')}")
@@ -209,8 +214,8 @@ def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "sentiq.example"])
 def test_open_door(host: str) -> None:
-    """On an address that others reach the service starts with keys, or when it is told that this is meant, and else
-    says so.
+    """On an address that others can reach, the service starts only with keys or if ALLOW_ANONYMOUS is set, and
+    otherwise says so.
     """
     with pytest.raises(SettingsRefused, match=r"API_KEYS.*ALLOW_ANONYMOUS"):
         refuse_open_door(Settings(host=host))
@@ -220,12 +225,12 @@ def test_open_door(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
 def test_own_door(host: str) -> None:
-    """On this machine's own address nothing is asked for, and that is the default."""
+    """On a loopback address, which is the default, the service starts without keys."""
     refuse_open_door(Settings(host=host))
     refuse_open_door(Settings())
 
 
-def test_metrics_on_their_own_port() -> None:
+def test_metrics_on_their_own_port(make_app: MakeApp) -> None:
     """With WEB_METRICS_PORT, metrics are on that port without a key, and on the public one not even with one."""
     app = make_app(api_keys=KEYS, web_metrics_port=9100)
     client = app.test_client()
@@ -236,8 +241,8 @@ def test_metrics_on_their_own_port() -> None:
 
 
 def test_addresses() -> None:
-    """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the
-    address itself.
+    """Without keys, limits are counted by address, for IPv6 by network, because one caller has all its addresses. The
+    address itself is not stored.
     """
     assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
     assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
@@ -261,15 +266,15 @@ def test_addresses() -> None:
     ],
 )
 def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None:
-    """Answers, refusals and redirects have the headers that keep browsers from guessing, framing, leaking and
-    keeping.
+    """Answers, refusals and redirects have the headers that keep browsers from guessing types, framing, leaking
+    addresses and caching.
     """
     headers = ask(guarded, method, path).headers
     assert {name: headers[name] for name, _ in HEADERS} == dict(HEADERS)
     assert len(headers.getlist("Content-Security-Policy")) == 1
 
 
-def test_an_unexpected_error_has_the_headers_too() -> None:
+def test_an_unexpected_error_has_the_headers_too(make_app: MakeApp) -> None:
     """Also an answer 500 has them."""
     app = make_app()
 
@@ -286,7 +291,7 @@ def test_an_unexpected_error_has_the_headers_too() -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
-    """A page's policy lets it run its own inline script by digest and files of this service; it may not be framed."""
+    """A page may run its own inline script, named by its digest, and this service's files; it may not be framed."""
     answer = ask(guarded, "GET", path)
     policy = answer.headers["Content-Security-Policy"]
     for script in re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL):
@@ -299,7 +304,7 @@ def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
 
 
 def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
-    """Scripts and styles are the same for all; they are kept for a day."""
+    """Scripts and styles, which are the same for everybody, may be cached for a day."""
     assert "max-age=86400" in ask(guarded, "GET", "/assets/swagger/css/swagger-ui.css").headers["Cache-Control"]
 
 
@@ -307,14 +312,14 @@ def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Flask:
+def shared(make_app: MakeApp) -> Flask:
     """Two other origins may use it."""
     return make_app(api_keys=KEYS, cors_origins="https://a.example, http://localhost:3000")
 
 
 def test_listed_origin(shared: Flask) -> None:
-    """A page of a listed origin may ask beforehand and read the answer, its headers and its errors; with a key, not
-    with cookies.
+    """A page of a listed origin may send a preflight request and read answers, with their headers and errors. It
+    identifies itself by a key, not by cookies.
     """
     asked = {
         "Origin": "https://a.example",
@@ -347,7 +352,7 @@ def test_listed_origin(shared: Flask) -> None:
         "*",
     ],
 )
-def test_other_origin(shared: Flask, origin: str) -> None:
+def test_other_origin(shared: Flask, origin: str, make_app: MakeApp) -> None:
     """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is
     listed.
     """
@@ -358,7 +363,7 @@ def test_other_origin(shared: Flask, origin: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site(site: str) -> None:
+def test_a_form_of_another_site(site: str, make_app: MakeApp) -> None:
     """What a page of another site can send without asking is refused: a plain form would make jobs on a service without
     keys.
     """
@@ -373,7 +378,7 @@ def test_a_form_of_another_site(site: str) -> None:
         own = client.open(
             path, method=method, data="a text", headers={"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"}
         )
-        assert own.status_code == 503  # for want of Redis
+        assert own.status_code == 503  # because there is no Redis
     assert client.get("/docs", headers={"Sec-Fetch-Site": site}).status_code == 200
 
 
@@ -381,7 +386,7 @@ def test_a_form_of_another_site(site: str) -> None:
     "value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"]
 )
 def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """What is no origin, as browsers send it, ends the start; so does `*`."""
+    """The start fails if CORS_ORIGINS has something that is not an origin as browsers send it, or `*`."""
     monkeypatch.setenv("CORS_ORIGINS", f"https://ok.example {value}")
     with pytest.raises(SettingsRefused, match="CORS_ORIGINS: origin 2"):
         load_settings()
@@ -389,7 +394,7 @@ def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["100", "0/s", "100/d", "-1/s", "1.5/s", "100/second", "many/s"])
 def test_rates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """A rate that cannot be read ends the start with what one looks like."""
+    """With an invalid rate the start fails, and the message shows what a rate looks like."""
     monkeypatch.setenv("RATE_LIMIT", value)
     with pytest.raises(SettingsRefused, match="RATE_LIMIT: must be a number of texts and a time, for example 100/s"):
         load_settings()

@@ -21,8 +21,8 @@ _MEASURED_S = 1.0
 """The shortest time, in seconds, over which the rate is measured."""
 
 
-class Admission:
-    """Admits texts by comparing what goes before them with the rate at which texts are answered, both by cost.
+class QueueLimit:
+    """Compares what goes before a text with the rate at which texts are answered, both by cost.
 
     The rate is measured only while there is always another text to send: otherwise it would say how many texts came,
     not how many could have been answered, and the expected rate is used instead.
@@ -33,7 +33,7 @@ class Admission:
     def __init__(
         self,
         *,
-        queue_limit: int,
+        max_texts: int,
         rate: Callable[[], float] = lambda: math.inf,
         patience_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
@@ -41,7 +41,7 @@ class Admission:
         """Starts with an empty queue.
 
         Args:
-            queue_limit: the most texts of one caller that may wait in this process, gathered or under way, divided by
+            max_texts: the most texts of one caller that may wait in this process, gathered or under way, divided by
                 the number of callers; all callers' together may be twice as many, as those that came first may have
                 more than their part.
             rate: the short texts per second that the workers are expected to do for this process, infinite if unknown.
@@ -49,7 +49,7 @@ class Admission:
             patience_s: how many seconds callers wait. No more texts may wait than can be answered in that time.
             clock: the time in seconds.
         """
-        self._queue_limit = queue_limit
+        self._max_texts = max_texts
         self._expected_rate = rate
         self._patience_s = patience_s
         self._clock = clock
@@ -58,16 +58,16 @@ class Admission:
         self._drained_since = clock()
         self._starved = True
 
-    def admit(self, ahead: Ahead) -> None:
-        """Admits another text.
+    def check(self, ahead: Ahead) -> None:
+        """Checks that another text may wait.
 
         Raises:
-            QueueFull: it may not wait; the error has the seconds until what goes before it is answered, 1 to 60.
+            QueueFull: it may not; the error has the seconds until what goes before it is answered, 1 to 60.
         """
         texts, spent, waiting = ahead
-        if texts >= self._queue_limit or (texts >= ALWAYS_WAITING and self._in_vain(spent)):
+        if texts >= self._max_texts or (texts >= ALWAYS_WAITING and self._in_vain(spent)):
             raise QueueFull(self._drained_in_s(spent))
-        if waiting >= 2 * self._queue_limit:
+        if waiting >= 2 * self._max_texts:
             raise QueueFull(self._drained_in_s(waiting))
 
     def drained(self, cost: int, *, more: bool) -> None:
