@@ -148,12 +148,12 @@ class Load:
     def _hang_up(self, rng: random.Random) -> None:
         body = json.dumps({"text": self._text(rng)}).encode()
         head = (
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             % len(body)
         )
         upload = (
-            b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n"
-            + b"a text\n" * 900
+            b"POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 100000\r\n\r\n" + b"a text\n" * 900
         )
         with socket.create_connection(("127.0.0.1", self._sentiq.port)) as connection:
             connection.sendall(rng.choice([head + body, head + body[:5], head[:40], upload]))

@@ -19,6 +19,7 @@
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
+    ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
     ├── RateLimited             more texts than RATE_LIMIT; says when to try again
     ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
@@ -211,6 +212,17 @@ class Forbidden(SentimentError):
     """The caller is known but may not do this."""
 
     code = "forbidden"
+
+
+class HostNotAllowed(SentimentError):
+    """The service was called by a host name that it was not told."""
+
+    code = "host_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Without API keys this service is called by its address, by localhost, or by a host name in ALLOWED_HOSTS."
+        )
 
 
 class RateLimited(SentimentError):

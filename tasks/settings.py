@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     """The port that Gunicorn listens on."""
     web_concurrency: PositiveInt = 2
     """Gunicorn worker processes."""
+    url_prefix: str = ""
+    """The path below which a proxy in front serves the API: `/sentiq`; the proxy may cut it off or leave it."""
+    keep_alive: Annotated[int, Field(ge=1, le=3600)] = 75
+    """Seconds that a connection stays open without a request; more than a proxy in front keeps it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -123,8 +127,8 @@ class Settings(BaseSettings):
     """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
     so many within `predict_timeout`. While several callers send texts, each has an equal share. Further texts get 429.
     """
-    max_text_chars: PositiveInt = 100_000
-    """The most characters of one text."""
+    max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
+    """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
     max_batch_texts: PositiveInt = 1_000_000
     """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024
@@ -155,6 +159,11 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages of other origins that may use the API: `https://example.com`, separated by commas or white
     space.
+    """
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names by which a service without API keys may be called, besides `localhost`, `HOST` and addresses:
+    separated by commas or white space; `*` for all.
     """
 
     @field_validator("api_keys")
@@ -218,6 +227,22 @@ class Settings(BaseSettings):
                     f"origin {number} must be like https://example.com: scheme, host and optionally port, in lower case"
                 )
         return origins
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, value: object) -> object:
+        names = tuple(re.findall(r"[^\s,]+", value)) if isinstance(value, str) else value
+        for number, name in enumerate(names if isinstance(names, tuple) else (), 1):
+            if re.fullmatch(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name) is None:
+                raise ValueError(f"host {number} must be like sentiq.example.com, without scheme and port")
+        return names
+
+    @field_validator("url_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        if re.fullmatch(r"((/[A-Za-z0-9._~-]+)+)?/?", value) is None or re.search(r"/\.{1,2}(/|$)", value):
+            raise ValueError("must be a path like /sentiq")
+        return value.rstrip("/")
 
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.http_raw import ask, request
+from tests.support.http_raw import Answer, ask, request
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -156,10 +156,8 @@ def test_body_too_large(service: Stack, path: str) -> None:
 def test_body_declared_too_large(service: Stack) -> None:
     """A declared length above MAX_UPLOAD_BYTES is refused before the body has come."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        head = (
-            "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
-        )
-        connection.sendall(head.encode())
+        lines = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        connection.sendall(f"POST /predict HTTP/1.1\r\n{lines}".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
@@ -223,6 +221,22 @@ def test_wrong_method(service: Stack, method: str, path: str, allowed: str) -> N
     answer = service.http.request(method, path)
     problem(answer, 405, "method_not_allowed")
     assert allowed in answer.headers["Allow"].split(", ")
+
+
+@pytest.mark.parametrize("header", ["SCRIPT_NAME", "SCRIPT-NAME", "X-Forwarded-Prefix", "PATH_INFO", "X-Script-Name"])
+@pytest.mark.parametrize("claimed", ["//evil.example", "/foo", "/", "nonsense"])
+def test_script_name_is_dropped(service: Stack, header: str, claimed: str) -> None:
+    """No header says below which path the service is: neither addresses in answers nor paths follow it."""
+
+    def get(path: str) -> Answer:
+        raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}: {claimed}\r\n\r\n"
+        answer = ask(service.port, raw.encode())
+        assert answer is not None
+        return answer
+
+    assert get("/").headers["location"] == "/docs"
+    assert get("/foo/metrics").status == get("//evil.example/").status == 404
+    assert get("/health/live").status == 200
 
 
 def test_request_id_is_kept(service: Stack) -> None:

@@ -194,7 +194,7 @@ def test_hung_up(service: Stack) -> None:
     before = jobs_of(service)
     part = lines(*(uuid.uuid4().hex for _ in range(1000)))
     head = (
-        "POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        "POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         f"Content-Length: {len(part) + 10}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:

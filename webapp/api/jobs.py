@@ -110,7 +110,7 @@ def jobs_blueprint(
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
-        batch = BatchRequest.model_validate(parse_json(raw))
+        batch = BatchRequest.read(parse_json(raw))
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
@@ -124,7 +124,7 @@ def jobs_blueprint(
 
     @blueprint.post("/batch_predict")
     def batch_predict() -> Response:
-        query = UploadQuery.model_validate(request.args.to_dict())
+        query = UploadQuery.read(request.args.to_dict())
         key = _idempotency_key()
         prefer = preferences()
         body = _body()
@@ -179,7 +179,7 @@ def jobs_blueprint(
 
     @blueprint.get("/jobs")
     def newest() -> Response:
-        query = JobsQuery.model_validate(request.args.to_dict())
+        query = JobsQuery.read(request.args.to_dict())
         before = None
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
@@ -205,7 +205,7 @@ def jobs_blueprint(
 
     @blueprint.delete("/jobs/<job_id>")
     def cancel(job_id: str) -> Response:
-        query = DeleteQuery.model_validate(request.args.to_dict())
+        query = DeleteQuery.read(request.args.to_dict())
         find(job_id)
         if query.purge:
             jobs.remove(job_id)
@@ -214,7 +214,7 @@ def jobs_blueprint(
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
-        query = ResultsQuery.model_validate(request.args.to_dict())
+        query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]

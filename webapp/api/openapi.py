@@ -46,6 +46,7 @@ _PROBLEMS = {
     413: "The body, a line or the job is larger than the limits allow.",
     415: "The body is of a type that this endpoint does not read.",
     422: "A field, a line or a text cannot be accepted.",
+    421: "The host name of the request is not in ALLOWED_HOSTS; only where the service has no keys.",
     429: "Too many texts are waiting, or the caller has sent more than its limits allow;"
     " try again after `Retry-After` seconds.",
     503: "Redis is away. Nothing was accepted.",
@@ -214,8 +215,8 @@ def _fill_in(schema: Any, labels: list[str]) -> None:
             _fill_in(part, labels)
 
 
-def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis."""
+def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path."""
     location = {"description": "The job's address.", "schema": {"type": "string"}}
     job_id = {
         "name": "job_id",
@@ -365,7 +366,7 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
     for path, operations in paths.items():
         for operation in operations.values():
             if not path.startswith("/health"):
-                operation["responses"] |= _problems(401, 403)
+                operation["responses"] |= _problems(401, 403, 421)
                 operation["security"] = [{}, {"bearer": []}, {"header": []}]
             if "429" in operation["responses"]:
                 for response in operation["responses"].values():
@@ -377,6 +378,7 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
             "version": application_version(),
             "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
+        "servers": [{"url": prefix or "/"}],
         "paths": paths,
         "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
     }

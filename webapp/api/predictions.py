@@ -35,7 +35,7 @@ def predictions_blueprint(
 
     @blueprint.post("/predict")
     def predict() -> Response:
-        text = PredictRequest.model_validate(json_body()).text
+        text = PredictRequest.read(json_body()).text
         prefer = preferences()
         wait_s = prefer.wait_or(predict_timeout_s)
         prediction = sentiment.predict(text, wait_s, caller().id)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 import orjson
 from flask import request
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webapp.front.errors import IncompleteBody, MalformedJson, UnsupportedType
 
 LONGEST_WAIT_S = 60.0
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_HIGH = re.compile(rb"%b(?!%b)" % (_HIGH, _LOW))
+_LONE_LOW = re.compile(rb"(?<!%b)%b" % (_HIGH, _LOW))
+"""Works only after the lone high surrogates are gone."""
 
 
 def json_body() -> object:
@@ -23,7 +25,7 @@ def json_body() -> object:
         UnsupportedType: the body is not declared as application/json, or is compressed.
         MalformedJson: the body is not JSON.
         IncompleteBody: the body is shorter than the request said.
-        RequestEntityTooLarge: the body is larger than MAX_UPLOAD_BYTES (werkzeug's error).
+        RequestEntityTooLarge: the body is larger than any text needs, or than MAX_UPLOAD_BYTES (werkzeug's error).
     """
     if request.mimetype != "application/json":
         raise UnsupportedType("Send the body as application/json.")
@@ -36,6 +38,9 @@ def json_body() -> object:
             request.stream.read(1)  # a chunked body is cut silently at the limit; reading on raises the error
     except ClientDisconnected:
         raise IncompleteBody from None
+    except RequestEntityTooLarge:
+        detail = f"A body may have at most {request.max_content_length} bytes here."
+        raise RequestEntityTooLarge(detail) from None
     if length is not None and len(raw) < length:  # Gunicorn ends the body where the connection ends, without an error
         raise IncompleteBody
     return parse_json(raw)
@@ -50,33 +55,24 @@ def parse_json(raw: bytes) -> object:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return _with_lone_surrogates(raw)
-
-
-def _with_lone_surrogates(raw: bytes) -> object:
-    """Parses JSON whose only fault may be an escaped lone surrogate. That is half of an emoji that was cut, and is read
-    as U+FFFD.
-    """
-    if b"\\ud" not in raw.lower():
-        raise MalformedJson
+        pass
     try:
-        return _mended(json.loads(raw.decode(), parse_constant=_refuse))
-    except (ValueError, RecursionError):
+        return orjson.loads(without_lone_surrogates(raw))
+    except orjson.JSONDecodeError:
         raise MalformedJson from None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def without_lone_surrogates(raw: bytes) -> bytes:
+    """JSON with U+FFFD in the place of each escaped lone surrogate. That is half of an emoji that was cut.
 
-
-def _mended(value: object) -> object:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return value
+    Raises:
+        MalformedJson: the JSON has no escaped surrogates, so they are not what is wrong with it.
+    """
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        raise MalformedJson
+    # After this every backslash begins an escape, because none is escaped itself.
+    raw = raw.replace(b"\\\\", b"\\u005c")
+    return _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", raw))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Each arrow is a generator that takes and yields pieces of at most PIECE_BYTES. O
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,9 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
-from webapp.api.requests import parse_json
-from webapp.api.schemas import BatchRequest
 from webapp.front.errors import UploadRefused
 
 PIECE_BYTES = 64 * 1024
@@ -131,7 +131,7 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
                 " send more texts as NDJSON (application/x-ndjson)."
             )
             raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
+    batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
     return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
 
@@ -242,6 +242,8 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             if unpacked_bytes > max_bytes:
                 raise _too_large(max_bytes)
             piece = member.unused_data if member.eof else member.unconsumed_tail
+            if len(data) == PIECE_BYTES:
+                time.sleep(0)  # lets others have a turn: few packed bytes may hold megabytes
             if data:
                 yield data
     if not member.eof:

@@ -10,10 +10,11 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from tasks.errors import Forbidden, Unauthorized
+from tasks.errors import Forbidden, HostNotAllowed, Unauthorized
 from tasks.keys import Scope, find
 from tasks.settings import Settings
 from tasks.store.limits import Limits
+from webapp.front.hosts import AllowedHosts, is_own_page
 from webapp.front.visit import ANYBODY, Caller
 
 OPEN = frozenset(
@@ -59,13 +60,14 @@ class Admission:
         self._keys = settings.keys
         self._limits = limits
         self._origins = frozenset(settings.cors_origins)
+        self._hosts = AllowedHosts((settings.host, *settings.allowed_hosts))
         self._metrics_port = str(settings.web_metrics_port) if settings.web_metrics_port else None
 
     def admit(self, environ: dict[str, Any], endpoint: str | None) -> Caller:
         """Admits a request and returns its caller.
 
         Raises:
-            Unauthorized, Forbidden: the caller may not do this.
+            Unauthorized, Forbidden, HostNotAllowed: the caller may not do this.
             NotFound: metrics are served on another port.
         """
         if endpoint is None or endpoint in OPEN:
@@ -77,15 +79,27 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        # Whatever a form could send, browsers send without asking the service first. Callers other than browsers do not
-        # send this header.
-        foreign = environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and method not in ("GET", "HEAD")
-        if foreign and environ.get("HTTP_ORIGIN") not in self._origins:
+        if not self._keys and not self._hosts.allow(environ.get("HTTP_HOST", "")):
+            raise HostNotAllowed
+        if method not in ("GET", "HEAD") and self._is_foreign(environ):
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         address = environ.get("REMOTE_ADDR", "")
         return Caller(None, _address_id(address), self._limits) if self._limits is not None else _unlimited(address)
+
+    def _is_foreign(self, environ: dict[str, Any]) -> bool:
+        """Whether a page of another origin, which CORS_ORIGINS does not list, has sent the request. Whatever a form
+        could send, browsers send without asking the service first.
+        """
+        site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+        if site is None:
+            # Over plain HTTP browsers send only the origin. With keys it does not matter, because pages of other sites
+            # have no key, and callers other than browsers may send any origin.
+            foreign = origin is not None and not self._keys and not is_own_page(origin, environ.get("HTTP_HOST", ""))
+        else:
+            foreign = site in ("cross-site", "same-site")
+        return foreign and origin not in self._origins
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
         """Counts the request against the caller's limits, if its endpoint costs anything.

@@ -10,13 +10,14 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from tasks import metrics
 from tasks.errors import (
     CallbackRefused,
     Forbidden,
+    HostNotAllowed,
     IdempotencyInProgress,
     IdempotencyMismatch,
     InvalidText,
@@ -54,6 +55,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     JobNotFound: HTTPStatus.NOT_FOUND,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
+    HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
@@ -65,6 +67,8 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
 UNAVAILABLE_RETRY_AFTER_S = 2
 _NO_ROOM_RETRY_AFTER_S = 10
 """Jobs end and expire in their own time; nobody knows when the next one will."""
+MOST_FAULTS = 20
+"""The most faults of one request that an answer lists."""
 
 _log = structlog.get_logger(__name__)
 
@@ -149,7 +153,7 @@ def _invalid_fields(error: ValidationError) -> Response:
     # The name of a field may come from the caller too, and be long.
     faults = [
         {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": in_words(fault["msg"])}
-        for fault in error.errors()[:20]
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
     ]
     return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)
 
@@ -158,7 +162,12 @@ def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
-    response = problem(status, code, error.description or "")
+    detail = error.description or ""
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        # HEAD and OPTIONS are for browsers and probes.
+        methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
+        detail = f"Use {' or '.join(methods)} for this address."
+    response = problem(status, code, detail)
     for name, value in error.get_headers():
         if name.lower() == "allow":
             response.headers[name] = value

@@ -40,6 +40,7 @@ class Front:
         counts: Counts,
         access_log: AccessLog,
         traces: Traces | None,
+        prefix: str = "",
     ) -> None:
         self._app = app
         self._routes = routes
@@ -49,10 +50,13 @@ class Front:
         """The counts of the requests so far."""
         self._access_log = access_log
         self._traces = traces
+        self._prefix = prefix
+        """The path below which a proxy serves the API, or an empty string."""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers a request."""
         started = time.perf_counter()
+        self._set_prefix(environ)
         visit = Visit(started, request_id(environ.get("HTTP_X_REQUEST_ID", "")), self._routes.find(environ))
         visits = VISIT.set(visit)
         ids = CURRENT_REQUEST.set(visit.request_id)
@@ -64,6 +68,14 @@ class Front:
         finally:  # the greenlet goes on to the next request of its connection
             CURRENT_REQUEST.reset(ids)
             VISIT.reset(visits)
+
+    def _set_prefix(self, environ: dict[str, Any]) -> None:
+        """Sets the application's place, which only a setting decides and no request. The prefix is optional in the
+        path: some proxies cut it off, and probes do not know it.
+        """
+        environ["SCRIPT_NAME"] = prefix = self._prefix
+        if prefix and f"{environ['PATH_INFO']}/".startswith(f"{prefix}/"):
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix) or "/"
 
     def _answer(self, visit: Visit, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         def begin(status: str, given: Headers, *more: Any) -> Any:

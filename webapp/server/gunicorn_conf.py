@@ -33,7 +33,11 @@ worker_class = "webapp.server.worker.Worker"
 worker_connections = 2000
 timeout = 60
 graceful_timeout = 15
-keepalive = 30
+keepalive = _settings.keep_alive
+# The path below which a proxy serves the API is a setting (URL_PREFIX). A header could come from any caller, and the
+# variable from any shell.
+forwarder_headers = ""
+os.environ.pop("SCRIPT_NAME", None)
 # The control socket would lie in the home directory, where two services of one user would collide.
 control_socket_disable = True
 loglevel = "warning"

@@ -10,7 +10,10 @@ last process closes the port.
 
 from __future__ import annotations
 
-import select
+import array
+import fcntl
+import resource
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +30,16 @@ from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from tasks.logs import tell_uncaught
-from webapp.server.patience import PatientSocket
+from webapp.server.patience import IdleSocket, PatientSocket
 from webapp.server.stopping import stopping
 
 LAST_CHANCE_S = 0.5
 """How long a connection that is idle when the process is told to end stays open."""
+MOST_IDLE = 1000
+"""The most connections of one process that may wait for a request or for the rest of its headers; fewer where the
+system allows few open files. One more closes the connection that has waited longest. Keys are checked only once a
+request has come, so anybody could hold such connections.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._sockets: dict[Greenlet, socket] = {}
-        self._idle: set[Greenlet] = set()
+        self._connections: dict[Greenlet, IdleSocket] = {}
+        self._idle: dict[Greenlet, None] = {}
+        """The greenlets of connections that wait for a request; the one that has waited longest comes first."""
+        self._most_idle = max(1, min(MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def patch(self) -> None:
         """Makes the standard library cooperative, and logs errors that end a greenlet.
@@ -119,17 +129,20 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle(self, listener: _Address, client: socket, addr: object) -> None:
         """Serves one connection, in a greenlet of its own."""
         me = gevent.getcurrent()
-        self._sockets[me] = client
+        connection = self._connections[me] = IdleSocket(client)
+        if len(self._idle) >= self._most_idle:
+            self._close_longest_idle()
         try:
-            super().handle(listener, client, addr)
+            super().handle(listener, connection, addr)
         finally:
-            del self._sockets[me]
+            del self._connections[me]
 
-    def handle_request(self, listener_name: object, req: Request, sock: socket, addr: object) -> None:
+    def handle_request(self, listener_name: object, req: Request, sock: IdleSocket, addr: object) -> None:
         """Serves one request whose headers have come, and limits the time that its body may take."""
         unreader = req.unreader
-        unreader.sock = PatientSocket(sock)
-        answer = AnswerSocket(sock)
+        sock.asked = True
+        unreader.sock = PatientSocket(sock.client)
+        answer = AnswerSocket(sock.client)
         try:
             super().handle_request(listener_name, req, answer, addr)
         finally:  # Gunicorn raises StopIteration if this answer is the connection's last
@@ -138,17 +151,21 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
-        """Limits the wait for the next request of a connection to `keepalive` seconds."""
+        """Limits the wait for the next request of a connection: it must begin within KEEP_ALIVE seconds."""
         me = gevent.getcurrent()
         # Without this, a client that sends its next request at once is served again and again while the others wait:
         # for 32 connections that repeat a cached text the p99 was 257 ms, with a p50 of 0.7 ms.
         gevent.sleep(0)
-        self._idle.add(me)
+        connection = self._connections[me]
+        if not (self.alive or _has_sent(connection)):
+            connection.wait(LAST_CHANCE_S)
+        elif connection.asked:
+            connection.wait(self.cfg.keepalive)
+        self._idle[me] = None
         try:
-            with gevent.Timeout(self.cfg.keepalive if self.alive or self._has_sent(me) else LAST_CHANCE_S, False):
-                yield
+            yield
         finally:
-            self._idle.discard(me)
+            self._idle.pop(me, None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to stop, on SIGTERM. A signal handler must not switch greenlets, so closing connections gets its own
@@ -161,11 +178,23 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _close_idle(self, greenlets: list[Greenlet]) -> None:
         gevent.sleep(LAST_CHANCE_S)
         for greenlet in greenlets:
-            # To Gunicorn it looks as if the client had hung up, which is no error. A request that has reached this
-            # machine is still answered.
-            if greenlet in self._idle and not self._has_sent(greenlet):
-                greenlet.kill(NoMoreData(), block=False)
+            if greenlet in self._idle and not _has_sent(self._connections[greenlet]):
+                self._hang_up(greenlet)
 
-    def _has_sent(self, greenlet: Greenlet) -> bool:
-        client = self._sockets.get(greenlet)
-        return client is not None and bool(select.select([client], [], [], 0)[0])
+    def _close_longest_idle(self) -> None:
+        for greenlet in self._idle:
+            if not _has_sent(self._connections[greenlet]):
+                self._hang_up(greenlet)
+                return
+
+    def _hang_up(self, greenlet: Greenlet) -> None:
+        """Closes a waiting connection. To Gunicorn it looks as if the client had hung up, which is no error."""
+        del self._idle[greenlet]
+        greenlet.kill(NoMoreData(), block=False)
+
+
+def _has_sent(connection: IdleSocket) -> bool:
+    """Whether something was sent and not read yet. Requests that have reached this machine are answered."""
+    unread_bytes = array.array("i", [0])
+    fcntl.ioctl(connection.fileno(), termios.FIONREAD, unread_bytes)
+    return unread_bytes[0] > 0

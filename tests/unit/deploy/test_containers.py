@@ -327,7 +327,10 @@ def test_settings_reach_the_containers() -> None:
         given: dict[str, str | None] = SERVICES[name]["environment"]
         assert set(given) == SETTINGS - fixed
         ours = {variable for variable, value in given.items() if value is not None}
-        assert ours == {"REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENGINE_THREADS"}
+        assert ours == {"REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENGINE_THREADS", "ALLOWED_HOSTS"}
+        # The other containers call it by the service's name; without a value in .env that is the only one.
+        assert given["ALLOWED_HOSTS"] == "web,${ALLOWED_HOSTS:-}"
+        assert Settings.model_validate({"allowed_hosts": "web,"}).allowed_hosts == ("web",)
     for image in IMAGES:
         system = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "GUNICORN_CMD_ARGS", "HF_HOME"}
         names = {variable for variable in environment(image) if not variable.startswith("NVIDIA_")}

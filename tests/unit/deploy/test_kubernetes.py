@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tasks.settings import Settings
 from tests.unit.deploy.test_containers import environment, last
+from webapp.front.hosts import AllowedHosts
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = "1.37.0"
@@ -167,6 +168,17 @@ def test_selectors_find_pods(overlay: str) -> None:
     assert all(label["app.kubernetes.io/part-of"] == "sentiq" for label in labels)
     budgets = {one["metadata"]["name"] for one in of_kind(overlay, "PodDisruptionBudget")}
     assert budgets == {"web", "worker-interactive", "worker-batch"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_names_in_the_cluster_are_allowed(overlay: str) -> None:
+    """Without API keys the web answers to every name that the cluster's DNS has for its Service."""
+    (config,) = [one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"].startswith("sentiq-")]
+    (service,) = [one["metadata"] for one in of_kind(overlay, "Service") if one["metadata"]["name"] == "web"]
+    name = f"{service['name']}.{service['namespace']}.svc.cluster.local"
+    hosts = AllowedHosts(Settings.model_validate({"allowed_hosts": config["data"]["ALLOWED_HOSTS"]}).allowed_hosts)
+    assert all(hosts.allow(name.removesuffix(end)) for end in ("", ".cluster.local", ".svc.cluster.local"))
+    assert hosts.allow(service["name"])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -166,6 +166,38 @@ def test_incomplete_body(plain: bool, how: str, make_app: MakeApp) -> None:
     assert (status, json.loads(answer)["code"]) == (400, "incomplete_body")
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize(("max_text_chars", "limit_bytes"), [(100, 2**20), (100_000, 12 * 100_000 + 65_536)])
+def test_body_is_as_large_as_a_text_can_be(plain: bool, max_text_chars: int, limit_bytes: int) -> None:
+    """A body of /predict has a megabyte or what the longest text needs; a longer one is refused unread, and if it comes
+    in chunks as soon as it is known to be longer.
+    """
+    app = make_app(plain=plain, max_text_chars=max_text_chars)
+    body: Environ = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(limit_bytes + 1)}
+    status, _, answer = ask(app, "POST", "/predict", **body, **{"wsgi.input": Unread()})
+    assert (status, json.loads(answer)["code"]) == (413, "request_entity_too_large")
+    assert str(limit_bytes) in json.loads(answer)["detail"]
+    sent = io.BytesIO(b" " * 10 * limit_bytes)
+    chunks: Environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": sent}
+    assert ask(app, "POST", "/predict", CONTENT_TYPE="application/json", **chunks)[0] == 413
+    assert sent.tell() < 2 * limit_bytes
+    text = b'{"text": "' + b"x" * (limit_bytes - 12) + b'"}'
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(text)), "wsgi.input": io.BytesIO(text)}
+    status, _, answer = ask(app, "POST", "/predict", **body)
+    assert (status, json.loads(answer)["code"]) == (422, "text_too_long")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_text_may_be_as_long_as_it_may(plain: bool) -> None:
+    """The longest text is not too large in any spelling of JSON, and a body never larger than MAX_UPLOAD_BYTES."""
+    for text in ("\\ud83d\\ude00" * 500, "\\u00e9" * 500, "\\n" * 499 + "a"):
+        raw = b'{"text": "' + text.encode() * 200 + b'"}'
+        body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw)), "wsgi.input": io.BytesIO(raw)}
+        assert ask(make_app(plain=plain), "POST", "/predict", **body)[0] == 503  # for want of Redis
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "1001", "wsgi.input": Unread()}
+    assert ask(make_app(plain=plain, max_upload_bytes=1000), "POST", "/predict", **body)[0] == 413
+
+
 # Errors
 
 

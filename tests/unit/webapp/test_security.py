@@ -382,6 +382,159 @@ def test_a_form_of_another_site(site: str, make_app: MakeApp) -> None:
     assert client.get("/docs", headers={"Sec-Fetch-Site": site}).status_code == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("192.0.2.7:8000", "http://evil.example", 403),
+        ("192.0.2.7:8000", "null", 403),
+        ("192.0.2.7:8000", "", 403),
+        ("192.0.2.7:8000", "http://192.0.2.7:3000", 403),
+        ("192.0.2.7:8000", "http://192.0.2.7:8000", 503),  # for want of Redis
+        ("sentiq.example", "https://sentiq.example", 503),
+        ("sentiq.example:443", "https://Sentiq.example", 503),
+        ("sentiq.example", "http://sentiq.example:80", 503),
+        ("sentiq.example", "http://sentiq.example:8080", 403),
+        ("sentiq.example", "file://sentiq.example", 403),
+        ("192.0.2.7:8000", "https://listed.example", 503),
+        ("192.0.2.7:8000", None, 503),
+    ],
+)
+def test_a_form_by_plain_http(method: str, host: str, origin: str | None, status: int) -> None:
+    """By plain HTTP on another name than localhost browsers send no `Sec-Fetch-Site`: then the origin counts, which has
+    to be the service itself or listed.
+    """
+    app = make_app(allowed_hosts="sentiq.example", cors_origins="https://listed.example")
+    path = "/batch_predict" if method == "POST" else f"/jobs/{'0' * 32}"
+    headers = {"Host": host, "Content-Type": "text/plain"} | ({} if origin is None else {"Origin": origin})
+    answer = app.test_client().open(path, method=method, data="a text", headers=headers)
+    assert answer.status_code == status
+    assert app.test_client().get("/docs", headers=headers).status_code == 200
+
+
+def test_origin_of_a_caller_with_a_key(guarded: Flask) -> None:
+    """A page of another site has no key, so whoever has one may send any origin, as some programs do."""
+    for path in ("/predict", "/batch_predict"):
+        headers = {"Origin": "app://some.program", "X_API_Key": ADMIN, "Content_Type": "text/plain"}
+        assert ask(guarded, "POST", path, **headers).status_code in (415, 503)
+
+
+# Hosts
+
+
+ADDRESSED = ["localhost", "LOCALHOST:8000", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.1:8000", "192.0.2.7",
+             "[::1]:8000", "[2001:db8::1]", "sentiq.example", "Sentiq.Example.:8000", "web", ""]  # fmt: skip
+MISDIRECTED = ["evil.example", "evil.example:8000", "localhost.evil.example", "sentiq.example.evil.example", "web2",
+               "sentiq.example, evil.example", "evil.example, sentiq.example", "127.0.0.1.evil.example", "a b",
+               "[::1].evil.example", "evil.sentiq.example", "localhost:8000:x", "user@localhost", "0x7f.0.0.1", "127.1",
+               "\u00e9", "*"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/predict", "/jobs", "/metrics", "/model"])
+def test_names_it_was_told(path: str) -> None:
+    """Without keys the service answers to addresses, to loopback names and to names it was told. To any other it gives
+    nothing: a page may let its own name lead here (DNS rebinding).
+    """
+    app = make_app(allowed_hosts="sentiq.example, web")
+    method = "POST" if path == "/predict" else "GET"
+    for host in ADDRESSED:
+        assert ask(app, method, path, Host=host).status_code in (200, 503), host
+    for host in MISDIRECTED:
+        answer = ask(app, method, path, Host=host, Sec_Fetch_Site="same-origin")
+        assert answer.status_code == 421, host
+        assert answer.json is not None
+        assert answer.json["code"] == "host_not_allowed"
+        assert "ALLOWED_HOSTS" in answer.json["detail"]
+
+
+def test_names_for_probes_and_scrapes(guarded: Flask) -> None:
+    """Health, documentation and the port for metrics are for everybody, by whatever name; so is everything for a caller
+    with a key, which a page of another site cannot have.
+    """
+    app = make_app(web_metrics_port=9100)
+    for path in ("/health/live", "/docs", "/openapi.json"):
+        assert ask(app, "GET", path, Host="any.example").status_code == 200
+    assert app.test_client().get("/metrics", base_url="http://web.sentiq.svc:9100").status_code == 200
+    assert ask(guarded, "GET", "/jobs", Host="any.example", X_API_Key=ADMIN).status_code == 503
+
+
+def test_name_that_it_listens_on_and_any_name() -> None:
+    """The name in HOST need not be told again; `*` stands for all names."""
+    assert ask(make_app(host="sentiq.lan", allow_anonymous=True), "GET", "/model", Host="sentiq.lan").status_code == 503
+    for host in (*ADDRESSED, *MISDIRECTED):
+        assert ask(make_app(allowed_hosts="*"), "GET", "/model", Host=host).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a.example", "a.example:8000", "a.example/", "*.a.example", ".a.example", "a..b"]
+)
+def test_hosts_are_names(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is no host name ends the start."""
+    monkeypatch.setenv("ALLOWED_HOSTS", f"ok.example {value}")
+    with pytest.raises(SettingsRefused, match="ALLOWED_HOSTS: host 2"):
+        load_settings()
+
+
+# The place
+
+
+@pytest.mark.parametrize("cut_off", [True, False], ids=["the proxy cuts the prefix off", "the proxy leaves it"])
+def test_prefix(cut_off: bool) -> None:
+    """Behind a proxy that serves it below a prefix, every address that the service gives has the prefix."""
+    client = make_app(url_prefix="/apps/sentiq/").test_client()
+    before = "" if cut_off else "/apps/sentiq"
+    assert client.get(f"{before}/").headers["Location"] == "/apps/sentiq/docs"
+    assert client.get(f"{before}/docs").status_code == 200
+    document = client.get(f"{before}/openapi.json").json
+    assert document is not None
+    assert document["servers"] == [{"url": "/apps/sentiq"}]
+    assert client.get(f"{before}/model").status_code == 503  # for want of Redis
+    assert client.get("/apps/sentiqs/model").status_code == 404
+    assert client.get("/apps/sentiq").headers["Location"] == "/apps/sentiq/docs"
+
+
+def test_prefix_hides_nothing() -> None:
+    """A path below the prefix is guarded as without it."""
+    app = make_app(url_prefix="/sentiq", api_keys=KEYS, web_metrics_port=9100)
+    for path in ("/metrics", "/sentiq/metrics"):
+        assert app.test_client().get(path, base_url="http://web:8000").status_code == 404
+    for path in ("/jobs", "/sentiq/jobs", "/sentiq/sentiq/jobs"):
+        assert ask(app, "GET", path).status_code == (404 if "sentiq/sentiq" in path else 401)
+
+
+@pytest.mark.parametrize("value", ["sentiq", "//evil.example", "/a/../b", "/a b", "https://a.example", "/a?b"])
+def test_prefix_is_a_path(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is no path ends the start."""
+    monkeypatch.setenv("URL_PREFIX", value)
+    with pytest.raises(SettingsRefused, match="URL_PREFIX: must be a path like /sentiq"):
+        load_settings()
+
+
+@pytest.mark.parametrize("claimed", ["//evil.example", "/predict", "/x"])
+def test_a_request_says_nothing_of_its_place(claimed: str) -> None:
+    """Whatever the server was told by a caller or a variable, addresses begin where the settings say."""
+    app = make_app()
+    answer = app.test_client().get("/", environ_overrides={"SCRIPT_NAME": claimed})
+    assert answer.headers["Location"] == "/docs"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("GET", "/predict", "Use POST for this address."),
+        ("PUT", f"/jobs/{'0' * 32}", "Use DELETE or GET for this address."),
+        ("BREW", "/health", "Use GET for this address."),
+    ],
+)
+def test_wrong_method(method: str, path: str, detail: str) -> None:
+    """A method that an address does not take is answered with the one that it takes."""
+    answer = ask(make_app(), method, path)
+    assert answer.status_code == 405
+    assert answer.json is not None
+    assert answer.json["detail"] == detail
+    assert all(name in answer.headers["Allow"] for name in re.findall("[A-Z]{3,}", detail))
+
+
 @pytest.mark.parametrize(
     "value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"]
 )

@@ -7,11 +7,13 @@ import gzip
 import io
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from webapp.api.uploads import (
     MAX_HEADERS_BYTES,
     MAX_JSON_BYTES,
     MAX_PARTS,
+    PIECE_BYTES,
     Upload,
     UploadLimits,
     read_upload,
@@ -968,3 +971,24 @@ def test_any_headers(content_type: str, encoding: str) -> None:
     """Whatever the headers, an upload is read or refused; nothing else is raised."""
     with suppress(UploadRefused):
         read(b"a", content_type, encoding=encoding)
+
+
+def test_others_have_turns_while_a_file_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two pieces of an unpacked file others are served, however few packed bytes it comes from."""
+    monkeypatch.setattr(time, "sleep", gevent.sleep)  # as Gunicorn's worker does
+    turns = 0
+
+    def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    greenlet = gevent.spawn(other)
+    try:
+        size = 100 * PIECE_BYTES
+        raw = gzip.compress(b'"' + b"a" * 1000 + b'"' + b" " * size)
+        assert len(read(raw, NDJSON, encoding="gzip", limits=UploadLimits(2**30, max_line_bytes=2**30))) == 1
+    finally:
+        greenlet.kill()
+    assert turns >= 100
