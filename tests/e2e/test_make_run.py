@@ -40,6 +40,7 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
     first = launch(command=MAKE_RUN, model="default", ENGINE_THREADS=0).wait_until_ready()
     assert any("waiting for:" in line for line in first.lines)
+    assert re.search(r"the embedded server may use \d+\.\d GB of memory, 40% of what there is", first.output)
     curl = wait_until(lambda: next((line for line in first.lines if "curl -s" in line), None), what="the curl to try")
     answer = json.loads(subprocess.run(curl.partition("|")[2], shell=True, capture_output=True, check=True).stdout)
     volatile = {"processing_time_ms", "cached", "scores", "confidence"}

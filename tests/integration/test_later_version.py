@@ -60,7 +60,7 @@ def test_lines(service: Stack, left: str) -> None:
     assert service.ended(job)["status"] == "succeeded"
     assert len(service.items(job)) == 1
     if left == "its lines":
-        service.redis.hset(job_key(job["id"], "in"), "0", zlib.compress(b'{"v":2}'))
+        service.redis.hset(job_key(job["id"], "in"), "0", zlib.compress(b'{"v":3}'))
     else:
         key = create_celery(service.settings()).backend.get_key_for_task(chunk_id(job["id"], 0))
         service.redis.set(key, b'{"status":"SUCCESS","result":{"v":2}}', ex=60)
