@@ -73,8 +73,8 @@ class Coalescer(Generic[T]):
         send: see `Send`.
         release: see `Release`.
         queue_limit: decides whether another text may wait.
-        chunk_limit: what a chunk may cost, at least 1, given whether several callers have sent texts lately; called
-            each time, must not raise.
+        chunk_limit: what a chunk may cost, at least 1, given the seconds that chunks are under way if several callers
+            have sent texts lately, or None; called each time, must not raise.
         max_under_way: the most chunks that may be under way at once, not counting an extra one; called each time, must
             not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
@@ -91,7 +91,7 @@ class Coalescer(Generic[T]):
         release: Release,
         *,
         queue_limit: QueueLimit,
-        chunk_limit: Callable[[bool], int],
+        chunk_limit: Callable[[float | None], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -251,7 +251,8 @@ class Coalescer(Generic[T]):
                     self._entries.wait_elsewhere(entry)
 
     def _send_claimed(self, extra: bool) -> None:
-        limit = self._chunk_limit(self._clock() - self._another_at < SEVERAL_S)
+        several = self._clock() - self._another_at < SEVERAL_S
+        limit = self._chunk_limit(self._lingering.round_trip_s if several else None)
         with self._wake:
             chunk, left = self._entries.send(limit, extra=extra)
         relied_on: dict[str, str] = {}

@@ -33,7 +33,7 @@ class Web:
             lambda texts, _: self._send(texts),
             lambda keys: (),
             queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=1.0, clock=lambda: self.now),
-            chunk_limit=lambda shared: shared_limit if shared else limit,
+            chunk_limit=lambda round_trip_s: limit if round_trip_s is None else shared_limit,
             max_under_way=lambda: 1,
             expire_after_s=60,
             clock=lambda: self.now,
