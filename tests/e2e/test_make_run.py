@@ -69,11 +69,13 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
-    """Whatever is printed has the name of its process before it."""
+    """Whatever is printed has the name of its process before it, and what the processes print is printed."""
     sentiq = launch().wait_until_ready()
     sentiq.stop()
     assert sentiq.lines
-    assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
+    names = [re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines]
+    assert {name and name[1] for name in names} >= {"sentiq", "interactive", "batch"}, sentiq.output
+    assert None not in names, sentiq.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
