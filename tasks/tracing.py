@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
 from tasks.errors import SettingsRefused
@@ -66,6 +67,20 @@ class Origin:
             for values in (ids if isinstance(ids, list) else [], spans)
         ]
         return cls(*strings)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Origin:
+        """The reverse of `to_json`; nobody if that cannot be read."""
+        try:
+            headers = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return NOBODY
+        return cls.read(headers) if isinstance(headers, dict) else NOBODY
+
+    def to_json(self) -> str | None:
+        """The origin as a job keeps it; None for nobody."""
+        headers = self.headers()
+        return orjson.dumps(headers).decode() if headers else None
 
     def headers(self) -> dict[str, object]:
         """The origin as headers of a message, without empty ones."""
@@ -169,7 +184,8 @@ def require_tracing(settings: Settings) -> None:
     if not found:
         raise SettingsRefused(
             "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed;"
-            " install the extra `otel` (make run EXTRAS=otel), or unset this variable"
+            " install it (`make run EXTRAS=otel`, or pip install 'sentiq[otel]' --constraint constraints.txt),"
+            " or unset this variable"
         )
 
 

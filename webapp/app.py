@@ -18,7 +18,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.uploads import MAX_JSON_BYTES, UploadLimits
+from webapp.api.uploads import UploadLimits
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -27,6 +27,9 @@ from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
+
+_TEXT_BYTES = 1024 * 1024
+"""The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
 
 
 def create_app(
@@ -38,33 +41,33 @@ def create_app(
     tracing: Tracing | None = None,
     plain: bool = True,
 ) -> Flask:
-    """The web application on a given service: Flask's, in the front.
+    """The web application on a given service: the front around Flask's application.
 
     Args:
-        settings: of the service.
-        sentiment: what predicts.
-        limits: callers' limits, if there are any.
+        settings: the service's settings.
+        sentiment: answers texts and keeps jobs.
+        limits: callers' limits; None if there are none.
         queues: metrics of queues, workers and jobs.
-        tracing: if there are traces.
-        plain: plain requests of `/predict` pass by Flask.
+        tracing: None unless traces are kept.
+        plain: whether plain requests to `/predict` are answered without Flask.
     """
     app = Flask(__name__, static_folder=None)
-    # Of what is read whole; uploads are a stream and have limits of their own.
-    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, MAX_JSON_BYTES)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_of)
     counts = Counts()
-    # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
+    # A character that is escaped in JSON takes up to 12 bytes, and a line holds other things besides the text.
     uploads = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
-    csv.field_size_limit(uploads.max_line_bytes)  # the module's own is lower, and one for the process
+    # The limit for bodies that are read whole, which hold one text; uploads are streams with limits of their own.
+    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, uploads.max_line_bytes))
+    csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
     answers = PredictionAnswers(sentiment.analysis)
     for blueprint in (
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
         jobs_blueprint(sentiment.jobs, uploads, sentiment.predict_many, answers, predict_timeout_s=timeout_s),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis),
+        docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)
@@ -76,5 +79,6 @@ def create_app(
         counts=counts,
         access_log=AccessLog(everything=settings.access_log or settings.log_level == "debug"),
         traces=Traces(tracing) if tracing is not None else None,
+        prefix=settings.url_prefix,
     )
     return app

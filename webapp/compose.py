@@ -1,21 +1,24 @@
-"""The one place where a web process's parts are made and put together: all else is handed what it needs."""
+"""The one place where the parts of a web process are made and put together; everything else is handed what it needs."""
 
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from flask import Flask
 
-from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
+from tasks.queue.turns import Turns
 from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
+from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.capacity import Capacity
@@ -33,17 +36,17 @@ from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
 
 TIMEOUT_S = 0.8
-"""The longest that a web process waits for one answer of Redis, so that its callers hear within a second that it is
+"""The longest that a web process waits for an answer from Redis, so that callers learn within a second that Redis is
 away.
 """
 LIMITS_TIMEOUT_S = 0.5
 """The longest wait for an answer about callers' limits: while there is none, nothing is limited."""
 EXPIRE_S = 10.0
-"""After so long a chunk without a reply no longer holds back the next."""
+"""After this time a chunk without a reply no longer counts as under way and no longer holds back the next."""
 
 
 def web_application() -> Flask:
-    """The application of a web process, as the environment sets it."""
+    """The application of a web process, with the settings of the environment."""
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format, "web")
     tracing = start_tracing(settings, "web")
@@ -78,13 +81,11 @@ def _clients(settings: Settings) -> tuple[Client, Client, Client]:
 
 
 def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> SentimentService:
-    """The service that the web application asks. It connects to nothing and starts no thread before it is first
-    asked.
-    """
+    """The service behind the web application. It makes no connection and starts no thread before its first use."""
     me = uuid.uuid4().hex
     reply_key = f"sentiq:r:{me}"
     servers = _clients(settings)
-    cache_server, _, results = servers
+    cache_server, broker, results = servers
 
     cache = PredictionCache(cache_server, ttl_s=settings.cache_ttl)
     presence = Presence(cache_server)
@@ -95,7 +96,16 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     cleaned = cleaner(settings.max_text_chars)
 
     capacity = Capacity(known)
-    sender = TextSender(cache, chunks, known, recent, tag=settings.model_tag, reply_key=reply_key, tracing=tracing)
+    sender = TextSender(
+        cache,
+        chunks,
+        known,
+        recent,
+        tag=settings.model_tag,
+        reply_key=reply_key,
+        memory=Memory(broker),
+        tracing=tracing,
+    )
     coalescer: Coalescer[Answer] = Coalescer(
         sender.claim,
         sender.send,
@@ -105,7 +115,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
             rate=capacity.texts_per_s,
             patience_s=settings.predict_timeout,
         ),
-        chunk_limit=capacity.chunk_texts,
+        chunk_limit=capacity.chunk_cost,
         max_under_way=capacity.chunks_under_way,
         expire_after_s=EXPIRE_S,
     )
@@ -116,11 +126,22 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
     backend = CeleryResults(celery, results)
     jobs = JobService(
-        IncomingJobs(results, backend, ttl_s=settings.job_ttl),
+        IncomingJobs(
+            results,
+            backend,
+            ttl_s=settings.job_ttl,
+            allowance=Allowance(settings.storage_quota, settings.max_jobs),
+        ),
         KeptJobs(results, backend),
         cache,
         IdempotencyKeys(results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),
-        chunks,
+        Turns(
+            results,
+            chunks,
+            workers=partial(known.ready, "batch"),
+            tag=settings.model_tag,
+            analysis=settings.analysis,
+        ),
         known,
         cleaned,
         ends,

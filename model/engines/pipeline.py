@@ -301,9 +301,6 @@ def _load(
     name: str, source: str | Path, revision: str | None, dtype: torch.dtype
 ) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
     """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
-    folder = Path(source)
-    if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
-        raise ModelNotFound(f"there is no folder {source}")
     where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)

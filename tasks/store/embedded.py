@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,10 @@ from typing import IO
 import redis
 
 from tasks.store.connections import connect
+
+MEMORY_SHARE = 0.4
+"""The share of the memory that the embedded server may use."""
+_USUAL_MEMORY_BYTES = 4 * 1024**3
 
 
 class ServerNotFound(Exception):
@@ -42,6 +47,46 @@ def find_server() -> Path:
     )
 
 
+def memory_limit(root: Path = Path("/")) -> int:
+    """The bytes of memory that the embedded server may use: a share of what this machine, or its container, has.
+
+    While the append-only file is written anew, changed pages are in memory twice; and the models need room beside it.
+
+    Args:
+        root: the root of the file system, for tests.
+    """
+    try:
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (ValueError, OSError):  # a system that does not tell
+        limits = [_USUAL_MEMORY_BYTES]
+    for file in _cgroup_limits(root):
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # there is none, or it says `max`: no limit
+            continue
+    return int(min(limits) * MEMORY_SHARE)
+
+
+def _cgroup_limits(root: Path) -> Iterator[Path]:
+    """The files with the memory limits of this process's control groups, of version 1 and 2, and of those around."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers == "":
+            folder, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            folder, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        yield folder / name
+        for part in Path(path).parts[1:]:
+            folder /= part
+            yield folder / name
+
+
 def start_server(
     data_dir: Path, socket: Path, *, output: int | IO[bytes] | None = None, keep_open: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
@@ -64,6 +109,7 @@ def start_server(
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
+        "maxmemory": str(memory_limit()),
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "warning",

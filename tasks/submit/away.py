@@ -7,7 +7,7 @@ from types import TracebackType
 
 import redis
 
-from tasks.errors import ServiceUnavailable
+from tasks.errors import ServiceUnavailable, StorageFull
 from tasks.wire import NewerFormat
 
 _log = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ class _RedisOrUnavailable:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            _log.warning("the memory of Redis is full")
+            raise StorageFull from error
         if isinstance(error, redis.RedisError):
             _log.warning("Redis away: %s", type(error).__name__)
             raise ServiceUnavailable from error
@@ -34,5 +37,7 @@ _ONLY = _RedisOrUnavailable()
 
 
 def redis_or_unavailable() -> _RedisOrUnavailable:
-    """A context for calls of Redis: raises ServiceUnavailable if it is away or has data of a later version."""
+    """A context for calls of Redis: raises ServiceUnavailable if it is away or has data of a later version, and
+    StorageFull if its memory is full.
+    """
     return _ONLY

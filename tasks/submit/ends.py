@@ -13,6 +13,7 @@ import redis
 
 from tasks.background import Loop
 from tasks.jobs.keys import ENDED
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 
 _LOOK_S = 5.0
@@ -55,7 +56,7 @@ class JobEnds:
             while not self._loop.stopped:
                 message = channel.get_message(timeout=_LOOK_S)
                 if message is not None:
-                    self._tell(message["data"].decode())
+                    self._tell(name_of(message["data"]))
                 else:
                     channel.ping()
                 self._loop.comes_round()

@@ -1,11 +1,11 @@
-"""The service of jobs in a web process: submit, look at, list and cancel jobs."""
+"""The service of jobs in a web process: submit, look at, list, cancel and remove jobs."""
 
 from __future__ import annotations
 
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import redis
@@ -17,7 +17,8 @@ from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
-from tasks.queue.app import ChunkSender
+from tasks.jobs.keys import chunk_id
+from tasks.queue.turns import Turns
 from tasks.store.cache import PredictionCache
 from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
@@ -31,8 +32,11 @@ CHUNK_S = 0.5
 """Seconds that a chunk of a job should take to score.
 
 It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""
+MOST_CHUNK_TEXTS = 16_384
+"""The most texts of a chunk: a text's number, of at most 31 bits, is chunk x chunk size + place in the chunk."""
 WINDOW = 4
-"""Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
+"""Chunks of one job that are under way or wait for their turn; two for each worker if that is more, so that one job can
+keep all of them busy."""
 _LOOK_S = 0.5
 """Seconds between two looks at a job that a caller waits for, in case the notification of its end is lost."""
 
@@ -48,7 +52,7 @@ class JobService:
         kept: KeptJobs,
         cache: PredictionCache,
         keys: IdempotencyKeys,
-        sender: ChunkSender,
+        turns: Turns,
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
@@ -82,7 +86,7 @@ class JobService:
         self._kept = kept
         self._cache = cache
         self._keys = keys
-        self._sender = sender
+        self._turns = turns
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
@@ -101,6 +105,7 @@ class JobService:
 
         Raises:
             TooManyTexts: more than MAX_BATCH_TEXTS.
+            TooManyJobs, StorageQuotaExceeded, JobTooLarge, StorageFull: there is no room for the job.
             CallbackRefused: callbacks may not go to `callback_url`.
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
@@ -114,10 +119,10 @@ class JobService:
                 return self._earlier(submission, use), True
             try:
                 fingerprint = self._receive(job_id, submission)
-            except redis.RedisError:
-                raise  # the caller is told at once; what was stored expires by itself
-            except BaseException:  # of any kind, even if the caller hangs up: no job is kept whose id nobody knows
-                self._discard(job_id, submission.own_key)
+            except BaseException as error:  # of any kind, even if the caller hangs up
+                away = isinstance(error, redis.RedisError) and not isinstance(error, redis.exceptions.OutOfMemoryError)
+                if not away:  # else the caller is told at once; what was stored expires by itself
+                    self._discard(job_id, submission)
                 raise
             if submission.own_key is not None:
                 self._keys.settle(submission.own_key, job_id, fingerprint)
@@ -125,18 +130,9 @@ class JobService:
             return self._kept.get(job_id), False
 
     def _receive(self, job_id: str, submission: Submission) -> str:
-        if submission.bill is None:
-            return self._receive_counted(job_id, submission)
-        try:
-            return self._receive_counted(
-                job_id, replace(submission, entries=submission.bill.counted(submission.entries))
-            )
-        except BaseException:
-            submission.bill.cancel()
-            raise
-
-    def _receive_counted(self, job_id: str, submission: Submission) -> str:
-        size = max(1, int(self._model.texts_per_s("batch") * CHUNK_S))
+        if submission.bill is not None:
+            submission = replace(submission, entries=submission.bill.counted(submission.entries))
+        size = min(max(1, int(self._model.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
         window = max(WINDOW, 2 * self._model.workers("batch"))
         self._incoming.begin(
             job_id,
@@ -145,14 +141,14 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
+            caller=submission.caller,
+            origin=self._origin(),
             analysis=self._analysis,
         )
 
-        origin = self._origin()
-
         def send(chunks: Sequence[int]) -> None:
-            for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._tag, origin)
+            for turn in self._turns.choose(chunk_id(job_id, number) for number in chunks):
+                self._turns.send(turn)
 
         def alive() -> None:
             self._incoming.touch(job_id)
@@ -179,13 +175,21 @@ class JobService:
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
 
-    def _discard(self, job_id: str, key: str | None) -> None:
+    def _discard(self, job_id: str, submission: Submission) -> None:
+        """Keeps no job whose id nobody knows, and gives back what it has not used of the quota.
+
+        If it is not known what was used, as the job has expired meanwhile, nothing is given back: its results could be
+        read as long as it was there.
+        """
         try:
-            self._incoming.discard(job_id)
-            if key is not None:
-                self._keys.release(key)
+            used = self._incoming.discard(job_id)
+            if submission.own_key is not None:
+                self._keys.release(submission.own_key)
         except redis.RedisError:
             _log.warning("Redis away: what an upload left behind expires by itself")
+        else:
+            if submission.bill is not None and used is not None:
+                submission.bill.cancel(used)
 
     def _earlier(self, submission: Submission, use: KeyUse) -> Job:
         if use.fingerprint is None:
@@ -257,7 +261,12 @@ class JobService:
         with redis_or_unavailable():
             return self._kept.cancel(job_id)
 
-    def lines(self, job: Job, start: int, count: int) -> list[Line]:
-        """At most `count` lines of a job from position `start`, in input order."""
+    def remove(self, job_id: str) -> None:
+        """See `KeptJobs.remove`."""
         with redis_or_unavailable():
-            return self._kept.lines(job, start, count)
+            self._kept.remove(job_id)
+
+    def lines(self, job: Job, start: int, count: int) -> Iterator[Line]:
+        """See `KeptJobs.lines`."""
+        with redis_or_unavailable():
+            yield from self._kept.lines(job, start, count)

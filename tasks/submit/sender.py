@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import redis
 
 from tasks import metrics
+from tasks.errors import StorageFull
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
+from tasks.store.memory import CALLERS_SHARE, Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel
 from tasks.submit.coalescer import Claimed
@@ -28,6 +30,7 @@ class TextSender:
         *,
         tag: str,
         reply_key: str,
+        memory: Memory,
         tracing: Tracing | None = None,
     ) -> None:
         """Makes a sender for one model.
@@ -39,6 +42,7 @@ class TextSender:
             recent: predictions that a claim finds are kept there.
             tag: the model tag that workers are asked for.
             reply_key: the key of this web process's replies.
+            memory: of the broker's server.
             tracing: makes a span for each chunk sent, if traces are wanted.
         """
         self._cache = cache
@@ -47,6 +51,7 @@ class TextSender:
         self._recent = recent
         self._tag = tag
         self._reply_key = reply_key
+        self._memory = memory
         self._tracing = tracing
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[Answer]:
@@ -67,8 +72,14 @@ class TextSender:
         return Claimed(known, claim.to_send)
 
     def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
-        """The coalescer's `Send`: sends texts as one chunk."""
+        """The coalescer's `Send`: sends texts as one chunk.
+
+        Raises:
+            StorageFull: the broker's memory is full, or nearly.
+        """
         try:
+            if not self._memory.has_room(CALLERS_SHARE):
+                raise StorageFull
             with sending(self._tracing, origins, len(texts)) as origin:
                 self._chunks.send_texts(list(texts.values()), self._tag, origin)
         except Exception:  # of any kind: a mark without a message would keep other processes from sending the text

@@ -29,6 +29,7 @@ from tasks.background import aside
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import Target, check_url, is_public
 from tasks.jobs.keys import CALLBACKS
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 
@@ -195,7 +196,7 @@ class Callbacks:
             claimed = self._claim(keys=[self.KEY], args=[now, now + CLAIM_S, self.TTL_S])
             if claimed is None:
                 break
-            job_id = claimed.decode()
+            job_id = name_of(claimed)
             told = self._body(job_id)
             if told is None:
                 self._client.zrem(self.KEY, job_id)

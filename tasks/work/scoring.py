@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
 
 import redis
 
@@ -16,17 +17,28 @@ from model.engine import Engine
 from tasks import metrics
 from tasks.discretion import frames, told
 from tasks.errors import TextFailed
+from tasks.jobs import keys
 from tasks.jobs.running import RunningJobs
+from tasks.queue.turns import Turn
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
-SendChunk = Callable[[str, int, str], None]
-"""A function that sends a job's chunk, given the job's id, the chunk's number and the model tag."""
+
+
+class TakesTurns(Protocol):
+    """The part of `tasks.queue.turns.Turns` that a scorer needs."""
+
+    def choose(self, chunk_ids: Iterable[str] = (), /) -> list[Turn]:
+        """Lets chunks wait for their turn; returns those of all chunks that have to be sent now."""
+
+    def send(self, turn: Turn, /) -> None:
+        """Sends a chunk whose turn it is."""
+
 
 INTERNAL_ERROR = "internal_error"
-"""The code of a text that has no answer because of a defect of ours; requests that meet one have the same code."""
+"""The code of a text that has no answer because of a defect in Sentiq; requests that meet one get the same code."""
 SUSPECT_LIMIT = 2
 """How often a text may end its worker when it is scored alone; after that, it is failed."""
 NEWER_PAUSE_S = 0.5
@@ -35,22 +47,28 @@ NEWER_PAUSE_S = 0.5
 Without the pause it would circulate at full speed if no worker can read it."""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts at a step on Redis while Redis is away."""
+_NO_ROOM_PAUSE_S = 1.0
+"""Seconds between attempts while Redis has no room."""
 
 _log = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
-    """The chunk must be delivered again: Redis stayed away, or the chunk is of a later version."""
+    """The chunk must be delivered again, as Redis stayed away."""
+
+
+class LaterVersion(Exception):
+    """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
-    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, send_chunk: SendChunk) -> None:
+    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns) -> None:
         self._engine = engine
         self._cache = cache
         self._jobs = jobs
-        self._send_chunk = send_chunk
+        self._turns = turns
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -61,14 +79,14 @@ class Scorer:
         """Scores the chunk of a message and stores the outcomes. An unreadable message is dropped.
 
         Raises:
-            NotStored: the chunk must be delivered again.
+            NotStored, LaterVersion: the chunk must be delivered again.
         """
         try:
             self._score(read_chunk(message), chunk_id)
         except NewerFormat as error:
             _log.warning("chunk %s goes back into the queue: %s", chunk_id, error)
             self._stopping.wait(NEWER_PAUSE_S)
-            raise NotStored from None
+            raise LaterVersion from None
         except FormatError as error:
             self._note_defect(chunk_id, error)
 
@@ -82,7 +100,7 @@ class Scorer:
                     self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
         except (NotStored, NewerFormat):
             raise
-        except Exception as error:  # anything else is a defect of ours; without an answer, the chunk would be lost
+        except Exception as error:  # anything else is a defect; without an answer, the chunk would be lost
             self._note_defect(chunk_id, error)
             self._give_up(chunk, chunk_id)
 
@@ -94,41 +112,46 @@ class Scorer:
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
         if todo is None:
-            self._send_following(job_id, self._persist(lambda: self._jobs.following(job_id, number)), tag)
+            self._go_on(job_id, self._persist(lambda: self._jobs.following(job_id, number)))
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
-            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
+            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id, if_room=True)
         except redis.RedisError:
             _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
-        self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
+        self._end_job_chunk(job_id, number, todo, [by_digest[digest(text)] for text in todo.texts])
 
-    def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
+    def _end_job_chunk(self, job_id: str, number: int, todo: Todo, outcomes: list[Outcome]) -> None:
         model = self._engine.identity
         self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
         following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
-        self._send_following(job_id, following, tag)
+        self._go_on(job_id, following)
 
-    def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
-        """Sends the next chunk, if any. If the worker dies before this, the done chunk is redelivered and sends it."""
-        if number is not None:
-            self._persist(lambda: self._send_chunk(job_id, number, tag))
-            self._persist(lambda: self._jobs.sent(job_id, number))
+    def _go_on(self, job_id: str, following: int | None) -> None:
+        """Lets the job's next chunk, if any, wait for its turn, and sends the chunks of any job whose turn it is now.
+
+        If the worker dies before this, the done chunk is redelivered and the next one waits then.
+        """
+        waits = [] if following is None else [keys.chunk_id(job_id, following)]
+        for turn in self._persist(lambda: self._turns.choose(waits)):
+            self._persist(partial(self._turns.send, turn))
+        if following is not None:
+            self._persist(lambda: self._jobs.sent(job_id, following))
 
     def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
-        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect of ours."""
+        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect in Sentiq."""
         failed = Failed(INTERNAL_ERROR)
         match chunk:
             case TextsChunk(tag=tag, texts=texts):
                 outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
                 self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
-            case JobChunk(tag=tag, job=job_id, n=number):
+            case JobChunk(job=job_id, n=number):
                 try:
                     todo = self._persist(lambda: self._jobs.todo(job_id, number))
                 except FormatError:
                     todo = self._persist(lambda: self._jobs.damaged(job_id))
                 if todo is not None:
-                    self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
+                    self._end_job_chunk(job_id, number, todo, [failed] * len(todo.texts))
 
     def _outcomes(self, chunk_id: str, tag: str, texts: Sequence[str]) -> dict[str, Outcome]:
         by_digest = {digest(text): text for text in texts}
@@ -180,13 +203,18 @@ class Scorer:
         return outcome
 
     def _persist(self, step: Callable[[], T]) -> T:
-        """Does a step on Redis, and repeats it while Redis is away."""
+        """Does a step on Redis, and repeats it while Redis is away, and for as long as Redis is full."""
         # Not by tenacity: if it is to stop during a pause, it makes one more attempt, as long as Redis's timeout.
-        for pause_s in _STORE_TRIES_S:
+        pauses_s = iter(_STORE_TRIES_S)
+        while True:
             try:
                 return step()
+            except redis.exceptions.OutOfMemoryError:
+                pause_s = _NO_ROOM_PAUSE_S  # again and again: to put the chunk back into the queue would need room too
+                _log.warning("the memory of Redis is full; trying again in %.2f s", pause_s)
             except redis.RedisError:
+                if (pause_s := next(pauses_s, 0.0)) == 0.0:
+                    raise NotStored from None
                 _log.warning("Redis away; trying again in %.2f s", pause_s)
-                if self._stopping.wait(pause_s):
-                    break
-        raise NotStored
+            if self._stopping.wait(pause_s):
+                raise NotStored

@@ -1,4 +1,4 @@
-"""Loops in the background of real processes: they outlive errors, and a worker in which one hangs, or is gone, ends."""
+"""Background loops of real processes: they survive errors, and a worker ends if one of them hangs or has ended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def start_worker(stack: Stack, change: str) -> Process:
 
 
 def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None:
-    """After an error of any kind leases are renewed as before: a slow chunk stays its worker's while that lives."""
+    """After any error leases are still renewed: a slow chunk stays with its worker while that lives."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     for _ in range(2):
         start_worker(stack, "Leases.renew = once(fail, Leases.renew)")
@@ -61,7 +61,7 @@ def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None
 
 
 def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
-    """A worker that could not tell that it is ready, for whatever reason, tells so the next time."""
+    """A worker that could not renew its worker mark, for whatever reason, renews it the next time."""
     stack = make_stack()
     stack.start_server()
     worker = start_worker(stack, "Presence.announce = once(fail, Presence.announce)")
@@ -83,8 +83,8 @@ def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
     ],
 )
 def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str, said: str) -> None:
-    """A worker in which a loop hangs, or whose thread is gone, ends, so that another does its work; the watchdog's own
-    loop is no exception. Its log says which, and where it stood.
+    """A worker ends if one of its loops hangs or the loop's thread has ended, even if that is the watchdog's own loop,
+    so that another worker takes over. Its log names the loop and where it stood still.
     """
     stack = make_stack()
     stack.start_server()
@@ -101,7 +101,7 @@ def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str
 
 
 def test_watchdog_outlives_every_error(make_stack: MakeStack) -> None:
-    """A look of the watchdog that failed is not its last."""
+    """The watchdog goes on after an error in one of its rounds."""
     stack = make_stack()
     stack.start_server()
     worker = start_worker(stack, "Watchdog._look = once(fail, Watchdog._look); Leases.renew = lambda self: hang()")

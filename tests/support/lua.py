@@ -21,7 +21,7 @@ SERVERS = {
     *("KEYS", "ARGV", "redis", "cjson", "ipairs", "pairs", "pcall", "tonumber", "tostring", "type", "unpack"),
     *("math", "string", "table"),
 }
-"""Names that the server provides to scripts, as far as ours use them."""
+"""Names that the server provides to scripts, as far as Sentiq's use them."""
 
 
 def scripts() -> list[Path]:

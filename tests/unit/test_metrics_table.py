@@ -1,4 +1,4 @@
-"""The table of metrics in docs/metrics.md is the code's."""
+"""The table of metrics in docs/metrics.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _row(family: Metric, labels: tuple[str, ...], where: str) -> Row:
 
 
 def of_the_code() -> set[Row]:
-    """Name, type, labels, meaning and place of each metric of ours."""
+    """Name, type, labels, meaning and place of each of Sentiq's metrics."""
     rows = set()
     for where, group in (("web", metrics.WEB), ("worker", metrics.WORKER)):
         rows |= {_row(next(iter(metric.describe())), tuple(metric._labelnames), where) for metric in group}
@@ -41,8 +41,8 @@ def of_the_table() -> list[Row]:
 
 
 def test_table_is_the_codes() -> None:
-    """The document has one row for each metric, with its type, its labels, what the metrics page says of it, and who
-    serves it.
+    """The document has one row for each metric, with its type, its labels, its help text, and the process that serves
+    it.
     """
     table = of_the_table()
     assert len(table) == len(set(table))
@@ -50,6 +50,6 @@ def test_table_is_the_codes() -> None:
 
 
 def test_every_metric_is_served() -> None:
-    """Each metric of ours that is declared anywhere is among those that the web or the workers serve."""
+    """Each metric that is declared anywhere is among those that the web or the workers serve."""
     declared = {collector for name, collector in REGISTRY._names_to_collectors.items() if name.startswith("sentiment_")}
     assert declared == {*metrics.WEB, *metrics.WORKER}

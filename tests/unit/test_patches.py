@@ -1,4 +1,4 @@
-"""Each patch of a library has a test that ends it."""
+"""Each patch of a library has a test that says when the patch is no longer needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/metrics`: of all web processes, with what Redis has of queues, workers and jobs."""
+"""`/metrics`: the metrics of all web processes, and those of queues, workers and jobs, which are read from Redis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def metrics_blueprint(queues: Collector, counts: CollectorRegistry) -> Blueprint
         else:
             page.register(counts)  # type: ignore[arg-type]
             page.register(REGISTRY)  # type: ignore[arg-type]
-        # Whichever process is asked reads them, so that they are on the page once.
+        # Read by the process that answers and counted by none, so that they are on the page once.
         page.register(queues)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(page), content_type=content_type)

@@ -1,4 +1,6 @@
-"""What must hold before anything is started: a free port, a folder that is nobody else's, Redis servers that answer."""
+"""What must hold before anything is started: a free port, a folder that no other service uses, Redis servers that
+answer.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,24 @@ from urllib.parse import urlsplit
 
 import redis
 
+from tasks.errors import EX_CONFIG
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
 
 
 def require_port(host: str, port: int) -> None:
-    """Raises:
-    StartFailed: nothing can listen there.
+    """Checks that a server can listen there.
+
+    Raises:
+        StartFailed: it cannot.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+    except UnicodeError:  # a part of the name is empty or too long
+        raise StartFailed(f"Cannot listen on {host}:{port}: that is not the name of a host; correct HOST.") from None
     except OSError as error:
         raise StartFailed(
             f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
@@ -33,11 +40,11 @@ def require_port(host: str, port: int) -> None:
 
 
 def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]) -> int:
-    """Makes DATA_DIR this launcher's own: two servers on one folder would ruin it.
+    """Locks DATA_DIR for this launcher: two embedded servers on one folder would ruin its data.
 
     Returns:
-        The descriptor of the server's lock, which the server is to inherit: so it is held until both have ended, even
-        if the launcher is killed. The launcher's own lock ends with the launcher.
+        The descriptor of the server's lock. The server inherits it, so the lock is held until both have ended, even if
+        the launcher is killed. The launcher's own lock ends with the launcher.
 
     Raises:
         StartFailed: the folder cannot be written, or is in use.
@@ -47,7 +54,7 @@ def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]
         return _lock(data_dir, console, give_up)
     except OSError as error:
         raise StartFailed(
-            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can."
+            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can.", EX_CONFIG
         ) from None
 
 
@@ -81,8 +88,10 @@ def _locked(descriptor: int) -> bool:
 
 
 def require_redis(name: str, url: str) -> None:
-    """Raises:
-    StartFailed: the server of this variable does not answer, or lets us not in.
+    """Checks that the Redis server that this variable names answers.
+
+    Raises:
+        StartFailed: it does not answer, or refuses the login.
     """
     parts = urlsplit(url)
     where = (
@@ -93,8 +102,8 @@ def require_redis(name: str, url: str) -> None:
     try:
         wait_until_up(url, timeout_s=3)
     except redis.AuthenticationError:
-        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
-    except (redis.RedisError, ValueError):
+        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.", EX_CONFIG) from None
+    except (redis.RedisError, ValueError, TypeError):  # TypeError: for an option that redis-py does not know
         raise StartFailed(
             f"{name} at {where} does not answer; start that server, correct the address,"
             " or unset it to use the embedded one."

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.labels import LABELS
+from tasks.cost import SHORT_BYTES, cost
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import PAGE_LINES, Entry, Header, Job, JobStatus, job_facts
@@ -23,7 +24,7 @@ from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
-from tasks.wire import ChunkResult
+from tasks.wire import ChunkResult, FormatError
 from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
@@ -84,8 +85,6 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     store.run(job_id, 1, [NEGATIVE])
     job = store.kept.get(job_id)
     assert (job.status, job.done) == (JobStatus.RUNNING, 2)
-    assert job.texts_per_s is not None
-    assert job.eta_s is not None
     assert store.outcomes(job_id) == [None, None, Failed("empty_text"), None, NEGATIVE]
     store.run(job_id, 0, [POSITIVE, Failed("text_failed")])
     job = store.kept.get(job_id)
@@ -94,7 +93,7 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     assert job.started_at is not None
     assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
-    lines = store.kept.lines(job, 0, 9)
+    lines = list(store.kept.lines(job, 0, 9))
     assert [(line.position, line.entry.text) for line in lines] == list(enumerate(["a", "b", "", "a", "c"]))
     assert store.outcomes(job_id) == [POSITIVE, Failed("text_failed"), Failed("empty_text"), POSITIVE, NEGATIVE]
 
@@ -176,6 +175,30 @@ def test_late_repetition(store: Store) -> None:
     assert (job.status, job.done, job.failed) == (JobStatus.SUCCEEDED, job.total, PAGE_LINES - 4 + 1)
     assert job.labels == {"NEGATIVE": 3, "NEUTRAL": 0, "POSITIVE": 5}
     assert store.outcomes(taken.id)[-5:] == [POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE]
+
+
+def test_chunks_of_long_texts(store: Store) -> None:
+    """A chunk has fewer texts if they are long, also over several pages; each line gets its own text's outcome."""
+    taken = store.taking(size=30, window=1000)
+    texts = [f"{number} {'x' * (3 * SHORT_BYTES if number % 7 < 3 else 1)}" for number in range(PAGE_LINES + 100)]
+    taken.receive([*texts, texts[3], texts[-1]])
+    job = store.kept.get(taken.id)
+    sizes = []
+    for number in range(job.chunks):
+        todo = store.running.todo(taken.id, number)
+        assert todo is not None
+        spent = sum(map(cost, todo.texts))
+        assert number == job.chunks - 1 or 30 <= spent < 30 + cost(texts[0])
+        sizes.append(len(todo.texts))
+        outcomes = [Scored((0.1, int(text.split()[0]) / 10_000, 0.9), False) for text in todo.texts]
+        store.running.store_results(taken.id, number, outcomes, MODEL)
+        store.running.finish(taken.id, number, outcomes, todo.weights, MODEL)
+    assert sum(sizes) == len(texts)
+    assert max(sizes) < 30
+    assert job.work == pytest.approx(1000 * sum(map(cost, texts)) / 30, abs=job.chunks)
+    found = [round(10_000 * outcome.scores[1]) for outcome in store.outcomes(taken.id) if isinstance(outcome, Scored)]
+    assert found == [*range(len(texts)), 3, len(texts) - 1]
+    assert store.kept.get(taken.id).status == JobStatus.SUCCEEDED
 
 
 def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,6 +511,36 @@ def test_expected(store: Store) -> None:
     assert store.running.expected() == set()
 
 
+def test_foreign_id(store: Store) -> None:
+    """An id that is not UTF-8, of whatever program has written it, keeps jobs neither from being listed nor from being
+    looked after.
+    """
+    job_id = store.make(["a"])
+    store.redis.sadd(UNFINISHED, b"\xff")
+    store.redis.zadd(INDEX, {b"\xff": time.time()})
+    assert store.running.expected() == {chunk_id(job_id, 0)}
+    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [job_id]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("window", "x"), ("total", "many"), ("created_at", None), ("analysis", "{"), (b"\xff", b"\xff")],
+)
+def test_damaged_job(store: Store, field: str, value: str | None) -> None:
+    """A job whose facts are damaged or of another version cannot be read itself, but keeps other jobs neither from
+    being listed nor from being looked after.
+    """
+    damaged, whole = store.make(["a"]), store.make(["b"])
+    if value is None:
+        store.redis.hdel(job_key(damaged), field)
+    else:
+        store.redis.hset(job_key(damaged), field, value)
+    with pytest.raises(FormatError):
+        store.kept.get(damaged)
+    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [whole]
+    assert chunk_id(whole, 0) in store.running.expected()
+
+
 def test_callback_is_due_with_the_end(store: Store) -> None:
     """A job's callback, if it has one, is due when the job ends or is cancelled, and has the job's final state."""
     url = "https://example.org/told"
@@ -544,7 +597,7 @@ def test_expired_in_between(store: Store) -> None:
     assert todo is not None
     store.redis.delete(*store.redis.keys("sentiq:j:*"))
     with pytest.raises(JobNotFound):
-        store.kept.lines(job, 0, 1)
+        list(store.kept.lines(job, 0, 1))
     store.running.store_results(job_id, 0, [POSITIVE], MODEL)
     store.running.finish(job_id, 0, [POSITIVE], todo.weights, MODEL)
     assert store.redis.keys(f"*{job_id}*") == []

@@ -113,6 +113,33 @@ def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
         limit.take("bob", 25)
 
 
+def test_more_at_once_in_two_parts(make_limit: MakeLimit) -> None:
+    """A request that is counted in two parts costs no more than the limit either, so it passes in a fresh window."""
+    limit = make_limit(10)
+    limit.take("ann")
+    assert limit.take("ann", 24, counted=1).remaining == 0
+    assert passed(limit, "ann", 1) == 0
+    one = make_limit(1)
+    one.take("bob")
+    assert one.take("bob", 5, counted=1).remaining == 0
+
+
+@pytest.mark.parametrize(
+    ("paid", "came", "used", "counted"),
+    [(0, 30, 0, 0), (0, 30, 12, 12), (0, 30, 30, 30), (0, 30, 99, 30), (10, 30, 0, 0), (10, 30, 4, 0), (10, 30, 14, 4)],
+)
+def test_bill_for_what_was_used(make_limit: MakeLimit, paid: int, came: int, used: int, counted: int) -> None:
+    """Of a job that fails, texts that were scored or could be read stay counted; texts that were paid before are not
+    counted again and not given back.
+    """
+    limit = make_limit(1000)
+    bill = Bill(Limits(None, limit), "ann", paid=paid)
+    assert len(list(bill.counted(range(came)))) == came
+    bill.cancel(used)
+    assert limit.take("ann").remaining >= 1000 - counted - 50
+    assert passed(make_limit(1000), "ann", 1000) in range(1000 - counted - 51, 1000 - counted + 1)
+
+
 def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
     """Texts of a job are counted as they come in, and given back, for all processes, if the job fails."""
     here, elsewhere = make_limit(50), make_limit(50)

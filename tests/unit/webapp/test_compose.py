@@ -1,4 +1,4 @@
-"""The web's parts, put together; on a real server."""
+"""The parts of a web process, put together, on a real server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOWHERE = "unix:///nowhere/valkey.sock"
 
 
 def connections(server: Stack) -> int:
-    """How many the server has accepted so far."""
+    """How many connections the server has accepted so far."""
     return int(server.redis.info("stats")["total_connections_received"])
 
 
@@ -37,7 +37,8 @@ def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCapture
         return {thread.name for thread in set(threading.enumerate()) - before}
 
     service = sentiment_service(server.settings())
-    assert service.predict("good", wait_s=0.01) is None
+    # Long enough to be sent before its caller leaves: the text of a caller who has left is not sent.
+    assert service.predict("good", wait_s=1.0, caller="me") is None
     wait_until(lambda: server.redis.llen("interactive") == 1, what="the text to be sent")
     with pytest.raises(JobNotFound):
         service.jobs.get("0" * 32, wait_s=0.01)
@@ -48,7 +49,7 @@ def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCapture
 
 
 def test_ping_keeps_its_connections(server: Stack) -> None:
-    """However often the servers are asked whether they answer, the connections are those of the first time."""
+    """However often the servers are pinged, the connections of the first time are used again."""
     broker_url, results_url = (server.url.replace("db=0", f"db={number}") for number in (1, 2))
     service = sentiment_service(
         Settings(redis_url=server.url, celery_broker_url=broker_url, celery_result_backend=results_url)
@@ -62,7 +63,7 @@ def test_ping_keeps_its_connections(server: Stack) -> None:
 
 
 def test_one_client_for_one_server(server: Stack) -> None:
-    """A server that is cache, broker and results at once is asked once."""
+    """A server that is cache, broker and results at once is pinged once."""
     service = sentiment_service(Settings(redis_url=server.url))
     before = connections(server)
     service.ping()
@@ -71,7 +72,7 @@ def test_one_client_for_one_server(server: Stack) -> None:
 
 @pytest.mark.parametrize("away", ["redis_url", "celery_broker_url", "celery_result_backend"])
 def test_ping_asks_every_server(server: Stack, away: str) -> None:
-    """Whichever server is away, the service is: it can do without none of them."""
+    """If any one of the servers is away, the ping fails: the service needs all of them."""
     urls = dict.fromkeys(("redis_url", "celery_broker_url", "celery_result_backend"), server.url)
     sentiment_service(Settings.model_validate(urls)).ping()
     with pytest.raises(ServiceUnavailable):
@@ -79,7 +80,7 @@ def test_ping_asks_every_server(server: Stack, away: str) -> None:
 
 
 def test_workers_and_model_without_any(server: Stack) -> None:
-    """Before a worker was ever ready there is no identity, and its labels are those of the service all the same."""
+    """Before a worker was ever ready no model identity is known, but the labels are those of the service's analysis."""
     service = sentiment_service(server.settings())
     assert service.workers() == []
     assert service.model().identity is None

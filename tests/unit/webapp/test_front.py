@@ -1,4 +1,4 @@
-"""The front, without a server behind it: what it does for every request, whoever answers it."""
+"""The front, without a Redis server: what it does for every request, whichever part answers it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ MakeApp = Callable[..., Flask]
 
 
 class Unread(io.RawIOBase):
-    """A body that nobody may read."""
+    """A body that must not be read."""
 
     def readable(self) -> bool:
-        """It could be."""
+        """Says that it can be read."""
         return True
 
     def readinto(self, _: object) -> int:
@@ -61,7 +61,7 @@ def make_app() -> Iterator[MakeApp]:
 
 
 def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
-    """An application of the test's own in a front that knows one address, `/here/...`; and the front's counts."""
+    """A front with one address, `/here/...`, around an application of the test; and the front's counts."""
     flask, counts, settings = Flask("test"), Counts(), Settings(redis_url=REDIS)
     flask.add_url_rule("/here/<name>", "here", methods=["GET", "POST"])
     front = Front(
@@ -77,7 +77,7 @@ def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
 
 
 def well(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """An application that is well."""
+    """An application that always answers."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"well"]
 
@@ -137,7 +137,7 @@ def test_log_lines_name_the_caller(plain: bool, make_app: MakeApp) -> None:
     app = make_app(plain=plain, api_keys=KEYS.replace("jobs", "predict"))
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
     with capture_logs() as lines:
-        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # for want of Redis
+        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # because there is no Redis
     assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
 
 
@@ -145,7 +145,7 @@ def test_log_lines_name_the_caller(plain: bool, make_app: MakeApp) -> None:
 
 
 class Lost(Unread):
-    """A body whose connection is lost, within a chunk perhaps, as Gunicorn tells it."""
+    """A body whose connection is lost, perhaps within a chunk, with the error that Gunicorn raises."""
 
     def readinto(self, _: object) -> int:
         """Raises."""
@@ -166,11 +166,45 @@ def test_incomplete_body(plain: bool, how: str, make_app: MakeApp) -> None:
     assert (status, json.loads(answer)["code"]) == (400, "incomplete_body")
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize(("max_text_chars", "limit_bytes"), [(100, 2**20), (100_000, 12 * 100_000 + 65_536)])
+def test_body_is_as_large_as_a_text_can_be(
+    plain: bool, max_text_chars: int, limit_bytes: int, make_app: MakeApp
+) -> None:
+    """A body of /predict has a megabyte or what the longest text needs; a longer one is refused unread, and if it comes
+    in chunks as soon as it is known to be longer.
+    """
+    app = make_app(plain=plain, max_text_chars=max_text_chars)
+    body: Environ = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(limit_bytes + 1)}
+    status, _, answer = ask(app, "POST", "/predict", **body, **{"wsgi.input": Unread()})
+    assert (status, json.loads(answer)["code"]) == (413, "request_entity_too_large")
+    assert str(limit_bytes) in json.loads(answer)["detail"]
+    sent = io.BytesIO(b" " * 10 * limit_bytes)
+    chunks: Environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": sent}
+    assert ask(app, "POST", "/predict", CONTENT_TYPE="application/json", **chunks)[0] == 413
+    assert sent.tell() < 2 * limit_bytes
+    text = b'{"text": "' + b"x" * (limit_bytes - 12) + b'"}'
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(text)), "wsgi.input": io.BytesIO(text)}
+    status, _, answer = ask(app, "POST", "/predict", **body)
+    assert (status, json.loads(answer)["code"]) == (422, "text_too_long")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_text_may_be_as_long_as_it_may(plain: bool, make_app: MakeApp) -> None:
+    """The longest text is not too large in any spelling of JSON, and a body never larger than MAX_UPLOAD_BYTES."""
+    for text in ("\\ud83d\\ude00" * 500, "\\u00e9" * 500, "\\n" * 499 + "a"):
+        raw = b'{"text": "' + text.encode() * 200 + b'"}'
+        body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw)), "wsgi.input": io.BytesIO(raw)}
+        assert ask(make_app(plain=plain), "POST", "/predict", **body)[0] == 503  # for want of Redis
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "1001", "wsgi.input": Unread()}
+    assert ask(make_app(plain=plain, max_upload_bytes=1000), "POST", "/predict", **body)[0] == 413
+
+
 # Errors
 
 
 def test_what_the_application_raises() -> None:
-    """An error that leaves the application is answered as Flask's own are, with all that every answer has."""
+    """An error that the application raises is answered as errors within Flask are, with the headers of every answer."""
 
     def full(_: Environ, __: StartResponse) -> Iterable[bytes]:
         raise QueueFull(7)
@@ -186,7 +220,9 @@ def test_what_the_application_raises() -> None:
 
 
 def test_an_error_in_the_middle_of_an_answer() -> None:
-    """An answer that has begun cannot become another; the error is the server's to see, and counted once."""
+    """If an error comes after the answer has begun, the answer stays as it is; the error is passed to the server, and
+    the request counted once.
+    """
 
     def breaks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         well(environ, start_response)
@@ -203,7 +239,7 @@ def test_an_error_in_the_middle_of_an_answer() -> None:
 
 
 def test_the_present_request() -> None:
-    """Whoever serves a request finds it; afterwards there is none."""
+    """Code that serves a request finds it with `visit()`; afterwards there is none."""
     seen: list[Any] = []
 
     def looks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -246,7 +282,7 @@ def test_routes(method: str, path: str, endpoint: str | None, make_app: MakeApp)
 
 
 def test_counts_are_the_exporters() -> None:
-    """What the front counts has the names, labels, meanings and buckets that prometheus-flask-exporter gives them."""
+    """The front's metrics have the names, labels, help texts and buckets of prometheus-flask-exporter."""
 
     front, counts = front_of(well)
     ask(front, "GET", "/here/ann")
@@ -271,7 +307,7 @@ def test_counts_are_the_exporters() -> None:
 
 
 def test_made_up_methods_are_one() -> None:
-    """However many methods a caller makes up, they make one series; unknown addresses do too."""
+    """However many methods a caller invents, they share one series, and so do unknown addresses."""
     front, counts = front_of(well)
     for number in range(50):
         ask(front, f"METHOD{number}", f"/nowhere/{number}")
