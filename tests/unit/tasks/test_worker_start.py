@@ -73,7 +73,7 @@ def test_texts_together(role: Role, rate: float, texts: int) -> None:
 def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker's engine has run every input shape before the worker is put together, so that no caller waits for it."""
     warmed: list[StubEngine] = []
-    monkeypatch.setattr(StubEngine, "warm", warmed.append)
+    monkeypatch.setattr(StubEngine, "warm", lambda self: warmed.append(self))
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
     assert warmed == [warm_engine(settings, "cpu")]
 
