@@ -71,11 +71,13 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
-    """Every line that is printed begins with the name of its process."""
+    """Every line that is printed begins with the name of its process, and lines of the processes are printed."""
     sentiq = launch().wait_until_ready()
     sentiq.stop()
     assert sentiq.lines
-    assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
+    names = [re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines]
+    assert {name and name[1] for name in names} >= {"sentiq", "interactive", "batch"}, sentiq.output
+    assert None not in names, sentiq.output
 
 
 def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
-from tasks.queue.queues import list_names, waiting
+from tasks.queue.queues import list_names, queue_name, waiting
 from tasks.queue.turns import Turns
 from tasks.work.callbacks import Callbacks
 from tasks.work.upkeep import Upkeep
@@ -241,17 +241,18 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert "sending it again" not in stack.workers[0].log
 
 
-def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> None:
-    """A worker looks for lost chunks while it works: a job that has lost one of its lanes gets it back long before the
-    job is done.
+@pytest.mark.parametrize("variables", [{}, {"ANALYSIS": "tests.support.analyses:SPAM"}], ids=["sentiment", "spam"])
+def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack], variables: dict[str, str]) -> None:
+    """A worker looks for lost chunks of its analysis while it works: a job that has lost one of its lanes gets it back
+    long before the job is done.
     """
-    stack = make_stack(model="stub?delay_s=0.005").start("batch")
+    stack = make_stack(model="stub?delay_s=0.005", **variables).start("batch")
     job = stack.submit(new_texts(2500))
+    lists = list_names(queue_name("batch", stack.settings().analysis))
     lost = wait_until(
-        lambda: next((m for name in list_names("batch") for m in stack.redis.lrange(name, 0, 0)), None),
-        what="a message",
+        lambda: next((m for name in lists for m in stack.redis.lrange(name, 0, 0)), None), what="a message"
     )
-    assert any(stack.redis.lrem(name, 1, lost) for name in list_names("batch"))
+    assert any(stack.redis.lrem(name, 1, lost) for name in lists)
     wait_until(lambda: "sending it again" in stack.workers[0].log, what="the chunk to be sent again")
     assert stack.http.get(job["links"]["self"]).json()["done"] < 2500
     assert stack.ended(job)["done"] == 2500
