@@ -8,6 +8,7 @@
     ├── TextFailed              the engine cannot score this one text
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
+    ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── UploadTooSlow           the texts stopped coming in
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
@@ -94,6 +95,15 @@ class JobNotFound(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("There is no job with this id. It may have expired.")
+
+
+class StorageFull(SentimentError):
+    """Redis has no room left, in its memory or on its disk: what needs room is refused, everything else goes on."""
+
+    code = "storage_full"
+
+    def __init__(self) -> None:
+        super().__init__("The service has no room left. Texts that it knows are answered; try again later.")
 
 
 class JobCancelled(SentimentError):

@@ -19,6 +19,7 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys
+from tasks.private import require_own
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
@@ -53,7 +54,9 @@ class Settings(BaseSettings):
     celery_result_backend: str | None = None
     """The Redis of jobs and their results; it must not evict keys."""
     data_dir: Path = Path("data")
-    """The embedded server's files and the web processes' metrics."""
+    """The embedded server's files; and the web processes' metrics, where the system has no `/dev/shm`. Made for this
+    user alone.
+    """
 
     host: str = "127.0.0.1"
     """The address that Gunicorn listens on."""
@@ -276,10 +279,11 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
 
     Raises:
-        SettingsRefused: one sentence for each variable that cannot be used.
+        SettingsRefused: one sentence for each variable that cannot be used; or the folder of the embedded server's
+            socket is not this user's alone.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         faults = []
         for fault in error.errors():
@@ -287,3 +291,6 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
             name = (spelt or {}).get(field, field.upper())
             faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
         raise SettingsRefused("; ".join(faults)) from None
+    if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
+        require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
+    return settings

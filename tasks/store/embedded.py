@@ -13,6 +13,7 @@ from typing import IO
 
 import redis
 
+from tasks.private import close_to_others, make_own
 from tasks.store.connections import connect
 
 
@@ -52,9 +53,14 @@ def start_server(
         socket: the path of the socket that it listens on; at most about 100 bytes long.
         output: where its log goes, as `subprocess.Popen` takes it.
         keep_open: file descriptors that the server inherits, such as a lock on `data_dir`, held as long as it lives.
+
+    Raises:
+        SettingsRefused: the socket would be in a folder of another user.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_to_others(data_dir)
+    if socket.parent != data_dir.parent:
+        make_own(socket.parent)
     socket.unlink(missing_ok=True)
     options = {
         "port": "0",
@@ -73,7 +79,13 @@ def start_server(
         argv += [f"--{name}", value]
     # A session of its own: Ctrl-C in the terminal must not reach it, as the launcher stops it last.
     return subprocess.Popen(
-        argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=keep_open, env=os.environ
+        argv,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=keep_open,
+        env=os.environ,
+        umask=0o077,
     )
 
 

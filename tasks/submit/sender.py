@@ -9,6 +9,7 @@ import redis
 from tasks import metrics
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
+from tasks.store.full import refusal
 from tasks.store.presence import KnownModel
 from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed
@@ -48,15 +49,20 @@ class TextSender:
         self._tag = tag
         self._reply_key = reply_key
         self._tracing = tracing
+        self._refused: redis.RedisError | None = None
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[Answer]:
         """The coalescer's `Claim`: looks texts up and marks unknown ones as in flight, in one round trip."""
         identity = self._model.identity
         try:
             claim = self._cache.claim(identity, self._tag, list(texts), self._reply_key)
-        except redis.RedisError:
+        except redis.RedisError as error:
+            if identity is not None and refusal(error) is not None:
+                self._refused = error
+                return self._known_alone(identity, list(texts))
             metrics.LOOKUP_ERROR.inc(len(texts))
             raise
+        self._refused = None
         metrics.LOOKUP_HIT.inc(len(claim.known))
         metrics.LOOKUP_MISS.inc(len(texts) - len(claim.known))
         known: dict[str, Answer] = {}
@@ -66,8 +72,18 @@ class TextSender:
                 known[key] = Answer(scored, identity, cached=True)
         return Claimed(known, claim.to_send)
 
+    def _known_alone(self, identity: str, keys: list[str]) -> Claimed[Answer]:
+        """Looks texts up without marks, for which Redis has no room. `send` will fail for those that are unknown."""
+        found = zip(keys, self._cache.get_many(identity, keys), strict=True)
+        known = {key: Answer(scored, identity, cached=True) for key, scored in found if scored is not None}
+        metrics.LOOKUP_HIT.inc(len(known))
+        metrics.LOOKUP_MISS.inc(len(keys) - len(known))
+        return Claimed(known, [key for key in keys if key not in known])
+
     def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
         """The coalescer's `Send`: sends texts as one chunk."""
+        if self._refused is not None:  # the broker would be asked for seconds, again and again
+            raise self._refused
         try:
             with sending(self._tracing, origins, len(texts)) as origin:
                 self._chunks.send_texts(list(texts.values()), self._tag, origin)

@@ -180,6 +180,42 @@ def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, st
     _gone(sentiq)
 
 
+def test_nobody_reads_along(launch: Launch, folder: Path) -> None:
+    """Other users can read nothing of DATA_DIR, not even where an earlier version left it open; and no process makes
+    anything that they can read.
+    """
+    (folder / "valkey").mkdir()
+    (folder / "launcher.lock").touch()
+    for path in (folder, folder / "valkey"):
+        path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        sentiq = launch().wait_until_ready()
+    finally:
+        os.umask(before)
+    paths = [folder, *folder.rglob("*")]
+    assert {oct(path.lstat().st_mode & 0o077) for path in paths} == {"0o0"}, paths
+    masks = {
+        line
+        for pid in sentiq.members()
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Umask")
+    }
+    assert masks == {"Umask:\t0077"}
+    assert sentiq.stop() == 0
+
+
+def test_somebodys_folder_stays_as_it_is(launch: Launch, folder: Path) -> None:
+    """A DATA_DIR that holds something else too, a home perhaps, keeps its rights; what Sentiq makes in it is closed."""
+    (folder / "notes").touch()
+    folder.chmod(0o755)
+    sentiq = launch().wait_until_ready()
+    assert folder.stat().st_mode & 0o777 == 0o755
+    made = [path for path in folder.iterdir() if path.name != "notes"]
+    assert {oct(path.lstat().st_mode & 0o077) for path in made} == {"0o0"}, made
+    assert sentiq.stop() == 0
+
+
 def test_port_in_use(launch: Launch) -> None:
     """A port that another program listens on ends the start at once, with the way out."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -27,6 +27,7 @@ from tasks.errors import (
     RateLimited,
     SentimentError,
     ServiceUnavailable,
+    StorageFull,
     TextFailed,
     TooManyTexts,
     Unauthorized,
@@ -50,6 +51,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
 
@@ -120,7 +122,7 @@ def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
     if isinstance(error, QueueFull | RateLimited | QuotaExceeded):
         retry_after_s = error.retry_after_s
-    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
+    elif isinstance(error, ServiceUnavailable | StorageFull | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None
     response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)

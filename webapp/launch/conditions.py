@@ -12,8 +12,12 @@ from urllib.parse import urlsplit
 
 import redis
 
+from tasks.private import close_to_others
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
+
+_OURS = {"launcher.lock", "server.lock", "valkey", "valkey.sock", "metrics"}
+"""All that is in a DATA_DIR of Sentiq's alone."""
 
 
 def require_port(host: str, port: int) -> None:
@@ -43,7 +47,9 @@ def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]
         StartFailed: the folder cannot be written, or is in use.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if {path.name for path in data_dir.iterdir()} <= _OURS:  # else it may be anything, a home or a checkout
+            close_to_others(data_dir)
         return _lock(data_dir, console, give_up)
     except OSError as error:
         raise StartFailed(

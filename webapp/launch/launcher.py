@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +24,7 @@ import redis
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
 from tasks.store.embedded import ServerNotFound, find_server, wait_until_up
 from tasks.tracing import require_tracing
@@ -31,6 +32,7 @@ from webapp.launch import systemd
 from webapp.launch.conditions import lock_folder, require_port, require_redis
 from webapp.launch.monitors import monitored, monitors, worker_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
+from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door
 
 PROCESSES = {
@@ -54,6 +56,7 @@ class Launcher:
         self._server: Server | None = None
         self._children: list[Child] = []
         self._lock_fd = -1
+        self._metrics: Path | None = None
         self._key: str | None = None
         # Started by make, the launcher ends with it too.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
@@ -67,7 +70,7 @@ class Launcher:
             self._prepare()
             if self._start():
                 self._watch()
-        except StartFailed as error:
+        except (StartFailed, SettingsRefused) as error:
             self._console.print("sentiq", str(error))
             status = 1
         self._stop()
@@ -88,13 +91,12 @@ class Launcher:
     def _prepare(self) -> None:
         require_port(self._settings.host, self._settings.port)
         self._lock_fd = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
-        metrics_dir = self._settings.data_dir / "metrics"
-        shutil.rmtree(metrics_dir, ignore_errors=True)
-        metrics_dir.mkdir()
+        self._metrics = metrics_folder.metrics_folder(self._settings.data_dir)
+        metrics_folder.empty(self._metrics)
         self._environment = os.environ | {
             PARENT_VARIABLE: str(os.getpid()),
             "DATA_DIR": str(self._settings.data_dir),
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
+            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
             **code_of_ours(),
             "PYTHONUNBUFFERED": "1",
             # Their output is ours to show: they cannot see whether it is a terminal.
@@ -236,6 +238,8 @@ class Launcher:
             if self._server.process is not None:
                 self._server.buried(self._server.process)
             self._settings.socket_path.unlink(missing_ok=True)
+        if self._metrics is not None:
+            metrics_folder.remove(self._metrics)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         if self._children:
@@ -261,6 +265,7 @@ def _json_or_empty(raw: bytes) -> Any:
 
 def main() -> None:
     """Runs everything until Ctrl-C or SIGTERM."""
+    keep_private()
     try:
         settings = load_settings()
         refuse_open_door(settings)

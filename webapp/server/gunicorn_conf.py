@@ -3,17 +3,20 @@ everything else.
 """
 
 import os
-import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.logs import configure_logs
+from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.parent import follow_parent
+from tasks.private import keep_private
 from tasks.settings import load_settings
 from tasks.tracing import require_tracing
+from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door
 
 try:
@@ -23,7 +26,12 @@ try:
 except SettingsRefused as error:
     print(f"Sentiq cannot start: {error}", file=sys.stderr, flush=True)
     sys.exit(EX_CONFIG)
-_metrics_dir = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str((_settings.data_dir / "metrics").absolute()))
+keep_private()
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder.metrics_folder(_settings.data_dir))
+_metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+_launched = PARENT_VARIABLE in os.environ
+"""Whether the launcher has started this, and sees to the metrics' folder."""
 
 bind = [f"{_settings.host}:{_settings.port}"]
 if _settings.web_metrics_port:
@@ -57,13 +65,17 @@ limit_request_fields = 64
 
 
 def on_starting(server: object) -> None:
-    """Once, in the master: metrics begin anew, in a folder that must be empty; unless the launcher has seen to it
-    already.
-    """
+    """Once, in the master: metrics begin anew, in a folder that must be empty."""
     follow_parent()
-    if "SENTIQ_PARENT" not in os.environ:
-        shutil.rmtree(_metrics_dir, ignore_errors=True)
-    os.makedirs(_metrics_dir, exist_ok=True)
+    if not _launched:
+        metrics_folder.empty(_metrics)
+    _metrics.mkdir(parents=True, exist_ok=True)
+
+
+def on_exit(server: object) -> None:
+    """Once, in the master."""
+    if not _launched:
+        metrics_folder.remove(_metrics)
 
 
 def child_exit(server: object, worker: Any) -> None:

@@ -32,3 +32,20 @@ def test_keeps_what_it_has(make_stack: Callable[..., Stack]) -> None:
     stack.start_server()
     assert stack.redis.get("a") == b"b"
     assert setting(stack, "maxmemory-policy") == "noeviction"
+
+
+def test_no_other_user_reads_along(make_stack: Callable[..., Stack]) -> None:
+    """Whatever the umask is, other users can read nothing that the server writes, nor what an earlier version wrote."""
+    stack = make_stack()
+    before = os.umask(0o022)
+    try:
+        data = stack.folder / "valkey"
+        (data / "appendonlydir").mkdir(parents=True)
+        (data / "old").touch()
+        stack.start_server()
+    finally:
+        os.umask(before)
+    stack.redis.set("a", "a text", ex=100)
+    files = [data, *data.rglob("*")]
+    assert any(path.suffix == ".aof" for path in files)
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in files} == {0}
