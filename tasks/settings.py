@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import tempfile
-from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,13 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
-from tasks.keys import ApiKey, parse_keys
+from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.private import require_own
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
-_SHORTEST_WEBHOOK_KEY = 24
-"""Bytes, as Standard Webhooks asks."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -129,6 +126,10 @@ class Settings(BaseSettings):
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
     """
+    callback_secrets: SecretStr | None = None
+    """Secrets of their own for callbacks of some API keys' jobs, so that no other key's receivers can sign in their
+    name: `NAME:SECRET` for each, separated by commas or white space. Keys that are not named have `CALLBACK_SECRET`.
+    """
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
 
@@ -167,14 +168,15 @@ class Settings(BaseSettings):
     @field_validator("callback_secret")
     @classmethod
     def _is_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        secret = value.get_secret_value() if value is not None else ""
-        if secret.startswith("whsec_"):
-            try:
-                key = b64decode(secret.removeprefix("whsec_"), validate=True)
-            except ValueError:
-                key = b""
-            if len(key) < _SHORTEST_WEBHOOK_KEY:
-                raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        if value is not None:
+            require_webhook_secret(value.get_secret_value())
+        return value
+
+    @field_validator("callback_secrets")
+    @classmethod
+    def _are_webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_secrets(value.get_secret_value())
         return value
 
     @field_validator("rate_limit")
@@ -259,6 +261,12 @@ class Settings(BaseSettings):
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
         texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
+
+    def callback_secret_of(self, owner: str | None) -> str | None:
+        """The secret that signs the callbacks of this API key's jobs; None if they cannot be signed."""
+        own = parse_secrets(self.callback_secrets.get_secret_value()) if self.callback_secrets is not None else {}
+        common = self.callback_secret.get_secret_value() if self.callback_secret is not None else None
+        return own.get(owner or "", common)
 
     @property
     def rate(self) -> tuple[int, int] | None:

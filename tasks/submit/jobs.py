@@ -82,8 +82,8 @@ class JobService:
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
-            if self._settings.callback_secret is None:
-                raise CallbackRefused("This service sends no callbacks: CALLBACK_SECRET is not set.")
+            if self._settings.callback_secret_of(submission.owner) is None:
+                raise CallbackRefused("This service sends no callbacks for you: it has no secret to sign them with.")
             check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():

@@ -206,7 +206,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     settings = stack.settings()
     app = create_celery(settings)
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
-    callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
+    callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, body=jobs.callback)
     upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag, analysis=settings.analysis)
 
     def repaired() -> int:

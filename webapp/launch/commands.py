@@ -41,8 +41,8 @@ def _serve(config: Config = None, **given: Given) -> None:
 
     A setting is a flag, an environment variable (--cache-ttl is CACHE_TTL) or a line of the file (cache_ttl = 60).
     A flag goes before the environment, that before the file; --no-access-log and its like turn off what those turn on.
-    Secrets (CALLBACK_SECRET, API_KEYS, addresses with a password) are taken from the environment and the file only:
-    other users of the machine can read flags.
+    Secrets (CALLBACK_SECRET, CALLBACK_SECRETS, API_KEYS, addresses with a password) are taken from the environment and
+    the file only: other users of the machine can read flags.
     """
     _settle(config, given)
     from webapp.launch.launcher import main

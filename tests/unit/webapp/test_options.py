@@ -20,7 +20,7 @@ from webapp.launch.commands import Role
 from webapp.launch.options import apply, flags
 
 SENTIQ = (sys.executable, "-m", "webapp.client.cli")
-SECRETS = {"api_keys", "callback_secret"}
+SECRETS = {"api_keys", "callback_secret", "callback_secrets"}
 
 
 @pytest.fixture(autouse=True)
