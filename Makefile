@@ -68,6 +68,17 @@ wheel: | $(BIN)/python
 clean:
 	rm -rf $(VENV) .venv-bench* .venv-monitoring build dist *.egg-info
 
+# An update of the system may take an environment's Python away, or put another version in its place, which does not see what is installed.
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
+ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
+gone := $(shell for venv in $(VENV) .venv-monitoring; do \
+  test -e $$venv/pyvenv.cfg || continue; \
+  test -x $$venv/bin/python && test "$$($$venv/bin/python -c 'import os, sysconfig; print(os.path.isdir(sysconfig.get_path("purelib")))')" != False && continue; \
+  rm -rf $$venv && echo $$venv; done)
+$(foreach venv,$(gone),$(info The Python of $(venv) is gone, or has another version now; the environment is made anew.))
+endif
+endif
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }

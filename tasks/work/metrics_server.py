@@ -6,6 +6,7 @@ import logging
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
 
+from tasks.addresses import with_port
 from tasks.metrics import WORKER
 from tasks.settings import Settings
 from tasks.work.gpu_metrics import gpu_metrics
@@ -32,7 +33,7 @@ def serve_metrics(settings: Settings, device: str) -> None:
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, worker_registry(device))
     except OSError as error:
-        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        where = with_port(settings.metrics_host, settings.metrics_port)
         _log.error(
             "no metrics: cannot listen on %s (%s); give each worker of a machine a METRICS_PORT of its own",
             where,

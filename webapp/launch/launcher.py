@@ -21,16 +21,17 @@ from typing import Any
 
 import redis
 
+from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
-from tasks.store.embedded import ServerNotFound, find_server, wait_until_up
+from tasks.store.embedded import ServerNotFound, wait_until_up
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
-from webapp.launch.conditions import lock_folder, require_port, require_redis
-from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.conditions import FolderLock, Ports, lock_folder, require_redis
+from webapp.launch.monitors import monitor_ports, monitored, monitors, worker_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
 from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door
@@ -55,7 +56,7 @@ class Launcher:
         self._signals = 0
         self._server: Server | None = None
         self._children: list[Child] = []
-        self._lock_fd = -1
+        self._lock: FolderLock | None = None
         self._metrics: Path | None = None
         self._key: str | None = None
         # Started by make, the launcher ends with it too.
@@ -89,8 +90,8 @@ class Launcher:
     # Start
 
     def _prepare(self) -> None:
-        require_port(self._settings.host, self._settings.port)
-        self._lock_fd = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
+        self._lock = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
+        self._require_ports(self._lock)
         self._metrics = metrics_folder.metrics_folder(self._settings.data_dir)
         metrics_folder.empty(self._metrics)
         self._environment = os.environ | {
@@ -107,7 +108,18 @@ class Launcher:
         if self._settings.keys:  # for the first prediction, after which it is never used again
             self._key, entry = new_key("launcher", [Scope.PREDICT])
             self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
+
+    def _require_ports(self, lock: FolderLock) -> None:
+        ports = Ports(lock, self._console, give_up=lambda: self._ending)
+        other = self._settings.port + 1
+        remedy = f"PORT={other} make run, or sentiq serve --port {other}"
+        ports.require(self._settings.host, self._settings.port, remedy)
         self._ports = worker_ports(self._settings)
+        for given in self._ports.values():  # taken by a stranger, it is the worker that says so, and goes on
+            ports.fault(self._settings.metrics_host, int(given["METRICS_PORT"]))
+        if monitored():
+            for name, port in monitor_ports().items():
+                ports.require("127.0.0.1", port, f"{name}={port + 1} make run MONITORING=1")
 
     def _start(self) -> bool:
         """Starts everything; whether it became ready before a signal came."""
@@ -130,16 +142,17 @@ class Launcher:
         return self._wait_until_ready()
 
     def _start_server(self) -> None:
+        self._console.print("sentiq", "waiting for: the embedded server")
+        assert self._lock is not None
+        server = Server(self._settings, self._lock.server_fd, self._environment, self._console)
         try:
-            find_server()
+            server.start()
         except ServerNotFound as error:
             raise StartFailed(str(error)) from None
-        self._console.print("sentiq", "waiting for: the embedded server")
-        self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
-        self._server.start()
+        self._server = server
         try:
             # Generous: a large append-only file is read first.
-            wait_until_up(self._settings.cache_url, timeout_s=120, process=self._server.process)
+            wait_until_up(self._settings.cache_url, timeout_s=120, process=server.process)
         except redis.RedisError:
             raise StartFailed(
                 f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
@@ -186,8 +199,8 @@ class Launcher:
 
     @property
     def _address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
-        return f"http://{host}:{self._settings.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return f"http://{with_port(host, self._settings.port)}"
 
     def _missing(self) -> list[str]:
         status, body = self._call("/health/ready")
@@ -240,8 +253,8 @@ class Launcher:
             self._settings.socket_path.unlink(missing_ok=True)
         if self._metrics is not None:
             metrics_folder.remove(self._metrics)
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+        if self._lock is not None:
+            self._lock.release()
         if self._children:
             self._console.print("sentiq", "stopped")
 
