@@ -1,4 +1,4 @@
-# One file, an image for each kind of process: web, worker, worker-gpu; and flower, celery-exporter for those who watch them.
+# An image for each kind of process: web, worker, worker-gpu; and flower and celery-exporter for monitoring.
 #   docker build --target web --tag sentiq-web .
 # Versions of packages are in constraints.txt (and monitoring/requirements.txt). The tag of the base is a moving one, for Debian's security updates;
 # to build the same twice, give its digest: --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:...
@@ -6,7 +6,7 @@ ARG PYTHON_IMAGE=python:3.13-slim-trixie
 # celery-exporter refuses Python 3.13.
 ARG MONITORING_IMAGE=python:3.12-slim-trixie
 
-# What all environments are made with. Without pip inside them: it stays behind.
+# Makes all environments. pip stays in this stage and is not in the images.
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
@@ -14,7 +14,7 @@ COPY pyproject.toml constraints.txt ./
 COPY deploy/requirements.py deploy/
 RUN python -m venv --without-pip /venv
 
-# Sentiq itself is not installed but copied, later; here only its name, its version and the command `sentiq`.
+# Sentiq's code is copied later; here only its name, its version and the command `sentiq` are installed.
 FROM build AS build-web
 RUN python deploy/requirements.py web > web.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement web.txt \
@@ -22,14 +22,14 @@ RUN python deploy/requirements.py web > web.txt \
  && pip --python /venv/bin/python install --no-deps . \
  && rm /venv/lib/python3*/site-packages/celeryconfig.py
 
-# OpenVINO brings drivers of GPUs and NPUs, a third of it; the compiled engine runs on the CPU.
+# A third of OpenVINO is drivers for GPUs and NPUs; the compiled engine runs on the CPU.
 FROM build AS build-worker
 RUN python deploy/requirements.py worker > worker.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker.txt \
  && rm /venv/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
        /venv/lib/python3*/site-packages/openvino/libs/cache.json
 
-# torch from PyPI brings the CUDA libraries that it was built with; the host gives the driver (NVIDIA's container toolkit).
+# torch from PyPI brings the CUDA libraries that it was built with; the driver comes from the host (NVIDIA's container toolkit).
 FROM build AS build-worker-gpu
 RUN python deploy/requirements.py worker-gpu > worker-gpu.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker-gpu.txt
@@ -39,7 +39,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 COPY monitoring/requirements.txt /build/
 RUN python -m venv --without-pip /venv && pip --python /venv/bin/python install --requirement /build/requirements.txt
 
-# What every process of ours shares. Nothing under / has to be writable but /data and /tmp.
+# The base of Sentiq's own images. Only /data and /tmp have to be writable.
 FROM ${PYTHON_IMAGE} AS base
 RUN groupadd --gid 10001 sentiq \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sentiq \
@@ -56,7 +56,8 @@ FROM base AS web
 COPY --from=build-web /venv /venv
 COPY webapp/ webapp/
 RUN ["python", "-m", "compileall", "-q", "/app"]
-# /metrics has a port of its own, which is not to be published. Gunicorn's heartbeat files are in memory: a slow disk is no dead worker.
+# /metrics has a port of its own, which must not be published. Gunicorn's heartbeat files are in memory, so that a slow disk does not look like a dead
+# worker.
 ENV HOST=0.0.0.0 PORT=8000 METRICS_HOST=0.0.0.0 WEB_METRICS_PORT=9100 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
 USER 10001:10001
 EXPOSE 8000 9100
@@ -72,13 +73,13 @@ ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100
 USER 10001:10001
 EXPOSE 9100
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --start-interval=2s --retries=3 CMD ["python", "-m", "tasks.probe", "ready"]
-# interactive, or batch: one of each at the least.
+# interactive or batch: at least one of each is needed.
 CMD ["python", "-m", "tasks.worker", "interactive"]
 
 FROM base AS worker-gpu
 COPY --from=build-worker-gpu /venv /venv
 COPY model/default/model.safetensors model/default/
-# Models of a hub are kept in /hub, best on a volume.
+# Models from a hub are kept in /hub, which should be a volume.
 RUN python -m compileall -q /app && install --directory --owner=10001 --group=10001 --mode=0700 /hub
 ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100 DEVICE=cuda:0 HF_HOME=/hub NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001

@@ -1,10 +1,10 @@
 # make run     everything in the foreground, on $PORT (8000); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
 # make test    every test that needs no more than this machine
 # make lint    ruff, mypy and bandit; and the Lua scripts
-# make fault   what takes longer: real processes, real faults
-# make model   makes the embedded model from labelled data: make model DATA=/path; hours on a CPU, goes on where it was stopped
-# make bench   speed, side by side with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
-# make soak    mixed load for so long, and whether anything grows: make soak [MINUTES=30]
+# make fault   longer tests: real faults in real processes
+# make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
+# make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
+# make soak    checks under mixed load that nothing grows: make soak [MINUTES=30]
 # make wheel   dist/sentiq-*.whl, for pip install on another machine
 # make locks   locks/*.txt, what `make run` installs with the digest of each file, anew from constraints.txt
 # make help    this list
@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-# EXTRAS=torch installs what other models than the embedded one need; otel what traces need; torch,otel both.
+# EXTRAS=torch installs what other models than the embedded one need, otel what traces need; torch,otel installs both.
 EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
@@ -45,13 +45,13 @@ lint: $(VENV)/.dev
 
 RUN ?= runs/default
 
-# glibc gives freed memory back to the kernel and asks for it again at each step, a third of the time on a CPU: it shall keep it.
+# By default glibc returns freed memory to the kernel and asks for it again at each step, which takes a third of the time on a CPU.
 model: $(VENV)/.training
 	@test -d "$(DATA)" || { echo "Give the folder that holds train, dev, test and unlabelled: make model DATA=/path"; exit 1; }
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
 	  $(BIN)/python -m model.training all --data "$(DATA)" --run $(RUN)
 
-# The others' environments are its own affair: .venv-bench and .venv-bench-infinity.
+# The benchmark makes the environments of the other systems itself: .venv-bench and .venv-bench-infinity.
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
 
@@ -60,7 +60,7 @@ MINUTES ?= 30
 soak: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-# build/ of an earlier time would be packed too.
+# Files of an earlier build/ would get into the wheel.
 wheel: | $(BIN)/python
 	@rm -rf build
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
@@ -92,7 +92,7 @@ $(BIN)/python:
 	  echo "Sentiq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is needed (Debian's package python3-venv)."; exit 1; }
 
-# uv takes a fifth of pip's time; where it fails (it does not read pip's configuration, mirrors say), pip does it.
+# uv takes a fifth of pip's time; if it fails (it does not read pip's configuration, such as mirrors), pip is used.
 comma := ,
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 install = $(PIP) uv && $(UV) --constraint constraints.txt $(2) --editable '$(1)' 2>/dev/null \
@@ -113,14 +113,14 @@ endif
 	@$(call install,.[server$(if $(EXTRAS),$(comma)$(EXTRAS))],$(if $(locked),--no-build-isolation $(if $(EXTRAS),,--no-deps)))
 	@touch $@
 
-# torch by pip, which takes a build without CUDA where one lies at hand.
+# torch is installed by pip, which takes a build without CUDA if one is at hand.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Sentiq with torch, test tools and linters into $(VENV); once, a minute or a few."
 	@$(PIP) torch
 	@$(call install,.[server$(comma)torch$(comma)test$(comma)lint])
 	@touch $@ $(VENV)/.run
 
-# Of its own: celery-exporter's pins clash with ours.
+# A separate environment, because celery-exporter's pins conflict with Sentiq's.
 .venv-monitoring/.done: monitoring/requirements.txt
 	@echo "Installing Flower and celery-exporter into .venv-monitoring; once, half a minute."
 	@$(PYTHON) -m venv .venv-monitoring

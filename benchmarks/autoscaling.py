@@ -1,9 +1,9 @@
-"""Replays a show's bursts against the rules of deploy/keda: `python -m benchmarks.autoscaling [--plot
+"""Simulates the rules of deploy/keda under the bursts of a show: `python -m benchmarks.autoscaling [--plot
 docs/autoscaling.svg]`.
 
-A model in steps of a tenth of a second, on paper alone: arrivals by Poisson with a fixed seed, workers that score at
-one rate, Prometheus that scrapes now and then, and Kubernetes' HorizontalPodAutoscaler, which KEDA feeds, as its
-documentation describes it.
+This is a pure simulation, in steps of a tenth of a second: Poisson arrivals with a fixed seed, workers that score at a
+    constant rate, a Prometheus that scrapes at intervals, and Kubernetes' HorizontalPodAutoscaler as its documentation
+    describes it, with the signals that KEDA gives it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.submit.admission import FILL
+from tasks.submit.queue_limit import FILL
 
 STEP_S = 0.1
 MINUTE_S = 60
@@ -26,56 +26,58 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the rule has to live with."""
+    """The circumstances in which a rule works."""
 
     rate_per_s: float = 1000.0
-    """Texts of callers that a worker of two processors scores in a second (README: 1,032, the web on the same two)."""
+    """Callers' texts that a worker with two processors scores in a second (README: 1,032, with the web on the same
+    two).
+    """
     job_rate_per_s: float = 1250.0
-    """Lines of jobs (README: 1,267)."""
+    """Lines of jobs that it scores in a second (README: 1,267)."""
     start_s: float = 7.0
-    """From the decision to a worker that is ready: 2 s measured for the process, 5 s supposed for Kubernetes, the image
-    being there.
+    """From the decision until the worker is ready: 2 s measured for the process, 5 s assumed for Kubernetes if the node
+    has the image.
     """
     scrape_s: float = 15.0
     sync_s: float = 15.0
-    """How often the autoscaler looks (kube-controller-manager's default)."""
+    """The autoscaler's period (kube-controller-manager's default)."""
     web_processes: int = 8
-    """Each has one chunk of callers' texts under way: more workers than that have no work."""
+    """Each has one chunk of callers' texts under way, so more workers than this have no work."""
     queue_limit: int = 4000
-    """QUEUE_LIMIT, of two pods."""
+    """QUEUE_LIMIT, summed over two pods."""
     patience_s: float = 2.0
-    """PREDICT_TIMEOUT: callers who have waited so long get 202, and their texts become jobs. No more may wait than are
-    answered in FILL of it.
+    """PREDICT_TIMEOUT: callers who have waited this long get 202, and their texts become jobs. No more may wait than
+    are answered within the share FILL of it.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What one trigger of a ScaledObject asks for."""
+    """One trigger of a ScaledObject."""
 
     signal: str
-    """`age` of the oldest chunk in Redis that no worker has begun, `work` that waits, in seconds of all workers, or
-    `busy` workers.
+    """`age`: of the oldest chunk in Redis that no worker has begun. `work`: what waits, in seconds of all workers.
+    `busy`: workers at work.
     """
     target: float
     per_worker: bool = True
-    """The signal is divided among the workers (AverageValue); else it is one for all (Value)."""
+    """Whether the signal is divided by the number of workers (AverageValue) or not (Value)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A ScaledObject. Without triggers there are always `minimum` workers."""
+    """A ScaledObject; without triggers the number of workers is always `minimum`."""
 
     triggers: tuple[Trigger, ...] = ()
     minimum: int = 1
     maximum: int = 8
     stabilization_s: float = 120.0
-    """Scales down to the most that was wanted in so long. Kubernetes' own default is 300."""
+    """Scaling down goes no further than to the most that was wanted in this time. Kubernetes' default is 300."""
 
 
 class Autoscaler:
-    """The HorizontalPodAutoscaler: the most that any trigger wants; tolerance; stabilisation; at most twice as many, or
-    4 more, in 15 s.
+    """The HorizontalPodAutoscaler: the most that any trigger wants, with a tolerance and a stabilisation window; in 15
+    s at most twice as many, or 4 more.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -83,7 +85,7 @@ class Autoscaler:
         self._wanted: deque[tuple[float, int]] = deque()
 
     def wants(self, now: float, signals: Mapping[str, float], replicas: int, ready: int) -> int:
-        """The number of replicas from now on."""
+        """Decides the number of replicas from now on."""
         rule = self._rule
         wanted = max(self._proposal(trigger, signals[trigger.signal], replicas, ready) for trigger in rule.triggers)
         wanted = min(rule.maximum, max(rule.minimum, wanted))
@@ -104,23 +106,23 @@ class Autoscaler:
 
 
 class Busy:
-    """How many workers were at work, on average over the last minute: `rate(...[1m])`."""
+    """How many workers were at work on average over the last minute, as `rate(...[1m])` gives it."""
 
     def __init__(self) -> None:
         self._parts: deque[float] = deque([0.0] * round(MINUTE_S / STEP_S), maxlen=round(MINUTE_S / STEP_S))
 
     def add(self, workers: float) -> None:
-        """A step's."""
+        """Adds the busy workers of a step."""
         self._parts.append(workers)
 
     @property
     def mean(self) -> float:
-        """Workers."""
+        """The average number of busy workers."""
         return sum(self._parts) / len(self._parts)
 
 
 class Callers:
-    """Texts of callers who wait, the oldest first. They do so in the web processes, not in Redis."""
+    """The texts of waiting callers, the oldest first. They wait in the web processes, not in Redis."""
 
     def __init__(self, cluster: Cluster, per_s: Sequence[float], seed: int) -> None:
         self._cluster = cluster
@@ -130,18 +132,18 @@ class Callers:
         self._busy = Busy()
         self.counts = dict.fromkeys(("arrived", "answered", "late", "refused"), 0)
         self.told_s: set[int] = set()
-        """Seconds in which somebody got 202 or 429."""
+        """The seconds in which a caller got 202 or 429."""
 
     @property
     def waiting(self) -> int:
-        """Texts that wait."""
+        """The number of texts that wait."""
         return int(sum(count for _, count in self._texts))
 
     def step(self, now: float, ready: int) -> float:
-        """Texts come, leave and are scored; the texts that came."""
+        """Lets texts come, leave and be scored; returns how many came."""
         came = int(self._arrivals[round(now / STEP_S)])
         rate_per_s = min(ready, self._cluster.web_processes) * self._cluster.rate_per_s
-        # Nobody can tell how long it takes while no worker is ready: then as many wait as there is room for.
+        # While no worker is ready the waiting time is unknown, so as many texts wait as there is room for.
         patient = FILL * self._cluster.patience_s * rate_per_s if ready else math.inf
         room = max(0, min(came, int(min(self._cluster.queue_limit, patient)) - self.waiting))
         self.counts["arrived"] += came
@@ -153,7 +155,7 @@ class Callers:
         while self._texts and now - self._texts[0][0] > self._cluster.patience_s:
             self.counts["late"] += int(self._texts.popleft()[1])
             self.told_s.add(int(now))
-        # What a step has not used is no use to the next, but for the part of a text.
+        # Unused time of a step is lost, except for the fraction of a text.
         self._credit = self._credit % 1 + rate_per_s * STEP_S
         before = self.counts["answered"]
         while self._texts and self._credit >= 1:
@@ -167,13 +169,13 @@ class Callers:
         return came
 
     def age(self, now: float) -> float:
-        """Seconds that the oldest text has waited."""
+        """How long the oldest text has waited, in seconds."""
         return now - self._texts[0][0] if self._texts else 0.0
 
     def signals(self, now: float, ready: int) -> dict[str, float]:
-        """What a scrape finds."""
-        # A worker takes six chunks at once, each a quarter of a second's work; of one for each web process, so many
-        # wait in Redis:
+        """The signals that a scrape finds."""
+        # A worker takes six chunks at once, each a quarter of a second's work. Of one chunk for each web process, this
+        # many wait in Redis:
         chunks = max(0, self._cluster.web_processes - 6 * ready) if self.waiting else 0
         age = chunks * 0.25 / max(1, ready)
         return {"age": age, "work": self.waiting / self._cluster.rate_per_s / max(1, ready), "busy": self._busy.mean}
@@ -198,11 +200,11 @@ class Jobs:
 
     @property
     def waiting(self) -> int:
-        """Chunks that are not done."""
+        """The number of chunks that are not done."""
         return self.counts["arrived"] - self.counts["done"]
 
     def step(self, now: float, ready: int) -> float:
-        """Jobs come and chunks are done; the lines that came."""
+        """Lets jobs come and chunks be done; returns how many lines came."""
         came = self._coming.pop(round(now, 1), []) if round(now, 1) in self._coming else []
         for chunks in came:
             job = len(self._begun)
@@ -226,18 +228,18 @@ class Jobs:
         return float(sum(came) * self._size)
 
     def age(self, now: float) -> float:
-        """Seconds since the oldest chunk was sent that no worker has begun."""
+        """The age in seconds of the oldest chunk that no worker has begun."""
         return now - self._queue[0][0] if self._queue else 0.0
 
     def signals(self, now: float, ready: int) -> dict[str, float]:
-        """What a scrape finds: the first chunks are in workers' hands."""
+        """The signals that a scrape finds; workers hold the first chunks."""
         begun = min(ready, len(self._queue))
         return {"age": now - self._queue[begun][0] if len(self._queue) > begun else 0.0, "busy": self._busy.mean}
 
 
 @dataclass(slots=True)
 class Run:
-    """What came of a rule, second by second, and in all."""
+    """The result of a rule, for each second and in total."""
 
     rule: Rule
     load: Callers | Jobs
@@ -248,12 +250,12 @@ class Run:
 
     @property
     def worker_hours(self) -> float:
-        """Hours of workers, those that start included."""
+        """The hours of all workers, including those that are starting."""
         return sum(self.workers) / HOUR_S
 
 
 def simulate(cluster: Cluster, rule: Rule, load: Callers | Jobs, seconds: int = HOUR_S) -> Run:
-    """Runs a load under a rule."""
+    """Simulates a load under a rule."""
     run, scaler = Run(rule, load), Autoscaler(rule)
     ready_at = [0.0] * rule.minimum
     scraped: dict[str, float] = {}
@@ -279,12 +281,12 @@ def simulate(cluster: Cluster, rule: Rule, load: Callers | Jobs, seconds: int = 
 
 
 _MOMENTS = ((600, 840), (1200, 1260), (1800, 2700))
-"""From, until: seconds."""
+"""The bursts: from second, until second."""
 
 
 def show(seconds: int = HOUR_S, quiet: float = 500.0, spike: float = 5000.0) -> list[float]:
-    """Unknown texts a second: a quiet show with three moments of ten times as many, for 4, 1 and 15 minutes, that come
-    within 5 seconds.
+    """Unknown texts in each second of a quiet show with three bursts of ten times as many, for 4, 1 and 15 minutes,
+    each rising within 5 seconds.
     """
     more = spike - quiet
     moments = [
@@ -295,16 +297,16 @@ def show(seconds: int = HOUR_S, quiet: float = 500.0, spike: float = 5000.0) -> 
 
 
 FILES: dict[float, Sequence[int]] = {300.0: [600_000], 1200.0: [300_000] * 3, 2400.0: [60_000] * 10}
-"""Jobs of an hour: second of submission, and lines."""
+"""The jobs of an hour: the second of submission, and the lines of each job."""
 
 AGE, WORK, BUSY = Trigger("age", 0.5, per_worker=False), Trigger("work", 0.5, per_worker=False), Trigger("busy", 0.7)
 INTERACTIVE = Rule((WORK, BUSY, AGE), minimum=2)
 BATCH = Rule((AGE, replace(BUSY, target=1.0)))
-"""As deploy/keda has them; a test compares."""
+"""The rules of deploy/keda; a test compares them."""
 
 
 def callers_table(cluster: Cluster, seed: int) -> list[tuple[str, Run]]:
-    """Rules and clusters to compare for /predict."""
+    """Compares rules and clusters for /predict."""
     cases = [
         ("1 worker", cluster, Rule()),
         ("2 workers", cluster, Rule(minimum=2)),
@@ -324,7 +326,7 @@ def callers_table(cluster: Cluster, seed: int) -> list[tuple[str, Run]]:
 
 
 def jobs_table(cluster: Cluster) -> list[tuple[str, Run]]:
-    """Rules to compare for jobs."""
+    """Compares rules for jobs."""
     cases = [
         ("1 worker", Rule()),
         ("8 workers", Rule(minimum=8)),
@@ -341,7 +343,7 @@ def jobs_table(cluster: Cluster) -> list[tuple[str, Run]]:
 
 
 def report(cluster: Cluster, seed: int) -> tuple[str, Run, Run]:
-    """Both tables as Markdown, and the runs of what is shipped."""
+    """Both tables as Markdown, and the runs of the shipped rules."""
     lines = [
         "| `/predict`: workers by | 200, % | 202, % | 429, % | seconds with either | worker hours |",
         "|---|---|---|---|---|---|",
@@ -368,7 +370,7 @@ def report(cluster: Cluster, seed: int) -> tuple[str, Run, Run]:
 
 
 def plot(callers: Run, jobs: Run, file: Path) -> None:
-    """Arrivals, workers and age over time, as SVG."""
+    """Draws arrivals, workers and age over time as SVG."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -394,7 +396,7 @@ def plot(callers: Run, jobs: Run, file: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the tables; with --plot, draws what is shipped."""
+    """Prints the tables; with --plot, draws the shipped rules' runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscaling", description=__doc__)
     parser.add_argument(
         "--rate", type=float, default=Cluster().rate_per_s, help="texts of callers that a worker scores in a second"

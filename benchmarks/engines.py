@@ -1,7 +1,8 @@
-"""How fast each engine scores the embedded model here: `python -m benchmarks.engines --data FILE`.
+"""Measures how fast each engine runs the embedded model on this machine: `python -m benchmarks.engines --data FILE`.
 
-Real texts arrive in calls of 1 to 32, as live traffic brings them. The candidates take turns, round by round, so that a
-slow minute of the machine meets them all; the medians of the rounds are printed. Each runs in processes of its own.
+Real texts come in calls of 1 to 32, as in live traffic. The candidates take turns, round by round, so that a slow
+minute of the machine affects all of them; the medians of the rounds are printed. Each candidate runs in processes of
+its own.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def pipeline(model: str, threads: int) -> Score:
 
 
 def plain(model: str, threads: int) -> Score:
-    """transformers' own pipeline as its documentation calls it, in batches of 32 as they come."""
+    """transformers' own pipeline, used as its documentation shows, in batches of 32 in the order of arrival."""
     import torch
     import transformers
 
@@ -61,16 +62,16 @@ CANDIDATES: dict[str, Callable[[str, int], Score]] = {"compiled": compiled, "pip
 
 @dataclass
 class Measured:
-    """What the rounds found of one candidate."""
+    """The measurements of one candidate."""
 
     start_s: float = 0.0
-    """From the process's start until the engine is warm; the slowest process."""
+    """Seconds from the start of the slowest process until its engine is warm."""
     memory_mib: float = 0.0
     """Resident memory of one process after the rounds."""
     texts_per_s: list[float] = field(default_factory=list)
-    """All processes together, by round."""
+    """The rate of all processes together, by round."""
     single_ms: list[float] = field(default_factory=list)
-    """Median time of a call with one text, by round."""
+    """The median time of a call with one text, by round."""
 
 
 def _resident_mib() -> float:
@@ -81,7 +82,7 @@ def _resident_mib() -> float:
 def _serve(
     pipe: Connection, load: Callable[[str, int], Score], model: str, threads: int, texts: list[str], seconds: float
 ) -> None:
-    """The measured process: loads, then runs a round for each seed that it is sent."""
+    """The measured process: loads the engine, then runs a round for each seed that it is sent."""
     started = time.perf_counter()
     score = load(model, threads)
     pipe.send(time.perf_counter() - started)
@@ -104,7 +105,7 @@ def _serve(
 def measure(
     names: list[str], model: str, texts: list[str], threads: int, processes: int, rounds: int, seconds: float
 ) -> dict[str, Measured]:
-    """Alternating rounds of the named candidates, each in `processes` processes of `threads` threads."""
+    """Measures the named candidates in alternating rounds, each in `processes` processes of `threads` threads."""
     context = multiprocessing.get_context("spawn")
     out = {name: Measured() for name in names}
     pipes: dict[str, list[Connection]] = {name: [] for name in names}
@@ -118,7 +119,7 @@ def measure(
             child.start()
             children.append(child)
             pipes[name].append(here)
-        # One candidate after the other: loading is measured too.
+        # Candidates are loaded one after the other, because loading is measured too.
         out[name].start_s = max(pipe.recv() for pipe in pipes[name])
     with tqdm(total=rounds * len(names), unit="round", disable=None, leave=False) as bar:
         for turn in range(rounds):
@@ -139,7 +140,7 @@ def measure(
 
 
 def _environment() -> str:
-    """One line: date, processor, versions."""
+    """One line with date, processor and versions."""
     versions = []
     for package in ("openvino", "transformers", "torch", "tokenizers", "numpy"):
         try:
@@ -157,7 +158,7 @@ def _environment() -> str:
 
 
 def main() -> None:
-    """Prints a Markdown table."""
+    """Measures and prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a labelled file whose texts are scored")
     parser.add_argument("--model", default="default")

@@ -1,10 +1,10 @@
-"""A GPU by the numbers, or whatever device there is: `python -m benchmarks.gpu --out FOLDER [--quick]`.
+"""Measures a GPU, or whatever device there is: `python -m benchmarks.gpu --out FOLDER [--quick]`.
 
-With the embedded model and one of RoBERTa-base's size (random weights: speed does not ask what they mean), through the
-pipeline engine: texts a second of the engine alone by arithmetic and size of batch, what tokenising costs, how far the
-scores are from fp32, what CUDA graphs and torch.compile would give, which kernels run; then of the whole service jobs,
-`/predict` and both at once. Texts are made up of the tokenizer's words; nothing is fetched. What needs a part that is
-not installed, or more time than is left, is named as such.
+It uses the pipeline engine, with the embedded model and with one of RoBERTa-base's size (its weights are random, which
+does not change the speed). For the engine alone it measures texts per second by arithmetic and batch size, the cost of
+tokenising, how far scores are from those of fp32, what CUDA graphs and torch.compile would gain, and which kernels run;
+for the whole service jobs, `/predict`, and both at once. Texts are made of the tokenizer's words, and nothing is
+downloaded. A step that needs a package which is not installed, or more time than is left, is reported as skipped.
 
 Heavy imports are inside functions: the processes that only call the service need none of them.
 """
@@ -31,11 +31,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = ROOT / "model" / "default"
 KINDS = {"tweets": (4, 45), "long": (300, 700)}
-"""Words of a text, from and to: tweets have about 25 tokens, long texts are cut at the model's limit."""
+"""The range of a text's number of words: tweets have about 25 tokens, long texts are cut at the model's limit."""
 
 
 class Report:
-    """What was measured so far, on disk after each step; and the time that is left."""
+    """The measurements so far, which are written to disk after each step, and the time that is left."""
 
     def __init__(self, folder: Path, minutes: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,8 +44,8 @@ class Report:
         self._ends = time.monotonic() + 60 * minutes
 
     def step(self, name: str, needs_s: float, measure: Callable[[], Any]) -> None:
-        """Measures and writes, unless there is less time left than it needs; an error is a finding too, and the next
-        step is done.
+        """Runs a step and writes its result, unless it needs more time than is left. An error is recorded as the
+        result, and the next step is run.
         """
         if time.monotonic() + needs_s > self._ends:
             self.found[name] = {"skipped": f"needs about {needs_s:.0f} s, more than is left"}
@@ -53,7 +53,7 @@ class Report:
             began = time.monotonic()
             try:
                 self.found[name] = measure()
-            except Exception as error:  # a kernel or library that fails on this machine
+            except Exception as error:  # kernels and libraries may fail on this machine
                 self.found[name] = {"failed": _said(error)}
             _free()
             print(f"# {name}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -66,7 +66,7 @@ def _said(error: Exception) -> str:
 
 
 def _free() -> None:
-    """Gives back what the last engine held of the GPU: the next one's memory is measured, and the service needs it."""
+    """Frees the GPU memory of the last engine, because the next one's memory is measured, and the service needs it."""
     import torch
 
     gc.collect()
@@ -75,7 +75,7 @@ def _free() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What this is."""
+    """Describes the machine."""
     import torch
     import transformers
 
@@ -117,7 +117,7 @@ def roberta(folder: Path, *, small: bool) -> Path:
 
 
 def supply(kind: str, seed: int) -> Iterator[str]:
-    """Texts without end, each another one."""
+    """Yields different texts without end."""
     vocabulary = json.loads((DEFAULT / "tokenizer.json").read_text())["model"]["vocab"]
     words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 1]
     rng = random.Random(seed)
@@ -127,7 +127,7 @@ def supply(kind: str, seed: int) -> Iterator[str]:
 
 
 def load(folder: Path, device: str, dtype: str | None = None, batch_size: int = 32) -> Any:
-    """The pipeline engine, warm; on a CPU with the batches that a GPU gets."""
+    """A warm pipeline engine; on a CPU it gets the batches of a GPU too."""
     import torch
 
     from model.engines.pipeline import PipelineEngine
@@ -148,8 +148,8 @@ def load(folder: Path, device: str, dtype: str | None = None, batch_size: int = 
 
 
 def per_second(score: Callable[[list[str]], object], texts: Sequence[str], seconds: float) -> tuple[float, float]:
-    """Texts a second in calls that take about half a second, as a job's chunks do: the median of five calls, and their
-    spread.
+    """Texts per second in calls that take about half a second, like a job's chunks: the median of five calls, and their
+    range.
     """
     count = 16
     while True:
@@ -169,7 +169,7 @@ def per_second(score: Callable[[list[str]], object], texts: Sequence[str], secon
 
 
 def raw(folder: Path, device: str, dtype: str, batch_sizes: Sequence[int], *, quick: bool) -> dict[str, Any]:
-    """The engine alone: texts a second by kind of text and size of batch, and one text at a time."""
+    """Measures the engine alone: texts per second by kind of text and batch size, and one text at a time."""
     import torch
 
     samples = {
@@ -208,7 +208,7 @@ def raw(folder: Path, device: str, dtype: str, batch_sizes: Sequence[int], *, qu
 
 
 def drift(folder: Path, device: str, dtypes: Sequence[str], count: int) -> dict[str, Any]:
-    """How far each arithmetic's scores are from fp32's, and one text's alone from the same text's among others."""
+    """How far each arithmetic's scores are from those of fp32, and a text's scores alone from those in a batch."""
     import numpy as np
 
     texts = [*itertools.islice(supply("tweets", 2), count), *itertools.islice(supply("long", 2), count // 10)]
@@ -228,7 +228,7 @@ def drift(folder: Path, device: str, dtypes: Sequence[str], count: int) -> dict[
 
 
 def _timed(call: Callable[[], object], device: str, repeats: int) -> float:
-    """Milliseconds of a call: the median, each waited for."""
+    """The median time of a call in milliseconds; each call is waited for."""
     import torch
 
     times = []
@@ -242,8 +242,8 @@ def _timed(call: Callable[[], object], device: str, repeats: int) -> float:
 
 
 def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, compiled: bool) -> dict[str, Any]:
-    """Milliseconds of the forward pass at a few shapes: as it is, by torch.compile, as a CUDA graph. Whether they pay
-    is seen here.
+    """Milliseconds of the forward pass at a few shapes: plain, with torch.compile, and as a CUDA graph. This shows
+    whether these would pay.
     """
     import torch
 
@@ -267,7 +267,7 @@ def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, comp
             model(**inputs)
         return _timed(captured.replay, device, 20)
 
-    # A capture that fails may leave the device unusable: last.
+    # Last, because a capture that fails may leave the device unusable.
     ways = (
         {"eager": eager} | ({"compiled": compiler} if compiled else {}) | ({"graph": graph} if device != "cpu" else {})
     )
@@ -276,16 +276,16 @@ def faster(folder: Path, device: str, shapes: Sequence[tuple[int, int]], *, comp
         for (way, measure), (rows, length) in itertools.product(ways.items(), shapes):
             ids = torch.randint(5, 20_000, (rows, length), device=device)
             mask = torch.ones_like(ids)
-            mask[0, length // 2 :] = 0  # with no padding at all, the model would take attention without a mask
+            mask[0, length // 2 :] = 0  # without any padding, the model would use attention without a mask
             try:
                 found.setdefault(way, {})[f"{rows}x{length}"] = measure({"input_ids": ids, "attention_mask": mask})
-            except Exception as error:  # whatever a compiler or driver raises
+            except Exception as error:  # a compiler or driver may raise anything
                 found[way][f"{rows}x{length}"] = _said(error)
     return found
 
 
 def kernels(folder: Path, device: str) -> dict[str, Any]:
-    """What a call spends its time with: the attention's kernel tells whether it is a fused one."""
+    """The kernels in which a call spends its time; they show whether attention is fused."""
     from torch.profiler import ProfilerActivity, profile
 
     engine = load(folder, device)
@@ -300,7 +300,7 @@ def kernels(folder: Path, device: str) -> dict[str, Any]:
 
 
 def _call(port: int, callers: int, seconds: float, seed: int) -> tuple[list[float], dict[int, int]]:
-    """One process of callers: seconds of each answer, and statuses."""
+    """Runs one process of callers; returns the seconds of each answer, and the statuses."""
     from benchmarks.services import Callers, Sentiq
 
     with tempfile.TemporaryDirectory() as folder:
@@ -313,8 +313,8 @@ def _call(port: int, callers: int, seconds: float, seed: int) -> tuple[list[floa
 
 
 def predict(port: int, callers: int, seconds: float, seed: int) -> dict[str, Any]:
-    """`/predict` with so many callers, each of new texts one after the other."""
-    # One process of callers would be the limit: Python gives it one core.
+    """Measures `/predict` with so many callers, each of which sends new texts one after the other."""
+    # A single process of callers would be the bottleneck: Python uses one core for it.
     processes = max(1, min(callers, 8, (os.cpu_count() or 2) // 2))
     shares = [callers // processes + (n < callers % processes) for n in range(processes)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -333,7 +333,7 @@ def predict(port: int, callers: int, seconds: float, seed: int) -> dict[str, Any
 
 
 def stack(folder: Path, *, quick: bool) -> dict[str, Any]:
-    """The whole service with this model through the pipeline engine: jobs, callers, and callers beside a job."""
+    """Measures the whole service with this model in the pipeline engine: jobs, callers, and callers during a job."""
     from benchmarks.services import Sentiq
 
     seconds = 3.0 if quick else 8.0
@@ -373,7 +373,7 @@ def stack(folder: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """See the module."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="gets gpu.json")
     parser.add_argument(
@@ -399,7 +399,7 @@ def main() -> None:
     report.step("machine", 0, machine)
     with tempfile.TemporaryDirectory(prefix="sentiq-model-") as built:
         models = {"minilm": DEFAULT, "roberta": asked.model or roberta(Path(built) / "roberta", small=quick)}
-        # What matters most comes first: a borrowed GPU may be gone before the end.
+        # The most important steps come first: a borrowed GPU may be gone before the end.
         for name, folder in models.items():
             report.step(f"{name}, raw, {dtype}", 30, partial(raw, folder, device, dtype, sizes, quick=quick))
         for name, folder in models.items():

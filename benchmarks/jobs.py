@@ -1,10 +1,10 @@
-"""Jobs by the numbers: a million texts through the service, and callers beside a job.
+"""Measures jobs: a million texts through the service, and callers while a job runs.
 
     python -m benchmarks.jobs million [--texts 1000000]               the stub engine: intake, memory, order
     python -m benchmarks.jobs beside FILE.tsv.gz [--texts 50000]      the real engine: /predict and a job, alone and
     beside each other
 
-Each starts a Sentiq of its own in an empty folder, with the settings of the environment, and ends it again.
+Each command starts a Sentiq of its own in an empty folder, with the settings of the environment, and ends it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from benchmarks.services import Callers, Sentiq
 
 
 def million(texts: int) -> None:
-    """Uploads so many texts of about 90 bytes as NDJSON, lets them be scored, and downloads and compares them."""
+    """Uploads so many texts of about 90 bytes as NDJSON, waits until they are scored, downloads the results and checks
+    them.
+    """
 
     def text(i: int) -> str:
         return (
@@ -89,7 +91,7 @@ def million(texts: int) -> None:
 
 
 def beside(file: Path, texts: int, *, callers: int, rate: float, seconds: float) -> None:
-    """Callers alone, a job alone, both together; the texts of each are new to the cache."""
+    """Measures callers alone, a job alone, and both together; none of the texts is cached."""
     with gzip.open(file, "rt") as rows:
         tweets = [row.rstrip("\n").split("\t")[-1] for row in rows]
     numbers = itertools.count()

@@ -1,11 +1,12 @@
-"""Ten times what can be done: who is answered, how fast, what the others are told, and when it is over.
+"""Measures ten times the capacity: how many callers are answered and how fast, what the others are told, and the
+recovery.
 
     python -m benchmarks.overload [--seconds 60] [--delay 0.08] [--queue 75] [--times 10]
 
 Callers of `/predict` with unknown texts arrive at random (Poisson, open loop: they do not wait for each other), from
-other processes. The engine is the stub, which sleeps so long for a text: it is what ends first even where load and
-service share two cores. The capacity is what is answered at four times 1 / delay. Starts a Sentiq of its own in an
-empty folder and ends it again. Ratios are of one run.
+other processes. The engine is the stub, which sleeps for the delay at each text, so that it is the bottleneck even if
+load and service share two cores. The capacity is the rate of answers at four times 1 / delay. The command starts a
+Sentiq of its own in an empty folder and ends it again. Ratios are those of one run.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ from typing import NamedTuple
 from benchmarks.services import Sentiq
 
 CONNECTIONS = 100
-"""Of each process of callers. If all are busy, callers wait for one, and that counts as theirs."""
+"""The connections of each process of callers. If all are busy, callers wait for one, and that counts as their waiting
+time.
+"""
 PROCESSES = 2
 LONGEST_WAIT_S = 30.0
 
 
 class Arrival(NamedTuple):
-    """One caller: when the request came, in seconds since the step began, how long it waited for which status (0:
-    broken), and its Retry-After.
+    """One caller: when the request was due, in seconds since the step began, how long it waited for which status (0 for
+    a broken connection), and its Retry-After.
     """
 
     at_s: float
@@ -49,21 +52,21 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """A time of steady arrivals."""
+    """A period of steady arrivals."""
 
     offered: float
-    """Arrivals a second that were meant."""
+    """The intended number of arrivals per second."""
     seconds: float
     arrivals: Sequence[Arrival]
 
     def of(self, *statuses: int) -> list[Arrival]:
-        """Those answered so."""
+        """The arrivals that were answered with this status."""
         return [arrival for arrival in self.arrivals if arrival.status in statuses]
 
     @property
     def goodput(self) -> float:
-        """Answers of status 200 a second, by when they were given; the first quarter, while the queue fills, is left
-        out.
+        """Answers with status 200 per second, by the time when they were given; the first quarter, in which the queue
+        fills, is left out.
         """
         start = self.seconds / 4
         given = [arrival.at_s + arrival.waited_s for arrival in self.of(200)]
@@ -71,12 +74,12 @@ class Step:
 
     @property
     def late(self) -> list[float]:
-        """Waits of the 200s that came after the first quarter."""
+        """The waiting times of answers with status 200 after the first quarter."""
         return [arrival.waited_s for arrival in self.of(200) if arrival.at_s >= self.seconds / 4]
 
     @property
     def retry_after_s(self) -> float | None:
-        """The median that the refused were told, after the first quarter."""
+        """The median Retry-After of refusals after the first quarter."""
         told = [a.retry_after_s for a in self.of(429) if a.retry_after_s is not None and a.at_s >= self.seconds / 4]
         return statistics.median(told) if told else None
 
@@ -92,7 +95,7 @@ def _ask(connection: HTTPConnection, text: str) -> tuple[int, float | None]:
 def _callers(
     port: int, rate: float, seconds: float, began: float, name: str, found: multiprocessing.Queue[list[Arrival]]
 ) -> None:
-    """In a process of its own: arrivals from `began` (of `time.monotonic`) on."""
+    """Runs in a process of its own: makes arrivals from `began` (by `time.monotonic`) on."""
     due: queue.SimpleQueue[float | None] = queue.SimpleQueue()
     arrivals: list[Arrival] = []
     numbers = itertools.count()
@@ -123,10 +126,10 @@ def _callers(
 
 
 def step(port: int, offered: float, seconds: float) -> Step:
-    """Callers at this rate for so long; returns when the last has an answer."""
+    """Runs callers at this rate for so long; returns when the last one has an answer."""
     context = multiprocessing.get_context("spawn")
     found: multiprocessing.Queue[list[Arrival]] = context.Queue()
-    began = time.monotonic() + 2.0  # when they have started
+    began = time.monotonic() + 2.0  # by then the processes have started
     mark = f"{began:.3f}"
     processes = [
         context.Process(target=_callers, args=(port, offered / PROCESSES, seconds, began, f"{mark}-{number}", found))
@@ -141,7 +144,7 @@ def step(port: int, offered: float, seconds: float) -> Step:
 
 
 def recovery_s(port: int, usual_s: float, limit_s: float = 60.0) -> float | None:
-    """Seconds until three callers in a row are answered in at most `usual_s`; None if that does not happen."""
+    """The seconds until three callers in a row are answered within `usual_s`; None if that does not happen."""
     began, quick = time.monotonic(), 0
     with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=LONGEST_WAIT_S)) as connection:
         for number in itertools.count():

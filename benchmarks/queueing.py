@@ -1,13 +1,13 @@
-"""A small queueing simulation of Sentiq on any number of hosts: what `benchmarks.scaling` measured as costs, put
-together on paper.
+"""A small queueing simulation of Sentiq on any number of hosts, with the costs that `benchmarks.scaling` measured.
 
-Event driven, in plain Python, with a fixed seed. A text that is not cached goes its real way: a web process reads it,
-its coalescer claims what has gathered and sends it as one message, of which so many are under way at once, and waits a
-little for callers who come back (`tasks.submit.coalescer`); Redis has one thread; a worker takes a few messages at once
-(`tasks.work.roles`), and what they hold goes together into one of two calls of the engine (`model.engines.merging`),
-whose threads divide it. A Python process does one thing at a time; the processes of a host share its cores equally.
+It is event driven, in plain Python, with a fixed seed. A text that is not cached takes its real way. A web process
+reads it; the coalescer claims the texts that have gathered and sends them as one message, of which only so many are
+under way at once, and it waits a little for callers who come back (`tasks.submit.coalescer`). Redis has one thread. A
+worker takes a few messages at once (`tasks.work.roles`), and their texts go together into one of two calls of the
+engine (`model.engines.merging`), whose threads share the work. A Python process does one thing at a time, and the
+processes of a host share its cores equally.
 
-Not in it: time in which nobody works (the network, the kernel's wake-ups), memory bandwidth, anything that breaks.
+It leaves out the time in which nothing works (the network, the kernel's wake-ups), memory bandwidth, and failures.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ from tasks.work.roles import INTERACTIVE
 
 Then = Callable[[], None]
 ENGINE_CALLS = 2
-"""At once: `MergingEngine`'s default."""
+"""How many calls of the engine run at once: `MergingEngine`'s default."""
 PART_TEXTS = 4
-"""A call is divided among the engine's threads if each has so many tweets to do: 96 tokens (`model.engines.batching`).
-"""
+"""A call is divided among the engine's threads if each gets this many tweets: 96 tokens (`model.engines.batching`)."""
 SPREAD = 0.5
-"""Of texts' lengths: standard deviation over mean, of tweets about so much."""
+"""The standard deviation of texts' lengths divided by their mean; this is about that of tweets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Processor seconds: of a text, and on top of that of each message, or each call of the engine."""
+    """Processor seconds in each part: for a text, and in addition for each message or each call of the engine."""
 
     web_text_s: float
     web_message_s: float
@@ -49,30 +48,30 @@ class Costs:
     engine_text_s: float
     engine_call_s: float
     caller_text_s: float = 0.0
-    """Of the load generator."""
+    """The cost in the load generator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What runs where: every host has the same. Redis and the callers have machines of their own, unless `shared`."""
+    """What runs where. All hosts are alike; Redis and the callers have machines of their own, unless `shared`."""
 
     hosts: int = 1
     cores: float = 2
-    """Of a host; a part of one is what others leave of it."""
+    """The cores of a host; a fraction is what other programs leave of a core."""
     web: int = 2
-    """WEB_CONCURRENCY of a host."""
+    """WEB_CONCURRENCY on each host."""
     workers: int = 1
-    """Interactive ones of a host."""
+    """The interactive workers on each host."""
     threads: int = 2
-    """ENGINE_THREADS of a worker."""
+    """ENGINE_THREADS of each worker."""
     shared: bool = False
-    """Redis and the callers use the cores of the one host, as where it was measured."""
+    """Whether Redis and the callers use the cores of the only host, as in the measurement."""
     under_way: int = CHUNKS_UNDER_WAY
-    """Chunks under way of all web processes for each worker, but at least one of each."""
+    """The chunks under way for each worker, summed over the web processes; each of these may send at least one."""
 
 
 class Clock:
-    """Time, and what happens when."""
+    """Simulated time, and the events to come."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -80,11 +79,11 @@ class Clock:
         self._numbers = itertools.count()
 
     def after(self, delay_s: float, then: Then) -> None:
-        """Does `then` in so many seconds."""
+        """Calls `then` in so many seconds."""
         heapq.heappush(self._events, (self.now + delay_s, next(self._numbers), then))
 
     def run(self, until_s: float) -> None:
-        """Lets time pass up to that second."""
+        """Lets time pass until this second."""
         while self._events and self._events[0][0] <= until_s:
             self.now, _, then = heapq.heappop(self._events)
             then()
@@ -92,21 +91,21 @@ class Clock:
 
 
 class Cores:
-    """The cores of a machine, shared equally by whatever runs, each of which uses one core at the most."""
+    """The cores of a machine, shared equally by everything that runs; each task uses at most one core."""
 
     def __init__(self, clock: Clock, count: float) -> None:
         self._clock, self._count = clock, count
         self._running: list[tuple[float, int, Then]] = []
         self._numbers = itertools.count()
         self._served_s = 0.0
-        """What each of those that run all the time would have got: one ends when this passes its mark."""
+        """The seconds that a task which runs all the time would have got; a task ends when this passes its mark."""
         self._since = 0.0
         self._version = 0
         self.used_s = 0.0
-        """Of all cores together."""
+        """The seconds used of all cores together."""
 
     def start(self, work_s: float, then: Then) -> None:
-        """Runs something that needs so many processor seconds."""
+        """Runs a task that needs so many processor seconds, then calls `then`."""
         self._pass()
         heapq.heappush(self._running, (self._served_s + work_s, next(self._numbers), then))
         self._plan()
@@ -125,7 +124,7 @@ class Cores:
 
     def _end(self, version: int) -> None:
         if version != self._version:
-            return  # something has begun or ended meanwhile
+            return  # another task has begun or ended meanwhile
         self._pass()
         self._served_s, _, then = heapq.heappop(self._running)
         self._plan()
@@ -133,7 +132,7 @@ class Cores:
 
 
 class Server:
-    """A process, or a pool of threads: so many things at once, the rest in the order in which it came."""
+    """A process or a pool of threads that does so many things at once; the others wait in order of arrival."""
 
     def __init__(self, cores: Cores, slots: int = 1) -> None:
         self._cores, self._free = cores, slots
@@ -141,7 +140,7 @@ class Server:
         self.used_s = 0.0
 
     def do(self, work_s: float, then: Then) -> None:
-        """Does so many processor seconds of work, then `then`."""
+        """Does so many processor seconds of work, then calls `then`."""
         self._waiting.append((work_s, then))
         self._next()
 
@@ -160,17 +159,17 @@ class Server:
 
 @dataclass(slots=True)
 class Text:
-    """One text of a caller, and when it was asked."""
+    """One text of a caller, and the time of its request."""
 
     length: float
-    """1 on average."""
+    """The length relative to the mean."""
     asked_at: float
     answered: Then
 
 
 @dataclass(slots=True)
 class Message:
-    """Texts on their way to a worker, and the web process that waits for them."""
+    """Texts that are sent to a worker, and the web process that waits for them."""
 
     texts: list[Text]
     web: Web
@@ -193,7 +192,7 @@ class Web:
         self._chunk_limit = max(1, int(system.engine_rate * CALLER_CHUNK_S))
 
     def ask(self, text: Text) -> None:
-        """A request comes in."""
+        """Takes a request in."""
 
         def read() -> None:
             self._gathered.append(text)
@@ -203,7 +202,7 @@ class Web:
         self._process.do(self._costs.web_text_s / 2, read)
 
     def _coalesce(self) -> None:
-        """The coalescer's thread, whose steps are taken one at a time."""
+        """Runs the coalescer's thread, which takes one step at a time."""
         may_send = bool(self._claimed) and self._under_way < self._limit
         if self._busy or not (self._gathered or may_send):
             return
@@ -225,7 +224,7 @@ class Web:
             )
 
     def _lingers(self) -> bool:
-        """Callers are expected back; whoever comes looks again, and so does the time's end."""
+        """Whether it waits for callers who are expected back. It looks again when one comes, and when time is up."""
         left_s = self._linger_until - self._system.clock.now
         if not self._expected_back or self._under_way >= self._limit or left_s <= 0:
             return False
@@ -245,7 +244,7 @@ class Web:
         self._coalesce()
 
     def reply(self, message: Message) -> None:
-        """A worker's answers."""
+        """Takes a worker's answers in."""
         texts, clock = message.texts, self._system.clock
 
         def resolve() -> None:
@@ -274,7 +273,7 @@ class Worker:
         self.free = INTERACTIVE.threads
 
     def take(self, message: Message) -> None:
-        """One of the worker's threads has a message."""
+        """Gives a message to one of the worker's threads."""
         self.free -= 1
         costs = self._costs
 
@@ -290,7 +289,7 @@ class Worker:
         self._call()
 
     def _call(self) -> None:
-        """Scores what has gathered, if a call may begin."""
+        """Scores the texts that have gathered, if a call may begin."""
         if not self._asks or self._calls == ENGINE_CALLS:
             return
         self._calls += 1
@@ -333,39 +332,39 @@ class Worker:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run. Counts and times are of the measured part, after the warm-up."""
+    """The result of a run. Counts and times are those after the warm-up."""
 
     seconds: float = 0.0
     asked: int = 0
-    """From the start on, as `answered`."""
+    """The number of requests since the start; `answered` also counts from the start."""
     answered: int = 0
     inside: int = 0
-    """Texts that wait at the end."""
+    """The texts that wait at the end."""
     times_s: list[float] = field(default_factory=list)
     area_s: float = 0.0
-    """Integral over time of the texts that wait."""
+    """The number of waiting texts, integrated over time."""
     messages: int = 0
     calls: int = 0
     busy: dict[str, float] = field(default_factory=dict)
-    """Share of all time that the busiest server of each part had work, at full speed."""
+    """For each part, the share of time in which its busiest server worked, as if at full speed."""
 
     @property
     def per_s(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.times_s) / self.seconds
 
     @property
     def mean_inside(self) -> float:
-        """Texts that wait, on average."""
+        """The average number of waiting texts."""
         return self.area_s / self.seconds
 
     @property
     def mean_s(self) -> float:
-        """Of an answer."""
+        """The average time of an answer."""
         return statistics.fmean(self.times_s)
 
     def percentile_ms(self, percent: int) -> float:
-        """Of the answers' times."""
+        """A percentile of the answers' times."""
         return 1000 * statistics.quantiles(self.times_s, n=100, method="inclusive")[percent - 1]
 
 
@@ -381,7 +380,7 @@ class System:
         self.redis = Server(self.hosts[0] if layout.shared else Cores(self.clock, 1))
         self._callers = Server(self.hosts[0]) if layout.shared else Server(Cores(self.clock, 1_000_000), 1_000_000)
         self._webs = [Web(self, host) for host in self.hosts for _ in range(layout.web)]
-        # In turn over the hosts: whoever has waited longest for a message gets the next one.
+        # In turn over the hosts: the thread that has waited longest for a message gets the next one.
         self._workers = deque(Worker(self, host) for _ in range(layout.workers) for host in self.hosts)
         self._rng = random.Random(seed)
         self._outcome = Outcome()
@@ -389,7 +388,7 @@ class System:
         self._changed_at = 0.0
 
     def deliver(self) -> None:
-        """Messages to workers that have a thread to spare."""
+        """Gives messages to workers that have an idle thread."""
         for _ in range(len(self._workers)):
             if not self.queue:
                 return
@@ -399,7 +398,7 @@ class System:
                 worker.take(self.queue.popleft())
 
     def closed(self, callers: int, seconds: float, warm_s: float = 0.5) -> Outcome:
-        """Callers who each ask again as soon as they are answered."""
+        """Runs callers who each ask again as soon as they are answered."""
 
         def ask(caller: int) -> None:
             self._ask(self._webs[caller % len(self._webs)], lambda: ask(caller))
@@ -409,7 +408,7 @@ class System:
         return self._run(seconds, warm_s)
 
     def open(self, per_s: float, seconds: float, warm_s: float = 0.5) -> Outcome:
-        """Callers who come at random, so many a second on average, each once."""
+        """Runs callers who come at random, so many per second on average, each once."""
 
         def come() -> None:
             self._ask(self._rng.choice(self._webs), lambda: None)
@@ -435,7 +434,7 @@ class System:
         self._callers.do(self.costs.caller_text_s / 2, lambda: web.ask(text))
 
     def _inside(self, change: int) -> None:
-        """Counts a text that comes or goes."""
+        """Notes that a text comes or goes."""
         out, now = self._outcome, self.clock.now
         if now > self._measured_from:
             out.area_s += out.inside * (now - max(self._changed_at, self._measured_from))
@@ -460,7 +459,7 @@ class System:
 
 
 def closed(costs: Costs, layout: Layout, callers: int, seconds: float = 3.0, warm_s: float = 0.5) -> Outcome:
-    """A run with so many callers; the generator's own cost counts only where it is on the host."""
+    """Simulates so many callers; the load generator's cost counts only if it shares the host."""
     return System(costs if layout.shared else replace(costs, caller_text_s=0.0), layout).closed(
         callers, seconds, warm_s
     )

@@ -1,10 +1,9 @@
-"""What an answer costs in each part, and what more of a part gives: `python -m benchmarks.scaling --data FILE.tsv.gz`,
-six minutes.
+"""Measures what an answer costs in each part, and what more of a part gains: `python -m benchmarks.scaling --data
+FILE.tsv.gz`. Takes six minutes.
 
-Starts Sentiq in several layouts, puts short loads to it, and takes the processor time of each of its parts before and
-after (/proc/PID/stat). Processor time of an answer stands still where throughput does not: on a machine that others use
-too. Writes docs/scaling.json, which docs/scaling.md explains, and holds `benchmarks.queueing` against one measured
-point.
+It starts Sentiq in several layouts, runs short loads, and reads the processor time of each part before and after
+(/proc/PID/stat). On a machine that others use too, processor time per answer is stable, while throughput is not. It
+writes docs/scaling.json, which docs/scaling.md explains, and checks `benchmarks.queueing` against one measured point.
 """
 
 from __future__ import annotations
@@ -53,15 +52,14 @@ _KINDS = {
 }
 REDIS_ROLES = {"cache": "REDIS_URL", "broker": "CELERY_BROKER_URL", "results": "CELERY_RESULT_BACKEND"}
 PARTS = ("web", "worker", "engine", "Redis", "batch worker", "batch engine", "callers")
-"""`engine`: the interactive worker's engine threads; `worker`: all else in its process; `callers`: the load generator.
-"""
+"""`engine`: the interactive worker's engine threads; `worker`: the rest of it; `callers`: the load generator."""
 Record = dict[str, Any]
 Usage = dict[str, float]
 """Processor seconds by part."""
 
 
 def ticks(stat: str) -> int:
-    """utime + stime of a /proc/.../stat, whose name in brackets may hold anything."""
+    """utime + stime of a /proc/.../stat, in which the name in brackets may contain anything."""
     fields = stat.rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 
@@ -76,7 +74,7 @@ def threads(pid: int) -> dict[int, float]:
 
 
 def machine_busy_s() -> float:
-    """Processor seconds that all cores were busy, or taken from this machine by its host, since it started."""
+    """Seconds in which cores were busy, or were taken from this machine by its host, since it started."""
     user, nice, system, _, _, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
@@ -84,7 +82,7 @@ def machine_busy_s() -> float:
 
 
 def quiet(limit_s: float, below: float = 0.2) -> None:
-    """Returns when others use less than so many cores, or after so long."""
+    """Waits until others use less than so many cores, at most for so long."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         before_s, began = machine_busy_s(), time.monotonic()
@@ -94,11 +92,11 @@ def quiet(limit_s: float, below: float = 0.2) -> None:
 
 
 class Parts(Sentiq):
-    """Sentiq whose parts are told apart."""
+    """A Sentiq whose parts are measured separately."""
 
     def __init__(self, folder: Path, layout: Layout, *, tcp: bool = False) -> None:
-        """`tcp`: cache, broker and results have a server each, reached over TCP, as on other hosts; else the embedded
-        one's unix socket.
+        """`tcp`: cache, broker and results each have a server, reached over TCP as on other hosts; else the embedded
+        server is used, with its unix socket.
         """
         self.layout, self._ports = layout, {role: free_port() for role in REDIS_ROLES} if tcp else {}
         settings = {"WEB_CONCURRENCY": str(layout.web), "ENGINE_THREADS": str(layout.threads)}
@@ -112,7 +110,7 @@ class Parts(Sentiq):
         self.idle: Usage = {}
 
     def up(self) -> None:
-        """Starts it with all its workers, and finds out which threads are the engine's."""
+        """Starts it with all workers, and finds out which threads are the engine's."""
         for role, port in self._ports.items():
             (folder := self.folder / role).mkdir()
             options = {
@@ -128,7 +126,7 @@ class Parts(Sentiq):
             )
             wait_until_up(self._urls[role], timeout_s=10)
         self.start(self.is_ready)
-        # What `make run` does not start: further workers, by hand.
+        # `make run` starts one worker of each role; further ones are started here.
         more = self.environment() | {"PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics")}
         for _ in range(self.layout.workers - 1):
             self._run([sys.executable, "-m", "tasks.worker", "interactive"], more)
@@ -137,8 +135,8 @@ class Parts(Sentiq):
         while sum(mark.role == "interactive" for mark in presence.ready()) < self.layout.workers:
             assert time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.1)
-        # Warming up has used the engine's threads and no others: Python's own begin when there is work, but for the
-        # first one.
+        # Warming up has used only the engine's threads: except for the first one, Python's own threads begin when there
+        # is work.
         for kind, pid in self._processes_by_kind():
             if kind in ("worker", "batch worker"):
                 self._engine_threads[pid] = {
@@ -166,11 +164,11 @@ class Parts(Sentiq):
                     yield kind, pid
 
     def usage(self) -> Usage:
-        """So far."""
+        """The processor seconds used so far."""
         found: Usage = dict.fromkeys((*PARTS, *(f"Redis, {role}" for role in self._ports)), 0.0)
         for kind, pid in self._processes_by_kind():
             if kind == "Redis":
-                used_s = threads(pid)[pid]  # the one that runs commands; others write to the disk
+                used_s = threads(pid)[pid]  # the thread that runs commands; others write to the disk
                 found[kind] += used_s
                 for role, port in self._ports.items():
                     if f":{port}" in Path(f"/proc/{pid}/cmdline").read_text():
@@ -189,7 +187,9 @@ class Parts(Sentiq):
         return found
 
     def counts(self) -> dict[str, float]:
-        """From the metrics and from Redis: messages, the engine's calls, texts scored, bytes into and out of Redis."""
+        """Messages, calls of the engine, texts scored, and bytes into and out of Redis, from the metrics and from
+        Redis.
+        """
         url = f"http://127.0.0.1:{self.port}/metrics"
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
@@ -210,7 +210,7 @@ class Parts(Sentiq):
         return counted
 
     def http_bytes(self, texts: Sequence[str]) -> tuple[float, float]:
-        """Of a request and of its answer, headers included, on average."""
+        """The average bytes of a request and of its answer, headers included."""
         sizes = []
         with contextlib.closing(self.connect()) as connection:
             for text in texts:
@@ -233,7 +233,7 @@ class Parts(Sentiq):
         return statistics.fmean(asked_bytes), statistics.fmean(answer_bytes)
 
     def remember(self, texts: Sequence[str]) -> None:
-        """Puts predictions of these texts into the cache, as a worker would have."""
+        """Puts predictions for these texts into the cache, as a worker would."""
         identity = next(mark.model for mark in Presence(self.client).ready() if mark.role == "interactive")
         cache = PredictionCache(self.client, ttl_s=3600)
         for start in range(0, len(texts), 1000):
@@ -247,22 +247,22 @@ def _less(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, 
 
 @dataclass
 class Run:
-    """All that is measured, one after the other."""
+    """All measurements, one after the other."""
 
     texts: Texts
     folder: Path
     seconds: int
     patience_s: float
-    """So long a load waits for others on this machine to be quiet."""
+    """How long a load waits for other programs on this machine to be quiet."""
     records: list[Record]
 
     def load(self, system: Parts, name: str, title: str, turn: int, connections: int) -> None:
-        """One load: what it used in each part, less what each uses while nobody asks."""
+        """Runs one load; returns what it used in each part, less what an idle part uses."""
         known = self.folder / f"known-{title}"
         if name == "cached":
             write_lines(known, known_texts := self.texts.take(500))
             system.remember(known_texts)
-            wrk(system, connections, 1, known, None)  # into each web process's own memory
+            wrk(system, connections, 1, known, None)  # puts them into each web process's memory
         elif name == "cached in Redis":
             write_lines(known, known_texts := self.texts.take(12_000 * self.seconds))
             system.remember(known_texts)
@@ -276,7 +276,7 @@ class Run:
         else:
             file, start = (self.folder / "plain", self.texts.number) if name == "uncached" else (known, None)
             measured = wrk(system, connections, self.seconds, file, start)
-            # Those whose callers were gone at the end were scored all the same.
+            # Texts whose callers had left at the end were scored too.
             sent = measured["requests"] + (connections if start is not None else 0)
             if start is not None:
                 self.texts.number += sent
@@ -309,7 +309,7 @@ class Run:
     def layout(
         self, title: str, layout: Layout, loads: Sequence[tuple[str, int]], rounds: int, *, tcp: bool = False
     ) -> None:
-        """Starts a layout, puts the loads to it in turn, and ends it."""
+        """Starts a layout, runs the loads in turn, and ends it."""
         system = Parts(self.folder / title.replace(" ", "-"), layout, tcp=tcp)
         try:
             system.up()
@@ -317,7 +317,7 @@ class Run:
                 {"layout": title, "load": "idle", "cost_us": {part: 1e6 * used for part, used in system.idle.items()}}
             )
             self.records[-1]["http_bytes"] = system.http_bytes(self.texts.take(200))
-            # The first requests pay for imports and connections.
+            # The first requests include the cost of imports and connections.
             wrk(system, 32, 1, self.folder / "plain", self.texts.number)
             self.texts.number += 10_000
             for turn in range(rounds):
@@ -328,7 +328,7 @@ class Run:
 
 
 def median(records: Sequence[Record], layout: str, load: str, *path: str) -> float:
-    """A figure over the rounds."""
+    """The median of a figure over the rounds."""
     found = []
     for each in records:
         if (each["layout"], each["load"]) == (layout, load):
@@ -339,8 +339,8 @@ def median(records: Sequence[Record], layout: str, load: str, *path: str) -> flo
 
 
 def divided(cost: tuple[float, float], fixed_per_answer: tuple[float, float]) -> tuple[float, float]:
-    """A text's own cost and a message's, from an answer's at two loads that carry so many messages an answer. Neither
-    is negative.
+    """The cost of a text and that of a message, from the cost of an answer under two loads with so many messages per
+    answer. Neither is negative.
     """
     (alone, together), (many, few) = cost, fixed_per_answer
     fixed = max(0.0, (alone - together) / (many - few))
@@ -348,7 +348,7 @@ def divided(cost: tuple[float, float], fixed_per_answer: tuple[float, float]) ->
 
 
 def fitted(records: Sequence[Record], layout: str, loads: tuple[str, str] = ("uncached, 1", "uncached, 32")) -> Costs:
-    """The simulation's costs, from the processor time of answers at two loads."""
+    """The simulation's costs, from the processor time per answer under two loads."""
 
     def part(name: str, per: str) -> tuple[float, float]:
         costs = [1e-6 * median(records, layout, load, "cost_us", name) for load in loads]
@@ -366,7 +366,7 @@ def fitted(records: Sequence[Record], layout: str, loads: tuple[str, str] = ("un
 
 
 def simulated(costs: Costs, record: Record) -> Record:
-    """What the simulation says of a measured load. Cores that others used meanwhile are not there."""
+    """The simulation's result for a measured load, without the cores that others used meanwhile."""
     cores = (os.cpu_count() or 1) - max(0.0, record["others_cores"])
     layout = Layout(cores=cores, web=record["web"], workers=record["workers"], threads=record["threads"], shared=True)
     out = queueing.closed(costs, layout, int(record["load"].split()[1]))
@@ -374,7 +374,7 @@ def simulated(costs: Costs, record: Record) -> Record:
 
 
 def checked(records: Sequence[Record], costs: Costs) -> list[Record]:
-    """The simulation against what was measured, round by round; medians."""
+    """Compares the simulation with the measurements, round by round; returns medians."""
     found = []
     runs = [each for each in records if each["load"].startswith("uncached") and each["layout"] != TCP]
     for title, load in dict.fromkeys((each["layout"], each["load"]) for each in runs):
@@ -397,11 +397,11 @@ LAYOUTS = {
     "2 workers of 1 thread": Layout(workers=2, threads=1),
     "2 workers of 2 threads": Layout(workers=2, threads=2),
 }
-"""What differs from `BASE`."""
+"""The layouts; only what differs from `BASE` is given."""
 
 
 def measure(run: Run, rounds: int) -> None:
-    """All layouts and loads."""
+    """Measures all layouts and loads."""
     unknown = [("uncached", 1), ("uncached", 32), ("uncached", 256)]
     run.layout(BASE, Layout(), [("cached", 32), ("cached in Redis", 32), *unknown, ("job", 0)], rounds)
     for title, layout in LAYOUTS.items():
@@ -414,8 +414,9 @@ HOSTS = (1, 2, 4, 8, 16)
 
 
 def grown(costs: Costs, cores: int, callers_per_core: int = 128) -> list[Record]:
-    """What N hosts give, each with one worker that has a thread a core, and web processes enough that no worker lacks a
-    chunk; Redis and the callers are elsewhere."""
+    """The throughput of N hosts. Each has one worker with a thread per core, and enough web processes that no worker
+    lacks chunks; Redis and the callers are elsewhere.
+    """
     rows = []
     for hosts in HOSTS:
         layout = Layout(hosts=hosts, cores=cores, web=max(4, cores), workers=1, threads=cores)
@@ -427,8 +428,8 @@ def grown(costs: Costs, cores: int, callers_per_core: int = 128) -> list[Record]
 
 
 def gpus(costs: Costs) -> list[Record]:
-    """A worker whose engine is a GPU of so many texts a second, and takes 5 ms more a call; 8 web processes, cores
-    enough for all.
+    """A worker whose engine is a GPU that scores so many texts per second and takes 5 ms more per call, with 8 web
+    processes and enough cores for everything.
     """
     rows = []
     for rate, workers in ((2_000, 1), (5_000, 1), (10_000, 1), (20_000, 1), (20_000, 2)):
@@ -450,7 +451,7 @@ def shapes(costs: Costs, callers: int = 1024) -> list[Record]:
 
 
 def summary(records: Sequence[Record], costs: Costs, hosts: Sequence[Record]) -> str:
-    """Tables, for people."""
+    """The results as tables, for people."""
     rows = []
     for title, load in dict.fromkeys((each["layout"], each["load"]) for each in records):
         if load == "idle":
@@ -511,7 +512,7 @@ def summary(records: Sequence[Record], costs: Costs, hosts: Sequence[Record]) ->
 
 
 def main() -> None:
-    """Measures, and writes docs/scaling.json."""
+    """Measures and writes docs/scaling.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument(
         "--data", type=Path, help="a TSV file, perhaps gzipped, with a column `text`; else texts are generated"
@@ -532,14 +533,14 @@ def main() -> None:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
             texts = Texts(asked.data)
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
             run = Run(texts, Path(folder), asked.seconds, asked.patience, [])
             write_lines(run.folder / "plain", run.texts.plain)
             measure(run, asked.rounds)
         records = run.records
         about |= {"texts": run.texts.source, "minutes": round((time.monotonic() - began) / 60, 1)}
     costs = fitted(records, BASE)
-    # Capacity is a matter of full messages: its costs are of those.
+    # Capacity depends on the costs of full messages.
     full = fitted(records, BASE, ("uncached, 32", "uncached, 256"))
     hosts = [*grown(full, 2), *grown(full, 8)]
     print(summary(records, costs, hosts))

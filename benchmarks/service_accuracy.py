@@ -1,10 +1,10 @@
-"""Sends a labelled file through a running Sentiq and compares with the engine asked directly.
+"""Sends a labelled file through a running Sentiq and compares the answers with the engine's own.
 
     python -m benchmarks.service_accuracy FILE.tsv.gz --url http://127.0.0.1:8000 [--singles 3000] [--connections 32]
 
-All rows go through `/batch_predict` as one job; the first so many distinct ones also through `/predict`, each made
-unknown to the cache by a request of its own. Prints macro recall both ways, wall times, statuses, and the largest
-difference of any score.
+All rows go through `/batch_predict` as one job, and the first distinct ones also through `/predict`, each made unknown
+to the cache by a request of its own. Prints macro recall of both ways, wall times, statuses, and the largest difference
+between scores.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def _get(url: str, data: bytes | None = None, headers: dict[str, str] | None = N
 
 
 def run_job(url: str, texts: list[str]) -> tuple[list[dict], float]:  # type: ignore[type-arg]
-    """All texts as one job: its lines in order, and seconds from submission to the last result read."""
+    """Runs all texts as one job; returns its lines in order, and the seconds from submission until the last line is
+    read.
+    """
     started = time.perf_counter()
     _, job = _get(f"{url}/batch_predict", json.dumps({"texts": texts}).encode())
     while job["status"] in ("queued", "running"):
@@ -51,8 +53,8 @@ def run_job(url: str, texts: list[str]) -> tuple[list[dict], float]:  # type: ig
 
 
 def run_singles(url: str, texts: list[str], connections: int) -> tuple[list[tuple[int, dict]], list[float]]:  # type: ignore[type-arg]
-    """Each text through `/predict` over so many kept-alive connections: (status, body) in order, and seconds of
-    each.
+    """Sends each text to `/predict` over so many kept-alive connections; returns (status, body) in order, and the
+    seconds of each.
     """
     where = urlsplit(url)
     answers: list[tuple[int, dict]] = [(0, {})] * len(texts)  # type: ignore[type-arg]
@@ -88,7 +90,7 @@ def _difference(scores: dict[str, float], direct: np.ndarray) -> float:  # type:
 
 
 def main() -> None:
-    """Prints the comparison."""
+    """Compares and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("file", type=Path)
     parser.add_argument("--url", default="http://127.0.0.1:8000")

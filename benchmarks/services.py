@@ -1,4 +1,4 @@
-"""A service that a benchmark starts in an empty folder, asks and measures, and ends again; and callers of it."""
+"""A service that a benchmark starts in an empty folder, measures and ends again; and callers of it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
+    """A free TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Answer(NamedTuple):
-    """What a service says of one text; label and cached are known of a 200 only."""
+    """A service's answer for one text; label and cached are only known for a 200."""
 
     status: int
     label: str | None = None
@@ -40,16 +40,16 @@ class Answer(NamedTuple):
 
 
 class StartFailed(Exception):
-    """The service ended, or gave no prediction, after its start; the message is the end of its log."""
+    """The service ended, or gave no prediction, after its start; the message is the end of the log."""
 
 
 class Service:
-    """A service in processes of its own. Subclasses say what is started and how it is spoken to."""
+    """A service in processes of its own. Subclasses say what is started and how requests are made."""
 
     name = ""
     path = "/predict"
     around = ('{"text":', "}")
-    """The body of a request for one text: this, the text as JSON, and this."""
+    """The parts of a request's body before and after the text, which is written as JSON."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,15 +59,15 @@ class Service:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def commands(self) -> list[list[str]]:
-        """What is started."""
+        """The commands to start."""
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        """The variables that are set for it, besides those of the caller."""
+        """The environment variables that are set for it, in addition to those of the benchmark."""
         return {}
 
     def start(self, is_up: Callable[[], bool], timeout_s: float = 180.0) -> float:
-        """Starts it and waits; seconds until `is_up`. Raises StartFailed."""
+        """Starts it; returns the seconds until it was up. Raises StartFailed."""
         began = time.perf_counter()
         variables = {name: value for name, value in os.environ.items() if name != "SENTIQ_PARENT"} | self.environment()
         for argv in self.commands():
@@ -88,24 +88,24 @@ class Service:
             time.sleep(0.02)
 
     def connect(self) -> HTTPConnection:
-        """A connection of the caller's own."""
+        """A new connection."""
         return HTTPConnection("127.0.0.1", self.port, timeout=3600)
 
     def predict(self, connection: HTTPConnection, text: str) -> Answer:
-        """One text, over a connection that is kept."""
+        """Sends one text over an open connection."""
         status, body = exchange(connection, "POST", self.path, json.dumps(text).join(self.around).encode())
         return Answer(status, *self.read(body)) if status == 200 else Answer(status)
 
     def read(self, body: Any) -> tuple[str, bool | None]:
-        """Label and cached of a 200's body."""
+        """Reads label and cached from the body of a 200."""
         return body["label"], body["cached"]
 
     def pids(self) -> list[int]:
-        """Its processes and theirs."""
+        """The pids of its processes and of their children."""
         parents: dict[int, list[int]] = {}
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                # After the name, which may have blanks and brackets: state, parent.
+                # State and parent come after the name, which may contain blanks and brackets.
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 parents.setdefault(parent, []).append(int(entry.name))
         found, rest = [], [process.pid for process in self._processes]
@@ -115,7 +115,7 @@ class Service:
         return found
 
     def cpu_s(self) -> float:
-        """Processor time that its living processes have used."""
+        """The processor time that its living processes have used."""
         ticks = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -124,14 +124,14 @@ class Service:
         return ticks / _TICKS_PER_S
 
     def signal(self, number: int) -> None:
-        """To each of its processes."""
+        """Sends a signal to each of its processes."""
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def close(self) -> None:
-        """Ends it: the last started first, by SIGTERM, and what is left of its groups after a minute by SIGKILL."""
-        self.signal(signal.SIGCONT)  # it may have been held
+        """Ends its processes, the last one first, by SIGTERM; what is left after a minute, by SIGKILL."""
+        self.signal(signal.SIGCONT)  # it may be paused
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -146,7 +146,7 @@ class Service:
 def exchange(
     connection: HTTPConnection, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
-    """One request: its status and JSON. The body is taken as JSON unless the headers say otherwise."""
+    """Sends one request; returns status and JSON. The body is sent as JSON unless the headers say otherwise."""
     headers = {"Content-Type": "application/json"} | (headers or {})
     connection.request(method, path, body, headers, encode_chunked=not isinstance(body, bytes | None))
     answer = connection.getresponse()
@@ -155,7 +155,7 @@ def exchange(
 
 
 class Sentiq(Service):
-    """Sentiq as `make run` starts it, with the settings of the environment and those given."""
+    """Sentiq as `make run` starts it, with the settings of the environment and further ones."""
 
     name = "Sentiq"
 
@@ -164,31 +164,31 @@ class Sentiq(Service):
         self._variables = variables
 
     def commands(self) -> list[list[str]]:
-        """The launcher."""
+        """The command of the launcher."""
         return [[str(Path(sys.executable).parent / "sentiq"), "serve"]]
 
     def environment(self) -> dict[str, str]:
-        """Its folder, its port, and what was given."""
+        """Its folder, its port, and the further settings."""
         return {"PORT": str(self.port), "DATA_DIR": str(self.folder), "PYTHONUNBUFFERED": "1"} | self._variables
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        """One request on a connection of its own: its status and JSON."""
+        """Sends one request on a connection of its own; returns status and JSON."""
         with contextlib.closing(self.connect()) as connection:
             return exchange(connection, method, path, body, headers)
 
     def is_ready(self) -> bool:
-        """As it says itself."""
+        """Whether it says that it is ready."""
         return self.ask("GET", "/health/ready")[0] == 200
 
     def submit(self, texts: Sequence[str]) -> dict[str, Any]:
-        """A job of these texts, as NDJSON."""
+        """Submits these texts as a job, as NDJSON."""
         body = b"".join(json.dumps(text).encode() + b"\n" for text in texts)
         status, job = self.ask("POST", "/batch_predict", body, {"Content-Type": "application/x-ndjson"})
         assert status == 202, (status, job)
         return job  # type: ignore[no-any-return]
 
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The job, once it has ended."""
+        """Waits until the job has ended, and returns it."""
         while job["status"] in ("queued", "running"):
             job = self.ask("GET", job["links"]["self"], headers={"Prefer": "wait=30"})[1]
         return job
@@ -199,7 +199,7 @@ class Sentiq(Service):
         return redis.Redis(unix_socket_path=str(self.folder / "valkey.sock"))
 
     def resident_mb(self) -> dict[str, float]:
-        """The most that each kind of process has held so far, in MB; of several of a kind the largest."""
+        """The peak memory of each kind of process so far, in MB; of several of a kind, that of the largest."""
         found: dict[str, float] = {}
         kinds = {
             "gunicorn": "web",
@@ -219,11 +219,11 @@ class Sentiq(Service):
         return found
 
     def used_mb(self) -> float:
-        """Memory of the server's data."""
+        """The memory of the server's data."""
         return self.redis.info("memory")["used_memory"] / 1e6  # type: ignore[index, no-any-return]
 
     def disk_mb(self) -> float:
-        """The server's files."""
+        """The size of the server's files."""
         return (
             sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file() and "valkey" in str(path))
             / 1e6
@@ -231,10 +231,10 @@ class Sentiq(Service):
 
 
 class Callers:
-    """So many callers, each with a text of their own a few times a second, until stopped."""
+    """Several callers, each of whom sends new texts until they are stopped."""
 
     def __init__(self, service: Service, texts: Iterator[str], count: int, rate: float) -> None:
-        """`rate`: requests a second of all together; 0: as fast as they are answered."""
+        """`rate`: requests per second of all callers together; 0 for as fast as they are answered."""
         self.seconds: list[float] = []
         self.statuses: dict[int, int] = {}
         self.answers: list[tuple[str, Answer]] = []
@@ -268,11 +268,11 @@ class Callers:
             thread.join()
 
     def summary(self) -> str:
-        """Count, statuses, p50 and p95."""
+        """The number of answers, their statuses, p50 and p95."""
         cuts = statistics.quantiles(self.seconds, n=20)
         return f"{len(self.seconds)} answers {self.statuses}, p50 {1000 * cuts[9]:.1f} ms, p95 {1000 * cuts[18]:.1f} ms"
 
     @property
     def p95_s(self) -> float:
-        """Of all answers."""
+        """The p95 of all answers."""
         return statistics.quantiles(self.seconds, n=20)[18]

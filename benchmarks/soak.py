@@ -1,12 +1,12 @@
-"""Hours of mixed load in small: does anything grow that should not?
+"""A short version of hours of mixed load: does anything grow that should not?
 
     python -m benchmarks.soak [--minutes 30] [--rate 1.0] [--json FILE]
 
-Starts a Sentiq of its own in an empty folder, with the settings of the environment, but with predictions and jobs kept
-for a minute instead of an hour and a day, so that what is to go goes within the first third. Prints the memory of each
-process, Redis' memory and its keys as they go on, then a line through the last two thirds of each, and the keys that
-are left when all should have ended. Exit status 1 if one of them grows, a key stays, a request fails, or a process was
-replaced.
+Starts a Sentiq of its own in an empty folder, with the settings of the environment, but keeps predictions and jobs for
+a minute instead of an hour and a day, so that the first ones expire within the first third. Prints the memory of each
+process, Redis' memory and its number of keys over time, then the trend of each over the last two thirds, and the keys
+that are left when all should have expired. The exit status is 1 if one of them grows, keys are left, a request fails,
+or a process was replaced.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from benchmarks.services import Sentiq
 
 KEPT_S = 60
 GROWTH_SHARE, GROWTH_MB, GROWTH_KEYS_SHARE = 0.05, 6.0, 0.3
-"""What a line may rise over the last two thirds: of memory this share of the mean, or so many MB if that is more, for
-each web process remembers up to 20,000 texts (10 MB) that it lets go only for newer ones; of keys another share, for
-they swing with the jobs."""
+"""How much a trend may rise over the last two thirds. Memory: this share of the mean, or so many MB if that is more,
+because each web process keeps up to 20,000 texts (10 MB) in memory and drops them only for newer ones. Keys: another
+share, because their number goes up and down with the jobs.
+"""
 KEYS_LEFT = 20
-"""So many more keys than at the start may be left at the end: those of the queues."""
+"""How many more keys than at the start may be left at the end: those of the queues."""
 KINDS = {
     "tasks.worker interactive": "interactive",
     "tasks.worker batch": "batch",
@@ -61,7 +62,7 @@ WORDS = [
 
 
 class Load:
-    """All callers. `counts` has the answers by what was asked and status; `failures` what should not have happened."""
+    """All callers. `counts` has the number of answers by request and status, `failures` what went wrong."""
 
     def __init__(self, sentiq: Sentiq, rate: float) -> None:
         self.counts: Counter[str] = Counter()
@@ -82,7 +83,7 @@ class Load:
         while not self._stop.wait(rng.expovariate(per_s)):
             try:
                 one(rng)
-            except Exception as error:  # of any kind: the soak goes on and says so in the end
+            except Exception as error:  # the run goes on after any error, and reports it at the end
                 with self._lock:
                     self.failures[f"{name}: {type(error).__name__}: {error}"[:200]] += 1
 
@@ -147,12 +148,12 @@ class Load:
     def _hang_up(self, rng: random.Random) -> None:
         body = json.dumps({"text": self._text(rng)}).encode()
         head = (
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             % len(body)
         )
         upload = (
-            b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n\r\n"
-            + b"a text\n" * 900
+            b"POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 100000\r\n\r\n" + b"a text\n" * 900
         )
         with socket.create_connection(("127.0.0.1", self._sentiq.port)) as connection:
             connection.sendall(rng.choice([head + body, head + body[:5], head[:40], upload]))
@@ -161,7 +162,7 @@ class Load:
 
 
 def processes(sentiq: Sentiq) -> dict[str, float]:
-    """Resident memory now, in MB, by kind and pid."""
+    """The resident memory of each process now, in MB, by kind and pid."""
     found: dict[str, float] = {}
     for pid in sentiq.pids():
         try:
@@ -177,7 +178,7 @@ def processes(sentiq: Sentiq) -> dict[str, float]:
 
 
 def rise(times: list[float], values: list[float]) -> float:
-    """How much the line of least squares through the points rises from the first to the last."""
+    """How much the least-squares line through the points rises from the first to the last."""
     mean_time, mean = sum(times) / len(times), sum(values) / len(values)
     over = sum((at - mean_time) ** 2 for at in times)
     if over == 0:
@@ -190,7 +191,7 @@ def rise(times: list[float], values: list[float]) -> float:
 
 
 def verdict(samples: list[dict[str, float]]) -> tuple[list[str], bool]:
-    """A line for each thing that was watched, and whether all are flat after the first third."""
+    """A line of output for each figure, and whether all are flat after the first third."""
     late = samples[len(samples) // 3 :]
     lines, flat = [f"{'':22}{'first':>10}{'a third':>10}{'last':>10}{'rise':>10}{'allowed':>10}"], True
     for name in sorted({name for sample in samples for name in sample} - {"s"}):
@@ -212,7 +213,7 @@ def verdict(samples: list[dict[str, float]]) -> tuple[list[str], bool]:
 
 
 def soak(minutes: float, rate: float, file: Path | None) -> bool:
-    """Runs it and prints; whether nothing grew and nothing failed."""
+    """Runs the load and prints; returns whether nothing grew and nothing failed."""
     every_s = min(60.0, minutes * 60 / 18)
     with tempfile.TemporaryDirectory(prefix="sentiq-") as folder:
         kept = str(int(min(KEPT_S, minutes * 60 / 5)))

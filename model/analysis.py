@@ -90,8 +90,9 @@ def find_analysis(name: str) -> Analysis:
         raise AnalysisNotFound(f"there is no analysis {name!r}: give `{_SENTIMENT}` or package.module:NAME")
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError, NameError, SyntaxError) as error:
-        raise AnalysisNotFound(f"the analysis {name} cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # of any kind, as the module runs code of its own
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AnalysisNotFound(f"the analysis {name} cannot be loaded: {why}") from error
     if not isinstance(found, Analysis):
         raise AnalysisNotFound(f"{name} is not an Analysis but a {type(found).__name__}")
     if found.name == _SENTIMENT and name != _SHIPPED:

@@ -17,7 +17,7 @@ class Panel:
     queries: tuple[tuple[str, str], ...]
     alerts: tuple[str, ...] = ()
     limit: float | None = None
-    """Where a line is drawn: what the alert, or the promise, says."""
+    """The value at which a line is drawn: the alert's threshold, or the promise."""
     stacked: bool = False
     top: float | None = None
     width: int = 8
@@ -51,7 +51,7 @@ def _rate(metric: str, by: str, selector: str = "", *, legend: str = "") -> tupl
 
 
 def _ratio(above: str, below: str, by: str = "", selector: str = "") -> str:
-    """Of two counters' rates."""
+    """The ratio of two counters' rates."""
     head = f"sum by ({by})" if by else "sum"
     return " / ".join(f"{head} (rate({metric}{{{selector}}}[$__rate_interval]))" for metric in (above, below))
 
@@ -83,10 +83,10 @@ SERVICE = Dashboard(
                     width=6,
                 ),
                 Panel(
-                    "Faults: budget burnt",
+                    "Server errors: budget burnt",
                     "suffix:×",
-                    "How many times faster than allowed the 0.1 % of requests that may end in a fault (5xx) are used"
-                    " up. Normal: below 1.",
+                    "How many times faster than allowed the 0.1 % of requests that may end in a server error (5xx)"
+                    " are used up. Normal: below 1.",
                     (
                         ("sentiq:http_errors:ratio_rate5m / 0.001", "5 min"),
                         ("sentiq:http_errors:ratio_rate1h / 0.001", "1 h"),
@@ -183,7 +183,7 @@ SERVICE = Dashboard(
                 Panel(
                     "Texts in a message",
                     "short",
-                    "Texts of callers that left in one chunk. More under load: that is what makes it cheap.",
+                    "Callers' texts in one chunk. There are more under load, which makes each of them cheaper.",
                     (
                         (
                             _mean("sentiment_chunk_texts"),
@@ -230,7 +230,7 @@ SERVICE = Dashboard(
                 Panel(
                     "Jobs",
                     "suffix: jobs/s",
-                    "Jobs accepted, and jobs ended by how.",
+                    "Jobs accepted, and jobs ended by state.",
                     (
                         ("sum(rate(sentiment_jobs_total[$__rate_interval]))", "accepted"),
                         ("max by (state) (rate(sentiment_jobs_ended_total[$__rate_interval]))", "{{state}}"),
@@ -257,7 +257,7 @@ SERVICE = Dashboard(
 WORKERS = Dashboard(
     "sentiq-workers",
     "Sentiq: workers and queues",
-    "What works on it: queues, workers, their engines, Redis, and Celery's own view.",
+    "What is behind the web: queues, workers, their engines, Redis, and Celery's own view.",
     (
         (
             "Queues",
@@ -282,7 +282,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Chunks held by workers",
                     "short",
-                    "Taken and not acknowledged. Held without texts being scored: a worker hangs.",
+                    "Taken and not acknowledged. If chunks are held and no texts are scored, a worker hangs.",
                     (("max(sentiment_queue_delivered)", "held"),),
                     ("SentiqQueueOld",),
                 ),
@@ -296,7 +296,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Delivered again",
                     "percentunit",
-                    "Share of begun chunks that were begun before.",
+                    "Share of the chunks begun that had been begun before.",
                     (("sentiq:redelivered:ratio_rate10m", "10 min"),),
                     ("SentiqRedeliveryStorm",),
                     limit=0.1,
@@ -304,7 +304,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Ready workers",
                     "short",
-                    "Workers that have told lately that they are ready with the model that is asked for.",
+                    "Workers that lately announced that they are ready with the model that the settings ask for.",
                     (("sentiq:workers_ready:max", "{{role}}"),),
                     ("SentiqNoWorkerReady", "SentiqTargetDown"),
                 ),
@@ -373,7 +373,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Failures",
                     "suffix: /s",
-                    "Texts that the engine could not score, and chunks given up because of a defect of ours."
+                    "Texts that the engine could not score, and chunks given up because of a defect in Sentiq."
                     " Normal: 0.",
                     (
                         _rate("sentiment_texts_failed_total", "role", _WORKER, legend="texts {{role}}"),
@@ -409,7 +409,8 @@ WORKERS = Dashboard(
                 Panel(
                     "Loops in the background",
                     "suffix: /s",
-                    "Errors that they outlived, in the web and in workers; `expected` is Redis away. Normal: 0.",
+                    "Errors in background loops of web processes and workers, which went on; `expected`: Redis is away."
+                    " Normal: 0.",
                     (_rate("sentiment_background_errors_total", "loop, kind"),),
                     ("SentiqLoopFails", "SentiqLoopStandsStill"),
                 ),
@@ -445,20 +446,20 @@ WORKERS = Dashboard(
                     "Share of maxmemory. A cache may be full; a broker may not.",
                     (("sentiq:redis_memory:ratio", "{{part}}"),),
                     ("SentiqBrokerMemory",),
-                    limit=0.8,
+                    limit=0.7,
                     top=1,
                 ),
                 Panel(
                     "Redis memory in use",
                     "bytes",
-                    "Of each server.",
+                    "Bytes, of each server.",
                     (("redis_memory_used_bytes", "{{part}}"),),
                     ("SentiqBrokerMemory",),
                 ),
                 Panel(
                     "Evictions",
                     "suffix: keys/s",
-                    "Keys thrown away because memory is full: a cache's work, a broker's loss.",
+                    "Keys thrown away because memory is full: normal for a cache, a loss for a broker.",
                     (("sum by (part) (rate(redis_evicted_keys_total[$__rate_interval]))", "{{part}}"),),
                     ("SentiqBrokerEvicts", "SentiqCacheHitsCollapsed"),
                 ),

@@ -1,4 +1,4 @@
-"""Draws the dashboards' main panels from what a Prometheus has: `python -m monitoring.picture docs/monitoring.svg
+"""Draws the dashboards' main panels from the data of a Prometheus: `python -m monitoring.picture docs/monitoring.svg
 --minutes 10`.
 
 The queries, units and lines are the panels' own. Needs matplotlib (extra `test`).
@@ -81,7 +81,7 @@ def _draw(axes: Any, panel: Panel, address: str, start: float, end: float) -> No
         factor, unit = 1.0, "s"
     times = [start + number * step for number in range(_POINTS + 1)]
     for legend, dashes, points in lines:
-        # A gap stays one: what is between two points that are there may be without any.
+        # A gap in the data stays a gap in the line: a value counts only near its own time.
         values = [
             next((points[at] * factor for at in points if abs(at - time) < step / 2), float("nan")) for time in times
         ]
@@ -91,7 +91,7 @@ def _draw(axes: Any, panel: Panel, address: str, start: float, end: float) -> No
     axes.set_title(panel.title + (f" ({unit})" if unit else ""), fontsize=9, loc="left")
     axes.set_xlim(0, (end - start) / 60)
     shown = [value for line in axes.lines for value in line.get_ydata() if value == value]
-    axes.set_ylim(0, 1.3 * max(shown, default=1.0) or 1.0)  # with room for the legend
+    axes.set_ylim(0, 1.3 * max(shown, default=1.0) or 1.0)  # leaves room for the legend
     axes.tick_params(labelsize=7)
     axes.grid(linewidth=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -86,6 +86,15 @@ class Loop:
                 thread.start()
                 self._thread = thread  # not earlier: before it runs, it would count as gone
 
+    def stop(self) -> None:
+        """Ends the loop for good once its present round is over; a step that takes long looks at `stopped`."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loop was told to end."""
+        return self._stop.is_set()
+
     @property
     def thread(self) -> int | None:
         """The identifier of the thread; None before the loop was started."""
@@ -121,6 +130,8 @@ class Loop:
         try:
             step()
         except (Exception, SystemExit) as error:  # of any kind; a SystemExit would end the thread silently
+            if self._stop.is_set() and isinstance(error, self._expected):
+                return False  # what it needs may end before it
             self._errors += 1
             with contextlib.suppress(Exception):  # even an error while logging must not end the loop
                 self._tell(error)

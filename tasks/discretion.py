@@ -14,6 +14,7 @@ _HARMLESS_ELSEWHERE = {
     "redis.exceptions.ConnectionError",
     "redis.exceptions.TimeoutError",
     "kombu.exceptions.OperationalError",
+    "tasks.wire.FormatError",
 }
 """Names of further errors whose messages name addresses, files, names and types, but quote no value that may be a text.
 

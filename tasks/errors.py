@@ -8,6 +8,10 @@
     ├── TextFailed              the engine cannot score this one text
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
+    ├── JobNotEnded             a job that is to be removed while it runs
+    ├── TooManyJobs             as many unfinished jobs as MAX_JOBS allows
+    ├── JobTooLarge             a job that keeps more bytes than STORAGE_QUOTA by itself
+    ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── UploadTooSlow           the texts stopped coming in
     ├── JobCancelled            cancelled while its texts were still coming in
@@ -15,6 +19,7 @@
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
+    ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
     ├── RateLimited             more texts than RATE_LIMIT; says when to try again
     ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
     ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
@@ -27,10 +32,19 @@ API.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import sys
+from typing import ClassVar, NoReturn
 
 EX_CONFIG = 78
 """The exit status (sysexits.h) by which a process says that starting it again will not help."""
+CANNOT_START = "Sentiq cannot start: "
+"""How the sentence begins with which such a process ends; the launcher looks for it."""
+
+
+def refuse_to_start(why: Exception) -> NoReturn:
+    """Ends the process with the status for settings and one line on stderr that says why."""
+    print(f"{CANNOT_START}{' '.join(str(why).split())}", file=sys.stderr, flush=True)
+    sys.exit(EX_CONFIG)
 
 
 class SentimentError(Exception):
@@ -97,8 +111,51 @@ class JobNotFound(SentimentError):
         super().__init__("There is no job with this id. It may have expired.")
 
 
+class JobNotEnded(SentimentError):
+    """The job has to end, or be cancelled, before it can be removed."""
+
+    code = "job_not_ended"
+
+    def __init__(self) -> None:
+        super().__init__("The job has not ended. Cancel it first, or wait for its end.")
+
+
+class TooManyJobs(SentimentError):
+    """The caller has as many unfinished jobs as MAX_JOBS allows."""
+
+    code = "too_many_jobs"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} jobs that have not ended, which is the most. Wait for one to end.")
+
+
+class JobTooLarge(SentimentError):
+    """The job alone would keep more bytes than STORAGE_QUOTA allows."""
+
+    code = "job_too_large"
+
+    def __init__(self, quota_bytes: int) -> None:
+        super().__init__(
+            f"This job would keep more than the {quota_bytes} bytes that all your jobs together may keep."
+            " Send its texts in several jobs, and remove each one when you have its results."
+        )
+
+
+class StorageQuotaExceeded(SentimentError):
+    """The caller's jobs keep as many bytes as STORAGE_QUOTA allows."""
+
+    code = "storage_quota_exceeded"
+
+    def __init__(self, kept_bytes: int, quota_bytes: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"Your jobs keep {kept_bytes} of the {quota_bytes} bytes that they may keep, which leaves too little for"
+            " this one. Remove jobs that have ended (DELETE /jobs/ID?purge=1), or wait until they expire."
+        )
+        self.retry_after_s = retry_after_s
+
+
 class StorageFull(SentimentError):
-    """Redis has no room left, in its memory or on its disk: what needs room is refused, everything else goes on."""
+    """The memory of Redis is full, or nearly, or its disk: what needs room is refused, everything else goes on."""
 
     code = "storage_full"
 
@@ -155,6 +212,17 @@ class Forbidden(SentimentError):
     """The caller is known but may not do this."""
 
     code = "forbidden"
+
+
+class HostNotAllowed(SentimentError):
+    """The service was called by a host name that it was not told."""
+
+    code = "host_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Without API keys this service is called by its address, by localhost, or by a host name in ALLOWED_HOSTS."
+        )
 
 
 class RateLimited(SentimentError):

@@ -34,20 +34,18 @@ REJECTED = Counter("sentiment_rejected_total", "Requests refused or failed, by e
 PENDING = Counter("sentiment_pending_total", "Calls of /predict answered with a job because the wait ended first.")
 JOBS = Counter("sentiment_jobs_total", "Jobs accepted.")
 JOB_TEXTS = Counter("sentiment_job_texts_total", "Lines of accepted jobs.")
-CHUNK_TEXTS = Histogram(
-    "sentiment_chunk_texts", "Texts that one task message of /predict carried.", buckets=_POWERS_OF_TWO
-)
+CHUNK_TEXTS = Histogram("sentiment_chunk_texts", "Texts of /predict in one chunk.", buckets=_POWERS_OF_TWO)
 WAIT_SECONDS = Histogram(
     "sentiment_wait_seconds",
-    "Seconds that a call of /predict, or a small batch, waited for answers that the process did not know.",
+    "Seconds that a call of /predict, or a small batch, waited for answers that the process did not have in memory.",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 1, 2, 5),  # 0.45 as above
 )
 WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", multiprocess_mode="livesum")
 
 # Workers
 TEXTS_SCORED = Counter("sentiment_texts_scored_total", "Texts that the engine scored.")
-TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, alone.")
-DEFECTS = Counter("sentiment_defects_total", "Chunks given up because of a defect of ours.")
+TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, even alone.")
+DEFECTS = Counter("sentiment_defects_total", "Chunks given up because of a defect in Sentiq.")
 ENGINE_SECONDS = Counter("sentiment_engine_seconds_total", "Seconds spent inside the engine.")
 CALL_TEXTS = Histogram(
     "sentiment_call_texts", "Texts that were scored in one call of the engine.", buckets=_POWERS_OF_TWO
@@ -77,11 +75,11 @@ LOOPS = (
 )
 """The names of the background loops (`tasks.background`) of a web process and of a worker."""
 BACKGROUND_ERRORS = Counter(
-    "sentiment_background_errors_total", "Errors that loops in the background met and outlived.", ["loop", "kind"]
+    "sentiment_background_errors_total", "Errors in background loops; the loops went on.", ["loop", "kind"]
 )
 BACKGROUND_ROUND = Gauge(
     "sentiment_background_round_timestamp_seconds",
-    "When a loop in the background last came round, in Unix seconds.",
+    "When a background loop last completed a round, in Unix seconds.",
     ["loop"],
     multiprocess_mode="livemin",
 )

@@ -19,9 +19,14 @@ from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.private import require_own
+from tasks.store.address import is_address
+from tasks.wording import in_words
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
+_DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+_SHOWN = 40
+"""The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
 """Bytes: the kernel's limit for a unix socket's path is 108 on Linux, 104 on macOS."""
 
@@ -33,6 +38,10 @@ def _declared(name: object) -> Analysis:
         return find_analysis(str(name))
     except AnalysisNotFound as error:
         raise ValueError(str(error)) from None
+
+
+def _key_file(path: Path) -> str:
+    return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
 
 
 class Settings(BaseSettings):
@@ -61,11 +70,15 @@ class Settings(BaseSettings):
     """The port that Gunicorn listens on."""
     web_concurrency: PositiveInt = 2
     """Gunicorn worker processes."""
+    url_prefix: str = ""
+    """The path below which a proxy in front serves the API: `/sentiq`; the proxy may cut it off or leave it."""
+    keep_alive: Annotated[int, Field(ge=1, le=3600)] = 75
+    """Seconds that a connection stays open without a request; more than a proxy in front keeps it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged; `debug` logs every request."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """What a line of the log looks like: `console` is for people, `json` for programs; `auto` takes `console` on a
-    terminal and `json` elsewhere.
+    terminal and in `sentiq serve`, `json` elsewhere.
     """
     access_log: bool = False
     """A line for each request, not only for those that failed, took long or made a job."""
@@ -99,7 +112,7 @@ class Settings(BaseSettings):
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
     """
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
+    device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
     engine_threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the compiled engine; 0 means one for each core."""
@@ -114,14 +127,18 @@ class Settings(BaseSettings):
     """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
     so many within `predict_timeout`. Further callers get 429.
     """
-    max_text_chars: PositiveInt = 100_000
-    """The most characters of one text."""
+    max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
+    """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
     max_batch_texts: PositiveInt = 1_000_000
     """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024
     """The most bytes of a request's body, as sent and as decompressed."""
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
+    storage_quota: PositiveInt = 512 * 1024 * 1024
+    """The most bytes that the jobs of one caller may keep in Redis."""
+    max_jobs: PositiveInt = 1000
+    """The most jobs of one caller that have not ended."""
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
@@ -148,6 +165,11 @@ class Settings(BaseSettings):
     space.
     """
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names by which a service without API keys may be called, besides `localhost`, `HOST` and addresses:
+    separated by commas or white space; `*` for all.
+    """
+
     @field_validator("host", "metrics_host")
     @classmethod
     def _without_brackets(cls, host: str) -> str:
@@ -165,9 +187,11 @@ class Settings(BaseSettings):
     def _is_key_file(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse_keys(path.read_text())
+                parse_keys(_key_file(path))
             except OSError as error:
-                raise ValueError(f"cannot be read ({error.strerror})") from None
+                raise ValueError(f"{path} cannot be read ({error.strerror})") from None
+            except UnicodeDecodeError:
+                raise ValueError(f"{path} cannot be read (it is not UTF-8)") from None
         return path
 
     @field_validator("callback_secret")
@@ -182,6 +206,13 @@ class Settings(BaseSettings):
     def _are_webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if _DEVICE.fullmatch(value) is None:
+            raise ValueError(f"must be auto, cpu or a GPU like cuda:0, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("rate_limit")
@@ -207,11 +238,29 @@ class Settings(BaseSettings):
                 )
         return origins
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, value: object) -> object:
+        names = tuple(re.findall(r"[^\s,]+", value)) if isinstance(value, str) else value
+        for number, name in enumerate(names if isinstance(names, tuple) else (), 1):
+            if re.fullmatch(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name) is None:
+                raise ValueError(f"host {number} must be like sentiq.example.com, without scheme and port")
+        return names
+
+    @field_validator("url_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        if re.fullmatch(r"((/[A-Za-z0-9._~-]+)+)?/?", value) is None or re.search(r"/\.{1,2}(/|$)", value):
+            raise ValueError("must be a path like /sentiq")
+        return value.rstrip("/")
+
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if url is not None and not is_address(url):
+            raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
     @field_validator("otel_exporter_otlp_endpoint")
@@ -264,7 +313,7 @@ class Settings(BaseSettings):
     def keys(self) -> dict[str, ApiKey]:
         """The API keys by digest; empty if the service is open to all callers that can reach it."""
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
-        texts += [self.api_keys_file.read_text()] if self.api_keys_file is not None else []
+        texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
     def callback_secret_of(self, owner: str | None) -> str | None:
@@ -302,7 +351,12 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         for fault in error.errors():
             field = str(fault["loc"][0])
             name = (spelt or {}).get(field, field.upper())
-            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+            wrong = in_words(fault["msg"])
+            if "parsing" in fault["type"] and (Settings.model_fields[field].description or "").startswith("Seconds"):
+                wrong += " of seconds"
+            # What Sentiq checks itself says what has to be said: the value may hold a secret.
+            shown = "" if fault["type"] == "value_error" else f", and not {str(fault['input'])[:_SHOWN]!r}"
+            faults.append(f"{name}: {wrong}{shown}")
         raise SettingsRefused("; ".join(faults)) from None
     if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
         require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server

@@ -29,7 +29,6 @@ from tasks.settings import Settings
 if TYPE_CHECKING:  # the web imports neither
     from opentelemetry.trace import Span, SpanContext
 
-    from model.analysis import Analysis
     from model.engine import Engine, Scores
 
 ORIGIN_LIMIT = 32
@@ -170,7 +169,8 @@ def require_tracing(settings: Settings) -> None:
     if not found:
         raise SettingsRefused(
             "OTEL_EXPORTER_OTLP_ENDPOINT: OpenTelemetry is not installed;"
-            " install the extra `otel` (make run EXTRAS=otel), or unset this variable"
+            " install it (`make run EXTRAS=otel`, or pip install 'sentiq[otel]' --constraint constraints.txt),"
+            " or unset this variable"
         )
 
 
@@ -238,25 +238,12 @@ class TracedEngine:
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
         self._tracing = tracing
-
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis of the wrapped engine."""
-        return self._engine.analysis
-
-    @property
-    def identity(self) -> str:
-        """The identity of the wrapped engine."""
-        return self._engine.identity
-
-    @property
-    def device(self) -> str:
-        """The device of the wrapped engine."""
-        return self._engine.device
-
-    def warm(self) -> None:
-        """See `model.engine.Engine`."""
-        self._engine.warm()
+        self.analysis, self.identity, self.device, self.warm = (
+            engine.analysis,
+            engine.identity,
+            engine.device,
+            engine.warm,
+        )
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""

@@ -6,14 +6,16 @@ During a rolling upgrade, workers and web processes of two versions run side by 
   skip fields that they do not know. `PageRow` may get a new field at its end.
 - An object has a version, `v`; without one it is version 1. The version is raised only for a form that an earlier
   reader would misread, and that form is written only by the release after the one whose readers know it. An array is
-  always version 1: what replaces it is an object with a `v`. A new form of outcome rows raises the version of every
+  always version 1: what replaces it is an object with a `v`. The one form that is written although the version before
+  cannot read it is a job's uneven page (`write_page`): until the upgrade is over, web processes of this version have
+  to show such lines. A new form of outcome rows raises the version of every
   format that contains rows.
 - Data that cannot be read raises `FormatError`; if it is of a later version, `NewerFormat`. In that case, a chunk goes
   back into the queue for a worker that can read it, a prediction in the cache counts as missing, a worker mark is left
   out, a reply makes the web process look into the cache, and a job's lines have to be shown by another web process.
 
-Not here: the headers of a chunk's message (`tasks.tracing`, `tasks.queue.app`), which a chunk can do without, and a
-job's hash (`tasks.jobs.job`), whose fields scripts read one by one.
+Not here: the headers of a chunk's message (`tasks.tracing`, `tasks.queue.app`), which a chunk can do without, and what
+scripts read and write field by field: a job's hash (`tasks.jobs.job`) and its list of pages (`tasks.jobs.kept`).
 """
 
 from __future__ import annotations
@@ -49,15 +51,16 @@ class _Version(Struct):
     v: int
 
 
-def _unreadable(what: str, version: Callable[[], _Version]) -> FormatError:
+def _unreadable(what: str, version: Callable[[], _Version], known: int = 1) -> FormatError:
     try:
         v = version().v
     except (ValueError, RecursionError):
         v = 1
-    return NewerFormat(f"{what} of version {v}") if v > 1 else FormatError(f"{what} that cannot be read")
+    return NewerFormat(f"{what} of version {v}") if v > known else FormatError(f"{what} that cannot be read")
 
 
-def _reader(form: Any, what: str) -> Callable[[bytes], Any]:
+def _reader(form: Any, what: str, known: int = 1) -> Callable[[bytes], Any]:
+    """`known`: the latest version that the form reads."""
     decode = msgspec.json.Decoder(form).decode
     version = msgspec.json.Decoder(_Version).decode
 
@@ -65,7 +68,7 @@ def _reader(form: Any, what: str) -> Callable[[bytes], Any]:
         try:
             return decode(raw)
         except (ValueError, RecursionError) as error:
-            raise _unreadable(what, lambda: version(raw)) from error
+            raise _unreadable(what, lambda: version(raw), known) from error
 
     return read
 
@@ -184,7 +187,7 @@ class PageRow(Struct, frozen=True, array_like=True):
     text: str
     """The text as it was sent in."""
     where: int | Row
-    """The line's outcome if it was known, or else the index of its text among the job's unknown texts."""
+    """The line's outcome if it was known, or else the number of its text: chunk x chunk size + place in the chunk."""
     id: str | int | None = None
     columns: tuple[str, ...] = ()
     """The other columns of the line's CSV row, in the header's order."""
@@ -196,6 +199,14 @@ class StoredPage(Struct, frozen=True, array_like=True):
     model: str | None
     """The identity of the model that the known outcomes come from."""
     rows: list[PageRow]
+
+
+class _UnevenPage(Struct, frozen=True):
+    """A page whose lines cannot be found by the rule that each page has the same number of them."""
+
+    model: str | None
+    rows: list[PageRow]
+    v: Literal[2]
 
 
 class ChunkResult(Struct, frozen=True):
@@ -222,6 +233,7 @@ class KeyUse(Struct, frozen=True, array_like=True):
 
 _todo: Callable[[bytes], Todo] = _reader(Todo, "a job's chunk")
 _page: Callable[[bytes], StoredPage] = _reader(StoredPage, "a page of a job")
+_uneven_page: Callable[[bytes], _UnevenPage] = _reader(_UnevenPage, "a page of a job", known=2)
 _meta: Callable[[bytes], _Meta] = _reader(_Meta, "a chunk's result")
 _result: Callable[[bytes], ChunkResult] = _reader(ChunkResult, "a chunk's result")
 _key_use: Callable[[bytes], KeyUse] = _reader(KeyUse, "the use of an Idempotency-Key")
@@ -247,14 +259,24 @@ def read_todo(raw: bytes) -> Todo:
     return todo
 
 
-def write_page(page: StoredPage) -> bytes:
-    """A page, compressed."""
-    return zlib.compress(_encode(page), 1)
+def write_page(page: StoredPage, *, uneven: bool = False) -> bytes:
+    """A page, compressed.
+
+    Args:
+        page: the page.
+        uneven: whether this page, or one before it, has another number of lines than the rule says. The version before
+            would read the wrong lines, so it must not be able to read such pages: hence their version 2.
+    """
+    return zlib.compress(_encode(_UnevenPage(page.model, page.rows, 2) if uneven else page), 1)
 
 
 def read_page(raw: bytes) -> StoredPage:
     """The reverse of `write_page`."""
-    return _page(_unpacked(raw, "a page of a job"))
+    found = _unpacked(raw, "a page of a job")
+    if not found.startswith(b"{"):
+        return _page(found)
+    page = _uneven_page(found)
+    return StoredPage(page.model, page.rows)
 
 
 def write_result(task_id: str, result: ChunkResult) -> bytes:

@@ -5,12 +5,11 @@ This module does what has to be done before any library is loaded; `tasks.work.c
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
 
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.logs import configure_logs
 from tasks.parent import follow_parent
 from tasks.private import keep_private
@@ -18,8 +17,6 @@ from tasks.settings import Settings, load_settings
 from tasks.tracing import require_tracing
 from tasks.work.place import lower_priority, pin_device
 from tasks.work.roles import ROLES, Role
-
-_log = logging.getLogger("tasks.worker")  # not __name__, which is another when this runs as a program
 
 
 def run(role: Role) -> None:
@@ -39,8 +36,7 @@ def run(role: Role) -> None:
     try:
         engine = warm_engine(settings, device)
     except ModelError as error:
-        _log.error("%s", error)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
     compose(settings, role, engine, watched=[parent] if parent is not None else []).run()
 
 
@@ -49,8 +45,7 @@ def _settings() -> Settings:
         settings = load_settings()
         require_tracing(settings)
     except SettingsRefused as error:
-        print(f"Sentiq cannot start: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
     return settings
 
 

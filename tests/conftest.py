@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real parts, shared where a test leaves them as they were."""
+"""Fixtures for all tests: real parts, which are shared if the tests leave them unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.launched import Folders, Launched
 from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack
 
-# What has a binary of another name than its package.
+# Packages whose binary has another name.
 _BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze"}
 
 
@@ -33,7 +33,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _check_keys(stack: Stack) -> None:
     if stack.server is not None and stack.server.running:
         leaked = keys_without_end(stack.redis)
-        # Taken away, so that only the test that left them fails.
+        # Deleted, so that only the test that left them fails.
         if leaked:
             stack.redis.delete(*leaked)
         assert not leaked, f"keys without a TTL: {leaked}"
@@ -49,7 +49,7 @@ def _server() -> Iterator[Stack]:
 
 @pytest.fixture
 def server(_server: Stack) -> Iterator[Stack]:
-    """A real server, empty, with nothing else on it. A key that is left without a TTL fails the test."""
+    """A real, empty Redis server for this test alone. A key that is left without a TTL fails the test."""
     _server.redis.flushall()
     yield _server
     _check_keys(_server)
@@ -65,8 +65,8 @@ def _service() -> Iterator[Stack]:
 
 @pytest.fixture
 def service(_service: Stack) -> Iterator[Stack]:
-    """A whole running Sentiq on the stub engine, two Gunicorn workers, one worker of each role. Leave it as it was
-    found.
+    """A complete running Sentiq on the stub engine: two Gunicorn workers, one worker of each role. Tests must leave it
+    unchanged.
 
     A key that is left without a TTL fails the test.
     """
@@ -102,7 +102,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def launch(folder: Path) -> Iterator[Callable[..., Launched]]:
-    """Starts Sentiq on the test's folder; whatever is left of it afterwards is ended."""
+    """Starts Sentiq on the test's folder; processes that are left afterwards are killed."""
     started: list[Launched] = []
 
     def start(**arguments: object) -> Launched:

@@ -1,1 +1,1 @@
-"""HTTP. Imports the tasks floor; never torch, transformers or the body of a task."""
+"""The HTTP service and its client. Imports `tasks`, but never torch, transformers or the body of a task."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 
 from flask import Flask
+from prometheus_client.registry import Collector
 
 from tasks.settings import Settings
-from tasks.store.limits import limits_of
+from tasks.store.limits import Limits
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
 from webapp.api.answers import PredictionAnswers
@@ -17,7 +18,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.uploads import MAX_JSON_BYTES, UploadLimits
+from webapp.api.uploads import UploadLimits
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -27,45 +28,57 @@ from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
 
+_TEXT_BYTES = 1024 * 1024
+"""The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
+
 
 def create_app(
-    settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None, *, plain: bool = True
+    settings: Settings,
+    sentiment: SentimentService,
+    *,
+    limits: Limits | None,
+    queues: Collector,
+    tracing: Tracing | None = None,
+    plain: bool = True,
 ) -> Flask:
-    """The web application on a given service: Flask's, in the front.
+    """The web application on a given service: the front around Flask's application.
 
     Args:
-        settings: of the service.
-        sentiment: what predicts.
-        tracing: if there are traces.
-        plain: plain requests of `/predict` pass by Flask.
+        settings: the service's settings.
+        sentiment: answers texts and keeps jobs.
+        limits: callers' limits; None if there are none.
+        queues: metrics of queues, workers and jobs.
+        tracing: None unless traces are kept.
+        plain: whether plain requests to `/predict` are answered without Flask.
     """
     app = Flask(__name__, static_folder=None)
-    # Of what is read whole; uploads are a stream and have limits of their own.
-    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, MAX_JSON_BYTES)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, problem_of)
     counts = Counts()
-    # An escaped character of JSON has up to 12 bytes; a line holds other things beside its text.
-    limits = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
-    csv.field_size_limit(limits.max_line_bytes)  # the module's own is lower, and one for the process
+    # A character that is escaped in JSON takes up to 12 bytes, and a line holds other things besides the text.
+    uploads = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
+    # The limit for bodies that are read whole, which hold one text; uploads are streams with limits of their own.
+    app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, uploads.max_line_bytes))
+    csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
     answers = PredictionAnswers(sentiment.analysis)
     for blueprint in (
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
-        jobs_blueprint(sentiment.jobs, limits, sentiment.predict_many, answers, predict_timeout_s=timeout_s),
+        jobs_blueprint(sentiment.jobs, uploads, sentiment.predict_many, answers, predict_timeout_s=timeout_s),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis),
-        metrics_blueprint(settings, counts.registry),
+        docs_blueprint(sentiment.analysis, settings.url_prefix),
+        metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s) if plain else app.wsgi_app,
         routes=Routes(app.url_map),
-        admission=Admission(settings, limits_of(settings)),
+        admission=Admission(settings, limits),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,
         access_log=AccessLog(everything=settings.access_log or settings.log_level == "debug"),
         traces=Traces(tracing) if tracing is not None else None,
+        prefix=settings.url_prefix,
     )
     return app

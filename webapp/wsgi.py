@@ -1,4 +1,4 @@
-"""What Gunicorn loads: names `app`. Nothing imports it."""
+"""What Gunicorn loads: the global `app`. No other module imports this one."""
 
 from webapp.compose import web_application
 

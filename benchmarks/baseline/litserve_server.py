@@ -1,5 +1,5 @@
-"""The model behind LitServe, as its documentation shows it, with its batching on: `MODEL=folder python
-litserve_server.py PORT`.
+"""The model served by LitServe as its documentation shows it, with batching: `MODEL=folder python litserve_server.py
+PORT`.
 """
 
 import os
@@ -11,10 +11,10 @@ from transformers import pipeline
 
 
 class Sentiment(litserve.LitAPI):
-    """One text a request; LitServe makes batches of what has gathered."""
+    """Takes one text per request; LitServe makes batches of waiting requests."""
 
     def setup(self, device: str) -> None:
-        """Loads the model in the worker process; fp32 as in the baseline."""
+        """Loads the model in the worker process, in fp32 as in the baseline."""
         self.classify = pipeline("text-classification", model=os.environ["MODEL"], dtype=torch.float32)
 
     def decode_request(self, request: dict) -> str:
@@ -22,11 +22,11 @@ class Sentiment(litserve.LitAPI):
         return request["text"]
 
     def predict(self, texts: list[str]) -> list[dict]:
-        """A batch's predictions."""
+        """The predictions of a batch."""
         return self.classify(texts, batch_size=32, truncation=True)
 
     def encode_response(self, output: dict) -> dict:
-        """One prediction."""
+        """The answer with one prediction."""
         return {"label": output["label"], "confidence": output["score"]}
 
 

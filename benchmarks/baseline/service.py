@@ -1,8 +1,8 @@
-"""What Sentiq is measured against: the service that a competent person writes in an afternoon.
+"""The baseline that Sentiq is compared with: a service that a competent person would write in an afternoon.
 
 FastAPI, transformers' pipeline and Redis in one process: `MODEL=folder REDIS_URL=redis://... uvicorn service:app`.
-Endpoints are plain functions, which FastAPI runs on its thread pool, since the pipeline would block the event loop.
-Nothing is held back, and nothing is done that its libraries' documentation does not show.
+Endpoints are plain functions, which FastAPI runs in its thread pool, because the pipeline would block the event loop.
+It is not made slow on purpose, and it does only what its libraries' documentation shows.
 """
 
 import hashlib
@@ -17,8 +17,7 @@ from transformers import pipeline
 
 CACHE_TTL_S = 3600
 
-# fp32, though the weights are stored in fp16 and transformers would take them as they are: on a CPU fp16 is many times
-# slower.
+# fp32, although the weights are stored in fp16 and transformers would use that: on a CPU fp16 is many times slower.
 classify = pipeline("text-classification", model=os.environ["MODEL"], top_k=None, dtype=torch.float32)
 cache = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 app = FastAPI()
@@ -37,12 +36,12 @@ class BatchRequest(BaseModel):
 
 
 def key(text: str) -> str:
-    """Where the text's prediction is in the cache."""
+    """The Redis key of the text's prediction."""
     return "sentiment:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def prediction(scores: list[dict]) -> dict:
-    """The pipeline's scores, the highest first, as the service answers them."""
+    """The service's answer from the pipeline's scores, of which the highest comes first."""
     return {
         "label": scores[0]["label"],
         "confidence": scores[0]["score"],
@@ -52,7 +51,7 @@ def prediction(scores: list[dict]) -> dict:
 
 @app.post("/predict")
 def predict(request: PredictRequest) -> dict:
-    """One text's prediction."""
+    """Predicts one text."""
     known = cache.get(key(request.text))
     if known is not None:
         return {"text": request.text, "cached": True, **json.loads(known)}
@@ -63,7 +62,7 @@ def predict(request: PredictRequest) -> dict:
 
 @app.post("/batch")
 def batch(request: BatchRequest) -> list[dict]:
-    """Each text's prediction, in their order."""
+    """Predicts several texts, in their order."""
     known = cache.mget([key(text) for text in request.texts])
     missing = [text for text, value in zip(request.texts, known, strict=True) if value is None]
     fresh = iter(

@@ -1,1 +1,1 @@
-"""`make bench`: Sentiq side by side with what people would otherwise use, in one run, the systems taking turns."""
+"""`make bench`: compares Sentiq with what people would otherwise use, in one run in which the systems take turns."""

@@ -28,27 +28,27 @@ from benchmarks.bench.texts import Texts, write_lines, zipf
 from benchmarks.services import ROOT, Answer, Callers, StartFailed
 
 _CHECKED = 5
-"""Answers of each run that are compared with the engine's, at the least."""
+"""At least this many answers of each run are compared with the engine's."""
 _IN_TWO_MINDS = 0.2
-"""Where the int8 engine's two highest scores differ by less, an fp32 system may say otherwise."""
+"""If the int8 engine's two highest scores differ by less, an fp32 system may answer the other label."""
 _CACHING = ("Sentiq", "baseline")
 _RIVALS = ("LitServe", "infinity")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how much."""
+    """The size of a run."""
 
     rounds: int = 3
     seconds: int = 3
-    """Of the shortest load."""
+    """The length of the shortest load."""
     known: int = 1000
     job: int = 50_000
     job_rounds: int = 1
     bulk_s: float = 20.0
     starts: int = 2
     rivals_everywhere: bool = True
-    """LitServe and infinity too meet every scenario that they can, not the one at 32 connections alone."""
+    """Whether LitServe and infinity run every scenario that they can, or only the one at 32 connections."""
 
 
 QUICK = Plan(rounds=1, seconds=1, known=200, job=3_000, job_rounds=1, bulk_s=3.0, starts=1, rivals_everywhere=False)
@@ -56,13 +56,13 @@ QUICK = Plan(rounds=1, seconds=1, known=200, job=3_000, job_rounds=1, bulk_s=3.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """One load, put to several systems."""
+    """One load that several systems get."""
 
     kind: str
     connections: int
     systems: tuple[str, ...]
     lengths: int
-    """How many times as long as the shortest: a slow system needs seconds for its first answers to many callers."""
+    """How many times longer than the shortest: a slow system takes seconds for its first answers to many callers."""
 
 
 SCENARIOS = (
@@ -76,7 +76,7 @@ SCENARIOS = (
 
 
 class Bench:
-    """One run: the systems, all up, and what was measured of them so far."""
+    """One run: the systems, which are all up, and the measurements so far."""
 
     def __init__(self, plan: Plan, texts: Texts, folder: Path) -> None:
         self.plan, self.texts, self.folder = plan, texts, folder
@@ -86,14 +86,14 @@ class Bench:
         self.raw = RawEngine()
 
     def note(self, scenario: str, system: str, turn: int, **measured: Any) -> None:
-        """Keeps a measurement, and says so."""
+        """Stores a measurement and prints it."""
         self.records.append({"scenario": scenario, "system": system, "round": turn, **measured})
         wrong = "; VOID" if measured.get("wrong") else ""
         shown = ", ".join(f"{name} {value:,.1f}" for name, value in measured.items() if isinstance(value, float))
         print(f"  round {turn + 1}, {scenario}, {system}: {shown}{wrong}", flush=True)
 
     def start(self, factories: dict[str, Callable[[Path], System]]) -> None:
-        """Starts each so many times, in turn; the last ones stay up."""
+        """Starts each system so many times, in turn; the last ones stay up."""
         for turn, (name, make) in itertools.product(range(self.plan.starts), factories.items()):
             if name in self.absent:
                 continue
@@ -118,7 +118,9 @@ class Bench:
                 system.rest()
 
     def judged(self, system: System, answers: list[tuple[str, Answer]], cached: bool | None) -> dict[str, int]:
-        """How many answers were checked, and how many have a wrong label or come from where they should not."""
+        """How many answers were checked, and how many of these have a wrong label or came from the cache when they
+        should not.
+        """
         good = [(text, answer) for text, answer in answers[:200] if answer.status == 200]
         if not good or system.name == "bare WSGI":
             return {"checked": 0, "wrong": 0}
@@ -129,7 +131,7 @@ class Bench:
         return {"checked": len(good), "wrong": wrong}
 
     def one(self, scenario: Scenario, system: System, known: list[str], stream: Path) -> Measured:
-        """One scenario on one system."""
+        """Runs one scenario on one system."""
         seconds, connections = scenario.lengths * self.plan.seconds, scenario.connections
         if scenario.kind == "batch of 10":
             fresh = self.texts.fresh()
@@ -146,7 +148,7 @@ class Bench:
         elif scenario.kind == "uncached":
             asked, file, cached = iter(self.texts.take(20 * seconds + 100)), self.folder / "plain", False
             start = self.texts.number
-        # A few texts are asked beside the load, to see what is answered; with a lone caller, afterwards.
+        # A few texts are sent during the load to check the answers; if there is only one caller, afterwards.
         with Callers(system, asked, int(connections > 1), 5.0) as witness:
             measured = wrk(system, connections, seconds, file, start)
         if start is not None:
@@ -158,7 +160,7 @@ class Bench:
         return measured | self.judged(system, witness.answers, cached)
 
     def turn(self, number: int) -> None:
-        """A round: every scenario, each on all of its systems in turn."""
+        """Runs a round: every scenario, each on all its systems in turn."""
         known = self.texts.take(self.plan.known)
         write_lines(self.folder / "known", known)
         pool = self.texts.take(10_000)
@@ -179,7 +181,7 @@ class Bench:
         for scenario in SCENARIOS:
             left_out = () if self.plan.rivals_everywhere or scenario.connections == 32 else _RIVALS
             names = [name for name in scenario.systems if name in self.systems and name not in left_out]
-            # Another order each round: who comes after whom shall not matter.
+            # The order changes each round, so that it does not matter which system comes after which.
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 with self.systems[name].awake():
                     settle(self.systems[name])
@@ -196,7 +198,7 @@ class Bench:
                 self.jobs(self.systems[name], number)
 
     def jobs(self, system: System, number: int) -> None:
-        """Many texts at once, alone; then callers alone; then both."""
+        """Measures many texts at once alone, then callers alone, then both together."""
         settle(system)
         texts = self.texts.take(self.plan.job)
         done, seconds, answers = system.bulk(texts, self.plan.bulk_s)
@@ -222,7 +224,7 @@ class Bench:
         )
 
     def sizes(self) -> None:
-        """Memory of each process, and the processor time that each system uses while nobody asks."""
+        """Measures the memory of each process, and the processor time that each idle system uses."""
         pause_s = float(self.plan.seconds)
         for name, system in self.systems.items():
             with system.awake():
@@ -245,7 +247,7 @@ def _of(callers: Callers) -> Measured:
 
 
 def main() -> None:
-    """See the module."""
+    """The command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--data", type=Path)
@@ -273,7 +275,7 @@ def main() -> None:
                 sys.exit(f"The baseline cannot be installed: {error}")
             absent[name] = f"not installed: {error}"
     factories["bare WSGI"] = Bare
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bench = Bench(plan, texts, Path(folder))

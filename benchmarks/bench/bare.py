@@ -1,4 +1,4 @@
-"""The least that a server can do: `app` reads the request and answers with a constant prediction."""
+"""The least that a server can do: read the request and answer with a constant prediction."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The environments of what Sentiq is compared with: beside the product's, from `benchmarks/requirements/`, made when
-first needed.
+"""The virtual environments of the systems that Sentiq is compared with, from `benchmarks/requirements/`; each is made
+when it is first needed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from benchmarks.services import ROOT
 
 FOLDERS = {"baseline": ".venv-bench", "litserve": ".venv-bench", "infinity": ".venv-bench-infinity"}
 _LIMIT_S = 900
-"""For one installation; what takes longer counts as not installable here."""
+"""The time limit for one installation; what takes longer counts as not installable."""
 
 
 class NotInstalled(Exception):
-    """The installer's last words."""
+    """An environment could not be installed; the message is the end of the installer's output."""
 
 
 def python_of(name: str) -> Path:
-    """The Python that has what `benchmarks/requirements/NAME.txt` lists. Raises NotInstalled."""
+    """The Python of the environment with `benchmarks/requirements/NAME.txt`. Raises NotInstalled."""
     wanted = ROOT / "benchmarks" / "requirements" / f"{name}.txt"
     folder = ROOT / FOLDERS[name]
     python, stamp = folder / "bin" / "python", folder / f".{name}"
@@ -32,8 +32,8 @@ def python_of(name: str) -> Path:
     if not python.exists():
         _run([sys.executable, "-m", "venv", str(folder)])
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # torch by pip, which takes a build without CUDA where one lies at hand; the rest by uv, which is faster, where it
-    # can.
+    # torch is installed by pip, which takes a build without CUDA if one is at hand; the rest by uv, which is faster, if
+    # that works.
     _run([*pip, "uv", *(line for line in wanted.read_text().splitlines() if line.startswith("torch=="))])
     uv = [str(python.with_name("uv")), "pip", "install", "--quiet", "--compile-bytecode"]
     try:

@@ -3,7 +3,7 @@
 local lines, sent, before, after, start = {}, 0, "", "", nil
 local headers = { ["Content-Type"] = "application/json" }
 local threads = {}
-statuses = {} -- global, or done() could not ask for it
+statuses = {} -- global, because done() reads it from the thread
 
 function setup(thread)
    table.insert(threads, thread)

@@ -1,5 +1,5 @@
-"""Loads, each bounded in time, and what they measure: wrk for single texts, threads of our own where an answer takes
-two requests.
+"""Loads of limited duration, and their measurements: wrk for single texts, and threads in this process where an answer
+takes two requests.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks.services import Answer
 _SCRIPT = Path(__file__).with_name("load.lua")
 _MARK = "BENCH "
 Measured = dict[str, Any]
-"""answers_per_s (of status 200), p50_ms, p95_ms, p99_ms (if any came), requests (those answered), other (how many of
-each other status).
+"""answers_per_s (with status 200), p50_ms, p95_ms, p99_ms (if there were any), requests (the number answered), other
+(the number for each other status).
 """
 
 
 def parse_wrk(output: str) -> Measured:
-    """What load.lua printed last."""
+    """Parses the last line that load.lua prints."""
     found = json.loads(next(line for line in output.splitlines() if line.startswith(_MARK)).removeprefix(_MARK))
     statuses = {status: count for status, count in found["statuses"].items() if count}
     good, requests = statuses.pop("200", 0), sum(found["statuses"].values())
@@ -37,8 +37,8 @@ def parse_wrk(output: str) -> Measured:
 
 
 def wrk(system: System, connections: int, seconds: int, file: Path, start: int | None) -> Measured:
-    """The file's lines in turn over so many connections; with a start each text ends in a number that counts from
-    there.
+    """Sends the file's lines in turn over so many connections. With a start, each text ends in a number that counts
+    from there.
     """
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
     argv += [
@@ -54,7 +54,7 @@ def wrk(system: System, connections: int, seconds: int, file: Path, start: int |
 def batches(
     system: System, source: Iterator[list[str]], connections: int, seconds: float
 ) -> tuple[Measured, list[tuple[str, Answer]]]:
-    """Batches over so many connections; also each text with its answer."""
+    """Sends batches over so many connections; also returns each text with its answer."""
     lock, until = threading.Lock(), time.perf_counter() + seconds
     times: list[float] = []
     statuses: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def batches(
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
-    """p50_ms, p95_ms and p99_ms; none if nothing was answered."""
+    """p50_ms, p95_ms and p99_ms; empty if nothing was answered."""
     if not seconds:
         return {}
     cuts = statistics.quantiles(seconds * 2 if len(seconds) == 1 else seconds, n=100, method="inclusive")
@@ -98,7 +98,7 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 
 
 def settle(system: System, limit_s: float = 30.0) -> None:
-    """Returns when the system has ended what a load left behind: when it uses a third of a core or less."""
+    """Waits until the system has finished what a load left behind, that is until it uses a third of a core or less."""
     until = time.monotonic() + limit_s
     used_s = system.cpu_s()
     while time.monotonic() < until:

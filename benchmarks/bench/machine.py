@@ -1,4 +1,4 @@
-"""What the figures were measured on: machine, versions, and the memory of processes."""
+"""Facts about the measurement: machine, versions, and the memory of processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PACKAGES = {
 
 
 def memory(pids: Iterable[int]) -> list[tuple[str, float]]:
-    """Kind and proportional set size in MB of each process."""
+    """The kind and the proportional set size in MB of each process."""
     found = []
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -49,7 +49,7 @@ def memory(pids: Iterable[int]) -> list[tuple[str, float]]:
 
 
 def facts(command: str) -> dict[str, Any]:
-    """Machine, date and source, before any load."""
+    """Command, date, machine, source and settings; called before any load."""
     cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -73,7 +73,7 @@ def facts(command: str) -> dict[str, Any]:
 
 
 def versions(pythons: dict[str, Path]) -> str:
-    """Of Python, wrk and the libraries, Sentiq's and the others'."""
+    """The versions of Python, wrk and the libraries, Sentiq's and those of the other systems."""
     script = "import sys, importlib.metadata as m; print(', '.join(n + ' ' + m.version(n) for n in sys.argv[1:]))"
     told = [f"Python {platform.python_version()}"]
     for name, python in {"Sentiq": Path(sys.executable), **pythons}.items():

@@ -11,7 +11,7 @@ from benchmarks.bench.report import Record, engine, values
 
 
 def plot(folder: Path, records: list[Record]) -> None:
-    """Throughput against connections, and latency percentiles at 32 connections: two SVG files."""
+    """Draws throughput against connections, and latency percentiles at 32 connections, as two SVG files."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -74,7 +74,7 @@ def plot(folder: Path, records: list[Record]) -> None:
             )
         axis.set_xticks([i + 0.4 - 0.4 / len(present) for i in range(3)], ["p50", "p95", "p99"])
         axis.set(ylabel="milliseconds")
-        axis.margins(y=0.3)  # room for the legend
+        axis.margins(y=0.3)  # leaves room for the legend
 
     drawn("performance-throughput.svg", throughput, {"cached": "cached", "uncached": "uncached"})
     drawn(

@@ -1,7 +1,8 @@
-"""The compiled engine in a process of its own, asked directly: the limit of this machine, and the judge of labels.
+"""The compiled engine in a process of its own, called directly: it shows the machine's limit, and its labels are the
+right ones.
 
-Its rate is that of two callers at once, so that one's tokenisation runs beside the other's scoring, as in a worker: one
-caller alone gets a tenth less.
+Its rate is measured with two concurrent callers, so that one's tokenisation overlaps with the other's scoring, as in a
+worker; a single caller gets a tenth less.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _serve(pipe: Connection) -> None:
 
 
 def _calls(engine: Engine, texts: Sequence[str], size: int, seconds: float) -> list[float]:
-    """Seconds of each call with so many texts, one after the other."""
+    """The seconds of each of several successive calls with so many texts."""
     calls, began = [], time.perf_counter()
     for start in itertools.cycle(range(0, len(texts) - size + 1, size)):
         at = time.perf_counter()
@@ -77,15 +78,15 @@ class RawEngine:
         return self._pipe.recv()
 
     def texts_per_s(self, texts: list[str], threads: int, seconds: float) -> float:
-        """In calls of `CALL_TEXTS`."""
+        """Texts per second in calls with `CALL_TEXTS` texts."""
         return float(self._ask("rate", threads, texts, seconds))
 
     def lone_ms(self, texts: list[str], threads: int, seconds: float) -> float:
-        """Median time of a call with one text."""
+        """The median time of a call with one text."""
         return float(self._ask("lone", threads, texts, seconds))
 
     def labels(self, texts: list[str]) -> list[tuple[str, float]]:
-        """The right label of each, and how far its score is above the second."""
+        """The right label of each text, and how far its score is above the second highest."""
         return list(self._ask("labels", THREADS[-1], texts, 0))
 
     def close(self) -> None:

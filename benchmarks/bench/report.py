@@ -1,4 +1,4 @@
-"""From measurements to tables, ratios and a file of all raw numbers."""
+"""Makes tables, ratios and a file with all raw numbers from the measurements."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ scores are 0.2 or more apart.) All texts are sent as the model's cleaning leaves
 
 
 def _cell(values: Sequence[float], form: str) -> str:
-    """Median, and lowest to highest if there are several."""
+    """The median, and the range if there are several values."""
     if not values:
         return ""
     middle = format(statistics.median(values), form)
@@ -43,7 +43,7 @@ def _cell(values: Sequence[float], form: str) -> str:
 
 
 def values(records: Iterable[Record], scenario: str, system: str, key: str) -> dict[int, float]:
-    """A figure by round; void runs are left out."""
+    """A figure by round, without void runs."""
     return {
         each["round"]: each[key]
         for each in records
@@ -52,12 +52,12 @@ def values(records: Iterable[Record], scenario: str, system: str, key: str) -> d
 
 
 def ratios(upper: dict[int, float], lower: dict[int, float]) -> list[float]:
-    """Of one round each, where both were measured."""
+    """The ratio in each round in which both were measured."""
     return [upper[number] / lower[number] for number in sorted(upper.keys() & lower.keys()) if lower[number]]
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown, its columns aligned."""
+    """A Markdown table with aligned columns."""
     cells = [list(heads), *map(list, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     cells.insert(1, ["-" * width for width in widths])
@@ -71,7 +71,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def engine(records: list[Record], key: str, best: Callable[[Iterable[float]], float]) -> dict[int, float]:
-    """The raw engine's figure by round, with the number of threads that is best at it."""
+    """The raw engine's figure by round, for the number of threads that gives the best one."""
     runs = [each for each in records if each["scenario"] == "raw engine"]
     return {
         number: best(each[key] for each in runs if each["round"] == number)
@@ -80,7 +80,7 @@ def engine(records: list[Record], key: str, best: Callable[[Iterable[float]], fl
 
 
 def ratio_rows(records: list[Record]) -> list[list[str]]:
-    """Sentiq against the baseline, the raw engine and the bare view."""
+    """The ratios of Sentiq to the baseline, the raw engine and the bare view."""
     rows = []
     http = list(dict.fromkeys(each["scenario"] for each in records if "connections" in each))
     for scenario in [*http, "job"]:
@@ -100,7 +100,7 @@ def ratio_rows(records: list[Record]) -> list[list[str]]:
 
 
 def http_rows(records: list[Record]) -> list[list[str]]:
-    """Each scenario on each system: rate, percentiles, and how many had no 200."""
+    """Each scenario on each system: rate, percentiles, and the number of answers other than 200."""
     rows = []
     for scenario, system in dict.fromkeys(
         (each["scenario"], each["system"]) for each in records if "connections" in each
@@ -128,7 +128,7 @@ def http_rows(records: list[Record]) -> list[list[str]]:
 def _figures(
     records: list[Record], columns: dict[str, tuple[str, str, str]], systems: Sequence[str]
 ) -> list[list[str]]:
-    """Rows of named figures: title -> scenario, key, format; a column for each system."""
+    """Rows of named figures (title -> scenario, key, format), with a column for each system."""
     return [
         [title, *(_cell(list(values(records, scenario, system, key).values()), form) for system in systems)]
         for title, (scenario, key, form) in columns.items()
@@ -136,7 +136,7 @@ def _figures(
 
 
 def memory_rows(records: list[Record]) -> list[list[str]]:
-    """Each kind of process of each system, how many there are, and the largest."""
+    """Each kind of process of each system: how many there are, and the memory of the largest."""
     rows = []
     for each in (each for each in records if each["scenario"] == "memory"):
         processes = each["processes"]

@@ -1,4 +1,4 @@
-"""The systems that are compared: how each is started, and how one text, ten texts and many are put to it."""
+"""The systems that are compared: how each is started, and how it is sent one text, ten texts and many."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tasks.store.embedded import find_server
 
 _HERE = ROOT / "benchmarks" / "baseline"
 Batch = tuple[int, list[Answer]]
-"""A status, and with 200 the answers in order."""
+"""A status and, if it is 200, the answers in order."""
 
 
 class System(Service):
     """A service that is compared with others."""
 
     exact = False
-    """Its labels are the compiled engine's to the last; of others, which compute in fp32, only where the engine is not
-    in two minds.
+    """Whether all its labels must be those of the compiled engine. Systems that compute in fp32 may differ where the
+    engine's two highest scores are close.
     """
 
     restless = False
-    """Uses the processor while nobody asks, so it is held while others are measured."""
+    """Whether it uses the processor while idle, and so is paused while others are measured."""
 
     def rest(self) -> None:
-        """Holds it by a signal, if it is restless."""
+        """Pauses it by a signal, if it is restless."""
         if self.restless:
             self.signal(signal.SIGSTOP)
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
-        """It runs in here, and rests after."""
+        """A context in which it runs; afterwards it rests."""
         if self.restless:
             self.signal(signal.SIGCONT)
         try:
@@ -50,12 +50,12 @@ class System(Service):
             self.rest()
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
-        """Several texts at once, as a user of it would send them."""
+        """Sends several texts at once, as its users would."""
         raise NotImplementedError
 
     def bulk(self, texts: Sequence[str], limit_s: float) -> tuple[int, float, list[Answer]]:
-        """Many texts: how many were answered within the limit, in how many seconds, and some of their answers, from the
-        first on.
+        """Sends many texts. Returns how many were answered within the limit, in how many seconds, and some of the
+        answers, from the first on.
         """
         connection, answers, began = self.connect(), list[Answer](), time.perf_counter()
         for start in range(0, len(texts), 100):
@@ -70,18 +70,18 @@ class System(Service):
 
 
 class Sentiq(services.Sentiq, System):
-    """A small batch is answered at once, as `Prefer: return=representation` asks."""
+    """Sentiq. A small batch is answered at once, with `Prefer: return=representation`."""
 
     exact = True
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
-        """One request, which waits."""
+        """Sends one request, which waits for the predictions."""
         prefer = {"Prefer": "return=representation, wait=30"}
         status, body = exchange(connection, "POST", "/batch_predict", json.dumps({"texts": texts}).encode(), prefer)
         return status, [Answer(200, line["label"], line["cached"]) for line in body["items"]] if status == 200 else []
 
     def bulk(self, texts: Sequence[str], limit_s: float) -> tuple[int, float, list[Answer]]:
-        """One job, from its upload to its end; the limit is not needed."""
+        """Sends one job and waits for its end; the limit is not needed."""
         began = time.perf_counter()
         job = self.ended(self.submit(texts))
         seconds = time.perf_counter() - began
@@ -91,7 +91,7 @@ class Sentiq(services.Sentiq, System):
 
 
 class Baseline(System):
-    """benchmarks/baseline/service.py under uvicorn, and a Redis server over TCP that writes nothing to disk."""
+    """benchmarks/baseline/service.py under uvicorn, with a Redis server over TCP that writes nothing to disk."""
 
     name = "baseline"
 
@@ -100,7 +100,7 @@ class Baseline(System):
         self._python, self._redis_port = str(python), str(free_port())
 
     def commands(self) -> list[list[str]]:
-        """The server and uvicorn."""
+        """The commands of the Redis server and of uvicorn."""
         store = [
             str(find_server()),
             "--port",
@@ -127,7 +127,7 @@ class Baseline(System):
         return [store, web]
 
     def environment(self) -> dict[str, str]:
-        """The model's folder, which holds the same weights in safetensors."""
+        """The model's folder, which has the same weights as safetensors."""
         return {
             "MODEL": str(DEFAULT_FOLDER),
             "REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
@@ -135,13 +135,13 @@ class Baseline(System):
         }
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
-        """Its own endpoint for that."""
+        """Uses its endpoint for batches."""
         status, body = exchange(connection, "POST", "/batch", json.dumps({"texts": texts}).encode())
         return status, [Answer(200, *self.read(each)) for each in body] if status == 200 else []
 
 
 class LitServe(System):
-    """benchmarks/baseline/litserve_server.py. It has no cache, and one text is one request."""
+    """benchmarks/baseline/litserve_server.py. It has no cache, and takes one text per request."""
 
     name = "LitServe"
     restless = True
@@ -151,7 +151,7 @@ class LitServe(System):
         self._python = str(python)
 
     def commands(self) -> list[list[str]]:
-        """Its own server."""
+        """The command of its server."""
         return [[self._python, str(_HERE / "litserve_server.py"), str(self.port)]]
 
     def environment(self) -> dict[str, str]:
@@ -159,7 +159,7 @@ class LitServe(System):
         return {"MODEL": str(DEFAULT_FOLDER), "HF_HUB_OFFLINE": "1"}
 
     def read(self, body: Any) -> tuple[str, bool | None]:
-        """Nothing is cached."""
+        """Reads the prediction; it is never cached."""
         return body["label"], None
 
 
@@ -175,7 +175,7 @@ class Infinity(System):
         self._command = str(python.with_name("infinity_emb"))
 
     def commands(self) -> list[list[str]]:
-        """fp32, for fp16 is many times slower on a CPU; the rest as it comes."""
+        """The command, with fp32 because fp16 is many times slower on a CPU; the rest are defaults."""
         options = {
             "model-id": str(DEFAULT_FOLDER),
             "served-model-name": "default",
@@ -193,15 +193,15 @@ class Infinity(System):
         ]
 
     def environment(self) -> dict[str, str]:
-        """It asks nobody and tells nobody."""
+        """Variables that keep it from using the network and sending statistics."""
         return {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
 
     def read(self, body: Any) -> tuple[str, bool | None]:
-        """Of the first text."""
+        """Reads the prediction of the first text."""
         return max(body["data"][0], key=lambda each: each["score"])["label"], None
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
-        """One request with all of them."""
+        """Sends one request with all texts."""
         status, body = exchange(
             connection, "POST", self.path, json.dumps({"model": "default", "input": texts}).encode()
         )
@@ -209,16 +209,16 @@ class Infinity(System):
 
 
 class Bare(System):
-    """A view that answers with a constant, under the same Gunicorn: what a cached answer could cost at the least."""
+    """A view that answers with a constant under the same Gunicorn: the least that a cached answer could cost."""
 
     name = "bare WSGI"
 
     def commands(self) -> list[list[str]]:
-        """Sentiq's own configuration and worker class."""
+        """The command, with Sentiq's Gunicorn configuration and worker class."""
         return [
             [sys.executable, "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "benchmarks.bench.bare:app"]
         ]
 
     def environment(self) -> dict[str, str]:
-        """A folder of its own, for the configuration makes one for metrics."""
+        """A folder of its own, because the configuration creates a folder for metrics."""
         return {"PORT": str(self.port), "DATA_DIR": str(self.folder), "PYTHONPATH": str(ROOT)}

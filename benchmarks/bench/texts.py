@@ -1,4 +1,4 @@
-"""What is sent: real texts or generated ones, made unknown to every cache by a number that no other text has."""
+"""The texts that are sent: real or generated ones, each with a unique number, so that no cache knows them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ _WORDS = (
 
 
 _LEAST_TEXTS = 1000
-"""Fewer cannot stand for what people send: most of a text would be its number."""
+"""Fewer texts would not be representative: they would differ only in their numbers."""
 
 
 class Texts:
-    """A supply of texts, cleaned, so that every system scores the same."""
+    """A supply of texts. They are cleaned, so that every system scores the same."""
 
     def __init__(self, path: Path | None, seed: int = 1) -> None:
-        """From a TSV file, perhaps gzipped, with a column `text`; without one, sentences of 3 to 40 words at random.
+        """Reads a TSV file, perhaps gzipped, with a column `text`; without a file, makes random sentences of 3 to 40
+        words.
 
         Raises:
-            ValueError: there is no such column, or hardly a text in it.
+            ValueError: there is no such column, or it has too few different texts.
         """
         rng = random.Random(seed)
         if path is None:
@@ -47,26 +48,26 @@ class Texts:
         rng.shuffle(found)
         self.plain = found[:20_000]
         self.number = 0
-        """Of the next text; wrk counts on from here too."""
+        """The number of the next text; wrk continues from it too."""
 
     def fresh(self) -> Iterator[str]:
-        """Texts that were never sent before, without end."""
+        """Yields texts that were never sent before, without end."""
         while True:
             text = f"{self.plain[self.number % len(self.plain)]} {self.number}"
             self.number += 1
             yield text
 
     def take(self, count: int) -> list[str]:
-        """So many fresh ones."""
+        """The next so many fresh texts."""
         return list(itertools.islice(self.fresh(), count))
 
 
 def zipf(count: int, draws: int, seed: int) -> list[int]:
-    """Ranks from 0 to `count` - 1, each drawn with a probability of 1 / (rank + 1), as far as the sum allows."""
+    """Ranks from 0 to `count` - 1, drawn with probabilities proportional to 1 / (rank + 1)."""
     return random.Random(seed).choices(range(count), weights=[1 / (rank + 1) for rank in range(count)], k=draws)
 
 
 def write_lines(path: Path, texts: Sequence[str]) -> Path:
-    """The file that load.lua reads: JSON strings without their quotes, one a line."""
+    """Writes the file that load.lua reads: JSON strings without their quotes, one a line."""
     path.write_text("\n".join(json.dumps(text)[1:-1] for text in texts) + "\n")
     return path

@@ -61,7 +61,10 @@ class CompiledEngine:
         """
         threads = threads or _cores()
         manifest = read_manifest(folder)
-        self._identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
+        self.analysis = analysis
+        self.identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
+        """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
+        self.device = "cpu"
         self._max_tokens = manifest.max_tokens
         self._shapes = shapes(batch_size, manifest.max_tokens)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -83,7 +86,6 @@ class CompiledEngine:
                 "INFERENCE_PRECISION_HINT": "f32",
             },
         )
-        self._analysis = analysis
         classes = self._graph.output(0).partial_shape[-1]
         if classes.is_static and classes.get_length() != len(analysis.classes):
             raise ModelRefused(
@@ -95,21 +97,6 @@ class CompiledEngine:
         # Two requests for each thread: the next group is ready while the result of the previous one is collected.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
-
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis that was passed to the constructor."""
-        return self._analysis
-
-    @property
-    def identity(self) -> str:
-        """The model identity: `name@digest of the files/compiled`, and the analysis if it is not sentiment."""
-        return self._identity
-
-    @property
-    def device(self) -> str:
-        """The device, always `cpu`."""
-        return "cpu"
 
     def warm(self) -> None:
         """Runs every input shape on all threads, the largest first so that memory is allocated only once."""
@@ -152,7 +139,7 @@ class CompiledEngine:
 
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
         """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""
-        out = np.full((count, len(self._analysis.classes)), np.nan, dtype=np.float32)
+        out = np.full((count, len(self.analysis.classes)), np.nan, dtype=np.float32)
         running: deque[tuple[Group, Any, object]] = deque()
 
         def collect() -> openvino.InferRequest:

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from model.analysis import Analysis
 from model.engine import Engine, Scores, Work
 
 
@@ -51,31 +50,18 @@ class MergingEngine:
             around: makes the context in which a call runs, from its number of texts.
         """
         self._engine = engine
+        self.analysis, self.identity, self.device, self.warm = (
+            engine.analysis,
+            engine.identity,
+            engine.device,
+            engine.warm,
+        )
         self._max_texts = max_texts
         self._on_call = on_call
         self._around = around
         self._asks: deque[_Ask] = deque()
         self._gathering = threading.Lock()
         self._turns = threading.BoundedSemaphore(calls)
-
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis of the wrapped engine."""
-        return self._engine.analysis
-
-    @property
-    def identity(self) -> str:
-        """The identity of the wrapped engine."""
-        return self._engine.identity
-
-    @property
-    def device(self) -> str:
-        """The device of the wrapped engine."""
-        return self._engine.device
-
-    def warm(self) -> None:
-        """See `model.engine.Engine`."""
-        self._engine.warm()
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""

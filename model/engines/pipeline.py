@@ -107,8 +107,8 @@ class PipelineEngine:
             transformers.utils.logging.disable_progress_bar()
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
-        self._device = device
-        self._analysis = analysis
+        self.device = device
+        self.analysis = analysis
         self._batch_size = batch_size
         config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
         self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map, analysis)
@@ -129,26 +129,8 @@ class PipelineEngine:
         mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
         label_map_part = f"+{mapped}" if mapped else ""
         version = _version(config, source, revision)
-        self._identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
-
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis that was passed to the constructor."""
-        return self._analysis
-
-    @property
-    def identity(self) -> str:
-        """The model identity: `name@commit or digest/pipeline`.
-
-        It also has the arithmetic if that is not fp32, a digest of the label map if there is one, and the analysis if
-        it is not sentiment.
-        """
-        return self._identity
-
-    @property
-    def device(self) -> str:
-        """The device that the model runs on: `cpu` or `cuda:N`."""
-        return self._device
+        self.identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
+        """`name@commit or digest/pipeline`, and what is unusual: arithmetic, a digest of the label map, analysis."""
 
     def warm(self) -> None:
         """Runs a single row and a full batch.
@@ -167,7 +149,7 @@ class PipelineEngine:
                 try:
                     self._probabilities(self._logits({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
                 except FloatingPointError as error:
-                    raise ModelRefused(f"{self._identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
+                    raise ModelRefused(f"{self.identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`.
@@ -177,7 +159,7 @@ class PipelineEngine:
             torch.OutOfMemoryError: even a single text does not fit into the GPU's memory.
         """
         if not texts:
-            return Scores(np.empty((0, len(self._analysis.classes)), np.float32), np.empty(0, np.bool_))
+            return Scores(np.empty((0, len(self.analysis.classes)), np.float32), np.empty(0, np.bool_))
         truncated = np.empty(len(texts), np.bool_)
         positions: list[int] = []
         logits: list[torch.Tensor] = []
@@ -188,7 +170,7 @@ class PipelineEngine:
                 positions += rows
                 logits.append(self._logits(inputs))
                 work.add(len(rows), tokens, inputs["input_ids"].numel())
-        probabilities = np.full((len(texts), len(self._analysis.classes)), np.nan, np.float32)
+        probabilities = np.full((len(texts), len(self.analysis.classes)), np.nan, np.float32)
         # The only wait for the GPU in a call: until here, work was only queued.
         probabilities[positions] = self._probabilities(torch.cat(logits))
         return Scores(probabilities, truncated, work)
@@ -249,7 +231,7 @@ class PipelineEngine:
         padding = {"input_ids": self._tokenizer.pad_token_id, "token_type_ids": self._tokenizer.pad_token_type_id}
         left = self._tokenizer.padding_side == "left"
         # A copy from pinned memory to the GPU does not wait for work that was queued before it.
-        pinned = self._device != "cpu"
+        pinned = self.device != "cpu"
         inputs = {}
         for key in rows[0]:
             inputs[key] = torch.full((len(rows), length), padding.get(key, 0), dtype=torch.int64, pin_memory=pinned)
@@ -288,7 +270,7 @@ class PipelineEngine:
     def _forward(self, inputs: _Inputs) -> torch.Tensor:
         # Not the pipeline's `forward`: it waits for the outputs of every batch in order to copy them to the CPU.
         with torch.inference_mode():
-            on_device = {key: value.to(self._device, non_blocking=True) for key, value in inputs.items()}
+            on_device = {key: value.to(self.device, non_blocking=True) for key, value in inputs.items()}
             outputs: torch.Tensor = self._pipeline._forward(on_device)["logits"]
             return outputs
 
@@ -324,8 +306,6 @@ def _load(
 ) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
     """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
     folder = Path(source)
-    if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".")):
-        raise ModelNotFound(f"there is no folder {source}")
     if (manifest := find_manifest(folder)) is not None:  # swapped rows of the classifier would be answered wrongly
         manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
     where: dict[str, object] = {"revision": revision, "trust_remote_code": False}

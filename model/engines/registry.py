@@ -10,7 +10,7 @@ from typing import NoReturn
 from model.analysis import Analysis
 from model.engine import Engine
 from model.engines.stub import StubEngine
-from model.errors import EngineUnavailable
+from model.errors import EngineUnavailable, ModelNotFound
 from model.labels import SENTIMENT
 
 DEFAULT = "default"
@@ -55,12 +55,19 @@ def load_engine(
         raise EngineUnavailable(f"no engine is called {engine!r}: choose one of {', '.join(ENGINES)}")
     if engine == "stub" or (engine == "auto" and name.partition("?")[0] == "stub"):
         return StubEngine.from_name(name, revision, analysis)
+    if name != DEFAULT and _is_path(name) and not Path(name).is_dir():
+        raise ModelNotFound(f"there is no folder {name}")
     chosen = _device(device)
     if engine == "auto":
         engine = "compiled" if name == DEFAULT and chosen == "cpu" else "pipeline"
     if engine == "compiled":
         return _compiled(name, chosen, batch_size, threads, analysis)
     return _pipeline(name, revision, chosen, batch_size, threads, label_map, analysis)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a model's name can only be a folder: on the hub it is NAME or OWNER/NAME."""
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith("/")
 
 
 def _device(device: str) -> str:
@@ -127,4 +134,7 @@ def _pipeline(
 
 
 def _no_torch(what: str) -> NoReturn:
-    raise EngineUnavailable(f'{what} needs torch and transformers: pip install "sentiq[torch]"')
+    raise EngineUnavailable(
+        f"{what} needs torch and transformers: `make run EXTRAS=torch` installs them, or"
+        " pip install 'sentiq[torch]' --constraint constraints.txt"
+    )

@@ -80,12 +80,14 @@ class StubEngine:
             revision: part of the identity, so that two stubs can be different models.
             analysis: the analysis to perform.
         """
-        self._analysis = analysis
+        self.analysis = analysis
         self._words = {label: _WORDS.get(label, {label.lower()}) for label in analysis.classes}
         self._delay_s = delay_s
         self._fail_on = fail_on
         self._exit_on = exit_on
-        self._identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
+        self.identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
+        """`stub@revision/stub`, and the analysis if it is not sentiment."""
+        self.device = "cpu"
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
@@ -111,21 +113,6 @@ class StubEngine:
             analysis=analysis,
         )
 
-    @property
-    def analysis(self) -> Analysis:
-        """The analysis that was passed to the constructor."""
-        return self._analysis
-
-    @property
-    def identity(self) -> str:
-        """The model identity: `stub@revision/stub`, and the analysis if it is not sentiment."""
-        return self._identity
-
-    @property
-    def device(self) -> str:
-        """The device, always `cpu`."""
-        return "cpu"
-
     def warm(self) -> None:
         """Does nothing: the stub has nothing to warm up."""
 
@@ -146,7 +133,7 @@ class StubEngine:
         rows = [self._probabilities(window) for window, _ in windows]
         words = sum(min(len(window.split()), _MAX_WORDS) for window, _ in windows)
         return Scores(
-            np.array(rows, dtype=np.float32).reshape(len(texts), len(self._analysis.classes)),
+            np.array(rows, dtype=np.float32).reshape(len(texts), len(self.analysis.classes)),
             np.array([was_cut or len(window.split()) > _MAX_WORDS for window, was_cut in windows], dtype=np.bool_),
             Work([len(texts)], words, words) if texts else None,
         )

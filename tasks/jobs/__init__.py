@@ -19,13 +19,17 @@ Every change is one script (`lua/*.lua`), so that a process that dies leaves a j
 changed. `lua/job.lua` alone decides which chunk is due and in which state a job ends. The keys:
 
     sentiq:j:<job>        the job's facts and counts, a hash: the fields of `tasks.jobs.job.Job`
-    sentiq:j:<job>:in     its lines as sent in, each with its outcome or where to find it: a hash of pages
+    sentiq:j:<job>:in     its lines as sent in, each with its outcome or where to find it: a hash of pages; its field
+                          `starts`, if there is one, says where uneven pages begin (`tasks.jobs.kept`)
     sentiq:j:<job>:todo   the cleaned texts of each chunk, until it is done: a hash of chunks
     sentiq:j:<job>:late   lines that repeat a text of a chunk stored before: a hash of chunks
     sentiq:j:<job>:done   the numbers of the chunks that are done, a set
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
     sentiq:jobs           the ids of all jobs by the time of their creation, a sorted set
     sentiq:jobs:<owner>   the same for the jobs of one API key's name
+    sentiq:kept:<caller>        the jobs of one caller by the time when they expire, a sorted set
+    sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
+    sentiq:open:<caller>        the ids of the jobs of one caller, some of which may have ended; a set
     sentiq:unfinished     the ids of the jobs that have not ended, a set
     sentiq:ends           how many jobs have ended, by state, a hash; for the metrics
     sentiq:callbacks      the ids of the jobs whose callback is due, a set sorted by time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,41 @@ import orjson
 
 from model.analysis import Analysis
 from model.labels import SENTIMENT
-from tasks.errors import JobCancelled, JobNotFound, UploadTooSlow
+from tasks.errors import (
+    JobCancelled,
+    JobNotFound,
+    JobTooLarge,
+    StorageFull,
+    StorageQuotaExceeded,
+    TooManyJobs,
+    UploadTooSlow,
+)
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, to_hash
-from tasks.jobs.keys import CALLBACKS, UNFINISHED, chunk_id, index_key, job_key, job_keys
+from tasks.jobs.keys import chunk_id
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
+from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
-from tasks.wire import PageRow, StoredPage, Todo, from_row, to_row, write_page, write_todo
+from tasks.wire import PageRow, StoredPage, Todo, from_row, read_todo, to_row, write_page, write_todo
+
+JOB_BYTES = 2048
+"""What a job counts for that has no lines: about the memory of its keys and of its places in lists."""
+_IN_LISTS_S = 86_400
+"""Seconds that an expired job stays in lists; it is no longer shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the jobs of one caller may keep and do."""
+
+    kept_bytes: int
+    unfinished: int
+    """The number of jobs that have not ended."""
+
+
+NO_LIMIT = Allowance(2**53, 2**53)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +65,33 @@ class Page:
     """How many lines of this page repeat a text of a chunk stored before: {chunk: {text's index in it: lines}}."""
     cached: int
     duplicates: int
+    uneven: bool = False
+    """Whether this page, or one before it, has other than PAGE_LINES lines although more lines may follow."""
 
 
 class IncomingJobs:
     """Stores jobs while their texts come in. Raises redis.RedisError when the server is away."""
 
-    def __init__(self, client: Client, results: ResultBackend, *, ttl_s: int) -> None:
-        """`ttl_s`: the seconds that a job lives once all its texts have come in."""
+    def __init__(self, client: Client, results: ResultBackend, *, ttl_s: int, allowance: Allowance = NO_LIMIT) -> None:
+        """Makes a store.
+
+        Args:
+            client: connected to the server of the jobs.
+            results: the results of chunks, on the same server.
+            ttl_s: the seconds that a job lives once all its texts have come in.
+            allowance: what the jobs of each caller may keep and do.
+        """
         self._client = client
         self._results = results
         self._ttl_s = ttl_s
+        self._allowance = allowance
+        self._memory = Memory(client)
+        self._begin = JobScript(client, "begin")
         self._append = JobScript(client, "append")
         self._count_late = JobScript(client, "count_late")
         self._seal = JobScript(client, "seal")
+        self._touch = JobScript(client, "touch")
+        self._remove = JobScript(client, "remove")
 
     def begin(
         self,
@@ -61,9 +102,15 @@ class IncomingJobs:
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
+        caller: str | None = None,
         analysis: Analysis = SENTIMENT,
     ) -> None:
-        """Makes an empty job; its texts follow."""
+        """Makes an empty job; its texts follow.
+
+        Raises:
+            TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
+            StorageFull: the server has none.
+        """
         now = time.time()
         job = Job(
             id=job_id,
@@ -72,20 +119,33 @@ class IncomingJobs:
             chunk_size=chunk_size,
             window=window,
             owner=owner,
+            caller=caller,
             header=header,
             callback_url=callback_url,
             analysis=analysis,
         )
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hset(job_key(job_id), mapping=to_hash(job))
-        pipe.expire(job_key(job_id), UPLOAD_TTL_S)
-        for index in {index_key(None), index_key(owner)}:
-            pipe.zremrangebyscore(index, 0, now - self._ttl_s - 86_400)
-            pipe.zadd(index, {job_id: now})
-            pipe.expire(index, self._ttl_s + 86_400)
-        pipe.sadd(UNFINISHED, job_id)
-        pipe.expire(UNFINISHED, self._ttl_s + 86_400)
-        pipe.execute()
+        self._require_room()
+        facts = [part for fact in to_hash(job).items() for part in fact]
+        size = JOB_BYTES + sum(len(part) for part in facts if isinstance(part, str | bytes))
+        most = self._allowance
+        answer = self._begin(
+            job_id, UPLOAD_TTL_S, self._ttl_s + _IN_LISTS_S, size, most.kept_bytes, most.unfinished, *facts
+        )
+        if answer == b"busy":
+            raise TooManyJobs(most.unfinished)
+        self._raise_if_full(answer)
+
+    def _require_room(self) -> None:
+        if not self._memory.has_room(JOBS_SHARE):
+            raise StorageFull
+
+    def _raise_if_full(self, answer: Any) -> None:
+        if isinstance(answer, list) and answer[0] == b"full":
+            quota_bytes = self._allowance.kept_bytes
+            others_bytes, own_bytes, expires_ms = answer[1:]
+            if own_bytes > quota_bytes:
+                raise JobTooLarge(quota_bytes)
+            raise StorageQuotaExceeded(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
 
     def append(self, job_id: str, page: Page) -> list[int]:
         """Stores a page and its chunks; returns the numbers of the chunks that have to be sent now.
@@ -93,7 +153,10 @@ class IncomingJobs:
         Raises:
             JobCancelled: the job was cancelled meanwhile.
             UploadTooSlow: the previous page was too long ago, and the job has expired.
+            StorageQuotaExceeded, JobTooLarge: the caller has no room for the page.
+            StorageFull: the server has none.
         """
+        self._require_room()
         counts = growth(Counter(field_of(where) for _, where in page.lines if not isinstance(where, int)))
         counts |= {"total": len(page.lines), "cached": page.cached, "duplicates": page.duplicates}
         brought: dict[str, str | int] = {} if page.model is None or not page.cached else {"model": page.model}
@@ -103,10 +166,12 @@ class IncomingJobs:
             job_id,
             UPLOAD_TTL_S,
             page.number,
-            write_page(StoredPage(page.model, [_row(*line) for line in page.lines])),
+            write_page(StoredPage(page.model, [_row(*line) for line in page.lines]), uneven=page.uneven),
+            int(page.uneven),
             _json(page.late),
             _json(counts),
             _json(brought),
+            self._allowance.kept_bytes,
             page.first_chunk,
             *map(write_todo, page.chunks),
         )
@@ -114,6 +179,7 @@ class IncomingJobs:
             raise UploadTooSlow
         if answer == b"cancelled":
             raise JobCancelled
+        self._raise_if_full(answer)
         to_send, settled = answer
         if settled:
             self._count_settled(job_id, page, settled)
@@ -131,10 +197,7 @@ class IncomingJobs:
 
     def touch(self, job_id: str) -> None:
         """Keeps a job alive whose texts are coming in slowly."""
-        pipe = self._client.pipeline(transaction=False)
-        for key in job_keys(job_id):
-            pipe.expire(key, UPLOAD_TTL_S)
-        pipe.execute()
+        self._touch(job_id, UPLOAD_TTL_S)
 
     def seal(self, job_id: str) -> None:
         """Notes that all texts have come in; from now on the job lives for its TTL.
@@ -145,18 +208,20 @@ class IncomingJobs:
         if self._seal(job_id, self._ttl_s) == b"gone":
             raise UploadTooSlow
 
-    def discard(self, job_id: str) -> None:
-        """Deletes a job whose texts did not come in completely."""
-        chunks = self._client.smembers(job_key(job_id, "done"))
-        owner = self._client.hget(job_key(job_id), "owner")
-        pipe = self._client.pipeline(transaction=True)
-        pipe.delete(*job_keys(job_id))
-        for index in {index_key(None), index_key(owner.decode() if owner is not None else None)}:
-            pipe.zrem(index, job_id)
-        pipe.srem(UNFINISHED, job_id)
-        pipe.zrem(CALLBACKS, job_id)
-        pipe.execute()
-        self._results.forget([chunk_id(job_id, int(chunk)) for chunk in chunks])
+    def discard(self, job_id: str) -> int | None:
+        """Deletes a job whose texts did not come in completely.
+
+        Returns:
+            The number of its lines that were answered, and so could be read, or whose texts were being scored; None if
+            the job was gone already.
+        """
+        answer = self._remove(job_id, 0)
+        if answer == b"gone":
+            return None
+        done, answered, repeated, packed = answer
+        self._results.forget([chunk_id(job_id, int(chunk)) for chunk in done])
+        under_way = sum(sum(read_todo(texts).weights) for texts in packed)
+        return int(answered + repeated + under_way)
 
 
 def _row(entry: Entry, where: int | Outcome) -> PageRow:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -15,9 +16,16 @@ from model.analysis import Analysis
 from model.labels import SENTIMENT
 from tasks.jobs.counts import by_label, label_field
 from tasks.store.outcomes import Outcome
+from tasks.wire import FormatError
 
 PAGE_LINES = 500
-"""The number of lines in one page of a job's input."""
+"""The number of lines in one page of a job's input; fewer if they reach PAGE_BYTES."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes that the lines of a page take in memory; a page ends with the line that reaches this."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Bytes that the texts of a chunk take in memory; a chunk ends with the text that reaches this."""
+_RATE_FROM_S = 1.0
+"""Seconds of work from which on the rate of a running job is told."""
 UPLOAD_TTL_S = 120
 """Seconds that an upload may pause; after that, what has come in of it expires."""
 
@@ -45,6 +53,11 @@ class Entry:
     id: str | int | None = None
     columns: tuple[str, ...] = ()
     """The other columns of its CSV row, in the header's order."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly the bytes that it takes in memory."""
+        return getsizeof(self.text) + sum(map(getsizeof, self.columns))
 
 
 PageLine = tuple[Entry, int | Outcome]
@@ -98,6 +111,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The number of chunks that are under way at once."""
     owner: str | None = None
     """The name of the API key that made the job; None if the service has no keys."""
+    caller: str | None = None
+    """The caller whose jobs it is counted among; None in jobs of the version before."""
+    todo_bytes: int = 0
+    """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
     header: Header | None = None
     """The CSV header; in the hash it is `columns` (JSON) and `text_column`."""
     callback_url: str | None = None
@@ -151,11 +168,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def texts_per_s(self) -> float | None:
-        """Lines that workers answered per second, since the first chunk began; None until the first chunk is done."""
+        """Lines that workers answered per second, since the first chunk began. None until that can be told: the first
+        chunks of a running job may be small, or known by the time a worker takes them.
+        """
         if not self.scored or self.started_at is None or self.progressed_at is None:
             return None
         seconds = self.progressed_at - self.started_at
-        return self.scored / seconds if seconds > 0 else None
+        known = seconds >= _RATE_FROM_S or (seconds > 0 and self.ended is not None)
+        return self.scored / seconds if known else None
 
     @property
     def eta_s(self) -> float | None:
@@ -233,7 +253,18 @@ def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
 
 
 def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
-    """The job that a Redis hash holds."""
+    """The job that a Redis hash holds.
+
+    Raises:
+        FormatError: it is damaged, or was written by a version that is not next to this one.
+    """
+    try:
+        return _from_hash(job_id, stored)
+    except (ValueError, TypeError, KeyError) as error:
+        raise FormatError("a job that cannot be read") from error
+
+
+def _from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
     facts: dict[str, Any] = {name.decode(): value.decode() for name, value in stored.items()}
     if "ended" not in facts:  # the version before this one did not store it; the version after this one may drop this
         if "cancelled_at" in facts:

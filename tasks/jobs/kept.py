@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
-from tasks.errors import JobNotFound
+from tasks.errors import JobNotEnded, JobNotFound
 from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, from_hash
 from tasks.jobs.keys import chunk_id, index_key, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Failed
-from tasks.wire import ChunkResult, PageRow, from_row, read_page
+from tasks.wire import FormatError, PageRow, Row, from_row, read_page
+
+_log = logging.getLogger(__name__)
+
+_CHUNKS_AT_ONCE = 16
+"""Chunks whose results are in memory at once. The lines of a page may repeat texts of very many chunks."""
+_JOBS_AT_ONCE = 50
+"""Jobs that are read at once for a list."""
 
 
 class KeptJobs:
@@ -21,6 +32,7 @@ class KeptJobs:
         self._client = client
         self._results = results
         self._cancel = JobScript(client, "cancel")
+        self._remove = JobScript(client, "remove")
 
     def get(self, job_id: str) -> Job:
         """The job in its present state.
@@ -36,7 +48,7 @@ class KeptJobs:
     def newest(
         self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
     ) -> list[Job]:
-        """Lists jobs, the newest first.
+        """Lists jobs, the newest first; those that cannot be read are left out.
 
         Args:
             before: time of creation and id of the last job of the previous page; None for the first page.
@@ -46,7 +58,7 @@ class KeptJobs:
         """
         found: list[Job] = []
         while len(found) < limit:
-            ids = self._ids(index_key(owner), before, 200)
+            ids = self._ids(index_key(owner), before, _JOBS_AT_ONCE)
             if not ids:
                 break
             before = ids[-1][::-1]
@@ -54,16 +66,24 @@ class KeptJobs:
             for job_id, _ in ids:
                 pipe.hgetall(job_key(job_id))
             stored = zip(ids, pipe.execute(), strict=True)
-            jobs = [from_hash(job_id, facts) for (job_id, _), facts in stored if facts]
-            found += [job for job in jobs if status is None or job.status is status]
+            jobs = [self._readable(job_id, facts) for (job_id, _), facts in stored if facts]
+            found += [job for job in jobs if job is not None and (status is None or job.status is status)]
         return found[:limit]
+
+    @staticmethod
+    def _readable(job_id: str, facts: Mapping[bytes, bytes]) -> Job | None:
+        try:
+            return from_hash(job_id, facts)
+        except FormatError as error:  # the other jobs are listed nevertheless
+            _log.warning("job %s is left out of the list: %s", job_id, error)
+            return None
 
     def _ids(self, index: str, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
         if before is None:
             entries = self._client.zrevrange(index, 0, count - 1, withscores=True)
         else:
             entries = self._client.zrevrangebyscore(index, before[0], "-inf", start=0, num=count, withscores=True)
-        ids = [(job_id.decode(), score) for job_id, score in entries]
+        ids = [(name_of(job_id), score) for job_id, score in entries]
         return [(job_id, score) for job_id, score in ids if before is None or (score, job_id) < before]
 
     def revision(self, job_id: str) -> int:
@@ -86,37 +106,90 @@ class KeptJobs:
         self._cancel(job_id)
         return self.get(job_id)
 
-    def lines(self, job: Job, start: int, count: int) -> list[Line]:
+    def remove(self, job_id: str) -> None:
+        """Removes a job that has ended, with its lines and results.
+
+        Raises:
+            JobNotFound: it never existed, or it has expired.
+            JobNotEnded: it has not ended.
+        """
+        answer = self._remove(job_id, 1)
+        if answer == b"gone":
+            raise JobNotFound
+        if answer == b"open":
+            raise JobNotEnded
+        self._results.forget([chunk_id(job_id, int(chunk)) for chunk in answer[0]])
+
+    def lines(self, job: Job, start: int, count: int) -> Iterator[Line]:
         """At most `count` lines from position `start` (from 0), in input order, with or without an outcome.
+
+        Only one stored page of them is in memory at a time.
 
         Raises:
             JobNotFound: it has expired.
         """
         stop = min(start + count, job.total)
         if start >= stop:
-            return []
-        first, last = start // PAGE_LINES, (stop - 1) // PAGE_LINES
-        packed = self._client.hmget(job_key(job.id, "in"), list(range(first, last + 1)))
-        if any(page is None for page in packed):
-            raise JobNotFound  # expired since the job was read
-        pages = map(read_page, filter(None, packed))
-        rows = [(page.model, row) for page in pages for row in page.rows]
-        rows = rows[start - first * PAGE_LINES : stop - first * PAGE_LINES]
-        numbers = sorted({row.where // job.chunk_size for _, row in rows if isinstance(row.where, int)})
-        fetched = self._results.fetch([chunk_id(job.id, number) for number in numbers])
-        results = dict(zip(numbers, fetched, strict=True))
-        return [_line(start + i, model, row, job.chunk_size, results) for i, (model, row) in enumerate(rows)]
+            return
+        places = _Places(self._client.hget(job_key(job.id, "in"), "starts"))
+        while start < stop:
+            number, first = places.find(start)
+            (packed,) = self._client.hmget(job_key(job.id, "in"), [number])
+            if packed is None:
+                raise JobNotFound  # expired since the job was read
+            page = read_page(packed)
+            rows = page.rows[start - first : stop - first]
+            if not rows:
+                raise FormatError("a page of a job with too few lines")
+            outcomes = self._outcomes(job, rows)
+            for row in rows:
+                yield _line(start, page.model, row, outcomes)
+                start += 1
+
+    def _outcomes(self, job: Job, rows: Sequence[PageRow]) -> dict[int, tuple[Row, str]]:
+        """The outcomes that workers have found for rows, each with its model, by the number of the text."""
+        wanted: defaultdict[int, list[int]] = defaultdict(list)
+        for row in rows:
+            if isinstance(row.where, int):
+                wanted[row.where // job.chunk_size].append(row.where)
+        found: dict[int, tuple[Row, str]] = {}
+        chunks = sorted(wanted)
+        for begin in range(0, len(chunks), _CHUNKS_AT_ONCE):
+            some = chunks[begin : begin + _CHUNKS_AT_ONCE]
+            results = self._results.fetch([chunk_id(job.id, chunk) for chunk in some])
+            for chunk, result in zip(some, results, strict=True):
+                if result is not None:
+                    found |= {text: (result.rows[text % job.chunk_size], result.model) for text in wanted[chunk]}
+        return found
 
 
-def _line(
-    position: int, model: str | None, row: PageRow, chunk_size: int, results: Mapping[int, ChunkResult | None]
-) -> Line:
+class _Places:
+    """Finds the page in which a line of a job is."""
+
+    def __init__(self, stored: bytes | None) -> None:
+        """Reads what `append.lua` has noted of the job's uneven pages.
+
+        Args:
+            stored: the number of the first of these pages, then where it and each later one begin, separated by commas;
+                None if all pages have PAGE_LINES lines.
+        """
+        numbers = [] if stored is None else [int(number) for number in stored.split(b",")]
+        self._first_uneven = numbers[0] if numbers else 0
+        self._starts = numbers[1:]
+
+    def find(self, line: int) -> tuple[int, int]:
+        """The number of the page that has a line, and the position of the page's first line."""
+        after = bisect_right(self._starts, line)
+        if after == 0:
+            return line // PAGE_LINES, line - line % PAGE_LINES
+        return self._first_uneven + after - 1, self._starts[after - 1]
+
+
+def _line(position: int, model: str | None, row: PageRow, outcomes: Mapping[int, tuple[Row, str]]) -> Line:
     entry = Entry(row.text, row.id, row.columns)
     if not isinstance(row.where, int):
         outcome = from_row(row.where)
         return Line(position, entry, outcome, model, cached=not isinstance(outcome, Failed))
-    chunk, text = divmod(row.where, chunk_size)
-    result = results[chunk]
-    if result is None:
+    if (found := outcomes.get(row.where)) is None:
         return Line(position, entry, None, None, cached=False)
-    return Line(position, entry, from_row(result.rows[text]), result.model, cached=False)
+    return Line(position, entry, from_row(found[0]), found[1], cached=False)

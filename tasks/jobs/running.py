@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import cast
 
@@ -14,9 +15,12 @@ from tasks.jobs.job import TOLD_AT_THE_END, analysis_field, from_hash, job_facts
 from tasks.jobs.keys import UNFINISHED, chunk_id, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome
 from tasks.wire import ChunkResult, Todo, read_todo, to_row
+
+_log = logging.getLogger(__name__)
 
 
 class RunningJobs:
@@ -32,9 +36,21 @@ class RunningJobs:
         self._due = JobScript(client, "due")
 
     def todo(self, job_id: str, number: int) -> Todo | None:
-        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired."""
+        """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired.
+
+        Raises:
+            FormatError: what is stored of the chunk cannot be read, or is lost; see `damaged`.
+        """
         packed = self._todo(job_id, number)
         return None if packed is None else read_todo(packed)
+
+    def damaged(self, job_id: str) -> Todo:
+        """A stand-in for the content of a chunk of which nothing can be read: as many texts as a chunk can have.
+
+        None of them answers a line, as nobody knows which would: lines without an answer fail when the job ends.
+        """
+        size = int(self._client.hget(job_key(job_id), "chunk_size") or 0)
+        return Todo([""] * size, [0] * size)
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
         """Stores a chunk's outcomes, in the order of its texts. The chunk does not count as done yet: see `finish`."""
@@ -56,7 +72,10 @@ class RunningJobs:
             The number of the chunk that has to be sent now, if there is one.
         """
         fields = [field_of(outcome) for outcome in outcomes]
-        answer = self._finish(job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)))
+        stored = self._results.key(chunk_id(job_id, number))
+        answer = self._finish(
+            job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)), own_keys=[stored]
+        )
         if answer == b"gone":
             self._results.forget([chunk_id(job_id, number)])
             return None
@@ -71,16 +90,24 @@ class RunningJobs:
         self._sent(job_id, number)
 
     def expected(self, analysis: Analysis = SENTIMENT) -> set[str]:
-        """The task ids of an analysis's chunks that should be under way: the first in each lane that is not done."""
-        ids = [job_id.decode() for job_id in self._client.smembers(UNFINISHED)]
+        """The task ids of an analysis's chunks that should be under way: the first in each lane that is not done.
+
+        A damaged job, for which the script fails, is left out.
+        """
+        ids = [name_of(job_id) for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
         for job_id in ids:
             pipe.hget(job_key(job_id), "analysis")
             self._due(job_id, client=pipe)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
         asked = analysis_field(analysis)
-        due = zip(ids, answers[::2], answers[1::2], strict=True)
-        return {chunk_id(job_id, number) for job_id, of, numbers in due if of == asked for number in numbers}
+        expected: set[str] = set()
+        for job_id, of, numbers in zip(ids, answers[::2], answers[1::2], strict=True):
+            if isinstance(numbers, Exception):
+                _log.warning("job %s is not looked after: %s", job_id, type(numbers).__name__)
+            elif of == asked:
+                expected.update(chunk_id(job_id, number) for number in numbers)
+        return expected
 
     def callback(self, job_id: str) -> tuple[str, bytes] | None:
         """The URL and the body of a job's callback; None if the job has expired or has no callback."""

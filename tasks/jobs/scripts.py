@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from tasks.jobs.keys import CALLBACKS, ENDS, UNFINISHED, job_keys
+from tasks.jobs.keys import CALLBACKS, ENDS, INDEX, UNFINISHED, job_keys
 from tasks.store.client import Client, Pipeline
 from tasks.store.scripts import load_script
 
@@ -16,7 +17,13 @@ class JobScript:
     def __init__(self, client: Client, name: str) -> None:
         self._script = load_script(client, "tasks.jobs", name)
 
-    def __call__(self, job_id: str, *args: str | int | float | bytes, client: Pipeline | None = None) -> Any:
-        """Runs the script; if `client` is a pipeline, as part of that pipeline."""
-        keys = [*job_keys(job_id), UNFINISHED, ENDS, CALLBACKS]
+    def __call__(
+        self,
+        job_id: str,
+        *args: str | int | float | bytes,
+        own_keys: Sequence[str] = (),
+        client: Pipeline | None = None,
+    ) -> Any:
+        """Runs the script; if `client` is a pipeline, as part of that pipeline. `own_keys`: keys of its own."""
+        keys = [*job_keys(job_id), UNFINISHED, ENDS, CALLBACKS, INDEX, *own_keys]
         return self._script(keys=keys, args=[job_id, time.time(), *args], client=client)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect
+from collections.abc import Mapping
+from typing import Any
 
 import redis
 from celery import Celery
@@ -17,7 +19,7 @@ from tasks.queue.queues import queue_name
 from tasks.settings import Settings
 from tasks.store.connections import celery_tls, celery_transport_options, celery_url
 from tasks.tracing import NOBODY, Origin
-from tasks.wire import Chunk, JobChunk, TextsChunk, write_chunk
+from tasks.wire import JobChunk, TextsChunk, write_chunk
 
 TASK = "score"
 SENT_AT = "sent_at"
@@ -62,19 +64,31 @@ class ChunkSender:
 
     def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
         """Sends texts of waiting callers as one chunk."""
-        self._send(TextsChunk(tag, texts), origin, queue=self._interactive)
+        self._send(write_chunk(TextsChunk(tag, texts)), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
         """Sends a chunk of a job. The first chunks of a job go before later ones of others, so small jobs overtake."""
-        chunk = JobChunk(tag, job_id, number)
+        chunk = write_chunk(JobChunk(tag, job_id, number))
         self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_priority(number))
 
-    def _send(self, chunk: Chunk, origin: Origin, **options: object) -> None:
+    def send_last(self, message: object, task_id: str, queue: str, headers: Mapping[str, Any]) -> None:
+        """Sends a message again that this worker cannot read, to be taken when nothing else waits in its queue.
+
+        If it were given back as it is, it would come again before all messages of a lower priority, for ever.
+        """
+        last, sent_at = celeryconfig.PRIORITY_STEPS[-1], headers.get(SENT_AT)
+        self._send(message, Origin.read(headers), sent_at, queue=queue, task_id=task_id, priority=last)
+
+    def _send(self, message: object, origin: Origin, sent_at: float | None = None, **options: object) -> None:
         try:
             # No retry here: the calling code reports the error at once, or retries itself.
             # Without ignore_result, Celery subscribes to the result of each task, which nobody reads.
             # The last two: Celery would repeat the arguments, with callers' texts, in headers that people may see.
-            shown = {"headers": {SENT_AT: time.time(), **origin.headers()}, "argsrepr": "(...)", "kwargsrepr": "{}"}
-            self._app.send_task(TASK, args=[write_chunk(chunk)], retry=False, ignore_result=True, **shown, **options)
+            shown = {
+                "headers": {SENT_AT: sent_at or time.time(), **origin.headers()},
+                "argsrepr": "(...)",
+                "kwargsrepr": "{}",
+            }
+            self._app.send_task(TASK, args=[message], retry=False, ignore_result=True, **shown, **options)
         except OperationalError as error:
             raise redis.ConnectionError("the broker is away") from error

@@ -13,16 +13,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import celeryconfig
+from model.analysis import Analysis
 from tasks.jobs.job import JobStatus
 from tasks.jobs.keys import ENDS, UNFINISHED
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
-from tasks.settings import Settings
-from tasks.store.connections import Client, connect
+from tasks.store.client import name_of
+from tasks.store.connections import Client
 from tasks.store.presence import INDEX, mark_keys, marks_of
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
-_TIMEOUT_S = 0.8
 _NOT_BEGUN_S = celeryconfig.VISIBILITY_TIMEOUT_S / 2
 """Seconds without renewal after which a delivery counts as without a worker: workers renew more often than this."""
 _STALE_LIMIT = 200
@@ -61,13 +61,21 @@ class QueueMetrics(Collector):
     While a server is away, its metrics are left out and `sentiment_redis_up` says so.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._tag = settings.model_tag
-        self._queues = {queue_name(role, settings.analysis): role for role in QUEUES}
-        self._urls = {"cache": settings.cache_url, "broker": settings.broker_url, "results": settings.results_url}
-        self._clients: dict[str, Client] = {
-            url: connect(url, timeout_s=_TIMEOUT_S) for url in dict.fromkeys(self._urls.values())
-        }
+    def __init__(self, *, cache: Client, broker: Client, results: Client, tag: str, analysis: Analysis) -> None:
+        """Makes a collector that asks these servers; a client that is given for several parts is asked once.
+
+        Args:
+            cache: has the marks of workers.
+            broker: has the queues.
+            results: has the jobs.
+            tag: workers with this model tag are counted.
+            analysis: the queues are those of this analysis.
+        """
+        self._tag = tag
+        self._queues = {queue_name(role, analysis): role for role in QUEUES}
+        self._parts: dict[Client, list[str]] = {}
+        for part, client in (("cache", cache), ("broker", broker), ("results", results)):
+            self._parts.setdefault(client, []).append(part)
 
     def describe(self) -> Iterator[Metric]:
         """The metrics without samples, so that registration does not ask Redis."""
@@ -76,8 +84,7 @@ class QueueMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics with their present values from Redis."""
         found = _families()
-        for url, client in self._clients.items():
-            parts = [part for part, its_url in self._urls.items() if its_url == url]
+        for client, parts in self._parts.items():
             up = self._read(client, parts, found)
             for part in parts:
                 found["redis"].add_metric([part], float(up))
@@ -111,7 +118,7 @@ class QueueMetrics(Collector):
     def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
         workers = zip(values[::3], values[1::3], values[2::3], strict=True)
         marks = marks_of(
-            (worker_id.decode(), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
+            (name_of(worker_id), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
         )
         for role in QUEUES:
             ours = [mark.texts_per_s for mark in marks if mark.tag == self._tag and mark.role == role]
@@ -132,16 +139,20 @@ def _families() -> _Families:
         ),
         "delivered": gauge("sentiment_queue_delivered", "Chunks that workers have taken and not acknowledged."),
         "workers": gauge(
-            "sentiment_workers_ready", "Workers that are ready with the model that is asked for.", labels=["role"]
+            "sentiment_workers_ready",
+            "Workers that are ready with the model that the settings ask for.",
+            labels=["role"],
         ),
         "rate": gauge(
             "sentiment_workers_texts_per_second",
-            "Their engines' rates on short texts, measured at start.",
+            "Texts per second of the ready workers' engines, measured at start on short texts.",
             labels=["role"],
         ),
         "unfinished": gauge("sentiment_jobs_unfinished", "Jobs that have not ended."),
-        "ended": counter("sentiment_jobs_ended", "Jobs that ended, by how.", labels=["state"]),
-        "redis": gauge("sentiment_redis_up", "The server of this part answered at this scrape.", labels=["part"]),
+        "ended": counter("sentiment_jobs_ended", "Jobs that have ended, by state.", labels=["state"]),
+        "redis": gauge(
+            "sentiment_redis_up", "1 if the server of this part answered at this scrape, else 0.", labels=["part"]
+        ),
     }
 
 
@@ -157,7 +168,7 @@ def _add_queues(found: _Families, answer: list[Any], now: float, queues: Mapping
         length[queue] += int(count)
         oldest[queue] = min(oldest[queue], float(sent or now))
     for name, sent in pairs[lists * len(QUEUES) :]:
-        if (queue := queues.get(name.decode(), "")) in oldest:
+        if (queue := queues.get(name_of(name), "")) in oldest:
             oldest[queue] = min(oldest[queue], float(sent or now))
     for queue in QUEUES:
         found["messages"].add_metric([queue], length[queue])

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tasks.store.client import Client, Pipeline
+from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
@@ -45,6 +46,7 @@ class PredictionCache:
     def __init__(self, client: Client, *, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
+        self._memory = Memory(client)
         self._claim = load_script(client, "tasks.store", "cache_claim")
         self._give_up = load_script(client, "tasks.store", "cache_give_up")
         self._settle = load_script(client, "tasks.store", "cache_settle")
@@ -118,7 +120,15 @@ class PredictionCache:
         answers = self._give_up(keys=[self._mark(tag, digest) for digest in digests], args=[reply_key])
         return [digest for digest, others in zip(digests, answers, strict=True) if others]
 
-    def settle(self, identity: str, tag: str, outcomes: Mapping[str, Outcome], ended: str | None = None) -> None:
+    def settle(
+        self,
+        identity: str,
+        tag: str,
+        outcomes: Mapping[str, Outcome],
+        ended: str | None = None,
+        *,
+        if_room: bool = False,
+    ) -> None:
         """Stores predictions and replies to all web processes that wait for them, in one round trip.
 
         Failures are part of the replies, but never cached.
@@ -128,15 +138,17 @@ class PredictionCache:
             tag: the model tag that was asked for.
             outcomes: outcomes by digest.
             ended: the chunk that is done with this; the count of its attempts is deleted.
+            if_room: whether the predictions are stored only while the server's memory is far from full.
         """
         if not outcomes:
             return
+        may_store = not if_room or self._memory.has_room(JOBS_SHARE)
         keys = [self._key(identity, digest) for digest in outcomes] + [self._mark(tag, digest) for digest in outcomes]
         if ended is not None:
             keys.append(self._attempts(ended))
         args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, msgspec.json.encode(identity)]
         for digest, outcome in outcomes.items():
-            args += [digest, write_outcome(outcome), int(isinstance(outcome, Scored))]
+            args += [digest, write_outcome(outcome), int(may_store and isinstance(outcome, Scored))]
         self._settle(keys=keys, args=args)
 
     def await_reply(self, reply_key: str, timeout_s: float) -> Reply | None:

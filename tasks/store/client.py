@@ -13,6 +13,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 Value: TypeAlias = bytes | str | int | float
 
 
+def name_of(raw: bytes) -> str:
+    """The name that Redis has stored. One that is not UTF-8 was written by another program: it names nothing of ours,
+    and must not keep the others from being read.
+    """
+    return raw.decode(errors="replace")
+
+
 class Script(Protocol):
     """A Lua script, which the server runs atomically."""
 
@@ -23,8 +30,8 @@ class Script(Protocol):
 class Pipeline(Protocol):
     """Commands that are sent together."""
 
-    def execute(self) -> list[Any]:
-        """Sends the commands; returns the answers in their order."""
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Sends the commands; returns the answers in their order, those that are errors too unless they are raised."""
 
     def delete(self, *names: str) -> object: ...
     def eval(self, script: str, numkeys: int, *keys_and_args: Value) -> object: ...
@@ -74,6 +81,7 @@ class Client(Protocol):
     def hgetall(self, name: str) -> dict[bytes, bytes]: ...
     def hmget(self, name: str, keys: Sequence[Value]) -> list[bytes | None]: ...
     def mget(self, keys: Sequence[str]) -> list[bytes | None]: ...
+    def info(self, section: str) -> dict[str, Any]: ...
     def ping(self) -> bool: ...
     def set(
         self, name: str, value: Value, *, ex: int | None = None, px: int | None = None, nx: bool = False

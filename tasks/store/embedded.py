@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -17,6 +18,10 @@ import redis
 
 from tasks.private import close_to_others, make_own
 from tasks.store.connections import connect
+
+MEMORY_SHARE = 0.4
+"""The share of the memory that the embedded server may use."""
+_USUAL_MEMORY_BYTES = 4 * 1024**3
 
 
 class ServerNotFound(Exception):
@@ -44,6 +49,46 @@ def find_server() -> Path:
     raise ServerNotFound(
         "No Valkey or Redis server was found. Install one (valkey-server or redis-server), or set REDIS_URL."
     )
+
+
+def memory_limit(root: Path = Path("/")) -> int:
+    """The bytes of memory that the embedded server may use: a share of what this machine, or its container, has.
+
+    While the append-only file is written anew, changed pages are in memory twice; and the models need room beside it.
+
+    Args:
+        root: the root of the file system, for tests.
+    """
+    try:
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (ValueError, OSError):  # a system that does not tell
+        limits = [_USUAL_MEMORY_BYTES]
+    for file in _cgroup_limits(root):
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # there is none, or it says `max`: no limit
+            continue
+    return int(min(limits) * MEMORY_SHARE)
+
+
+def _cgroup_limits(root: Path) -> Iterator[Path]:
+    """The files with the memory limits of this process's control groups, of version 1 and 2, and of those around."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers == "":
+            folder, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            folder, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        yield folder / name
+        for part in Path(path).parts[1:]:
+            folder /= part
+            yield folder / name
 
 
 class Release(NamedTuple):
@@ -128,6 +173,7 @@ def start_server(
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
+        "maxmemory": str(memory_limit()),
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "warning",

@@ -22,8 +22,7 @@ from typing import TypeVar
 import redis
 
 from tasks.errors import QuotaExceeded, RateLimited
-from tasks.settings import Settings
-from tasks.store.connections import Client, connect
+from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 
 T = TypeVar("T")
@@ -36,7 +35,6 @@ _CALLERS = 10_000
 """The number of callers that a process keeps in memory: those that asked most recently."""
 _AGAIN_S = 1.0
 """Seconds before Redis is asked again after it was away, or after it refused a caller."""
-_TIMEOUT_S = 0.5
 _DAY_S = 86_400
 
 _log = logging.getLogger(__name__)
@@ -100,13 +98,18 @@ class Limit:
         self._leases: OrderedDict[str, _Lease] = OrderedDict()
         self._open_until = 0.0
 
-    def take(self, caller: str, texts: int = 1) -> Standing:
+    def take(self, caller: str, texts: int = 1, *, counted: int = 0) -> Standing:
         """Counts texts of a caller. A request with more texts than the limit costs the limit, or it could never pass.
+
+        Args:
+            caller: the name of the caller.
+            texts: the texts.
+            counted: further texts of the same request, which were counted before.
 
         Raises:
             RateLimited, QuotaExceeded: the caller has too few left; the error says when to come back.
         """
-        cost = min(texts, self._amount)
+        cost = min(texts, self._amount - counted)
         lease = self._leases.get(caller)
         if lease is None:
             lease = self._leases[caller] = _Lease()
@@ -165,21 +168,24 @@ class Limit:
 class Bill:
     """Counts the texts of one job towards the daily quota while they come in."""
 
-    def __init__(self, limits: Limits, caller: str) -> None:
+    def __init__(self, limits: Limits, caller: str, *, paid: int = 0) -> None:
+        """`paid`: the number of texts that were counted before, and that are not given back."""
         self._limits = limits
         self._caller = caller
+        self._paid = paid
         self._texts = 0
 
     def counted(self, entries: Iterable[T]) -> Iterator[T]:
         """Yields each entry after counting it. Raises QuotaExceeded."""
-        for entry in entries:
-            self._limits.take(self._caller, rate=0, quota=1)
-            self._texts += 1
+        for number, entry in enumerate(entries):
+            if number >= self._paid:
+                self._limits.take(self._caller, rate=0, quota=1)
+                self._texts += 1
             yield entry
 
-    def cancel(self) -> None:
-        """Gives all texts back, as no job was made of them."""
-        self._limits.give_back(self._caller, self._texts)
+    def cancel(self, used: int = 0) -> None:
+        """Gives the texts back, as no job was made of them, except those that were used: scored, or read."""
+        self._limits.give_back(self._caller, max(0, self._texts - max(0, used - self._paid)))
         self._texts = 0
 
 
@@ -190,18 +196,19 @@ class Limits:
         self._rate = rate
         self._quota = quota
 
-    def take(self, caller: str, *, rate: int, quota: int) -> Standing | None:
+    def take(self, caller: str, *, rate: int, quota: int, rate_counted: int = 0) -> Standing | None:
         """Counts texts of a caller towards both limits; returns the standing in the one with less left.
 
         Args:
             caller: the name of the caller.
             rate: the texts that count towards RATE_LIMIT.
             quota: the texts that count towards DAILY_QUOTA.
+            rate_counted: further texts of the same request that were counted towards RATE_LIMIT before.
 
         Raises:
             RateLimited, QuotaExceeded: the caller has too few left.
         """
-        fast = self._rate.take(caller, rate) if self._rate is not None and rate else None
+        fast = self._rate.take(caller, rate, counted=rate_counted) if self._rate is not None and rate else None
         slow = self._quota.take(caller, quota) if self._quota is not None and quota else None
         return slow if fast is None or (slow is not None and slow.remaining < fast.remaining) else fast
 
@@ -211,15 +218,22 @@ class Limits:
             self._quota.give_back(caller, texts)
 
 
-def limits_of(settings: Settings) -> Limits | None:
-    """The limits that are set, or None. They are counted on the server of the jobs, which does not evict keys."""
-    if settings.rate is None and settings.daily_quota is None:
+def limits_of(
+    client: Client, *, rate: tuple[int, int] | None, daily_quota: int | None, processes: int
+) -> Limits | None:
+    """The limits that are set; None if neither is.
+
+    Args:
+        client: of the Redis server that counts; one that does not evict keys.
+        rate: the most texts in a window, and its length in seconds.
+        daily_quota: the most texts in a day.
+        processes: see `Limit`.
+    """
+    if rate is None and daily_quota is None:
         return None
-    client = connect(settings.results_url, timeout_s=_TIMEOUT_S)
-    processes = settings.web_concurrency
-    rate = quota = None
-    if settings.rate is not None:
-        rate = Limit(client, "rate", *settings.rate, RateLimited, processes=processes)
-    if settings.daily_quota is not None:
-        quota = Limit(client, "day", settings.daily_quota, _DAY_S, QuotaExceeded, processes=processes)
-    return Limits(rate, quota)
+    return Limits(
+        Limit(client, "rate", *rate, RateLimited, processes=processes) if rate is not None else None,
+        Limit(client, "day", daily_quota, _DAY_S, QuotaExceeded, processes=processes)
+        if daily_quota is not None
+        else None,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -37,6 +38,16 @@ class Failed(Struct, frozen=True, gc=False):
 
 
 Outcome = Scored | Failed
+
+
+class Answer(NamedTuple):
+    """The outcome of one text as a web process hands it to its callers, and the model that it comes from."""
+
+    outcome: Outcome
+    model: str
+    """The model identity."""
+    cached: bool
+    """Whether the outcome was known before this caller came."""
 
 
 def scored(probabilities: Sequence[float], truncated: bool) -> Scored:

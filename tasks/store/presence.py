@@ -18,8 +18,10 @@ from functools import lru_cache
 
 import redis
 
+from tasks.store.client import Value, name_of
 from tasks.store.connections import Client
 from tasks.store.full import suppressed_refusal
+from tasks.store.scripts import load_script
 from tasks.wire import FormatError, WorkerMark, read_mark, write_mark, write_mark_before
 
 MARK_TTL_S = 10
@@ -30,6 +32,8 @@ _AWAY_S = 0.25
 WEBS = "sentiq:webs"
 _WEB_TTL_S = 10
 """Seconds without work after which a web process no longer counts as busy."""
+_WEBS_TTL_S = 60
+_INDEX_TTL_S = 86_400
 _IDENTITY_TTL_S = 7 * 86_400
 """Seconds that a model's identity is remembered: long, so that cached texts are answered while all workers are away."""
 
@@ -65,18 +69,16 @@ class Presence:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._announce = load_script(client, "tasks.store", "presence_announce")
+        self._webs = load_script(client, "tasks.store", "presence_webs")
 
     def announce(self, mark: WorkerMark) -> None:
         """Marks the worker as ready for MARK_TTL_S seconds; the model of an interactive worker is what callers get."""
-        pipe = self._client.pipeline(transaction=False)
-        key, key_before = mark_keys(mark.id)
-        pipe.set(key, write_mark(mark), ex=MARK_TTL_S)
-        pipe.set(key_before, write_mark_before(mark), ex=MARK_TTL_S)
-        pipe.sadd(INDEX, mark.id)
-        pipe.expire(INDEX, 86_400)
+        keys = [*mark_keys(mark.id), INDEX]
         if mark.role == "interactive":
-            pipe.set(f"sentiq:m:{mark.tag}", mark.model, ex=_IDENTITY_TTL_S)
-        pipe.execute()
+            keys.append(f"sentiq:m:{mark.tag}")
+        args: list[Value] = [mark.id, write_mark(mark), write_mark_before(mark), MARK_TTL_S, _INDEX_TTL_S]
+        self._announce(keys=keys, args=[*args, mark.model, _IDENTITY_TTL_S])
 
     def withdraw(self, mark: WorkerMark) -> None:
         """Deletes the mark of a worker that is about to stop."""
@@ -87,7 +89,7 @@ class Presence:
 
     def ready(self) -> list[WorkerMark]:
         """The marks of the workers that are ready, by the time of their start."""
-        ids = sorted(member.decode() for member in self._client.smembers(INDEX))
+        ids = sorted(name_of(member) for member in self._client.smembers(INDEX))
         if not ids:
             return []
         values = self._client.mget([key for worker_id in ids for key in mark_keys(worker_id)])
@@ -99,20 +101,14 @@ class Presence:
 
     def webs(self, me: str) -> int:
         """Notes that the web process `me` is busy; returns how many are, or 1 if Redis has no room for that."""
-        now = time.time()
-        pipe = self._client.pipeline(transaction=False)
-        pipe.zadd(WEBS, {me: now})
-        pipe.zremrangebyscore(WEBS, 0, now - _WEB_TTL_S)
-        pipe.zcard(WEBS)
-        pipe.expire(WEBS, 60)
         with suppressed_refusal():
-            return int(pipe.execute()[2])
+            return int(self._webs(keys=[WEBS], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
         return 1
 
     def identity(self, tag: str) -> str | None:
         """The identity of the model that this tag stands for, now or most recently; None until a worker was ready."""
         value = self._client.get(f"sentiq:m:{tag}")
-        return value.decode() if value is not None else None
+        return name_of(value) if value is not None else None
 
 
 class KnownModel:

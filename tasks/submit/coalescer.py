@@ -19,9 +19,9 @@ from concurrent.futures import Future
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
-from tasks.submit.admission import Admission
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
+from tasks.submit.queue_limit import QueueLimit
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,10 @@ _EXPIRY_S = 1.0
 """Seconds between two checks for expired chunks, while chunks are under way."""
 
 
-def _in_the_background(step: Callable[[], object]) -> None:
-    Loop("coalescer", step, limit_s=math.inf).start()
+def _in_the_background(step: Callable[[], object]) -> Loop:
+    loop = Loop("coalescer", step, limit_s=math.inf)
+    loop.start()
+    return loop
 
 
 class Coalescer(Generic[T]):
@@ -63,14 +65,14 @@ class Coalescer(Generic[T]):
         claim: see `Claim`.
         send: see `Send`.
         release: see `Release`.
-        admission: decides whether another text may wait.
+        queue_limit: decides whether another text may wait.
         chunk_limit: the most texts of a chunk, at least 1; called each time, must not raise.
         max_under_way: the most chunks that may be under way at once; called each time, must not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
         clock: the time in seconds.
-        start: calls the function that it is given again and again on a thread of its own. Called with the first text
-            and not at construction: a thread started before Gunicorn forks would not exist in its workers.
+        start: starts a loop that calls the function that it is given. Called with the first text and not at
+            construction: a thread started before Gunicorn forks would not exist in its workers.
     """
 
     def __init__(
@@ -79,17 +81,17 @@ class Coalescer(Generic[T]):
         send: Send,
         release: Release,
         *,
-        admission: Admission,
+        queue_limit: QueueLimit,
         chunk_limit: Callable[[], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
-        start: Callable[[Callable[[], object]], object] = _in_the_background,
+        start: Callable[[Callable[[], object]], Loop | None] = _in_the_background,
     ) -> None:
         self._claim = claim
         self._send = send
         self._release = release
-        self._admission = admission
+        self._queue_limit = queue_limit
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
         self._expire_after_s = expire_after_s
@@ -98,7 +100,17 @@ class Coalescer(Generic[T]):
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
         self._claimed_last = False
-        self._start: Callable[[Callable[[], object]], object] | None = start
+        self._start: Callable[[Callable[[], object]], Loop | None] | None = start
+        self._loop: Loop | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Ends the coalescer's thread. Texts that have not been sent stay where they are."""
+        with self._wake:
+            self._closed = True
+            if self._loop is not None:
+                self._loop.stop()
+            self._wake.notify()
 
     def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
         """The future of a text's outcome, shared by all callers of that text.
@@ -116,11 +128,11 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                self._admission.admit(len(self._entries))
+                self._queue_limit.check(len(self._entries))
                 entry = self._entries.add(key, text)
                 self._lingering.came()
                 if self._start is not None:
-                    self._start(self.take_step)
+                    self._loop = self._start(self.take_step)
                     self._start = None
                 self._wake.notify()
             entry.waiters += 1
@@ -149,7 +161,7 @@ class Coalescer(Generic[T]):
                     callers += entry.waiters
                     entries.end(entry)
                     resolved.append((entry, outcome))
-            self._admission.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
+            self._queue_limit.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
             self._lingering.answered(callers)
             self._wake.notify()
         for entry, outcome in resolved:
@@ -176,7 +188,7 @@ class Coalescer(Generic[T]):
                 step, look_again_s = self._next_step()
                 if step is not None:
                     break
-                if not wait:
+                if not wait or self._closed:
                     return False
                 self._wake.wait(timeout=look_again_s)
         step()

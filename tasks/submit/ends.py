@@ -13,6 +13,7 @@ import redis
 
 from tasks.background import Loop
 from tasks.jobs.keys import ENDED
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 
 _LOOK_S = 5.0
@@ -45,13 +46,17 @@ class JobEnds:
                 if not events:
                     del self._waiting[job_id]
 
+    def close(self) -> None:
+        """Stops listening, _LOOK_S from now at the latest."""
+        self._loop.stop()
+
     def _listen(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as channel:
             channel.subscribe(ENDED)
-            while True:
+            while not self._loop.stopped:
                 message = channel.get_message(timeout=_LOOK_S)
                 if message is not None:
-                    self._tell(message["data"].decode())
+                    self._tell(name_of(message["data"]))
                 else:
                     channel.ping()
                 self._loop.comes_round()

@@ -22,10 +22,12 @@ T = TypeVar("T")
 class State(Enum):
     """The states of a waiting text; each value says what the state means."""
 
-    GATHERED = "it waits to be claimed"
-    CLAIMED = "it is being claimed, or this process's to send"
-    UNDER_WAY = "this process has sent it, in a chunk that has a place"
-    ELSEWHERE = "its answer may come, and it takes no place: another process has sent it, or its chunk has expired"
+    GATHERED = "waits to be claimed"
+    CLAIMED = "is being claimed, or is claimed and waits to be sent"
+    UNDER_WAY = "sent by this process, in a chunk that counts as under way"
+    ELSEWHERE = (
+        "may still be answered, but not by a chunk under way here: another process sent it, or its chunk expired"
+    )
     DONE = "answered, failed or dropped: no caller can reach it any more"
 
 

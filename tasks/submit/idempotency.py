@@ -9,6 +9,9 @@ from tasks.jobs.job import UPLOAD_TTL_S
 from tasks.store.connections import Client
 from tasks.wire import KeyUse, read_key_use, write_key_use
 
+KEY_TTL_S = 86_400
+"""Seconds that an Idempotency-Key is kept, if its job lives that long."""
+
 
 class IdempotencyKeys:
     """The jobs that Idempotency-Keys made, by the hash of the key, which may be a secret of the caller.

@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from sys import getsizeof
 
 import orjson
 
 from tasks.errors import InvalidText, TooManyTexts
 from tasks.jobs.incoming import IncomingJobs, Page
-from tasks.jobs.job import PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
+from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
@@ -39,6 +40,8 @@ class Submission:
     callback_url: str | None = None
     key: str | None = None
     """The caller's Idempotency-Key."""
+    caller: str = ""
+    """Who sends them: the job's bytes are counted among those of their other jobs."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
     bill: Bill | None = None
@@ -109,7 +112,9 @@ class Intake:
         self._seen = SeenTexts()
         self._unknown = 0
         self._chunks: list[Todo] = []
+        self._chunk_bytes = 0
         self._stored_chunks = 0
+        self._stored_lines = 0
         self.texts = 0
         """The number of texts that have come in."""
         self.hits = 0
@@ -126,14 +131,16 @@ class Intake:
         """
         fingerprint = Fingerprint(submission)
         number = 0
-        for number, entries in enumerate(self._pages(submission, fingerprint)):
-            self._store(number, entries, last=len(entries) < PAGE_LINES)
+        for number, (entries, last) in enumerate(self._pages(submission, fingerprint)):
+            self._store(number, entries, last=last)
         if self._chunks:
             self._store(number + 1, [], last=True)
         return fingerprint.hex()
 
-    def _pages(self, submission: Submission, fingerprint: Fingerprint) -> Iterator[list[Entry]]:
+    def _pages(self, submission: Submission, fingerprint: Fingerprint) -> Iterator[tuple[list[Entry], bool]]:
+        """The pages, and whether each is known to be the last one."""
         page: list[Entry] = []
+        page_bytes = 0
         touched_at = time.monotonic()
         for line, entry in submission.entries:
             self.texts += 1
@@ -141,16 +148,17 @@ class Intake:
                 raise TooManyTexts(self._max_texts, line)
             fingerprint.add(entry)
             page.append(entry)
+            page_bytes += entry.memory_bytes
             if self.texts % _LINES_AT_ONCE == 0:
                 time.sleep(0)
             if time.monotonic() - touched_at > UPLOAD_TTL_S / 8:
                 touched_at = time.monotonic()
                 self._alive()
-            if len(page) == PAGE_LINES:
-                yield page
-                page = []
+            if len(page) == PAGE_LINES or page_bytes >= PAGE_BYTES:
+                yield page, False
+                page, page_bytes = [], 0
         if page:
-            yield page
+            yield page, True
 
     def _store(self, number: int, entries: Sequence[Entry], *, last: bool) -> None:
         keys, texts, errors = self._clean(entries)
@@ -172,12 +180,16 @@ class Intake:
                 self._seen.put(key, _KNOWN)
                 lines.append((entry, scored))
             else:
-                self._seen.put(key, self._unknown)
-                lines.append((entry, self._unknown))
-                self._add(texts[key])
+                text = self._add(texts[key])
+                self._seen.put(key, text)
+                lines.append((entry, text))
         ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
-        page = Page(number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates)
+        uneven = self._stored_lines != number * PAGE_LINES or (len(lines) < PAGE_LINES and not last)
+        page = Page(
+            number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates, uneven
+        )
         to_send = self._jobs.append(self._job_id, page)
+        self._stored_lines += len(lines)
         del self._chunks[:ready]
         self._stored_chunks += ready
         if to_send:
@@ -213,12 +225,20 @@ class Intake:
         self.misses += len(wanted) - len(known)
         return known
 
-    def _add(self, text: str) -> None:
-        if self._unknown % self._chunk_size == 0:
+    def _add(self, text: str) -> int:
+        """Puts a text into the latest chunk, or into a new one; returns the text's number."""
+        place = self._unknown % self._chunk_size
+        if place and self._chunk_bytes >= CHUNK_BYTES:
+            self._unknown += self._chunk_size - place  # numbers that the full chunk leaves unused
+            place = 0
+        if place == 0:
             self._chunks.append(Todo([], []))
+            self._chunk_bytes = 0
         self._chunks[-1].texts.append(text)
         self._chunks[-1].weights.append(1)
+        self._chunk_bytes += getsizeof(text)
         self._unknown += 1
+        return self._unknown - 1
 
     def _repeat(self, number: int, late: defaultdict[int, Counter[int]]) -> None:
         chunk, place = divmod(number, self._chunk_size)

@@ -1,15 +1,16 @@
-"""The service of jobs in a web process: submit, look at, list and cancel jobs."""
+"""The service of jobs in a web process: submit, look at, list, cancel and remove jobs."""
 
 from __future__ import annotations
 
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import redis
 
+from model.analysis import Analysis
 from tasks import metrics
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 from tasks.jobs.callback_url import check_url
@@ -17,9 +18,7 @@ from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
 from tasks.queue.app import ChunkSender
-from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
-from tasks.store.connections import Client
 from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
@@ -32,11 +31,10 @@ CHUNK_S = 0.5
 """Seconds that a chunk of a job should take to score.
 
 It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""
+MOST_CHUNK_TEXTS = 16_384
+"""The most texts of a chunk: a text's number, of at most 31 bits, is chunk x chunk size + place in the chunk."""
 WINDOW = 4
 """Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
-_KEY_TTL_S = 86_400
-"""Seconds that an Idempotency-Key is kept."""
-
 _LOOK_S = 0.5
 """Seconds between two looks at a job that a caller waits for, in case the notification of its end is lost."""
 
@@ -48,26 +46,53 @@ class JobService:
 
     def __init__(
         self,
-        settings: Settings,
         incoming: IncomingJobs,
         kept: KeptJobs,
         cache: PredictionCache,
-        client: Client,
+        keys: IdempotencyKeys,
         sender: ChunkSender,
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
+        *,
+        tag: str,
+        analysis: Analysis,
+        max_texts: int,
+        callbacks: Callable[[str | None], bool],
+        allow_private: bool,
         origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
-        self._settings = settings
+        """Makes the service of its parts.
+
+        Args:
+            incoming: stores jobs that come in.
+            kept: reads and cancels jobs.
+            cache: texts are looked up there.
+            keys: the Idempotency-Keys.
+            sender: sends chunks.
+            model: what is known about the workers.
+            cleaned: see `tasks.submit.predictor.cleaner`.
+            ends: notifies callers that wait for a job.
+            tag: the model tag that workers are asked for.
+            analysis: the analysis of the jobs' texts.
+            max_texts: the most texts of a job.
+            callbacks: whether the service sends any for the jobs of an API key, given by name.
+            allow_private: see `tasks.jobs.callback_url.check_url`.
+            origin: the request that asks, for traces.
+        """
         self._incoming = incoming
         self._kept = kept
         self._cache = cache
-        self._keys = IdempotencyKeys(client, settings.analysis, ttl_s=min(_KEY_TTL_S, settings.job_ttl))
+        self._keys = keys
         self._sender = sender
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
+        self._tag = tag
+        self._analysis = analysis
+        self._max_texts = max_texts
+        self._callbacks = callbacks
+        self._allow_private = allow_private
         self._origin = origin
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
@@ -78,23 +103,24 @@ class JobService:
 
         Raises:
             TooManyTexts: more than MAX_BATCH_TEXTS.
+            TooManyJobs, StorageQuotaExceeded, JobTooLarge, StorageFull: there is no room for the job.
             CallbackRefused: callbacks may not go to `callback_url`.
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
-            if self._settings.callback_secret_of(submission.owner) is None:
+            if not self._callbacks(submission.owner):
                 raise CallbackRefused("This service sends no callbacks for you: it has no secret to sign them with.")
-            check_url(submission.callback_url, allow_private=self._settings.callback_allow_private)
+            check_url(submission.callback_url, allow_private=self._allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
             if submission.own_key is not None and (use := self._keys.claim(submission.own_key, job_id)) is not None:
                 return self._earlier(submission, use), True
             try:
                 fingerprint = self._receive(job_id, submission)
-            except redis.RedisError:
-                raise  # the caller is told at once; what was stored expires by itself
-            except BaseException:  # of any kind, even if the caller hangs up: no job is kept whose id nobody knows
-                self._discard(job_id, submission.own_key)
+            except BaseException as error:  # of any kind, even if the caller hangs up
+                away = isinstance(error, redis.RedisError) and not isinstance(error, redis.exceptions.OutOfMemoryError)
+                if not away:  # else the caller is told at once; what was stored expires by itself
+                    self._discard(job_id, submission)
                 raise
             if submission.own_key is not None:
                 self._keys.settle(submission.own_key, job_id, fingerprint)
@@ -102,18 +128,9 @@ class JobService:
             return self._kept.get(job_id), False
 
     def _receive(self, job_id: str, submission: Submission) -> str:
-        if submission.bill is None:
-            return self._receive_counted(job_id, submission)
-        try:
-            return self._receive_counted(
-                job_id, replace(submission, entries=submission.bill.counted(submission.entries))
-            )
-        except BaseException:
-            submission.bill.cancel()
-            raise
-
-    def _receive_counted(self, job_id: str, submission: Submission) -> str:
-        size = max(1, int(self._model.texts_per_s("batch") * CHUNK_S))
+        if submission.bill is not None:
+            submission = replace(submission, entries=submission.bill.counted(submission.entries))
+        size = min(max(1, int(self._model.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
         window = max(WINDOW, 2 * self._model.workers("batch"))
         self._incoming.begin(
             job_id,
@@ -122,14 +139,15 @@ class JobService:
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,
-            analysis=self._settings.analysis,
+            caller=submission.caller,
+            analysis=self._analysis,
         )
 
         origin = self._origin()
 
         def send(chunks: Sequence[int]) -> None:
             for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._settings.model_tag, origin)
+                self._sender.send_job_chunk(job_id, number, self._tag, origin)
 
         def alive() -> None:
             self._incoming.touch(job_id)
@@ -142,7 +160,7 @@ class JobService:
             job_id=job_id,
             identity=self._model.identity,
             chunk_size=size,
-            max_texts=self._settings.max_batch_texts,
+            max_texts=self._max_texts,
             cleaned=self._cleaned,
             send=send,
             alive=alive,
@@ -156,13 +174,21 @@ class JobService:
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
 
-    def _discard(self, job_id: str, key: str | None) -> None:
+    def _discard(self, job_id: str, submission: Submission) -> None:
+        """Keeps no job whose id nobody knows, and gives back what it has not used of the quota.
+
+        If it is not known what was used, as the job has expired meanwhile, nothing is given back: its results could be
+        read as long as it was there.
+        """
         try:
-            self._incoming.discard(job_id)
-            if key is not None:
-                self._keys.release(key)
+            used = self._incoming.discard(job_id)
+            if submission.own_key is not None:
+                self._keys.release(submission.own_key)
         except redis.RedisError:
             _log.warning("Redis away: what an upload left behind expires by itself")
+        else:
+            if submission.bill is not None and used is not None:
+                submission.bill.cancel(used)
 
     def _earlier(self, submission: Submission, use: KeyUse) -> Job:
         if use.fingerprint is None:
@@ -234,7 +260,12 @@ class JobService:
         with redis_or_unavailable():
             return self._kept.cancel(job_id)
 
-    def lines(self, job: Job, start: int, count: int) -> list[Line]:
-        """At most `count` lines of a job from position `start`, in input order."""
+    def remove(self, job_id: str) -> None:
+        """See `KeptJobs.remove`."""
         with redis_or_unavailable():
-            return self._kept.lines(job, start, count)
+            self._kept.remove(job_id)
+
+    def lines(self, job: Job, start: int, count: int) -> Iterator[Line]:
+        """See `KeptJobs.lines`."""
+        with redis_or_unavailable():
+            yield from self._kept.lines(job, start, count)

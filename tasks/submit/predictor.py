@@ -15,9 +15,8 @@ from tasks import metrics
 from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
 from tasks.jobs.job import Entry, Line
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Failed, Scored, digest
+from tasks.store.outcomes import Answer, Failed, Scored, digest
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.recent import RecentPredictions

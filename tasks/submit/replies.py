@@ -11,9 +11,8 @@ import redis
 from tasks import metrics
 from tasks.background import Loop
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Scored
+from tasks.store.outcomes import Answer, Scored
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.recent import RecentPredictions
 from tasks.wire import FormatError
@@ -72,6 +71,10 @@ class Replies:
         if not self._started:
             self._started = True
             self._loop.start()
+
+    def close(self) -> None:
+        """Stops listening, LOST_REPLY_S from now at the latest."""
+        self._loop.stop()
 
     def receive(self) -> None:
         """Waits at most LOST_REPLY_S for the next reply; about as often, looks up texts whose replies may be lost.

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import redis
 
 from tasks import metrics
+from tasks.errors import StorageFull
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
 from tasks.store.full import refusal
+from tasks.store.memory import CALLERS_SHARE, Memory
+from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed
 from tasks.submit.recent import RecentPredictions
 from tasks.tracing import Origin, Tracing, sending
@@ -29,6 +31,7 @@ class TextSender:
         *,
         tag: str,
         reply_key: str,
+        memory: Memory,
         tracing: Tracing | None = None,
     ) -> None:
         """Makes a sender for one model.
@@ -40,6 +43,7 @@ class TextSender:
             recent: predictions that a claim finds are kept there.
             tag: the model tag that workers are asked for.
             reply_key: the key of this web process's replies.
+            memory: of the broker's server.
             tracing: makes a span for each chunk sent, if traces are wanted.
         """
         self._cache = cache
@@ -48,6 +52,7 @@ class TextSender:
         self._recent = recent
         self._tag = tag
         self._reply_key = reply_key
+        self._memory = memory
         self._tracing = tracing
         self._refused: redis.RedisError | None = None
 
@@ -81,10 +86,16 @@ class TextSender:
         return Claimed(known, [key for key in keys if key not in known])
 
     def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
-        """The coalescer's `Send`: sends texts as one chunk."""
+        """The coalescer's `Send`: sends texts as one chunk.
+
+        Raises:
+            StorageFull: the broker's memory is full, or nearly.
+        """
         if self._refused is not None:  # the broker would be asked for seconds, again and again
             raise self._refused
         try:
+            if not self._memory.has_room(CALLERS_SHARE):
+                raise StorageFull
             with sending(self._tracing, origins, len(texts)) as origin:
                 self._chunks.send_texts(list(texts.values()), self._tag, origin)
         except Exception:  # of any kind: a mark without a message would keep other processes from sending the text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from model.analysis import Analysis
 from model.figures import FileFigures, read_figures
@@ -28,6 +29,13 @@ class ModelInfo:
     """The measured quality; empty for models other than the embedded one."""
 
 
+class Listener(Protocol):
+    """Something with a thread of its own."""
+
+    def close(self) -> None:
+        """Ends the thread soon; waits for nothing."""
+
+
 class SentimentService:
     """All that the web asks of `tasks`; a web process has one. Methods raise ServiceUnavailable when Redis is away."""
 
@@ -38,6 +46,7 @@ class SentimentService:
         known: KnownModel,
         presence: Presence,
         servers: Collection[Client],
+        listeners: Collection[Listener],
         *,
         model_tag: str,
         analysis: Analysis,
@@ -50,6 +59,7 @@ class SentimentService:
             known: what is known about the workers.
             presence: lists the workers.
             servers: a client of each Redis server that the service needs.
+            listeners: what listens in the background for the service.
             model_tag: the model name and revision that workers are asked for.
             analysis: the analysis that the service performs.
         """
@@ -61,6 +71,12 @@ class SentimentService:
         self._known = known
         self._presence = presence
         self._servers = servers
+        self._listeners = listeners
+
+    def close(self) -> None:
+        """Ends the service's threads. A web process that ends need not call it, as they end with it."""
+        for listener in self._listeners:
+            listener.close()
 
     def ping(self) -> None:
         """Checks that every Redis server answers now; returns nothing."""

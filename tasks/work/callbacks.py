@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from tasks.background import aside
 from tasks.errors import CallbackRefused
 from tasks.jobs.keys import CALLBACKS, job_key
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 from tasks.work.delivery import deliver
@@ -101,7 +102,7 @@ class Callbacks:
         if not free:
             return 0
         now = time.time()
-        ids = [raw.decode() for raw in self._claim(keys=[self.KEY], args=[now, now + CLAIM_S, self.TTL_S, _LOOK_AT])]
+        ids = [name_of(raw) for raw in self._claim(keys=[self.KEY], args=[now, now + CLAIM_S, self.TTL_S, _LOOK_AT])]
         waiting = self._look_up(ids)
         chosen = self._choose(waiting, free)
         for due in chosen:
@@ -130,7 +131,7 @@ class Callbacks:
             if url is None:
                 gone.append(job_id)
             else:
-                found.append(Due(job_id, owner.decode() if owner is not None else None, _host(url.decode())))
+                found.append(Due(job_id, name_of(owner) if owner is not None else None, _host(name_of(url))))
         if gone:
             self._client.zrem(self.KEY, *gone)
         return found

@@ -95,7 +95,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
 
     scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, send_following)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
-    ScoreTask(scorer, leases, tracing).bind(app)
+    ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))
 
     stop = threading.Event()
@@ -119,7 +119,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
         when_ready=[
             *(loop.start for loop in (watchdog.loop, *loops)),
             lambda: metrics.MODEL_INFO.labels(role.name, mark.model, mark.device).set(1),
-            partial(serve_metrics, settings, mark.device),
+            partial(serve_metrics, settings.metrics_host, settings.metrics_port, mark.device),
             partial(_log.info, "ready: %s on %s, about %.0f texts/s", mark.model, mark.device, texts_per_s),
         ],
         when_told_to_end=[stop.set, scorer.stop],

@@ -41,7 +41,9 @@ class GpuMetrics(Collector):
 
 def _families() -> dict[str, GaugeMetricFamily]:
     return {
-        "used": GaugeMetricFamily("sentiment_gpu_memory_used_bytes", "Memory of the worker's GPU in use, by whomever."),
+        "used": GaugeMetricFamily(
+            "sentiment_gpu_memory_used_bytes", "Memory of the worker's GPU that any process uses."
+        ),
         "total": GaugeMetricFamily("sentiment_gpu_memory_bytes", "Memory of the worker's GPU."),
         "busy": GaugeMetricFamily(
             "sentiment_gpu_busy_ratio", "Share of the last second or less in which the worker's GPU was at work."

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from tasks.addresses import with_port
 from tasks.metrics import WORKER
-from tasks.settings import Settings
 from tasks.work.gpu_metrics import gpu_metrics
 
 _log = logging.getLogger(__name__)
@@ -26,14 +25,14 @@ def worker_registry(device: str) -> CollectorRegistry:
     return registry
 
 
-def serve_metrics(settings: Settings, device: str) -> None:
-    """Serves the metrics on METRICS_PORT, if that is set. If the port is taken, the worker runs without metrics."""
-    if not settings.metrics_port:
+def serve_metrics(host: str, port: int, device: str) -> None:
+    """Serves the metrics, unless the port is 0. If the port is taken, the worker runs without metrics."""
+    if not port:
         return
     try:
-        start_http_server(settings.metrics_port, settings.metrics_host, worker_registry(device))
+        start_http_server(port, host, worker_registry(device))
     except OSError as error:
-        where = with_port(settings.metrics_host, settings.metrics_port)
+        where = with_port(host, port)
         _log.error(
             "no metrics: cannot listen on %s (%s); give each worker of a machine a METRICS_PORT of its own",
             where,

@@ -14,7 +14,7 @@ import redis
 
 from model.engine import Engine
 from tasks import metrics
-from tasks.discretion import frames
+from tasks.discretion import frames, told
 from tasks.errors import TextFailed
 from tasks.jobs.running import RunningJobs
 from tasks.store.cache import PredictionCache
@@ -26,7 +26,7 @@ SendChunk = Callable[[str, int, str], None]
 """A function that sends a job's chunk, given the job's id, the chunk's number and the model tag."""
 
 INTERNAL_ERROR = "internal_error"
-"""The code of a text that has no answer because of a defect of ours; requests that meet one have the same code."""
+"""The code of a text that has no answer because of a defect in Sentiq; requests that meet one get the same code."""
 SUSPECT_LIMIT = 2
 """How often a text may end its worker when it is scored alone; after that, it is failed."""
 NEWER_PAUSE_S = 0.5
@@ -35,12 +35,18 @@ NEWER_PAUSE_S = 0.5
 Without the pause it would circulate at full speed if no worker can read it."""
 _STORE_TRIES_S = (0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 """Seconds between attempts at a step on Redis while Redis is away."""
+_NO_ROOM_PAUSE_S = 1.0
+"""Seconds between attempts while Redis has no room."""
 
 _log = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
-    """The chunk must be delivered again: Redis stayed away, or the chunk is of a later version."""
+    """The chunk must be delivered again, as Redis stayed away."""
+
+
+class LaterVersion(Exception):
+    """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
 class Scorer:
@@ -61,14 +67,14 @@ class Scorer:
         """Scores the chunk of a message and stores the outcomes. An unreadable message is dropped.
 
         Raises:
-            NotStored: the chunk must be delivered again.
+            NotStored, LaterVersion: the chunk must be delivered again.
         """
         try:
             self._score(read_chunk(message), chunk_id)
         except NewerFormat as error:
             _log.warning("chunk %s goes back into the queue: %s", chunk_id, error)
             self._stopping.wait(NEWER_PAUSE_S)
-            raise NotStored from None
+            raise LaterVersion from None
         except FormatError as error:
             self._note_defect(chunk_id, error)
 
@@ -82,16 +88,14 @@ class Scorer:
                     self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
         except (NotStored, NewerFormat):
             raise
-        except Exception as error:  # anything else is a defect of ours; without an answer, the chunk would be lost
+        except Exception as error:  # anything else is a defect; without an answer, the chunk would be lost
             self._note_defect(chunk_id, error)
             self._give_up(chunk, chunk_id)
 
     @staticmethod
     def _note_defect(chunk_id: str, error: Exception) -> None:
         metrics.DEFECTS.inc()
-        _log.error(
-            "a defect while scoring chunk %s: %s", chunk_id, type(error).__name__, extra={"exception": frames(error)}
-        )
+        _log.error("a defect while scoring chunk %s: %s", chunk_id, told(error), extra={"exception": frames(error)})
 
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
@@ -100,7 +104,7 @@ class Scorer:
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
-            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id)
+            self._cache.settle(self._engine.identity, tag, by_digest, chunk_id, if_room=True)
         except redis.RedisError:
             _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
         self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
@@ -118,14 +122,17 @@ class Scorer:
             self._persist(lambda: self._jobs.sent(job_id, number))
 
     def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
-        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect of ours."""
+        """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect in Sentiq."""
         failed = Failed(INTERNAL_ERROR)
         match chunk:
             case TextsChunk(tag=tag, texts=texts):
                 outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
                 self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
             case JobChunk(tag=tag, job=job_id, n=number):
-                todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                try:
+                    todo = self._persist(lambda: self._jobs.todo(job_id, number))
+                except FormatError:
+                    todo = self._persist(lambda: self._jobs.damaged(job_id))
                 if todo is not None:
                     self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
 
@@ -179,13 +186,18 @@ class Scorer:
         return outcome
 
     def _persist(self, step: Callable[[], T]) -> T:
-        """Does a step on Redis, and repeats it while Redis is away."""
+        """Does a step on Redis, and repeats it while Redis is away, and for as long as Redis is full."""
         # Not by tenacity: if it is to stop during a pause, it makes one more attempt, as long as Redis's timeout.
-        for pause_s in _STORE_TRIES_S:
+        pauses_s = iter(_STORE_TRIES_S)
+        while True:
             try:
                 return step()
+            except redis.exceptions.OutOfMemoryError:
+                pause_s = _NO_ROOM_PAUSE_S  # again and again: to put the chunk back into the queue would need room too
+                _log.warning("the memory of Redis is full; trying again in %.2f s", pause_s)
             except redis.RedisError:
+                if (pause_s := next(pauses_s, 0.0)) == 0.0:
+                    raise NotStored from None
                 _log.warning("Redis away; trying again in %.2f s", pause_s)
-                if self._stopping.wait(pause_s):
-                    break
-        raise NotStored
+            if self._stopping.wait(pause_s):
+                raise NotStored

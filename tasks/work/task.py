@@ -5,22 +5,24 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import redis
 from celery import Celery
 from celery.exceptions import Reject
 
 from tasks import metrics
-from tasks.queue.app import SENT_AT, TASK
+from tasks.queue.app import SENT_AT, TASK, ChunkSender
 from tasks.tracing import Tracing, scoring
 from tasks.work.leases import Leases
-from tasks.work.scoring import NotStored, Scorer
+from tasks.work.scoring import LaterVersion, NotStored, Scorer
 
 
 class ScoreTask:
     """Scores the chunk of a message: counts it, traces it, and renews its lease meanwhile."""
 
-    def __init__(self, scorer: Scorer, leases: Leases, tracing: Tracing | None) -> None:
+    def __init__(self, scorer: Scorer, leases: Leases, sender: ChunkSender, tracing: Tracing | None) -> None:
         self._scorer = scorer
         self._leases = leases
+        self._sender = sender
         self._tracing = tracing
 
     def bind(self, app: Celery) -> None:
@@ -37,8 +39,12 @@ class ScoreTask:
         lease = self._leases.held((request.properties or {}).get("delivery_tag"))
         with lease, scoring(self._tracing, headers, chunk, request.id):
             try:
-                self._scorer.score(chunk, request.id)
-            except NotStored:
+                try:
+                    self._scorer.score(chunk, request.id)
+                except LaterVersion:
+                    queue = str((request.delivery_info or {}).get("routing_key"))
+                    self._sender.send_last(chunk, request.id, queue, headers)
+            except (NotStored, redis.RedisError):
                 # Back into the queue, for the first worker that reaches Redis. Without Redis this fails too, and the
                 # chunk is redelivered by itself.
                 raise Reject("not stored", requeue=True) from None

@@ -1,4 +1,4 @@
-"""`sentiq`, the command, as a process of its own: in a pipe, and at a real terminal with its keys."""
+"""The command `sentiq` as a process: in a pipe, and at a real terminal with its keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def write_csv(path: Path, texts: list[str], *, column: str = "text") -> list[dict[str, str]]:
-    """A CSV file with these texts between two other columns; its rows."""
+    """Writes a CSV file with these texts between two other columns; returns its rows."""
     rows = [{"n": str(n), column: text, "note": f'a "quoted", note\nof row {n}'} for n, text in enumerate(texts)]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["n", column, "note"])
@@ -42,7 +42,7 @@ def write_csv(path: Path, texts: list[str], *, column: str = "text") -> list[dic
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """A CSV file's rows."""
+    """The rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -62,7 +62,7 @@ class Sentiq:
         }
 
     def run(self, *words: str, stdin: bytes = b"", status: int = 0) -> subprocess.CompletedProcess[bytes]:
-        """Runs it to its end, without a terminal."""
+        """Runs a command to its end, without a terminal."""
         done = subprocess.run(
             [*COMMAND, *words], cwd=self.folder, env=self.environment, input=stdin, capture_output=True, timeout=120
         )
@@ -71,27 +71,27 @@ class Sentiq:
         return done
 
     def terminal(self, *words: str) -> Terminal:
-        """Starts it at a terminal."""
+        """Starts a command at a terminal."""
         return Terminal([*COMMAND, *words], self.folder, self.environment)
 
     def leftovers(self) -> list[str]:
-        """The files of its folder that are no input."""
+        """The files in its folder other than the input."""
         return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("in."))
 
 
 def _interruptible() -> None:
-    """Ctrl-C is not ignored, even where the tests run in the background."""
+    """Lets Ctrl-C have its effect, even if the tests run in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _at_a_terminal() -> None:
-    """The keys of the terminal become signals."""
+    """Lets the terminal's keys become signals."""
     _interruptible()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
-    """A process whose stdin, stdout and stderr are a terminal of 80 columns; what it shows is read all the time."""
+    """A process whose stdin, stdout and stderr are a terminal of 80 columns, whose output is read continuously."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
         self._master, slave = os.openpty()
@@ -121,12 +121,12 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that was shown, without colours and movements."""
+        """Everything that was shown, without colours and cursor movements."""
         return _ESCAPES.sub("", self._raw.decode(errors="replace")).replace("\r\n", "\n")
 
     @property
     def screen(self) -> list[str]:
-        """What is left to be seen: the lines after all that was wiped or written over."""
+        """The lines that are still visible, after everything that was erased or overwritten."""
         lines, row, column = [""], 0, 0
         for escape, character in re.findall(
             r"(\x1b\[[0-9;?]*[A-Za-z])|(.)", self._raw.decode(errors="replace"), re.DOTALL
@@ -149,7 +149,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def wait_for(self, pattern: str, *, count: int = 1) -> re.Match[str]:
-        """The last match, once there are so many."""
+        """Waits until the pattern has this many matches; returns the last one."""
 
         def found() -> re.Match[str] | None:
             matches = list(re.finditer(pattern, self.shown))
@@ -159,7 +159,7 @@ class Terminal:
         return wait_until(found, what=f"{pattern!r} on the terminal", timeout_s=60)
 
     def ended(self, status: int = 0) -> str:
-        """What was shown, when it has ended as it should."""
+        """Waits until it has ended with the expected status; returns what was shown."""
         assert self.process.wait(60) == status, self.shown
         self._reader.join(10)
         os.close(self._master)
@@ -177,9 +177,7 @@ def sentiq(service: Stack, tmp_path: Path) -> Sentiq:
 
 
 def test_predict(sentiq: Sentiq) -> None:
-    """Each text has its line: label, confidence, the text in one line, with nothing in it that would command a
-    terminal.
-    """
+    """Each text gets one line: label, confidence, and the text without control sequences."""
     texts = ["good news", "a bad\n  thing\x1b]0;title\x07", os.fsdecode(b"plain \xff")]
     shown = sentiq.run("predict", *texts).stdout.decode().split("\n")[:-1]
     assert [line.split()[0] for line in shown] == ["POSITIVE", "NEGATIVE", "NEUTRAL"]
@@ -188,11 +186,18 @@ def test_predict(sentiq: Sentiq) -> None:
     assert shown[2].endswith("  plain \ufffd")
 
 
+def test_predict_says_which_text(sentiq: Sentiq) -> None:
+    """A text that cannot be scored is told by its number, since of a blank one nothing else can be shown."""
+    done = sentiq.run("predict", "good", "", "bad", status=1)
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
+    assert done.stderr == b"sentiq: text 2: The text is empty or blank.\n"
+
+
 @pytest.mark.parametrize(
     "words", [("--json", "predict", "good"), ("predict", "good", "--json"), ("predict", "--json", "--", "good")]
 )
 def test_predict_json(sentiq: Sentiq, words: tuple[str, ...]) -> None:
-    """With `--json`, before the command or after it, each answer is a line of JSON with all its fields."""
+    """With `--json`, before the command or after it, each answer is a line of JSON with all fields."""
     (line,) = sentiq.run(*words).stdout.splitlines()
     answer = json.loads(line)
     assert answer["text"] == "good"
@@ -201,13 +206,13 @@ def test_predict_json(sentiq: Sentiq, words: tuple[str, ...]) -> None:
 
 
 def test_predict_stdin(sentiq: Sentiq) -> None:
-    """Without texts stdin's lines are scored as they come; one that cannot be is told on stderr, and the others go
-    on.
+    """Without texts, the lines of stdin are scored as they come; a line that cannot be scored is reported on stderr,
+    and the others go on.
     """
     poison = f"poison {uuid.uuid4().hex}"
     done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad \xff".encode("latin-1"), status=1)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
-    assert done.stderr.decode() == f"sentiq: The model could not score this text. {poison}\n"
+    assert done.stderr.decode() == f"sentiq: line 3: The model could not score this text. {poison}\n"
     answers = [
         json.loads(line)
         for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
@@ -242,7 +247,7 @@ def test_output_of_another_encoding(sentiq: Sentiq, encoding: str) -> None:
 
 
 def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
-    """A line's answer comes before the next line is there."""
+    """A line is answered before the next one comes."""
     arguments: dict[str, Any] = {
         "cwd": sentiq.folder,
         "env": sentiq.environment,
@@ -262,8 +267,8 @@ def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
 
 
 def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """A CSV of 20,000 lines comes back line for line, its own columns first, each with its own text's answer; the
-    failed are counted.
+    """A CSV file of 20,000 lines comes back line for line, its own columns first, each with the answer to its own text;
+    failed lines are counted.
     """
     stack = make_stack(model="stub?fail_on=poison").start("batch")
     sentiq = Sentiq(stack.port, tmp_path)
@@ -295,6 +300,7 @@ def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Pa
     [
         ("in.csv", (), "in.sentiq.csv"),
         ("in.csv.gz", (), "in.sentiq.csv"),
+        ("in.tsv", (), "in.sentiq.csv"),
         ("in.ndjson", (), "in.sentiq.ndjson"),
         ("in.jsonl", (), "in.sentiq.jsonl"),
         ("in.txt", (), "in.sentiq.csv"),
@@ -307,11 +313,13 @@ def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Pa
     ],
 )
 def test_batch_files(sentiq: Sentiq, name: str, words: tuple[str, ...], out: str) -> None:
-    """Types and formats are told by the names' endings or by options; without -o the output stands beside the input."""
+    """Types and formats are told by the names' endings or by options; without -o the output is beside the input."""
     texts = new_texts(3)
     path = sentiq.folder / name
     if ".csv" in name:
         write_csv(path, texts)
+    elif ".tsv" in name:
+        path.write_text("n\ttext\n" + "".join(f"{n}\t{text}\n" for n, text in enumerate(texts)))
     elif ".json" in path.suffixes:
         path.write_text(json.dumps({"texts": texts}))
     else:
@@ -332,7 +340,7 @@ def test_batch_files(sentiq: Sentiq, name: str, words: tuple[str, ...], out: str
 
 
 def test_batch_in_a_pipe(sentiq: Sentiq) -> None:
-    """`-` reads stdin and writes stdout, in the input's own format; nothing but the result is on stdout."""
+    """`-` reads stdin and writes stdout, in the input's format; nothing but the results is on stdout."""
     texts = new_texts(3)
     done = sentiq.run(
         "batch", "-", "--type", "ndjson", stdin="".join(f"{json.dumps(text)}\n" for text in texts).encode()
@@ -348,7 +356,7 @@ def test_batch_in_a_pipe(sentiq: Sentiq) -> None:
 
 
 def test_batch_reader_leaves(sentiq: Sentiq) -> None:
-    """A reader of the results that has had enough ends the command quietly."""
+    """If the reader of the results stops reading, the command ends quietly."""
     write_csv(sentiq.folder / "in.csv", new_texts(3))
     command = f"{shlex.join(COMMAND)} batch in.csv -o - | true"
     done = subprocess.run(
@@ -361,7 +369,7 @@ def test_batch_reader_leaves(sentiq: Sentiq) -> None:
 
 
 def test_batch_other_csv(sentiq: Sentiq) -> None:
-    """Column and delimiter can be told, and the job comes as JSON on stdout."""
+    """Column and delimiter can be given, and the results come as JSON on stdout."""
     (sentiq.folder / "in.csv").write_text("id;comment\n1;good, really\n2;bad\n")
     job = json.loads(sentiq.run("batch", "in.csv", "--column", "comment", "--delimiter", ";", "--json").stdout)
     assert (job["status"], job["total"], job["labels"]["POSITIVE"]) == ("succeeded", 2, 1)
@@ -395,13 +403,14 @@ def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
         (("batch", "in.txt", "--type", "docx"), "docx"),
         (("batch", "in.txt", "-o", "out.xlsx"), "--format"),
         (("batch", "in.txt", "-o", "nowhere/out.csv"), "nowhere"),
-        (("jobs", "--status", "lost"), "lost"),
+        (("jobs", "--status", "lost"), "Invalid value for '--status': 'lost' is not one of"),
+        (("jobs", "--limit", "x"), "Invalid value for '--limit': must be a whole number"),
         (("predict", "x", "--url", "localhost"), "localhost"),
         (("guess",), "guess"),
     ],
 )
 def test_usage(sentiq: Sentiq, words: tuple[str, ...], said: str) -> None:
-    """What cannot be meant ends with status 2 and a word of what would help, and leaves no file."""
+    """Wrong usage ends with status 2 and a hint, and leaves no file."""
     for name in ("in.txt", "in.data"):
         (sentiq.folder / name).write_text("good\n")
     assert said in sentiq.run(*words, status=2).stderr.decode()
@@ -409,19 +418,27 @@ def test_usage(sentiq: Sentiq, words: tuple[str, ...], said: str) -> None:
 
 
 def test_batch_bad_line(sentiq: Sentiq) -> None:
-    """A file that the service refuses: one sentence with the line, and with the option that helps; no output."""
+    """For a file that the service refuses there is one sentence, with the line and the option that helps, and no output
+    file.
+    """
     (sentiq.folder / "in.ndjson").write_text('"good"\n{"txt": "bad"}\n')
     last = sentiq.run("batch", "in.ndjson", status=1).stderr.decode().splitlines()[-1]
     assert last.startswith("sentiq: Line 2: ")
+    (sentiq.folder / "in.json").write_text('["good"]')
+    last = sentiq.run("batch", "in.json", status=1).stderr.decode().splitlines()[-1]
+    assert '(the body: must be an object like {"texts":["' in last
     (sentiq.folder / "in.csv").write_text("comment\ngood\n")
     last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
     assert "`comment`" in last
     assert "--column" in last
+    (sentiq.folder / "in.csv").write_text("text;n\ngood;1\n")
+    last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
+    assert last.endswith("?delimiter=;. Give it: --delimiter.")
     assert sentiq.leftovers() == []
 
 
 def test_full_disk(sentiq: Sentiq) -> None:
-    """An output that cannot be written is a sentence, and the way back to the job's results."""
+    """If the output cannot be written, there is one sentence, and the command that comes back to the job's results."""
     (sentiq.folder / "in.txt").write_text("good\n")
     *_, back, last = (
         sentiq.run("batch", "in.txt", "-o", "/dev/full", "--format", "csv", status=1).stderr.decode().splitlines()
@@ -432,17 +449,21 @@ def test_full_disk(sentiq: Sentiq) -> None:
 
 
 def test_every_line_failed(sentiq: Sentiq) -> None:
-    """A job of which nothing succeeded is an error, with its lines' reasons in the output."""
+    """A job in which every line failed is an error; the output has the reason of each line."""
     (sentiq.folder / "in.txt").write_text("\n\n")
-    assert ", failed in" in sentiq.run("batch", "in.txt", status=1).stderr.decode()
-    assert [row["error"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == ["empty_text", "empty_text"]
+    shown = sentiq.run("batch", "in.txt", status=1).stderr.decode()
+    assert "2 lines, failed in" in shown
+    (sentiq.folder / "in.txt").write_text("\n")
+    shown = sentiq.run("batch", "in.txt", "--force", status=1).stderr.decode()
+    assert re.search(r"Job [0-9a-f]{32}: 1 line\.\n1 line, failed in", shown)
+    assert [row["error"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == ["empty_text"]
 
 
 # Jobs
 
 
 def test_jobs(sentiq: Sentiq) -> None:
-    """A job is listed, shown and cancelled; as a table that never cuts an id, or as JSON."""
+    """Jobs can be listed, shown and cancelled, in a table that never cuts an id, or as JSON."""
     (sentiq.folder / "in.txt").write_text("good\n\n")
     job = json.loads(sentiq.run("batch", "in.txt", "--json").stdout)
     table = sentiq.run("jobs").stdout.decode().splitlines()
@@ -457,11 +478,15 @@ def test_jobs(sentiq: Sentiq) -> None:
     assert [found["id"] for found in listed] == [job["id"]]
     assert json.loads(sentiq.run("job", job["id"], "--json").stdout)["failed"] == 1
     assert "2 of 2 done, 1 failed" in sentiq.run("job", job["id"]).stdout.decode()
-    assert "succeeded" in sentiq.run("cancel", job["id"]).stdout.decode()
+    cancelled = sentiq.run("cancel", job["id"])
+    assert "succeeded" in cancelled.stdout.decode()
+    assert cancelled.stderr == b"sentiq: the job had ended already\n"
+    assert sentiq.run("remove", job["id"]).stdout.decode() == f"Removed {job['id']}.\n"
+    assert "There is no job" in sentiq.run("remove", job["id"], status=1).stderr.decode()
 
 
 def test_unknown_job(sentiq: Sentiq) -> None:
-    """An unknown job is one sentence and status 1."""
+    """For an unknown job there is one sentence and status 1."""
     for words in (("job", "0" * 32), ("cancel", "0" * 32), ("batch", "--resume", "0" * 32)):
         assert re.fullmatch(
             r"sentiq: There is no job with this id\. It may have expired\.\n",
@@ -473,7 +498,9 @@ def test_unknown_job(sentiq: Sentiq) -> None:
 
 
 def test_service_is_not_there(tmp_path: Path) -> None:
-    """A sentence says where the service was looked for, and how to start it or to say where it is."""
+    """If the service is not there, a sentence gives the address that was tried, and how to start it or to give another
+    address.
+    """
     port = free_port()
     (tmp_path / "in.txt").write_text("good\n")
     for words in (("predict", "x"), ("jobs",), ("batch", "in.txt")):
@@ -484,7 +511,9 @@ def test_service_is_not_there(tmp_path: Path) -> None:
 
 
 def test_options_of_all_commands(sentiq: Sentiq) -> None:
-    """`--url` wins over the environment, after the command over before it; `--version` prints one."""
+    """`--url` takes precedence over the environment, and after the command over before it; `--version` prints the
+    version.
+    """
     right, wrong = sentiq.environment["SENTIQ_URL"], f"http://127.0.0.1:{free_port()}"
     sentiq.environment["SENTIQ_URL"] = wrong
     sentiq.run("jobs", status=1)
@@ -497,8 +526,8 @@ def test_options_of_all_commands(sentiq: Sentiq) -> None:
 
 
 def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
-    """A terminal shows a bar with counts, rate and the time left, which is gone at the end; what remains are the job
-    and the outcome.
+    """A terminal shows a bar with counts, rate and the time left. At the end the bar is gone, and the job and its
+    outcome remain.
     """
     write_csv(sentiq.folder / "in.csv", new_texts(1200))
     terminal = sentiq.terminal("batch", "in.csv")
@@ -515,7 +544,7 @@ def test_progress_at_a_terminal(sentiq: Sentiq) -> None:
 
 
 def test_results_at_a_terminal(sentiq: Sentiq) -> None:
-    """Results that go to the terminal come after the bar has gone, and whole."""
+    """Results that go to the terminal come complete, after the bar has gone."""
     (sentiq.folder / "in.txt").write_text("good\nbad\n")
     shown = sentiq.terminal("batch", "in.txt", "-o", "-").ended().replace("\r", "")
     assert re.search(r"\ntext,position,.*\ngood,0,done,POSITIVE,.*\nbad,1,done,NEGATIVE,.*\n2 lines in", shown)
@@ -523,7 +552,7 @@ def test_results_at_a_terminal(sentiq: Sentiq) -> None:
 
 @pytest.fixture
 def running(sentiq: Sentiq) -> Iterator[Terminal]:
-    """A batch of 800 lines at a terminal, under way."""
+    """A batch of 800 lines that is running at a terminal."""
     write_csv(sentiq.folder / "in.csv", new_texts(800))
     terminal = sentiq.terminal("batch", "in.csv", "-o", "my out.csv")
     terminal.wait_for(r"Scoring ")
@@ -534,15 +563,15 @@ def running(sentiq: Sentiq) -> Iterator[Terminal]:
 
 
 def way_back(shown: str) -> list[str]:
-    """The words after `sentiq` of the line that comes back to the job."""
+    """The words after `sentiq` in the line that says how to come back to the job."""
     (line,) = re.findall(r"^  sentiq (batch --resume .*)$", shown, re.MULTILINE)
     return shlex.split(line)
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "\x03"])
 def test_interrupt_leaves_the_job(sentiq: Sentiq, running: Terminal, answer: str) -> None:
-    """Ctrl-C asks; Enter, no and a second Ctrl-C leave the job running, and the line that is shown comes back to its
-    results.
+    """Ctrl-C asks whether to cancel. Enter, no and a second Ctrl-C leave the job running, and the command that is shown
+    fetches its results.
     """
     running.type("\x03")
     running.wait_for(r"Cancel job [0-9a-f]{32}\? .*\[y/N\] ")
@@ -559,21 +588,23 @@ def test_interrupt_leaves_the_job(sentiq: Sentiq, running: Terminal, answer: str
 
 
 def test_interrupt_cancels_the_job(sentiq: Sentiq, running: Terminal) -> None:
-    """After Ctrl-C and yes the job is cancelled; what was done of it can be fetched, and that is no success."""
+    """After Ctrl-C and yes the job is cancelled; the status is not 0. The command that is shown fetches the
+    lines that were done, and that is a success.
+    """
     running.type("\x03")
     running.wait_for(r"\[y/N\] ")
     running.type("y\n")
     shown = running.ended(130)
-    assert re.search(r"Cancelled; [\d,]+ of its 800 lines are done", shown)
+    assert re.search(r"Cancelled; [\d,]+ of 800 lines done\.", shown)
     words = way_back(shown)
     assert json.loads(sentiq.run("job", words[2], "--json").stdout)["status"] == "cancelled"
-    sentiq.run(*words, status=1)
+    assert "800 lines, cancelled in" in sentiq.run(*words).stderr.decode()
     assert "cancelled" in {row["status"] for row in read_csv(sentiq.folder / "my out.csv")} <= {"done", "cancelled"}
 
 
 def test_interrupt_without_a_terminal(sentiq: Sentiq) -> None:
-    """SIGINT without a terminal asks nothing: the job goes on, and the line that comes back has the options that it
-    needs.
+    """Without a terminal, SIGINT asks nothing: the job goes on, and the command that is shown has all the options that
+    it needs.
     """
     (sentiq.folder / "in.sentiq.csv").write_text("of an earlier run")
     write_csv(sentiq.folder / "in.csv", new_texts(500))

@@ -1,4 +1,4 @@
-"""`make run` from start to end, with everything that its user sees."""
+"""`make run` from start to end, as its user sees it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tasks.errors import EX_CONFIG
 from tests.support.launched import LAUNCHER, MAKE_RUN, Launched
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
@@ -30,10 +31,10 @@ def _gone(sentiq: Launched) -> None:
 
 
 def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
-    """`make run` says when it is ready and what to type; typed, that gives the README's answer; Ctrl-C ends all of it
+    """`make run` says when it is ready and shows a request, which gives the README's answer; Ctrl-C ends everything
     with status 0.
 
-    A second start finds the cache and the jobs as they were.
+    After a second start the cache and the jobs are as before.
     """
     readme = (ROOT / "README.md").read_text()
     promised = json.loads(re.search(r"```json\n(\{.*?\})\n```", readme, re.S)[1])  # type: ignore[index]
@@ -47,13 +48,13 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
         key: promised[key] for key in promised.keys() - volatile
     }
     assert answer["label"] == "POSITIVE"
-    # Another processor's arithmetic may differ in the last digits.
+    # On another processor the last digits may differ.
     assert answer["scores"] == pytest.approx(promised["scores"], abs=0.02)
     job = first.http.post(
         "/batch_predict", json={"texts": ["What a show, I loved it!", "This is awful, I hate it."]}
     ).json()
     wait_until(lambda: first.http.get(job["links"]["self"]).json()["status"] == "succeeded", what="the job to end")
-    os.killpg(first.process.pid, signal.SIGINT)  # as the terminal does: to make and all that it runs
+    os.killpg(first.process.pid, signal.SIGINT)  # like a terminal: to make and everything that it runs
     first.ended()
     _gone(first)
     assert any(line.endswith("| stopped") for line in first.lines), first.output
@@ -70,18 +71,33 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
-    """Whatever is printed has the name of its process before it."""
+    """Every line that is printed begins with the name of its process."""
     sentiq = launch().wait_until_ready()
     sentiq.stop()
     assert sentiq.lines
     assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
 
 
+def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
+    """While only the batch worker is missing, the launcher says that callers are answered already, and they are."""
+    sentiq = launch()
+    batch = wait_until(lambda: sentiq.find("tasks.worker batch"), what="the batch worker to start")
+    os.kill(batch, signal.SIGSTOP)
+    told = f"waiting for: batch worker; callers of /predict are answered at http://127.0.0.1:{sentiq.port}"
+    wait_until(partial(sentiq.has_printed, told), what="the line that says so", timeout_s=60)
+    assert (
+        sentiq.http.post("/predict", json={"text": "early but sure"}, headers={"Prefer": "wait=30"}).status_code == 200
+    )
+    os.kill(batch, signal.SIGCONT)
+    sentiq.wait_until_ready()
+    assert sentiq.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
-    """A request that was accepted before the signal is answered, and a chunk that was begun is finished.
+    """A request that was accepted before the signal is still answered, and a chunk that was begun is finished.
 
-    A connection that is open but idle is closed soon, before the slow answer comes.
+    A connection that is open but idle is closed earlier, before the slow answer comes.
     """
     sentiq = launch(model="stub?delay_s=2.5", PREDICT_TIMEOUT=20).wait_until_ready()
     answers: list[int] = []
@@ -109,7 +125,7 @@ def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
 
 
 def test_killed_launcher_leaves_no_orphan(launch: Launch) -> None:
-    """kill -9 of the launcher ends every process of it, and the next start on the same folder works."""
+    """kill -9 of the launcher ends all its processes, and the next start on the same folder works."""
     first = launch().wait_until_ready()
     first.process.kill()
     second = launch().wait_until_ready()
@@ -180,7 +196,7 @@ def test_data_of_a_later_server(launch: Launch, folder: Path, tmp_path: Path) ->
     (folder / "valkey").mkdir()
     (folder / "valkey" / "written-by").write_text("Valkey 99.1.0\n")
     sentiq = launch()
-    assert sentiq.ended() == 1
+    assert sentiq.ended() == EX_CONFIG
     (line,) = [line for line in sentiq.lines if "waiting for" not in line]
     assert "were written by Valkey 99.1.0, and Valkey" in line
     assert "check-aof" not in sentiq.output
@@ -194,14 +210,14 @@ def test_killed_make_leaves_no_orphan(launch: Launch) -> None:
 
 
 def test_dead_processes_are_started_again(launch: Launch) -> None:
-    """Each process that is killed is started again, the server with its data, and the service answers as before."""
+    """A process that is killed is started again, the server with its data, and the service answers as before."""
     sentiq = launch().wait_until_ready()
     known = sentiq.http.post("/predict", json={"text": "good to know"}).json()
     for words in ("tasks.worker interactive", "tasks.worker batch", "valkey-server", "redis-server", "webapp.wsgi"):
         try:
             victim = sentiq.member(words)
         except AssertionError:
-            assert words.endswith("-server")  # one of the two is there
+            assert words.endswith("-server")  # redis-server or valkey-server
             continue
         os.kill(victim, signal.SIGKILL)
         told = f"(pid {victim}) ended by signal 9; starting it again"
@@ -217,7 +233,7 @@ def test_dead_processes_are_started_again(launch: Launch) -> None:
 
 
 def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: Callable[..., Stack]) -> None:
-    """With REDIS_URL, everything happens on that server and no embedded one runs."""
+    """With REDIS_URL, that server is used for everything and no embedded one runs."""
     stack = make_stack()
     stack.start_server()
     sentiq = launch(REDIS_URL=stack.url).wait_until_ready()
@@ -229,22 +245,34 @@ def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: C
 
 
 @pytest.mark.parametrize(
-    ("variables", "sentence"),
+    ("variables", "sentence", "status"),
     [
-        ({"REDIS_URL": "redis://127.0.0.1:1"}, "REDIS_URL at redis://127.0.0.1:1 does not answer; start that server"),
-        ({"REDIS_URL": "127.0.0.1"}, "REDIS_URL: must begin with redis://"),
-        ({"BATCH_SIZE": "many"}, "BATCH_SIZE: "),
-        ({"model": "/no/such/model"}, "/no/such/model" if find_spec("torch") else "sentiq[torch]"),
-        ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR /proc/nowhere cannot be written"),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1"},
+            "REDIS_URL at redis://127.0.0.1:1 does not answer; start that server",
+            1,
+        ),
+        ({"REDIS_URL": "127.0.0.1"}, "REDIS_URL: must begin with redis://", EX_CONFIG),
+        ({"BATCH_SIZE": "many"}, "BATCH_SIZE: ", EX_CONFIG),
+        ({"WEB_METRICS_PORT": 9000, "METRICS_PORT": 9000}, "METRICS_PORT: the web's metrics and", EX_CONFIG),
+        ({"model": "/no/such/model"}, "there is no folder /no/such/model", EX_CONFIG),
+        ({"model": "/", "ENGINE": "compiled", "LOG_FORMAT": "json"}, "/ has no compiled graph", EX_CONFIG),
+        (
+            {"model": "default", "ANALYSIS": "tests.support.analyses:SPAM", "PYTHONPATH": str(ROOT)},
+            "3 classes, but the analysis spam has 2",
+            EX_CONFIG,
+        ),
+        ({"DATA_DIR": "/proc/nowhere"}, "DATA_DIR /proc/nowhere cannot be written", EX_CONFIG),
     ],
 )
-def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, str], sentence: str) -> None:
-    """What makes a start impossible is said in a sentence that names it; the exit status is not 0; nothing is left
-    running.
+def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, Any], sentence: str, status: int) -> None:
+    """A start that cannot work ends with a sentence that names the reason, once, also if several processes find it. The
+    status says whether it is a setting. Nothing is left running.
     """
     sentiq = launch(**variables)
-    assert sentiq.ended() not in (0, None)
-    assert sentence in sentiq.output
+    assert sentiq.ended() == status
+    assert sentence in sentiq.lines[-1]
+    assert sentiq.output.count(sentence) == 1
     assert "Traceback" not in sentiq.output
     _gone(sentiq)
 
@@ -286,7 +314,7 @@ def test_somebodys_folder_stays_as_it_is(launch: Launch, folder: Path) -> None:
 
 
 def test_port_in_use(launch: Launch) -> None:
-    """A port that another program listens on ends the start at once, with the way out."""
+    """If another program listens on the port, the start fails at once, and the message says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         sentiq = launch(PORT=port)
@@ -296,7 +324,7 @@ def test_port_in_use(launch: Launch) -> None:
 
 
 def test_second_launcher_on_the_same_folder(launch: Launch) -> None:
-    """A folder in use is refused with the pid of its user, who is not disturbed."""
+    """A folder that another launcher uses is refused with that launcher's pid, and the other one is not disturbed."""
     first = launch().wait_until_ready()
     second = launch(PORT=free_port())
     assert second.ended() == 1
@@ -306,8 +334,8 @@ def test_second_launcher_on_the_same_folder(launch: Launch) -> None:
 
 
 def test_a_service_manager_is_told(launch: Launch, folder: Path) -> None:
-    """Started with a socket of systemd's, it says there when all is ready and when it stops; its processes, of which
-    Gunicorn would do so too, say nothing.
+    """If systemd gives the launcher a socket, the launcher reports there when everything is ready and when it stops;
+    its processes report nothing, not even Gunicorn, which otherwise would.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
@@ -323,7 +351,7 @@ def test_a_service_manager_is_told(launch: Launch, folder: Path) -> None:
 
 
 def test_python_too_old(tmp_path: Path) -> None:
-    """make refuses a Python that is too old in one sentence, before it installs anything."""
+    """With a Python that is too old, make stops with one sentence before it installs anything."""
     old = tmp_path / "python3.9"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" || exit 1\n')
     old.chmod(0o755)
@@ -369,6 +397,6 @@ def test_python_gone(tmp_path: Path, happen: Callable[[Path], None]) -> None:
 
 
 def test_launcher_is_what_make_runs() -> None:
-    """The command that the tests use is the one in the Makefile."""
+    """The command with which the tests start the launcher is the one in the Makefile."""
     recipe = subprocess.run([*MAKE_RUN, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"exec {' '.join(LAUNCHER)}" in recipe

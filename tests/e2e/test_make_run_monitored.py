@@ -1,4 +1,4 @@
-"""`make run MONITORING=1`: what its user sees of Flower, celery-exporter and the workers' metrics."""
+"""`make run MONITORING=1`: Flower, celery-exporter and the workers' metrics, as its user sees them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _get(address: str, login: str | None = None) -> httpx.Response:
 
 @pytest.fixture
 def monitored(launch: Launch) -> Launch:
-    """Starts it on free ports; skips where Flower cannot be installed, but not in CI."""
+    """Starts it on free ports; skips if Flower cannot be installed, except in CI."""
     if (reason := make_monitoring_venv()) is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(f".venv-monitoring could not be made: {reason}")
         pytest.skip(".venv-monitoring is not here and could not be made")
 
     def start(**variables: str | int) -> Launched:
-        # Of two workers' ports that follow each other the second is only likely to be free.
+        # The second worker's port is the next number, which is only likely to be free.
         ports = {name: free_port() for name in ("FLOWER_PORT", "CE_PORT", "METRICS_PORT")}
         return launch(command=(*MAKE_RUN, "MONITORING=1"), **ports, **variables).wait_until_ready()
 
@@ -42,8 +42,8 @@ def monitored(launch: Launch) -> Launch:
 
 
 def test_monitored_run(monitored: Launch) -> None:
-    """The addresses are printed, with a password that was made up and without which Flower shows nothing; all are on
-    loopback only.
+    """The addresses are printed, with a generated password without which Flower shows nothing; all of them are on
+    loopback.
     """
     sentiq = monitored()
     flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
@@ -56,6 +56,7 @@ def test_monitored_run(monitored: Launch) -> None:
     for page in metrics:
         wait_until(lambda page=page: answers(page), what=f"{page} to answer")  # type: ignore[misc]
     wait_until(lambda: answers(flower, login), what="Flower to answer")
+    assert "Inspect method" not in sentiq.output  # Flower warns of the workers, which are not there yet
     assert _get(flower).status_code == _get(flower, "sentiq:guessed").status_code == 401
     interactive, batch, exporter = (_get(page).text for page in metrics)
     assert 'sentiment_model_info{device="cpu",model="stub@1/stub",role="interactive"} 1.0' in interactive
@@ -70,7 +71,7 @@ def test_monitored_run(monitored: Launch) -> None:
         port = int(address.split(":")[2].split("/")[0])
         assert f"0100007F:{port:04X}" in listening
         assert f"00000000:{port:04X}" not in listening
-    os.killpg(sentiq.process.pid, signal.SIGINT)  # as the terminal does: to make and all that it runs
+    os.killpg(sentiq.process.pid, signal.SIGINT)  # like a terminal: to make and everything that it runs
     sentiq.ended()
     assert any(line.endswith("| stopped") for line in sentiq.lines), sentiq.output
     assert "Traceback" not in sentiq.output, sentiq.output
@@ -78,7 +79,7 @@ def test_monitored_run(monitored: Launch) -> None:
 
 
 def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
-    """kill -9 of the launcher ends Flower and the exporter too; a password of one's own is used, and not printed."""
+    """kill -9 of the launcher ends Flower and the exporter too; a password that the user sets is not printed."""
     sentiq = monitored(FLOWER_BASIC_AUTH="someone:s3cret")
     flower = re.search(r"Flower at (\S+/flower/)$", sentiq.output, re.MULTILINE)[1]  # type: ignore[index]
     wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")

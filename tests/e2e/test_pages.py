@@ -1,4 +1,4 @@
-"""What a person's browser and a real Prometheus make of the running service."""
+"""The running service, seen by a real browser and a real Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 
 def _rendered(address: str, profile: Path) -> str:
-    """The page's elements after its scripts have run, in headless Chromium without a network but the loopback's."""
+    """The page's elements after its scripts have run, in headless Chromium with no network but loopback."""
     options = [
         "--headless",
         "--no-sandbox",
@@ -34,7 +34,7 @@ def _rendered(address: str, profile: Path) -> str:
     [("docs", ["operations-predictions-predict", "Score one text"]), ("redoc", ["Score one text", "/batch_predict"])],
 )
 def test_api_page_renders_offline(service: Stack, tmp_path: Path, page: str, wanted: list[str]) -> None:
-    """Swagger UI and ReDoc show every endpoint in a real browser, from this service's own files alone."""
+    """Swagger UI and ReDoc show every endpoint in a real browser, using only this service's files."""
     source = service.http.get(f"/{page}").text
     assert "://" not in source
     dom = _rendered(f"http://127.0.0.1:{service.port}/{page}", tmp_path)
@@ -48,7 +48,7 @@ def test_metrics_are_well_formed(service: Stack) -> None:
     service.predict("a text for the counters")
     page = service.http.get("/metrics").content
     checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
-    # 3 means: style hints only; the Flask exporter's names are not ours to change.
+    # 3 means that there are only style hints; they are about names that the Flask exporter gives.
     assert checked.returncode in (0, 3), checked.stderr.decode()
     ours = [line for line in checked.stderr.decode().splitlines() if line.startswith("sentiment_")]
     assert not ours
@@ -56,8 +56,8 @@ def test_metrics_are_well_formed(service: Stack) -> None:
 
 @pytest.mark.debian("prometheus")
 def test_prometheus_scrapes_the_service(service: Stack, tmp_path: Path) -> None:
-    """A real Prometheus scrapes `/metrics` and answers a query for predictions by label and source, and for what the
-    engine scored.
+    """A real Prometheus scrapes `/metrics` and answers queries for predictions by label and source, and for texts
+    scored.
     """
     port = free_port()
     config = tmp_path / "prometheus.yml"

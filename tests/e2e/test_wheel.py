@@ -1,4 +1,4 @@
-"""The wheel in environments that are empty but for it: what it holds, the service from any folder, the client alone."""
+"""The wheel in otherwise empty environments: its contents, the service in any folder, the client alone."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.support.launched import Launched
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # where no cache has them yet, the packages are fetched
+pytestmark = pytest.mark.timeout(600)  # packages that are not cached have to be downloaded
 
 Launch = Callable[..., Launched]
 BIN = Path(sys.executable).parent
 
 
 def tracked() -> set[str]:
-    """The files of the working tree that git holds or would take."""
+    """The files of the working tree that git tracks or does not ignore."""
     names = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
@@ -35,7 +35,7 @@ def tracked() -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the working tree: nothing of an earlier build gets into it."""
+    """The wheel, built from a copy of the working tree, so that nothing of an earlier build gets into it."""
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in tracked():
         if not name.startswith(("tests/", "docs/", "benchmarks/")):
@@ -47,12 +47,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def test_the_readmes_install(wheel: Path) -> None:
+    """README installs the wheel by its name, from the folder in which `make wheel` leaves it."""
+    assert f"pip install 'dist/{wheel.name}[server]' --constraint constraints.txt\n" in (ROOT / "README.md").read_text()
+    recipe = subprocess.run(["make", "--dry-run", "wheel"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--wheel-dir dist " in recipe
+
+
 def environment(folder: Path, requirement: str) -> Path:
-    """A new virtual environment with a wheel and what it asks for; its folder of programs."""
+    """Makes a virtual environment with a wheel and its requirements; returns its folder of programs."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     given = ["--python", str(folder / "bin" / "python"), "--constraint", str(ROOT / "constraints.txt"), requirement]
     by_uv = subprocess.run([BIN / "uv", "pip", "install", "--quiet", *given], check=False)
-    if by_uv.returncode != 0:  # it does not read pip's configuration
+    if by_uv.returncode != 0:  # uv does not read pip's configuration
         pip = [sys.executable, "-m", "pip", *given[:2], "install", "--quiet", *given[2:]]
         subprocess.run(pip, check=True)
     return folder / "bin"
@@ -71,14 +78,14 @@ def client(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_what_git_holds(wheel: Path) -> None:
-    """The wheel has every file of the three packages and the Celery policy, and besides only its own description."""
+    """The wheel has every file of the three packages and `celeryconfig.py`, and otherwise only its metadata."""
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == {name for name in tracked() if name.startswith(("webapp/", "tasks/", "model/", "celeryconfig.py"))}
 
 
 def test_the_readmes_first_request(server: Path, launch: Launch, folder: Path) -> None:
     """`sentiq serve`, installed from the wheel and started in an empty folder, answers the README's first request as
-    the README says; its files are in `data` there; Ctrl-C ends all of it with status 0.
+    the README says. Its files are in `data` in that folder, and Ctrl-C ends everything with status 0.
     """
     readme = (ROOT / "README.md").read_text()
     request = re.search(r"```sh\n(curl -s http://127\.0\.0\.1:8000/predict .*)\n```", readme)[1]  # type: ignore[index]
@@ -90,7 +97,7 @@ def test_the_readmes_first_request(server: Path, launch: Launch, folder: Path) -
     answer = json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)
     for name in ("text", "label", "model", "truncated"):
         assert answer[name] == promised[name]
-    # Another processor's arithmetic may differ in the last digits.
+    # On another processor the last digits may differ.
     assert answer["scores"] == pytest.approx(promised["scores"], abs=0.02)
     assert [path.name for path in folder.iterdir()] == ["data"]
     assert sentiq.http.get("/docs").status_code == 200
@@ -100,8 +107,8 @@ def test_the_readmes_first_request(server: Path, launch: Launch, folder: Path) -
 
 
 def test_somebody_elses_folder(server: Path, launch: Launch, folder: Path) -> None:
-    """Started in a folder that has modules of our names, it runs its own; settings come from the file and from flags,
-    and reach its processes, however small; one more worker joins it.
+    """Started in a folder with modules of the same names, it runs its own. Settings from the file and from flags,
+    however small, reach its processes, and one more worker can join.
     """
     for name in ("tasks", "model", "webapp", "celeryconfig", "redis", "flask"):
         (folder / f"{name}.py").write_text("raise SystemExit('not ours')")
@@ -132,8 +139,8 @@ def test_somebody_elses_folder(server: Path, launch: Launch, folder: Path) -> No
 
 
 def test_the_client_alone(client: Path, service: Stack) -> None:
-    """Without the extra the package brings the client and the command line, which speak to a service elsewhere, and few
-    packages of others.
+    """Without the extra, the package brings the client and the command line, which work with a service elsewhere, and
+    few dependencies.
     """
 
     def run(*words: str) -> str:
@@ -154,11 +161,10 @@ def test_the_client_alone(client: Path, service: Stack) -> None:
 
 @pytest.mark.parametrize("words", [("serve",), ("serve", "--help"), ("worker", "batch")])
 def test_commands_that_need_the_server(client: Path, words: tuple[str, ...]) -> None:
-    """Where the extra is missing, what needs it says in one sentence what to install, with the status of a start that
-    will never work.
-    """
+    """Commands that need the missing extra say in one sentence what to install, with the status of a wrong setting."""
     done = subprocess.run([f"{client}/sentiq", *words], env={}, capture_output=True, text=True, check=False)
     sentence = (
-        f"sentiq: `sentiq {words[0]}` needs the packages of the service; install them: pip install 'sentiq[server]'"
+        f"sentiq: `sentiq {words[0]}` needs the packages of the service; install them:"
+        " pip install 'sentiq[server]' --constraint constraints.txt"
     )
     assert (done.returncode, done.stdout, done.stderr) == (EX_CONFIG, "", f"{sentence}\n")

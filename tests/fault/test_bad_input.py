@@ -445,21 +445,21 @@ AMBIGUOUS = {
     "no name": GET + b": x\r\n\r\n",
     "two hosts": GET + b"Host: b\r\n\r\n",
     "two types": HEAD + b"Content-Type: text/csv\r\nContent-Length: 16\r\n\r\n" + GREETING,
-    "a blank in the address": b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
-    "bytes in the address": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-    "half an absolute address": b"GET http:/health HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a broken absolute address": b"GET http://[::1/health HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an authority": b"GET localhost:80 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a tunnel": b"CONNECT localhost:443 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an asterisk": b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a blank in the address": b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "bytes in the address": b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half an absolute address": b"GET http:/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a broken absolute address": b"GET http://[::1/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an authority": b"GET localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a tunnel": b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an asterisk": b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "HTTP/0.9": b"GET /\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "HTTP/1.10": b"GET / HTTP/1.10\r\nHost: x\r\n\r\n",
+    "HTTP/1.10": b"GET / HTTP/1.10\r\nHost: localhost\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n",
     "a huge header": GET + b"X: " + b"a" * 9000 + b"\r\n\r\n",
     "a header without end": GET + b"X: " + b"a" * 1_000_000,
     "many headers": GET + b"".join(b"X-%d: a\r\n" % number for number in range(100)) + b"\r\n",
-    "a long address": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long address": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "an address without end": b"GET /" + b"a" * 1_000_000,
 }
 CHUNKS = {
@@ -481,7 +481,7 @@ CHUNKS = {
 def refused_and_closed(port: int, raw: bytes, *statuses: int) -> Answer:
     """Sends a request followed by a second one, and checks that the first is refused and the second not answered."""
     with RawConnection(port, timeout_s=ANSWER_S) as connection:
-        connection.send(raw + b"GET /model HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.send(raw + b"GET /model HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = connection.answer()
         assert answer is not None, "closed without an answer"
         assert answer.status in statuses, (answer.status, answer.body[:300])
@@ -506,10 +506,11 @@ def test_broken_chunks(target: Stack, shape: str, path: str) -> None:
 
 def test_absolute_address(target: Stack) -> None:
     """Only the path of an absolute address counts, whatever host it names (RFC 9112, 3.2.2); the answer has no host."""
-    answer = ask(target.port, b"GET http://evil.example/jobs?limit=1 HTTP/1.1\r\nHost: evil.example\r\n\r\n")
-    assert answer is not None
-    assert answer.status == 200
-    assert b"evil" not in answer.body
+    for host, status in ((b"localhost", 200), (b"evil.example", 421)):
+        answer = ask(target.port, b"GET http://evil.example/jobs?limit=1 HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+        assert answer is not None
+        assert answer.status == status
+        assert b"evil" not in answer.body
 
 
 @pytest.mark.parametrize("header", ["X-Request-ID", "Idempotency-Key", "Prefer", "Last-Event-ID", "Origin", "Accept"])
@@ -602,6 +603,55 @@ def _gzip_of(piece: bytes, times: int, first: bytes = b"") -> bytes:
     return packer.compress(first) + b"".join(packer.compress(piece) for _ in range(times)) + packer.flush()
 
 
+def _keys(number: int) -> bytes:
+    return b'{"text":"hello",' + b",".join(b'"n%d":1' % key for key in range(number)) + b"}"
+
+
+FAULTS = {
+    "1.5 million keys": ("/predict", _keys(1_500_000), 413),
+    "as many keys as a body may have": ("/predict", _keys(110_000), 422),
+    "a million keys of a batch": ("/batch_predict", _keys(1_000_000), 422),
+    "5 million lists of a batch": ("/batch_predict", b'{"texts":[' + b"[]," * 5_000_000 + b"[]]}", 422),
+    "5 million numbers of a batch": ("/batch_predict", b'{"texts":["a",' + b"1," * 5_000_000 + b"1]}", 422),
+}
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+def test_many_faults(target: Stack, faults: str) -> None:
+    """A body with millions of faults is refused with the first of them, and no object is made of each."""
+    path, body, status = FAULTS[faults]
+    before_mb = forget_peak(target)
+    began = time.monotonic()
+    answer = refused(ask(target.port, request("POST", path, body, Content_Type=JSON), timeout_s=ANSWER_S), status)
+    assert time.monotonic() - began < 5
+    assert len(answer.json().get("errors", [])) <= 20
+    assert memory_mb(target, "VmHWM") - before_mb < 100
+
+
+def test_many_parameters(target: Stack) -> None:
+    """Of as many parameters as an address can have the first are told."""
+    query = "&".join(f"n{number}" for number in range(1200))
+    for path in ("/jobs", "/batch_predict"):
+        method = "GET" if path == "/jobs" else "POST"
+        answer = refused(ask(target.port, request(method, f"{path}?{query}", b"" if method == "GET" else b"a")), 422)
+        assert len(answer.json()["errors"]) == 20
+
+
+ROWS_OF_MARKS = ("a" + "\u0301" * 50_000 + "\u0316" * 49_999, "\u0f73" * 99_999, "&#790;&#769;" * 8_000)
+
+
+def test_rows_of_marks(target: Stack) -> None:
+    """Texts of nothing but combining marks, which take minutes to be normalised, hold up nobody."""
+    began = time.monotonic()
+    for text in ROWS_OF_MARKS:
+        assert target.predict(text).status_code in (200, 202)
+    lines = "\n".join(text + str(number) for number in range(8) for text in ROWS_OF_MARKS).encode()
+    answer = ask(target.port, request("POST", "/batch_predict", lines, Content_Type="text/plain"), timeout_s=ANSWER_S)
+    assert answer is not None
+    assert answer.status == 202
+    assert time.monotonic() - began < 15
+
+
 BOMBS = {
     "one line": ("text/plain", b"", b"a" * 100_000, 10_000),
     "one line of NDJSON": ("application/x-ndjson", b'"', b"a" * 100_000, 10_000),
@@ -679,21 +729,21 @@ def test_csv_quotes_across_pieces(target: Stack, size: int) -> None:
 _HASTY = """
 import sys
 import webapp.server.patience
-webapp.server.patience.BODY_WAIT_S = 4.0
+webapp.server.patience.HEADERS_WAIT_S = webapp.server.patience.BODY_WAIT_S = 4.0
 from gunicorn.app.wsgiapp import run
-sys.argv = ["gunicorn", "-c", "python:webapp.server.gunicorn_conf", "--keep-alive", "4", "webapp.wsgi:app"]
+sys.argv = ["gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"]
 run()
 """
 SLOW = {
-    "headers": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: ",
+    "headers": b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: ",
     "the first line": b"GET /",
     "a text": HEAD + b"Content-Length: 1000\r\n\r\n" + b'{"text":"',
     "a text with a header": HEAD + b"Prefer: wait=1\r\nContent-Length: 1000\r\n\r\n" + b'{"text":"',
-    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    "an upload": b"POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 1000000\r\n\r\na",
     "a chunk": chunked("POST", "/batch_predict", b"fffff\r\na", Content_Type="text/plain"),
     "the size of a chunk": chunked("POST", "/batch_predict", b"0", Content_Type="text/plain"),
-    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
 }
 
 

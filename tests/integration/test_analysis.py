@@ -1,5 +1,5 @@
-"""Analyses with other classes than sentiment's, each a declaration in `tests.support.analyses`, through real processes:
-everything that shows or counts classes follows from it.
+"""Analyses with other classes than sentiment's, declared in `tests.support.analyses`, in real processes: everything
+that shows or counts classes follows the declaration.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULT_COLUMNS = {
 
 
 class Asked:
-    """A running service of an analysis, and what its answers are to be."""
+    """A running service with an analysis, and the answers that it should give."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class Asked:
         self.stack = Stack(WEB_CONCURRENCY=2, ANALYSIS=f"tests.support.analyses:{name}")
 
     def texts(self) -> list[tuple[str, str]]:
-        """For each class that the stub engine finds by a word, a new text and the class."""
+        """A new text for each class that the stub engine recognises by a word, with the class."""
         return [(new_text(label.lower()), label) for label in self.analysis.classes if " " not in label]
 
     def schema(self, name: str) -> Draft202012Validator:
@@ -61,13 +61,13 @@ def _asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
 
 @pytest.fixture
 def asked(_asked: Asked) -> Iterator[Asked]:
-    """A service of two classes, and one of ten. A key that is left without a TTL fails the test."""
+    """A service with two classes, and one with ten. A key that is left without a TTL fails the test."""
     yield _asked
     assert not keys_without_end(_asked.stack.redis)
 
 
 def test_series_from_the_start(asked: Asked) -> None:
-    """The metrics page has a series for each class and source, also of classes that no text had, and of no other."""
+    """The metrics page has a series for each class and source, even before a text got the class, and no others."""
     page = asked.stack.http.get("/metrics").text
     (family,) = [f for f in text_string_to_metric_families(page) if f.name == "sentiment_predictions"]
     found = {(s.labels["label"], s.labels["source"]) for s in family.samples if s.name.endswith("_total")}
@@ -75,7 +75,7 @@ def test_series_from_the_start(asked: Asked) -> None:
 
 
 def test_predict(asked: Asked) -> None:
-    """A text gets a class of the analysis with a score for each, the same from the cache, and is counted under it."""
+    """A text gets a class and a score for each class, the same from the cache, and is counted under its class."""
     schema, stack = asked.schema("PredictionResponse"), asked.stack
     for text, label in asked.texts():
         before = {s: stack.metric("sentiment_predictions_total", label=label, source=s) for s in ("fresh", "cache")}
@@ -111,7 +111,7 @@ def test_batch_at_once(asked: Asked) -> None:
 
 
 def test_job(asked: Asked) -> None:
-    """A job counts its lines by class, those that were known too, and its results have the classes in each format."""
+    """A job counts its lines by class, cached ones too, and its results have the classes in each format."""
     stack, texts = asked.stack, asked.texts()
     stack.predict(texts[0][0])
     lines = [(text, label) for n, (text, label) in enumerate(texts) for text in [text, *[new_text(label.lower())] * n]]
@@ -140,7 +140,7 @@ def ndjson(stack: Stack, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_documents(asked: Asked) -> None:
-    """The API's document and `/model` name these classes and none of sentiment's, which has the only figures."""
+    """The API's document and `/model` name these classes and none of sentiment's; `/model` has no figures for them."""
     classes = list(asked.analysis.classes)
     document = asked.stack.http.get("/openapi.json").json()
     assert document["components"]["schemas"]["Scores"]["required"] == classes
@@ -153,7 +153,7 @@ def test_documents(asked: Asked) -> None:
 
 
 def test_client(asked: Asked) -> None:
-    """The Python client hands on whatever classes the service has."""
+    """The Python client returns whatever classes the service has."""
     texts = asked.texts()
     with Sentiq(str(asked.stack.http.base_url)) as sentiq:
         assert sentiq.predict(texts[-1][0]).label == texts[-1][1]
@@ -163,8 +163,8 @@ def test_client(asked: Asked) -> None:
 
 
 def test_beside_sentiment(make_stack: Callable[..., Stack]) -> None:
-    """Two services of two analyses on one Redis: each text is answered by its own, from the cache and fresh, alone and
-    in jobs, under one Idempotency-Key too; each shows what the other's jobs were asked.
+    """With services of two analyses on one Redis, each text is answered by its own service, cached or fresh, alone or
+    in a job, also under the same Idempotency-Key. Each service shows the analysis of the other's jobs.
     """
     sentiment = make_stack(WEB_CONCURRENCY=1)
     spam = make_stack(WEB_CONCURRENCY=1, REDIS_URL=sentiment.url, ANALYSIS="tests.support.analyses:SPAM")
@@ -197,8 +197,8 @@ def test_beside_sentiment(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_web_and_workers_differ(make_stack: Callable[..., Stack]) -> None:
-    """A web process whose ANALYSIS is not its workers' is not ready and says why; its callers' texts wait as a job, and
-    are answered once a worker of the same ANALYSIS is there.
+    """A web process whose ANALYSIS differs from its workers' is not ready and says why. Its callers' texts become jobs,
+    which are answered once there is a worker with the same ANALYSIS.
     """
     workers = make_stack(model=STUB)
     web = make_stack(
@@ -231,7 +231,7 @@ def test_web_and_workers_differ(make_stack: Callable[..., Stack]) -> None:
     ids=["worker", "web"],
 )
 def test_refused_at_start(make_stack: Callable[..., Stack], arguments: tuple[str, ...]) -> None:
-    """An ANALYSIS that is nowhere ends the start with one sentence that names it."""
+    """With an ANALYSIS that does not exist, the start fails with one sentence that names it."""
     process = make_stack(ANALYSIS="nowhere:MOODS").start_process("refused", *arguments)
     wait_until(lambda: not process.running, what="the process to end", timeout_s=30)
     assert process.status == EX_CONFIG

@@ -19,9 +19,7 @@ def ask(stack: Stack, body: Any, prefer: str = "return=representation", **header
 
 
 def test_batch_is_answered_at_once(service: Stack) -> None:
-    """Each text's line comes in input order, known, repeated and failed ones too, as a job's results have it; there is
-    no job.
-    """
+    """The lines come in input order, as in a job's results, cached, repeated and failed ones too; no job is made."""
     known, fresh, bad = new_text(), new_text(), new_text("bad")
     service.predict(known)
     jobs = service.http.get("/jobs").json()
@@ -48,7 +46,7 @@ def test_batch_is_answered_at_once(service: Stack) -> None:
 
 
 def test_texts_of_one_batch_travel_together(service: Stack) -> None:
-    """A batch's unknown texts are few messages, not one each."""
+    """The unknown texts of a batch are sent in few messages, not in one each."""
     before = service.metric("sentiment_chunk_texts_count"), service.metric("sentiment_chunk_texts_sum")
     assert ask(service, {"texts": [new_text() for _ in range(40)]}).status_code == 200
     after = service.metric("sentiment_chunk_texts_count"), service.metric("sentiment_chunk_texts_sum")
@@ -66,8 +64,8 @@ def test_texts_of_one_batch_travel_together(service: Stack) -> None:
     ],
 )
 def test_what_becomes_a_job(service: Stack, body: dict[str, Any], headers: dict[str, str]) -> None:
-    """A batch that is not small, or is to be known by a key, or whose caller does not ask for the answer itself is a
-    job as ever.
+    """A batch becomes a job if it is not small, has an Idempotency-Key, or its caller does not ask for the predictions
+    themselves.
     """
     response = ask(service, body, **headers)
     assert response.status_code == 202
@@ -77,16 +75,16 @@ def test_what_becomes_a_job(service: Stack, body: dict[str, Any], headers: dict[
 
 @pytest.mark.parametrize("body", [{"texts": []}, {"texts": [1]}, {"text": "a"}, []])
 def test_wrong_batch(service: Stack, body: Any) -> None:
-    """What is no batch of texts is refused with the same words, whatever the caller prefers."""
+    """A body that is not a batch of texts is refused with the same words, whatever the caller prefers."""
     wanted, plain = ask(service, body), ask(service, body, prefer="")
     assert wanted.status_code == plain.status_code == 422
     assert wanted.json()["errors"] == plain.json()["errors"]
 
 
 def test_too_slow_becomes_a_job(make_stack: Callable[..., Stack]) -> None:
-    """With no worker there, a batch is a job after PREDICT_TIMEOUT, with all of its texts."""
+    """Without a worker, a batch becomes a job with all its texts after PREDICT_TIMEOUT."""
     stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=0.2, QUEUE_LIMIT=3).start()
-    for count in (2, 10):  # the second does not even find room to wait
+    for count in (2, 10):  # the second batch does not even find room to wait
         response = ask(stack, {"texts": [new_text() for _ in range(count)]})
         assert response.status_code == 202
         assert response.json()["total"] == count

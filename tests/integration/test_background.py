@@ -1,4 +1,4 @@
-"""Loops in the background of real processes: they outlive errors, and a worker in which one hangs, or is gone, ends."""
+"""Background loops of real processes: they survive errors, and a worker ends if one of them hangs or has ended."""
 
 from __future__ import annotations
 
@@ -8,27 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.stack import Process, Stack
+from tests.support.stack import SLOW_STUB, Process, Stack
 from tests.support.waiting import wait_until
 
 MakeStack = Callable[..., Stack]
 _BEGIN = """
-import threading, time
-import celeryconfig
-celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
-from model.engines.stub import StubEngine
+import threading
 from tasks import background
 from tasks.store.presence import Presence
 from tasks.work import watchdog
 from tasks.work.leases import Leases
 from tasks.work.watchdog import Watchdog
 background.ROUND_LIMIT_S = 4
-score = StubEngine.score
-def slow(self, texts):
-    if any("slow" in text for text in texts):
-        time.sleep(7)
-    return score(self, texts)
-StubEngine.score = slow
 def hang():
     threading.Event().wait()
 class Killed(BaseException):
@@ -44,21 +35,15 @@ def once(first, then):
 def fail():
     raise ValueError("a secret of mine")
 """
-_MAIN = """
-from tasks.worker import main
-main(["batch"])
-"""
 
 
 def start_worker(stack: Stack, change: str) -> Process:
     """A batch worker with a visibility timeout of two seconds, in which a round of a loop may take four."""
-    worker = stack.start_process("batch", "-c", _BEGIN + change + _MAIN)
-    stack.workers.append(worker)
-    return worker
+    return stack.start_worker("batch", wait=False, visibility_s=2, change=_BEGIN + SLOW_STUB + change)
 
 
 def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None:
-    """After an error of any kind leases are renewed as before: a slow chunk stays its worker's while that lives."""
+    """After any error leases are still renewed: a slow chunk stays with its worker while that lives."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     for _ in range(2):
         start_worker(stack, "Leases.renew = once(fail, Leases.renew)")
@@ -76,7 +61,7 @@ def test_slow_is_not_dead_though_a_renewal_failed(make_stack: MakeStack) -> None
 
 
 def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
-    """A worker that could not tell that it is ready, for whatever reason, tells so the next time."""
+    """A worker that could not renew its worker mark, for whatever reason, renews it the next time."""
     stack = make_stack()
     stack.start_server()
     worker = start_worker(stack, "Presence.announce = once(fail, Presence.announce)")
@@ -97,8 +82,8 @@ def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
     ],
 )
 def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str, said: str) -> None:
-    """A worker in which a loop hangs, or whose thread is gone, ends, so that another does its work; the watchdog's own
-    loop is no exception. Its log says which, and where it stood.
+    """A worker ends if one of its loops hangs or the loop's thread has ended, even if that is the watchdog's own loop,
+    so that another worker takes over. Its log names the loop and where it stood still.
     """
     stack = make_stack()
     stack.start_server()
@@ -115,7 +100,7 @@ def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str
 
 
 def test_watchdog_outlives_every_error(make_stack: MakeStack) -> None:
-    """A look of the watchdog that failed is not its last."""
+    """The watchdog goes on after an error in one of its rounds."""
     stack = make_stack()
     stack.start_server()
     worker = start_worker(stack, "Watchdog._look = once(fail, Watchdog._look); Leases.renew = lambda self: hang()")

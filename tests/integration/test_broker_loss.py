@@ -1,4 +1,4 @@
-"""Workers whose broker goes away, whole or in part, neither end nor hang: `tasks.queue.patches` keeps them from it."""
+"""Workers whose broker goes away, as a whole or in part, neither end nor hang, thanks to `tasks.queue.patches`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def restart_the_broker_under_a_chunk(stack: Stack, text: str) -> httpx.Response:
 
 
 def test_worker_survives_the_broker(make_stack: Callable[..., Stack]) -> None:
-    """A worker with an unacknowledged chunk outlives a restart of the broker, and its caller gets the answer."""
+    """A worker with an unacknowledged chunk survives a restart of the broker, and its caller gets the answer."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start("interactive")
     assert restart_the_broker_under_a_chunk(stack, f"good {uuid.uuid4().hex}").status_code == 200
     assert stack.workers[0].running
@@ -36,7 +36,7 @@ def test_worker_survives_the_broker(make_stack: Callable[..., Stack]) -> None:
 
 @pytest.mark.parametrize("role", ["batch", "interactive"])
 def test_idle_worker_survives_the_broker(make_stack: Callable[..., Stack], role: str) -> None:
-    """A worker with nothing to do outlives a restart of the broker too, and takes chunks after it."""
+    """An idle worker survives a restart of the broker too, and takes chunks afterwards."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start(role)
     assert stack.server is not None
     stack.server.terminate()
@@ -50,7 +50,7 @@ def test_idle_worker_survives_the_broker(make_stack: Callable[..., Stack], role:
 
 @pytest.mark.parametrize("role", ["batch", "interactive"])
 def test_only_the_subscription_breaks(make_stack: Callable[..., Stack], role: str) -> None:
-    """A worker whose subscription to remote control breaks, while the server can be reached at once, goes on taking
+    """If a worker's subscription to remote control breaks while the server stays reachable, the worker goes on taking
     chunks.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start(role)

@@ -1,4 +1,4 @@
-"""The client on a running service, and on one that restarts or whose connections break."""
+"""The client with a running service, and with one that restarts or whose connections break."""
 
 from __future__ import annotations
 
@@ -28,12 +28,10 @@ def sentiq(service: Stack) -> Iterator[Sentiq]:
 
 
 class CuttingProxy:
-    """Stands between client and service. Each connection ends when so many bytes of answers have come, the next ones
-    not at all.
-    """
+    """A proxy between client and service that ends its first connections after so many bytes of answers."""
 
     def __init__(self, port: int, cuts: list[int]) -> None:
-        """`cuts`: bytes for the first connections; those after them are left whole."""
+        """`cuts`: the bytes for each of the first connections; later ones are not cut."""
         self._to, self._cuts = port, cuts
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -66,11 +64,11 @@ class CuttingProxy:
             try:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # its peer was faster
+                pass  # the other end closed it first
             end.close()
 
     def close(self) -> None:
-        """Takes no more connections."""
+        """Stops accepting connections."""
         self._listener.close()
 
 
@@ -87,7 +85,7 @@ def cut_off(service: Stack, *cuts: int) -> Iterator[tuple[Sentiq, CuttingProxy]]
 
 
 def test_predict(sentiq: Sentiq) -> None:
-    """A prediction is the engine's, fresh at first and cached then."""
+    """A prediction is the engine's, fresh the first time and cached the second."""
     (text,) = new_texts(1)
     first, second = sentiq.predict(text), sentiq.predict(text)
     assert [first.label] == labels([text])
@@ -98,7 +96,7 @@ def test_predict(sentiq: Sentiq) -> None:
 
 
 def test_predict_refused(sentiq: Sentiq) -> None:
-    """A text that cannot be scored is an error with the service's code and the request's id."""
+    """A text that cannot be scored raises an error with the service's code and the request's id."""
     with pytest.raises(SentiqError) as caught:
         sentiq.predict("  ")
     assert (caught.value.code, caught.value.status) == ("empty_text", 422)
@@ -112,9 +110,7 @@ def test_half_an_emoji(sentiq: Sentiq) -> None:
 
 
 def test_predict_by_way_of_a_job(make_stack: Callable[..., Stack]) -> None:
-    """Where the service takes longer than it lets callers wait, the prediction comes all the same; so does a text's own
-    error.
-    """
+    """If the service takes longer than PREDICT_TIMEOUT, the prediction still comes, and so does a text's error."""
     stack = make_stack(model="stub?delay_s=0.5&fail_on=poison", PREDICT_TIMEOUT=0.05).start("interactive", "batch")
     with Sentiq(f"http://127.0.0.1:{stack.port}") as client:
         (text,) = new_texts(1)
@@ -130,7 +126,7 @@ def test_predict_by_way_of_a_job(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_texts_to_lines(sentiq: Sentiq) -> None:
-    """Texts of any iterable come back as lines in their order, each with its own answer."""
+    """Texts of any iterable become lines in the same order, each with its own answer."""
     texts = [*new_texts(700), "", f"poison {uuid.uuid4().hex}"]
     job = sentiq.wait(sentiq.submit(text for text in texts))
     assert (job.status, job.total, job.done, job.failed) == ("succeeded", 702, 702, 2)
@@ -142,7 +138,7 @@ def test_texts_to_lines(sentiq: Sentiq) -> None:
 
 
 def test_ids(sentiq: Sentiq) -> None:
-    """Objects with an id keep it."""
+    """Ids that were sent with texts come back."""
     job = sentiq.wait(sentiq.submit([{"id": 7, "text": "good"}, {"id": "b", "text": "bad"}]))
     assert [(line.id, line.text) for line in sentiq.results(job.id)] == [(7, "good"), ("b", "bad")]
 
@@ -150,7 +146,7 @@ def test_ids(sentiq: Sentiq) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("ending", [".csv", ".ndjson", ".jsonl", ".txt", ".json"])
 def test_files(sentiq: Sentiq, tmp_path: Path, ending: str, packed: bool) -> None:
-    """A file of each type becomes a job of its texts, packed or not."""
+    """A file of each type becomes a job with its texts, compressed or not."""
     texts = new_texts(3)
     content = {
         ".csv": "n,comment\r\n" + "".join(f'{n},"{text}"\r\n' for n, text in enumerate(texts)),
@@ -167,7 +163,7 @@ def test_files(sentiq: Sentiq, tmp_path: Path, ending: str, packed: bool) -> Non
 
 
 def test_bad_line(sentiq: Sentiq, tmp_path: Path) -> None:
-    """A file's bad line is named."""
+    """The error for a file names the bad line."""
     path = tmp_path / "in.ndjson"
     path.write_text('"good"\n"bad"\nnot JSON\n')
     with pytest.raises(SentiqError) as caught:
@@ -176,7 +172,7 @@ def test_bad_line(sentiq: Sentiq, tmp_path: Path) -> None:
 
 
 def test_large_bad_file(sentiq: Sentiq, tmp_path: Path) -> None:
-    """A file that is refused while most of it is still to be sent: the reason arrives."""
+    """If a file is refused while most of it is still to be sent, the caller gets the reason."""
     path = tmp_path / "in.ndjson"
     path.write_text("not JSON\n" + '"good"\n' * 400_000)
     with pytest.raises(SentiqError) as caught:
@@ -185,7 +181,9 @@ def test_large_bad_file(sentiq: Sentiq, tmp_path: Path) -> None:
 
 
 def test_listing_and_cancelling(sentiq: Sentiq) -> None:
-    """A cancelled job is listed as such; its undone lines are cancelled; cancelling it again changes nothing."""
+    """A cancelled job is listed as such, its lines that were not done are cancelled, and cancelling it again changes
+    nothing.
+    """
     job = sentiq.submit(new_texts(2000))
     assert job.id in {listed.id for listed in sentiq.jobs()}
     sentiq.cancel(job)
@@ -201,14 +199,16 @@ def test_listing_and_cancelling(sentiq: Sentiq) -> None:
 
 
 def test_unknown_job(sentiq: Sentiq) -> None:
-    """An unknown job is an error of its own, whatever is asked of it."""
+    """Every method raises JobNotFound for an unknown job."""
     for ask in (sentiq.job, sentiq.cancel, sentiq.wait, lambda job: next(sentiq.results(job))):
         with pytest.raises(JobNotFound):
             ask(uuid.uuid4().hex)
 
 
 def test_wait(sentiq: Sentiq) -> None:
-    """Progress is told until the end and never goes back; a wait that is too short says so, and the job goes on."""
+    """Progress is reported until the end and never goes back; a wait that is too short raises WaitTimeout, and the job
+    goes on.
+    """
     job = sentiq.submit(new_texts(800))
     with pytest.raises(WaitTimeout) as caught:
         sentiq.wait(job, timeout_s=0)
@@ -222,7 +222,7 @@ def test_wait(sentiq: Sentiq) -> None:
 
 
 def test_downloads(sentiq: Sentiq, tmp_path: Path) -> None:
-    """The three formats hold the same lines."""
+    """The three formats have the same lines."""
     texts = ["good, very good", "bad\nnews", "plain \u2028 text", ""]
     job = sentiq.wait(sentiq.submit(texts))
     sentiq.download(job, tmp_path / "out.csv")
@@ -238,21 +238,39 @@ def test_downloads(sentiq: Sentiq, tmp_path: Path) -> None:
     assert [row["label"] for row in rows] == [line.get("label", "") for line in lines]
 
 
+def test_cells_in_downloads(sentiq: Sentiq, tmp_path: Path) -> None:
+    """A CSV download has no formulas, unless it is to be raw."""
+    job = sentiq.wait(sentiq.submit(["=1+1", "good"]))
+    for raw, cell in ((False, "'=1+1"), (True, "=1+1")):
+        sentiq.download(job, tmp_path / "out.csv", raw=raw)
+        with (tmp_path / "out.csv").open(newline="") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == [cell, "good"]
+
+
+def test_removed_job(sentiq: Sentiq) -> None:
+    """A job that has ended can be removed, once."""
+    job = sentiq.wait(sentiq.submit(["good"]))
+    sentiq.remove(job)
+    for gone in (sentiq.remove, sentiq.job):
+        with pytest.raises(JobNotFound):
+            gone(job)
+
+
 # Trouble
 
 
 def test_results_over_broken_connections(service: Stack, sentiq: Sentiq) -> None:
-    """Results whose connection breaks again and again are whole, each line once."""
+    """Results whose connection breaks again and again are complete, with each line once."""
     texts = new_texts(600)
     job = sentiq.wait(sentiq.submit(texts))
-    # The first connection is the one that asks for the job.
+    # The first connection is for the job itself.
     with cut_off(service, 100, 0, 3000, 5000, 40, 9000) as (client, proxy):
         assert [line.text for line in client.results(job)] == texts
     assert proxy.connections > 6
 
 
 def test_lost_answer_makes_no_second_job(service: Stack) -> None:
-    """When the answer to an upload is lost, sending it again gives the job that the first one made."""
+    """If the answer to an upload is lost, sending it again gives the job that the first one created."""
     texts = new_texts(50)
     with cut_off(service, 0) as (client, proxy):
         before = {job.id for job in Sentiq(f"http://127.0.0.1:{service.port}").jobs()}
@@ -263,7 +281,7 @@ def test_lost_answer_makes_no_second_job(service: Stack) -> None:
 
 
 def test_wait_over_a_restart(make_stack: Callable[..., Stack]) -> None:
-    """A wait lives through a restart of the web and of Redis, and ends with the job."""
+    """Waiting goes on through a restart of the web and of Redis, and ends with the job."""
     stack = make_stack().start("batch")
     with Sentiq(f"http://127.0.0.1:{stack.port}") as client:
         job = client.submit(new_texts(1500))

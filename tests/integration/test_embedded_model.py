@@ -1,4 +1,4 @@
-"""The embedded model through the whole road: what comes out is what the engine says."""
+"""The embedded model in a whole service: answers are those of the engine."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ def real() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The same engine, without a service around it."""
+    """The same engine, without a service."""
     return load_engine("default", engine="compiled", device="cpu", threads=1)
 
 
 def direct(engine: Engine, texts: list[str]) -> list[tuple[float, ...]]:
-    """What the engine says."""
+    """The engine's own scores."""
     scores = engine.score([clean(text) for text in texts])
     return [scored(row, False).scores for row in scores.probabilities]
 
 
 def test_clear_texts(real: Stack) -> None:
-    """Texts that nobody would quarrel about get their labels."""
+    """Clear texts get the right labels."""
     assert {text: real.predict(text).json()["label"] for text in CLEAR} == CLEAR
 
 
 def test_callers_get_what_the_engine_says(real: Stack, engine: Engine) -> None:
-    """Texts of many callers at once, of many lengths, batched as they come, have the scores of the engine alone; so
-    have their hits.
+    """Texts of many callers and lengths, batched as they come, get the same scores as from the engine alone, and so do
+    cache hits.
     """
     texts = [f"{text} {uuid.uuid4().hex[:6]}" + " and so on" * (i % 20) for i, text in enumerate(list(CLEAR) * 8)]
     with ThreadPoolExecutor(8) as pool:
@@ -71,7 +71,7 @@ def test_callers_get_what_the_engine_says(real: Stack, engine: Engine) -> None:
 
 
 def test_job_gets_what_the_engine_says(real: Stack, engine: Engine) -> None:
-    """A job's lines have the scores of the engine alone, in the input's order."""
+    """A job's lines have the same scores as from the engine alone, in the input's order."""
     texts = [f"{text} {uuid.uuid4().hex[:6]}" + " once more" * (i % 30) for i, text in enumerate(list(CLEAR) * 12)]
     items = real.items(real.ended(real.submit(texts)))
     assert [tuple(item["scores"][label] for label in LABELS) for item in items] == [
@@ -80,7 +80,9 @@ def test_job_gets_what_the_engine_says(real: Stack, engine: Engine) -> None:
 
 
 def test_long_and_odd_texts(real: Stack) -> None:
-    """A text longer than the model reads says so; emoji, other alphabets and a single sign are scored."""
+    """The answer to a text that is longer than the model reads says so; emoji, other alphabets and single characters
+    are scored.
+    """
     assert real.predict("word " * 10_000).json()["truncated"] is True
     for text in ("😀", "שלום", "!", "\ufffd", "a" * 50_000):
         answer = real.predict(text)
@@ -89,16 +91,14 @@ def test_long_and_odd_texts(real: Stack) -> None:
 
 
 def test_health_names_the_model(real: Stack) -> None:
-    """Health tells which model answers, where it runs and how fast."""
+    """`/health` says which model answers, on which device and how fast."""
     workers = real.http.get("/health").json()["workers"]
     assert {worker["model"].split("@")[0] for worker in workers} == {"default"}
     assert {worker["device"] for worker in workers} == {"cpu"}
 
 
 def test_model_tells_its_figures(real: Stack) -> None:
-    """`/model` tells how good the embedded model was measured to be: the very weights that answer, each dev file and
-    the test file.
-    """
+    """`/model` gives the measured figures of exactly the weights that answer, for each dev file and the test file."""
     told = real.http.get("/model").json()
     assert told["model"] == real.http.get("/health").json()["workers"][0]["model"]
     assert {one["split"] for one in told["figures"]} == {"dev", "test"}

@@ -31,7 +31,7 @@ def test_known_texts_are_answered(make_stack: Callable[..., Stack]) -> None:
                 path = "/predict" if "text" in body else "/batch_predict"
                 refused = stack.http.post(path, json=body)
                 assert (refused.status_code, refused.json()["code"]) == (503, "storage_full"), refused.text
-                assert refused.headers["Retry-After"] == "2"
+                assert int(refused.headers["Retry-After"]) > 0
                 assert refused.elapsed.total_seconds() < 2
             prefer = {"Prefer": "return=representation"}
             batch = stack.http.post("/batch_predict", json={"texts": known}, headers=prefer)

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 
 def test_ready(service: Stack) -> None:
-    """With Redis and a worker of each role there, the service is ready and names the workers."""
+    """With Redis and a worker of each role, the service is ready and names the workers."""
     for path in ("/health", "/health/ready"):
         answer = service.http.get(path)
         assert answer.status_code == 200
@@ -26,8 +26,8 @@ def test_ready(service: Stack) -> None:
 
 
 def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> None:
-    """Without workers or Redis the service says 503 and which of them is missing; alive it is all the time; each comes
-    back.
+    """Without workers or Redis the service is not ready (503) and says what is missing; it is alive all the time, and
+    ready again when they are back.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub")
 
@@ -54,14 +54,14 @@ def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> No
 
 
 def test_model_is_told(service: Stack) -> None:
-    """`/model` names the model that answers and its labels; of a stub nobody measured figures."""
+    """`/model` names the model that answers and its labels; for a stub there are no figures."""
     answer = service.http.get("/model")
     assert answer.status_code == 200
     assert answer.json() == {"model": "stub@1/stub", "labels": ["NEGATIVE", "NEUTRAL", "POSITIVE"], "figures": []}
 
 
 def test_model_before_any_worker(make_stack: Callable[..., Stack]) -> None:
-    """Before a worker was ever ready `/model` says that it knows none; without Redis it is an error, not an answer."""
+    """Before a worker was ever ready, `/model` has no identity; without Redis it answers with an error."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub")
     stack.start_web()
     assert stack.http.get("/model").status_code == 503
@@ -73,7 +73,7 @@ def test_model_before_any_worker(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_metrics(service: Stack) -> None:
-    """The metrics page parses, and holds the exporter's and our own metrics of web and workers."""
+    """The metrics page can be parsed, and has the exporter's and Sentiq's own metrics of web and workers."""
     service.predict(f"good {uuid.uuid4().hex}")
     service.ended(service.submit([f"good {uuid.uuid4().hex}"]))
     service.http.get("/nowhere")
@@ -101,7 +101,7 @@ def test_metrics(service: Stack) -> None:
 
 
 def test_metrics_count(service: Stack) -> None:
-    """Over all Gunicorn processes, each fresh answer, hit, job and refusal is counted once."""
+    """Each fresh answer, hit, job and refusal is counted once over all Gunicorn processes."""
     names = {
         "fresh": ("sentiment_predictions_total", {"source": "fresh"}),
         "cache": ("sentiment_predictions_total", {"source": "cache"}),
@@ -124,13 +124,13 @@ def test_metrics_count(service: Stack) -> None:
         service.predict("")
     service.submit([text, "", text])
     grown = {key: value - before[key] for key, value in read().items()}
-    # The other process asks the cache once at the most, and so does the job.
+    # The other process looks the text up in the cache at most once, and so does the job.
     assert grown.pop("hit") + grown.pop("recent") == 8
     assert grown == {"fresh": 1, "cache": 7, "miss": 1, "refused": 3, "jobs": 1, "lines": 3, "waits": 1}
 
 
 def test_unknown_paths_make_no_series(service: Stack) -> None:
-    """However many unknown addresses and ids are asked for, the number of series stays as it is."""
+    """However many unknown addresses and ids are requested, the number of series stays the same."""
     service.http.get("/nowhere")
     service.http.get(f"/jobs/{uuid.uuid4().hex}")
     before = service.http.get("/metrics").text
@@ -140,7 +140,7 @@ def test_unknown_paths_make_no_series(service: Stack) -> None:
         service.http.get(f"/jobs/{uuid.uuid4().hex}/results")
     page = service.http.get("/metrics").text
     assert not re.search(r"[0-9a-f]{32}", page)
-    # A process that met none of these before may add its few.
+    # A process that has not had such a request before may add its few series.
     assert len(page.splitlines()) - len(before.splitlines()) < 40
 
 
@@ -154,7 +154,7 @@ def test_unknown_paths_make_no_series(service: Stack) -> None:
     ],
 )
 def test_pages(service: Stack, path: str, kind: str) -> None:
-    """The API's pages are there, and `/` leads to them."""
+    """The pages of documentation exist, and `/` leads to them."""
     answer = service.http.get(path)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith(kind)
@@ -163,7 +163,7 @@ def test_pages(service: Stack, path: str, kind: str) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_pages_are_served_from_here(service: Stack, path: str) -> None:
-    """Everything that a page of documentation loads comes from this service, and is there."""
+    """Everything that a page of documentation loads comes from this service, and exists."""
     page = service.http.get(path).text
     addresses = re.findall(r'(?:src|href|spec-url)="([^"]+)"|url: "([^"]+)"', page)
     assert addresses

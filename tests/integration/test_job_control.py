@@ -1,4 +1,4 @@
-"""Jobs looked at, listened to, cancelled, told of; and many jobs beside each other. On a running service."""
+"""Reading, following and cancelling jobs, callbacks, and many jobs at the same time, on a running service."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def events(stack: Stack, job: dict[str, Any], last: str | None = None) -> Iterat
 
 
 def test_events_tell_all_and_end(service: Stack) -> None:
-    """A listener hears of a job's progress, never of less than before, and in the end of its end; then the stream is
-    over.
-    """
+    """A listener gets a job's progress, which never goes back, and its end; then the stream ends."""
     job = service.submit(new_texts(600))
     heard = list(events(service, job))
     assert [name for name, _, _ in heard] == ["progress"] * (len(heard) - 1) + ["end"]
@@ -60,9 +58,7 @@ def test_events_tell_all_and_end(service: Stack) -> None:
 
 
 def test_events_go_on_where_they_stopped(service: Stack) -> None:
-    """A listener who comes back with the last event's id is told only of what has changed since; after the end, of
-    nothing (204).
-    """
+    """A listener who comes back with the last event's id gets only later changes; after the end nothing (204)."""
     job = service.submit(new_texts(600))
     stream = events(service, job)
     _, last, _ = next(stream)
@@ -76,7 +72,7 @@ def test_events_go_on_where_they_stopped(service: Stack) -> None:
 
 
 def test_many_listeners_hold_nobody_up(service: Stack) -> None:
-    """A hundred listeners hear the end, and callers of /predict are answered meanwhile."""
+    """A hundred listeners get the end of a job, and callers of /predict are answered meanwhile."""
     job = service.submit(new_texts(500))
     with ThreadPoolExecutor(100) as pool:
         heard = [pool.submit(lambda: list(events(service, job))[-1]) for _ in range(100)]
@@ -85,7 +81,7 @@ def test_many_listeners_hold_nobody_up(service: Stack) -> None:
 
 
 def test_listeners_do_not_hold_a_stop_up(make_stack: Callable[..., Stack]) -> None:
-    """Gunicorn ends on SIGTERM though somebody listens to a job that does not move."""
+    """Gunicorn ends on SIGTERM even while somebody listens to a job that makes no progress."""
     stack = make_stack()
     stack.start_server()
     web = stack.start_web()
@@ -98,14 +94,15 @@ def test_listeners_do_not_hold_a_stop_up(make_stack: Callable[..., Stack]) -> No
 
 
 def test_cancel(service: Stack) -> None:
-    """A cancelled job stops soon, says so, keeps what is done, and its other lines say that they are cancelled; again
+    """A cancelled job stops soon, says so and keeps what is done; its other lines are cancelled. Cancelling it again
     changes nothing.
     """
     job = service.submit(new_texts(2500))
     wait_until(lambda: service.http.get(job["links"]["self"]).json()["done"] > 0, what="the job to begin")
     answer = service.http.delete(job["links"]["self"])
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
-    service.ended(service.submit(new_texts(1)))  # chunks that were begun have ended when a later job has
+    # When a later job has ended, chunks that were begun before have ended too.
+    service.ended(service.submit(new_texts(1)))
     now = service.http.get(job["links"]["self"]).json()
     assert 0 < now["done"] < 2500
     assert now["finished_at"] is not None
@@ -117,7 +114,7 @@ def test_cancel(service: Stack) -> None:
 
 
 def test_cancel_an_ended_job(service: Stack) -> None:
-    """A job that has ended stays as it is; one that never was is 404."""
+    """Cancelling a job that has ended changes nothing; an unknown job is 404."""
     job = service.ended(service.submit(new_texts(2)))
     answer = service.http.delete(job["links"]["self"])
     assert (answer.status_code, answer.json()) == (202, job)
@@ -125,7 +122,7 @@ def test_cancel_an_ended_job(service: Stack) -> None:
 
 
 def test_list(service: Stack) -> None:
-    """Jobs are listed newest first, page by page, all or by state, each as it is at its own address."""
+    """Jobs are listed newest first, page by page, all or by state, each in the same form as at its own address."""
     ids = [service.ended(service.submit(new_texts(1)))["id"] for _ in range(5)]
     failed = service.submit([""])["id"]
     found: list[dict[str, Any]] = []
@@ -144,13 +141,13 @@ def test_list(service: Stack) -> None:
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "status=done", "cursor=x", "cursor=1-2", "page=1"])
 def test_wrong_list(service: Stack, query: str) -> None:
-    """A list that cannot be is 422."""
+    """Invalid parameters of a list are 422."""
     answer = service.http.get(f"/jobs?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
 
 
 def test_small_jobs_overtake(service: Stack) -> None:
-    """A small job that comes after two large ones ends before either, and the large ones share the worker meanwhile."""
+    """A small job that comes after two large ones ends before either, and meanwhile the large ones share the worker."""
     large = [service.submit(new_texts(2500)) for _ in range(2)]
     wait_until(
         lambda: all(service.http.get(job["links"]["self"]).json()["done"] > 600 for job in large),
@@ -166,8 +163,8 @@ def test_small_jobs_overtake(service: Stack) -> None:
 
 
 def test_jobs_give_way(service: Stack) -> None:
-    """The batch worker has the lowest priority, its session too where the kernel weighs sessions; the interactive one
-    has the usual.
+    """The batch worker has the lowest priority, and so has its session where the kernel schedules by session; the
+    interactive worker has the normal one.
     """
     for worker, niceness in zip(service.workers, (0, 19), strict=True):
         assert os.getpriority(os.PRIO_PROCESS, worker.pid) == niceness
@@ -176,7 +173,7 @@ def test_jobs_give_way(service: Stack) -> None:
 
 
 def test_few_chunks_in_the_queue(service: Stack) -> None:
-    """However many texts a job has, only a few of its chunks are in the queue at any time."""
+    """However many texts a job has, only a few of its chunks are in the queue at a time."""
     wait_until(lambda: waiting(service.redis, "batch") == 0, what="the queue to be empty")
     job = service.submit(new_texts(2000))
     facts = service.redis.hgetall(f"sentiq:j:{job['id']}")
@@ -192,8 +189,8 @@ def test_few_chunks_in_the_queue(service: Stack) -> None:
 
 
 def test_lost_message(make_stack: Callable[..., Stack]) -> None:
-    """A job whose messages the broker has lost is brought to its end by the upkeep, whatever else waits, and what waits
-    its turn or is being scored is left alone.
+    """A job whose messages the broker has lost is brought to its end by the upkeep, whatever else waits. Chunks that
+    wait their turn or are being scored are left alone.
     """
     stack = make_stack(model="stub?delay_s=0.01")
     stack.start_server()
@@ -210,7 +207,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     upkeep = Upkeep(jobs, callbacks, ChunkSender(app), stack.redis, tag=settings.model_tag, analysis=settings.analysis)
 
     def repaired() -> int:
-        stack.redis.delete("sentiq:upkeep")  # else it would be somebody's turn every five seconds
+        stack.redis.delete("sentiq:upkeep")  # otherwise the upkeep looks only every five seconds
         return upkeep.repair(settle_s=0.5)
 
     assert repaired() == 0
@@ -228,7 +225,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
         worker.signal(signal.SIGSTOP)
         wait_until(lambda: ") T " in Path(f"/proc/{worker.pid}/stat").read_text(), what="the worker to stand still")
         held = stack.redis.hlen("unacked")
-        # Not while it has one that it has not noted yet: that would be lost if it died now.
+        # Not while it holds a chunk that it has not noted yet: that would be lost if it died now.
         return bool(held > 0 and held + waiting(stack.redis, "batch") == queued + sent)
 
     wait_until(holds_a_chunk, what="the worker to hold a chunk")
@@ -241,8 +238,8 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> None:
-    """A worker looks for lost chunks while it works: a job of which one lane is lost has it back long before it would
-    be done without.
+    """A worker looks for lost chunks while it works: a job that has lost one of its lanes gets it back long before the
+    job is done.
     """
     stack = make_stack(model="stub?delay_s=0.005").start("batch")
     job = stack.submit(new_texts(2500))
@@ -257,8 +254,8 @@ def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack]) -> No
 
 
 def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
-    """A job's end is told once to the address it came with, with the job as it is, signed as a Standard Webhook and in
-    the deprecated header; a private address only where that is allowed.
+    """When a job has ended, its state is posted once to its callback address, signed as a Standard Webhook and in the
+    deprecated header; to a private address only if that is allowed.
     """
     secret = "whsec_" + "c2VjcmV0" * 4
     stack = make_stack(CALLBACK_SECRET=secret, CALLBACK_ALLOW_PRIVATE="1").start("batch")
@@ -280,7 +277,7 @@ def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
 
 
 def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:
-    """Unless a setting allows it, a private or loopback address is refused when the job comes."""
+    """Unless a setting allows it, a private or loopback callback address is refused when the job comes in."""
     stack = make_stack(CALLBACK_SECRET="a secret")
     stack.start_server()
     stack.start_web()

@@ -1,4 +1,4 @@
-"""`/batch_predict` and its jobs on a running service: every line its answer, once, in order."""
+"""`/batch_predict` and its jobs on a running service: every line gets its answer, once, in order."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_mixed_lines(service: Stack) -> None:
 
 
 def test_more_chunks_than_the_window(service: Stack) -> None:
-    """A job of more chunks than are in the queue at once ends whole, and its pages hold every line once, whatever their
-    size.
+    """A job with more chunks than may be in the queue at once ends complete, and its pages have every line once,
+    whatever their size.
     """
     texts = new_texts(1100)
     job = service.submit(texts)
@@ -72,7 +72,7 @@ def test_more_chunks_than_the_window(service: Stack) -> None:
 
 
 def test_page_by_page(service: Stack) -> None:
-    """Pages of one line lead through the whole job, and past its end there is an empty page and no next."""
+    """Pages of one line lead through the whole job; a page past its end is empty and has no next."""
     texts = new_texts(5)
     job = service.ended(service.submit(texts))
     assert [item["text"] for item in service.items(job, limit=1)] == texts
@@ -81,7 +81,7 @@ def test_page_by_page(service: Stack) -> None:
 
 
 def test_lines_while_running(service: Stack) -> None:
-    """While a job runs its lines can be read: those without an answer yet say so, and progress only grows."""
+    """While a job runs, its lines can be read: those without an answer are pending, and their number only falls."""
     texts = new_texts(600)
     job = service.submit(texts)
     page = service.http.get(f"{job['links']['results']}?limit=5000").json()
@@ -101,7 +101,7 @@ def test_lines_while_running(service: Stack) -> None:
 
 
 def test_job_of_known_texts(service: Stack) -> None:
-    """A job of nothing but known and failed texts has ended when it is accepted."""
+    """A job with only cached and invalid texts has ended by the time that it is accepted."""
     texts = new_texts(3)
     for text in texts:
         service.predict(text)
@@ -120,9 +120,7 @@ def test_answers_of_a_job_are_cached(service: Stack) -> None:
 
 
 def test_same_texts_in_two_jobs(service: Stack) -> None:
-    """A job whose texts an earlier one has scored, but which was submitted before it ended, scores none of them
-    again.
-    """
+    """If a job is submitted while an earlier one with the same texts is still running, none of them is scored again."""
     blocker, texts = service.submit(new_texts(250)), new_texts(100)
     before = service.texts_scored()
     first, second = service.submit(texts), service.submit(list(reversed(texts)))
@@ -133,7 +131,7 @@ def test_same_texts_in_two_jobs(service: Stack) -> None:
 
 
 def test_wait_for_a_job(service: Stack) -> None:
-    """`Prefer: wait` holds the answer back until the job has ended, and the answer says that it was honoured."""
+    """With `Prefer: wait` the answer comes when the job has ended, and says that the preference was applied."""
     job = service.submit(new_texts(50))
     answer = service.http.get(job["links"]["self"], headers={"Prefer": "wait=30"})
     assert answer.json()["status"] == "succeeded"
@@ -141,7 +139,7 @@ def test_wait_for_a_job(service: Stack) -> None:
 
 
 def test_wait_at_submission(service: Stack) -> None:
-    """With `Prefer: wait` a submission is answered when the job has ended, or as it stands after so many seconds."""
+    """With `Prefer: wait` a submission is answered when the job has ended, or with its state after so many seconds."""
     answer = service.http.post("/batch_predict", json={"texts": new_texts(50)}, headers={"Prefer": "wait=30"})
     assert (answer.status_code, answer.json()["status"]) == (202, "succeeded")
     assert answer.headers["Preference-Applied"] == "wait=30"
@@ -153,7 +151,7 @@ def test_wait_at_submission(service: Stack) -> None:
 
 @pytest.mark.parametrize("times", [2, 5])
 def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
-    """A chunk that is delivered again after it finished is neither scored nor counted again."""
+    """A chunk that is delivered again after it was finished is neither scored nor counted again."""
     texts = new_texts(10)
     job = service.ended(service.submit(texts))
     before, items = service.texts_scored(), service.items(job)
@@ -162,7 +160,7 @@ def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
     sender = ChunkSender(create_celery(settings))
     for _ in range(times):
         sender.send_job_chunk(job["id"], 0, settings.model_tag)
-    # The queue is worked in order: when a later job has ended, the repeated chunks have been met.
+    # Chunks are taken in order: when a later job has ended, the repeated chunks have been taken.
     service.ended(service.submit(new_texts(1)))
     assert service.texts_scored() - before == 1
     assert service.http.get(job["links"]["self"]).json() == job
@@ -171,14 +169,16 @@ def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
 
 
 def test_job_of_an_odd_chunk(service: Stack) -> None:
-    """A chunk of a job that does not exist, as one that has expired is, harms neither worker nor other jobs."""
+    """A chunk of a job that does not exist, for instance because it has expired, harms neither the worker nor other
+    jobs.
+    """
     settings = service.settings()
     ChunkSender(create_celery(settings)).send_job_chunk(uuid.uuid4().hex, 0, settings.model_tag)
     assert service.ended(service.submit(new_texts(3)))["status"] == "succeeded"
 
 
 def test_one_bad_line_among_many(service: Stack) -> None:
-    """A text that the engine raises on is failed alone; all its neighbours in the chunk are answered."""
+    """Only the text for which the engine raises an error fails; all others in its chunk are answered."""
     texts = new_texts(100)
     texts[37] = f"poison {uuid.uuid4().hex}"
     job = service.ended(service.submit(texts))
@@ -189,7 +189,7 @@ def test_one_bad_line_among_many(service: Stack) -> None:
 
 
 def test_live_callers_beside_a_job(service: Stack) -> None:
-    """Callers of /predict get their answers while a job is worked: none is sent away to wait for the job."""
+    """Callers of /predict get their answers while a job is running: none has to wait for the job."""
     job = service.submit(new_texts(1000))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(service.predict, new_texts(60)))
@@ -199,7 +199,7 @@ def test_live_callers_beside_a_job(service: Stack) -> None:
 
 
 def test_surrogates_in_a_job(service: Stack) -> None:
-    """Half an emoji in one line of a job is read as U+FFFD; its neighbours are as they were."""
+    """Half an emoji in one line of a job is read as U+FFFD; the other lines are unchanged."""
     body = json.dumps({"texts": ["good \ud83d", "fine 😀", "\x00"]})
     answer = service.http.post("/batch_predict", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 202

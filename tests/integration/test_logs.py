@@ -1,5 +1,5 @@
-"""The logs of real processes: each line read as JSON, the ids that lead from one process to the other, and no text of
-anybody.
+"""The logs of real processes: each line is JSON, ids lead from one process to the other, and no line has a caller's
+text.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Line = dict[str, Any]
 
 
 def lines(process: Process | None) -> list[Line]:
-    """What a process has logged; fails if it has written anything that is no JSON object."""
+    """What a process has logged; fails if it has written anything but JSON objects."""
     assert process is not None
     return [json.loads(line) for line in process.log.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def found(process: Process | None, what: str, **fields: Any) -> Line:
-    """The first line with these fields, once it is there."""
+    """Waits for a line with these fields, and returns the first."""
 
     def look() -> Line | None:
         return next((line for line in lines(process) if fields.items() <= line.items()), None)
@@ -39,9 +39,7 @@ def found(process: Process | None, what: str, **fields: Any) -> Line:
 
 
 def test_every_line_of_every_process(service: Stack) -> None:
-    """Whatever the processes have written until now, each line is a JSON object with time, level, role, process, logger
-    and event.
-    """
+    """Each line that the processes have written is a JSON object with time, level, role, process, logger and event."""
     service.predict(f"poison {uuid.uuid4().hex}")
     for worker in service.workers:
         ready = found(worker, "the worker's first line", logger="tasks.worker", level="info", pid=worker.pid)
@@ -54,22 +52,22 @@ def test_every_line_of_every_process(service: Stack) -> None:
 
 
 def test_launcher_for_machines(launch: Callable[..., Launched]) -> None:
-    """With LOG_FORMAT=json all that the launcher prints is JSON: its own lines, its children's, and those of the
-    server.
+    """With LOG_FORMAT=json everything that the launcher prints is JSON: its own lines, its children's, and the
+    server's.
     """
     sentiq = launch(LOG_FORMAT="json").wait_until_ready()
     sentiq.stop()
     told = [json.loads(line) for line in sentiq.lines]
-    # The web had nothing to say.
+    # The web had nothing to log.
     assert {line["role"] for line in told} == {"launcher", "server", "interactive", "batch"}
     assert all({"time", "level", "role", "event"} <= line.keys() for line in told)
-    # Nothing went past their loggers.
+    # Nothing was printed without their loggers.
     assert all("logger" in line for line in told if line["role"] in ("interactive", "batch"))
     assert told[-1]["event"] == "stopped"
 
 
 def test_from_request_to_worker(service: Stack) -> None:
-    """A text that cannot be scored: the worker's line about it names chunk and request, and the web has a line of the
+    """When a text cannot be scored, the worker's line about it names chunk and request, and the web has a line for the
     request.
     """
     given = f"caller-{uuid.uuid4().hex}"
@@ -85,7 +83,7 @@ def test_from_request_to_worker(service: Stack) -> None:
 
 
 def test_from_request_to_job_to_worker(service: Stack) -> None:
-    """A job's id is in the line of the request that made it and, with the chunk's and the request's, in workers'
+    """A job's id is in the line of the request that created it, and, with the ids of chunk and request, in the workers'
     lines.
     """
     given = f"caller-{uuid.uuid4().hex}"
@@ -103,7 +101,7 @@ def test_from_request_to_job_to_worker(service: Stack) -> None:
 
 
 def test_no_lines_for_what_went_well(service: Stack) -> None:
-    """An answer that was given at once has no line, nor have probes and scrapes; what it says is in the metrics."""
+    """An answer that was given at once gets no line, and neither do probes and scrapes; they are in the metrics."""
     text = f"good {uuid.uuid4().hex}"
     for _ in range(3):
         answer = service.http.post(
@@ -120,7 +118,7 @@ def test_no_lines_for_what_went_well(service: Stack) -> None:
 
 
 def test_access_log(make_stack: Callable[..., Stack]) -> None:
-    """With ACCESS_LOG each request has one line, known texts too; probes and scrapes still have none."""
+    """With ACCESS_LOG each request gets one line, cached texts too; probes and scrapes still get none."""
     stack = make_stack(ACCESS_LOG="true", WEB_CONCURRENCY=1).start("interactive")
     ids = [f"caller-{number}" for number in range(3)]
     for given in ids:
@@ -135,8 +133,8 @@ def test_access_log(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_slow_requests(make_stack: Callable[..., Stack]) -> None:
-    """A request that took longer than a second has a line though it went well, with all of its time; not if its caller
-    asked to wait.
+    """A successful request that took longer than a second gets a line with its whole time, unless its caller asked to
+    wait.
     """
     stack = make_stack(model="stub?delay_s=1.2", PREDICT_TIMEOUT=20, WEB_CONCURRENCY=1).start("interactive")
     for given, text, headers in (("slow", "a", {}), ("patient", "b", {"Prefer": "wait=20"}), ("known", "a", {})):
@@ -152,7 +150,7 @@ def test_slow_requests(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_time_of_a_request_that_waited_in_vain(make_stack: Callable[..., Stack]) -> None:
-    """A request that became a job after PREDICT_TIMEOUT has a line with all of its time, that of the wait too."""
+    """A request that became a job after PREDICT_TIMEOUT gets a line with its whole time, including the wait."""
     stack = make_stack(PREDICT_TIMEOUT=0.5, WEB_CONCURRENCY=1)
     stack.start_server()
     stack.start_web()
@@ -161,7 +159,7 @@ def test_time_of_a_request_that_waited_in_vain(make_stack: Callable[..., Stack])
 
 
 def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
-    """What Gunicorn says, in its master and its workers, is JSON as well: here that a worker was killed."""
+    """Gunicorn's own lines, in its master and its workers, are JSON too: here that a worker was killed."""
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
     web = stack.start_web()
@@ -172,8 +170,8 @@ def test_gunicorns_own_lines(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_uncaught_errors_of_the_web(make_stack: Callable[..., Stack]) -> None:
-    """An error that ends a thread or a greenlet of a web process, or a callback of its event loop, is a line of its log
-    without the text that it quotes.
+    """An error that ends a thread, a greenlet or a callback of the event loop of a web process is logged without the
+    text that it quotes.
     """
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.web = web = stack.start_process(
@@ -197,8 +195,9 @@ def _posted(stack: Stack, text: str) -> str | None:
 
 @pytest.mark.parametrize("level", ["info", "debug"])
 def test_no_text_in_any_log(make_stack: Callable[..., Stack], level: str) -> None:
-    """However a text fails, at whatever level, no process writes any of it: scored alone, in a job, in a message that
-    cannot be read or is nobody's, in a request that is refused, while Redis goes away."""
+    """However a text fails, no process logs any of it, at any level: scored alone, in a job, in a message that cannot
+    be read or has no recipient, in a refused request, or while Redis goes away.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, LOG_LEVEL=level).start("interactive", "batch")
     secret = f"secret{uuid.uuid4().hex}"
     assert stack.predict(f"poison {secret}").status_code == 422

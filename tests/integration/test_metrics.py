@@ -1,4 +1,4 @@
-"""What is read from Redis at each scrape, on a real server with real messages."""
+"""The metrics that are read from Redis at each scrape, on a real server with real messages."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tasks.queue.app import ChunkSender, create_celery
-from tasks.queue.metrics import QueueMetrics
 from tasks.queue.queues import UNACKED, UNACKED_INDEX
 from tasks.store.connections import connect
 from tasks.store.presence import Presence
 from tasks.wire import WorkerMark
 from tests.support.stack import Stack
+from webapp.compose import queue_metrics
 
 Value = Callable[..., float | None]
 
 
 def values(stack: Stack) -> Value:
-    """Reads a sample of the collector, as a scrape would now."""
+    """Reads the collector's samples, as a scrape would."""
     registry = CollectorRegistry()
-    registry.register(QueueMetrics(stack.settings()))
+    registry.register(queue_metrics(stack.settings()))
     return lambda name, **labels: registry.get_sample_value(f"sentiment_{name}", labels)
 
 
 @pytest.fixture
 def send(server: Stack) -> ChunkSender:
-    """Puts chunks into the queues; nobody works."""
+    """Puts chunks into the queues; there are no workers."""
     return ChunkSender(create_celery(server.settings()))
 
 
 def _message(sent_at: float, queue: str) -> str:
-    """What the hash of deliveries holds, cut to what is read."""
+    """An entry of the hash of deliveries, reduced to what is read."""
     return (
         '[{"body": "eyJ9", "headers": {"argsrepr": "[\'\\\\"sent_at\\\\": 1.0\']",'
         f' "sent_at": {sent_at}}}}}, "", "{queue}"]'
@@ -42,7 +42,7 @@ def _message(sent_at: float, queue: str) -> str:
 
 
 def test_empty_queues(server: Stack) -> None:
-    """With nothing in Redis every figure is 0, and no key is made."""
+    """With an empty Redis every figure is 0, and no key is created."""
     value = values(server)
     for queue in ("interactive", "batch"):
         assert value("queue_messages", queue=queue) == 0
@@ -54,7 +54,7 @@ def test_empty_queues(server: Stack) -> None:
 
 
 def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
-    """A queue's length is that of all its priorities, and one queue's messages are not the other's."""
+    """A queue's length includes all its priorities, and none of the other queue's messages."""
     send.send_texts(["a", "b"], "stub@-")
     for number in (0, 5, 100, 5000):
         send.send_job_chunk("job", number, "stub@-")
@@ -65,7 +65,9 @@ def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
 
 
 def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None:
-    """What a living worker holds has no age; what its worker no longer holds on to waits, since it was sent."""
+    """A chunk that a living worker holds has no age; one whose worker no longer renews it counts as waiting since it
+    was sent.
+    """
     now, value = time.time(), values(server)
     server.redis.hset(
         UNACKED, mapping={"held": _message(now - 500, "batch"), "lost": _message(now - 60, "interactive")}
@@ -79,13 +81,13 @@ def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None
 
 
 def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
-    """A scrape asks a server once, however much waits there."""
+    """A scrape makes one round trip to a server, however many messages wait there."""
     for number in range(50):
         send.send_job_chunk("job", number, "stub@-")
-    queues = QueueMetrics(server.settings())
+    queues = queue_metrics(server.settings())
     list(queues.collect())
     client: Any
-    (client,) = queues._clients.values()
+    (client,) = queues._parts
     sent = 0
     connection = client.connection_pool.get_connection()
     original = connection.send_packed_command
@@ -102,9 +104,7 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
 
 
 def test_ready_workers(server: Stack) -> None:
-    """Workers that have told that they are ready with the model that is asked for are counted by role, with their
-    rates.
-    """
+    """Workers that are ready with the model that the settings ask for are counted by role, with their rates."""
     presence = Presence(connect(server.url, timeout_s=1.0))
     for number, (role, tag) in enumerate(
         [("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]
@@ -120,7 +120,7 @@ def test_ready_workers(server: Stack) -> None:
 
 
 def test_server_that_is_away(server: Stack) -> None:
-    """Without a server the page says that it is away, and leaves out what it cannot know."""
+    """If a server is away, the page says so and leaves out that server's metrics."""
     server.environment["CELERY_BROKER_URL"] = "unix:///nowhere/valkey.sock"
     try:
         value = values(server)
@@ -132,7 +132,7 @@ def test_server_that_is_away(server: Stack) -> None:
 
 
 def test_page_has_them_once(service: Stack) -> None:
-    """With two Gunicorn processes each of these series is on the page once, as OpenMetrics too."""
+    """With two Gunicorn processes each of these series is on the page once, also in the format OpenMetrics."""
     for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
         page = service.http.get("/metrics", headers={"Accept": accept})
         assert page.headers["Content-Type"].startswith(accept.partition(";")[0])
@@ -144,9 +144,7 @@ def test_page_has_them_once(service: Stack) -> None:
 
 
 def test_file_that_is_only_begun(service: Stack) -> None:
-    """A process that has just made its file of counts, and written nothing yet, does not fail the page for the
-    others.
-    """
+    """A process that has only just created its file of counts, and written nothing yet, does not make the page fail."""
     begun = service.folder / "metrics" / "counter_999999.db"
     begun.touch()
     try:

@@ -1,4 +1,4 @@
-"""Dashboards and rules against a real Prometheus that watches a real Sentiq under load: no panel and no rule is without
+"""Dashboards and rules with a real Prometheus that watches a real Sentiq under load: every panel and every rule has
 data.
 """
 
@@ -32,7 +32,7 @@ _GPU = shutil.which("nvidia-smi") is not None
 
 
 def _load(stack: Stack, stop: threading.Event) -> None:
-    """All that a service meets: known and unknown texts, jobs that end in each way, what is refused."""
+    """Every kind of load: cached and unknown texts, jobs that end in each state, and requests that are refused."""
     with httpx.Client(base_url=stack.http.base_url, timeout=60, trust_env=False) as http:
         while not stop.wait(0.05):
             with contextlib.suppress(httpx.TransportError):
@@ -49,13 +49,13 @@ def _load(stack: Stack, stop: threading.Event) -> None:
 
 @pytest.fixture(scope="module")
 def watch() -> Iterator[Watch]:
-    """Everything, under load until the module's tests are over."""
+    """A monitored service, under load until the module's tests are over."""
     stack = Stack(WEB_CONCURRENCY=2, model="stub?delay_s=0.002&fail_on=poison")
     watch, stop = Watch(stack), threading.Event()
     callers = threading.Thread(target=_load, args=(stack, stop), daemon=True)
     try:
         stack.start_server()
-        stack.redis.config_set("maxmemory", "1gb")  # as compose's servers have one
+        stack.redis.config_set("maxmemory", "1gb")  # as for compose's servers
         stack.start_web(wait=False)
         for role in ("interactive", "batch"):
             watch.start_worker(role)
@@ -78,10 +78,10 @@ def watch() -> Iterator[Watch]:
 
 
 def _queries() -> Iterator[tuple[str, str]]:
-    """Each panel's queries, each alert's condition and each recorded series, with where it stands.
+    """Each panel's queries, each alert's condition and each recorded series, with the place where it is defined.
 
-    Comparisons say 0 or 1 instead of leaving out what does not fit, so that there is an answer whenever the metrics are
-    there.
+    Comparisons are made to return 0 or 1 instead of leaving out what does not fit, so that there is an answer whenever
+    the metrics exist.
     """
     for file in DASHBOARDS:
         for panel in json.loads((FOLDER / file).read_text())["panels"]:
@@ -96,7 +96,7 @@ def _queries() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "query"), [pytest.param(*one, id=one[1][:80]) for one in _queries()])
 def test_query_has_data(watch: Watch, where: str, query: str) -> None:
-    """The query of each panel and of each rule finds series that are numbers."""
+    """The query of each panel and of each rule finds series with numbers."""
     if "gpu_" in query and not _GPU:
         pytest.skip("no GPU here")
     if re.search(r"\b(celery|flower)_", query) and "celery" not in watch.jobs():
@@ -113,7 +113,7 @@ def test_every_target_is_up(watch: Watch) -> None:
 
 
 def test_no_alert_fires_on_a_healthy_service(watch: Watch) -> None:
-    """Of the alerts that say that something is gone, none fires."""
+    """None of the alerts about missing parts fires."""
     gone = (
         "SentiqTargetDown|SentiqNoWorkerReady|SentiqRedisDown|SentiqBrokerMemory|SentiqBrokerEvicts"
         "|SentiqRedeliveryStorm|SentiqDefects|SentiqLoopFails|SentiqLoopStandsStill"
@@ -122,7 +122,7 @@ def test_no_alert_fires_on_a_healthy_service(watch: Watch) -> None:
 
 
 def test_worker_that_is_gone_is_told(watch: Watch) -> None:
-    """When the last worker of a role is gone, Prometheus' own alert becomes pending for that role, and for its
+    """When the last worker of a role has ended, the alert becomes pending in Prometheus for that role, and for its
     target.
     """
     (worker,) = (worker for worker in watch.stack.workers if worker.name == "batch")

@@ -1,6 +1,4 @@
-"""The OpenAPI document against the running service: whatever a client sends, the answer is one that the document
-has.
-"""
+"""The OpenAPI document and the running service: whatever a client sends, the answer is documented."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ CHECKS = [
 ]
 
 
-# What takes neither parameters nor a body has no invalid request.
+# Operations without parameters and without a body have no invalid requests.
 OPERATIONS = [
     (mode, path, method.upper())
     for path, operations in openapi_document()["paths"].items()
@@ -55,7 +53,7 @@ def test_every_operation(service: Stack, mode: GenerationMode, path: str, method
         statuses.add(case.call_and_validate(checks=CHECKS).status_code)
 
     answers_as_documented()
-    # Ids are made up, so an unknown job is the best that can be hoped for.
+    # Ids are generated, so these requests can only find unknown jobs.
     assert statuses & ({200, 202, 404} if mode == GenerationMode.POSITIVE else {400, 404, 415, 422})
 
 
@@ -67,7 +65,7 @@ def test_document_is_openapi_3_1(service: Stack) -> None:
 
 
 def test_existing_jobs(service: Stack) -> None:
-    """With ids of jobs that exist, in all states that are met here, the answers are as documented too."""
+    """For jobs that exist, in the states that occur here, the answers are as documented too."""
     document = schemathesis.openapi.from_url(f"{service.http.base_url}/openapi.json")
     jobs = [service.submit(texts) for texts in (["good", "", "poison"], [""], [f"good {i} lines" for i in range(300)])]
     service.ended(jobs[0])

@@ -20,7 +20,7 @@ main(["interactive"])
 
 
 def test_library_hangs(make_stack: Callable[..., Stack]) -> None:
-    """Without the patch, a worker whose subscription to remote control breaks takes no more chunks, until its watchdog
+    """Without the patch, a worker whose subscription to remote control breaks takes no more chunks until its watchdog
     ends it.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()

@@ -1,4 +1,4 @@
-"""`tasks.queue.patches.closed_connection`; that a worker outlives its broker with it is in `test_broker_loss`."""
+"""`tasks.queue.patches.closed_connection`; `test_broker_loss` tests that a worker with it survives its broker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_library_ends_the_worker(make_stack: Callable[..., Stack]) -> None:
     answer = restart_the_broker_under_a_chunk(stack, f"good {uuid.uuid4().hex}")
 
     def over() -> bool:
-        """It has ended, or has answered, and takes chunks as before."""
+        """Whether the worker has ended, or has answered and takes chunks as before."""
         if not worker.running:
             return True
         return answer.status_code == 200 and stack.predict(f"good {uuid.uuid4().hex}").status_code == 200

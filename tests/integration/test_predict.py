@@ -1,4 +1,4 @@
-"""`/predict` on a running service: the same answer every time, for every text that there is."""
+"""`/predict` on a running service: the same answer every time, for every kind of text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 
 def test_fresh_then_cached(service: Stack) -> None:
-    """The second answer to a text comes from the cache and equals the first to the last digit, and the engine's own."""
+    """The second answer to a text comes from the cache, and equals the first and the engine's own to the last digit."""
     text = new_text("I love this show, it is great")
     first, second = service.predict(text), service.predict(text)
     assert (first.status_code, second.status_code) == (200, 200)
@@ -40,14 +40,14 @@ def test_fresh_then_cached(service: Stack) -> None:
 
 
 def test_known_here_and_elsewhere(service: Stack) -> None:
-    """A text that the process has met lately is answered without the framework, and as the framework answers it: body,
-    headers, counts.
+    """A text that the process has in memory is answered without Flask, with the same body, headers and counts as with
+    Flask.
 
-    A parameter of the content type is enough to be sent the long way.
+    A parameter of the content type is enough to make a request take the long way.
     """
     text = new_text('good \u00e9 \U0001f600 \\ "quoted"')
     body = json.dumps({"text": text}).encode()
-    for _ in range(10):  # each of the processes has met it then, all but surely
+    for _ in range(10):  # by then each process has it in memory, almost certainly
         service.predict(text)
     counted = {
         "sentiment_predictions_total": {"label": "POSITIVE", "source": "cache"},
@@ -81,13 +81,13 @@ def test_known_here_and_elsewhere(service: Stack) -> None:
 
 @pytest.mark.parametrize("body", ['{"text": "good", "more": 1}', '{"text": ["good"]}', '["good"]', "5", '{"text": ""}'])
 def test_nothing_but_a_text_is_answered(service: Stack, body: str) -> None:
-    """However well a text is known, a request that is not valid is refused."""
+    """An invalid request is refused even if its text is cached."""
     service.predict("good")
     assert service.http.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code == 422
 
 
 def test_known_no_longer_than_in_the_cache(make_stack: Callable[..., Stack]) -> None:
-    """A text ends in the processes' memory when it ends in the cache: after CACHE_TTL it is scored again."""
+    """A text expires in the processes' memory when it expires in the cache: after CACHE_TTL it is scored again."""
     stack = make_stack(CACHE_TTL=2, WEB_CONCURRENCY=1).start("interactive")
     text = new_text()
     assert not stack.predict(text).json()["cached"]
@@ -97,7 +97,7 @@ def test_known_no_longer_than_in_the_cache(make_stack: Callable[..., Stack]) -> 
 
 
 def test_spellings_share_an_answer(service: Stack) -> None:
-    """Texts that are the same once cleaned share one scoring; each caller gets back the text that was sent."""
+    """Texts that are the same once cleaned are scored once; each caller gets back the text as it was sent."""
     word = uuid.uuid4().hex
     first = service.predict(f"@ann see  https://a.example/{word} {word}").json()
     second = service.predict(f"@bob  see https://b.example/x\t{word}").json()
@@ -107,10 +107,10 @@ def test_spellings_share_an_answer(service: Stack) -> None:
 
 
 def test_fifty_callers_one_scoring(make_stack: Callable[..., Stack]) -> None:
-    """Fifty callers at once of one unknown text, over two Gunicorn processes, cause one scoring and get the same
-    answer.
+    """When fifty callers send the same unknown text at once to two Gunicorn processes, it is scored once, and all get
+    the same answer.
     """
-    # Slow enough that a second chunk with the text would be begun beside the first.
+    # So slow that a second chunk with the text would be begun while the first is being scored.
     stack = make_stack(model="stub?delay_s=0.5", WEB_CONCURRENCY=2, PREDICT_TIMEOUT=20).start("interactive")
     text, address = new_text(), f"{stack.http.base_url}/predict"
     with ThreadPoolExecutor(50) as pool:
@@ -123,7 +123,7 @@ def test_fifty_callers_one_scoring(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_many_texts_at_once(service: Stack) -> None:
-    """Each of many callers at once gets the answer to his own text, the one that the engine gives to it alone."""
+    """Of many callers at once each gets the answer to their own text, with the scores of the engine alone."""
     texts = [new_text("good" if i % 2 else "bad") for i in range(200)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(service.predict, texts))
@@ -135,7 +135,7 @@ def test_many_texts_at_once(service: Stack) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\t\r\n ", "\u00a0\u2003\u3000", "\x00", "\x00\x01\x1f\x7f"])
 def test_nothing_to_score(service: Stack, text: str) -> None:
-    """An empty or blank text, and one of control characters alone, is refused: there is nothing in it to score."""
+    """An empty or blank text, or one with only control characters, is refused: there is nothing to score."""
     answer = service.predict(text)
     assert answer.status_code == 422
     assert answer.json()["code"] == "empty_text"
@@ -169,7 +169,7 @@ def test_nothing_to_score(service: Stack, text: str) -> None:
     ],
 )
 def test_unusual_text(service: Stack, text: str) -> None:
-    """Every text that holds something gets an answer, comes back as it was sent, and is found again."""
+    """Every other text gets an answer with the text as it was sent, and is cached."""
     first, second = service.predict(text), service.predict(text)
     assert (first.status_code, second.status_code) == (200, 200), first.text
     assert first.json()["text"] == text
@@ -179,7 +179,7 @@ def test_unusual_text(service: Stack, text: str) -> None:
 
 @pytest.mark.parametrize("escape", [r"\ud83d", r"\uDE00", r"\ud83d\ud83d", r"\ude00\ud83d"])
 def test_lone_surrogate(service: Stack, escape: str) -> None:
-    """Half an emoji, as broken clients send it, is read as U+FFFD and answered."""
+    """Half an emoji, which some broken clients send, is read as U+FFFD and answered."""
     body = f'{{"text": "great {escape} {uuid.uuid4().hex}"}}'
     answer = service.http.post("/predict", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 200
@@ -188,14 +188,16 @@ def test_lone_surrogate(service: Stack, escape: str) -> None:
 
 
 def test_ten_thousand_words(service: Stack) -> None:
-    """A text longer than the model reads is answered, and the answer says that its tail was left out."""
+    """A text that is longer than the model reads is answered, and the answer says that its end was left out."""
     answer = service.predict(new_text("word " * 10_000))
     assert answer.status_code == 200
     assert answer.json()["truncated"] is True
 
 
 def test_one_megabyte(service: Stack) -> None:
-    """A text of more characters than MAX_TEXT_CHARS is refused with the limit, and is not sent back."""
+    """A text with more characters than MAX_TEXT_CHARS is refused; the answer names the limit and does not repeat the
+    text.
+    """
     answer = service.predict("x" * 1_000_000)
     assert answer.status_code == 422
     assert answer.json()["code"] == "text_too_long"
@@ -204,7 +206,9 @@ def test_one_megabyte(service: Stack) -> None:
 
 
 def test_engine_failure_is_an_error(service: Stack) -> None:
-    """A text that the engine raises on is an error, never NEUTRAL and never cached; the next call scores it anew."""
+    """If the engine raises an error for a text, the answer is an error, never NEUTRAL and never cached; the next call
+    scores it anew.
+    """
     text = new_text("poison")
     before = service.metric("sentiment_texts_failed_total")
     for _ in range(2):
@@ -217,7 +221,7 @@ def test_engine_failure_is_an_error(service: Stack) -> None:
 
 
 def test_neighbours_of_a_failure(service: Stack) -> None:
-    """Callers whose texts travel with one that the engine raises on get their answers."""
+    """Callers whose texts are in one chunk with a failing text get their answers."""
     texts = [new_text("poison" if i == 7 else "fine") for i in range(30)]
     with ThreadPoolExecutor(30) as pool:
         statuses = [answer.status_code for answer in pool.map(service.predict, texts)]
@@ -225,7 +229,7 @@ def test_neighbours_of_a_failure(service: Stack) -> None:
 
 
 def test_no_text_in_store_log_or_metrics(service: Stack) -> None:
-    """A caller's text is in no key, no cached value, no log line and no metric."""
+    """A caller's text is in no Redis key, no cached value, no log line and no metric."""
     secret = uuid.uuid4().hex
     assert service.predict(f"great {secret}").status_code == 200
     assert service.predict(f"poison {secret}").status_code == 422

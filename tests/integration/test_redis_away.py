@@ -1,4 +1,4 @@
-"""Redis away: callers hear so within a second, and when it is back so is the service, by itself."""
+"""Redis is away: callers are told within a second, and when it is back the service recovers by itself."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(_stack: Stack) -> Iterator[Stack]:
-    """A service whose server may be stopped or paused; afterwards it runs again. A key that is left without a TTL fails
-    the test.
+    """A service whose Redis server may be stopped or paused by a test; it is running again afterwards. A key that is
+    left without a TTL fails the test.
     """
     assert _stack.server is not None
     yield _stack
@@ -38,7 +38,7 @@ def stack(_stack: Stack) -> Iterator[Stack]:
 
 
 def stop(stack: Stack) -> None:
-    """Ends the server in order."""
+    """Stops the server properly."""
     assert stack.server is not None
     stack.server.terminate()
 
@@ -50,7 +50,7 @@ def crash(stack: Stack) -> None:
 
 
 def pause(stack: Stack) -> None:
-    """Stops the server's clock: connections stay open and nothing is answered, as on a machine that hangs."""
+    """Pauses the server: connections stay open and nothing is answered, as on a machine that hangs."""
     assert stack.server is not None
     stack.server.signal(signal.SIGSTOP)
 
@@ -64,8 +64,8 @@ def pause(stack: Stack) -> None:
 def test_told_within_a_second(
     stack: Stack, leave: Callable[[Stack], None], path: str, body: dict[str, object] | None
 ) -> None:
-    """Without Redis every caller is told 503 and when to come back, within a second, the first as well as the next."""
-    for _ in range(4):  # each web process has a connection and has seen the workers
+    """Without Redis every caller gets 503 with the time to come back, within a second, the first caller too."""
+    for _ in range(4):  # so that each web process has a connection and knows the workers
         assert stack.predict(new_text()).status_code == 200
     leave(stack)
     for _ in range(3):
@@ -81,7 +81,7 @@ def test_told_within_a_second(
 
 @pytest.mark.parametrize("leave", [stop, crash, pause])
 def test_many_callers_are_told(stack: Stack, leave: Callable[[Stack], None]) -> None:
-    """Forty callers at once are each told within a second too: one does not wait for another's attempt."""
+    """Of forty callers at once each is told within a second too: none waits for another's attempt."""
     leave(stack)
 
     def call(_: int) -> tuple[int, float]:
@@ -89,16 +89,16 @@ def test_many_callers_are_told(stack: Stack, leave: Callable[[Stack], None]) -> 
         status = stack.predict(new_text()).status_code
         return status, time.monotonic() - started
 
-    stack.predict(new_text())  # the client's threads share one address, not one connection
+    stack.predict(new_text())  # sets the client up before its threads share it
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(call, range(40)))
     assert {status for status, _ in answers} == {503}
-    # The promise is to one caller; forty share two processors with their client.
+    # The second is promised to a single caller; forty share two processors with their client.
     assert max(took_s for _, took_s in answers) < 1.5
 
 
 def test_alive_and_documented_without_redis(stack: Stack) -> None:
-    """What needs no Redis is answered without it: life, metrics, documentation, refusals."""
+    """What needs no Redis is answered without it: liveness, metrics, documentation, refusals."""
     stop(stack)
     for path in ("/health/live", "/metrics", "/docs", "/openapi.json"):
         assert stack.http.get(path).status_code == 200
@@ -107,7 +107,7 @@ def test_alive_and_documented_without_redis(stack: Stack) -> None:
 
 @pytest.mark.parametrize("leave", [stop, crash, pause])
 def test_comes_back_by_itself(stack: Stack, leave: Callable[[Stack], None]) -> None:
-    """When the server is back, unknown texts, known texts and jobs are answered again without a restart of anything."""
+    """When the server is back, unknown texts, cached texts and jobs are answered again without restarting anything."""
     known = new_text()
     scores = stack.predict(known).json()["scores"]
     leave(stack)
@@ -130,7 +130,9 @@ def test_comes_back_by_itself(stack: Stack, leave: Callable[[Stack], None]) -> N
 
 @pytest.mark.parametrize("leave", [stop, crash])
 def test_job_outlives_a_restart(stack: Stack, leave: Callable[[Stack], None]) -> None:
-    """A job under way when the server goes ends whole after it is back: every line answered, each counted once."""
+    """A job that is under way when the server stops ends complete after it is back: every line is answered, and counted
+    once.
+    """
     texts = [new_text() for _ in range(1500)]
     job = stack.submit(texts)
     wait_until(lambda: stack.http.get(job["links"]["self"]).json()["done"] > 0, what="the job's first chunk")
@@ -142,7 +144,7 @@ def test_job_outlives_a_restart(stack: Stack, leave: Callable[[Stack], None]) ->
 
 
 def test_restarts_in_a_row(stack: Stack) -> None:
-    """A job and callers live through several restarts of the server, and all processes go on."""
+    """A job and callers survive several restarts of the server, and all processes go on."""
     job = stack.submit([new_text() for _ in range(1500)])
     for leave in (stop, crash, stop):
         wait_until(lambda: stack.predict(new_text()).status_code == 200, what="a caller's answer")

@@ -1,4 +1,4 @@
-"""The reply is a hint, the cache is the truth: a reply that is lost delays an answer and never loses it."""
+"""The reply is a hint, the cache is the truth: a lost reply delays an answer, and the answer is never lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ main(["interactive"])
 
 
 def test_lost_reply(make_stack: Callable[..., Stack]) -> None:
-    """When no reply ever comes, the caller's answer is found in the cache while he waits."""
+    """If the reply never comes, the caller still gets the answer, which is found in the cache."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     worker = stack.start_process("interactive", "-c", REPLIES_ASTRAY)
     stack.workers.append(worker)
@@ -42,8 +42,8 @@ def test_lost_reply(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
-    """A store that loses everything while a caller waits costs a second scoring by way of a job, and no wrong
-    answer.
+    """If Redis loses everything while a caller waits, the text is scored a second time in a job, and no answer is
+    wrong.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.5").start("interactive", "batch")
     text = f"good {uuid.uuid4().hex}"
@@ -63,12 +63,14 @@ def test_replies_flushed(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
-    """Replies that cannot be read, that nobody waits for, or of a later version do not stop those that come after."""
+    """Replies that cannot be read, that nobody waits for, or of a later version do not prevent later ones from being
+    read.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start("interactive")
     keys: set[bytes] = set()
 
     def reply_key() -> bytes | None:
-        # The process's reply key stands in the marks of what it has under way.
+        # The process's reply key is in the in-flight marks of its texts.
         for key in stack.redis.scan_iter("sentiq:f:*"):
             keys.update(stack.redis.smembers(key))
         return next(iter(keys), None)
@@ -87,9 +89,7 @@ def test_foreign_replies(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_answer_known_before_it_is_sent(service: Stack) -> None:
-    """A text that another process has stored in the meantime is answered from the store: the engine sees nothing of
-    it.
-    """
+    """A text that another process has stored in the meantime is answered from the cache, without the engine."""
     text = uuid.uuid4().hex
     assert service.predict(f"warm {text}").status_code == 200
     before = service.texts_scored()

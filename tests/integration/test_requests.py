@@ -1,4 +1,4 @@
-"""What is wrong with a request is said as problem+json, with the right status, and never by sending the text back."""
+"""Errors in a request are answered as problem+json, with the right status, and never repeat the text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.http_raw import ask, request
+from tests.support.http_raw import Answer, ask, request
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -27,7 +27,7 @@ _WRONG_TYPES: list[dict[str, str]] = [
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The answer's body, once it is known to be a problem of this status and code."""
+    """Checks that the answer is a problem with this status and code; returns its body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -94,14 +94,14 @@ def test_malformed_json(service: Stack, path: str, body: bytes) -> None:
     ],
 )
 def test_wrong_fields(service: Stack, path: str, body: Any, field: str) -> None:
-    """A missing, wrong or unknown field is 422 and named; what was sent is not echoed."""
+    """A missing, wrong or unknown field is 422 and named; what was sent is not repeated."""
     answer = service.http.post(path, content=json.dumps(body), headers=JSON)
     assert field in [fault["field"] for fault in problem(answer, 422, "invalid_field")["errors"]]
     assert SECRET not in answer.text
 
 
 def test_many_faults_make_a_short_answer(service: Stack) -> None:
-    """Neither thousands of faults nor a huge name of a field make a huge answer."""
+    """Neither thousands of faults nor a field with a huge name make a huge answer."""
     for body in ({"texts": [1] * 3000}, {"texts": ["x"], "n" * 1_000_000: 1}):
         answer = service.http.post("/batch_predict", json=body)
         problem(answer, 422, "invalid_field")
@@ -109,7 +109,7 @@ def test_many_faults_make_a_short_answer(service: Stack) -> None:
 
 
 def test_last_of_duplicate_keys(service: Stack) -> None:
-    """Of a key that stands in the body twice the last counts, with and without a lone surrogate beside it."""
+    """If the body has a key twice, the last one counts, with and without a lone surrogate in the body."""
     for tail in ("", r"\ud83d"):
         answer = service.http.post("/predict", content=f'{{"text": "first", "text": "last{tail}"}}', headers=JSON)
         assert answer.json()["text"].startswith("last")
@@ -128,7 +128,7 @@ def test_last_of_duplicate_keys(service: Stack) -> None:
     ids=str,
 )
 def test_wrong_type(service: Stack, path: str, headers: dict[str, str]) -> None:
-    """A body of a type, packing or charset that is not read there is 415."""
+    """A body with a type, compression or charset that the endpoint does not read is 415."""
     problem(
         service.http.post(path, content=b'{"text": "x", "texts": ["x"]}', headers=headers),
         415,
@@ -146,7 +146,7 @@ def test_json_with_charset(service: Stack) -> None:
 
 @pytest.mark.parametrize("path", ["/predict", "/batch_predict"])
 def test_body_too_large(service: Stack, path: str) -> None:
-    """A body of more than MAX_UPLOAD_BYTES is 413, by its declared length as by the bytes that come."""
+    """A body of more than MAX_UPLOAD_BYTES is 413, whether its declared length or the bytes that come say so."""
     code = "request_entity_too_large"
     problem(service.http.post(path, content=b" " * 4_000_001, headers=JSON), 413, code)
     chunks = (b" " * 100_000 for _ in range(41))
@@ -154,23 +154,21 @@ def test_body_too_large(service: Stack, path: str) -> None:
 
 
 def test_body_declared_too_large(service: Stack) -> None:
-    """A length past MAX_UPLOAD_BYTES is answered before the body has come."""
+    """A declared length above MAX_UPLOAD_BYTES is refused before the body has come."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        head = (
-            "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
-        )
-        connection.sendall(head.encode())
+        lines = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        connection.sendall(f"POST /predict HTTP/1.1\r\n{lines}".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_many_wrong_texts(service: Stack) -> None:
-    """However many texts of a job are wrong, the first is named and the rest is not gone through."""
+    """However many texts of a job are invalid, only the first is named, and the rest is not read."""
     body = problem(service.http.post("/batch_predict", json={"texts": ["x", 1] * 500_000}), 422, "invalid_field")
     assert [fault["field"] for fault in body["errors"]] == ["texts.1"]
 
 
 def test_too_many_texts(service: Stack) -> None:
-    """A job of more than MAX_BATCH_TEXTS texts is 413, with the limit."""
+    """A job with more than MAX_BATCH_TEXTS texts is 413, and the answer names the limit."""
     body = problem(service.http.post("/batch_predict", json={"texts": ["x"] * 3001}), 413, "too_many_texts")
     assert "3000" in body["detail"]
     assert body["line"] == 3001
@@ -184,14 +182,14 @@ NOBODYS = uuid.UUID(int=2**127 - 1)
     "job_id", [NOBODYS.hex, "0", "x" * 3000, "%00", "%2e%2e", "é", NOBODYS.hex.upper(), str(NOBODYS)]
 )
 def test_unknown_job(service: Stack, job_id: str, tail: str) -> None:
-    """An id that no job has is 404, well-formed or not; nobody waits for it."""
+    """An id that no job has is 404 at once, well-formed or not, even with `Prefer: wait`."""
     answer = service.http.get(f"/jobs/{job_id}{tail}", headers={"Prefer": "wait=50"})
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_unknown_job_code(service: Stack) -> None:
-    """The code tells an unknown job from an unknown address."""
+    """An unknown job and an unknown address have different codes."""
     problem(service.http.get(f"/jobs/{uuid.uuid4().hex}"), 404, "job_not_found")
     problem(service.http.get("/jobs/5/results"), 404, "job_not_found")
     problem(service.http.get("/nowhere"), 404, "not_found")
@@ -201,7 +199,7 @@ def test_unknown_job_code(service: Stack) -> None:
     "query", ["cursor=-1", "cursor=x", "limit=0", "limit=1.5", "format=xml", "cursor=", "page=1", f"cursor={2**70}"]
 )
 def test_wrong_page(service: Stack, query: str) -> None:
-    """A page that cannot be is 422 and the parameter is named."""
+    """An invalid page is 422, and the answer names the parameter."""
     job = service.submit(["x"])
     body = problem(service.http.get(f"{job['links']['results']}?{query}"), 422, "invalid_field")
     assert [fault["field"] for fault in body["errors"]] == [query.partition("=")[0]]
@@ -219,14 +217,30 @@ def test_wrong_page(service: Stack, query: str) -> None:
     ],
 )
 def test_wrong_method(service: Stack, method: str, path: str, allowed: str) -> None:
-    """A method that an address does not have is 405, with those that it has."""
+    """A method that an address does not allow is 405, with those that it allows."""
     answer = service.http.request(method, path)
     problem(answer, 405, "method_not_allowed")
     assert allowed in answer.headers["Allow"].split(", ")
 
 
+@pytest.mark.parametrize("header", ["SCRIPT_NAME", "SCRIPT-NAME", "X-Forwarded-Prefix", "PATH_INFO", "X-Script-Name"])
+@pytest.mark.parametrize("claimed", ["//evil.example", "/foo", "/", "nonsense"])
+def test_script_name_is_dropped(service: Stack, header: str, claimed: str) -> None:
+    """No header says below which path the service is: neither addresses in answers nor paths follow it."""
+
+    def get(path: str) -> Answer:
+        raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}: {claimed}\r\n\r\n"
+        answer = ask(service.port, raw.encode())
+        assert answer is not None
+        return answer
+
+    assert get("/").headers["location"] == "/docs"
+    assert get("/foo/metrics").status == get("//evil.example/").status == 404
+    assert get("/health/live").status == 200
+
+
 def test_request_id_is_kept(service: Stack) -> None:
-    """The caller's X-Request-ID comes back, stands in a problem's body and in the log line of the request."""
+    """The caller's X-Request-ID comes back, and is in a problem's body and in the request's log line."""
     given = f"caller-{uuid.uuid4().hex}"
     answer = service.http.get("/nowhere", headers={"X-Request-ID": given})
     assert answer.headers["X-Request-ID"] == given
@@ -242,7 +256,7 @@ def test_request_id_is_kept(service: Stack) -> None:
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "a;b", "é".encode()])
 def test_request_id_is_replaced(service: Stack, given: str | bytes) -> None:
-    """An X-Request-ID that could do harm in a log is replaced by one of ours."""
+    """An X-Request-ID that could do harm in a log is replaced by a new one."""
     answer = service.http.get("/health/live", headers={"X-Request-ID": given})  # type: ignore[arg-type]
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
@@ -253,7 +267,7 @@ def test_request_ids_differ(service: Stack) -> None:
 
 
 def test_path_cannot_forge_log_lines(service: Stack) -> None:
-    """A line break in an address stays inside its log line."""
+    """A line break in an address does not begin a new line in the log."""
     mark = uuid.uuid4().hex
     service.http.get(f"/x%0A12:00:00 [info] forged {mark}")
     web = service.web
@@ -265,14 +279,14 @@ def test_path_cannot_forge_log_lines(service: Stack) -> None:
 
 
 def test_every_answer_forbids_sniffing(service: Stack) -> None:
-    """Answers and errors alike tell browsers to keep to the declared type."""
+    """Answers and errors tell browsers not to guess another type."""
     for path in ("/health/live", "/nowhere", "/docs"):
         assert service.http.get(path).headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 def test_answer_without_body(service: Stack, connection: str) -> None:
-    """An answer that is headers alone comes, whether or not the connection stays open after it."""
+    """An answer without a body is sent, whether or not the connection stays open afterwards."""
     answer = ask(service.port, request("HEAD", "/health/live", Connection=connection), timeout_s=10)
     assert answer is not None
     assert (answer.status, answer.headers["connection"], answer.body) == (200, connection, b"")

@@ -1,4 +1,4 @@
-"""Keys, limits and secrets on running processes: whose jobs are whose, what passes, and what nobody gets to read."""
+"""Keys, limits and secrets on running processes: who sees which jobs, what is allowed, and what stays secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEYS = ",".join(
 
 
 def as_(key: str, **headers: str) -> dict[str, str]:
-    """Headers of a request with this key."""
+    """The headers of a request with this key."""
     return {"Authorization": f"Bearer {key}"} | {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -66,9 +66,7 @@ def submitted(stack: Stack, key: str, texts: list[str], **headers: str) -> dict[
 
 
 def test_jobs_are_their_keys_own(guarded: Stack) -> None:
-    """To another key a job does not exist: by no method, and in the words of an id that never was. Its own and an
-    admin's see it.
-    """
+    """A job exists only for its own key and an admin's: to other keys every method answers as for an unknown id."""
     job = submitted(guarded, ANN, ["good", "bad"])
     never = f"/jobs/{uuid.uuid4().hex}"
     for method, path in (
@@ -77,6 +75,7 @@ def test_jobs_are_their_keys_own(guarded: Stack) -> None:
         ("GET", "/results?format=csv"),
         ("GET", "/events"),
         ("DELETE", ""),
+        ("DELETE", "?purge=1"),
     ):
         for stranger in (BOB, CALLER):
             answers = [
@@ -95,7 +94,7 @@ def test_jobs_are_their_keys_own(guarded: Stack) -> None:
 
 
 def test_waiting_tells_nothing(guarded: Stack) -> None:
-    """Who asks to wait for another's job is refused at once, so that time does not tell that it exists."""
+    """A request to wait for another key's job is refused at once: the time must not reveal that the job exists."""
     job = submitted(guarded, ANN, [f"slow {i} {uuid.uuid4().hex}" for i in range(1000)])
     answer = guarded.http.get(job["links"]["self"], headers=as_(BOB, Prefer="wait=50"), timeout=20)
     assert answer.status_code == 404
@@ -103,7 +102,7 @@ def test_waiting_tells_nothing(guarded: Stack) -> None:
 
 
 def test_lists(guarded: Stack) -> None:
-    """A list holds a key's own jobs, page by page; an admin's holds all. Two keys of a name are one caller."""
+    """A list has the key's own jobs, page by page; an admin's list has all. Two keys with one name are one caller."""
     mine = [submitted(guarded, key, ["good"])["id"] for key in (BOB, BOB, BOB)]
     other = [submitted(guarded, key, ["good"])["id"] for key in (ANN, ANN_TOO)]
 
@@ -124,7 +123,7 @@ def test_lists(guarded: Stack) -> None:
 
 
 def test_a_slow_text_is_its_callers(guarded: Stack) -> None:
-    """A key for /predict alone gets at the job that a text of its own became, and at no list."""
+    """A key with only the scope `predict` can read the job that its own text became, but not list jobs."""
     text = f"good {uuid.uuid4().hex}"
     answer = guarded.http.post("/predict", json={"text": text}, headers=as_(CALLER, Prefer="respond-async"))
     assert answer.status_code == 202
@@ -137,7 +136,7 @@ def test_a_slow_text_is_its_callers(guarded: Stack) -> None:
 
 
 def test_idempotency_keys_are_a_keys_own(guarded: Stack) -> None:
-    """The same Idempotency-Key of two keys is two: nobody finds, or stumbles over, another's job by guessing it."""
+    """The same Idempotency-Key used with two API keys counts as two: nobody finds another's job by guessing it."""
     name = uuid.uuid4().hex
     first = submitted(guarded, ANN, ["good"], Idempotency_Key=name)
     assert submitted(guarded, ANN_TOO, ["good"], Idempotency_Key=name)["id"] == first["id"]
@@ -158,9 +157,7 @@ def test_a_refused_upload_is_answered(guarded: Stack) -> None:
 
 
 def test_known_here_and_elsewhere(guarded: Stack) -> None:
-    """What `webapp.api.plain` answers has the same headers, name by name and value by value, as what Flask answers;
-    with an origin too.
-    """
+    """Answers of `webapp.api.plain` have exactly the same headers as those of Flask, with an origin too."""
     text, body = f"good {uuid.uuid4().hex}", json.dumps
     for _ in range(10):
         guarded.http.post("/predict", json={"text": text}, headers=as_(ANN))
@@ -192,8 +189,8 @@ def limited(make_stack: Callable[..., Stack], **variables: str | int) -> Stack:
 
 
 def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
-    """A key gets its texts, from memory, cache or worker alike, and then 429 with when to come back; another key is not
-    touched.
+    """A key gets as many texts as its limit, whether from memory, cache or worker, and then 429 with the time to come
+    back; other keys are not affected.
     """
     stack = limited(make_stack, RATE_LIMIT="60/h")
 
@@ -206,7 +203,7 @@ def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
     assert int(first.headers["RateLimit-Limit"]) == 60
     assert int(first.headers["RateLimit-Remaining"]) == 59
     assert 0 < int(first.headers["RateLimit-Reset"]) <= 3600
-    # Known ones and unknown ones, without the framework and with it.
+    # Cached and unknown texts, without Flask and with it.
     mimetypes = ("application/json", "application/json; charset=utf-8")
     answers = [
         predict(f"good {i // 2 if i % 2 else uuid.uuid4().hex}", mimetype=mimetypes[i // 2 % 2]) for i in range(75)
@@ -214,7 +211,7 @@ def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
     passed = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(passed) + len(refused) == 75
-    assert 57 <= len(passed) <= 59  # another process may hold back its block
+    assert 57 <= len(passed) <= 59  # the other process may still have a block of texts that it took from the limit
     for answer in refused:
         assert answer.json()["code"] == "rate_limited"
         assert 0 < int(answer.headers["Retry-After"]) <= 3600
@@ -227,7 +224,9 @@ def test_rate_limit(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_a_batch_costs_its_texts(make_stack: Callable[..., Stack]) -> None:
-    """A batch answered at once counts as its texts; a job as one of the rate and as its texts of the quota."""
+    """A batch that is answered at once counts as its number of texts; a job counts as one text for the rate, and as its
+    number of texts for the quota.
+    """
     stack = limited(make_stack, RATE_LIMIT="100/h", DAILY_QUOTA=2000)
     at_once = {"Prefer": "return=representation, wait=20"}
     answer = stack.http.post(
@@ -242,8 +241,8 @@ def test_a_batch_costs_its_texts(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_quota_of_jobs(make_stack: Callable[..., Stack]) -> None:
-    """A job that is more than the day's rest is refused whole: nothing of it is left, and its texts are not counted. A
-    repeat is free.
+    """A job with more texts than are left for the day is refused as a whole: nothing of it is stored, and its texts are
+    not counted. A repeated request costs nothing.
     """
     stack = limited(make_stack, DAILY_QUOTA=1000)
     texts = [f"good {i}" for i in range(800)]
@@ -254,18 +253,18 @@ def test_quota_of_jobs(make_stack: Callable[..., Stack]) -> None:
     assert 0 < int(answer.headers["Retry-After"]) <= 86_400
     assert [found["id"] for found in stack.http.get("/jobs", headers=as_(ANN)).json()["items"]] == [job["id"]]
     assert submitted(stack, ANN, texts, Idempotency_Key=name)["id"] == job["id"]
-    # The two processes may each hold back a block of 25.
+    # Each of the two processes may still have a block of 25.
     submitted(stack, ANN, [f"yet more {i}" for i in range(150)])
     assert stack.http.post("/batch_predict", json={"texts": ["good"] * 60}, headers=as_(ANN)).status_code == 429
     assert stack.http.post("/predict", json={"text": "good"}, headers=as_(BOB)).status_code == 200
 
 
 def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
-    """Without keys the caller is the address, of which Redis sees a digest; and a Redis that is away refuses nobody for
-    his rate.
+    """Without keys the caller is the address, of which Redis holds a digest. While Redis is away, no caller is refused
+    for their rate.
     """
     stack = make_stack(WEB_CONCURRENCY=1, RATE_LIMIT="20/h").start("interactive", "batch")
-    # A text that fails counts once, though it comes by two parts of the web.
+    # A text that fails counts once, though it passes two parts of the web.
     statuses = [stack.predict(text).status_code for text in ["poison"] * 5 + ["good"] * 20]
     assert statuses == [422] * 5 + [200] * 15 + [429] * 5
     (key,) = stack.redis.keys("sentiq:l:*")
@@ -288,7 +287,7 @@ def test_limits_without_keys(make_stack: Callable[..., Stack]) -> None:
     ],
 )
 def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: tuple[str, ...]) -> None:
-    """On a public address without keys the start ends with one sentence and the status of a wrong setting."""
+    """On a public address without keys the start fails with one sentence and the status of a wrong setting."""
     stack = make_stack(HOST="0.0.0.0")
     process = stack.start_process("web", *command)
     wait_until(lambda: not process.running, what="the process to end", timeout_s=30)
@@ -299,7 +298,7 @@ def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: 
 
 @pytest.mark.parametrize("variables", [{"ALLOW_ANONYMOUS": "true"}, {"API_KEYS": KEYS}], ids=["told", "keys"])
 def test_a_public_address(make_stack: Callable[..., Stack], variables: dict[str, str]) -> None:
-    """With keys, or told that this is meant, it listens there."""
+    """With keys, or with ALLOW_ANONYMOUS, the service listens on a public address."""
     stack = make_stack(HOST="0.0.0.0", **variables)
     stack.start_server()
     stack.start_web()
@@ -307,8 +306,8 @@ def test_a_public_address(make_stack: Callable[..., Stack], variables: dict[str,
 
 
 def test_metrics_port(make_stack: Callable[..., Stack]) -> None:
-    """WEB_METRICS_PORT is a door of its own for Prometheus: metrics there without a key, nowhere else, and nothing else
-    without one.
+    """WEB_METRICS_PORT is a port for Prometheus: it serves metrics without a key and nothing else without one, and no
+    other port serves metrics.
     """
     port = free_port()
     stack = make_stack(API_KEYS=KEYS, WEB_METRICS_PORT=port)
@@ -320,15 +319,15 @@ def test_metrics_port(make_stack: Callable[..., Stack]) -> None:
         answer = httpx.get(f"{inside}/metrics", trust_env=False)
         return answer.text if answer.status_code == 200 else None
 
-    # One process answers while the other still writes the first of its own.
+    # One process may answer before the other has written its first counts.
     assert "flask_http_request_total" in wait_until(page, what="the metrics of both processes")
-    # Whatever the request says of itself.
+    # Whatever the request's headers say.
     assert stack.http.get("/metrics", headers=as_(OPS, Host=f"127.0.0.1:{port}")).status_code == 404
     assert httpx.get(f"{inside}/jobs", trust_env=False).status_code == 401
 
 
 def test_launcher_with_keys(launch: Callable[..., Launched]) -> None:
-    """`make run` with keys proves its first prediction with a key of its own, which it shows to nobody."""
+    """With keys, `make run` makes its first prediction with a key of its own, which it does not show."""
     sentiq = launch(API_KEYS=KEYS).wait_until_ready()
     assert sentiq.http.post("/predict", json={"text": "good"}).status_code == 401
     assert sentiq.http.post("/predict", json={"text": "good"}, headers=as_(ANN)).status_code == 200
@@ -339,7 +338,7 @@ def test_launcher_with_keys(launch: Callable[..., Launched]) -> None:
 
 
 def test_a_user_of_redis_with_few_rights(make_stack: Callable[..., Stack]) -> None:
-    """All processes use the user and password of the URL, and the rights that SECURITY.md gives them are enough:
+    """All processes log in with the user and password of the URL, and the rights that SECURITY.md lists are enough:
     nothing is denied.
     """
     (rule,) = [
@@ -366,11 +365,11 @@ def test_a_user_of_redis_with_few_rights(make_stack: Callable[..., Stack]) -> No
     assert "sentiment_queue" in stack.http.get("/metrics", headers=as_(OPS)).text
     assert stack.redis.execute_command("ACL", "LOG") == []
     users = {client["user"] for client in stack.redis.client_list()}
-    assert users == {"sentiq", "default"}  # of which the default is this test
+    assert users == {"sentiq", "default"}  # the default user is this test
 
 
 def test_no_secret_anywhere(make_stack: Callable[..., Stack]) -> None:
-    """Keys, the password of Redis and the secret of callbacks are in no log, metric, health page or error, whatever
+    """API keys, the password of Redis and the secret of callbacks are in no log, metric, health page or error, whatever
     goes wrong.
     """
     password, secret, wrong = (f"planted{uuid.uuid4().hex}" for _ in range(3))
@@ -403,7 +402,7 @@ def test_no_secret_anywhere(make_stack: Callable[..., Stack]) -> None:
             ask("GET", "/jobs", key, headers={"X-API-Key": key})
 
     provoke()
-    # A password that is no longer right, then no server at all.
+    # First a wrong password, then no server at all.
     stack.redis.execute_command("ACL", "SETUSER", "sentiq", "resetpass", ">another")
     stack.redis.execute_command("CLIENT", "KILL", "USER", "sentiq")
     provoke()
@@ -421,8 +420,8 @@ def test_no_secret_anywhere(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_a_pickled_message_is_refused(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """Who can write to the broker cannot run code in a worker by a pickled message: it is not read, and the worker goes
-    on.
+    """Whoever can write to the broker cannot run code in a worker with a pickled message: it is not read, and the
+    worker goes on.
     """
     stack = make_stack(WEB_CONCURRENCY=1).start("interactive", "batch")
     mark = tmp_path / "it ran"

@@ -1,4 +1,4 @@
-"""A server that Sentinels watch: its death is a pause of seconds. Real Sentinels, of the embedded server's binary."""
+"""A server with real Sentinels (the binary is the embedded server's): its death only causes a pause of seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUOTED = "s3cret%2Fwith%3Aodd%40characters"
 
 
 class Watched:
-    """Two servers, the second a copy of the first, and three Sentinels."""
+    """Two servers, of which the second replicates the first, and three Sentinels."""
 
     def __init__(self, folder: Path) -> None:
         binary = str(find_server())
@@ -42,7 +42,7 @@ class Watched:
             config.write_text("\n".join(lines) + "\n")
             argv = [binary, str(config), *(["--sentinel"] if number >= 2 else [])]
             self.processes.append(self._start(argv, home / "log"))
-        # Should the test run be killed, this ends them.
+        # Ends them if the test run is killed.
         pids = [str(process.pid) for process in self.processes]
         self._guard = subprocess.Popen(
             ["sh", "-c", 'cat >/dev/null; kill -KILL "$@"', "sh", *pids], stdin=subprocess.PIPE, start_new_session=True
@@ -56,7 +56,7 @@ class Watched:
 
     @property
     def url(self) -> str:
-        """As a setting."""
+        """The URL, as it is set in REDIS_URL."""
         _, _, one, *others = self.ports
         return (
             f"redis://:{QUOTED}@127.0.0.1:{one}/0?sentinel=sentiq"
@@ -64,7 +64,7 @@ class Watched:
         )
 
     def agreed(self) -> bool:
-        """Each Sentinel knows the copy and the two others."""
+        """Whether each Sentinel knows the replica and the two others."""
         for port in self.ports[2:]:
             told: Any = redis.Redis(port=port, decode_responses=True).sentinel_master("sentiq")
             if told["num-slaves"] < 1 or told["num-other-sentinels"] < 2:
@@ -72,7 +72,7 @@ class Watched:
         return True
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Ends all servers and Sentinels."""
         for process in self.processes:
             process.kill()
         self._guard.communicate()
@@ -80,7 +80,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    """A server that is watched, and a copy that has all that it has."""
+    """A server that Sentinels watch, with a replica that is up to date."""
     one = Watched(tmp_path)
     try:
         wait_until(one.agreed, what="the Sentinels to know each other")
@@ -95,8 +95,9 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_the_server_dies(watched: Watched, make_stack: Callable[..., Stack]) -> None:
-    """With the server and the Sentinel that is asked first killed during a job, callers are answered again and the job
-    ends whole, without a restart of ours."""
+    """When the server, and the Sentinel that is asked first, are killed during a job, callers are answered again and
+    the job ends complete, without restarting a process of Sentiq.
+    """
     stack = make_stack(REDIS_URL=watched.url, WEB_CONCURRENCY=1)
     stack.redis = connect(watched.url, timeout_s=2.0)
     workers = [stack.start_worker("interactive"), stack.start_worker("batch")]

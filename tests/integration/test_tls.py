@@ -1,4 +1,4 @@
-"""Redis over TLS: encrypted, and only with a server whose certificate is vouched for."""
+"""Redis over TLS: encrypted, and only with a server whose certificate is signed by a known authority."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.debian("openssl")
 
 
 def make_certificates(folder: Path) -> Path:
-    """`ca.pem`, and `server.pem` with its key for localhost, which that authority has signed; the folder."""
+    """Writes `ca.pem`, and `server.pem` with its key for localhost, signed by that authority; returns the folder."""
     authority = "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"
     server = (
         "req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2"
@@ -39,7 +39,7 @@ def make_certificates(folder: Path) -> Path:
 
 
 class Terminator:
-    """Speaks TLS on a port of localhost, and plainly with the server behind it, whose binary has no TLS."""
+    """A proxy that speaks TLS on a port of localhost, and plain TCP with the server, whose binary has no TLS."""
 
     def __init__(self, certificate: Path, behind: Path) -> None:
         self._behind = behind
@@ -69,7 +69,7 @@ class Terminator:
         await asyncio.gather(pump(client, to_server), pump(server, to_client))
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the proxy."""
 
         async def end() -> None:
             self._server.close()
@@ -86,7 +86,7 @@ class Terminator:
 
 @pytest.fixture
 def terminated(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a server with TLS, without parameters, and the file of the authority."""
+    """The address of a server with TLS, without parameters, and the authority's file."""
     behind = make_stack()
     behind.start_server()
     certificates = make_certificates(tmp_path)
@@ -96,7 +96,7 @@ def terminated(make_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[tup
 
 
 def test_whole_service_over_tls(terminated: tuple[str, Path], make_stack: Callable[..., Stack]) -> None:
-    """Cache, queues and results work over TLS with no more in the address than the authority."""
+    """Cache, queues and results work over TLS if the address names the authority's file."""
     address, authority = terminated
     stack = make_stack(REDIS_URL=f"{address}?ssl_ca_certs={authority}", WEB_CONCURRENCY=1)
     stack.redis = connect(f"{address}?ssl_ca_certs={authority}", timeout_s=5.0)
@@ -110,7 +110,7 @@ def test_whole_service_over_tls(terminated: tuple[str, Path], make_stack: Callab
 
 
 def test_unknown_authority(terminated: tuple[str, Path], make_stack: Callable[..., Stack]) -> None:
-    """A server for which no known authority vouches is not spoken to: by clients of ours, nor by the queue's."""
+    """Neither Sentiq's Redis clients nor the queue's talk to a server whose authority is not known."""
     address, _ = terminated
     with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
         connect(address, timeout_s=5.0).ping()

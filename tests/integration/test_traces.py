@@ -1,4 +1,4 @@
-"""Traces: real processes send them by OTLP to a receiver that decodes them with OpenTelemetry's own definitions."""
+"""Traces: real processes send them with OTLP to a receiver that decodes them with OpenTelemetry's own definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALLERS_SPAN = "b7ad6b7169203331"
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it came in."""
+    """A span as it was received."""
 
     process: str
     name: str
@@ -41,7 +41,7 @@ class Span:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Takes spans in at `/v1/traces`."""
+    """A server that receives spans at `/v1/traces`."""
 
     daemon_threads = True
 
@@ -52,11 +52,11 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """For OTEL_EXPORTER_OTLP_ENDPOINT."""
+        """The value of OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def take(self, raw: bytes) -> None:
-        """One export."""
+        """Takes one export in."""
         self.raw += raw
         for resource in ExportTraceServiceRequest.FromString(raw).resource_spans:
             (process,) = (
@@ -80,11 +80,11 @@ class Receiver(ThreadingHTTPServer):
         )
 
     def named(self, name: str, trace: str | None = None) -> list[Span]:
-        """The spans of a name, of one trace if it is given."""
+        """The spans with a name, of one trace if it is given."""
         return [span for span in list(self.spans) if span.name == name and trace in (None, span.trace)]
 
     def one(self, name: str, trace: str | None = None) -> Span:
-        """The only span of that name, once it has come."""
+        """Waits for the only span with that name, and returns it."""
         wait_until(lambda: self.named(name, trace), what=f"the span {name}")
         (span,) = self.named(name, trace)
         return span
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        """An export of spans."""
+        """Handles an export of spans."""
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/v1/traces"
         self.server.take(raw)
@@ -103,12 +103,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    """A receiver that runs."""
+    """A running receiver."""
     server = Receiver()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -118,8 +118,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def traced(receiver: Receiver) -> Iterator[Stack]:
-    """A whole service that sends its spans to the receiver, soon."""
-    # One text takes 0.05 s, so that what comes meanwhile leaves together, a few at a time.
+    """A complete service that sends its spans to the receiver after a short delay."""
+    # One text takes 0.05 s, so that texts which come meanwhile are sent together, a few at a time.
     stack = Stack(
         model=STUB.replace("delay_s=0.004", "delay_s=0.05"),
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
@@ -134,8 +134,8 @@ def traced(receiver: Receiver) -> Iterator[Stack]:
 
 
 def test_one_trace_from_request_to_engine(traced: Stack, receiver: Receiver) -> None:
-    """A request's trace, which its caller began, goes on through the message to the engine, each span the child of the
-    one before.
+    """The trace that a caller began goes on through request and message to the engine; each span is a child of the one
+    before.
     """
     secret, given = uuid.uuid4().hex, f"caller-{uuid.uuid4().hex}"
     headers = {"traceparent": f"00-{CALLERS_TRACE}-{CALLERS_SPAN}-01", "X-Request-ID": given}
@@ -164,7 +164,7 @@ def test_one_trace_from_request_to_engine(traced: Stack, receiver: Receiver) -> 
     assert request.attributes["sentiq.request_id"] == given
     assert engine.attributes["sentiq.texts"] == "1"
     assert 0.05 <= engine.seconds <= chunk.seconds <= request.seconds
-    # Known now: no message, so no more spans than the request's own.
+    # The text is cached now: no message is sent, so the only span is the request's own.
     again = uuid.uuid4().hex
     assert traced.http.post(
         "/predict", json={"text": f"good {secret}"}, headers={"traceparent": f"00-{again}-{CALLERS_SPAN}-01"}
@@ -175,7 +175,7 @@ def test_one_trace_from_request_to_engine(traced: Stack, receiver: Receiver) -> 
 
 
 def test_chunk_of_several_requests(traced: Stack, receiver: Receiver) -> None:
-    """A chunk belongs to the trace of one of its requests, and is linked to the others, one link for each."""
+    """A chunk belongs to the trace of one of its requests, and has one link to each of the others."""
     traces = {uuid.uuid4().hex: f"text {uuid.uuid4().hex}" for _ in range(16)}
 
     def ask(trace: str) -> int:
@@ -204,7 +204,9 @@ def test_chunk_of_several_requests(traced: Stack, receiver: Receiver) -> None:
 
 
 def test_failure_is_marked_without_its_words(traced: Stack, receiver: Receiver) -> None:
-    """A text that the engine cannot score marks the engine's span and the wait; what the error said is not sent."""
+    """A text that the engine cannot score marks the spans of the engine and of the wait; the error's message is not
+    sent.
+    """
     trace = uuid.uuid4().hex
     answer = traced.http.post(
         "/predict", json={"text": f"poison {trace}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"}
@@ -218,7 +220,7 @@ def test_failure_is_marked_without_its_words(traced: Stack, receiver: Receiver) 
 
 
 def test_jobs_chunks_are_the_requests(traced: Stack, receiver: Receiver) -> None:
-    """All chunks of a job are children of the request that made it, those that the worker sent too."""
+    """All chunks of a job are children of the request that created it, those that the worker sent too."""
     trace = uuid.uuid4().hex
     texts = [f"text {uuid.uuid4().hex}" for _ in range(120)]
     answer = traced.http.post(
@@ -234,7 +236,7 @@ def test_jobs_chunks_are_the_requests(traced: Stack, receiver: Receiver) -> None
     parents = {span.parent for span in receiver.named("engine", trace)}
     wait_until(lambda: parents <= {span.id for span in receiver.named("chunk", trace)}, what="their chunks' spans")
     chunks = receiver.named("chunk", trace)
-    assert len(chunks) > 4  # more than the web sends at once
+    assert len(chunks) > 4  # more than the web sends itself
     assert {(span.parent, span.process, span.attributes["sentiq.job_id"]) for span in chunks} == {
         (request.id, "sentiq-batch", job["id"])
     }
@@ -245,7 +247,7 @@ def test_jobs_chunks_are_the_requests(traced: Stack, receiver: Receiver) -> None
     "given", ["", "nonsense", f"00-{'0' * 32}-{CALLERS_SPAN}-01", f"ff-{CALLERS_TRACE}-{CALLERS_SPAN}-01"]
 )
 def test_invalid_traceparent(traced: Stack, receiver: Receiver, given: str) -> None:
-    """A traceparent that is none begins a trace of its own, and harms nobody."""
+    """With an invalid traceparent a new trace begins, and nothing fails."""
     mark = uuid.uuid4().hex
     assert traced.http.get("/model", headers={"traceparent": given, "X-Request-ID": mark}).status_code == 200
     wait_until(lambda: [s for s in receiver.spans if s.attributes.get("sentiq.request_id") == mark], what="its span")
@@ -255,8 +257,8 @@ def test_invalid_traceparent(traced: Stack, receiver: Receiver, given: str) -> N
 
 
 def test_probes_have_no_span(traced: Stack, receiver: Receiver) -> None:
-    """Health checks and scrapes would be most of what is stored: they have no spans; an unknown path does not name
-    one.
+    """Health checks and scrapes, which would be most of what is stored, have no spans; an unknown path is not used as a
+    span's name.
     """
     for path in ("/health/live", "/metrics", "/nowhere"):
         traced.http.get(path)
@@ -267,7 +269,7 @@ def test_probes_have_no_span(traced: Stack, receiver: Receiver) -> None:
 
 
 def test_log_lines_name_the_trace(traced: Stack) -> None:
-    """What is logged for a request, in the web and in the worker, has the id of its trace."""
+    """Log lines for a request, in the web and in the worker, have the id of its trace."""
     trace = uuid.uuid4().hex
     traced.http.post(
         "/predict", json={"text": f"poison {trace[::-1]}"}, headers={"traceparent": f"00-{trace}-{CALLERS_SPAN}-01"}
@@ -278,7 +280,7 @@ def test_log_lines_name_the_trace(traced: Stack) -> None:
 
 
 def test_receiver_away(make_stack: Callable[..., Stack]) -> None:
-    """A receiver that is not there costs spans, never an answer."""
+    """If the receiver is away, spans are lost, but never an answer."""
     stack = make_stack(
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="10", WEB_CONCURRENCY=1
     ).start("interactive")
@@ -325,8 +327,8 @@ def test_without_an_endpoint_nothing_is_loaded(server: Stack, modules: str) -> N
 
 
 def test_running_service_has_not_loaded_it(service: Stack) -> None:
-    """A web process and workers that run without an endpoint have none of its files open or mapped, and no request asks
-    for it.
+    """A web process and workers that run without an endpoint have none of OpenTelemetry's files open or mapped, also
+    after requests.
     """
     assert service.predict(f"good {uuid.uuid4().hex}").status_code == 200
     assert service.web is not None
@@ -355,8 +357,8 @@ sys.meta_path.insert(0, Absent())
     ids=["worker", "web", "launcher"],
 )
 def test_extra_not_installed(make_stack: Callable[..., Stack], arguments: tuple[str, ...]) -> None:
-    """With an endpoint and without the packages, every process ends with a sentence that says what to install, as for a
-    bad setting.
+    """With an endpoint but without the packages, every process ends as for a bad setting, with a sentence that says
+    what to install.
     """
     stack = make_stack(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     without = stack.folder / "without"

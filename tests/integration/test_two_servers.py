@@ -1,4 +1,4 @@
-"""A cache that evicts and a broker that must not, as two servers."""
+"""Two servers: a cache that evicts, and a broker that must not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.waiting import wait_until
 
 
 def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
-    """Queues, jobs and results are on the broker's server, all that may be lost on the cache's; losing the cache loses
-    no job.
+    """Queues, jobs and results are on the broker's server, everything that may be lost on the cache's; losing the cache
+    loses no job.
     """
     broker = make_stack()
     broker.start_server()
@@ -36,7 +36,7 @@ def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_broker_away(make_stack: Callable[..., Stack]) -> None:
-    """With the broker alone away, known texts are answered still, unknown ones and jobs get 503, and readiness says
+    """While only the broker is away, cached texts are still answered, unknown ones and jobs get 503, and readiness says
     so.
     """
     broker = make_stack()

@@ -1,4 +1,4 @@
-"""Uploads of every type on a running service: read as a stream, taken whole or not at all."""
+"""Uploads of every type on a running service: read as a stream, and accepted completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CSV = {"Content-Type": "text/csv"}
 
 
 def jobs_of(stack: Stack) -> set[bytes]:
-    """Every key that belongs to a job, its results and its Idempotency-Key too."""
+    """Every Redis key of any job, including those of its results and its Idempotency-Key."""
     return {key for pattern in ("sentiq:j:*", "celery-task-meta-*", "sentiq:i:*") for key in stack.redis.keys(pattern)}
 
 
 def lines(*texts: Any) -> bytes:
-    """NDJSON."""
+    """These texts as NDJSON."""
     return b"".join(json.dumps(text).encode() + b"\n" for text in texts)
 
 
@@ -38,7 +38,7 @@ def upload(stack: Stack, body: bytes | Iterator[bytes], headers: dict[str, str],
 
 
 def accepted(stack: Stack, answer: httpx.Response) -> dict[str, Any]:
-    """The job, ended."""
+    """The accepted job, once it has ended."""
     assert answer.status_code == 202, answer.text
     return stack.ended(answer.json())
 
@@ -54,7 +54,7 @@ def accepted(stack: Stack, answer: httpx.Response) -> dict[str, Any]:
     ],
 )
 def test_every_type(service: Stack, mimetype: str, body: bytes, packed: bool) -> None:
-    """The same texts come out of every type of body, as it is or packed with gzip, sent alone or as a form's file."""
+    """The same texts are read from every type of body, plain or gzip, sent alone or as a form's file."""
     headers = {"Content-Type": mimetype} | ({"Content-Encoding": "gzip"} if packed else {})
     sent = gzip.compress(body) if packed else body
     alone = accepted(service, upload(service, sent, headers))
@@ -69,8 +69,8 @@ def test_every_type(service: Stack, mimetype: str, body: bytes, packed: bool) ->
 
 
 def test_csv_there_and_back(service: Stack) -> None:
-    """A CSV file comes back with its own columns as they were, quotes and line breaks included, and the answer's
-    columns after them.
+    """A CSV file comes back with its own columns unchanged, quotes and line breaks included, followed by the columns of
+    the result.
     """
     rows = [
         ["id", "tweet", "label"],
@@ -103,7 +103,7 @@ def test_csv_there_and_back(service: Stack) -> None:
 
 
 def test_ids_come_back(service: Stack) -> None:
-    """Ids of NDJSON lines come back with their lines, as JSON and as CSV, numbers as numbers; lines without one have
+    """Ids of NDJSON lines come back with their lines, in JSON and in CSV, numbers as numbers; lines without an id have
     none.
     """
     job = accepted(
@@ -123,8 +123,8 @@ def test_ids_come_back(service: Stack) -> None:
 
 
 def test_downloads_are_streamed_and_packed(service: Stack) -> None:
-    """NDJSON and CSV hold all lines from the cursor on, or as many as asked for, and are packed for whoever takes
-    gzip.
+    """NDJSON and CSV have all lines from the cursor on, or as many as asked for, and are compressed if the caller
+    accepts gzip.
     """
     texts = [f"text {uuid.uuid4().hex}" for _ in range(1100)]
     job = accepted(service, upload(service, lines(*texts), NDJSON))
@@ -144,8 +144,8 @@ def test_downloads_are_streamed_and_packed(service: Stack) -> None:
 
 
 def test_chunks_are_scored_while_the_rest_arrives(service: Stack) -> None:
-    """The first chunks of an upload are answered before its last line was sent; until then the job says that it is
-    still coming in.
+    """The first chunks of an upload are answered before its last line is sent; until then the job says that it is still
+    coming in.
     """
     seen: list[dict[str, Any]] = []
     mark = uuid.uuid4().hex
@@ -178,8 +178,8 @@ def test_chunks_are_scored_while_the_rest_arrives(service: Stack) -> None:
     ids=["malformed", "encoding", "too many", "too long"],
 )
 def test_refused_late(service: Stack, last: bytes, status: int, code: str) -> None:
-    """A line to blame after thousands of good ones refuses the upload, names the line, and nothing of the job is
-    left.
+    """An upload with a bad line after thousands of good ones is refused: the answer names the line, and nothing of the
+    job is left.
     """
     before = jobs_of(service)
     good = lines(*(f"{uuid.uuid4().hex}" for _ in range(1001)))
@@ -194,7 +194,7 @@ def test_hung_up(service: Stack) -> None:
     before = jobs_of(service)
     part = lines(*(uuid.uuid4().hex for _ in range(1000)))
     head = (
-        "POST /batch_predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        "POST /batch_predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         f"Content-Length: {len(part) + 10}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
@@ -204,7 +204,7 @@ def test_hung_up(service: Stack) -> None:
 
 
 def test_key_gives_the_same_job(service: Stack) -> None:
-    """The same Idempotency-Key with the same texts gives the same job, however they are packed; with others 409."""
+    """The same Idempotency-Key with the same texts gives the same job, compressed or not; with other texts 409."""
     key = {"Idempotency-Key": uuid.uuid4().hex}
     body = lines("good", "bad")
     first = upload(service, body, NDJSON | key)
@@ -221,9 +221,7 @@ def test_key_gives_the_same_job(service: Stack) -> None:
 
 
 def test_key_of_many_at_once(service: Stack) -> None:
-    """Of many requests with one key at the same time one makes the job, and the others get it or are told to come
-    again.
-    """
+    """Of many simultaneous requests with one key one creates the job; the others get it or are told to come again."""
     key, body = {"Idempotency-Key": uuid.uuid4().hex}, lines(*(uuid.uuid4().hex for _ in range(800)))
     before = service.metric("sentiment_jobs_total")
     with ThreadPoolExecutor(8) as pool:
@@ -244,13 +242,13 @@ def test_key_is_free_after_a_refusal(service: Stack) -> None:
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "é".encode()])
 def test_wrong_key(service: Stack, key: str | bytes) -> None:
-    """A key that no header should hold is refused."""
+    """A key with characters that a header should not have is refused."""
     answer = upload(service, lines("good"), NDJSON | {"Idempotency-Key": key})  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
 
 
 def test_key_of_two_requests_at_once(service: Stack) -> None:
-    """While the first request with a key still comes in, the second is told to come again later."""
+    """While the first request with a key is still coming in, a second one is told to come again later."""
     key = {"Idempotency-Key": uuid.uuid4().hex}
     second: list[httpx.Response] = []
 
@@ -266,7 +264,7 @@ def test_key_of_two_requests_at_once(service: Stack) -> None:
 
 
 def test_callbacks_are_off(service: Stack) -> None:
-    """Without a secret to sign with, a callback_url is refused, wherever it stands, and no job is made."""
+    """Without a secret to sign with, a callback_url is refused, wherever it is given, and no job is made."""
     before = service.metric("sentiment_jobs_total")
     url = "https://example.org/told"
     json_body = json.dumps({"texts": ["good"], "callback_url": url}).encode()

@@ -1,6 +1,4 @@
-"""Callers who cannot be answered at once: they get an address where the answer will be, or are told when to come
-back.
-"""
+"""Callers who cannot be answered at once get the address of a job, or are told when to come back."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ def _workerless() -> Iterator[Stack]:
 
 @pytest.fixture
 def workerless(_workerless: Stack) -> Iterator[Stack]:
-    """A service without a worker, that lets 4 texts wait, for 0.2 s. A key that is left without a TTL fails the
+    """A service without a worker, in which 4 texts may wait, for 0.2 s. A key that is left without a TTL fails the
     test.
     """
     yield _workerless
@@ -34,7 +32,7 @@ def workerless(_workerless: Stack) -> Iterator[Stack]:
 
 
 def test_worker_away_then_back(make_stack: Callable[..., Stack]) -> None:
-    """Without a worker a caller gets 202 and an address; once a worker is there, the answer comes at that address."""
+    """Without a worker a caller gets 202 and an address; once there is a worker, the answer is at that address."""
     stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=0.3).start()
     text = new_text()
     answer = stack.predict(text)
@@ -57,7 +55,7 @@ def test_worker_away_then_back(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_respond_async(service: Stack) -> None:
-    """`respond-async` is 202 for an unknown text, which says that it was honoured, and 200 for a known one."""
+    """With `respond-async` an unknown text gets 202, with the preference marked as applied, and a cached one 200."""
     text = new_text()
     answer = service.predict(text, prefer="respond-async")
     assert answer.status_code == 202
@@ -80,12 +78,12 @@ def test_do_not_wait(service: Stack, prefer: str) -> None:
     "prefer", ["wait=30", "respond-async, wait=30", "wait=999999", "wait=x", "nonsense;;==,", "wait=-1", ""]
 )
 def test_wait_long_enough(service: Stack, prefer: str) -> None:
-    """A caller who is willing to wait, or whose preference is not understood, gets his answer."""
+    """A caller who is willing to wait, or whose preference is not understood, gets an answer."""
     assert service.predict(new_text(), prefer=prefer).status_code == 200
 
 
 def test_wait_outlasts_the_timeout(workerless: Stack) -> None:
-    """`Prefer: wait` waits past PREDICT_TIMEOUT: the answer of a worker that comes late is still a 200."""
+    """`Prefer: wait` waits longer than PREDICT_TIMEOUT: if the worker comes late, the answer is still a 200."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(workerless.predict, new_text(), prefer="wait=60")
         worker = workerless.start_worker("interactive")
@@ -94,16 +92,14 @@ def test_wait_outlasts_the_timeout(workerless: Stack) -> None:
 
 
 def wait_until_empty(stack: Stack) -> None:
-    """Returns when no text waits: those whose callers have left hold their places until their chunk has expired."""
+    """Waits until no text waits: texts whose callers have left keep their places until their chunk has expired."""
     wait_until(
         lambda: stack.metric("sentiment_waiting_texts") == 0, what="the last callers' places to be free", timeout_s=40
     )
 
 
 def test_queue_full(workerless: Stack) -> None:
-    """As many callers as QUEUE_LIMIT allows may wait; the others are told 429 and when to come back, and are
-    counted.
-    """
+    """As many texts as QUEUE_LIMIT allows may wait; other callers get 429 with a time to come back, and are counted."""
     wait_until_empty(workerless)
     before = workerless.metric("sentiment_rejected_total", code="queue_full")
     with ThreadPoolExecutor(10) as pool:
@@ -118,7 +114,7 @@ def test_queue_full(workerless: Stack) -> None:
 
 
 def test_same_text_takes_one_place(workerless: Stack) -> None:
-    """However many wait for one text, it takes one place."""
+    """However many callers wait for one text, it takes one place."""
     text = new_text()
     wait_until_empty(workerless)
     with ThreadPoolExecutor(20) as pool:
@@ -129,7 +125,7 @@ def test_same_text_takes_one_place(workerless: Stack) -> None:
 
 
 def test_one_job_does_not_fill_the_queue(workerless: Stack) -> None:
-    """Jobs have no part in QUEUE_LIMIT: they wait in the store, and are accepted without a worker."""
+    """Jobs do not count for QUEUE_LIMIT: they wait in Redis, and are accepted without a worker."""
     job = workerless.submit([new_text() for _ in range(50)])
     assert job["status"] == "queued"
 

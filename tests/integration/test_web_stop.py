@@ -1,4 +1,4 @@
-"""The web ends: whoever has reached it is answered."""
+"""When the web is stopped, every caller who has reached it is answered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.support.waiting import wait_until
 
 
 def test_callers_whom_nobody_has_taken_yet(make_stack: Callable[..., Stack]) -> None:
-    """Whose connection and request wait in the kernel when the web is told to end is answered, also after the machine
-    stood still.
+    """Callers whose connection and request wait in the kernel when the web is told to end are answered, also if the
+    processes stood still before.
     """
     stack = make_stack(WEB_CONCURRENCY=2, model="stub")
     stack.start_server()
@@ -30,7 +30,7 @@ def test_callers_whom_nobody_has_taken_yet(make_stack: Callable[..., Stack]) -> 
         caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     web.signal(signal.SIGTERM)
     began = time.monotonic()
-    # Gunicorn's workers look once a second whether they are to end.
+    # Gunicorn's workers check once a second whether they should end.
     wait_until(lambda: time.monotonic() - began > 1.2, what="the next look to be due")
     for worker in workers:
         os.kill(worker, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Workers that die, crash or are slow: a chunk is taken over, and a text that kills is failed alone."""
+"""Workers that die, crash or are slow: their chunks are taken over, and a text that kills workers fails alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.stack import Stack
+from tests.support.stack import SLOW_STUB, Stack
 from tests.support.texts import new_texts
 from tests.support.waiting import wait_until
 
@@ -30,13 +30,13 @@ Mutex(client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
 
 
 def begun(stack: Stack) -> bool:
-    """Whether a worker has begun a chunk and not ended it."""
+    """Whether a worker has begun a chunk and not finished it."""
     return next(stack.redis.scan_iter("sentiq:a:*"), None) is not None
 
 
 def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> None:
-    """A chunk whose worker is killed is taken over by another within seconds; the job ends whole, and each line counts
-    once.
+    """A chunk whose worker is killed is taken over by another within seconds; the job ends complete, and each line
+    counts once.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
     texts = new_texts(60)
@@ -50,8 +50,8 @@ def test_killed_in_the_middle_of_a_chunk(make_stack: Callable[..., Stack]) -> No
 
 
 def test_killed_while_it_looks_for_the_deliveries_of_the_dead(make_stack: Callable[..., Stack]) -> None:
-    """A worker that dies in the moment in which it keeps the others from looking for lost chunks keeps them from it for
-    a moment only.
+    """If a worker dies while it holds the lock for redelivering chunks of dead workers, the others are held up only for
+    a moment.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
     texts = new_texts(60)
@@ -67,7 +67,7 @@ def test_killed_while_it_looks_for_the_deliveries_of_the_dead(make_stack: Callab
 
 
 def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> None:
-    """A caller who waits while his text's worker is killed gets his answer from another."""
+    """If the worker with a caller's text is killed, the caller gets the answer from another worker."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=1").start()
     stack.start_worker("interactive", visibility_s=2)
     (text,) = new_texts(1)
@@ -82,7 +82,7 @@ def test_caller_survives_a_killed_worker(make_stack: Callable[..., Stack]) -> No
 
 
 def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
-    """A text that ends the process of every worker which scores it is failed alone; all its neighbours are answered."""
+    """A text that ends the process of every worker that scores it fails alone; all others in its chunk are answered."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?exit_on=crash").start()
     stack.start_worker("batch", visibility_s=2)
     texts = new_texts(20)
@@ -94,12 +94,12 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
         nonlocal deaths
         if not stack.workers[-1].running:
             deaths += 1
-            # It may meet the text before it has said that it is ready.
+            # It may score the text before it has announced that it is ready.
             stack.start_worker("batch", visibility_s=2, wait=False)
         return bool(stack.http.get(job["links"]["self"]).json()["status"] == "succeeded")
 
     wait_until(over, what="the job to end", timeout_s=90)
-    # Once in the chunk as a whole, and as often as SUSPECT_LIMIT allows alone.
+    # Once with the whole chunk, and alone as often as SUSPECT_LIMIT allows.
     assert deaths == 3
     items = stack.items(job)
     assert [item["position"] for item in items if item["status"] == "failed"] == [11]
@@ -112,25 +112,8 @@ def test_text_that_kills_its_worker(make_stack: Callable[..., Stack]) -> None:
 def test_slow_is_not_dead(make_stack: Callable[..., Stack]) -> None:
     """A chunk that takes longer than the visibility timeout is not given to another worker while its own lives."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
-    # Fast when its rate is measured at its start, slow in a chunk: one text of a job that takes longer than the
-    # timeout.
-    script = """
-import time
-import celeryconfig
-celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = 2
-from model.engines.stub import StubEngine
-score = StubEngine.score
-def slow(self, texts):
-    if any("slow" in text for text in texts):
-        time.sleep(7)
-    return score(self, texts)
-StubEngine.score = slow
-from tasks.worker import main
-main(["batch"])
-"""
-    stack.workers += [stack.start_process("batch", "-c", script) for _ in range(2)]
-    for worker in stack.workers:
-        stack.wait_for_worker(worker)
+    for _ in range(2):
+        stack.start_worker("batch", visibility_s=2, change=SLOW_STUB)
     job = stack.ended(stack.submit(["slow and good"]))
     assert job["done"] == 1
     assert stack.texts_scored() == 1
@@ -138,7 +121,9 @@ main(["batch"])
 
 
 def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> None:
-    """SIGTERM lets a worker finish the chunk that it has begun, and then end; what it has not begun is another's."""
+    """On SIGTERM a worker finishes the chunk that it has begun and then ends; chunks that it has not begun go to
+    another.
+    """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
     job = stack.submit(new_texts(60))
     wait_until(lambda: begun(stack), what="the worker to begin a chunk")
@@ -154,7 +139,7 @@ def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> N
 
 
 def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None:
-    """A worker whose process is stopped loses its chunk to another; when it goes on, nothing is counted twice."""
+    """A worker whose process is paused loses its chunk to another; when it goes on, nothing is counted twice."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start()
     stack.start_worker("batch", visibility_s=2)
     job = stack.submit(new_texts(60))
@@ -169,8 +154,8 @@ def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None
 
 
 def test_worker_refuses_to_start(make_stack: Callable[..., Stack]) -> None:
-    """A model that is not there, a setting or a role that cannot be: one line that says so, and a status that is not
-    0.
+    """With a model that does not exist, or an invalid setting or role, a worker prints one line that says so and exits
+    with a status other than 0.
     """
     stack = make_stack(model="stub?colour=red")
     cases = {

@@ -1,4 +1,4 @@
-"""Workers in which something stands still: they end by themselves, and lose nothing."""
+"""Workers in which something hangs end by themselves, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ main(["{role}"])
 
 
 def start_worker(stack: Stack, role: str, *, call_s: float = 60, loop_s: float = 60, wait: bool = True) -> Process:
-    """A worker whose engine hangs on a text with `hang` in it, and whose thread that takes chunks does so when told by
+    """A worker whose engine hangs on a text with `hang` in it, and whose thread that takes chunks hangs when told so by
     remote control.
     """
     worker = stack.start_process(role, "-c", _HANGS.format(role=role, call_s=call_s, loop_s=loop_s))
@@ -50,8 +50,8 @@ def start_worker(stack: Stack, role: str, *, call_s: float = 60, loop_s: float =
 
 
 def test_text_that_hangs_the_engine(make_stack: Callable[..., Stack]) -> None:
-    """A text over which the engine never comes back is failed alone, when workers have ended over it; its neighbours
-    are scored.
+    """A text on which the engine hangs fails alone after several workers have ended because of it; the others are
+    scored.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     start_worker(stack, "batch", call_s=1)
@@ -87,13 +87,13 @@ def test_callers_beside_a_text_that_hangs(make_stack: Callable[..., Stack]) -> N
 
 
 def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> None:
-    """A worker that takes no more chunks ends, though it could tell that it is ready, and a job goes on with the next
-    one.
+    """A worker that no longer takes chunks ends, even if it still renews its worker mark, and its job goes on with the
+    next worker.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.004").start()
     worker = start_worker(stack, "batch", loop_s=2)
     with create_celery(stack.settings()) as app:
-        # It may be ready a moment before it listens to remote control.
+        # It may announce that it is ready a moment before it listens to remote control.
         wait_until(lambda: app.control.ping(timeout=1), what="the worker's answer to remote control")
         app.control.broadcast("stand_still")
         job = stack.submit(new_texts(40))
@@ -106,25 +106,25 @@ def test_thread_that_takes_chunks_hangs(make_stack: Callable[..., Stack]) -> Non
 
 
 def test_waiting_for_redis_is_no_hang(make_stack: Callable[..., Stack]) -> None:
-    """A worker that looks for a Redis that is away, for longer than its thread may stand still, lives and works on for
-    longer still.
+    """A worker does not end while it waits for an absent Redis, even longer than its thread may stand still, and works
+    on afterwards.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.1").start()
     worker = start_worker(stack, "batch", loop_s=1)
     assert stack.server is not None
     stack.server.terminate()
-    # Said every REFRESH_S, 2 s.
+    # The mark is renewed every REFRESH_S, 2 s.
     wait_until(
         lambda: worker.log.count("the loop presence failed") >= 2, what="the worker to have missed Redis for a while"
     )
     stack.start_server()
-    assert stack.ended(stack.submit(new_texts(40)))["done"] == 40  # 4 s at the least
+    assert stack.ended(stack.submit(new_texts(40)))["done"] == 40  # takes at least 4 s
     assert worker.running
 
 
 def test_a_stopped_process_is_no_hang(make_stack: Callable[..., Stack]) -> None:
-    """A worker whose process was stopped in a call, for longer than the call may take, ends the call when it is
-    continued.
+    """A worker whose process was paused in a call, for longer than the call may take, finishes the call when it goes
+    on.
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub").start()
     worker = start_worker(stack, "batch", call_s=5)

@@ -1,4 +1,4 @@
-"""What workers count, on real workers; and what rides on a chunk's message for it."""
+"""The metrics of real workers, and what a chunk's message carries for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MakeStack = Callable[..., Stack]
 
 
 class Page:
-    """A worker's own metrics."""
+    """A worker's own metrics page."""
 
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}/metrics"
@@ -45,8 +45,8 @@ def _start(stack: Stack, role: str, *, visibility_s: int | None = None) -> Page:
 
 
 def test_age_is_that_of_the_oldest(server: Stack) -> None:
-    """The age of a queue is that of its oldest message, whatever its priority; what a text says of its age does not
-    count.
+    """The age of a queue is that of its oldest message, whatever its priority; a text that imitates a message's header
+    has no effect.
     """
     send = ChunkSender(create_celery(server.settings()))
     send.send_job_chunk("job", 5000, "stub@-")
@@ -60,9 +60,7 @@ def test_age_is_that_of_the_oldest(server: Stack) -> None:
 
 
 def test_messages_show_no_text(server: Stack) -> None:
-    """A message has callers' texts in its body alone: what Flower and Celery's events show of it does not quote
-    them.
-    """
+    """A message has callers' texts only in its body, so Flower and Celery's events do not show them."""
     ChunkSender(create_celery(server.settings())).send_texts(["a secret of mine"], "stub@-")
     (message,) = server.redis.lrange(list_names("interactive")[0], 0, -1)
     assert b"secret" not in message
@@ -70,8 +68,8 @@ def test_messages_show_no_text(server: Stack) -> None:
 
 
 def test_worker_serves_its_own(make_stack: MakeStack) -> None:
-    """A worker with a METRICS_PORT counts there, and only there: texts, calls, micro-batches, tokens, waits, failures,
-    its process.
+    """A worker with a METRICS_PORT shows its metrics there and only there: texts, calls, micro-batches, tokens, waits,
+    failures, its process.
     """
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
@@ -102,7 +100,7 @@ def test_worker_serves_its_own(make_stack: MakeStack) -> None:
 
 
 def test_port_that_is_taken(make_stack: MakeStack) -> None:
-    """A worker whose METRICS_PORT is taken says so and works."""
+    """A worker whose METRICS_PORT is taken logs that and works without metrics."""
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -114,9 +112,7 @@ def test_port_that_is_taken(make_stack: MakeStack) -> None:
 
 
 def test_chunk_of_a_dead_worker_is_counted(make_stack: MakeStack) -> None:
-    """A chunk that a worker's death sends back waits, with all of its age, and its second start counts as a
-    redelivery.
-    """
+    """A chunk whose worker died waits again with its whole age, and its second start counts as a redelivery."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=3", PREDICT_TIMEOUT=0.2)
     stack.start_server()
     page = _start(stack, "interactive", visibility_s=2)
@@ -133,7 +129,7 @@ def test_chunk_of_a_dead_worker_is_counted(make_stack: MakeStack) -> None:
 
 @pytest.mark.parametrize(("texts", "state"), [(["good"], "succeeded"), (["poison"], "failed")])
 def test_ended_jobs_are_counted_once(service: Stack, texts: list[str], state: str) -> None:
-    """The end of a job is counted by its state, once, over all processes."""
+    """The end of a job is counted once over all processes, by its state."""
     before = {
         end: service.metric("sentiment_jobs_ended_total", state=end) for end in ("succeeded", "failed", "cancelled")
     }

@@ -1,4 +1,4 @@
-"""A check that every key of ours in Redis has a TTL."""
+"""A check that every key of Sentiq in Redis has a TTL."""
 
 from __future__ import annotations
 

@@ -123,6 +123,12 @@ class Launched:
 
     def member(self, words: str) -> int:
         """The pid of the process whose command has these words; the lowest, as a master starts before its workers."""
+        if (found := self.find(words)) is None:
+            raise AssertionError(f"no process runs {words}")
+        return found
+
+    def find(self, words: str) -> int | None:
+        """Like `member`; None if there is no such process."""
         for pid in sorted(self.members()):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -130,7 +136,7 @@ class Launched:
                 continue
             if words in command and pid != self.process.pid:
                 return pid
-        raise AssertionError(f"no process runs {words}")
+        return None
 
     def close(self) -> None:
         """Kills all processes at once."""

@@ -18,10 +18,10 @@ from luaparser import ast, astnodes
 ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r"^-- include (\S+)$", re.MULTILINE)
 SERVERS = {
-    *("KEYS", "ARGV", "redis", "cjson", "ipairs", "pairs", "tonumber", "tostring", "type", "unpack"),
+    *("KEYS", "ARGV", "redis", "cjson", "ipairs", "pairs", "pcall", "tonumber", "tostring", "type", "unpack"),
     *("math", "string", "table"),
 }
-"""Names that the server provides to scripts, as far as ours use them."""
+"""Names that the server provides to scripts, as far as Sentiq's use them."""
 
 
 def scripts() -> list[Path]:

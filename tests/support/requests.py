@@ -75,7 +75,8 @@ def _damaged_bodies(draw: st.DrawFn) -> bytes:
 _HEADERS: dict[str, list[str]] = {
     "X-Request-ID": ["one", "a b", "", "x" * 129, "<script>", "\u00e9", "0" * 32],
     "Prefer": ["respond-async", "wait=5", "wait=0", "return=minimal", "", "wait=x, respond-async"],
-    "Origin": [ORIGIN, "https://b.example", "null", "", "HTTPS://A.EXAMPLE"],
+    "Origin": [ORIGIN, "http://localhost", "https://b.example", "null", "", "HTTPS://A.EXAMPLE"],
+    "SCRIPT_NAME": ["/x", "//evil.example", "/predict"],
     "Sec-Fetch-Site": ["cross-site", "same-site", "same-origin", "none", "Cross-Site", ""],
     "Content-Encoding": ["gzip", "identity", "Identity", "br", ""],
     "Content-Type": ["application/json", "text/plain"],
@@ -103,7 +104,14 @@ _LINES = [
     *["POST /predict?", "POST /predict?x=1", "POST /predict/", "POST //predict", "POST /%70redict", "POST /Predict"],
     *["GET /predict", "OPTIONS /predict", "PUT /predict", "BREW /predict", "HEAD /predict", "POST /", "POST /jobs"],
 ]
-_HOSTS = ["Host: localhost"] * 20 + ["Host: a b", "Host: ", "Host: [::1]:8000", "Host: x_y:99999", "Host: \u00e9"]
+_HOSTS = ["Host: localhost"] * 20 + [
+    "Host: evil.example",
+    "Host: a b",
+    "Host: ",
+    "Host: [::1]:8000",
+    "Host: x_y:99999",
+    "Host: \u00e9",
+]
 
 
 def _keys(number: int) -> st.SearchStrategy[list[str]]:

@@ -26,9 +26,21 @@ ROOT = Path(__file__).resolve().parents[2]
 STUB = "stub?delay_s=0.004&fail_on=poison"
 """A stub of about 250 texts per second, so that a job has several chunks; it fails on texts with `poison`."""
 
+SLOW_STUB = """
+import time
+from model.engines.stub import StubEngine
+score = StubEngine.score
+def slow(self, texts):
+    if any("slow" in text for text in texts):
+        time.sleep(7)  # stands for native code that computes for longer than three visibility timeouts of 2 s
+    return score(self, texts)
+StubEngine.score = slow
+"""
+"""For `start_worker`: the stub is as fast as ever when its rate is measured, and slow with a text that says so."""
 _IMPATIENT = """
 import celeryconfig
 celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = {seconds}
+{change}
 from tasks.worker import main
 main(["{role}"])
 """
@@ -189,7 +201,9 @@ class Stack:
 
         return Process(name, popen, self.folder / f"{self._starts}-{name}.log")
 
-    def start_worker(self, role: str, *, wait: bool = True, visibility_s: int | None = None) -> Process:
+    def start_worker(
+        self, role: str, *, wait: bool = True, visibility_s: int | None = None, change: str = ""
+    ) -> Process:
         """Starts a worker; with `wait`, waits until it is ready.
 
         Args:
@@ -197,11 +211,12 @@ class Stack:
             wait: whether to wait.
             visibility_s: seconds after which a dead worker's chunks are redelivered, instead of what `celeryconfig`
                 says.
+            change: code that runs in the worker's process before anything else; only with `visibility_s`.
         """
         if visibility_s is None:
             worker = self.start_process(role, "-m", "tasks.worker", role)
         else:
-            worker = self.start_process(role, "-c", _IMPATIENT.format(seconds=visibility_s, role=role))
+            worker = self.start_process(role, "-c", _IMPATIENT.format(seconds=visibility_s, change=change, role=role))
         self.workers.append(worker)
         if wait:
             self.wait_for_worker(worker)

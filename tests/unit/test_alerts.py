@@ -1,4 +1,4 @@
-"""Prometheus' configuration, the alert rules and their tests, as promtool reads them; and the runbook that goes with
+"""Prometheus' configuration, the alert rules and their tests, checked with promtool; and the runbook's sections for
 them.
 """
 
@@ -25,7 +25,7 @@ def _promtool(*arguments: str) -> str:
 
 
 def rules() -> list[dict[str, Any]]:
-    """All rules, as they stand in their files."""
+    """All rules of the files."""
     files = sorted((PROMETHEUS / "rules").glob("*.yml"))
     return [rule for file in files for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
@@ -38,14 +38,14 @@ def alerts() -> dict[str, dict[str, Any]]:
 @pytest.mark.debian("prometheus")
 @pytest.mark.parametrize("file", ["prometheus.yml", "local.yml"])
 def test_configuration(file: str) -> None:
-    """promtool finds nothing wrong with the configuration and the rules that it names."""
+    """promtool finds no fault in the configuration and the rules that it names."""
     found = re.findall(r"(\d+) rules found", _promtool("check", "config", file))
     assert sum(map(int, found)) == len(rules())
 
 
 @pytest.mark.debian("prometheus")
 def test_alerts_fire_and_keep_silent() -> None:
-    """The alerts fire when they are meant to, with the words that they are meant to have, and only then."""
+    """The alerts fire exactly when they should, with the right words."""
     _promtool("test", "rules", *(str(file) for file in sorted((PROMETHEUS / "tests").glob("*.yml"))))
 
 
@@ -63,7 +63,7 @@ def test_every_alert_is_tested_both_ways(fires: bool) -> None:
 
 
 def test_every_alert_has_its_runbook_line() -> None:
-    """Each alert says how urgent it is and points to its section of the runbook; no section is left over."""
+    """Each alert says how urgent it is and points to its section of the runbook; no section lacks an alert."""
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     assert re.findall(r"^### (\w+)$", runbook, re.MULTILINE) == list(alerts())
     for name, rule in alerts().items():
@@ -75,9 +75,7 @@ def test_every_alert_has_its_runbook_line() -> None:
 
 
 def test_local_configuration_has_the_same_jobs() -> None:
-    """What compose's Prometheus scrapes, the one for `make run` does too, under the same names: rules and dashboards
-    fit both.
-    """
+    """The Prometheus for `make run` has compose's scrape jobs, so that rules and dashboards work with both."""
     here, there = (yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("local.yml", "prometheus.yml"))
     jobs = [{job["job_name"]: job.get("metrics_path") for job in config["scrape_configs"]} for config in (here, there)]
     assert jobs[0] == jobs[1]

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic: what is sent, and how measurements become figures. No load."""
+"""The benchmark's arithmetic: what is sent, and how measurements become figures. No load is made."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from benchmarks.bench.plots import plot
 from benchmarks.bench.systems import Baseline, Sentiq
 from benchmarks.bench.texts import Texts, write_lines, zipf
 from benchmarks.services import Answer
+from benchmarks.versions import table
 from model.labels import LABELS
 from model.text import clean
 
@@ -27,7 +28,7 @@ HTTP = {"connections": 32, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "other":
 
 
 def record(scenario: str, system: str, turn: int, **figures: object) -> report.Record:
-    """A measurement as the bench keeps it."""
+    """A measurement as the benchmark stores it."""
     return {"scenario": scenario, "system": system, "round": turn, **figures}
 
 
@@ -54,7 +55,7 @@ def row(document: str, *starts: str) -> list[str]:
 
 
 def test_zipf_follows_its_law() -> None:
-    """The first of the ranks is drawn ten times as often as the tenth, and no rank is out of range."""
+    """The first rank is drawn ten times as often as the tenth, and no rank is out of range."""
     drawn = Counter(zipf(1000, 200_000, seed=3))
     assert set(drawn) <= set(range(1000))
     assert drawn[0] / drawn[9] == pytest.approx(10, rel=0.1)
@@ -62,8 +63,8 @@ def test_zipf_follows_its_law() -> None:
 
 
 def test_no_text_comes_twice(tmp_path: Path) -> None:
-    """Texts of a file are its column `text`, cleaned, each ending in a number of its own; without a file they are
-    generated.
+    """The texts of a file are its column `text`, cleaned, each with a number of its own at the end; without a file they
+    are generated.
     """
     with gzip.open(file := tmp_path / "some.tsv.gz", "wt") as rows:
         rows.write("id\ttext\tlabel\n1\ta  good day\tpositive\n2\t@someone so bad\tnegative\n3\t\tneutral\n")
@@ -78,21 +79,21 @@ def test_no_text_comes_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["id\tlabel\n1\tpositive\n", "text\tlabel\n" + "the same\tpositive\n" * 2000, ""])
 def test_what_is_no_file_of_texts(tmp_path: Path, rows: str) -> None:
-    """A file without a column `text`, or with a few texts again and again, is refused: labels are not tweets."""
+    """A file without a column `text`, or with only a few different texts, is refused: those may be labels."""
     (file := tmp_path / "some.tsv").write_text(rows)
     with pytest.raises(ValueError):
         Texts(file)
 
 
 def test_what_wrk_sends_is_json(tmp_path: Path) -> None:
-    """Each line of the load's file is a JSON string when quotes are put around it."""
+    """Each line of the file for wrk is a JSON string once it is put in quotes."""
     texts = ['she said "no"', "back\\slash", "line\nbreak", "naïve 😀"]
     lines = write_lines(tmp_path / "lines", texts).read_text().splitlines()
     assert [json.loads(f'"{line}"') for line in lines] == texts
 
 
 def test_wrk_output_is_read() -> None:
-    """Only answers with 200 make the rate; other statuses and errors are counted by themselves."""
+    """The rate counts only answers with 200; other statuses and errors are counted separately."""
     line = '{"seconds":2.000,"p50_ms":1.5,"p95_ms":2.5,"p99_ms":3.5,"errors":2,"statuses":{"200":90,"202":6,"429":4}}'
     found = parse_wrk(f"Running 2s test\n  100 requests in 2.00s\nBENCH {line}\n")
     assert found["answers_per_s"] == 45
@@ -105,7 +106,7 @@ def test_wrk_output_is_read() -> None:
 
 @given(st.lists(st.floats(0.001, 10), max_size=300))
 def test_percentiles_are_in_order(seconds: list[float]) -> None:
-    """They lie within what was measured and grow; of nothing there are none."""
+    """Percentiles lie within the measured range and increase; without measurements there are none."""
     found = list(percentiles(seconds).values())
     assert found == pytest.approx(sorted(found))
     assert all(1000 * min(seconds) - 1e-6 <= each <= 1000 * max(seconds) + 1e-6 for each in found)
@@ -113,7 +114,7 @@ def test_percentiles_are_in_order(seconds: list[float]) -> None:
 
 
 def test_ratios_are_taken_within_a_round(records: list[report.Record]) -> None:
-    """The median of the rounds' ratios, not the ratio of medians, with their lowest and highest."""
+    """A ratio is the median of the rounds' ratios, not the ratio of medians, with the lowest and the highest."""
     ours, theirs = (report.values(records, "cached, 32", system, "answers_per_s") for system in ("Sentiq", "baseline"))
     assert report.ratios(ours, theirs) == [4, 6]
     assert report.ratios(ours, {1: 50.0, 7: 1.0}) == [6], "a round that only one of them had does not count"
@@ -123,7 +124,7 @@ def test_ratios_are_taken_within_a_round(records: list[report.Record]) -> None:
 
 
 def test_void_runs_do_not_count(records: list[report.Record]) -> None:
-    """A run with a wrong answer is in no figure, and the table says that there was one."""
+    """A run with a wrong answer is left out of all figures, and the table says so."""
     next(each for each in records if each["system"] == "baseline")["wrong"] = 1
     assert report.values(records, "cached, 32", "baseline", "answers_per_s") == {1: 50.0}
     assert report.ratio_rows(records)[0][2] == "6.00"
@@ -131,8 +132,8 @@ def test_void_runs_do_not_count(records: list[report.Record]) -> None:
 
 
 def test_wrong_answers_are_seen(tmp_path: Path) -> None:
-    """A wrong label, or an answer from a cache that should not have it, counts; of an fp32 system no label where int8
-    is in two minds.
+    """A wrong label, and a cached answer where none was expected, count as wrong; for an fp32 system, labels that int8
+    finds doubtful are not compared.
     """
     bench = Bench(QUICK, Texts(None), tmp_path)
     texts = bench.texts.take(100)
@@ -155,7 +156,7 @@ def test_wrong_answers_are_seen(tmp_path: Path) -> None:
 
 
 def test_document(tmp_path: Path, records: list[report.Record]) -> None:
-    """Document, raw numbers and plots are written, and say neither this machine's name nor a path of it."""
+    """Document, raw numbers and plots are written, without this machine's name or paths."""
     records.append(
         record("memory", "Sentiq", 0, processes=[("Gunicorn", 70.0), ("Gunicorn", 80.0)], idle_cpu_percent=2.0)
     )
@@ -180,7 +181,14 @@ def test_document(tmp_path: Path, records: list[report.Record]) -> None:
 
 
 def test_memory_of_processes() -> None:
-    """The proportional set size of this very process is found, and a process that is gone is left out."""
+    """The proportional set size of this process is found, and a process that has ended is left out."""
     [(kind, mb)] = machine.memory([os.getpid(), 2**22 + 1])
     assert kind == "other"
     assert 5 < mb < 5000
+
+
+def test_versions_are_compared_by_the_median_of_the_rounds() -> None:
+    """A load's row has the median, the lowest and the highest ratio of its rounds."""
+    found = table({("cached", 32): [0.9, 1.2, 1.0], ("job", 1): [0.98, 0.99]})
+    assert row(found, "cached, 32") == ["cached, 32", "1.00", "0.90", "1.20"]
+    assert row(found, "job, 1") == ["job, 1", "0.98", "0.98", "0.99"]

@@ -1,4 +1,6 @@
-"""The tests' own rules: what needs a Debian package never skips in CI, a leaked key is found, a wait names its fact."""
+"""Rules of the tests themselves: tests that need a Debian package do not skip in CI, leaked keys are found, waits name
+their fact.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,7 @@ from tests.support.waiting import wait_until
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
 def test_missing_package(tmp_path: Path, ci: str, outcome: str) -> None:
-    """A test that wants a package whose binary is not here skips on a laptop and fails in CI, and says which
-    package.
-    """
+    """A test whose Debian package is not installed skips on a laptop and fails in CI, and names the package."""
     test = tmp_path / "test_it.py"
     test.write_text("import pytest\n@pytest.mark.debian('no-such-package')\ndef test_it():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = debian(package): x\n")
@@ -33,7 +33,7 @@ def test_missing_package(tmp_path: Path, ci: str, outcome: str) -> None:
 
 
 def test_leaked_key_is_found(server: Stack) -> None:
-    """A key without an end is named; one with an end and the queue's own are not."""
+    """A Redis key without a TTL is named; keys with a TTL and those of the queues are not."""
     server.redis.set("leaked", "x")
     server.redis.set("ends", "x", ex=10)
     server.redis.rpush("interactive", "x")
@@ -44,6 +44,6 @@ def test_leaked_key_is_found(server: Stack) -> None:
 
 
 def test_wait_names_the_fact() -> None:
-    """A fact that does not come is named."""
+    """If a fact does not come true in time, the error names it."""
     with pytest.raises(AssertionError, match="in vain for the moon"):
         wait_until(lambda: False, what="the moon", timeout_s=0.01)

@@ -1,6 +1,4 @@
-"""Grafana's dashboards: the files are what `monitoring.panels` says, and every panel tells what a person at night
-needs.
-"""
+"""Grafana's dashboards: the files agree with `monitoring.panels`, and every panel has what a person on call needs."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ def test_files_are_as_generated(file: str) -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_panel_is_complete(panel: dict[str, Any]) -> None:
-    """Each panel has a unit, a description, and for each query a legend; its links are to alerts that exist."""
+    """Each panel has a unit, a description and a legend for each query; it links only to alerts that exist."""
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert panel["description"].endswith(".")
     assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
@@ -43,7 +41,7 @@ def test_panel_is_complete(panel: dict[str, Any]) -> None:
 
 
 def test_every_alert_is_on_a_panel() -> None:
-    """Each alert is linked from a panel, on a dashboard that has its section of the runbook."""
+    """Each alert is linked from a panel, on a dashboard that includes its section of the runbook."""
     assert set().union(*map(_linked, PANELS)) == set(alerts()) == set(sections())
     for dashboard in DASHBOARDS.values():
         built = build(dashboard)
@@ -54,7 +52,7 @@ def test_every_alert_is_on_a_panel() -> None:
 
 @pytest.mark.parametrize("file", DASHBOARDS)
 def test_panels_do_not_overlap(file: str) -> None:
-    """Ids are unique, and no panel lies on another or over the edge."""
+    """Ids are unique, and no panel overlaps another or the edge."""
     panels = json.loads((FOLDER / file).read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
@@ -70,7 +68,7 @@ def test_panels_do_not_overlap(file: str) -> None:
 
 
 def test_provisioning() -> None:
-    """Grafana finds the data source that the panels name, and the folder where the dashboards are."""
+    """Grafana is given the data source that the panels name, and the folder with the dashboards."""
     folder = ROOT / "monitoring" / "grafana" / "provisioning"
     (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}

@@ -1,4 +1,4 @@
-"""The documents name files, modules and tests that exist, and their links lead somewhere."""
+"""The documents name files, modules and tests that exist, and their links have targets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 
 def prose(path: Path) -> str:
-    """A document without what its links lead to, which has a test of its own."""
+    """A document without the targets of its links, which have a test of their own."""
     return LINK.sub("]", path.read_text())
 
 
 @each_document
 def test_paths_exist(document: Path) -> None:
-    """Each path of ours that a document names is there; one with a `*` fits some file."""
+    """Each path of the repository that a document names exists; a pattern with `*` fits some file."""
     named = set(PATH.findall(prose(document)))
     assert not sorted(path for path in named if not (any(ROOT.glob(path)) if "*" in path else (ROOT / path).exists()))
 
@@ -44,13 +44,13 @@ def is_module(name: str) -> bool:
 
 @each_document
 def test_modules_exist(document: Path) -> None:
-    """Each module of ours that a document names is there, and has the name that follows it."""
+    """Each module of Sentiq that a document names exists, and has the name that follows it."""
     assert not sorted(name for name in set(MODULE.findall(document.read_text())) if not is_module(name))
 
 
 @each_document
 def test_tests_exist(document: Path) -> None:
-    """Each test that a document names as its proof is there."""
+    """Each test that a document names as its proof exists."""
     source = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
     assert not sorted(name for name in set(TEST.findall(document.read_text())) if f"def {name}(" not in source)
 
@@ -63,7 +63,7 @@ def anchors(path: Path) -> set[str]:
 
 @each_document
 def test_links_lead_somewhere(document: Path) -> None:
-    """Each link to another document or a heading of it finds it."""
+    """Each link to another document or to a heading has its target."""
     for target, anchor in LINK.findall(document.read_text()):
         path = (document.parent / target).resolve() if target else document
         assert path.exists(), target
@@ -71,7 +71,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_map_is_complete() -> None:
-    """Each package of the service is in docs/architecture.md, so that the map does not lag behind the house."""
+    """Each package of the service is in docs/architecture.md, so that the document keeps up with the code."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     packages = {path.parent for name in ("webapp", "tasks") for path in (ROOT / name).glob("*/__init__.py")}
     assert packages

@@ -1,4 +1,4 @@
-"""The house: imports point down, and a web process stays light."""
+"""The layers: imports point down, and a web process stays light."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {"webapp": 2, "tasks": 1, "model": 0}
 WINGS = {"tasks.submit": {"webapp", "tasks.submit"}, "tasks.work": {"tasks.work", "tasks.worker"}}
-"""What one process does alone, and who may import it."""
+"""The packages that only one kind of process uses, and which packages may import them."""
 COMPOSITION_ROOTS = {
     "webapp.wsgi",
     "webapp.launch.commands",
@@ -30,21 +30,23 @@ STARTED_BY = {
     "webapp.client.cli": {"webapp.launch.commands"},
     "webapp.launch.commands": {"webapp.launch.launcher", "tasks.worker"},
 }
-"""A command line starts what it is asked for: it imports that inside a function."""
-CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors")
-"""What a machine has that only uses a service: these modules, with what they import."""
+"""What command lines start: they may import it, inside a function."""
+CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors", "tasks.wording")
+"""The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of ours by its dotted name."""
+    """Every module of Sentiq, by its dotted name."""
     for floor in FLOORS:
         for path in sorted((ROOT / floor).rglob("*.py")):
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
 
 
 def imported(name: str, path: Path, *, at_its_top: bool = False) -> set[str]:
-    """All that a module imports, at its top or inside a function, as full names (`from a import b` is a and a.b)."""
+    """Everything that a module imports, at its top or inside a function, as full names (`from a import b` is a and
+    a.b).
+    """
     names: set[str] = set()
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     tree = ast.parse(path.read_text())
@@ -66,7 +68,7 @@ MODULES = dict(modules())
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_down(name: str) -> None:
-    """No module imports from a floor above its own, and none from the tests or the benchmarks."""
+    """No module imports from a layer above its own, and none from the tests or the benchmarks."""
     floor = FLOORS[name.split(".")[0]]
     above = [other for other, level in FLOORS.items() if level > floor]
     wrong = {found for found in imported(name, MODULES[name]) if found.split(".")[0] in [*above, "tests", "benchmarks"]}
@@ -74,36 +76,36 @@ def test_imports_point_down(name: str) -> None:
 
 
 def within(name: str, package: str) -> bool:
-    """Whether a dotted name is the package or in it."""
+    """Whether a dotted name is the package or something in it."""
     return f"{name}.".startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_wings_stand_apart(name: str) -> None:
-    """What the web does to submit and what a worker does to score never import each other, and what lies below both
-    imports neither.
-    """
+    """`tasks.submit` and `tasks.work` never import each other, and the packages below both import neither."""
     for wing, importers in WINGS.items():
         if not any(within(name, importer) for importer in importers):
             assert not {found for found in imported(name, MODULES[name]) if within(found, wing)}
 
 
 def test_policy_is_ground() -> None:
-    """`celeryconfig` imports nothing of ours."""
+    """`celeryconfig` imports nothing of Sentiq."""
     names = imported("celeryconfig", ROOT / "celeryconfig.py")
     assert not {name for name in names if name.split(".")[0] in FLOORS}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_imports_a_composition_root(name: str) -> None:
-    """What wires a process together is run, not imported; only a command imports what it starts, when it does."""
+    """The modules that put a process together are run, not imported; only a command imports what it starts, inside a
+    function.
+    """
     assert not imported(name, MODULES[name]) & COMPOSITION_ROOTS - STARTED_BY.get(name, set())
     assert not imported(name, MODULES[name], at_its_top=True) & COMPOSITION_ROOTS
 
 
 def test_the_client_imports_little() -> None:
-    """`webapp.client` and the command line import nothing of ours but themselves, keys and statuses, and of others no
-    more than the base installation brings; but for the commands that run a service, when they do.
+    """`webapp.client` and the command line import nothing of Sentiq but themselves, keys, statuses and wording, and
+    no other packages than those of the base installation. The commands that run a service may, inside a function.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
@@ -112,42 +114,54 @@ def test_the_client_imports_little() -> None:
             continue
         for found in imported(name, path) - STARTED_BY.get(name, set()):
             if found.split(".")[0] in FLOORS:
-                assert found.startswith(("webapp.client", *CLIENT[-2:], *STARTED_BY.get(name, set()))), name
+                assert found.startswith(("webapp.client", *CLIENT[-3:], *STARTED_BY.get(name, set()))), name
             else:
                 assert found.split(".")[0] in sys.stdlib_module_names | base, name
 
 
 def test_the_front_knows_no_endpoint() -> None:
-    """What is done for every request does not depend on what any of them asks for."""
+    """The front, which serves every request, imports no endpoint."""
     for name, path in MODULES.items():
         if name.startswith("webapp.front"):
             assert not {found for found in imported(name, path) if found.startswith("webapp.api")}, name
 
 
-def test_one_place_puts_the_web_together() -> None:
-    """What submits is handed its Redis clients, Celery and settings, and makes none itself: `webapp.compose` does, and
-    is only imported by `webapp.wsgi`.
-    """
-    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
-    for name, path in MODULES.items():
-        if name.startswith("tasks.submit"):
-            assert not imported(name, path) & makers, name
-    assert [name for name, path in MODULES.items() if "webapp.compose" in imported(name, path)] == ["webapp.wsgi"]
+MAKERS = {
+    "tasks.store.connections.connect": {"webapp.compose", "tasks.work.compose", "tasks.probe", "tasks.store.embedded"},
+    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose"},
+}
+"""What makes clients, and who may import it."""
 
 
-def test_one_place_puts_a_worker_together() -> None:
-    """What works is handed its Redis clients, Celery and settings, and makes none itself: `tasks.work.compose` does,
-    and is only imported by `tasks.worker`, once that has pinned the device.
+@pytest.mark.parametrize("maker", MAKERS)
+def test_parts_are_handed_what_they_need(maker: str) -> None:
+    """Nothing makes its own clients of Redis or Celery: what composes a process does, and a program that has only one
+    question.
     """
-    makers = {"tasks.store.connections.connect", "tasks.queue.app.create_celery", "tasks.settings.load_settings"}
-    for name, path in MODULES.items():
-        if name.startswith("tasks.work.") and name != "tasks.work.compose":
-            assert not imported(name, path) & makers, name
-    assert [name for name, path in MODULES.items() if "tasks.work.compose" in imported(name, path)] == ["tasks.worker"]
+    assert {name for name, path in MODULES.items() if maker in imported(name, path)} == MAKERS[maker]
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_services_know_no_settings(wing: str) -> None:
+    """What submits and what works gets plain values, but for what composes a worker."""
+    readers = {
+        name for name, path in MODULES.items() if within(name, wing) and "tasks.settings" in imported(name, path)
+    }
+    assert readers <= {"tasks.work.compose"}
+
+
+def test_one_place_composes_a_process() -> None:
+    """`webapp.compose` is only imported by `webapp.wsgi`, and `tasks.work.compose` by `tasks.worker`, once that has
+    pinned the device.
+    """
+    for composes, starts in (("webapp.compose", "webapp.wsgi"), ("tasks.work.compose", "tasks.worker")):
+        assert [name for name, path in MODULES.items() if composes in imported(name, path)] == [starts]
 
 
 def test_worker_begins_light() -> None:
-    """Importing a worker's entry loads nothing that has to come after its device is pinned, or its metrics are."""
+    """Importing a worker's entry module loads nothing that must be loaded after the device is pinned and metrics are
+    set up.
+    """
     code = (
         f"import sys, tasks.worker; print([n for n in {(*HEAVY, 'celery', 'prometheus_client')!r} if n in sys.modules])"
     )
@@ -158,7 +172,7 @@ def test_worker_begins_light() -> None:
 
 
 def test_no_circles() -> None:
-    """Within a floor too, no module imports itself by way of others."""
+    """There are no import circles, also within a layer."""
     edges = {
         name: {found for found in imported(name, path) if found in MODULES and found != name}
         for name, path in MODULES.items()
@@ -177,7 +191,7 @@ def test_no_circles() -> None:
 
 
 def test_the_model_knows_no_queue() -> None:
-    """The inference floor reads no settings, no environment and no queue."""
+    """`model` reads no settings, no environment and no queue."""
     for name, path in MODULES.items():
         if name.startswith("model.") and not name.startswith("model.training"):
             assert not {"celery", "redis", "kombu", "flask", "pydantic_settings"} & {
@@ -186,15 +200,22 @@ def test_the_model_knows_no_queue() -> None:
             assert "environ" not in path.read_text(), name
 
 
+def test_only_the_model_imports_what_sends_usage_data() -> None:
+    """OpenVINO and NNCF are imported by modules of `model` alone, which come after `model.patches.usage_data`."""
+    for name, path in MODULES.items():
+        if not name.startswith("model."):
+            assert not {"openvino", "nncf"} & {found.split(".")[0] for found in imported(name, path)}, name
+
+
 def test_never_pickle() -> None:
-    """No module unpickles, or lets a model bring code of its own."""
+    """No module unpickles, or lets a model run code that comes with it."""
     for name, path in MODULES.items():
         assert not {"pickle", "marshal", "shelve", "dill"} & imported(name, path), name
         assert "trust_remote_code=True" not in path.read_text(), name
 
 
 def in_a_web_process(code: str) -> list[str]:
-    """What the code prints, line by line, in a process of its own while Redis is away."""
+    """The lines that the code prints when it runs in a process of its own, while Redis is away."""
     environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     done = subprocess.run(
@@ -217,8 +238,6 @@ print([line.split()[1] for line in open('/proc/self/status') if line.startswith(
 
 
 def test_web_starts_without_redis() -> None:
-    """The web application can be imported while Redis is away: it says so to its callers, not to its operator by not
-    starting.
-    """
+    """The web application can be imported while Redis is away: its callers get errors, but it starts."""
     code = "import webapp.wsgi; client = webapp.wsgi.app.test_client(); print(client.get('/health/ready').status_code)"
     assert in_a_web_process(code)[-1:] == ["503"]

@@ -1,4 +1,4 @@
-"""The Lua scripts are sound: what `make lint` checks, and that the check finds what it should."""
+"""The Lua scripts pass the linter of `make lint`, and the linter finds the faults that it should."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def written(folder: Path, text: str, name: str = "script.lua") -> Path:
 
 @pytest.mark.parametrize("path", lua.scripts(), ids=lambda path: path.stem)
 def test_script_is_sound(path: Path) -> None:
-    """Each script of ours passes."""
+    """Each script passes the linter."""
     assert lua.faults(path) == []
 
 
 def test_shared_functions_are_used() -> None:
-    """What scripts share is used by one of them at least, and there is such a file."""
+    """There is a file that scripts include, and each of its functions is used by a script."""
     shared = [
         path for path in lua.scripts() if any(f"-- include {path.name}" in other.read_text() for other in lua.scripts())
     ]
@@ -49,7 +49,7 @@ def test_shared_functions_are_used() -> None:
 
 
 def test_good_script(tmp_path: Path) -> None:
-    """What is right is not complained of."""
+    """A correct script has no faults."""
     assert lua.faults(written(tmp_path, GOOD)) == []
 
 
@@ -81,13 +81,15 @@ def test_good_script(tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_found(tmp_path: Path, right: str, wrong: str, fault: str) -> None:
-    """Each kind of fault is found in a script that is right but for it."""
+    """Each kind of fault is found in a script that is otherwise correct."""
     assert right in GOOD
     assert fault in lua.faults(written(tmp_path, GOOD.replace(right, wrong)))
 
 
 def test_included_names(tmp_path: Path) -> None:
-    """What a file declares is known to the scripts that include it, no other hides it, and what none uses is found."""
+    """Scripts know the names of the files that they include. Hiding such a name is a fault, and so is a name that no
+    script uses.
+    """
     shared = written(tmp_path, "-- Shared.\n--\n-- KEYS: any\nlocal one, two = 1, 2\n", "shared.lua")
     body = "-- Tells.\n--\n-- KEYS: any\n--\n-- Returns a number.\n-- include shared.lua\n"
     assert lua.faults(written(tmp_path, f"{body}return one\n")) == []
@@ -96,7 +98,7 @@ def test_included_names(tmp_path: Path) -> None:
 
 
 def test_the_server_takes_every_script(server: Stack) -> None:
-    """Each script, with what it includes, is one that the server can compile, and it is called by its digest."""
+    """The server can compile each script with what it includes, and the script is called by its digest."""
     for path in lua.scripts():
         package = ".".join(path.relative_to(lua.ROOT).parent.parent.parts)
         script: Any = load_script(server.redis, package, path.stem)
@@ -104,7 +106,7 @@ def test_the_server_takes_every_script(server: Stack) -> None:
 
 
 def test_forgotten_scripts(server: Stack) -> None:
-    """A script that the server has forgotten, as it does when it starts anew, is sent again."""
+    """A script that the server has forgotten, as happens when it restarts, is sent again."""
     script: Any = load_script(server.redis, "tasks.store", "limit_give_back")
     for _ in range(2):
         script(keys=["sentiq:l:x"], args=[1])

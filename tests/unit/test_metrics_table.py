@@ -1,4 +1,4 @@
-"""The table of metrics in docs/metrics.md is the code's."""
+"""The table of metrics in docs/metrics.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import ModuleType
 from prometheus_client import REGISTRY, Metric
 
 from tasks import metrics
-from tasks.queue.metrics import QueueMetrics
 from tasks.settings import Settings
 from tasks.work.gpu_metrics import GpuMetrics
+from webapp.compose import queue_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 Row = tuple[str, ...]
@@ -22,12 +22,12 @@ def _row(family: Metric, labels: tuple[str, ...], where: str) -> Row:
 
 
 def of_the_code() -> set[Row]:
-    """Name, type, labels, meaning and place of each metric of ours."""
+    """Name, type, labels, meaning and place of each of Sentiq's metrics."""
     rows = set()
     for where, group in (("web", metrics.WEB), ("worker", metrics.WORKER)):
         rows |= {_row(next(iter(metric.describe())), tuple(metric._labelnames), where) for metric in group}
     for where, collector in (
-        ("web", QueueMetrics(Settings(redis_url="unix:///nowhere.sock"))),
+        ("web", queue_metrics(Settings(redis_url="unix:///nowhere.sock"))),
         ("worker", GpuMetrics(ModuleType("nvml"), None)),
     ):
         rows |= {_row(family, tuple(family._labelnames), where) for family in collector.describe()}  # type: ignore[attr-defined]
@@ -41,8 +41,8 @@ def of_the_table() -> list[Row]:
 
 
 def test_table_is_the_codes() -> None:
-    """The document has one row for each metric, with its type, its labels, what the metrics page says of it, and who
-    serves it.
+    """The document has one row for each metric, with its type, its labels, its help text, and the process that serves
+    it.
     """
     table = of_the_table()
     assert len(table) == len(set(table))
@@ -50,6 +50,6 @@ def test_table_is_the_codes() -> None:
 
 
 def test_every_metric_is_served() -> None:
-    """Each metric of ours that is declared anywhere is among those that the web or the workers serve."""
+    """Each metric that is declared anywhere is among those that the web or the workers serve."""
     declared = {collector for name, collector in REGISTRY._names_to_collectors.items() if name.startswith("sentiment_")}
     assert declared == {*metrics.WEB, *metrics.WORKER}

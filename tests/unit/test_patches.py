@@ -1,4 +1,4 @@
-"""Each patch of a library has a test that ends it."""
+"""Each patch of a library has a test that says when the patch is no longer needed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ PATCHES = [path for floor in ("webapp", "tasks", "model") for path in (ROOT / fl
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_every_patch_has_its_end(patch: Path) -> None:
     """A patch says which version of which library it mends, and a test of its own fails once that is mended, and says
-    that the patch is to be deleted.
+    what is to be deleted: the patch, and what imports it.
     """
     assert re.search(r" \d+\.\d+\.\d+", patch.read_text().split('"""')[1])
     (test,) = (ROOT / "tests").rglob(f"test_patch_{patch.stem}.py")
-    assert re.search(rf'mended\(\s*"[^"]+",\s*"{patch.relative_to(ROOT)}', test.read_text())
+    message = re.search(rf'mended\(\s*"[^"]+",\s*("{patch.relative_to(ROOT)}[^;]*?)\)\n', test.read_text())
+    assert message is not None
+    users = {
+        str(path.relative_to(ROOT))
+        for floor in ("webapp", "tasks", "model")
+        for path in (ROOT / floor).rglob("*.py")
+        if re.search(rf"import .*\b{patch.stem}\b|patches\.{patch.stem} import", path.read_text())
+    }
+    assert set(re.findall(r"[\w/]+\.py", message[1])) == {str(patch.relative_to(ROOT)), *users}
 
 
 def test_no_test_is_left_over() -> None:

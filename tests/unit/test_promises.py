@@ -1,9 +1,10 @@
-"""What the documents promise is there, and what is there is documented."""
+"""What the documents promise exists, and what exists is documented."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,9 +16,8 @@ import webapp.front.errors
 from model.engines.stub import StubEngine
 from tasks.errors import SentimentError
 from tasks.settings import Settings
+from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
-from webapp.app import create_app
-from webapp.compose import sentiment_service
 from webapp.launch.launcher import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,13 +32,13 @@ def settings_table() -> list[str]:
 
 
 def test_every_setting_is_in_the_readme() -> None:
-    """The README's table and the settings hold the same names, each once."""
+    """The README's table has the name of every setting once, and no others."""
     table = settings_table()
     assert sorted(table) == sorted(name.upper() for name in Settings.model_fields)
 
 
 def test_readme_defaults() -> None:
-    """Where the README's table gives a plain default, it is the code's."""
+    """Plain defaults in the README's table are those of the code."""
     section = (ROOT / "README.md").read_text().split("\n## Settings", 1)[1].split("\n## ", 1)[0]
     rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]*)` \|", section, re.MULTILINE))
     assert rows
@@ -68,7 +68,7 @@ def test_every_setting_is_read(name: str) -> None:
 
 
 def every_error() -> set[type[SentimentError]]:
-    """All error classes that a caller may meet."""
+    """All classes of errors that a caller may get."""
     found: set[type[SentimentError]] = set()
     todo = [SentimentError]
     while todo:
@@ -79,14 +79,14 @@ def every_error() -> set[type[SentimentError]]:
 
 
 def test_every_error_has_a_status() -> None:
-    """Each error class has its place in the one table, itself or by its base; none needs two."""
+    """Each error class has exactly one status in the table, by itself or by its base class."""
     for kind in every_error():
         assert any(issubclass(kind, known) for known in webapp.front.errors.STATUS), kind.__name__
     assert set(webapp.front.errors.STATUS) <= every_error()
 
 
 def test_error_codes() -> None:
-    """Each error class has a code of its own that says what its name says, and a sentence that says what it is."""
+    """Each error class has a code of its own that matches its name, and a sentence that describes it."""
     codes = {kind: kind.code for kind in every_error()}
     assert len(set(codes.values())) == len(codes)
     for kind, code in codes.items():
@@ -95,7 +95,7 @@ def test_error_codes() -> None:
 
 
 def test_error_codes_are_documented() -> None:
-    """docs/api.md names each code that a caller may meet."""
+    """docs/api.md lists each code that a caller may get."""
     table = (ROOT / "docs" / "api.md").read_text().split("\n## Errors", 1)[1]
     for code in [kind.code for kind in every_error() if not kind.__subclasses__()] + [
         "malformed_json",
@@ -106,14 +106,14 @@ def test_error_codes_are_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def app() -> Flask:
+def app() -> Iterator[Flask]:
     """The application, on a server that is not there."""
-    settings = Settings(redis_url="unix:///nowhere/valkey.sock")
-    return create_app(settings, sentiment_service(settings))
+    with web_application(Settings(redis_url="unix:///nowhere/valkey.sock")) as found:
+        yield found
 
 
 def test_routes_and_document_agree(app: Flask) -> None:
-    """Every address is in the OpenAPI document with its methods, but for pages and their files; and the reverse."""
+    """The OpenAPI document has every address with its methods, except pages and their files, and no others."""
     undocumented = {"/", "/docs", "/redoc", "/openapi.json", "/assets/{page}/{file}"}
     routes = {
         (re.sub(r"<(?:[^:<>]*(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule.rule), method.lower())
@@ -125,7 +125,7 @@ def test_routes_and_document_agree(app: Flask) -> None:
 
 
 def test_document_examples_are_valid() -> None:
-    """Every reference in the document leads somewhere, every schema is one, and its examples fit it."""
+    """Every reference in the document has its target, every schema is valid, and its examples fit it."""
     document = openapi_document()
     schemas = document["components"]["schemas"]
     for reference in set(re.findall(r"'\$ref': '([^']+)'", str(document))):
@@ -138,7 +138,7 @@ def test_document_examples_are_valid() -> None:
 
 
 def test_operations_have_names() -> None:
-    """Each operation has an id of its own, a summary and a tag, for those who generate clients."""
+    """Each operation has a unique id, a summary and a tag, which generators of clients need."""
     operations = [operation for methods in openapi_document()["paths"].values() for operation in methods.values()]
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids)
@@ -146,7 +146,7 @@ def test_operations_have_names() -> None:
 
 
 def test_procfile() -> None:
-    """The Procfile names the three processes, as the launcher starts them, and what they run is there."""
+    """The Procfile starts the same three processes as the launcher, and what they run exists."""
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     assert set(lines) == {"interactive", "batch", "web"}
     for command in lines.values():
@@ -157,7 +157,7 @@ def test_procfile() -> None:
 
 
 def test_stub_has_the_labels_of_the_document() -> None:
-    """The labels of the floor below are those that the API promises."""
+    """The stub engine's labels are those that the API promises."""
     from model.labels import LABELS
 
     assert openapi_document()["components"]["schemas"]["Scores"]["required"] == list(LABELS)

@@ -1,5 +1,5 @@
-"""The arithmetic of growth: the queueing simulation keeps the laws of queues, and measured processor time becomes
-costs. No load.
+"""The arithmetic of docs/scaling.md: the queueing simulation obeys the laws of queues, and measured processor time
+becomes costs. No load is made.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LAYOUTS = st.builds(
 @settings(max_examples=10, deadline=None)
 @given(LAYOUTS, st.integers(1, 300), st.booleans())
 def test_no_text_is_lost_or_invented(layout: Layout, callers: int, is_open: bool) -> None:
-    """Whoever has asked is answered or still waits, and of a fixed number of callers each waits for one answer at a
-    time.
+    """Every caller who has asked is answered or still waits, and each of a fixed number of callers waits for one answer
+    at a time.
     """
     system = System(COSTS, layout)
     out = system.open(20.0 * callers, 0.5) if is_open else system.closed(callers, 0.5)
@@ -50,7 +50,7 @@ def test_no_text_is_lost_or_invented(layout: Layout, callers: int, is_open: bool
 @settings(max_examples=10, deadline=None)
 @given(LAYOUTS, st.integers(1, 300))
 def test_processor_time_is_what_there_is(layout: Layout, callers: int) -> None:
-    """No host uses more than its cores, and what all use together is what the answers cost, but for those under way."""
+    """No host uses more than its cores, and together they use what the answers cost, apart from those under way."""
     system = System(COSTS, layout)
     out = system.closed(callers, 1.0)
     for host in system.hosts:
@@ -66,14 +66,14 @@ def test_processor_time_is_what_there_is(layout: Layout, callers: int) -> None:
 @settings(max_examples=10, deadline=None)
 @given(LAYOUTS, st.integers(2, 200))
 def test_littles_law(layout: Layout, callers: int) -> None:
-    """Callers inside = answers a second times seconds of an answer; the three are counted apart from each other."""
+    """Callers in the system = answers per second × seconds per answer; the three are counted separately."""
     out = System(COSTS, layout).closed(callers, 1.0)
     assert out.mean_inside == pytest.approx(callers)
     assert out.per_s * out.mean_s == pytest.approx(out.mean_inside, rel=0.1 + 2 * callers / len(out.times_s))
 
 
 def test_littles_law_of_random_callers() -> None:
-    """The same where callers come at random; answers come at the rate at which they ask."""
+    """The same holds if callers come at random; answers then come at the rate of the requests."""
     out = System(COSTS, Layout()).open(500, 20.0)
     assert out.per_s == pytest.approx(500, rel=0.03)
     assert out.per_s * out.mean_s == pytest.approx(out.mean_inside, rel=0.01)
@@ -81,7 +81,7 @@ def test_littles_law_of_random_callers() -> None:
 
 @pytest.mark.parametrize("callers", [1, 32, 256])
 def test_more_cores_never_hurt(callers: int) -> None:
-    """Answers a second grow with cores, and end where nothing is left that could run beside the rest."""
+    """Answers per second grow with the number of cores, until nothing is left that could run in parallel."""
     rates = [closed(COSTS, Layout(cores=cores), callers, 1.0).per_s for cores in (0.5, 1, 1.5, 2, 3, 4, 8, 16)]
     assert all(more >= 0.99 * less for less, more in itertools.pairwise(rates))
     assert rates[-1] == pytest.approx(rates[-2], rel=0.01)
@@ -90,7 +90,7 @@ def test_more_cores_never_hurt(callers: int) -> None:
 
 
 def test_a_lone_caller_waits_for_the_sum_of_all_parts() -> None:
-    """Nothing else is in his way, on one core or on many."""
+    """A single caller's answer takes the sum of all parts' times, on one core or on many."""
     for cores in (1, 8):
         out = closed(COSTS, Layout(cores=cores), 1, seconds=20)
         assert out.mean_s == pytest.approx(sum(astuple(COSTS)), rel=0.02)
@@ -98,7 +98,7 @@ def test_a_lone_caller_waits_for_the_sum_of_all_parts() -> None:
 
 
 def test_the_slowest_part_sets_the_rate() -> None:
-    """Many callers get what the engine's threads give if that is least, and what Redis' one thread gives if that is."""
+    """With many callers, the rate is that of the slowest part: the engine's threads, or Redis' one thread."""
     cheap = replace(
         COSTS, web_text_s=1e-6, web_message_s=1e-5, worker_text_s=1e-6, worker_message_s=1e-5, engine_call_s=0.0
     )
@@ -109,8 +109,8 @@ def test_the_slowest_part_sets_the_rate() -> None:
 
 
 def test_texts_gather_while_chunks_are_under_way() -> None:
-    """A lone text never waits for company; under load one message carries many texts, and there are never more messages
-    than allowed.
+    """A single text never waits for others; under load one message carries many texts, and there are never more
+    messages than allowed.
     """
     lone, many = closed(COSTS, Layout(), 1), closed(COSTS, Layout(), 256)
     assert lone.answered / lone.messages == pytest.approx(1, abs=0.02)
@@ -130,8 +130,9 @@ def test_texts_gather_while_chunks_are_under_way() -> None:
 
 
 def test_cores_are_shared_equally() -> None:
-    """Two on one core take twice as long, and longer when a third joins them; one on two cores takes no less than its
-    own time; a server does one thing after the other."""
+    """Two tasks on one core take twice as long, and longer if a third joins them; one task on two cores takes its own
+    time; a server does one task after another.
+    """
     ends: dict[str, float] = {}
     clock = Clock()
 
@@ -141,7 +142,8 @@ def test_cores_are_shared_equally() -> None:
     one, two = Cores(clock, 1), Cores(clock, 2)
     one.start(1.0, lambda: note("short"))
     one.start(2.0, lambda: note("long"))
-    clock.after(1.0, lambda: one.start(0.5, lambda: note("third")))  # when the others have had half a second each
+    # It joins when the other two have run for half a second each.
+    clock.after(1.0, lambda: one.start(0.5, lambda: note("third")))
     two.start(1.0, lambda: note("alone"))
     server = Server(Cores(clock, 2))
     server.do(1.0, lambda: note("first"))
@@ -152,18 +154,18 @@ def test_cores_are_shared_equally() -> None:
 
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0.5, 1), st.floats(0.001, 0.4))
 def test_costs_of_a_text_and_of_a_message_are_told_apart(text: float, message: float, many: float, few: float) -> None:
-    """Two loads that carry different numbers of texts in a message give both costs back."""
+    """From two loads with different numbers of texts per message, both costs are recovered."""
     found = scaling.divided((text + many * message, text + few * message), (many, few))
     assert found == pytest.approx((text, message), abs=1e-6)
 
 
 def test_no_cost_is_negative() -> None:
-    """Where noise makes an answer dearer under load, all of it is the text's."""
+    """If noise makes an answer more expensive under load, the whole cost is that of the text, and none is negative."""
     assert scaling.divided((1.0, 2.0), (1.0, 0.1)) == (2.0, 0.0)
 
 
 def test_processor_time_of_a_thread() -> None:
-    """Work is found in the thread that does it, and a name with blanks and brackets is read over."""
+    """Work is found in the thread that does it, also if a thread's name has blanks and brackets."""
     assert scaling.ticks("7 (a (b) c) S 1 7 7 0 -1 4194560 300 0 0 0 11 4 0 0 20 0 1 0 5 6 7") == 15
     tids: list[int] = []
 
@@ -181,14 +183,14 @@ def test_processor_time_of_a_thread() -> None:
 
 
 def record(load: str, turn: int, **figures: object) -> scaling.Record:
-    """A measurement as the benchmark keeps it."""
+    """A measurement as the benchmark stores it."""
     layout = {"layout": scaling.BASE, "web": 2, "workers": 1, "threads": 2, "others_cores": 0.5}
     return {**layout, "load": load, "round": turn, **figures}
 
 
 def test_measured_loads_become_costs_and_are_checked() -> None:
-    """Costs are fitted to the loads of 1 and 32 callers alone, and what the simulation makes of them is told beside
-    what was measured.
+    """Costs are fitted only to the loads of 1 and 32 callers, and the simulation's results are shown beside the
+    measured ones.
     """
     truth = replace(COSTS, caller_text_s=20e-6)
     records = []
@@ -222,8 +224,8 @@ def test_measured_loads_become_costs_and_are_checked() -> None:
 
 
 def test_the_document_says_what_was_measured() -> None:
-    """The costs in docs/scaling.md, its check and its table of hosts are those of docs/scaling.json, and its fit can be
-    done again.
+    """The costs, the check and the table of hosts in docs/scaling.md are those of docs/scaling.json, and fitting again
+    gives the same.
     """
     text, kept = ((ROOT / "docs" / name).read_text() for name in ("scaling.md", "scaling.json"))
     found = json.loads(kept)

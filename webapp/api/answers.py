@@ -1,4 +1,4 @@
-"""The answers to callers who wait for their predictions themselves: to `/predict`, and to a small batch."""
+"""Answers that hold the predictions themselves, and not a job's address: to `/predict` and to small batches."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webapp.api.results import line_body
 
 
 class PredictionAnswers:
-    """Makes JSON of predictions, with the classes of the analysis, and counts them."""
+    """Writes predictions as JSON, with the classes of the analysis, and counts them."""
 
     def __init__(self, analysis: Analysis) -> None:
         self._classes = analysis.classes
         self._counts = metrics.PredictionCounts(analysis.classes)
 
     def prediction(self, text: str, prediction: Prediction, started: float) -> bytes:
-        """The answer to a text of a request that came in at `started` (of `time.perf_counter`)."""
+        """The answer for one text. `started`: when its request came in, by `time.perf_counter`."""
         scored = prediction.scored
         decided = scored.decided
         self._counts.add(decided, cached=prediction.cached)
@@ -41,7 +41,7 @@ class PredictionAnswers:
         )
 
     def lines(self, lines: Sequence[Line]) -> bytes:
-        """The answer to texts of a batch that came at once."""
+        """The answer for a batch that did not become a job."""
         for line in lines:
             if isinstance(line.outcome, Scored):
                 self._counts.add(line.outcome.decided, cached=line.cached)

@@ -30,7 +30,7 @@ _POLICY = (
     " frame-ancestors 'none'"
 )
 """What a page may load and run: this service's own files and the scripts with these digests. The two viewers write
-styles themselves.
+inline styles.
 """
 
 
@@ -52,10 +52,10 @@ def _assets(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "templates"
 
 
-def docs_blueprint(analysis: Analysis) -> Blueprint:
+def docs_blueprint(analysis: Analysis, prefix: str) -> Blueprint:
     """The blueprint of the API's documentation; `/` leads there."""
     blueprint = Blueprint("docs", __name__)
-    document = orjson.dumps(openapi_document(analysis))
+    document = orjson.dumps(openapi_document(analysis, prefix))
     folders = {"swagger": _assets("flask_openapi_swagger"), "redoc": _assets("flask_openapi_redoc")}
 
     @blueprint.get("/openapi.json")

@@ -1,4 +1,4 @@
-"""A job's progress as server-sent events. Waiting holds a greenlet, not a thread, so listeners cost little."""
+"""A job's progress as server-sent events. A listener occupies a greenlet, not a thread, so it costs little."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tasks.submit.jobs import JobService
 from webapp.server.stopping import stopping
 
 _HEARTBEAT_S = 15.0
-"""Proxies close connections on which nothing comes for a minute or so."""
+"""Proxies close connections that were silent for a minute or so."""
 _LOOK_S = 1.0
 
 
 def events(jobs: JobService, job_id: str, revision: int, body: Callable[[Job], dict[str, object]]) -> Iterator[bytes]:
-    """`progress` at every change beyond this revision, and `end` with the job's end. Each holds the whole job: a lost
-    one is no loss.
+    """Yields `progress` for each change after this revision, and `end` when the job has ended. Each event holds the
+    whole job, so missing one does no harm.
     """
     yield b"retry: 1000\n\n"
     said_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""`/health`: alive asks for nothing; ready asks Redis and the workers anew each time."""
+"""`/health`: liveness depends on nothing; readiness asks Redis, which also knows the workers, at each request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.wire import WorkerMark
 
 
 def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
-    """The worker serves the model that is asked for, but another analysis."""
+    """Whether the worker serves the model that the settings ask for, but another analysis."""
     model = sentiment.model_tag.removesuffix(sentiment.analysis.suffix)
     return worker.tag != sentiment.model_tag and (worker.tag == model or worker.tag.startswith(f"{model}+"))
 

@@ -1,4 +1,4 @@
-"""`POST /batch_predict` and the jobs it makes."""
+"""`POST /batch_predict` and the jobs that it creates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
 from webapp.api.requests import Preferences, parse_json, preferences
-from webapp.api.results import csv_header, csv_rows, gzipped, line_body, ndjson, stream
-from webapp.api.schemas import BatchRequest, JobsQuery, ResultsQuery, UploadQuery
+from webapp.api.results import csv_file, gzipped, json_page, ndjson
+from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
 from webapp.front.errors import IncompleteBody, UploadRefused
 from webapp.front.visit import caller
@@ -25,25 +25,27 @@ from webapp.front.visit import caller
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
 _PIECE_BYTES = 16 * 1024
-"""Gunicorn waits until so many have come."""
+"""How much is read at a time: Gunicorn waits until this many bytes have come, or the body ends."""
 _PAGE_LINES = 1000
+"""Lines of a page of JSON, if not asked otherwise; fewer if they have too many bytes (`webapp.api.results`)."""
 _MAX_PAGE_LINES = 5000
 _AT_ONCE_TEXTS = 100
 _AT_ONCE_BYTES = 256 * 1024
-"""A batch of so many texts at the most, in a body of so many bytes, may be answered at once."""
+"""A batch may be answered at once, without a job, if neither its number of texts nor its body is larger than this."""
 _DRAIN_S = 10.0
-"""A refused upload is read on for so long: a client that still sends would not see the answer."""
+"""The rest of a refused upload is read for at most this long: a client that is still sending would not see the answer.
+"""
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
 def job_body(job: Job) -> dict[str, object]:
-    """The job with its addresses."""
+    """A job as the API shows it, with its links."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
     return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
 
 
 def accepted(job: Job, prefer: Preferences) -> Response:
-    """202 with the job's address: the answer will be there."""
+    """202 with the address of the job, where the results will be."""
     response = Response(orjson.dumps(job_body(job)), status=202, mimetype="application/json")
     response.headers["Location"] = url_for("jobs.job", job_id=job.id)
     response.headers["Retry-After"] = "1"
@@ -60,7 +62,7 @@ def _body() -> Iterator[bytes]:
             if left is not None:
                 left -= len(piece)
             yield piece
-    except OSError:  # of the socket, or Gunicorn's own for a chunk that is cut off
+    except OSError:  # from the socket, or from Gunicorn if a chunk is cut off
         left = 1
     if left:
         raise IncompleteBody
@@ -90,7 +92,7 @@ def _idempotency_key() -> str | None:
 
 
 AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
-"""The texts' lines, or None if some have no outcome within so many seconds."""
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then."""
 
 
 def jobs_blueprint(
@@ -104,32 +106,36 @@ def jobs_blueprint(
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | None:
-        """The answer to a small batch whose caller wants the predictions themselves; None if it must become a job."""
-        batch = BatchRequest.model_validate(parse_json(raw))
-        if batch.callback_url is not None or len(batch.texts) > _AT_ONCE_TEXTS:
-            return None
-        # One is counted already, with the request.
-        caller().charge(rate=len(batch.texts) - 1, quota=len(batch.texts))
+    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+        """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
+        number of its texts that were counted on the caller's quota.
+        """
+        batch = BatchRequest.read(parse_json(raw))
+        count = len(batch.texts)
+        if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
+            return 0
+        caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
         lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
         if lines is None:
-            caller().give_back(len(batch.texts))  # the job counts them anew
-            return None
+            return count
         response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
         return response
 
     @blueprint.post("/batch_predict")
     def batch_predict() -> Response:
-        query = UploadQuery.model_validate(request.args.to_dict())
+        query = UploadQuery.read(request.args.to_dict())
         key = _idempotency_key()
         prefer = preferences()
         body = _body()
+        paid = 0
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                if (answer := at_once(raw, prefer)) is not None:
+                answer = at_once(raw, prefer)
+                if isinstance(answer, Response):
                     return answer
+                paid = answer
                 body = iter([raw])
             if (request.content_length or 0) > limits.max_bytes:
                 detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
@@ -146,7 +152,15 @@ def jobs_blueprint(
                 header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
-                Submission(upload.entries, header, callback_url, key, caller().owner, caller().bill())
+                Submission(
+                    upload.entries,
+                    header,
+                    callback_url,
+                    key,
+                    caller=caller().id,
+                    owner=caller().owner,
+                    bill=caller().bill(paid=paid),
+                )
             )
         except Exception:
             _drain(body)
@@ -165,7 +179,7 @@ def jobs_blueprint(
 
     @blueprint.get("/jobs")
     def newest() -> Response:
-        query = JobsQuery.model_validate(request.args.to_dict())
+        query = JobsQuery.read(request.args.to_dict())
         before = None
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
@@ -191,30 +205,34 @@ def jobs_blueprint(
 
     @blueprint.delete("/jobs/<job_id>")
     def cancel(job_id: str) -> Response:
+        query = DeleteQuery.read(request.args.to_dict())
         find(job_id)
+        if query.purge:
+            jobs.remove(job_id)
+            return Response(status=204)
         return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
-        query = ResultsQuery.model_validate(request.args.to_dict())
+        query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
-        lines, end = jobs.lines(found, query.cursor, limit), query.cursor + limit
+        items = json_page(found, jobs.lines(found, query.cursor, limit))
+        end = query.cursor + len(items)
         body = {
             "job": job_body(found),
-            "items": [line_body(found, line, found.analysis.classes) for line in lines],
+            "items": items,
             "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
-        pieces = stream(found, jobs.lines, query.cursor, query.limit, ndjson if wanted == "ndjson" else csv_rows)
-        if wanted == "csv":
-            pieces = _with_header(csv_header(found), pieces)
+        lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
+        pieces = ndjson(found, lines) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
@@ -230,7 +248,7 @@ def jobs_blueprint(
         last = request.headers.get("Last-Event-ID", "")
         revision = int(last) if re.fullmatch(r"[0-9]{1,15}", last) else -1
         if found.status in TERMINAL and revision >= found.revision:
-            return Response(status=204)  # told already; this keeps browsers from coming back
+            return Response(status=204)  # the end was sent before; 204 keeps browsers from connecting again
         links = job_body(found)["links"]
         told = events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links})
         response = Response(told, mimetype="text/event-stream")
@@ -238,8 +256,3 @@ def jobs_blueprint(
         return response
 
     return blueprint
-
-
-def _with_header(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield header
-    yield from pieces

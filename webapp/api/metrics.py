@@ -1,4 +1,4 @@
-"""`/metrics`: of all web processes, with what Redis has of queues, workers and jobs."""
+"""`/metrics`: the metrics of all web processes, and those of queues, workers and jobs, which are read from Redis."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
-from tasks.queue.metrics import QueueMetrics
-from tasks.settings import Settings
 from webapp.api.patches.half_written import Processes
 from webapp.front.visit import visit
 
 
-def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprint:
-    """The blueprint of `/metrics`; `counts` has the counts of requests where each process has a page of its own."""
+def metrics_blueprint(queues: Collector, counts: CollectorRegistry) -> Blueprint:
+    """The blueprint of `/metrics`.
+
+    Args:
+        queues: what Redis has of queues, workers and jobs.
+        counts: the counts of requests, where each process has a page of its own.
+    """
     blueprint = Blueprint("metrics", __name__)
-    queues = QueueMetrics(settings)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
@@ -29,7 +32,7 @@ def metrics_blueprint(settings: Settings, counts: CollectorRegistry) -> Blueprin
         else:
             page.register(counts)  # type: ignore[arg-type]
             page.register(REGISTRY)  # type: ignore[arg-type]
-        # Whichever process is asked reads them, so that they are on the page once.
+        # Read by the process that answers and counted by none, so that they are on the page once.
         page.register(queues)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(encode(page), content_type=content_type)

@@ -1,5 +1,5 @@
-"""The OpenAPI document, put together from the schemas; the views stay free of it, so that documentation costs a request
-nothing.
+"""The OpenAPI document, put together from the schemas. It is kept out of the views, so that documentation costs a
+request nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _PROBLEMS = {
     413: "The body, a line or the job is larger than the limits allow.",
     415: "The body is of a type that this endpoint does not read.",
     422: "A field, a line or a text cannot be accepted.",
+    421: "The host name of the request is not in ALLOWED_HOSTS; only where the service has no keys.",
     429: "Too many texts are waiting, or the caller has sent more than its limits allow;"
     " try again after `Retry-After` seconds.",
     503: "Redis is away. Nothing was accepted.",
@@ -82,6 +83,7 @@ _UPLOADS = {
     " other keys and blank lines are ignored.",
     "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
     " the other columns come back with the result.",
+    "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
     "multipart/form-data": "One file of these types, recognised by its type or name;"
     " the fields `column`, `delimiter` and `callback_url` come before it.",
@@ -198,7 +200,7 @@ def _definitions(analysis: Analysis) -> dict[str, Any]:
 
 
 def _title(name: str) -> str:
-    """As pydantic makes it of a field's name."""
+    """The title that pydantic derives from a field's name."""
     return name.title().replace("_", " ")
 
 
@@ -213,8 +215,8 @@ def _fill_in(schema: Any, labels: list[str]) -> None:
             _fill_in(part, labels)
 
 
-def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis."""
+def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path."""
     location = {"description": "The job's address.", "schema": {"type": "string"}}
     job_id = {
         "name": "job_id",
@@ -292,10 +294,14 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
             ),
             "delete": _operation(
                 "cancelJob",
-                "Cancel a job; what is done stays readable, and a job that has ended stays as it is",
+                "Cancel a job; what is done stays readable. With ?purge=1, remove a job that has ended",
                 "jobs",
-                {"202": accepted, **_problems(404, 503)},
-                parameters=[job_id],
+                {
+                    "202": accepted,
+                    "204": {"description": "The job is removed, with its lines and results."},
+                    **_problems(404, 409, 422, 503),
+                },
+                parameters=[job_id, *_query_parameters(schemas.DeleteQuery)],
             ),
         },
         "/jobs/{job_id}/events": {
@@ -360,7 +366,7 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
     for path, operations in paths.items():
         for operation in operations.values():
             if not path.startswith("/health"):
-                operation["responses"] |= _problems(401, 403)
+                operation["responses"] |= _problems(401, 403, 421)
                 operation["security"] = [{}, {"bearer": []}, {"header": []}]
             if "429" in operation["responses"]:
                 for response in operation["responses"].values():
@@ -372,6 +378,7 @@ def openapi_document(analysis: Analysis = SENTIMENT) -> dict[str, Any]:
             "version": application_version(),
             "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
+        "servers": [{"url": prefix or "/"}],
         "paths": paths,
         "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
     }

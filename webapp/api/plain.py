@@ -1,7 +1,8 @@
 """`POST /predict` in its plainest form, answered without Flask: parse, predict, answer.
 
-Flask takes most of a cache hit's time, and half of the web's part in a miss. Whatever is out of the ordinary, from a
-header to a second field, goes to Flask untouched; tests send the same requests both ways and compare.
+Flask takes most of the time of a cache hit, and half of the web process's share of a miss. Whatever is out of the
+ordinary, such as a further header or a second field, goes to Flask untouched; tests send the same requests both ways
+and compare.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from webapp.front.visit import VISIT, Visit
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ENDPOINT = "predictions.predict"
 _MAX_BYTES = 16_384
-"""Of a body: larger ones are out of the ordinary."""
+"""Larger bodies count as out of the ordinary."""
 _NO_PREFERENCES = Preferences(respond_async=False, wait_s=None)
 
 
 class PlainPredict:
-    """A WSGI application around Flask's, in the front."""
+    """A WSGI application between the front and Flask's."""
 
     def __init__(
         self, flask: Flask, sentiment: SentimentService, answers: PredictionAnswers, *, predict_timeout_s: float
@@ -41,11 +42,11 @@ class PlainPredict:
         self._max_bytes = min(_MAX_BYTES, flask.config["MAX_CONTENT_LENGTH"])
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answers, or lets Flask do it.
+        """Answers the request, or passes it on to Flask.
 
         Raises:
             IncompleteBody: the body is shorter than the request said.
-            SentimentError: what may become of a text.
+            SentimentError: the text cannot be answered.
         """
         visit = VISIT.get()
         text = _plain_text(environ, self._max_bytes) if _is_plain(environ, visit) else None
@@ -53,7 +54,7 @@ class PlainPredict:
             return self._others(environ, start_response)
         prediction = self._sentiment.predict(text, self._predict_timeout_s)
         if prediction is None:
-            with self._flask.request_context(environ):  # which knows the addresses of jobs
+            with self._flask.request_context(environ):  # needed for the addresses of jobs
                 return job_of(text, self._sentiment.jobs, _NO_PREFERENCES, waited=True)(environ, start_response)
         body = self._answers.prediction(text, prediction, visit.started)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -61,7 +62,7 @@ class PlainPredict:
 
 
 def _is_plain(environ: dict[str, Any], visit: Visit) -> bool:
-    """The request asks for nothing but a prediction, as far as its headers say."""
+    """Whether the request, as far as its headers say, asks for nothing but a prediction."""
     length = environ.get("CONTENT_LENGTH", "")
     return (
         visit.route.endpoint == _ENDPOINT
@@ -78,7 +79,7 @@ def _is_plain(environ: dict[str, Any], visit: Visit) -> bool:
 
 
 def _plain_text(environ: dict[str, Any], max_bytes: int) -> str | None:
-    """The text of a request whose body has nothing but one; else the body can be read again."""
+    """The text, if the body is `{"text": ...}` and nothing else. Otherwise None, and the body can be read again."""
     length = int(environ["CONTENT_LENGTH"])
     if length > max_bytes:
         return None

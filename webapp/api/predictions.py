@@ -1,4 +1,6 @@
-"""`POST /predict`: one text, answered at once if it is known, else after a short wait. `GET /model`: what answers."""
+"""`POST /predict`: one text, answered at once if it is cached, else after a short wait. `GET /model`: the model that
+answers.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ from webapp.front.visit import caller, visit
 
 
 def job_of(text: str, jobs: JobService, prefer: Preferences, *, waited: bool) -> Response:
-    """The answer to a text that has no prediction yet: a job of its own. `waited`: its caller has waited in vain."""
+    """Answers a text that has no prediction yet with a job of its own. `waited`: the caller has waited in vain."""
     if waited:
         metrics.PENDING.inc()
-    job, _ = jobs.submit(Submission([(1, Entry(text))], owner=caller().owner))
+    job, _ = jobs.submit(Submission([(1, Entry(text))], caller=caller().id, owner=caller().owner))
     return accepted(job, prefer)
 
 
@@ -33,7 +35,7 @@ def predictions_blueprint(
 
     @blueprint.post("/predict")
     def predict() -> Response:
-        text = PredictRequest.model_validate(json_body()).text
+        text = PredictRequest.read(json_body()).text
         prefer = preferences()
         wait_s = prefer.wait_or(predict_timeout_s)
         prediction = sentiment.predict(text, wait_s)

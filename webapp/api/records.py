@@ -1,7 +1,7 @@
 """The records of a file of texts: lines, NDJSON and CSV, one after another as the file's bytes come in.
 
-Memory is bounded by the limit of a line and one piece of bytes, whatever the file's size. The result, and the line that
-an error names, do not depend on how the bytes are cut into pieces.
+Whatever the file's size, no more than one line and one piece of bytes is in memory. Neither the result nor the line
+that an error names depends on how the bytes are cut into pieces.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from webapp.front.errors import MalformedJson, UploadRefused
 
 LONGEST_ID = 256
 MAX_BLANK_LINES = 1_000_000
-"""Blank lines of a file that are ignored. They become no entries, so whoever counts those would not see that a few
-packed bytes hold hundreds of millions of them."""
+"""How many blank lines of a file are ignored before it is refused. They become no entries, so the limit on texts would
+not stop a few packed bytes that hold hundreds of millions of them.
+"""
 
 
 def plain_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[int, Entry]]:
-    """Each line is a text, an empty one too; with the number of its line."""
+    """Yields each line as a text, even an empty one, with its line number."""
     for number, line in _lines(pieces, max_line_bytes):
         yield number, Entry(_decoded(line, number).removesuffix("\r"))
 
 
 def ndjson_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[int, Entry]]:
-    """Each line is a JSON string, or an object with `text` and perhaps `id`; with the number of its line. Blank lines
-    are ignored.
+    """Yields each line, a JSON string or an object with `text` and perhaps `id`, with its line number. Blank lines are
+    ignored.
     """
     blank_lines = 0
     for number, line in _lines(pieces, max_line_bytes):
@@ -40,7 +41,7 @@ def ndjson_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tup
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
-            _decoded(line, number)  # bytes that are not UTF-8 have a code of their own
+            _decoded(line, number)  # raises: bytes that are not UTF-8 have an error code of their own
             try:
                 value = parse_json(line)
             except MalformedJson:
@@ -54,8 +55,8 @@ def ndjson_entries(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tup
 
 
 def csv_records(pieces: Iterable[bytes], delimiter: str, max_line_bytes: int) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file, its header too, each with the number of the line where it begins; a blank line is an
-    empty row.
+    """Yields the rows of a CSV file, the header among them, each with the number of the line where it begins; a blank
+    line is an empty row.
     """
     record_bytes = 0
 
@@ -65,7 +66,7 @@ def csv_records(pieces: Iterable[bytes], delimiter: str, max_line_bytes: int) ->
             record_bytes += len(line)
             if record_bytes > max_line_bytes:
                 raise _too_long(max_line_bytes, number)
-            record_bytes += 1  # empty lines count too, else a quote that is never closed could gather them for ever
+            record_bytes += 1  # empty lines count too, or a quote that is never closed could gather them for ever
             yield _decoded(line, number) + "\n"
 
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
@@ -77,10 +78,10 @@ def csv_records(pieces: Iterable[bytes], delimiter: str, max_line_bytes: int) ->
             return
         except UploadRefused as refused:
             if refused.line is not None:
-                refused.line = begin  # not the line within its quotes where reading came to an end
+                refused.line = begin  # where the record begins, not the line within its quotes where reading stopped
             raise
         except csv.Error as error:
-            if "field limit" in str(error):  # the module's own, for the whole process
+            if "field limit" in str(error):  # the limit of the csv module, which holds for the whole process
                 detail = f"A field may have at most {csv.field_size_limit()} characters."
                 raise UploadRefused(413, "line_too_long", detail, begin) from None
             raise _malformed(
@@ -92,9 +93,9 @@ def csv_records(pieces: Iterable[bytes], delimiter: str, max_line_bytes: int) ->
 def csv_entries(
     records: Iterable[tuple[int, list[str]]], header: Sequence[str], text_column: int
 ) -> Iterator[tuple[int, Entry]]:
-    """The rows below the header as entries; the column `id` is their id too.
+    """Yields the rows below the header as entries; a column `id` also gives their ids.
 
-    A blank line is ignored, or an empty text if the text is the only column.
+    A blank line is ignored; if the text is the only column, it is an empty text.
     """
     id_column = header.index("id") if "id" in header and header[text_column] != "id" else None
     blank_lines = 0
@@ -113,7 +114,7 @@ def csv_entries(
 
 
 def _lines(pieces: Iterable[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Lines without their `\\n`, numbered from 1; a last one that has none counts if it is not empty."""
+    """Yields lines without their `\\n`, numbered from 1. What follows the last `\\n` is a line unless it is empty."""
     rest = bytearray()
     number = 0
     for piece in pieces:
@@ -141,7 +142,7 @@ def _decoded(line: bytes, number: int) -> str:
 
 
 def _id(value: object, number: int) -> str | int | None:
-    # Beyond 64 bits it could be read, but not written as JSON again.
+    # A larger integer could be read, but not be written as JSON again.
     if (
         value is None
         or (type(value) is int and -(2**63) <= value < 2**64)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 import orjson
 from flask import request
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webapp.front.errors import IncompleteBody, MalformedJson, UnsupportedType
 
 LONGEST_WAIT_S = 60.0
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_HIGH = re.compile(rb"%b(?!%b)" % (_HIGH, _LOW))
+_LONE_LOW = re.compile(rb"(?<!%b)%b" % (_HIGH, _LOW))
+"""Works only after the lone high surrogates are gone."""
 
 
 def json_body() -> object:
     """The request's JSON body.
 
     Raises:
-        UnsupportedType: it is not declared as application/json, or is compressed.
-        MalformedJson: it is not JSON.
-        IncompleteBody: it is shorter than the request said.
-        RequestEntityTooLarge: more than MAX_UPLOAD_BYTES (werkzeug's).
+        UnsupportedType: the body is not declared as application/json, or is compressed.
+        MalformedJson: the body is not JSON.
+        IncompleteBody: the body is shorter than the request said.
+        RequestEntityTooLarge: the body is larger than any text needs, or than MAX_UPLOAD_BYTES (werkzeug's error).
     """
     if request.mimetype != "application/json":
         raise UnsupportedType("Send the body as application/json.")
@@ -33,70 +35,64 @@ def json_body() -> object:
     try:
         raw = request.get_data(cache=False)
         if length is None:
-            request.stream.read(1)  # a chunked body is cut at the limit in silence; reading on says that it was
+            request.stream.read(1)  # a chunked body is cut silently at the limit; reading on raises the error
     except ClientDisconnected:
         raise IncompleteBody from None
-    if length is not None and len(raw) < length:  # Gunicorn ends a body where its connection ends
+    except RequestEntityTooLarge:
+        detail = f"A body may have at most {request.max_content_length} bytes here."
+        raise RequestEntityTooLarge(detail) from None
+    if length is not None and len(raw) < length:  # Gunicorn ends the body where the connection ends, without an error
         raise IncompleteBody
     return parse_json(raw)
 
 
 def parse_json(raw: bytes) -> object:
-    """A JSON value; a lone escaped surrogate is read as U+FFFD.
+    """Parses JSON; an escaped lone surrogate is read as U+FFFD.
 
     Raises:
-        MalformedJson: it is none.
+        MalformedJson: the bytes are not JSON.
     """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return _with_lone_surrogates(raw)
-
-
-def _with_lone_surrogates(raw: bytes) -> object:
-    """JSON that only an escaped lone surrogate keeps from being text: it stands for a broken emoji, and is read as
-    U+FFFD.
-    """
-    if b"\\ud" not in raw.lower():
-        raise MalformedJson
+        pass
     try:
-        return _mended(json.loads(raw.decode(), parse_constant=_refuse))
-    except (ValueError, RecursionError):
+        return orjson.loads(without_lone_surrogates(raw))
+    except orjson.JSONDecodeError:
         raise MalformedJson from None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+def without_lone_surrogates(raw: bytes) -> bytes:
+    """JSON with U+FFFD in the place of each escaped lone surrogate. That is half of an emoji that was cut.
 
-
-def _mended(value: object) -> object:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return value
+    Raises:
+        MalformedJson: the JSON has no escaped surrogates, so they are not what is wrong with it.
+    """
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        raise MalformedJson
+    # After this every backslash begins an escape, because none is escaped itself.
+    raw = raw.replace(b"\\\\", b"\\u005c")
+    return _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", raw))
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The `Prefer` header (RFC 7240), as far as it is understood here."""
+    """The preferences of a `Prefer` header (RFC 7240) that Sentiq understands."""
 
     respond_async: bool
     wait_s: float | None
     representation: bool = False
-    """`return=representation`: the answer itself, instead of where it will be."""
+    """`return=representation`: the caller wants the predictions themselves, not the address of a job."""
 
     def wait_or(self, default_s: float) -> float:
-        """Seconds that the caller is willing to wait: `wait=N`, else none for `respond-async`, else the default."""
+        """Seconds that the caller is willing to wait: N for `wait=N`, else 0 for `respond-async`, else the default."""
         if self.wait_s is not None:
             return self.wait_s
         return 0.0 if self.respond_async else default_s
 
     @property
     def applied(self) -> str | None:
-        """The value of `Preference-Applied` for an answer that says where the result will be, or None."""
+        """The value of `Preference-Applied` for an answer that gives the address of a job, or None."""
         parts = ["respond-async"] if self.respond_async else []
         if self.wait_s is not None:
             parts.append(f"wait={self.wait_s:g}")
@@ -104,7 +100,7 @@ class Preferences:
 
 
 def preferences() -> Preferences:
-    """The request's preferences. What is not understood is ignored, and the first of two counts, as RFC 7240 asks."""
+    """The request's preferences. As RFC 7240 asks, unknown ones are ignored, and the first of two counts."""
     respond_async, wait_s, returns = False, None, None
     for part in ",".join(request.headers.getlist("Prefer")).split(","):
         name, _, value = (piece.strip() for piece in part.partition(";")[0].partition("="))

@@ -1,22 +1,29 @@
-"""A job's lines as JSON, NDJSON and CSV; the latter two as a stream of any length."""
+"""A job's lines as JSON, NDJSON and CSV; the last two are streams of any length.
+
+However long lines are, only a page of JSON, or a piece of a stream, is in memory at a time.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
 from model.analysis import Analysis
-from tasks.jobs.job import PAGE_LINES, Job, JobStatus, Line
+from tasks.jobs.job import Job, JobStatus, Line
 from tasks.store.outcomes import Failed
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
 _AFTER_SCORES = ("truncated", "error", "model")
-Fetch = Callable[[Job, int, int], list[Line]]
-"""Lines of a job from a position, at most so many."""
+PAGE_BYTES = 8 * 1024 * 1024
+"""Bytes of a page of JSON; it ends with the line that reaches this."""
+_PIECE_BYTES = 64 * 1024
+"""Bytes of a piece of a stream; it ends with the line that reaches this."""
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with that a spreadsheet takes for a formula, in full width too."""
 
 
 def _status(job: Job | None, line: Line) -> str:
@@ -26,14 +33,16 @@ def _status(job: Job | None, line: Line) -> str:
 
 
 def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, object]:
-    """One line as JSON says it; of no job, a text that was answered at once. `classes`: those of its scores."""
+    """One line as it is written in JSON. `job` is None for a text that was answered without a job; `classes` name the
+    scores.
+    """
     entry, outcome = line.entry, line.outcome
     body: dict[str, object] = {"position": line.position}
     if entry.id is not None:
         body["id"] = entry.id
     if job is not None and job.header is not None:
-        others = [name for index, name in enumerate(job.header.names) if index != job.header.text]
-        body["columns"] = dict(zip(others, entry.columns, strict=True))
+        at, names = job.header.text, job.header.names
+        body["columns"] = dict(zip(names[:at] + names[at + 1 :], entry.columns, strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}
     if isinstance(outcome, Failed):
         body["error"] = {"code": outcome.code}
@@ -49,29 +58,85 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, 
     return body
 
 
-def ndjson(job: Job, lines: Sequence[Line]) -> bytes:
-    """Lines as NDJSON."""
-    return b"".join(orjson.dumps(line_body(job, line, job.analysis.classes)) + b"\n" for line in lines)
+def json_page(job: Job, lines: Iterable[Line]) -> list[orjson.Fragment]:
+    """The lines of a page: as many as PAGE_BYTES allow, and one at least unless there are none."""
+    items: list[orjson.Fragment] = []
+    page_bytes = 0
+    for line in lines:
+        item = orjson.dumps(line_body(job, line, job.analysis.classes))
+        items.append(orjson.Fragment(item))
+        page_bytes += len(item)
+        if page_bytes >= PAGE_BYTES:
+            break
+    return items
 
 
-def csv_header(job: Job) -> bytes:
-    """The names of the columns: the upload's own, then ours, with `sentiq_` before a name that is taken. A class's
-    scores stand under its name in lower case, with `score_` before it where another column of ours is called so.
+def ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
+    """Lines as NDJSON, in pieces."""
+    piece: list[bytes] = []
+    piece_bytes = 0
+    for line in lines:
+        piece.append(orjson.dumps(line_body(job, line, job.analysis.classes), option=orjson.OPT_APPEND_NEWLINE))
+        piece_bytes += len(piece[-1])
+        if piece_bytes >= _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, piece_bytes = [], 0
+    if piece:
+        yield b"".join(piece)
+
+
+def csv_file(job: Job, lines: Iterable[Line], *, raw: bool) -> Iterator[bytes]:
+    """Lines as CSV, in pieces, the header first.
+
+    The header has the names of the columns: those of the upload, then those of the result, with `sentiq_` before a name
+    that is taken. The scores of a class are in the column of its name in lower case, with `score_` before it if the
+    result has another column of that name.
+
+    Args:
+        job: the job.
+        lines: its lines.
+        raw: whether the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula
+            get a single quote in front.
     """
-    own = list(job.header.names) if job.header is not None else (["id", "text"] if job.has_ids else ["text"])
-    taken = set(own)
-    return _csv([[*own, *(f"sentiq_{name}" if name in taken else name for name in _result_columns(job.analysis))]])
+    cells = list if raw else _harmless
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(_all_unlike([*cells(_own_columns(job)), *_result_columns(job.analysis)]))
+    for line in lines:
+        if out.tell() >= _PIECE_BYTES:
+            yield out.getvalue().encode()
+            out.seek(0)
+            out.truncate()
+        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line)])
+    yield out.getvalue().encode()
+
+
+def _harmless(cells: Iterable[object]) -> list[object]:
+    """Cells without formulas (OWASP, CSV Injection)."""
+    return [f"'{cell}" if cell is not None and str(cell).startswith(_DANGEROUS) else cell for cell in cells]
+
+
+def _own_columns(job: Job) -> list[str]:
+    if job.header is not None:
+        return list(job.header.names)
+    return ["id", "text"] if job.has_ids else ["text"]
+
+
+def _all_unlike(names: Iterable[object]) -> list[str]:
+    """The names of columns; one that stands further left, too, has `sentiq_` before it."""
+    unlike: dict[str, None] = {}
+    for given in names:
+        name = str(given)
+        while name in unlike:
+            name = f"sentiq_{name}"
+        unlike[name] = None
+    return list(unlike)
 
 
 def _result_columns(analysis: Analysis) -> list[str]:
     scores = [label.lower() for label in analysis.classes]
     ours = {*_BEFORE_SCORES, *_AFTER_SCORES}
     return [*_BEFORE_SCORES, *(f"score_{name}" if name in ours else name for name in scores), *_AFTER_SCORES]
-
-
-def csv_rows(job: Job, lines: Sequence[Line]) -> bytes:
-    """Lines as CSV."""
-    return _csv([*_own_fields(job, line), *_result_fields(job, line)] for line in lines)
 
 
 def _own_fields(job: Job, line: Line) -> list[object]:
@@ -93,23 +158,8 @@ def _result_fields(job: Job, line: Line) -> list[object]:
     return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model]
 
 
-def _csv(rows: Iterable[Sequence[object]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows(rows)
-    return out.getvalue().encode()
-
-
-def stream(
-    job: Job, fetch: Fetch, start: int, limit: int | None, write: Callable[[Job, Sequence[Line]], bytes]
-) -> Iterator[bytes]:
-    """Lines from `start` on, a page of them at a time."""
-    stop = job.total if limit is None else min(job.total, start + limit)
-    for position in range(start, stop, PAGE_LINES):
-        yield write(job, fetch(job, position, min(PAGE_LINES, stop - position)))
-
-
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A gzip file of these pieces."""
+    """Compresses the pieces with gzip."""
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for piece in pieces:
         if packed := packer.compress(piece):

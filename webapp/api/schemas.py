@@ -1,20 +1,52 @@
-"""Requests and responses as the API documents them. They are used for HTTP alone; the packages below have types of
-their own.
-"""
+"""Requests and responses as the API documents them. They serve HTTP alone; the packages below have their own types."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from webapp.front.errors import MOST_FAULTS
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
-"""A class of the analysis; `webapp.api.openapi` fills in which there are."""
+"""A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Request(BaseModel):
+class _Asked(BaseModel):
+    """A request's body or query."""
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Checks a JSON value. At most MOST_FAULTS of its unknown fields are looked at: pydantic makes an error for
+        each one, which costs far more time and memory than parsing it.
+
+        Raises:
+            ValidationError: the value has faults (pydantic's error).
+        """
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + MOST_FAULTS:
+            known = {name: value[name] for name in cls.model_fields if name in value}
+            others = islice((name for name in value if name not in known), MOST_FAULTS)
+            value = known | dict.fromkeys(others)
+        return cls.model_validate(value)
+
+
+class _Request(_Asked):
+    example: ClassVar[dict[str, Any]]
+
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, body: object) -> object:
+        if isinstance(body, dict):
+            return body
+        raise PydanticCustomError(
+            "not_an_object", "must be an object like {example}", {"example": orjson.dumps(cls.example).decode()}
+        )
 
 
 class PredictRequest(_Request):
@@ -24,9 +56,8 @@ class PredictRequest(_Request):
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"text": "What a show, I loved it!"}]}
-    )
+    example = {"text": "What a show, I loved it!"}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class BatchRequest(_Request):
@@ -42,11 +73,8 @@ class BatchRequest(_Request):
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={"examples": [{"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}]},
-    )
+    example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class Scores(BaseModel):
@@ -98,7 +126,10 @@ class JobResponse(BaseModel):
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     model: str | None
     texts_per_s: Annotated[
-        float | None, Field(description="Lines that workers answered, per second since the job began to run.")
+        float | None,
+        Field(
+            description="Lines that workers answered, per second since the job began to run; null in its first second."
+        ),
     ]
     eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str
@@ -116,7 +147,7 @@ class JobsResponse(BaseModel):
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]
 
 
-class JobsQuery(BaseModel):
+class JobsQuery(_Asked):
     """Which jobs to list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -134,7 +165,16 @@ class JobsQuery(BaseModel):
     ] = None
 
 
-class UploadQuery(BaseModel):
+class DeleteQuery(_Asked):
+    """What to do with a job."""
+
+    purge: Annotated[
+        bool,
+        Field(description="Remove a job that has ended, with its lines and results, and free the bytes that it keeps."),
+    ] = False
+
+
+class UploadQuery(_Asked):
     """How to read an upload."""
 
     model_config = ConfigDict(extra="forbid")
@@ -185,7 +225,7 @@ class BatchResponse(BaseModel):
     items: list[LineResponse]
 
 
-class ResultsQuery(BaseModel):
+class ResultsQuery(_Asked):
     """Which lines of a job to return."""
 
     model_config = ConfigDict(extra="forbid")
@@ -196,12 +236,20 @@ class ResultsQuery(BaseModel):
         Field(
             ge=1,
             le=2**53,
-            description="How many lines. A JSON page has 1,000 by default and 5,000 at most; NDJSON and CSV have all.",
+            description="How many lines. A JSON page has 1,000 by default and 5,000 at most, and fewer if these have"
+            " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
     format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
         None
     )
+    raw: Annotated[
+        bool,
+        Field(
+            description="For CSV: leave cells as they were sent. Otherwise those that begin with `=`, `+`, `-`, `@`, a"
+            " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
+        ),
+    ] = False
 
 
 class WorkerResponse(BaseModel):

@@ -1,14 +1,14 @@
-"""Uploads of texts: what type they are of, and the way to their records as a stream.
+"""Uploads of texts: their type, and the stream that leads from their bytes to their records.
 
     body -> (gunzip) -> (the form's file -> (gunzip)) -> without BOM -> records -> entries
 
-Each arrow is a generator that takes pieces of bytes and gives pieces of bytes, PIECE_BYTES at most. Only a JSON body is
-read whole.
+Each arrow is a generator that takes and yields pieces of at most PIECE_BYTES. Only a JSON body is read whole.
 """
 
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,21 +19,25 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
 from tasks.jobs.job import Entry
+from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
-from webapp.api.requests import parse_json
-from webapp.api.schemas import BatchRequest
 from webapp.front.errors import UploadRefused
 
 PIECE_BYTES = 64 * 1024
 MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_FIELD_BYTES = 8 * 1024
-"""Bytes of one of a form's fields."""
+"""The most bytes in a form's field."""
 MAX_HEADERS_BYTES = 2 * PIECE_BYTES
-"""Bytes of a form apart from its parts' contents: of a part's headers, before the first part, or after the last."""
+"""The most bytes in the headers of one part of a form, before its first part, and after its last part."""
 MAX_PARTS = 20
+MAX_COLUMNS = 1000
+MAX_HEADER_BYTES = 32 * 1024
+"""Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
 _FIELDS = ("column", "delimiter", "callback_url")
+_DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
+"""The usual delimiters, and how they are asked for."""
 _GZIP = ("application/gzip", "application/x-gzip")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _SUPPORTED = (
@@ -44,29 +48,30 @@ _SUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """How much is read."""
+    """How much of an upload is read."""
 
     max_bytes: int
-    """Bytes as sent and, counted apart, as unpacked."""
+    """The most bytes as sent and, counted separately, as decompressed."""
     max_line_bytes: int
-    """Bytes of a line of NDJSON or plain text, and of a row of CSV."""
+    """The most bytes in a line of NDJSON or plain text, or in a row of CSV."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload whose entries are still to come."""
+    """An upload that is read as far as its entries begin."""
 
     entries: Iterator[tuple[int, Entry]]
-    """Each with the number of the line where it begins, from 1 (in JSON, its position from 1). At least one.
+    """The entries, at least one, each with the number of the line where it begins, from 1 (in JSON, its position from
+    1).
 
     Iterating raises UploadRefused, and whatever the body raises.
     """
     columns: tuple[str, ...] | None = None
-    """The whole header of a CSV file, None for other types."""
+    """The whole header of a CSV file; None for other types."""
     text_column: int | None = None
-    """Index of the text's column in it."""
+    """The index in `columns` of the column with the texts."""
     options: dict[str, str] = field(default_factory=dict)
-    """`callback_url`, if a JSON body or a form's field has it."""
+    """`callback_url`, if a JSON body or a field of the form has it."""
 
 
 def read_upload(
@@ -77,12 +82,12 @@ def read_upload(
     Args:
         body: the bytes as they come in, in pieces of any size.
         content_type: the whole header.
-        query: `column` and `delimiter`, if given. A form's fields go before them.
+        query: `column` and `delimiter`, if given. Fields of the form take precedence.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
-        MalformedJson: it is declared as JSON and is none.
-        ValidationError: it is JSON, but no batch of texts (pydantic's).
+        MalformedJson: the body is declared as JSON, but is not JSON.
+        ValidationError: the body is JSON, but not a batch of texts (pydantic's error).
     """
     mimetype, parameters = parse_options_header(content_type)
     pieces = _received(body, limits.max_bytes)
@@ -102,7 +107,13 @@ def read_upload(
             pieces = _gunzipped(pieces, limits.max_bytes)
     else:
         read = _reader(mimetype)
-    upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    try:
+        upload = read(_without_bom(pieces), {**query, **fields}, limits)
+    except UploadRefused as error:
+        if error.code == "unknown_column" and mimetype.lower() == "multipart/form-data":
+            late = " In a form, only fields before the file count."
+            raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
+        raise
     callback = {name: value for name, value in fields.items() if name == "callback_url"}
     return replace(upload, entries=_at_least_one(upload.entries), options=callback | upload.options)
 
@@ -120,7 +131,7 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
                 " send more texts as NDJSON (application/x-ndjson)."
             )
             raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = BatchRequest.model_validate(parse_json(bytes(raw)))
+    batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
     return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
 
@@ -147,18 +158,29 @@ def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadL
         raise _no_texts()
     if not header:
         raise UploadRefused(422, "malformed_line", "The first line is blank; it must name the columns.", line)
+    if len(header) > MAX_COLUMNS or sum(len(name.encode()) for name in header) > MAX_HEADER_BYTES:
+        detail = f"The header may have at most {MAX_COLUMNS} columns and {MAX_HEADER_BYTES} bytes of names."
+        raise UploadRefused(422, "header_too_long", detail, line)
     if len(set(header)) < len(header):
         raise UploadRefused(422, "malformed_line", "Two columns of the header have the same name.", line)
     column = asked.get("column") or "text"
     if column not in header:
-        # Of a file without a header these are its first texts; enough of them to see that, and no more.
+        # If the file has no header, these are its first texts: show enough of them to make that clear, and no more.
         names = ", ".join(f"`{name[:30]}`" for name in header[:10])
         detail = (
             f"The header has no column with the name asked for (`text`, unless ?column= names another). It has {names}."
         )
+        for other, name in _DELIMITERS.items():
+            if len(header) == 1 and other != delimiter and other in header[0]:
+                detail += f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
+                break
         raise UploadRefused(422, "unknown_column", detail, line)
     text_column = header.index(column)
     return Upload(csv_entries(records, header, text_column), tuple(header), text_column)
+
+
+def _read_tsv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
+    return _read_csv(pieces, {**asked, "delimiter": asked.get("delimiter") or "tab"}, limits)
 
 
 _TYPES: dict[str, Reader] = {
@@ -167,6 +189,7 @@ _TYPES: dict[str, Reader] = {
     "application/ndjson": _read_ndjson,
     "application/jsonl": _read_ndjson,
     "text/csv": _read_csv,
+    "text/tab-separated-values": _read_tsv,
     "text/plain": _read_plain,
 }
 _ENDINGS: dict[str, Reader] = {
@@ -174,12 +197,13 @@ _ENDINGS: dict[str, Reader] = {
     ".ndjson": _read_ndjson,
     ".jsonl": _read_ndjson,
     ".csv": _read_csv,
+    ".tsv": _read_tsv,
     ".txt": _read_plain,
 }
 
 
 def _reader(mimetype: str, ending: str = "") -> Reader:
-    """The reader of a type or, where the type says nothing, of a file name's ending."""
+    """The reader for a media type or, if that says nothing, for the ending of a file name."""
     reader = _TYPES.get(mimetype.lower()) or _ENDINGS.get(ending)
     if reader is None:
         raise UploadRefused(415, "unsupported_media_type", _SUPPORTED)
@@ -192,7 +216,7 @@ def _check_charset(parameters: Mapping[str, str]) -> None:
 
 
 def _received(body: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    """The body in pieces of PIECE_BYTES at most."""
+    """Yields the body in pieces of at most PIECE_BYTES."""
     received_bytes = 0
     for piece in body:
         received_bytes += len(piece)
@@ -203,7 +227,7 @@ def _received(body: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
 
 
 def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    """The contents of all members of a gzip file, never more than PIECE_BYTES at once."""
+    """Yields the contents of all members of a gzip file, in pieces of at most PIECE_BYTES."""
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     unpacked_bytes = 0
     for piece in pieces:
@@ -218,6 +242,8 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
             if unpacked_bytes > max_bytes:
                 raise _too_large(max_bytes)
             piece = member.unused_data if member.eof else member.unconsumed_tail
+            if len(data) == PIECE_BYTES:
+                time.sleep(0)  # lets others have a turn: few packed bytes may hold megabytes
             if data:
                 yield data
     if not member.eof:
@@ -244,7 +270,7 @@ def _at_least_one(entries: Iterator[tuple[int, Entry]]) -> Iterator[tuple[int, E
 
 
 def _form_events(pieces: Iterator[bytes], boundary: str) -> Iterator[multipart.Event]:
-    """The form's parts: a File or Field, then its Data, then the next. Ends where the form does."""
+    """Yields the form's parts: a File or Field, then its Data, then the next part, until the form ends."""
     if not re.fullmatch(r"[ -~]{1,70}", boundary):
         raise _malformed_multipart("The Content-Type has no boundary, or one that RFC 2046 does not allow.")
     decoder = whole_boundary.Decoder(boundary.encode(), max_parts=MAX_PARTS)
@@ -273,7 +299,7 @@ def _events_so_far(decoder: multipart.MultipartDecoder) -> Iterator[multipart.Ev
 
 
 def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, str], multipart.File]:
-    """The fields that are known here and not empty, and the file whose data come next."""
+    """The fields that have a meaning and are not empty, and the file, whose data are the next events."""
     fields: dict[str, str] = {}
     name, value = "", b""
     for event in events:
@@ -294,7 +320,7 @@ def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, st
 
 
 def _type_of(file: multipart.File) -> tuple[Reader, bool]:
-    """The reader of a file, and whether it is packed with gzip."""
+    """The reader for a form's file, and whether the file is compressed with gzip."""
     mimetype, parameters = parse_options_header(file.headers.get("content-type", ""))
     _check_charset(parameters)
     name = file.filename.lower()
@@ -303,8 +329,8 @@ def _type_of(file: multipart.File) -> tuple[Reader, bool]:
 
 
 def _file_pieces(events: Iterator[multipart.Event]) -> Iterator[bytes]:
-    """The file's contents. What follows them in the form is read too; nothing in it may be of meaning, for it comes too
-    late.
+    """Yields the file's contents. What follows the file in the form is read too, and refused if it has a meaning: it
+    comes too late to be heeded.
     """
     for event in events:
         if isinstance(event, multipart.Data):

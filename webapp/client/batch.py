@@ -1,4 +1,4 @@
-"""`sentiq batch`: a file goes up, its job runs, its results come down; and what is shown of that."""
+"""`sentiq batch`: sends a file, waits for its job, fetches the results, and shows the progress of all three."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndj
 
 
 class Screen:
-    """Progress on a terminal's stderr; elsewhere lines at the start and at the end."""
+    """Shows progress on stderr: a bar if that is a terminal, else a line at the start and one at the end."""
 
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -35,20 +35,20 @@ class Screen:
         self._trouble = ""
 
     def stage(self, name: str) -> None:
-        """Begins a bar, in the place of the one before it."""
+        """Begins a bar, which takes the place of the one before it."""
         self._progress.start()
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
         self._progress.add_task(name, total=None, told="")
 
     def show(self, completed: float, total: float | None, told: str) -> None:
-        """How far the stage is, in a bar and in words."""
+        """Shows how far the stage is, by the bar and in words."""
         self._trouble = ""
         for task in self._progress.task_ids:
             self._progress.update(task, completed=completed, total=total, told=told)
 
     def trouble(self, error: SentiqError, pause_s: float) -> None:
-        """What is borne: instead of the words, or in a line when it begins."""
+        """Shows that a failure is being retried: in place of the bar's words, or in a line for the first failure."""
         for task in self._progress.task_ids:
             self._progress.update(task, told="the service is away or busy; trying again")
         if error.code != self._trouble and not (self.live and self._progress.task_ids):
@@ -56,27 +56,27 @@ class Screen:
         self._trouble = error.code
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Writes a line that stays."""
         self._progress.console.print(text, markup=False)
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self._progress.stop()
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the results go: a path, or None for stdout; and how they are written."""
+    """Where the results go, a path or None for stdout, and their format."""
 
     path: Path | None
     format: Format
 
     @classmethod
     def choose(cls, given: str | None, format: str | None, source: Path, *, stdout: bool, force: bool) -> Output:
-        """From `-o` and `--format`, else from the input's name.
+        """Chooses them by `-o` and `--format`, else by the input's name.
 
         Raises:
-            typer.BadParameter: it exists already, cannot be written, or its format is not known.
+            typer.BadParameter: the file exists already or cannot be written, or the format is not known.
         """
         plain = source.with_suffix("") if source.suffix.lower() == ".gz" else source
         ending = plain.suffix.lower() if plain.suffix.lower() in FORMATS else ".csv"
@@ -98,19 +98,27 @@ class Output:
 
 
 class Batch:
-    """One run: what it does is shown, and when it ends early, how to come back to the job."""
+    """One run of the command. It shows what it does and, if it ends early, how to come back to the job."""
 
-    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str]) -> None:
-        """`again`: the words of the command that comes back, but for the job and the output."""
-        self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
+    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str], *, raw: bool = False) -> None:
+        """Makes a run.
+
+        Args:
+            sentiq: the service.
+            screen: where the run is shown.
+            output: where the results go.
+            again: the words of the command that comes back to the job, without the job and the output.
+            raw: see `Sentiq.download`.
+        """
+        self._sentiq, self._screen, self._output, self._again, self._raw = sentiq, screen, output, again, raw
         self._job: Job | None = None
 
     def run(self, file: Path | None, resume: str | None, **options: str | None) -> Job:
-        """Sends the file, `-` being stdin, or takes the job to resume; waits for it, and writes its results."""
+        """Sends the file (`-` is stdin) or resumes a job, waits for it, and writes its results."""
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
-                self._screen.say(f"Job {self._job.id}: {self._job.total:,} lines.")
+                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}.")
             self._screen.stage("Scoring")
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
@@ -155,13 +163,13 @@ class Batch:
     def _download(self, job: Job) -> None:
         self._screen.stage("Fetching")
         if self._output.path is None and sys.stdout.isatty():
-            self._screen.close()  # the results come to where the bar is
+            self._screen.close()  # the results may go to the same terminal
         target: IO[bytes] | Path = self._output.path or sys.stdout.buffer
 
         def on_download(got: int) -> None:
             self._screen.show(0, None, _megabytes(got, None))
 
-        self._sentiq.download(job, target, self._output.format, on_download=on_download)
+        self._sentiq.download(job, target, self._output.format, raw=self._raw, on_download=on_download)
         sys.stdout.flush()
 
     def _interrupted(self) -> None:
@@ -173,7 +181,7 @@ class Batch:
             self._screen.say("To fetch the results:")
         elif self._wants_to_cancel(job):
             job = self._sentiq.cancel(job)
-            self._screen.say(f"Cancelled; {job.done:,} of its {job.total:,} lines are done. To fetch them:")
+            self._screen.say(f"Cancelled; {job.done:,} of {_lines(job.total)} done. To fetch them:")
         else:
             self._screen.say(f"Job {job.id} goes on. To come back to it:")
         self._screen.say(f"  {self._way_back(job)}")
@@ -206,7 +214,11 @@ class Batch:
         took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"
         state = "" if job.status == "succeeded" else f", {job.status}"
         where = "" if self._output.path is None else f" -> {self._output.path}"
-        return f"{job.total:,} lines{state}{took}: {', '.join(counts)}{where}"
+        return f"{_lines(job.total)}{state}{took}: {', '.join(counts)}{where}"
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
 
 
 def _megabytes(count: int, total: int | None) -> str:

@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel` and `key new`; and `serve` and `worker`, which
-are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve` and
+`worker`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -21,22 +21,32 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen
+from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
-"""Nobody watches a long job: it should survive an update of the service."""
+"""How long `sentiq batch` tries again: nobody watches a long job, and it should survive an update of the service."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
     "unknown_column": " Name it: --column.",
 }
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        with plain_words():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Scores texts with a Sentiq service.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,7 +55,7 @@ app = typer.Typer(
 
 
 def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """Keeps an option that may stand before the command or after it, where it wins."""
+    """Keeps an option that may stand before the command and after it; the later one counts."""
     if value:
         context.meta[f"sentiq.{parameter.name}"] = value
     return value
@@ -103,7 +113,10 @@ def _print_json(body: dict[str, Any]) -> None:
 def predict(
     context: typer.Context,
     texts: Annotated[
-        list[str] | None, typer.Argument(help="The texts; without any, stdin is read line by line.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="The texts; without any, stdin is read line by line, without its blank lines.", show_default=False
+        ),
     ] = None,
     url: Url = None,
     api_key: Key = None,
@@ -112,7 +125,8 @@ def predict(
     """Scores texts, and prints the label and confidence of each."""
     failed = False
     with _connect(context) as sentiq:
-        for text in map(_mended, texts) if texts else _stdin_lines():
+        numbered = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines()
+        for place, text in numbered:
             try:
                 prediction = sentiq.predict(text, timeout_s=60)
             except SentiqError as error:
@@ -122,7 +136,7 @@ def predict(
                 if _wants_json(context):
                     _print_json({"text": text, "error": {"code": error.code}})
                 else:
-                    _complain(f"{error} {_cropped(text)}".rstrip())
+                    _complain(f"{place}: {error} {_cropped(text)}".rstrip())
                 continue
             if _wants_json(context):
                 _print_json(asdict(prediction))
@@ -136,7 +150,7 @@ def predict(
 def batch(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="CSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
+        Path | None, typer.Argument(help="CSV, TSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
     ] = None,
     output: Annotated[
         str | None,
@@ -152,13 +166,21 @@ def batch(
     type: Annotated[
         str | None,
         typer.Option(
-            metavar="csv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
+            metavar="csv|tsv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
         ),
     ] = None,
     format: Annotated[
         Literal["csv", "ndjson", "jsonl", "json"] | None,
         typer.Option(help="The output's format, if its name does not tell."),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="In CSV, leave cells as they are. Otherwise those that a spreadsheet would take for a formula"
+            " get a single quote in front.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
@@ -181,20 +203,21 @@ def batch(
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
-        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
-        job = Batch(sentiq, screen, chosen, again).run(
+        again = ["--raw"] * raw + ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        job = Batch(sentiq, screen, chosen, again, raw=raw).run(
             file, resume, column=column, delimiter=delimiter, content_type=type
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
-    if job.status != "succeeded":
+    # Whoever resumes a cancelled job wants what was done.
+    if job.status == "failed" or (job.status == "cancelled" and resume is None):
         raise typer.Exit(1)
 
 
 @app.command()
 def jobs(
     context: typer.Context,
-    status: Annotated[Status | None, typer.Option(help="Only jobs in this state.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only jobs with this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many jobs, newest first.")] = 20,
     url: Url = None,
     api_key: Key = None,
@@ -209,7 +232,7 @@ def jobs(
         for job in found:
             _print_json(asdict(job))
         return
-    # In 80 columns, and an id is never cut: it is there to be copied.
+    # The table fits into 80 columns; ids are never cut, because people copy them.
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("job", no_wrap=True, min_width=32)
     table.add_column("status", no_wrap=True)
@@ -235,7 +258,21 @@ def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None
 def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
     """Cancels a job; what is done stays readable."""
     with _connect(context) as sentiq:
+        before = sentiq.job(job)
         _tell(context, sentiq.cancel(job))
+    if before.ended:
+        _complain("the job had ended already")
+
+
+@app.command()
+def remove(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
+    """Removes a job that has ended, with its results."""
+    with _connect(context) as sentiq:
+        sentiq.remove(job)
+    if _wants_json(context):
+        _print_json({"removed": job})
+    else:
+        print(f"Removed {job}.")
 
 
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)
@@ -253,7 +290,7 @@ def _new_key(
     ] = "predict,jobs",
     as_json: AsJson = False,
 ) -> None:
-    """Makes an API key, and its entry for API_KEYS or API_KEYS_FILE. Asks no service."""
+    """Makes an API key, and its entry for API_KEYS or API_KEYS_FILE. Needs no service."""
     try:
         key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
     except ValueError as fault:
@@ -283,17 +320,20 @@ def worker(context: typer.Context) -> None:
 
 def _run_here(command: str, arguments: list[str]) -> None:
     try:
-        # Here, for these modules import packages that a client does not have.
+        # Imported here because these modules need packages that a client does not have.
         from webapp.launch.commands import run
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
             raise
-        _complain(f"`sentiq {command}` needs the packages of the service; install them: pip install 'sentiq[server]'")
+        _complain(
+            f"`sentiq {command}` needs the packages of the service; install them:"
+            " pip install 'sentiq[server]' --constraint constraints.txt"
+        )
         sys.exit(EX_CONFIG)
     try:
         run(command, arguments)
     except OSError as error:
-        raise RuntimeError(f"sentiq {command} failed") from error  # no fault of a file that `main` could name
+        raise RuntimeError(f"sentiq {command} failed") from error  # `main` would take it for a file's error
 
 
 def _tell(context: typer.Context, job: Job) -> None:
@@ -321,24 +361,30 @@ def _local(time: datetime) -> str:
 
 
 def _mended(argument: str) -> str:
-    """Bytes that are not UTF-8 become U+FFFD, as they do in stdin."""
+    """Replaces bytes that are not UTF-8 by U+FFFD, as is done for stdin."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _stdin_lines() -> Iterator[str]:
+def _stdin_lines() -> Iterator[tuple[str, str]]:
     if sys.stdin.isatty():
         print("One text to a line; Ctrl-D ends.", file=sys.stderr)
-    for line in sys.stdin.buffer:
+    for number, line in enumerate(sys.stdin.buffer, 1):
         if text := line.decode("utf-8", "replace").strip():
-            yield text
+            yield f"line {number}", text
 
 
 def _cropped(text: str) -> str:
-    """In one line, without what would command the terminal, and there no longer than it is wide."""
+    """A text on one line, without control sequences; on a terminal it is cut to the terminal's width."""
     line = Text(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip())
     if sys.stdout.isatty():
         line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
     return line.plain
+
+
+def _remedy(error: SentiqError) -> str:
+    if error.code == "unknown_column" and "?delimiter=" in error.detail:
+        return " Give it: --delimiter."
+    return _REMEDIES.get(error.code, "")
 
 
 def _complain(text: str) -> None:
@@ -346,14 +392,14 @@ def _complain(text: str) -> None:
 
 
 def main() -> None:
-    """Runs the command; an error of the service or of a file is one sentence and exit status 1."""
+    """Runs the command. For an error of the service or of a file it prints one sentence and exits with status 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # else what its encoding has no sign for would end the command
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        _complain(f"{error}{_REMEDIES.get(error.code, '')}")
+        _complain(f"{error}{_remedy(error)}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

@@ -1,6 +1,4 @@
-"""A typed client of Sentiq: `from webapp.client import Sentiq`. It stands alone: of the service's own code it imports
-nothing.
-"""
+"""A typed client for Sentiq: `from webapp.client import Sentiq`. It imports nothing of the service's code."""
 
 from __future__ import annotations
 
@@ -27,17 +25,17 @@ from webapp.client.http import (
     json_object,
     split_lines,
 )
-from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout
+from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 Format = Literal["csv", "ndjson", "json"]
 
 
 class Sentiq:
-    """One service, for any number of threads.
+    """A client of one service; any number of threads may share it.
 
-    A request is tried again, for `patience_s`, when the service is busy or the connection breaks; but one that never
-    answered yet is taken to be somewhere else, which is told at once.
+    A request is tried again, for `patience_s`, when the service is busy or the connection breaks. If the service has
+    never answered yet, its address is taken to be wrong, and the error is raised at once.
     """
 
     def __init__(
@@ -49,14 +47,15 @@ class Sentiq:
         patience_s: float = 60.0,
         on_retry: Callable[[SentiqError, float], None] | None = None,
     ) -> None:
-        """Connects to nothing yet.
+        """Makes the client; no connection is opened yet.
 
         Args:
-            url: where the service is; a path in front of the service's own is kept.
-            api_key: is sent with every request.
-            timeout_s: seconds that the service may be silent within a request.
-            patience_s: seconds that an absent or busy service is asked again.
-            on_retry: called with each failure after which there is another try, and the seconds until then.
+            url: the service's address; it may have a path, which goes before the paths of the API.
+            api_key: the key that is sent with every request.
+            timeout_s: how long the service may be silent within a request.
+            patience_s: how long requests to an absent or busy service are tried again.
+            on_retry: called for each failure that is followed by another try, with the error and the seconds until
+                then.
 
         Raises:
             ValueError: `url` is not an address.
@@ -65,7 +64,7 @@ class Sentiq:
         self._send = self._transport.send
         self._timeout_s = timeout_s
         self.url = self._transport.url
-        """Without user and password."""
+        """The service's address, without user and password."""
 
     def __enter__(self) -> Self:
         return self
@@ -78,23 +77,23 @@ class Sentiq:
         self._transport.close()
 
     def predict(self, text: str, *, timeout_s: float | None = None) -> Prediction:
-        """Scores one text; where that takes the service longer than a moment, waits for it.
+        """Scores one text; if the service makes a job of it, waits for the job.
 
         Raises:
-            WaitTimeout: it took longer than `timeout_s`, and goes on as a job.
-            SentiqError: `empty_text`, `text_too_long` or `text_failed`: it is the text's fault.
+            WaitTimeout: it took longer than `timeout_s`; the job goes on.
+            SentiqError: with the code `empty_text`, `text_too_long` or `text_failed`, the text is at fault.
         """
-        # In ASCII, half an emoji can be sent too; the service reads it as U+FFFD.
+        # Escaped as ASCII, so that half an emoji can be sent too; the service reads it as U+FFFD.
         body = json.dumps({"text": text}).encode()
         response = self._send("POST", "/predict", None, {"Content-Type": "application/json"}, content=lambda: body)
         if response.status_code != 202:
             return Prediction.of(json_object(response))
         job = self.wait(Job.of(json_object(response)), timeout_s=timeout_s)
-        (line,) = map(json.loads, self._ndjson(job))
-        if line["status"] != "done":
-            raise SentiqError(
-                "The text has no prediction.", code=line["error"]["code"] if "error" in line else "job_cancelled"
-            )
+        with understood:
+            (line,) = map(json.loads, self._ndjson(job))
+            error = None if line["status"] == "done" else line["error"]["code"] if "error" in line else "job_cancelled"
+        if error is not None:
+            raise SentiqError("The text has no prediction.", code=error)
         return Prediction.of(line)
 
     def submit(
@@ -108,22 +107,23 @@ class Sentiq:
         idempotency_key: str | None = None,
         on_upload: Callable[[int], None] | None = None,
     ) -> Job:
-        """Makes a job. The texts are never in memory all at once; what can be read only once is not sent again.
+        """Submits a job. The texts are never in memory all at once. Texts that can be read only once are not sent
+        again.
 
         Args:
-            texts: texts, or objects with `text` and `id`; or the path of a file, .csv .ndjson .jsonl .txt .json, each
-                perhaps with .gz; or such a file, opened in binary mode.
-            column: of a CSV file: the one with the texts.
-            delimiter: of a CSV file: one character, or `tab`.
-            content_type: of a file, where its name does not tell: an ending (`.csv.gz`) or a media type.
-            callback_url: where the service posts the job when it has ended.
-            idempotency_key: the same key makes no second job; each call has its own by default.
-            on_upload: is told how many bytes have been sent.
+            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt or
+                .json, each also with .gz); or such a file, opened in binary mode.
+            column: for a CSV file: the column with the texts.
+            delimiter: for a CSV file: one character, or `tab`.
+            content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
+            callback_url: the address to which the service posts the job when it has ended.
+            idempotency_key: the same key creates no second job. By default each call has its own.
+            on_upload: called with the number of bytes that have been sent.
 
         Raises:
-            ValueError: a file of an unknown type.
-            OSError: a file that cannot be read.
-            SentiqError: the service's refusal; `line` says where in the file.
+            ValueError: the file's type is not known.
+            OSError: the file cannot be read.
+            SentiqError: the service refused; `line` says where in the file.
         """
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             headers, parts, again = (
@@ -149,27 +149,39 @@ class Sentiq:
         params: dict[str, str] | None = {} if status is None else {"status": status}
         while params is not None:
             page = json_object(self._send("GET", "/jobs", params))
-            yield from map(Job.of, page["items"])
-            params = dict(httpx.URL(page["next"]).params) if page["next"] else None
+            with understood:
+                jobs = list(map(Job.of, page["items"]))
+                params = dict(httpx.URL(page["next"]).params) if page["next"] else None
+            yield from jobs
 
     def cancel(self, job: Job | str) -> Job:
         """Cancels the job; what is done stays readable, and a job that has ended stays as it is."""
         return Job.of(json_object(self._send("DELETE", _path(job))))
 
+    def remove(self, job: Job | str) -> None:
+        """Removes a job that has ended, with its results, and frees what it keeps of your quota.
+
+        Raises:
+            JobNotFound: there is no such job, or no longer.
+            SentiqError: `job_not_ended`: cancel it first.
+        """
+        self._send("DELETE", _path(job), {"purge": "1"})
+
     def wait(
         self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None
     ) -> Job:
-        """The job, once it has ended, well or badly; a service that is away for a while meanwhile is waited for.
+        """Waits until the job has ended, well or badly, and returns it. If the service is away meanwhile, waits for
+        that too.
 
         Args:
-            timeout_s: seconds to wait; None is without end.
-            on_progress: is told of the job about once a second.
+            timeout_s: seconds to wait; None for no limit.
+            on_progress: called with the job about once a second.
 
         Raises:
-            WaitTimeout: it has not ended; it goes on.
+            WaitTimeout: the job has not ended; it goes on.
         """
         until = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        # A service that does wait must not be taken for one that is silent.
+        # A service that waits as asked must not be taken for one that is silent.
         step_s, pause_s = 1.0 if on_progress is not None else min(20.0, self._timeout_s / 2), 0.1
         while True:
             left_s = max(0.0, until - time.monotonic())
@@ -182,17 +194,19 @@ class Sentiq:
                 return now
             if timeout_s is not None and time.monotonic() >= until:
                 raise WaitTimeout(now, timeout_s)
-            if "Preference-Applied" not in response.headers:  # something on the way has dropped it
+            if "Preference-Applied" not in response.headers:  # a proxy has dropped the header
                 time.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, 2.0)
 
     def results(self, job: Job | str) -> Iterator[Line]:
-        """The job's lines in the order of its input, each read when it is asked for; while the job runs, some are
+        """Yields the job's lines in the order of the input, reading as they are consumed. While the job runs, some are
         pending.
         """
         for raw in self._ndjson(job):
-            line = json.loads(raw)
-            yield Line.of(line | {"error": line["error"]["code"]} if "error" in line else line)
+            with understood:
+                line = json.loads(raw)
+                line = line | {"error": line["error"]["code"]} if "error" in line else line
+            yield Line.of(line)
 
     def download(
         self,
@@ -200,35 +214,39 @@ class Sentiq:
         file: str | os.PathLike[str] | IO[bytes],
         format: Format = "csv",
         *,
+        raw: bool = False,
         on_download: Callable[[int], None] | None = None,
     ) -> None:
         """Writes the job's lines: as CSV, with the input's own columns first; as NDJSON; or as one JSON array.
 
         Args:
-            file: a path, where a file appears once it is whole; or a file opened in binary mode.
-            on_download: is told how many bytes have been written.
+            file: a path, at which the file appears once it is whole; or a file opened in binary mode.
+            raw: whether the input's cells stay as they are in CSV; otherwise those that a spreadsheet would take for a
+                formula get a single quote in front.
+            on_download: called with the number of bytes that have been written.
         """
         if isinstance(file, str | os.PathLike):
             with whole_file(Path(file)) as opened:
-                self.download(job, opened, format, on_download=on_download)
+                self.download(job, opened, format, raw=raw, on_download=on_download)
             return
         if format == "ndjson":
             parts: Iterator[bytes] = (line + b"\n" for line in self._ndjson(job))
         else:
-            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job)
+            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job, raw=raw)
         for part in counted(parts, on_download):
             file.write(part)
 
-    def _csv(self, job: Job | str) -> Iterator[bytes]:
-        """As it comes; after a break it cannot go on, for where a row ends is not to be seen in the bytes."""
-        with closing(self._send("GET", f"{_path(job)}/results", {"format": "csv"}, stream=True)) as response:
+    def _csv(self, job: Job | str, *, raw: bool) -> Iterator[bytes]:
+        """Yields the CSV as it comes. After a break it cannot go on, because the bytes do not show where a row ends."""
+        params = {"format": "csv"} | ({"raw": "1"} if raw else {})
+        with closing(self._send("GET", f"{_path(job)}/results", params, stream=True)) as response:
             try:
                 yield from response.iter_bytes()
             except BROKEN as fault:
                 raise self._transport.unavailable(fault) from None
 
     def _ndjson(self, job: Job | str) -> Iterator[bytes]:
-        """The job's lines as they come; after a break it goes on where it was."""
+        """Yields the job's lines as they come; after a break it goes on where it was."""
         job = job if isinstance(job, Job) else self.job(job)
         position, patience = 0, self._transport.patience()
         while True:
@@ -252,8 +270,8 @@ class Sentiq:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A new file beside the path, which takes its place when the block ends well and is gone otherwise."""
-    if path.exists() and not path.is_file():  # a device or a pipe, /dev/stdout say, is not to be replaced by a file
+    """Opens a new file beside the path, which takes the path's place if the block succeeds and is deleted otherwise."""
+    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, must not be replaced by a file
         with path.open("wb") as file:
             yield file
         return

@@ -1,4 +1,4 @@
-"""How the client's requests travel: what is tried again and for how long, and bodies as streams."""
+"""How the client sends requests: which ones are tried again and for how long, and bodies as streams."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from webapp.client.types import JobNotFound, SentiqError, Unavailable
 
 MEDIA_TYPES = {
     ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
     ".ndjson": "application/x-ndjson",
     ".jsonl": "application/x-ndjson",
     ".txt": "text/plain",
@@ -23,10 +24,10 @@ MEDIA_TYPES = {
 }
 BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.DecodingError)
 _UPLOAD_ANSWER_S = 600.0
-"""An upload is answered when its last line is stored, which may be long after its last byte."""
+"""The timeout of an upload: its answer comes when the last line is stored, which may be long after the last byte."""
 
 Body = tuple[dict[str, str], Callable[[], Iterator[bytes]], bool]
-"""Headers; the bytes, anew at each call; and whether there can be a second call."""
+"""A request's body: its headers, a function that yields its bytes, and whether that can be called again."""
 
 
 class Transport:
@@ -54,13 +55,13 @@ class Transport:
         self._timeout_s, self._patience_s, self._on_retry = timeout_s, patience_s, on_retry
         self._met = False
         headers = {"User-Agent": "sentiq"} | ({} if api_key is None else {"Authorization": f"Bearer {api_key}"})
-        # No proxy leads to this machine, whatever the environment says of others.
+        # Requests to this machine must not go through a proxy, even if the environment names one.
         local = address.host in ("localhost", "::1") or address.host.startswith("127.")
         self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout_s, trust_env=not local)
         self.close = self._http.close
 
     def patience(self, at_most_s: float = float("inf")) -> Patience:
-        """For one request, or one stretch without progress."""
+        """A `Patience` for one request, or for one stretch without progress."""
         return Patience(min(self._patience_s, at_most_s), self._on_retry)
 
     def send(
@@ -75,11 +76,11 @@ class Transport:
         stream: bool = False,
         patience_s: float = float("inf"),
     ) -> httpx.Response:
-        """The answer, if it is a success. With `stream` its body is still to be read; without `again` the request is
-        sent once.
+        """Sends a request and returns the answer if it is a success. With `stream` the body is left to be read; without
+        `again` the request is not tried again.
 
         Raises:
-            SentiqError: it is none; or there was no answer for as long as patience lasts.
+            SentiqError: the service refused, or gave no answer for as long as patience lasts.
         """
         patience = self.patience(patience_s)
         timeout = httpx.Timeout(self._timeout_s, read=_UPLOAD_ANSWER_S) if path == "/batch_predict" else self._timeout_s
@@ -94,7 +95,7 @@ class Transport:
                     response.read()
             except httpx.RequestError as fault:
                 error: SentiqError = self.unavailable(fault)
-                # A service that never answered is taken to be somewhere else.
+                # If this address has never answered, it is taken to be wrong.
                 elsewhere = isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout) and not self._met
                 hopeful = isinstance(fault, BROKEN) and not elsewhere
             else:
@@ -119,8 +120,8 @@ class Transport:
 class Patience:
     """Growing pauses between tries, until they would add up to too much."""
 
-    # Not by tenacity: all of this would be callbacks of ours (Retry-After, a budget from the first failure on, patience
-    # anew after progress), and its import makes the command line a tenth slower to start.
+    # Not built on tenacity: all of this (Retry-After, a budget that runs from the first failure, new patience after
+    # progress) would be callbacks written here anyway, and its import slows the command line's start by a tenth.
 
     def __init__(self, patience_s: float, on_retry: Callable[[SentiqError, float], None] | None) -> None:
         self._patience_s, self._on_retry = patience_s, on_retry
@@ -128,12 +129,12 @@ class Patience:
         self._pause_s = 0.1
 
     def bear(self, error: SentiqError) -> None:
-        """Sleeps until the next try, for as long as the service asked if it did; raises the error where there is to be
-        none.
+        """Sleeps until the next try, at least as long as the service asked for. Raises the error if there is no time
+        for another try.
         """
         now = time.monotonic()
         self._until = now + self._patience_s if self._until is None else self._until
-        # Callers that were turned away together shall not come back together.
+        # Random, so that callers that were turned away together do not come back together.
         pause_s = max(error.retry_after_s or 0.0, self._pause_s) * random.uniform(1.0, 1.2)
         if now + pause_s > self._until:
             raise error
@@ -144,15 +145,20 @@ class Patience:
 
 
 def _refusal(response: httpx.Response) -> SentiqError:
-    """The error that an answer tells; a proxy in between may have said it in its own way."""
+    """The error that an answer stands for. The answer may come from a proxy, in another format."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     body = body if isinstance(body, dict) else {}
     code = body.get("code", f"http_{response.status_code}")
     detail = body.get("detail") or f"The answer was {response.status_code} {response.reason_phrase}".rstrip() + "."
-    faults = ", ".join(f"{fault['field']}: {fault['message']}" for fault in body.get("errors", []))
+    listed = errors if isinstance(errors := body.get("errors"), list) else []
+    faults = ", ".join(
+        f"{str(one.get('field')).replace('(body)', 'the body')}: {one.get('message')}"
+        for one in listed
+        if isinstance(one, dict)
+    )
     retry_after = response.headers.get("Retry-After", "")
     busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"
     kind = JobNotFound if code == "job_not_found" else Unavailable if busy else SentiqError
@@ -170,7 +176,7 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
     """The answer's JSON object."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise SentiqError(f"What answers at {response.url.copy_with(userinfo=b'')} is not Sentiq.", code="not_sentiq")
@@ -178,11 +184,11 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
 
 
 def file_body(file: Any, content_type: str | None) -> Body:
-    """A file as a request's body. It can be sent again if it can be wound back.
+    """A file as a request's body. It can be sent again if the file can be rewound.
 
     Raises:
-        ValueError: neither `content_type` nor the file's name tells its type.
-        TypeError: it was opened as text.
+        ValueError: neither `content_type` nor the file's name tells the type.
+        TypeError: the file was opened as text.
     """
     if isinstance(file, io.TextIOBase):
         raise TypeError("open the file in binary mode")
@@ -213,7 +219,7 @@ def _type_headers(name: object, content_type: str | None) -> dict[str, str]:
 
 
 def gzipped_ndjson(texts: Iterable[str | dict[str, Any]]) -> Body:
-    """Texts as a request's body, packed as they are read. It can be sent again if they can be read again."""
+    """Texts as a request's body, compressed while they are read. It can be sent again if they can be read again."""
 
     def parts() -> Iterator[bytes]:
         packer = zlib.compressobj(1, wbits=31)
@@ -226,7 +232,7 @@ def gzipped_ndjson(texts: Iterable[str | dict[str, Any]]) -> Body:
 
 
 def counted(parts: Iterable[bytes], on_bytes: Callable[[int], None] | None) -> Iterator[bytes]:
-    """The parts; the sum of their bytes goes to `on_bytes`, ten times a second at most, and at the end."""
+    """Yields the parts and tells `on_bytes` the sum of their bytes, at most ten times a second, and at the end."""
     total, due_at = 0, 0.0
     for part in parts:
         yield part
@@ -239,8 +245,8 @@ def counted(parts: Iterable[bytes], on_bytes: Callable[[int], None] | None) -> I
 
 
 def split_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines. Split at newlines alone: a text may hold Unicode's other separators, at which httpx's `iter_lines`
-    splits too.
+    """Yields whole lines, split only at newlines. A text may contain Unicode's other line separators, at which httpx's
+    `iter_lines` would split too.
     """
     rest = b""
     for part in parts:
@@ -249,7 +255,7 @@ def split_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def json_array(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON values as one JSON array, one to a line."""
+    """Yields JSON values as one JSON array, one value a line."""
     opening = b"[\n"
     for line in lines:
         yield opening + line

@@ -1,4 +1,4 @@
-"""Which requests have a line in the log."""
+"""Which requests get a line in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from webapp.front.headers import Headers
 from webapp.front.visit import Visit
 
 SLOW_S = 1.0
-"""A request that took longer has a line, unless its caller asked to wait."""
+"""A request that takes longer gets a line, unless its caller asked to wait."""
 _AT_ONCE = ("200", "201", "304")
 _OPERATORS = ("/health", "/metrics")
 
@@ -19,22 +19,22 @@ _log = structlog.get_logger(__name__)
 
 
 class AccessLog:
-    """What failed, took long or made something; with `everything`, what went well at once too, which costs as much as
-    answering it.
+    """Logs requests that failed, took long or created a job. With `everything` it also logs quick successes, each of
+    which costs as much as answering a cached text.
     """
 
     def __init__(self, *, everything: bool) -> None:
         self._everything = everything
 
     def tell(self, visit: Visit, environ: dict[str, Any], status: str, seconds: float, headers: Headers) -> None:
-        """Writes the line of a request whose answer has begun after so many seconds, if it has one.
+        """Writes the line of a request whose answer begins, if the request gets one.
 
         Args:
-            visit: the request's.
-            environ: the request's.
-            status: of the answer, with its phrase.
-            seconds: until it began.
-            headers: of the answer, as the endpoint gave them.
+            visit: what is known of the request.
+            environ: the request's WSGI environment.
+            status: the answer's status, with its phrase.
+            seconds: from the request's arrival to the beginning of its answer.
+            headers: the answer's headers, as the endpoint gave them.
         """
         slow = seconds > SLOW_S and "HTTP_PREFER" not in environ
         if not (slow or self._everything or status[:3] not in _AT_ONCE):

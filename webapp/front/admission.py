@@ -1,4 +1,4 @@
-"""Who may ask for what, and how much of it. SECURITY.md has the threats."""
+"""Which callers may ask for what, and how much of it. SECURITY.md describes the threats."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from tasks.errors import Forbidden, Unauthorized
+from tasks.errors import Forbidden, HostNotAllowed, Unauthorized
 from tasks.keys import Scope, find
 from tasks.settings import Settings
 from tasks.store.limits import Limits
+from webapp.front.hosts import AllowedHosts, is_own_page
 from webapp.front.visit import ANYBODY, Caller
 
 OPEN = frozenset(
@@ -36,36 +37,38 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "predictions.model": _EITHER,
     "jobs.batch_predict": frozenset({Scope.JOBS}),
     "jobs.newest": frozenset({Scope.JOBS}),
-    # A slow text of /predict becomes a job, and its caller has to get at the answer.
+    # A slow text of /predict becomes a job, and its caller must be able to read it.
     "jobs.job": _EITHER,
     "jobs.cancel": _EITHER,
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
     _METRICS: frozenset({Scope.ADMIN}),
 }
-"""Any of these opens the endpoint; one that is neither here nor in OPEN wants admin."""
+"""The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
 _ADMIN = frozenset({Scope.ADMIN})
 _COSTS = {"predictions.predict": 1, "jobs.batch_predict": 0}
-"""Endpoints whose requests count as one text of RATE_LIMIT, with what they cost of DAILY_QUOTA at once. A job costs no
-more of the first, for its texts wait behind live callers', and all of its texts of the second, as they come in.
+"""Endpoints whose requests count as one text against RATE_LIMIT, with the number of texts that they count at once
+against DAILY_QUOTA. A job counts no further texts against RATE_LIMIT, because they wait behind those of live callers;
+against DAILY_QUOTA it counts all its texts as they come in.
 """
 
 
 class Admission:
-    """Lets requests in or refuses them, before anything is read of their bodies."""
+    """Admits requests or refuses them, before anything of their bodies is read."""
 
     def __init__(self, settings: Settings, limits: Limits | None) -> None:
         self._keys = settings.keys
         self._limits = limits
         self._origins = frozenset(settings.cors_origins)
+        self._hosts = AllowedHosts((settings.host, *settings.allowed_hosts))
         self._metrics_port = str(settings.web_metrics_port) if settings.web_metrics_port else None
 
     def admit(self, environ: dict[str, Any], endpoint: str | None) -> Caller:
-        """Who sent the request, if they may.
+        """Admits a request and returns its caller.
 
         Raises:
-            Unauthorized, Forbidden: they may not.
-            NotFound: metrics are served elsewhere.
+            Unauthorized, Forbidden, HostNotAllowed: the caller may not do this.
+            NotFound: metrics are served on another port.
         """
         if endpoint is None or endpoint in OPEN:
             return ANYBODY
@@ -76,22 +79,33 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        # Browsers send what a form could have sent without asking first; a caller who is no browser does not send this
-        # header.
-        foreign = environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site") and method not in ("GET", "HEAD")
-        if foreign and environ.get("HTTP_ORIGIN") not in self._origins:
+        if not self._keys and not self._hosts.allow(environ.get("HTTP_HOST", "")):
+            raise HostNotAllowed
+        if method not in ("GET", "HEAD") and self._is_foreign(environ):
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
             return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
-        if self._limits is not None:
-            return Caller(None, _address_id(environ.get("REMOTE_ADDR", "")), self._limits)
-        return ANYBODY
+        address = environ.get("REMOTE_ADDR", "")
+        return Caller(None, _address_id(address), self._limits) if self._limits is not None else _unlimited(address)
+
+    def _is_foreign(self, environ: dict[str, Any]) -> bool:
+        """Whether a page of another origin, which CORS_ORIGINS does not list, has sent the request. Whatever a form
+        could send, browsers send without asking the service first.
+        """
+        site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+        if site is None:
+            # Over plain HTTP browsers send only the origin. With keys it does not matter, because pages of other sites
+            # have no key, and callers other than browsers may send any origin.
+            foreign = origin is not None and not self._keys and not is_own_page(origin, environ.get("HTTP_HOST", ""))
+        else:
+            foreign = site in ("cross-site", "same-site")
+        return foreign and origin not in self._origins
 
     def charge(self, caller: Caller, endpoint: str | None) -> None:
-        """Counts the request on the caller's limits, if it is one that costs.
+        """Counts the request against the caller's limits, if its endpoint costs anything.
 
         Raises:
-            RateLimited, QuotaExceeded: nothing is left.
+            RateLimited, QuotaExceeded: the caller has nothing left.
         """
         if caller.limits is not None and endpoint in _COSTS:
             caller.charge(rate=1, quota=_COSTS[endpoint])
@@ -111,13 +125,21 @@ def _presented(environ: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _unlimited(address: str) -> Caller:
+    """The caller at an address where nothing is limited, so that nothing of a request is kept with them."""
+    return Caller(None, _address_id(address), None)
+
+
+@lru_cache(maxsize=4096)
 def _address_id(address: str) -> str:
-    """A digest, for an address is somebody's. Of IPv6 the network: one caller has all of its addresses."""
+    """A digest of the address, because an address is personal data. For IPv6, of its network: one caller has all
+    addresses of a /64.
+    """
     try:
         parsed = ipaddress.ip_address(address)
         if parsed.version == 6:
             address = str(ipaddress.ip_network((parsed, 64), strict=False))
     except ValueError:
-        pass  # of a unix socket, say: all of them together
+        pass  # such as a unix socket's: all of these count as one caller
     digest = hashlib.sha256(address.encode()).hexdigest()
     return f"@{digest[:32]}"

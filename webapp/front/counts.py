@@ -1,4 +1,4 @@
-"""The counts of requests, under the names, labels and buckets of prometheus-flask-exporter."""
+"""Counts requests, under the names and labels of prometheus-flask-exporter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tasks.metrics import REQUEST_BUCKETS_S
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OTHER = "_OTHER"
-"""Stands for any other method, as OpenTelemetry has it: callers may make up as many as they like, and each would be a
-series of its own."""
+"""Stands for any other method, as in OpenTelemetry's conventions: callers may invent as many as they like, and each
+would create a series.
+"""
 
 
 class _Named(CollectorRegistry):
-    """A registry that gives back what was registered with it."""
+    """A registry in which collectors can be found by name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,16 +32,16 @@ class _Named(CollectorRegistry):
 
 
 class Counts:
-    """Each request that the front answers, whoever has made the answer.
+    """Counts each request that the front answers, whichever part has made the answer.
 
-    The exporter declares the metrics; its own way to count them is by Flask's hooks, which do not see every request.
+    The exporter only declares the metrics: it would count in Flask's hooks, which do not see every request.
     """
 
     def __init__(self) -> None:
         registry = _Named()
         exporter = PrometheusMetrics(None, path=None, registry=registry)
-        # By rule: by path, every unknown address would become a series of its own. The hooks go to a blueprint that
-        # no application has.
+        # Grouped by rule: if it were by path, every unknown address would create a series. The exporter wants an
+        # application for its hooks and gets a blueprint that no application has.
         exporter.export_defaults(buckets=REQUEST_BUCKETS_S, group_by="url_rule", app=Blueprint("nowhere", __name__))
         self.registry: CollectorRegistry = registry
         self._total = registry.by_name["flask_http_request"]
@@ -51,10 +52,10 @@ class Counts:
         """Counts a request.
 
         Args:
-            method: as it was sent.
-            rule: that its path followed; all that followed none are one.
-            status: of three digits.
-            seconds: until its answer began.
+            method: the method, as it was sent.
+            rule: the rule that its path matched. Requests that matched none share a series.
+            status: the status, three digits.
+            seconds: from its arrival to the beginning of its answer.
         """
         if method not in METHODS:
             method = OTHER

@@ -1,4 +1,4 @@
-"""The one place where an error becomes a status and a problem+json body (RFC 9457)."""
+"""The one place where errors become a status and a problem+json body (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -10,50 +10,65 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from tasks import metrics
 from tasks.errors import (
     CallbackRefused,
     Forbidden,
+    HostNotAllowed,
     IdempotencyInProgress,
     IdempotencyMismatch,
     InvalidText,
     JobCancelled,
+    JobNotEnded,
     JobNotFound,
+    JobTooLarge,
     QueueFull,
     QuotaExceeded,
     RateLimited,
     SentimentError,
     ServiceUnavailable,
     StorageFull,
+    StorageQuotaExceeded,
     TextFailed,
+    TooManyJobs,
     TooManyTexts,
     Unauthorized,
     UploadTooSlow,
 )
+from tasks.wording import in_words
 from webapp.front.visit import visit
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
     TextFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    JobTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     JobCancelled: HTTPStatus.CONFLICT,
+    JobNotEnded: HTTPStatus.CONFLICT,
     IdempotencyMismatch: HTTPStatus.CONFLICT,
     IdempotencyInProgress: HTTPStatus.CONFLICT,
     JobNotFound: HTTPStatus.NOT_FOUND,
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
+    HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
+    StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
-    ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
+_NO_ROOM_RETRY_AFTER_S = 10
+"""Jobs end and expire in their own time; nobody knows when the next one will."""
+MOST_FAULTS = 20
+"""The most faults of one request that an answer lists."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,18 +78,18 @@ class MalformedJson(Exception):
 
 
 class UnsupportedType(Exception):
-    """The body is of a type that this endpoint does not read; the message says which ones it does."""
+    """The body is of a type that this endpoint does not read; the message says which types it reads."""
 
 
 class UploadRefused(Exception):
-    """An upload that is refused; the message says why in one sentence, without the user's text."""
+    """The upload is refused; the message says why in one sentence, without the user's text."""
 
     def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.line = line
-        """Number of the line where the record at fault begins, from 1."""
+        """The number, from 1, of the line where the record at fault begins."""
 
 
 class IncompleteBody(UploadRefused):
@@ -120,9 +135,11 @@ def _status(error: SentimentError) -> HTTPStatus:
 
 def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
-    if isinstance(error, QueueFull | RateLimited | QuotaExceeded):
+    if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded):
         retry_after_s = error.retry_after_s
-    elif isinstance(error, ServiceUnavailable | StorageFull | IdempotencyInProgress):
+    elif isinstance(error, TooManyJobs | StorageFull):
+        retry_after_s = _NO_ROOM_RETRY_AFTER_S
+    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None
     response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
@@ -132,20 +149,25 @@ def _sentiment_error(error: SentimentError) -> Response:
 
 
 def _invalid_fields(error: ValidationError) -> Response:
-    # Without pydantic's own `input`: it is the caller's text.
-    # A field's name may be the caller's too, and long.
+    # Without pydantic's `input`, which is the caller's text.
+    # The name of a field may come from the caller too, and be long.
     faults = [
-        {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": fault["msg"]}
-        for fault in error.errors()[:20]
+        {"field": ".".join(map(str, fault["loc"]))[:100] or "(body)", "message": in_words(fault["msg"])}
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
     ]
     return problem(422, "invalid_field", "A field is missing or has the wrong type or value.", faults=faults)
 
 
 def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
-    # Phrases differ between Python's versions (3.13 renamed this one); a code may not.
+    # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
-    response = problem(status, code, error.description or "")
+    detail = error.description or ""
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        # HEAD and OPTIONS are for browsers and probes.
+        methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})
+        detail = f"Use {' or '.join(methods)} for this address."
+    response = problem(status, code, detail)
     for name, value in error.get_headers():
         if name.lower() == "allow":
             response.headers[name] = value
@@ -160,7 +182,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def problem_of(error: Exception) -> Response:
-    """The answer to a request that has ended in this error, whatever it is."""
+    """The answer to a request that ended in this error, whichever it is."""
     match error:
         case SentimentError():
             return _sentiment_error(error)
@@ -173,7 +195,7 @@ def problem_of(error: Exception) -> Response:
         case UnsupportedType():
             return problem(415, "unsupported_media_type", str(error))
         case ParseException():
-            # A body sent in chunks is parsed as it is read; Gunicorn refuses everything else before we see it.
+            # A body sent in chunks is parsed while it is read; whatever else is malformed, Gunicorn refuses itself.
             return problem(400, "bad_request", "The body is sent in chunks that do not follow HTTP.")
         case HTTPException():
             return _http_exception(error)

@@ -1,4 +1,4 @@
-"""The front: a WSGI application around the others, with all that is the same for every request.
+"""The front: a WSGI application around the others that does what is the same for every request.
 
 clock, id, route -> span -> admission -> the application -> headers -> counts, access log
 """
@@ -24,10 +24,10 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Front:
-    """Answers every request, most of them by the application in it.
+    """Answers every request, in most cases with the application that it wraps.
 
-    Whoever is not admitted is answered here, before anything of the body is read, and so is a request whose application
-    raises an error.
+    Requests that are not admitted are answered here, before anything of their bodies is read, and so are errors that
+    the application raises.
     """
 
     def __init__(
@@ -40,19 +40,23 @@ class Front:
         counts: Counts,
         access_log: AccessLog,
         traces: Traces | None,
+        prefix: str = "",
     ) -> None:
         self._app = app
         self._routes = routes
         self._admission = admission
         self._headers = headers
         self.counts = counts
-        """Of the requests so far."""
+        """The counts of the requests so far."""
         self._access_log = access_log
         self._traces = traces
+        self._prefix = prefix
+        """The path below which a proxy serves the API, or an empty string."""
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers a request."""
         started = time.perf_counter()
+        self._set_prefix(environ)
         visit = Visit(started, request_id(environ.get("HTTP_X_REQUEST_ID", "")), self._routes.find(environ))
         visits = VISIT.set(visit)
         ids = CURRENT_REQUEST.set(visit.request_id)
@@ -61,9 +65,17 @@ class Front:
                 return self._answer(visit, environ, start_response)
             with self._traces.around(visit, environ) as visit.span:
                 return self._answer(visit, environ, start_response)
-        finally:  # the connection's greenlet goes on
+        finally:  # the greenlet goes on to the next request of its connection
             CURRENT_REQUEST.reset(ids)
             VISIT.reset(visits)
+
+    def _set_prefix(self, environ: dict[str, Any]) -> None:
+        """Sets the application's place, which only a setting decides and no request. The prefix is optional in the
+        path: some proxies cut it off, and probes do not know it.
+        """
+        environ["SCRIPT_NAME"] = prefix = self._prefix
+        if prefix and f"{environ['PATH_INFO']}/".startswith(f"{prefix}/"):
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix) or "/"
 
     def _answer(self, visit: Visit, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         def begin(status: str, given: Headers, *more: Any) -> Any:

@@ -1,5 +1,5 @@
-"""The headers that every answer has: its request's id, those that keep browsers from doing harm (SECURITY.md has the
-threats), what the caller has left of the limits, and what lets pages of listed origins read it.
+"""The headers that every answer has: the request's id, headers that keep browsers from doing harm (SECURITY.md
+describes the threats), what is left of the caller's limits, and those that let pages of listed origins read the answer.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from webapp.front.visit import Visit
 HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
-    # An answer of the API is no page: in a browser it may load nothing, run nothing and be framed nowhere. Pages have
+    # An answer of the API is not a page: in a browser it may load nothing, run nothing and be framed nowhere. Pages set
     # their own.
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Cache-Control", "no-store"),
 )
-"""On each answer that does not say otherwise."""
+"""On each answer that does not set them itself."""
 _NAMES = frozenset(name.lower() for name, _ in HEADERS)
 _EXPOSED = (
     "Content-Disposition, Idempotency-Replayed, Location, Preference-Applied, RateLimit-Limit, RateLimit-Remaining,"
@@ -30,13 +30,13 @@ Headers = list[tuple[str, str]]
 
 
 class AnswerHeaders:
-    """Adds them to what an endpoint has given."""
+    """Adds these headers to those that an endpoint has given."""
 
     def __init__(self, cors_origins: tuple[str, ...]) -> None:
         self._origins = frozenset(cors_origins)
 
     def added(self, given: Headers, visit: Visit, environ: dict[str, Any]) -> Headers:
-        """All headers of a request's answer, which is about to begin."""
+        """All headers of an answer that is about to begin."""
         found = [*given, ("X-Request-ID", visit.request_id)]
         for name, _ in given:
             if name.lower() in _NAMES:
@@ -70,7 +70,7 @@ class AnswerHeaders:
 
 
 def _rate(standing: Standing) -> Headers:
-    """As draft-ietf-httpapi-ratelimit-headers-06 spells them, what most clients read; the latest, 10, has other
+    """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients read; the latest draft, 10, has other
     fields.
     """
     return [

@@ -1,4 +1,4 @@
-"""Which endpoint a request is for, known before anything else is done for it: keys and limits go by endpoint."""
+"""Finds the endpoint of a request before anything else is done for it, because keys and limits depend on it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from werkzeug.routing import Map
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An endpoint by its name in Flask, and the rule that the request's path follows."""
+    """An endpoint, by its name in Flask, and the rule that the request's path matches."""
 
     endpoint: str | None
     rule: str | None
 
 
 NOWHERE = Route(None, None)
-"""Of a path that leads nowhere, or not by this method: Flask knows what to say."""
+"""The route of a path that does not exist, or not for this method. Flask answers such a request."""
 
 
 class Routes:
-    """The application's, as its map has them."""
+    """The routes of the application."""
 
     def __init__(self, url_map: Map) -> None:
         self._map = url_map
-        # A look-up instead of a search, for those that need none.
+        # Rules without arguments are looked up; only the others need a search.
         self._fixed = {
             (method, rule.rule): Route(rule.endpoint, rule.rule)
             for rule in url_map.iter_rules()
@@ -35,7 +35,7 @@ class Routes:
         }
 
     def find(self, environ: dict[str, Any]) -> Route:
-        """The request's."""
+        """The route of a request."""
         fixed = self._fixed.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         if fixed is not None:
             return fixed

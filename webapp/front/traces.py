@@ -1,4 +1,4 @@
-"""A span around each request. Only a web process with traces has it."""
+"""A span for each request; only used where traces are kept."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _OPERATORS = ("/health", "/metrics")
 
 
 class Traces:
-    """Names and attributes are those of OpenTelemetry's conventions for HTTP servers.
+    """Makes spans with the names and attributes of OpenTelemetry's conventions for HTTP servers.
 
-    A span ends when the answer begins: a stream may go on for as long as its reader likes.
+    A span ends when the answer begins, because a stream may go on for as long as its reader likes.
     """
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
 
     def around(self, visit: Visit, environ: dict[str, Any]) -> AbstractContextManager[Any]:
-        """The request's span, or None: probes and scrapes have none."""
+        """The span of a request; None for probes and scrapes."""
         if environ["PATH_INFO"].startswith(_OPERATORS):
             return nullcontext()
         known = environ["REQUEST_METHOD"] in METHODS
@@ -40,7 +40,7 @@ class Traces:
         return self._tracing.span(name, kind="server", carrier=carrier, attributes=attributes)
 
     def begun(self, span: Any, status: str) -> None:
-        """The answer's status (with its phrase) is known."""
+        """Notes the status of the answer, given with its phrase."""
         span.set_attribute("http.response.status_code", int(status[:3]))
         if status.startswith("5"):
             self._tracing.failed(span)

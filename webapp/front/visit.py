@@ -1,5 +1,5 @@
-"""What is known of the request that this thread or greenlet serves: one object, made by `webapp.front.front` as the
-request comes in and found by `visit()` wherever it is served.
+"""What is known of the request that this thread or greenlet serves: one object, which `webapp.front.front` makes when
+the request comes in and which any code that serves the request gets from `visit()`.
 """
 
 from __future__ import annotations
@@ -15,46 +15,49 @@ from tasks.store.limits import Bill, Limits, Standing
 from webapp.front.routes import NOWHERE, Route
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-"""An X-Request-ID that is kept; others could do harm in a log."""
+"""What an X-Request-ID must look like to be kept; others could do harm in a log."""
 
 
 @dataclass(slots=True, eq=False)
 class Caller:
-    """Who sent a request, and what it has cost."""
+    """Who sent a request, and what is left of their limits."""
 
     key: ApiKey | None
     id: str
-    """What limits are counted by."""
+    """The name under which limits are counted."""
     limits: Limits | None
     standing: Standing | None = None
 
     @property
     def owner(self) -> str | None:
-        """Whose the caller's new jobs are; None without keys."""
+        """The owner of the jobs that the caller creates; None without keys."""
         return self.key.name if self.key is not None else None
 
     @property
     def sees(self) -> str | None:
-        """Whose jobs the caller sees; None is everybody's."""
+        """The owner whose jobs the caller may see; None if the caller may see all jobs."""
         return None if self.key is None or Scope.ADMIN in self.key.scopes else self.key.name
 
-    def charge(self, *, rate: int, quota: int) -> None:
-        """Counts texts on the limits.
+    def charge(self, *, rate: int, quota: int, rate_counted: int = 0) -> None:
+        """Counts texts against the caller's limits.
+
+        Args:
+            rate: the texts that count towards RATE_LIMIT.
+            quota: the texts that count towards DAILY_QUOTA.
+            rate_counted: further texts of the request that were counted towards RATE_LIMIT before.
 
         Raises:
-            RateLimited, QuotaExceeded: nothing is left.
+            RateLimited, QuotaExceeded: the caller has nothing left.
         """
         if self.limits is not None:
-            self.standing = self.limits.take(self.id, rate=rate, quota=quota) or self.standing
+            taken = self.limits.take(self.id, rate=rate, quota=quota, rate_counted=rate_counted)
+            self.standing = taken or self.standing
 
-    def give_back(self, texts: int) -> None:
-        """Takes texts off the caller's quota that came to nothing."""
-        if self.limits is not None:
-            self.limits.give_back(self.id, texts)
-
-    def bill(self) -> Bill | None:
-        """For the texts of a job."""
-        return Bill(self.limits, self.id) if self.limits is not None else None
+    def bill(self, paid: int = 0) -> Bill | None:
+        """What counts the texts of a job against the caller's quota, if there is one; the first `paid` texts were
+        counted before.
+        """
+        return Bill(self.limits, self.id, paid=paid) if self.limits is not None else None
 
 
 ANYBODY = Caller(None, "", None)
@@ -62,38 +65,38 @@ ANYBODY = Caller(None, "", None)
 
 @dataclass(slots=True)
 class Visit:
-    """One request, from its first line to the beginning of its answer."""
+    """One request, from its arrival to the beginning of its answer."""
 
     started: float
-    """When it came in, of `time.perf_counter`."""
+    """When it came in, by `time.perf_counter`."""
     request_id: str
     route: Route
     caller: Caller = ANYBODY
-    """Who sent it, once that is known."""
+    """Who sent it; ANYBODY until that is known."""
     counted: bool = True
-    """It is among the counts of requests."""
+    """Whether it goes into the metrics of requests."""
     answered: bool = False
-    """Its answer has begun."""
+    """Whether its answer has begun."""
     span: Any = None
-    """Its span (OpenTelemetry's), if there are traces."""
+    """Its OpenTelemetry span, if traces are kept."""
 
 
-# The default is of no request, and nobody writes to it.
+# The default is what code outside a request gets; nothing writes to it.
 VISIT: ContextVar[Visit] = ContextVar("visit", default=Visit(0.0, "", NOWHERE))  # noqa: B039
 
 
 def visit() -> Visit:
-    """The present request."""
+    """The request that is being served."""
     return VISIT.get()
 
 
 def caller() -> Caller:
-    """Who sent the present request."""
+    """The caller of the request that is being served."""
     return VISIT.get().caller
 
 
 def request_id(given: str) -> str:
-    """The id that a request is known by: the caller's own if it can do no harm, else a new one."""
+    """The id of a request: the one that the caller sent if it can do no harm, else a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    return f"{getrandbits(128):032x}"  # told apart, not kept secret: uuid4 takes six times as long
+    return f"{getrandbits(128):032x}"  # only has to be unique, not secret: uuid4 takes six times as long

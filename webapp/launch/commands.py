@@ -1,19 +1,24 @@
-"""`sentiq serve` and `sentiq worker`, with the extra `server`: settings first, then the launcher or a worker."""
+"""`sentiq serve` and `sentiq worker`, which need the extra `server`: they apply the settings, then run the launcher or
+a worker.
+"""
 
 from __future__ import annotations
 
 import inspect
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
-from tasks.errors import EX_CONFIG, SettingsRefused
-from tasks.settings import load_settings
-from webapp.launch.options import apply, flags
+from tasks.errors import CANNOT_START, SettingsRefused, refuse_to_start
+from tasks.settings import Settings, load_settings
+from webapp.client.usage import plain_words
+from webapp.launch.options import OF_A_WORKER, apply, flags
 
 Config = Annotated[
     Path | None,
@@ -28,10 +33,16 @@ Role = Annotated[
 Given = str | bool | None
 
 
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with plain_words():
+            return super().parse_args(ctx, args)
+
+
 def run(name: str, arguments: list[str]) -> None:
     """Runs one of the commands; does not return."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-    app.command()(_with_flags(_serve if name == "serve" else _worker))
+    app.command(cls=_Command)(_with_flags(_serve) if name == "serve" else _with_flags(_worker, OF_A_WORKER))
     app(arguments, prog_name=f"sentiq {name}")
 
 
@@ -40,9 +51,9 @@ def _serve(config: Config = None, **given: Given) -> None:
     another, a server for cache and queues.
 
     A setting is a flag, an environment variable (--cache-ttl is CACHE_TTL) or a line of the file (cache_ttl = 60).
-    A flag goes before the environment, that before the file; --no-access-log and its like turn off what those turn on.
-    Secrets (CALLBACK_SECRET, CALLBACK_SECRETS, API_KEYS, addresses with a password) are taken from the environment and
-    the file only: other users of the machine can read flags.
+    A flag takes precedence over the environment, and the environment over the file; flags like --no-access-log turn off
+    what the environment or the file turns on. Secrets (CALLBACK_SECRET, CALLBACK_SECRETS, API_KEYS, addresses with a
+    password) are taken from the environment and the file only: other users of the machine can read flags.
     """
     _settle(config, given)
     from webapp.launch.launcher import main
@@ -53,25 +64,41 @@ def _serve(config: Config = None, **given: Given) -> None:
 def _worker(role: Role, config: Config = None, **given: Given) -> None:
     """Runs one more worker, on this or any other machine that reaches the same Redis, until Ctrl-C.
 
-    Settings are given as for `sentiq serve`, and have to be the same.
+    Settings are given as for `sentiq serve`, and have to be the same; those of the web are no flags here. Without
+    --redis-url, --data-dir is the folder of a `sentiq serve` on this machine.
     """
-    _settle(config, given)
+    _require_service(_settle(config, given))
     from tasks.worker import main
 
     main([role])
 
 
-def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with a flag for each setting in the place of its `**given`."""
+def _with_flags(command: Callable[..., None], names: Collection[str] = Settings.model_fields) -> Callable[..., None]:
+    """The command, with a flag for each of these settings in place of `**given`."""
     signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*own, *flags()])  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=[*own, *flags(names)])  # type: ignore[attr-defined]
     return command
 
 
-def _settle(config: Path | None, given: dict[str, Given]) -> None:
+def _settle(config: Path | None, given: dict[str, Given]) -> Settings:
     try:
-        load_settings(apply(given, config, os.environ))
+        return load_settings(apply(given, config, os.environ))
     except SettingsRefused as error:
-        print(f"Sentiq cannot start: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
+
+
+def _require_service(settings: Settings) -> None:
+    """Ends the command if the worker would wait for ever for an embedded server that nobody has started. The status is
+    not the one for settings: a service manager may have started the worker first.
+    """
+    if not settings.embedded:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(settings.socket_path))
+    except OSError:
+        sys.exit(
+            f"{CANNOT_START}no Sentiq runs on {settings.data_dir.absolute()}; give the data folder of a `sentiq serve`"
+            " on this machine (--data-dir or DATA_DIR), or the Redis of the service (--redis-url or REDIS_URL)"
+        )

@@ -1,11 +1,9 @@
-"""What must hold before anything is started: a free port, a folder that is nobody else's, Redis servers that answer."""
+"""What must hold before anything is started: a folder that no other service uses, Redis servers that answer."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from tasks.addresses import with_port
+from tasks.errors import EX_CONFIG
 from tasks.private import close_to_others
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
@@ -23,49 +21,6 @@ _OURS = {"launcher.lock", "server.lock", "valkey", "valkey.sock", "metrics"}
 """All that is in a DATA_DIR of Sentiq's alone."""
 ORPHANS_S = ORPHAN_SERVER_S + 10
 """Seconds in which the processes of a launcher that was killed have ended."""
-
-
-class Ports:
-    """Ports that must be free. If the earlier start was killed, its processes are given time to end."""
-
-    def __init__(self, lock: FolderLock, console: Console, *, give_up: Callable[[], bool]) -> None:
-        self._until = time.monotonic() + (ORPHANS_S if lock.was_killed else 0.0)
-        self._console = console
-        self._give_up = give_up
-        self._told = False
-
-    def require(self, host: str, port: int, remedy: str) -> None:
-        """Waits for the port as long as it may be that of an earlier start.
-
-        Raises:
-            StartFailed: nothing can listen there; the sentence ends in the remedy.
-        """
-        if (fault := self.fault(host, port)) is not None:
-            raise StartFailed(
-                f"Cannot listen on {with_port(host, port)} ({fault}); free it, or choose another: {remedy}"
-            )
-
-    def fault(self, host: str, port: int) -> str | None:
-        """Like `require`, but returns why nothing can listen there."""
-        while True:
-            try:
-                _listen(host, port)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() > self._until or self._give_up():
-                    return error.strerror or str(error)
-            else:
-                return None
-            if not self._told:
-                self._console.print("sentiq", "waiting for: the processes of an earlier, killed start to end")
-                self._told = True
-            time.sleep(0.1)
-
-
-def _listen(host: str, port: int) -> None:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +42,7 @@ class FolderLock:
 
 
 def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]) -> FolderLock:
-    """Makes DATA_DIR this launcher's own: two servers on one folder would ruin it.
+    """Locks DATA_DIR for this launcher: two embedded servers on one folder would ruin its data.
 
     Raises:
         StartFailed: the folder cannot be written, or is in use.
@@ -99,7 +54,7 @@ def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]
         return _lock(data_dir, console, give_up)
     except OSError as error:
         raise StartFailed(
-            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can."
+            f"DATA_DIR {data_dir} cannot be written ({error.strerror}); set DATA_DIR to a folder that can.", EX_CONFIG
         ) from None
 
 
@@ -133,8 +88,10 @@ def _locked(descriptor: int) -> bool:
 
 
 def require_redis(name: str, url: str) -> None:
-    """Raises:
-    StartFailed: the server of this variable does not answer, or lets us not in.
+    """Checks that the Redis server that this variable names answers.
+
+    Raises:
+        StartFailed: it does not answer, or refuses the login.
     """
     parts = urlsplit(url)
     where = (
@@ -145,8 +102,8 @@ def require_redis(name: str, url: str) -> None:
     try:
         wait_until_up(url, timeout_s=3)
     except redis.AuthenticationError:
-        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.") from None
-    except (redis.RedisError, ValueError):
+        raise StartFailed(f"{name} at {where} refuses the user or password; correct it in {name}.", EX_CONFIG) from None
+    except (redis.RedisError, ValueError, TypeError):  # TypeError: for an option that redis-py does not know
         raise StartFailed(
             f"{name} at {where} does not answer; start that server, correct the address,"
             " or unset it to use the embedded one."

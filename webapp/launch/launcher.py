@@ -1,8 +1,8 @@
-"""All of Sentiq in the foreground, by one command: `sentiq serve`, which `make run` runs, ends here.
+"""Runs all of Sentiq in the foreground; this is what `sentiq serve`, and so `make run`, starts.
 
-Why not a process manager from the shelf: honcho ends everything when one process ends, and leaves orphans when it is
-killed. Here a process that dies is started again, the order of start and end is kept (server first and last), and
-nothing outlives the launcher.
+It is not an existing process manager because honcho ends everything when one process ends, and leaves orphans when it
+is killed. The launcher starts a process that dies again, starts the embedded server first and ends it last, and lets
+nothing outlive it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Any
 import redis
 
 from tasks.addresses import with_port
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
-from tasks.store.embedded import ServerNotFound, wait_until_up
+from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wait_until_up
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
-from webapp.launch.conditions import FolderLock, Ports, lock_folder, require_redis
-from webapp.launch.monitors import monitor_ports, monitored, monitors, worker_ports
+from webapp.launch.conditions import FolderLock, lock_folder, require_redis
+from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
 from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door
@@ -41,13 +42,15 @@ PROCESSES = {
     "batch": ("-m", "tasks.worker", "batch"),
     "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
 }
-"""What is started, by name, as Python's arguments; the Procfile has the same."""
+"""The processes to start: for each name the arguments of Python, as in the Procfile."""
+_JOBS_ONLY = ["batch worker"]
+"""What /health misses while callers are answered and only jobs have to wait."""
 _DRAIN_S = 25.0
-"""For requests and chunks that were begun; then processes are killed."""
+"""How long requests and chunks under way may take to finish; after that, processes are killed."""
 
 
 class Launcher:
-    """Starts, watches and ends the processes of one Sentiq."""
+    """Starts, watches and ends the processes of one service."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
@@ -58,24 +61,28 @@ class Launcher:
         self._children: list[Child] = []
         self._lock: FolderLock | None = None
         self._metrics: Path | None = None
+        self._ready = False
         self._key: str | None = None
-        # Started by make, the launcher ends with it too.
+        # If make has started the launcher, the launcher ends when make does.
         self._parent = int(os.environ.get(PARENT_VARIABLE, "0"))
 
     def run(self) -> int:
         """Runs until a signal; returns the exit status."""
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-        status = 0
+        failure: StartFailed | None = None
         try:
             self._prepare()
-            if self._start():
+            self._ready = self._start()
+            if self._ready:
                 self._watch()
-        except (StartFailed, SettingsRefused) as error:
-            self._console.print("sentiq", str(error))
-            status = 1
-        self._stop()
-        return status
+        except StartFailed as error:
+            failure = error
+        self._stop(quietly=failure is not None and not self._ready)
+        if failure is None:
+            return 0
+        self._console.print("sentiq", str(failure))  # last, where people look
+        return failure.status
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._signals += 1
@@ -91,7 +98,7 @@ class Launcher:
 
     def _prepare(self) -> None:
         self._lock = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
-        self._require_ports(self._lock)
+        require_ports(self._settings, Ports(self._lock, self._console, give_up=lambda: self._ending))
         self._metrics = metrics_folder.metrics_folder(self._settings.data_dir)
         metrics_folder.empty(self._metrics)
         self._environment = os.environ | {
@@ -100,29 +107,18 @@ class Launcher:
             "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
             **code_of_ours(),
             "PYTHONUNBUFFERED": "1",
-            # Their output is ours to show: they cannot see whether it is a terminal.
+            # The launcher shows their output, so they cannot see whether it goes to a terminal.
             "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
             **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
-        self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would say that all is ready when only it is
-        if self._settings.keys:  # for the first prediction, after which it is never used again
+        self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would report that all is ready when only Gunicorn is
+        if self._settings.keys:  # a key for the first prediction; it is not used after that
             self._key, entry = new_key("launcher", [Scope.PREDICT])
             self._environment["API_KEYS"] = f"{os.environ.get('API_KEYS', '')} {entry}"
-
-    def _require_ports(self, lock: FolderLock) -> None:
-        ports = Ports(lock, self._console, give_up=lambda: self._ending)
-        other = self._settings.port + 1
-        remedy = f"PORT={other} make run, or sentiq serve --port {other}"
-        ports.require(self._settings.host, self._settings.port, remedy)
         self._ports = worker_ports(self._settings)
-        for given in self._ports.values():  # taken by a stranger, it is the worker that says so, and goes on
-            ports.fault(self._settings.metrics_host, int(given["METRICS_PORT"]))
-        if monitored():
-            for name, port in monitor_ports().items():
-                ports.require("127.0.0.1", port, f"{name}={port + 1} make run MONITORING=1")
 
     def _start(self) -> bool:
-        """Starts everything; whether it became ready before a signal came."""
+        """Starts everything. Returns whether it became ready before a signal came."""
         if self._settings.embedded:
             self._start_server()
         for name, url in {
@@ -133,7 +129,7 @@ class Launcher:
             require_redis(name, url)
         for name, words in PROCESSES.items():
             environment = self._environment | self._ports.get(name, {})
-            # -P: not from the current folder, where a `tasks` or a `model` of somebody else may be.
+            # -P keeps the current folder off Python's path: it may hold another project's `tasks` or `model`.
             self._children.append(Child(name, [sys.executable, "-P", *words], environment, self._console))
         if monitored():
             self._children += monitors(self._settings, self._environment, self._console)
@@ -147,16 +143,22 @@ class Launcher:
         server = Server(self._settings, self._lock.server_fd, self._environment, self._console)
         try:
             server.start()
-        except ServerNotFound as error:
-            raise StartFailed(str(error)) from None
+        except (ServerNotFound, SettingsRefused) as error:
+            raise StartFailed(str(error), EX_CONFIG) from None
         self._server = server
         try:
-            # Generous: a large append-only file is read first.
+            # A generous limit: the server first reads its append-only file, which may be large.
             wait_until_up(self._settings.cache_url, timeout_s=120, process=server.process)
         except redis.RedisError:
             raise StartFailed(
                 f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
             ) from None
+        gigabytes = memory_limit() / 1e9
+        self._console.print(
+            "sentiq",
+            f"the embedded server may use {gigabytes:.1f} GB of memory, {MEMORY_SHARE:.0%} of what there is;"
+            " from three quarters of that on, jobs are refused",
+        )
 
     def _wait_until_ready(self) -> bool:
         told: list[str] = []
@@ -166,14 +168,16 @@ class Launcher:
             missing = self._missing()
             if not missing:
                 break
-            # Each change, and a sign of life every ten seconds: a large model may take a while to load.
+            # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             if missing != told or time.monotonic() > until_told:
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}")
+                # On a busy machine the batch worker, which gives way to all others, may come a minute later.
+                answered = f"; callers of /predict are answered at {self._address}" if missing == _JOBS_ONLY else ""
+                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{answered}")
                 told, until_told = missing, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
-        # Its own text each time: an answer from the cache would prove nothing.
+        # A new text each time: an answer from the cache would prove nothing.
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
@@ -193,7 +197,7 @@ class Launcher:
                 systemd.tell("READY=1")
                 return True
             text += "."
-            if status == 429:  # a limit that this address has used up
+            if status == 429:  # this address has used up its limit
                 time.sleep(1)
         return False
 
@@ -236,10 +240,12 @@ class Launcher:
 
     # Stop
 
-    def _stop(self) -> None:
-        """Callers first, then workers, so that requests under way are still answered; the server last."""
+    def _stop(self, *, quietly: bool) -> None:
+        """Ends the web processes first, then the workers, so that requests under way are still answered; the server
+        last. `quietly`: says nothing of it, as nothing was ready.
+        """
         systemd.tell("STOPPING=1")
-        if self._children or self._server:
+        if (self._children or self._server) and not quietly:
             self._console.print(
                 "sentiq", "stopping: finishing requests and chunks under way (Ctrl-C again kills everything)"
             )
@@ -255,7 +261,7 @@ class Launcher:
             metrics_folder.remove(self._metrics)
         if self._lock is not None:
             self._lock.release()
-        if self._children:
+        if self._children and not quietly:
             self._console.print("sentiq", "stopped")
 
     def _end(self, children: list[Child], patience_s: float) -> None:
@@ -282,8 +288,8 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        refuse_shared_ports(settings)
         require_tracing(settings)
     except SettingsRefused as error:
-        print(f"Sentiq cannot start: {error}", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        refuse_to_start(error)
     sys.exit(Launcher(settings).run())

@@ -1,5 +1,5 @@
-"""What watches a Sentiq that was started with MONITORING=1: Flower and celery-exporter, from an environment of their
-own, and workers' metrics.
+"""What MONITORING=1 adds: Flower and celery-exporter, which run in an environment of their own, and metrics ports for
+the workers.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from pathlib import Path
 
 import tasks.parent
 from tasks.addresses import with_port
+from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
 from webapp.launch.processes import Child, Console, StartFailed
 
 _PYTHON = Path(".venv-monitoring") / "bin" / "python"
-"""In the current folder: a checkout's, where make has put it, or any other's."""
+"""Relative to the current folder: a checkout, where make creates it, or any other folder."""
 _WORKERS = ("interactive", "batch")
 _FIRST_WORKER_PORT = 9101
-# Neither outlives the launcher. By its path, for their environment is another and has no Sentiq.
+# Neither may outlive the launcher. The file is run by its path, because their environment does not have Sentiq
+# installed.
 _FOLLOW = f"import runpy; runpy.run_path({tasks.parent.__file__!r})['follow_parent'](); "
 _FLOWER = (
     _FOLLOW
     + "import sys; from celery.__main__ import main; sys.argv = ['celery', 'flower', '--logging=warning']; main()"
 )
 _EXPORTER = _FOLLOW + "from src.cli import cli; cli(auto_envvar_prefix='CE')"
-"""The package has no command of its own; this is what its image runs."""
+"""The package installs no command; its container image runs this."""
 
 
 def monitored() -> bool:
-    """Whether MONITORING asks for all this."""
+    """Whether MONITORING is set."""
     return os.environ.get("MONITORING", "0") not in ("", "0")
 
 
 def worker_ports(settings: Settings) -> dict[str, dict[str, str]]:
-    """For each worker, the variable that gives it a metrics port: METRICS_PORT, or 9101 when monitored, and the one
-    after it.
+    """The environment variable that gives each worker its metrics port: METRICS_PORT, or 9101 with monitoring, and the
+    next port.
     """
     first = settings.metrics_port or (_FIRST_WORKER_PORT if monitored() else 0)
     return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(_WORKERS)} if first else {}
@@ -58,7 +60,7 @@ def monitor_ports() -> dict[str, int]:
 
 
 class Monitor(Child):
-    """A process whose death is no reason to give the start up: what it watches works without it."""
+    """A process whose death does not make the start fail: the service works without it."""
 
     def revive(self, *, starting_up: bool) -> None:
         """See `Child.revive`."""
@@ -69,22 +71,23 @@ class Monitor(Child):
 
 
 def monitors(settings: Settings, environment: dict[str, str], console: Console) -> list[Child]:
-    """Flower and celery-exporter, on the loopback address; addresses and a password that was made up are printed.
+    """Flower and celery-exporter, on the loopback address. Prints their addresses, and the password if it was made up.
 
     Raises:
-        StartFailed: their environment is not there.
+        StartFailed: their environment does not exist.
     """
     if not _PYTHON.exists():
         raise StartFailed(
             "Flower is not installed; `make run MONITORING=1` installs it, and so does `make .venv-monitoring/.done`."
             " Without make: create it here with python3 -m venv .venv-monitoring, and install what the source lists in"
-            " monitoring/requirements.txt."
+            " monitoring/requirements.txt.",
+            EX_CONFIG,
         )
     flower_port, exporter_port = map(str, monitor_ports().values())
     # Not the web's metrics folder: what they count would be on the web's page too.
     environment = {name: value for name, value in environment.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
     login = environment.get("FLOWER_BASIC_AUTH")
-    # In variables, not arguments: those are for everybody on the machine to read.
+    # In variables, not in arguments, which everybody on the machine can read.
     flower = environment | {
         "CELERY_BROKER_URL": celery_url(settings.broker_url),
         "FLOWER_ADDRESS": "127.0.0.1",

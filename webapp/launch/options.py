@@ -1,5 +1,5 @@
-"""The settings as flags and as a file, both made from their declaration in `tasks.settings`. What they say goes into
-the environment, which every process reads and every child inherits.
+"""The settings as flags and as a file, both derived from the declaration in `tasks.settings`. Their values go into the
+environment, which every process reads and every child inherits.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -29,16 +29,47 @@ _GROUPS = {
     "cache_ttl": "Texts and jobs",
     "api_keys": "Callers",
 }
-"""Where in the declaration a group of flags begins."""
+"""The groups of flags in the help: for the first setting of each, in the order of the declaration, its title."""
+OF_A_WORKER = frozenset(
+    (
+        "redis_url",
+        "celery_broker_url",
+        "celery_result_backend",
+        "data_dir",
+        "log_level",
+        "log_format",
+        "otel_exporter_otlp_endpoint",
+        "metrics_port",
+        "metrics_host",
+        "model_name",
+        "model_revision",
+        "label_map",
+        "analysis",
+        "engine",
+        "device",
+        "engine_threads",
+        "batch_size",
+        "cache_ttl",
+        "job_ttl",
+        "callback_secret",
+        "callback_allow_private",
+    )
+)
+"""The settings that a worker reads: the flags of `sentiq worker`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
+_LARGEST_FILE = 1_000_000
+"""Bytes of a file of settings; its largest part may be some thousand API keys."""
+_LONGEST_NAME = 60
 _PASSWORD = re.compile(r"://[^@]*:[^@]*@|password=")
 
 
-def flags() -> Iterator[inspect.Parameter]:
-    """A command's parameter for each setting; None is one that was not given."""
+def flags(names: Collection[str] = Settings.model_fields) -> Iterator[inspect.Parameter]:
+    """A parameter of the command for each of these settings; its value is None if the flag is not given."""
     group = ""
     for name, field in Settings.model_fields.items():
         group, kind = _GROUPS.get(name, group), _kind(field)
+        if name not in names:
+            continue
         meaning = " ".join((field.description or "").split())
         if get_origin(kind) is Literal:
             meaning += f" One of {', '.join(get_args(kind))}."
@@ -66,11 +97,11 @@ def _parameter(name: str, kind: type, **shown: Any) -> inspect.Parameter:
 def apply(
     given: Mapping[str, str | bool | None], file: Path | None, environment: MutableMapping[str, str]
 ) -> dict[str, str]:
-    """Puts flags and a file's lines into the environment. A flag goes before a variable that is there, a variable
-    before the file.
+    """Puts flags and the settings of a file into the environment. A flag takes precedence over a variable that is set,
+    and a variable over the file.
 
     Returns:
-        How a field is called where its value came from, as `load_settings` takes it.
+        The name of each setting where its value came from, which `load_settings` uses in its messages.
 
     Raises:
         SettingsRefused: the file cannot be used, or a flag holds a secret.
@@ -101,19 +132,31 @@ def apply(
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        with file.open("rb") as opened:  # may be a pipe or a device, which has no size and perhaps no end
+            raw = opened.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise SettingsRefused(f"{file} cannot be read ({error.strerror})") from None
+    if len(raw) > _LARGEST_FILE:
+        raise SettingsRefused(f"{file} is larger than {_LARGEST_FILE:,} bytes, and so is no file of settings")
+    try:
+        table = tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         raise SettingsRefused(f"{file} is not TOML: it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsRefused(f"{file} is not TOML: {error}") from None
+    except (ValueError, RecursionError):  # tomllib lets these of Python through
+        raise SettingsRefused(f"{file}: a number has too many digits, or brackets are nested too deeply") from None
     faults, values = [], {}
     for key, value in table.items():
         field = Settings.model_fields.get(key)
         if field is None:
-            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.4)
-            faults.append(f"{file}: there is no setting {key}" + (f"; the nearest is {nearest[0]}" if nearest else ""))
+            nearest = get_close_matches(key.lower().replace("-", "_"), Settings.model_fields, n=1, cutoff=0.7)
+            name = key if key.isprintable() and len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]!a}..."
+            if isinstance(value, dict):
+                hint = "; the file has no sections, each line is a setting"
+            else:
+                hint = f"; the nearest is {nearest[0]}" if nearest else ""
+            faults.append(f"{file}: there is no setting {name}{hint}")
             continue
         try:
             values[key] = _as_variable(_kind(field), value)
@@ -125,12 +168,14 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _as_variable(kind: Any, value: object) -> str:
-    """A value of TOML, as the environment spells it."""
+    """A TOML value, as it is written in an environment variable."""
+    if isinstance(value, int) and abs(value) >= 2**63:  # TOML's limit, which tomllib does not know
+        raise ValueError("is too large a number")
     if isinstance(value, str | bool | int | float):
         if "\0" in (text := _text(value)):
             raise ValueError("must not hold a NUL character")
         return text
-    if kind is dict and isinstance(value, dict):
+    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return json.dumps(value)
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)
@@ -147,7 +192,7 @@ def _flag(field: str) -> str:
 
 
 def _kind(field: FieldInfo) -> Any:
-    """A field's type, without `| None` and without what is in its brackets."""
+    """A field's type, without `| None` and without type arguments."""
     kind: Any = field.annotation
     if get_origin(kind) in (Union, UnionType):
         (kind,) = (one for one in get_args(kind) if one is not type(None))

@@ -1,4 +1,4 @@
-"""The launcher's parts: processes that are started again when they end, and one output for all of them."""
+"""The parts of the launcher: processes that are started again when they end, and one output for all of them."""
 
 from __future__ import annotations
 
@@ -17,34 +17,41 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from tasks.background import Loop
-from tasks.errors import EX_CONFIG
+from tasks.errors import CANNOT_START, EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 
 _ROOT = Path(__file__).resolve().parents[2]
 ORPHAN_SERVER_S = 10
-"""After the launcher's violent end the server outlives the others by so long, that they may store what they have."""
+"""How long the server outlives a launcher that was killed, so that the other processes can store what they have."""
 _COLOURS = {"server": 35, "interactive": 32, "batch": 33, "web": 36, "sentiq": 1, "flower": 34, "exporter": 34}
 _DEATHS_AT_START = 3
-"""Deaths of one process before all is ready, after which starting is given up."""
-_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled",)
-"""What the server says at each start of machines as they come, and what never matters at our size."""
+"""How often a process may die before everything is ready; then the start has failed."""
+_NOT_WORTH_A_LINE = ("Memory overcommit must be enabled", "Inspect method ")
+"""What the server warns of at each start on most machines, and what does not matter for so small a server; and Flower's
+warnings while no worker answers it, as at each start.
+"""
 
 
 class StartFailed(Exception):
     """Nothing can be started; the message is one sentence that says what to do."""
 
+    def __init__(self, sentence: str, status: int = 1) -> None:
+        """`status`: the exit status, EX_CONFIG if starting again will not help."""
+        super().__init__(sentence)
+        self.status = status
+
 
 def code_of_ours() -> dict[str, str]:
-    """Variables by which Python finds, from any folder, the code that the launcher itself is of."""
+    """Environment variables with which Python, in any folder, imports the same code as the launcher."""
     if Path(sysconfig.get_path("purelib")).resolve() == _ROOT:
-        return {}  # installed: it is on the path by itself, and after Python's own modules
+        return {}  # installed: Python finds it anyway, after its own modules
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 class Console:
-    """Lines of many processes on one output, each with its process's name before it; or, for machines, each a JSON
-    object with it.
+    """Writes the lines of many processes to one output, each with the name of its process in front; with `json`, each
+    as a JSON object that has the name in it.
     """
 
     def __init__(self, *, json: bool = False) -> None:
@@ -64,29 +71,43 @@ class Console:
             try:
                 print(text, flush=True)
             except (BrokenPipeError, ValueError):
-                pass  # whoever read our output is gone; that is no reason to stop serving
+                pass  # nobody reads the output any more; that is no reason to stop serving
 
     @staticmethod
     def _as_json(name: str, line: str) -> str:
-        """A line of a process that writes no JSON, with the fields that `tasks.logs` gives to ours."""
+        """A line of a process that does not write JSON, with the fields that `tasks.logs` gives to other lines."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         return json.dumps(
             {"time": now, "level": "info", "role": "launcher" if name == "sentiq" else name, "event": line}
         )
 
-    def follow(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Copies a process's output until it ends. If that ended before, the process would stand still in the end."""
+    def follow(self, name: str, process: subprocess.Popen[bytes], refusals: list[str]) -> threading.Event:
+        """Copies a process's output until it ends. If the copying ended sooner, the pipe would fill and the process
+        stand still.
+
+        Args:
+            name: the process's name.
+            process: the process.
+            refusals: gets the sentences in which it says that it cannot start, which are not printed: several processes
+                may have the same one.
+
+        Returns:
+            What is set when all is copied.
+        """
         ended = threading.Event()
 
         def copy() -> None:
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip()
-                if not any(words in line for words in _NOT_WORTH_A_LINE):
+                if line.startswith(CANNOT_START):
+                    refusals.append(line)
+                elif not any(words in line for words in _NOT_WORTH_A_LINE):
                     self.print(name, line)
             ended.set()
 
         Loop(f"{name} output", copy, limit_s=math.inf, stop=ended).start()
+        return ended
 
 
 class Child:
@@ -100,13 +121,15 @@ class Child:
         self._started_at = 0.0
         self._not_before = 0.0
         self._deaths_in_a_row = 0
+        self._refusals: list[str] = []
+        self._copied = threading.Event()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts the process, in a session of its own: Ctrl-C is the launcher's to pass on."""
+        """Starts the process, in a session of its own, so that Ctrl-C reaches only the launcher."""
         self._started_at = time.monotonic()
         self.process = self._popen()
-        self._console.follow(self.name, self.process)
+        self._copied = self._console.follow(self.name, self.process, self._refusals)
 
     def _popen(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -119,7 +142,7 @@ class Child:
         )
 
     def revive(self, *, starting_up: bool) -> None:
-        """Starts the process again if it has ended, after a pause that grows with quick deaths.
+        """Starts the process again if it has ended, after a pause that grows if it keeps dying quickly.
 
         Raises:
             StartFailed: starting again will not help.
@@ -131,7 +154,9 @@ class Child:
                 return
             self.buried(self.process)
             if status == EX_CONFIG:
-                raise StartFailed(f"The {self.name} process cannot run with these settings; its last lines say why.")
+                self._copied.wait(5)
+                why = [*self._refusals, f"The {self.name} process cannot run with these settings; its lines say why."]
+                raise StartFailed(why[0], EX_CONFIG)
             self._deaths_in_a_row = self._deaths_in_a_row + 1 if starting_up or now - self._started_at < 10 else 0
             if starting_up and self._deaths_in_a_row >= _DEATHS_AT_START:
                 raise StartFailed(
@@ -145,11 +170,11 @@ class Child:
             self.start()
 
     def buried(self, process: subprocess.Popen[bytes]) -> None:
-        """The process has ended: its gauges no longer count."""
+        """Called when the process has ended: its gauges no longer count."""
         multiprocess.mark_process_dead(process.pid, self._environment["PROMETHEUS_MULTIPROC_DIR"])
 
     def signal(self, number: int) -> None:
-        """Sends a signal, SIGKILL to all that the process has started too."""
+        """Sends a signal; SIGKILL goes to everything that the process has started as well."""
         if self.process is None or self.process.poll() is not None:
             return
         try:
@@ -161,7 +186,7 @@ class Child:
             pass
 
     def wait(self, until: float) -> bool:
-        """Whether the process has ended by then (monotonic seconds)."""
+        """Waits for the process to end, at most until this time of `time.monotonic`. Returns whether it has ended."""
         if self.process is None:
             return True
         try:
@@ -172,8 +197,8 @@ class Child:
 
 
 class Server(Child):
-    """The embedded server, and beside it a shell that ends it should the launcher be killed: it cannot watch its parent
-    itself.
+    """The embedded server, and a shell, the guard, that ends it if the launcher is killed: the server cannot watch its
+    parent itself.
     """
 
     def __init__(self, settings: Settings, lock_fd: int, environment: dict[str, str], console: Console) -> None:
@@ -189,7 +214,7 @@ class Server(Child):
             output=subprocess.PIPE,
             keep_open=(self._lock_fd,),
         )
-        # Its input ends when the launcher does, however that comes about.
+        # The guard's input ends when the launcher does, however that happens.
         script = f'cat >/dev/null; sleep {ORPHAN_SERVER_S}; kill -TERM "$0"'
         self._guard = subprocess.Popen(
             ["sh", "-c", script, str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
@@ -197,7 +222,7 @@ class Server(Child):
         return process
 
     def buried(self, process: subprocess.Popen[bytes]) -> None:
-        """The guard must not outlive the server: its pid may become another's."""
+        """Ends the guard, which must not outlive the server: another process may get the server's pid."""
         if self._guard is not None:
             os.killpg(self._guard.pid, signal.SIGKILL)
             self._guard.wait()

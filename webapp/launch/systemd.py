@@ -1,4 +1,4 @@
-"""What a service manager is told when it started the launcher with `Type=notify`."""
+"""Messages to a service manager that started the launcher with `Type=notify`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VARIABLE = "NOTIFY_SOCKET"
 
 
 def tell(state: str) -> None:
-    """`READY=1` or `STOPPING=1`, as sd_notify(3) spells them; without such a manager, nothing."""
+    """Sends `READY=1` or `STOPPING=1`, as sd_notify(3) defines them; without such a manager it does nothing."""
     address = os.environ.get(VARIABLE, "")
     if not address:
         return

@@ -1,7 +1,7 @@
-"""`python -P -m webapp.server ...` is `gunicorn ...` that can be started in any folder.
+"""`python -P -m webapp.server ...` is `gunicorn ...` for any current folder.
 
-Gunicorn puts the current folder first on the path, unless the path has it already: a `tasks` or a `model` of somebody
-else would be taken for ours.
+Gunicorn puts the current folder first on Python's path unless it is there already; another project's `tasks` or `model`
+in it would then be imported instead of Sentiq's.
 """
 
 import os

@@ -9,7 +9,7 @@ from tasks.settings import Settings
 
 
 def refuse_open_door(settings: Settings) -> None:
-    """Called before a process listens.
+    """Refuses to open a service to everybody by mistake; called before a process listens.
 
     Raises:
         SettingsRefused: there are no API keys, the address is not a loopback address, and ALLOW_ANONYMOUS does not say

@@ -10,7 +10,8 @@ from pathlib import Path
 from tasks.errors import SettingsRefused
 from tasks.private import make_own
 
-_MEMORY = Path("/dev/shm")  # nosec B108 - only a folder of our own in it
+_MEMORY = Path("/dev/shm")  # nosec B108
+"""Every user may write there: `tasks.private` sees to it that the folder in it is ours."""
 
 
 def metrics_folder(data_dir: Path) -> Path:

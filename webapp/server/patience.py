@@ -1,28 +1,76 @@
-"""How long a body is waited for. Gunicorn itself reads one without any limit: a byte now and then would hold a
-connection for good.
+"""How long the server waits for a caller. Gunicorn itself has no limit for a request's body, so a byte now and then
+could keep a connection occupied for ever.
 
-A request's line and headers have `keepalive` seconds in all (`webapp.server.worker`).
+A caller that sends without a pause is read in turns with the others. Its socket always has something to read, so gevent
+would never switch to another connection by itself.
 """
 
 from __future__ import annotations
 
 import time
 from socket import socket
+from typing import Any
+
+import gevent
+from gunicorn.http.errors import NoMoreData
 
 from tasks.errors import UploadTooSlow
 
+HEADERS_WAIT_S = 30.0
+"""Seconds for a request's line and headers in all, from the first byte on. The first byte of a new connection must come
+within the same time. What the application left unread of the previous request's body is read in this time too.
+"""
 BODY_WAIT_S = 120.0
-"""Seconds of waiting for each BODY_BYTES of a body, or for its rest; as long as a job whose texts still come in is kept
-without a text.
+"""Seconds to wait for each BODY_BYTES of a body, or for its rest. A job whose texts are still coming in is kept as long
+without a new text.
 """
 BODY_BYTES = 16 * 1024
 
 
-class PatientSocket:
-    """A connection's socket while a body is read from it. Raises UploadTooSlow, and goes on raising it, once the time
-    is spent.
+class IdleSocket:
+    """A connection's socket while the server waits for a request. Once the time is spent, every read raises NoMoreData,
+    as if the caller had hung up.
+    """
 
-    Only waiting counts: what the application does between two pieces is no fault of the sender's.
+    def __init__(self, client: socket) -> None:
+        self.client = client
+        self._idle_s = HEADERS_WAIT_S
+        self._until: float | None = None
+        self.asked = False
+        """Whether a request has come on this connection."""
+
+    def wait(self, idle_s: float) -> None:
+        """Sets how many seconds may pass until the next request begins."""
+        self._idle_s, self._until = idle_s, None
+
+    def recv(self, size: int) -> bytes:
+        """Some bytes; none if the sender has closed."""
+        if self._until is None:
+            left_s = self._idle_s
+        else:
+            gevent.sleep(0)
+            left_s = self._until - time.monotonic()
+            if left_s <= 0:
+                raise NoMoreData
+        self.client.settimeout(left_s)
+        try:
+            data: bytes = self.client.recv(size)
+        except TimeoutError:
+            raise NoMoreData from None
+        finally:
+            self.client.settimeout(None)
+        if self._until is None:
+            self._until = time.monotonic() + HEADERS_WAIT_S
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+class PatientSocket:
+    """A connection's socket while a body is read from it. Once the time is spent, every read raises UploadTooSlow.
+
+    Only waiting counts: what the application does between two reads is not the sender's fault.
     """
 
     def __init__(self, client: socket) -> None:
@@ -30,7 +78,7 @@ class PatientSocket:
         self._left_s, self._come_bytes = BODY_WAIT_S, 0
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none if the sender has closed."""
+        """Reads some bytes; none if the sender has closed the connection."""
         if self._left_s <= 0:
             raise UploadTooSlow
         began = time.monotonic()
@@ -46,4 +94,5 @@ class PatientSocket:
         self._come_bytes += len(data)
         if self._come_bytes >= BODY_BYTES:
             self._left_s, self._come_bytes = BODY_WAIT_S, 0
+            gevent.sleep(0)
         return data

@@ -1,8 +1,9 @@
-"""Whether this web process has been told to end. A file of its own: Gunicorn's master imports it before gevent has
-patched anything.
+"""Whether this web process has been told to end. This is a file of its own because Gunicorn's master imports it before
+gevent has patched anything.
 """
 
 from threading import Event
 
 stopping = Event()
-"""Set once. Endless answers end then, and their readers come back to another process."""
+"""Set when the process is told to end. Endless answers end then, and their readers connect again, to another process.
+"""

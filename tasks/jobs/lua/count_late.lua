@@ -11,5 +11,6 @@ local page, counts = ARGV[3], cjson.decode(ARGV[4])
 
 if exists() and redis.call('HSETNX', late, 'page' .. page, 1) == 1 then
   end_with_job(late)
+  keep(1)
   grow(counts)
 end

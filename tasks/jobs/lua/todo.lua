@@ -3,11 +3,12 @@
 -- KEYS: see job.lua
 -- ARGV[3] the chunk
 --
--- Returns the chunk as it was packed; nil if there is nothing to do.
+-- Returns the chunk as it was packed, '' if it is lost; nil if there is nothing to do.
 -- include job.lua
-local chunk = ARGV[3]
+local chunk = tonumber(ARGV[3])
 
 if not exists() or has('cancelled_at') then return false end
 local packed = redis.call('HGET', todo, chunk)
+if not packed and is_due(chunk) then return '' end
 if packed and redis.call('HSETNX', facts, 'started_at', now) == 1 then grow({revision = 1}) end
 return packed

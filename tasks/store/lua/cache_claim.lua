@@ -14,12 +14,19 @@ local reply_key, mark_ttl_s, predictions = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = {}
 if predictions > 0 then known = redis.call('MGET', unpack(KEYS, 1, predictions)) end
 local answers = {}
+local has_written = false
 for i = 1, #KEYS - predictions do
   if known[i] then
     answers[i] = {known[i], redis.call('PTTL', KEYS[i])}
   else
     local mark = KEYS[predictions + i]
     local is_first = redis.call('EXISTS', mark) == 0
+    if not has_written then
+      -- Changes nothing. A server whose memory is full refuses a script that begins with a write that takes room, and
+      -- with it the known texts; unknown ones are refused later, by themselves.
+      redis.call('SREM', mark, '')
+      has_written = true
+    end
     redis.call('SADD', mark, reply_key)
     if is_first then redis.call('EXPIRE', mark, mark_ttl_s) end
     answers[i] = is_first and 1 or 0

@@ -1,4 +1,4 @@
-"""The simulation of the autoscaler: texts are conserved, the rule is Kubernetes' own, with the figures of
+"""The simulation of the autoscaler: it conserves texts, and it follows Kubernetes' rule with the figures of
 deploy/keda.
 """
 
@@ -48,7 +48,7 @@ RULES = (
     seed=st.integers(0, 2**32 - 1),
 )
 def test_texts_are_conserved(rates: list[float], rule: Rule, limit: int, seed: int) -> None:
-    """Every text that came is answered, late, refused or still waiting, and no more wait than may."""
+    """Every text that came is answered, late, refused or still waiting, and no more wait than allowed."""
     load = Callers(replace(CLUSTER, queue_limit=limit), rates, seed)
     simulate(CLUSTER, rule, load, seconds=len(rates))
     counts = load.counts
@@ -60,7 +60,7 @@ def test_texts_are_conserved(rates: list[float], rule: Rule, limit: int, seed: i
 @settings(max_examples=25, deadline=None)
 @given(lines=st.lists(st.integers(1, 20_000), min_size=1, max_size=5), workers=st.integers(1, 8))
 def test_jobs_are_conserved(lines: list[int], workers: int) -> None:
-    """Every chunk of every job is done once, and each job ends when its last is."""
+    """Every chunk of every job is done once, and each job ends when its last chunk is done."""
     load = Jobs(CLUSTER, {1.0: lines})
     simulate(CLUSTER, Rule(minimum=workers), load, seconds=600)
     assert load.counts["done"] == load.counts["arrived"] == sum(-(-count // 625) for count in lines)
@@ -69,8 +69,8 @@ def test_jobs_are_conserved(lines: list[int], workers: int) -> None:
 
 
 def test_enough_workers_answer_everybody() -> None:
-    """At less than what the workers score, nobody gets 202 or 429; at twice as much, about half get 429; without
-    workers, all get 202.
+    """Below the rate at which the workers score, nobody gets 202 or 429; at twice that rate, about half get 429;
+    without workers, all get 202.
     """
     enough = Callers(CLUSTER, [1800.0] * 60, 1)
     simulate(CLUSTER, Rule(minimum=2), enough, seconds=60)
@@ -86,7 +86,7 @@ def test_enough_workers_answer_everybody() -> None:
 
 
 def test_more_workers_than_chunks_have_no_work() -> None:
-    """Workers beyond the web's processes change nothing."""
+    """Workers in excess of the chunks that web processes send change nothing."""
     few = replace(CLUSTER, web_processes=2)
     loads = [Callers(few, [5000.0] * 60, 1) for _ in range(2)]
     for load, workers in zip(loads, (2, 8), strict=True):
@@ -95,8 +95,8 @@ def test_more_workers_than_chunks_have_no_work() -> None:
 
 
 def test_the_rule_reacts_to_a_moment() -> None:
-    """Within a minute of a moment of ten times as many texts there are enough workers, they stay while it lasts, and
-    then they go.
+    """When ten times as many texts come, there are enough workers within a minute; they stay while that lasts, and are
+    removed afterwards.
     """
     run = simulate(CLUSTER, INTERACTIVE, Callers(CLUSTER, show(), 1))
     needed = 5  # 5,000 texts a second
@@ -111,7 +111,7 @@ def test_the_rule_reacts_to_a_moment() -> None:
 
 
 def test_age_of_the_queue_alone_does_not_see_callers() -> None:
-    """Callers' texts wait in the web processes, so the queue's age says nothing of them: a rule by it alone adds no
+    """Callers' texts wait in the web processes, so the queue's age does not show them: a rule by the age alone adds no
     worker.
     """
     run = simulate(CLUSTER, replace(INTERACTIVE, triggers=(AGE,)), Callers(CLUSTER, show(), 1))
@@ -132,14 +132,15 @@ def test_age_of_the_queue_alone_does_not_see_callers() -> None:
     ],
 )
 def test_autoscaler(signal: float, target: float, per_worker: bool, replicas: int, wanted: int) -> None:
-    """AverageValue divides the signal by the target, Value multiplies the replicas by their ratio; within a tenth
-    nothing changes, and at most 4 are added at a time, or as many as there are."""
+    """AverageValue divides the signal by the target, Value multiplies the replicas by that ratio. Within a tenth
+    nothing changes, and at a time at most 4 replicas are added, or as many as there are.
+    """
     scaler = Autoscaler(Rule((Trigger("age", target, per_worker),), minimum=1, maximum=100, stabilization_s=1.0))
     assert scaler.wants(0.0, {"age": signal}, replicas, replicas) == wanted
 
 
 def test_scales_down_late() -> None:
-    """What was wanted within the window still counts."""
+    """Replicas that were wanted within the window are not removed yet."""
     scaler = Autoscaler(Rule((Trigger("age", 1.0),), maximum=10, stabilization_s=60.0))
     assert scaler.wants(0.0, {"age": 5.0}, 5, 5) == 5
     assert scaler.wants(30.0, {"age": 0.0}, 5, 5) == 5
@@ -147,7 +148,7 @@ def test_scales_down_late() -> None:
 
 
 def test_simulates_what_is_shipped() -> None:
-    """Targets, bounds and window are those of deploy/keda; the web's processes are those of deploy/base."""
+    """Targets, bounds and window are those of deploy/keda; the number of web processes is that of deploy/base."""
     objects = {
         one["metadata"]["name"]: one["spec"]
         for one in yaml.safe_load_all((ROOT / "deploy" / "keda" / "scaling.yaml").read_text())

@@ -1,4 +1,4 @@
-"""Dockerfile and compose: linted, parsed by compose's own code, and true to settings, ports, versions and
+"""Dockerfile and compose files: linted, parsed by compose itself, and in agreement with settings, ports, versions and
 monitoring.
 """
 
@@ -42,7 +42,7 @@ GPU: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / FILES[1]).read_text())["
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """The Dockerfile's instructions by stage, each stage's with those of the stage that it begins from."""
+    """The Dockerfile's instructions by stage, including those of the stage that it begins from."""
     text = re.sub(
         r"\\\n",
         " ",
@@ -65,7 +65,7 @@ IMAGES = ("web", "worker", "worker-gpu")
 
 
 def environment(stage: str) -> dict[str, str]:
-    """What ENV sets in a stage."""
+    """The variables that ENV sets in a stage."""
     words = [word for instruction, rest in STAGES[stage] if instruction == "ENV" for word in shlex.split(rest)]
     return dict(word.split("=", 1) for word in words)
 
@@ -76,7 +76,7 @@ def last(stage: str, instruction: str) -> str:
 
 
 def command_of(stage: str, instruction: str) -> list[str]:
-    """The words of CMD, or of HEALTHCHECK's."""
+    """The words of CMD, or of the command of HEALTHCHECK."""
     words: list[str] = json.loads("[" + last(stage, instruction).split("[", 1)[1])
     return words
 
@@ -85,7 +85,7 @@ def command_of(stage: str, instruction: str) -> list[str]:
 
 
 def test_dockerfile_is_clean() -> None:
-    """hadolint has nothing to say."""
+    """hadolint finds no fault."""
     done = subprocess.run(
         [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
     )
@@ -93,9 +93,7 @@ def test_dockerfile_is_clean() -> None:
 
 
 def test_versions_are_in_one_place() -> None:
-    """No version stands in the Dockerfile; every installation is held to a list, and the list has all that is asked
-    for.
-    """
+    """The Dockerfile has no versions: a list constrains every installation, and it has every requirement."""
     text = (ROOT / "Dockerfile").read_text()
     assert "==" not in text
     for install in re.findall(r"pip [^&\n]*install (.*)", text):
@@ -115,7 +113,7 @@ def test_versions_are_in_one_place() -> None:
 
 
 def test_left_out_by_their_names() -> None:
-    """What an image leaves out is a dependency of the client or the server; what it adds is an extra."""
+    """What an image leaves out is the name of a dependency of the client or the server; what it adds is an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked_for = project["dependencies"] + project["optional-dependencies"]["server"]
     names = {match[0].lower() for line in asked_for if (match := re.match(r"[\w-]+", line))}
@@ -127,7 +125,7 @@ def test_left_out_by_their_names() -> None:
 
 
 def copied(stage: str) -> list[tuple[str, str]]:
-    """What a stage copies from the repository: pattern, and where to below /app."""
+    """What a stage copies from the repository: the pattern, and the place below /app."""
     pairs = []
     for instruction, rest in STAGES[stage]:
         if instruction == "COPY" and "--from=" not in rest:
@@ -138,7 +136,7 @@ def copied(stage: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_is_copied_is_sent(stage: str) -> None:
-    """What a stage copies is in the repository, and .dockerignore lets it through."""
+    """What a stage copies is in the repository and not excluded by .dockerignore."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     sent = [line[1:] for line in lines if line.startswith("!")]
     assert "*" in lines
@@ -148,7 +146,7 @@ def test_what_is_copied_is_sent(stage: str) -> None:
 
 
 def laid_out(image: str, folder: Path) -> Path:
-    """A folder as /app is in an image."""
+    """A folder with the contents of an image's /app."""
     for source, target in copied(image):
         for found in glob.glob(str(ROOT / source)):
             (folder / target).mkdir(parents=True, exist_ok=True)
@@ -160,7 +158,7 @@ def laid_out(image: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_images_have_every_module(image: str, tmp_path: Path) -> None:
-    """An image has each module of `tasks` and `model`, but for what trains the model; the web's has `webapp` too."""
+    """An image has each module of `tasks` and `model` except those that train; the web image has `webapp` too."""
     app = laid_out(image, tmp_path)
     for package in ("model", "tasks", *(["webapp"] if image == "web" else [])):
         ours = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
@@ -188,7 +186,7 @@ sys.meta_path.insert(0, Image())
 
 
 def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> Process:
-    """Starts a process with an image's files alone, and without the packages that it leaves out."""
+    """Starts a process with only an image's files, and without the packages that it leaves out."""
     app = laid_out(image, folder / "app")
     distributions = importlib.metadata.packages_distributions()
     absent = {
@@ -211,8 +209,8 @@ def start_as_image(stack: Stack, image: str, folder: Path, argv: list[str]) -> P
 
 
 def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    """With the files and packages of their images alone, web and worker answer, score with the compiled engine, and
-    show the documents.
+    """With only the files and packages of their images, web and worker answer, score with the compiled engine, and show
+    the documents.
     """
     stack = make_stack(model="default", WEB_CONCURRENCY=1)
     stack.start_server()
@@ -232,8 +230,8 @@ def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: 
 
 
 def test_health_checks(make_stack: Callable[..., Stack]) -> None:
-    """The web's health check passes while it answers, and not when it is gone; the workers' is the probe, which has its
-    own tests.
+    """The web's health check passes while it answers and fails when it is gone. The workers' check is the probe, which
+    has its own tests.
     """
     stack = make_stack(WEB_CONCURRENCY=1)
     web = stack.start_web()
@@ -251,7 +249,7 @@ def test_health_checks(make_stack: Callable[..., Stack]) -> None:
 
 
 def test_images_run_as_nobody() -> None:
-    """Each image's last user is a number that is not root's, so that Kubernetes can see it."""
+    """Each image's last USER is a number other than root's, so that Kubernetes can check it."""
     for stage in (*IMAGES, "flower", "celery-exporter"):
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last(stage, "USER"))
         assert "HEALTHCHECK" in dict(STAGES[stage])
@@ -261,7 +259,7 @@ def test_images_run_as_nobody() -> None:
 
 
 def compose(*arguments: str, env_file: Path) -> subprocess.CompletedProcess[str]:
-    """Compose's own reading of the files; its binary, for the package's wrapper always exits 0."""
+    """The files as compose reads them. It is its binary that runs, because the package's wrapper always exits 0."""
     spec = find_spec("compose")
     binary = Path(spec.origin).parent / "docker-compose" if spec is not None and spec.origin is not None else None
     if binary is None:
@@ -284,7 +282,7 @@ def env_file(folder: Path, *, without: str | None = None) -> Path:
 
 @pytest.mark.parametrize("files", [FILES[:1], FILES])
 def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
-    """Compose takes the file, and the file with the overlay for GPUs, and finds every service in it."""
+    """Compose accepts the file, alone and with the overlay for GPUs, and finds every service in it."""
     given = [word for file in files for word in ("-f", file)]
     done = compose(*given, "--profile", "*", "config", "--format", "json", env_file=env_file(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -297,7 +295,7 @@ def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_secrets_have_no_default(tmp_path: Path) -> None:
-    """Without any one of the passwords nothing starts."""
+    """If any one of the passwords is missing, nothing starts."""
     assert len(SECRETS) >= 4
     for name in sorted(SECRETS):
         done = compose("config", "-q", env_file=env_file(tmp_path, without=name))
@@ -306,9 +304,7 @@ def test_secrets_have_no_default(tmp_path: Path) -> None:
 
 
 def test_secrets_in_the_file() -> None:
-    """Every password in the file is one of .env's, each with a message and none with a default; and all of .env's are
-    used.
-    """
+    """Every password in the file comes from .env, with a message and without a default; and all of .env's are used."""
     text = "".join((ROOT / file).read_text() for file in FILES)
     required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", text))
     assert required == SECRETS
@@ -324,14 +320,17 @@ def test_secrets_in_the_file() -> None:
 
 
 def test_settings_reach_the_containers() -> None:
-    """Every setting can be given in .env, but for those of the image; and no name is passed that is no setting."""
-    # The last is a file of the container: API_KEYS says the same.
+    """Every setting can be given in .env, except those that the image sets; and only settings are passed."""
+    # The last one names a file in the container; API_KEYS serves the same purpose.
     fixed = {"HOST", "PORT", "DATA_DIR", "METRICS_HOST", "METRICS_PORT", "WEB_METRICS_PORT", "API_KEYS_FILE"}
     for name in OURS:
         given: dict[str, str | None] = SERVICES[name]["environment"]
         assert set(given) == SETTINGS - fixed
         ours = {variable for variable, value in given.items() if value is not None}
-        assert ours == {"REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENGINE_THREADS"}
+        assert ours == {"REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENGINE_THREADS", "ALLOWED_HOSTS"}
+        # The other containers call it by the service's name; without a value in .env that is the only one.
+        assert given["ALLOWED_HOSTS"] == "web,${ALLOWED_HOSTS:-}"
+        assert Settings.model_validate({"allowed_hosts": "web,"}).allowed_hosts == ("web",)
     for image in IMAGES:
         system = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "GUNICORN_CMD_ARGS", "HF_HOME"}
         names = {variable for variable in environment(image) if not variable.startswith("NVIDIA_")}
@@ -340,7 +339,7 @@ def test_settings_reach_the_containers() -> None:
 
 
 def test_engine_threads_are_the_processors() -> None:
-    """A worker's engine has as many threads as its container may use processors, not one for each core of the host."""
+    """A worker's engine has as many threads as its container has processors, not one for each core of the host."""
     for name in OURS[1:]:
         service = SERVICES[name]
         assert service["environment"]["ENGINE_THREADS"] == service["deploy"]["resources"]["limits"]["cpus"]
@@ -348,8 +347,8 @@ def test_engine_threads_are_the_processors() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_service_is_confined(name: str) -> None:
-    """Read-only, without privileges, without root, with limits, with an exact version, and started again when it
-    ends.
+    """Each service is read-only, without privileges, not run as root, limited, of an exact version, and started again
+    when it ends.
     """
     service = SERVICES[name]
     assert service["read_only"] is True
@@ -366,8 +365,8 @@ def test_each_service_is_confined(name: str) -> None:
 
 
 def test_only_the_web_is_open() -> None:
-    """One published port; what a profile adds is on the loopback address, and so is that one unless the operator says
-    otherwise.
+    """Only the web's port is published, on the loopback address unless the operator says otherwise; ports that a
+    profile adds are always on the loopback address.
     """
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
@@ -382,7 +381,7 @@ def test_only_the_web_is_open() -> None:
 
 
 def test_waits_for_redis() -> None:
-    """Whoever needs a server waits until it is healthy, and each server says when."""
+    """Services that need a Redis server wait until it is healthy, and each server has a health check."""
     for name in (*OURS, "flower", "celery-exporter", "redis-exporter-cache", "redis-exporter-broker"):
         needs = SERVICES[name]["depends_on"]
         assert all(
@@ -394,7 +393,7 @@ def test_waits_for_redis() -> None:
 
 
 def test_ports() -> None:
-    """The ports that compose and Prometheus speak of are those on which the images listen."""
+    """The ports in compose's and Prometheus' files are those on which the images listen."""
     web = environment("web")
     assert [web["PORT"], web["WEB_METRICS_PORT"]] == last("web", "EXPOSE").split()
     assert SERVICES["web"]["ports"][0].endswith(f":{web['PORT']}")
@@ -404,8 +403,8 @@ def test_ports() -> None:
 
 
 def test_monitoring_finds_the_services() -> None:
-    """Each target of Prometheus is a service of compose, on its port; and what compose mounts of monitoring/ is
-    there.
+    """Each target of Prometheus is a service of compose, with its port; and what compose mounts from monitoring/
+    exists.
     """
     config = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     targets: set[tuple[str, int]] = set()
@@ -445,8 +444,8 @@ def test_one_gpu_to_each_worker() -> None:
 
 @pytest.mark.parametrize(("part", "policy", "kept"), [("cache", "allkeys-lru", "no"), ("broker", "noeviction", "yes")])
 def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> None:
-    """Compose's command starts a server that wants the password; the cache evicts and forgets, the broker does
-    neither.
+    """Compose's command starts a server that requires the password. The cache evicts and keeps nothing on disk, the
+    broker does not evict and keeps everything.
     """
     service = SERVICES[f"redis-{part}"]
     shell, option, script = service["command"]

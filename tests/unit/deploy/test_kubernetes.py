@@ -1,6 +1,4 @@
-"""deploy/: rendered by kustomize, valid for Kubernetes, confined, and true to the images, the settings and the
-metrics.
-"""
+"""deploy/: rendered by kustomize, valid for Kubernetes, confined, and matching images, settings and metrics."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tasks.settings import Settings
 from tests.unit.deploy.test_containers import environment, last
+from webapp.front.hosts import AllowedHosts
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = "1.37.0"
@@ -40,7 +39,7 @@ PROMETHEUS = {"serverAddress", "query", "threshold", "ignoreNullValues"}
 
 @lru_cache
 def rendered(overlay: str) -> list[Resource]:
-    """What `kubectl apply -k` would send."""
+    """The resources that `kubectl apply -k` would send."""
     kubectl = Path(sys.executable).parent / "kubectl"
     folder = ROOT / "deploy" / "overlays" / overlay
     done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
@@ -54,12 +53,12 @@ def of_kind(overlay: str, *kinds: str) -> list[Resource]:
 
 
 def pods(overlay: str) -> dict[str, Resource]:
-    """The pod templates by the name of what makes them."""
+    """The pod templates, by the name of the resource that has them."""
     return {one["metadata"]["name"]: one["spec"]["template"] for one in of_kind(overlay, "Deployment", "StatefulSet")}
 
 
 def test_every_file_is_listed() -> None:
-    """Each file of a folder is in its kustomization, and what that lists is there."""
+    """Each file of a folder is listed in its kustomization, and each listed file exists."""
     for kustomization in (ROOT / "deploy").rglob("kustomization.yaml"):
         listed = yaml.safe_load(kustomization.read_text())
         files = [
@@ -73,7 +72,7 @@ def test_every_file_is_listed() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_valid(overlay: str) -> None:
-    """Kubernetes' own schemas take every resource, without a field that they do not know; KEDA's is looked at below."""
+    """Every resource fits Kubernetes' schemas, without unknown fields; KEDA's resources have their own test below."""
     for resource in rendered(overlay):
         if resource["kind"] != "ScaledObject":
             kubernetes_validate.validate(resource, VERSION, strict=True)
@@ -86,9 +85,7 @@ def test_valid(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_confined(overlay: str) -> None:
-    """Each pod keeps the `restricted` standard, has requests and limits, an exact image and no token, and is asked how
-    it is.
-    """
+    """Each pod meets the `restricted` standard, has requests and limits, an exact image, no token, and probes."""
     for name, template in pods(overlay).items():
         spec = template["spec"]
         assert spec["automountServiceAccountToken"] is False
@@ -121,7 +118,7 @@ def test_pods_are_confined(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_true_to_the_images(overlay: str) -> None:
-    """User, ports, commands and folders are those of the Dockerfile; all that is set is a setting."""
+    """User, ports, commands and folders are those of the Dockerfile; every variable that is set is a setting."""
     for name in ("web", "worker-interactive", "worker-batch"):
         template = pods(overlay)[name]
         (container,) = template["spec"]["containers"]
@@ -147,7 +144,7 @@ def test_true_to_the_images(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_selectors_find_pods(overlay: str) -> None:
-    """Every selector of a service, a budget, a policy or a deployment finds a pod, and every port has a name there."""
+    """Every selector of a service, a budget, a policy or a deployment finds a pod, which names every port."""
     labels = [template["metadata"]["labels"] for template in pods(overlay).values()]
 
     def found(selector: dict[str, str]) -> list[Resource]:
@@ -174,6 +171,17 @@ def test_selectors_find_pods(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_its_names_in_the_cluster_are_allowed(overlay: str) -> None:
+    """Without API keys the web answers to every name that the cluster's DNS has for its Service."""
+    (config,) = [one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"].startswith("sentiq-")]
+    (service,) = [one["metadata"] for one in of_kind(overlay, "Service") if one["metadata"]["name"] == "web"]
+    name = f"{service['name']}.{service['namespace']}.svc.cluster.local"
+    hosts = AllowedHosts(Settings.model_validate({"allowed_hosts": config["data"]["ALLOWED_HOSTS"]}).allowed_hosts)
+    assert all(hosts.allow(name.removesuffix(end)) for end in ("", ".cluster.local", ".svc.cluster.local"))
+    assert hosts.allow(service["name"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_secrets_are_documented(overlay: str) -> None:
     """All pods read one Secret, and the command in docs/kubernetes.md makes exactly what they read."""
     used = {
@@ -188,8 +196,8 @@ def test_secrets_are_documented(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_scaled_objects(overlay: str) -> None:
-    """KEDA's resources have its documented fields and no others, scale what is there, never to none, and ask for
-    metrics that we serve.
+    """KEDA's resources have only fields that it documents, scale deployments that exist, never to zero, and query
+    metrics that Sentiq serves.
     """
     served = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     deployments = {one["metadata"]["name"]: one["spec"] for one in of_kind(overlay, "Deployment")}
@@ -200,7 +208,7 @@ def test_scaled_objects(overlay: str) -> None:
         spec = one["spec"]
         assert set(spec) <= SCALED_OBJECT
         assert set(spec["scaleTargetRef"]) == {"name"}
-        # Else each apply would undo what the autoscaler has done.
+        # Otherwise each apply would undo what the autoscaler has done.
         assert "replicas" not in deployments[spec["scaleTargetRef"]["name"]]
         assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
         assert set(spec["fallback"]) == {"failureThreshold", "replicas", "behavior"}
@@ -211,7 +219,7 @@ def test_scaled_objects(overlay: str) -> None:
             "currentReplicasIfLower",
         )
         assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
-        # What is left of it is the HorizontalPodAutoscaler that KEDA makes.
+        # The rest is passed on to the HorizontalPodAutoscaler that KEDA makes.
         hpa = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"}}
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": spec["scaleTargetRef"]["name"]}
         behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
@@ -237,7 +245,7 @@ def test_scaled_objects(overlay: str) -> None:
 
 
 def test_one_gpu_to_each_worker() -> None:
-    """In the overlay for GPUs each worker has one, and in the other none."""
+    """In the overlay for GPUs each worker has one GPU, in the other overlay none."""
     for overlay, count in (("gpu", 1), ("cpu", None)):
         for name in ("worker-interactive", "worker-batch"):
             (container,) = pods(overlay)[name]["spec"]["containers"]
@@ -248,9 +256,7 @@ def test_one_gpu_to_each_worker() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_redis_reads_its_file(overlay: str) -> None:
-    """The servers' command reads the file of its part, which is in the ConfigMap; maxmemory leaves room below the
-    limit.
-    """
+    """Each Redis server reads its own file from the ConfigMap, and its maxmemory leaves room below the limit."""
     (config,) = [one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"].startswith("redis-")]
     for part in ("cache", "broker"):
         spec = pods(overlay)[f"redis-{part}"]["spec"]

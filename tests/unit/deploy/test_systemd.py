@@ -1,4 +1,4 @@
-"""systemd's units: verified by systemd, confined alike, and true to what they start."""
+"""The systemd units: verified by systemd, equally confined, and in agreement with what they start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SENTIQ = "/opt/sentiq/bin/sentiq"
 
 
 def lines(unit: Path) -> list[tuple[str, str]]:
-    """A unit's settings in their order, each with its value."""
+    """A unit's settings with their values, in order."""
     settings = [line.partition("=") for line in unit.read_text().splitlines() if line[:1] not in ("#", "[", "")]
     return [(name, value) for name, _, value in settings]
 
@@ -29,7 +29,7 @@ SERVE, WORKER = (dict(lines(unit)) for unit in reversed(UNITS))
 @pytest.mark.debian("systemd")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_has_nothing_to_say(unit: Path, tmp_path: Path) -> None:
-    """`systemd-analyze` finds no mistake in a unit, and little that its process may do without need."""
+    """`systemd-analyze` finds no mistake in a unit, and hardly anything that its process may do without need."""
     here = tmp_path / unit.name
     here.write_text(unit.read_text().replace(SENTIQ, f"{sys.prefix}/bin/sentiq"))
     verified = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True, check=False)
@@ -40,7 +40,9 @@ def test_systemd_has_nothing_to_say(unit: Path, tmp_path: Path) -> None:
 
 
 def test_confined_alike() -> None:
-    """What confines the service confines a worker: the two differ in what they start and where its files are."""
+    """The service and a worker are confined in the same way: the units differ only in what they start and in their
+    folders.
+    """
     differ = {"Description", "Type", "ExecStart", "EnvironmentFile", "TimeoutStartSec", "TimeoutStopSec"}
     differ |= {"StateDirectory", "WorkingDirectory", "Environment"}
     same = [[line for line in lines(unit) if line[0] not in differ] for unit in UNITS]
@@ -51,7 +53,7 @@ def test_confined_alike() -> None:
 
 
 def test_what_is_started() -> None:
-    """The units start the command line's own commands; a wrong setting is no reason to start again."""
+    """The units start commands of the command line, and do not restart after a wrong setting."""
     assert SERVE["ExecStart"] == f"{SENTIQ} serve"
     assert WORKER["ExecStart"] == f"{SENTIQ} worker %i"
     for command in ("serve", "worker"):
@@ -60,14 +62,14 @@ def test_what_is_started() -> None:
 
 
 def test_time_to_end() -> None:
-    """systemd signals the launcher alone, and waits while that may wait for web, workers and server in turn."""
+    """systemd signals only the launcher, and waits as long as that may wait for web, workers and server in turn."""
     assert SERVE["KillMode"] == WORKER["KillMode"] == "mixed"
     assert int(SERVE["TimeoutStopSec"]) >= 3 * (_DRAIN_S + 5)
     assert int(WORKER["TimeoutStopSec"]) >= _DRAIN_S
 
 
 def test_files_are_in_the_state_directory() -> None:
-    """What is written is in the folder that systemd makes for the unit: the rest of the disk is read-only."""
+    """All files are written to the folder that systemd makes for the unit; the rest of the disk is read-only."""
     for unit in (SERVE, WORKER):
         state = f"%S/{unit['StateDirectory']}"
         assert unit["WorkingDirectory"] == state

@@ -143,6 +143,29 @@ def test_stops(make_loop: MakeLoop) -> None:
     assert not loop.gone
 
 
+def test_what_it_needs_may_end_before_it(make_loop: MakeLoop, caplog: pytest.LogCaptureFixture) -> None:
+    """An expected error of a loop that was told to end is not told; a defect is."""
+    before = counted("defect"), counted("expected")
+    for error in (Away(), ValueError()):
+        going, stopped = threading.Event(), threading.Event()
+
+        def step(error: Exception = error, going: threading.Event = going, stopped: threading.Event = stopped) -> None:
+            going.set()
+            stopped.wait(10)
+            raise error
+
+        loop = make_loop(step, stop=None, at_end=(ended := threading.Event()).set)
+        loop.start()
+        assert going.wait(10)
+        loop.stop()
+        assert loop.stopped
+        stopped.set()
+        assert ended.wait(10)
+        assert not loop.gone
+    assert (counted("defect"), counted("expected")) == (before[0] + 1, before[1])
+    assert [record.getMessage() for record in caplog.records] == ["the loop leases failed: ValueError"]
+
+
 def test_starts_once(make_loop: MakeLoop) -> None:
     """A loop that is started several times at once has one thread."""
     names = [f"starter {number}" for number in range(20)]
@@ -209,8 +232,7 @@ def step():
 loop = Loop("replies", step, stop=stop)
 loop.start()
 with gevent.Timeout(20):
-    while not stop.is_set():
-        gevent.sleep(0.01)
+    stop.wait()
     print(steps, aside("look-up", lambda: 7).result(5))
 """
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import QueueFull
-from tasks.submit.admission import ALWAYS_WAITING, Admission
 from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.queue_limit import ALWAYS_WAITING, QueueLimit
 from tests.support.waiting import wait_until
 
 
@@ -81,7 +81,7 @@ def make(
         lambda texts: Claimed({}, sender.claim(texts)),
         lambda texts, _: sender.send(texts),
         sender.release,
-        admission=Admission(queue_limit=queue, rate=lambda: rate, patience_s=patience_s),
+        queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=patience_s),
         chunk_limit=lambda: limit,
         max_under_way=lambda: under_way,
         expire_after_s=expire_s,
@@ -465,7 +465,7 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
         lambda texts: Claimed({}, texts),
         lambda texts, origins: sent.put((dict(texts), list(origins))),
         lambda keys: (),
-        admission=Admission(queue_limit=10),
+        queue_limit=QueueLimit(max_texts=10),
         chunk_limit=lambda: 10,
         max_under_way=lambda: 1,
         expire_after_s=60,
@@ -494,7 +494,7 @@ def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: in
         lambda texts: Claimed({}, texts),
         lambda texts, _: send(texts),
         lambda _: (),
-        admission=Admission(queue_limit=10_000),
+        queue_limit=QueueLimit(max_texts=10_000),
         chunk_limit=lambda: limit,
         max_under_way=lambda: under_way,
         expire_after_s=60,

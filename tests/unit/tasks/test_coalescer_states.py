@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tasks.errors import QueueFull
-from tasks.submit.admission import Admission
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.entries import State
 from tasks.submit.lingering import LINGER_MOST_S
+from tasks.submit.queue_limit import QueueLimit
 
 KEYS = "abcdef"
 FOUND = ("known", "to send", "to send", "elsewhere")
@@ -64,7 +64,7 @@ class Coalescing(RuleBasedStateMachine):
             self.claim,
             self.send,
             self.release,
-            admission=Admission(queue_limit=QUEUE_LIMIT, clock=self.clock),
+            queue_limit=QueueLimit(max_texts=QUEUE_LIMIT, clock=self.clock),
             chunk_limit=lambda: CHUNK_LIMIT,
             max_under_way=lambda: UNDER_WAY,
             expire_after_s=EXPIRE_S,

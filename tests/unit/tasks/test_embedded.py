@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.embedded import ServerNotFound, find_server, note_writer
+from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, find_server, memory_limit, note_writer
 from tests.support.stack import Stack
 
 
@@ -117,3 +117,36 @@ def test_writer_of_data_without_a_note(server: Stack, tmp_path: Path) -> None:
         note_writer(data, fake_server(tmp_path, "redis-server", REDIS_7_0))
     note_writer(data, find_server())
     assert note.read_text() == written
+
+
+MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "found"),
+    [
+        ("0::/", {"memory.max": "100000000\n"}, 100_000_000),
+        ("0::/", {"memory.max": "max\n"}, MACHINE),
+        ("0::/a.slice/b", {"a.slice/memory.max": "300000000", "a.slice/b/memory.max": "max"}, 300_000_000),
+        ("0::/a/b", {"memory.max": "500000000", "a/b/memory.max": "400000000"}, 400_000_000),
+        ("3:cpu:/x\n2:cpuset,memory:/y", {"memory/y/memory.limit_in_bytes": "200000000"}, 200_000_000),
+        ("4:memory:/elsewhere", {"memory/memory.limit_in_bytes": "200000000"}, 200_000_000),
+        ("4:memory:/", {"memory/memory.limit_in_bytes": "9223372036854771712"}, MACHINE),
+        ("0::/", {}, MACHINE),
+        (None, {}, MACHINE),
+    ],
+)
+def test_memory_limit(tmp_path: Path, groups: str | None, limits: dict[str, str], found: int) -> None:
+    """The server may use a share of the machine's memory, or of what a container or a unit around it may use."""
+    files = {f"sys/fs/cgroup/{name}": text for name, text in limits.items()}
+    if groups is not None:
+        files["proc/self/cgroup"] = groups
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory_limit(tmp_path) == int(found * MEMORY_SHARE)
+
+
+def test_memory_is_limited(server: Stack) -> None:
+    """The running server has that limit: it refuses writes before the kernel would kill it, or something else."""
+    assert int(setting(server, "maxmemory")) == memory_limit() > 0

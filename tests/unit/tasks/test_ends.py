@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -16,11 +17,11 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def ends(server: Stack) -> Iterator[JobEnds]:
     """A listener on an empty server."""
-    found = JobEnds(connect(server.settings().results_url, timeout_s=1.0, blocking=True))
-    before = listeners(server)  # those of other tests are never stopped
-    with found.watch("none"):
-        wait_until(lambda: listeners(server) > before, what="a listener")
-        yield found
+    with closing(JobEnds(connect(server.settings().results_url, timeout_s=1.0, blocking=True))) as found:
+        before = listeners(server)  # one that was closed may listen a little longer
+        with found.watch("none"):
+            wait_until(lambda: listeners(server) > before, what="a listener")
+            yield found
 
 
 def listeners(server: Stack) -> int:

@@ -49,6 +49,7 @@ BARE = Job(id="1" * 32, created_at=1.5, expires_at=2.5, chunk_size=3, window=4)
 FULL = msgspec.structs.replace(
     BARE,
     owner="7",
+    caller="7",
     header=Header(("é", "text"), 1),
     callback_url="https://example.org/",
     callback_state="failed",
@@ -232,7 +233,8 @@ def test_any_number_of_classes(server: Stack) -> None:
     machine = Machine(server, window=1)
     machine.comes_in(1)
     counted = ["label9", "failed", "label0", "label9"]
-    JobScript(server.redis, "finish")(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]))
+    finish = JobScript(server.redis, "finish")
+    finish(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]), own_keys=["celery-task-meta-x"])
     found = server.redis.hmget(job_key(machine.id), "label0", "label9", "failed", "done", "scored")
     assert [int(value) for value in found] == [4, 9, 2, 15, 15]
 
@@ -255,7 +257,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
-        *("duplicates", "scored", "chunks", "revision", "label0", "label1", "label2"),
+        *("duplicates", "scored", "chunks", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 
 
@@ -276,6 +278,32 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     client = ClientJob.of(facts)
     assert [getattr(client, name) for name in ("id", "status", "labels")] == [job.id, job.status, job.labels]
     assert set(TOLD_AT_THE_END) == set(TOLD) - {"receiving", "eta_s", "callback"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ended", "rate", "eta_s"),
+    [
+        (None, None, None, None),
+        (0.01, None, None, None),
+        (1.0, None, 400.0, 24.0),
+        (2.0, None, 200.0, 48.0),
+        (0.01, JobStatus.SUCCEEDED, 40_000.0, None),
+        (0.0, JobStatus.SUCCEEDED, None, None),
+    ],
+)
+def test_rate_and_time_left(
+    seconds: float | None, ended: JobStatus | None, rate: float | None, eta_s: float | None
+) -> None:
+    """A running job tells its rate and the time left only after a second of work: its first chunk may have been known
+    by the time a worker took it, and would promise far too much. A job that has ended tells its rate.
+    """
+    progressed_at = None if seconds is None else 100.0 + seconds
+    came_in = msgspec.structs.replace(
+        BARE, total=13_000, done=3_400, cached=3_000, scored=400, sealed=99.0, started_at=100.0
+    )
+    job = msgspec.structs.replace(came_in, progressed_at=progressed_at, ended=ended)
+    assert job.texts_per_s == pytest.approx(rate)
+    assert job.eta_s == pytest.approx(eta_s)
 
 
 def test_states_are_declared_once() -> None:

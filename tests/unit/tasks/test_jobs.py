@@ -23,7 +23,7 @@ from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest
-from tasks.wire import ChunkResult
+from tasks.wire import ChunkResult, FormatError
 from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
@@ -84,8 +84,6 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     store.run(job_id, 1, [NEGATIVE])
     job = store.kept.get(job_id)
     assert (job.status, job.done) == (JobStatus.RUNNING, 2)
-    assert job.texts_per_s is not None
-    assert job.eta_s is not None
     assert store.outcomes(job_id) == [None, None, Failed("empty_text"), None, NEGATIVE]
     store.run(job_id, 0, [POSITIVE, Failed("text_failed")])
     job = store.kept.get(job_id)
@@ -94,7 +92,7 @@ def test_from_queued_to_succeeded(store: Store) -> None:
     assert job.started_at is not None
     assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
-    lines = store.kept.lines(job, 0, 9)
+    lines = list(store.kept.lines(job, 0, 9))
     assert [(line.position, line.entry.text) for line in lines] == list(enumerate(["a", "b", "", "a", "c"]))
     assert store.outcomes(job_id) == [POSITIVE, Failed("text_failed"), Failed("empty_text"), POSITIVE, NEGATIVE]
 
@@ -488,6 +486,36 @@ def test_expected(store: Store) -> None:
     assert store.running.expected() == set()
 
 
+def test_foreign_id(store: Store) -> None:
+    """An id that is not UTF-8, of whatever program has written it, keeps jobs neither from being listed nor from being
+    looked after.
+    """
+    job_id = store.make(["a"])
+    store.redis.sadd(UNFINISHED, b"\xff")
+    store.redis.zadd(INDEX, {b"\xff": time.time()})
+    assert store.running.expected() == {chunk_id(job_id, 0)}
+    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [job_id]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("window", "x"), ("total", "many"), ("created_at", None), ("analysis", "{"), (b"\xff", b"\xff")],
+)
+def test_damaged_job(store: Store, field: str, value: str | None) -> None:
+    """A job whose facts are damaged or of another version cannot be read itself, but keeps other jobs neither from
+    being listed nor from being looked after.
+    """
+    damaged, whole = store.make(["a"]), store.make(["b"])
+    if value is None:
+        store.redis.hdel(job_key(damaged), field)
+    else:
+        store.redis.hset(job_key(damaged), field, value)
+    with pytest.raises(FormatError):
+        store.kept.get(damaged)
+    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [whole]
+    assert chunk_id(whole, 0) in store.running.expected()
+
+
 def test_callback_is_due_with_the_end(store: Store) -> None:
     """A job's callback, if it has one, is due when the job ends or is cancelled, and has the job's final state."""
     url = "https://example.org/told"
@@ -544,7 +572,7 @@ def test_expired_in_between(store: Store) -> None:
     assert todo is not None
     store.redis.delete(*store.redis.keys("sentiq:j:*"))
     with pytest.raises(JobNotFound):
-        store.kept.lines(job, 0, 1)
+        list(store.kept.lines(job, 0, 1))
     store.running.store_results(job_id, 0, [POSITIVE], MODEL)
     store.running.finish(job_id, 0, [POSITIVE], todo.weights, MODEL)
     assert store.redis.keys(f"*{job_id}*") == []

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import QuotaExceeded, RateLimited
-from tasks.settings import Settings
 from tasks.store.connections import connect
 from tasks.store.limits import Bill, Limit, Limits, limits_of
 from tests.support.stack import Stack
@@ -114,6 +113,33 @@ def test_more_at_once_than_the_limit(make_limit: MakeLimit) -> None:
         limit.take("bob", 25)
 
 
+def test_more_at_once_in_two_parts(make_limit: MakeLimit) -> None:
+    """A request that is counted in two parts costs no more than the limit either, so it passes in a fresh window."""
+    limit = make_limit(10)
+    limit.take("ann")
+    assert limit.take("ann", 24, counted=1).remaining == 0
+    assert passed(limit, "ann", 1) == 0
+    one = make_limit(1)
+    one.take("bob")
+    assert one.take("bob", 5, counted=1).remaining == 0
+
+
+@pytest.mark.parametrize(
+    ("paid", "came", "used", "counted"),
+    [(0, 30, 0, 0), (0, 30, 12, 12), (0, 30, 30, 30), (0, 30, 99, 30), (10, 30, 0, 0), (10, 30, 4, 0), (10, 30, 14, 4)],
+)
+def test_bill_for_what_was_used(make_limit: MakeLimit, paid: int, came: int, used: int, counted: int) -> None:
+    """Of a job that fails, texts that were scored or could be read stay counted; texts that were paid before are not
+    counted again and not given back.
+    """
+    limit = make_limit(1000)
+    bill = Bill(Limits(None, limit), "ann", paid=paid)
+    assert len(list(bill.counted(range(came)))) == came
+    bill.cancel(used)
+    assert limit.take("ann").remaining >= 1000 - counted - 50
+    assert passed(make_limit(1000), "ann", 1000) in range(1000 - counted - 51, 1000 - counted + 1)
+
+
 def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
     """Texts of a job are counted as they come in, and given back, for all processes, if the job fails."""
     here, elsewhere = make_limit(50), make_limit(50)
@@ -148,8 +174,7 @@ def test_callers_in_memory_are_bounded(make_limit: MakeLimit, monkeypatch: pytes
 
 def test_both_limits(server: Stack) -> None:
     """With both limits, the one that is used up first refuses, and the standing is that of the one with less left."""
-    settings = Settings(redis_url=server.url, rate_limit="10/h", daily_quota=1000, web_concurrency=1)
-    limits = limits_of(settings)
+    limits = limits_of(server.redis, rate=(10, 3600), daily_quota=1000, processes=1)
     assert limits is not None
     first = limits.take("ann", rate=1, quota=1)
     assert first is not None
@@ -161,4 +186,4 @@ def test_both_limits(server: Stack) -> None:
     slow = limits.take("ann", rate=0, quota=1)
     assert slow is not None
     assert slow.limit == 1000
-    assert limits_of(Settings(redis_url=server.url)) is None
+    assert limits_of(server.redis, rate=None, daily_quota=None, processes=1) is None

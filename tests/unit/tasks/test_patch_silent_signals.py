@@ -36,7 +36,7 @@ def test_library_writes_past_the_log() -> None:
         mended(
             "Celery",
             "tasks/queue/patches/silent_signals.py",
-            "its import and its call in tasks/work/compose.py",
+            "its import and its call in tasks/work/serving.py",
         )
 
 

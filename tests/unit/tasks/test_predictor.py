@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 import pytest
 from msgspec import structs
@@ -16,12 +16,11 @@ from tasks.errors import EmptyText, QueueFull, ServiceUnavailable, TextFailed, T
 from tasks.jobs.job import Line
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.store.outcomes import Answer, Failed, Outcome, Scored, digest
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.admission import Admission
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed, Coalescer
 from tasks.submit.predictor import Predictor, cleaner
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.service import Prediction, SentimentService
 from tests.support.answering import answering
@@ -72,7 +71,14 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return found
 
 
-def make(stack: Stack, **settings: int) -> SentimentService:
+@pytest.fixture
+def make() -> Iterator[Callable[..., SentimentService]]:
+    """Makes services that no longer listen after the test."""
+    with contextlib.ExitStack() as made:
+        yield lambda stack, **settings: made.enter_context(closing(service_on(stack, **settings)))
+
+
+def service_on(stack: Stack, **settings: int) -> SentimentService:
     """A service with the stack's environment and these settings, on a server whose worker is ready."""
     mine = {"max_text_chars": MAX_CHARS, "web_concurrency": 1}
     service = sentiment_service(stack.settings().model_copy(update=mine | settings))
@@ -82,7 +88,7 @@ def make(stack: Stack, **settings: int) -> SentimentService:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A server for this module alone, as its services go on listening after a test.
+    """A server for this module alone, whose tests share a service.
 
     A key without a TTL that is left at the end is an error.
     """
@@ -95,9 +101,10 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def service(stack: Stack) -> SentimentService:
+def service(stack: Stack) -> Iterator[SentimentService]:
     """A service shared by tests, which ask for different texts."""
-    return make(stack)
+    with closing(service_on(stack)) as found:
+        yield found
 
 
 def working(stack: Stack, outcome: Callable[[str], Outcome]) -> AbstractContextManager[None]:
@@ -170,7 +177,7 @@ def test_failed(stack: Stack, service: SentimentService, ask: Ask, code: str, ki
         assert ask(service, text, PATIENCE_S) == Prediction(GOOD, False, MARK.model)
 
 
-def test_full_queue(stack: Stack, ask: Ask) -> None:
+def test_full_queue(stack: Stack, ask: Ask, make: Callable[..., SentimentService]) -> None:
     """While the queue is full, known texts are answered as usual, and unknown ones are refused."""
     service, known = make(stack, queue_limit=1), unknown()
     assert ask(service, unknown(), 0.1) is None  # its place is taken until its chunk expires
@@ -207,12 +214,14 @@ def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
 
 def test_redis_away(ask: Ask) -> None:
     """Without Redis, callers get ServiceUnavailable."""
-    service = sentiment_service(Settings(redis_url="unix:///nowhere/valkey.sock"))
-    with pytest.raises(ServiceUnavailable):
+    nowhere = Settings(redis_url="unix:///nowhere/valkey.sock")
+    with closing(sentiment_service(nowhere)) as service, pytest.raises(ServiceUnavailable):
         ask(service, unknown(), PATIENCE_S)
 
 
-def test_known_while_redis_is_away(make_stack: Callable[..., Stack], ask: Ask) -> None:
+def test_known_while_redis_is_away(
+    make_stack: Callable[..., Stack], ask: Ask, make: Callable[..., SentimentService]
+) -> None:
     """While Redis is away, texts in this process's memory are answered, and others get ServiceUnavailable."""
     stack = make_stack()
     server = stack.start_server()
@@ -239,7 +248,7 @@ def test_who_no_longer_waits_leaves(stack: Stack) -> None:
         lambda texts: Claimed({}, texts),
         lambda texts, origins: None,
         lambda keys: (),
-        admission=Admission(queue_limit=3),
+        queue_limit=QueueLimit(max_texts=3),
         chunk_limit=lambda: 1,
         max_under_way=lambda: 1,
         expire_after_s=60,

@@ -46,6 +46,13 @@ def test_marks_expire(presence: Presence, server: Stack) -> None:
     assert server.redis.smembers("sentiq:workers") == set()
 
 
+def test_foreign_id(presence: Presence, server: Stack) -> None:
+    """An id that is not UTF-8, of whatever program has written it, does not keep the workers from being listed."""
+    presence.announce(MARK)
+    server.redis.sadd("sentiq:workers", b"\xff")
+    assert presence.ready() == [MARK]
+
+
 def test_marks_of_the_version_before(presence: Presence, server: Stack) -> None:
     """A worker of the version before is listed, with the host from its id.
 

@@ -6,11 +6,10 @@ import pytest
 
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
-from tasks.store.outcomes import Failed, Scored
+from tasks.store.outcomes import Answer, Failed, Scored
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.admission import Admission
-from tasks.submit.answer import Answer
 from tasks.submit.coalescer import Claimed, Coalescer
+from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.replies import LOST_REPLY_S, Replies
 from tests.support.stack import Stack
@@ -33,7 +32,7 @@ class Web:
             lambda texts: Claimed({}, self.cache.claim(None, TAG, list(texts), REPLY_KEY).to_send),
             lambda texts, origins: None,
             lambda keys: (),
-            admission=Admission(queue_limit=100),
+            queue_limit=QueueLimit(max_texts=100),
             chunk_limit=lambda: 100,
             max_under_way=lambda: 100,
             expire_after_s=60,

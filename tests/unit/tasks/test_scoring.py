@@ -13,7 +13,7 @@ import redis
 from model.engine import Scores
 from model.engines.stub import StubEngine
 from tasks.jobs.incoming import IncomingJobs
-from tasks.jobs.job import JobStatus
+from tasks.jobs.job import PAGE_LINES, JobStatus
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.keys import job_key
 from tasks.jobs.results import CeleryResults
@@ -23,7 +23,7 @@ from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
-from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, NotStored, Scorer
+from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, LaterVersion, NotStored, Scorer
 from tests.support.jobs import MODEL, make_job
 from tests.support.stack import Stack
 
@@ -267,11 +267,11 @@ def test_chunk_of_a_later_version(bench: Bench) -> None:
     job_id = bench.job(["a"])
     began_at = time.monotonic()
     for message in ({"v": 2, "tag": TAG, "texts": ["good"]}, {"v": 2, "tag": TAG, "job": job_id, "n": 0}):
-        with pytest.raises(NotStored):
+        with pytest.raises(LaterVersion):
             bench.scorer.score(message, "c1")
     assert time.monotonic() - began_at > 2 * NEWER_PAUSE_S
     bench.scorer.stop()
-    with pytest.raises(NotStored):
+    with pytest.raises(LaterVersion):
         bench.scorer.score({"v": 2}, "c1")
     assert time.monotonic() - began_at < 3 * NEWER_PAUSE_S
     assert bench.engine.calls == []
@@ -285,7 +285,7 @@ def test_texts_stored_by_a_later_version(bench: Bench) -> None:
     bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
     bench.scorer.stop()
     before = defects()
-    with pytest.raises(NotStored):
+    with pytest.raises(LaterVersion):
         bench.run(job_id, 0)
     assert bench.outcomes(job_id) == [None]
     assert defects() == before
@@ -302,6 +302,65 @@ def test_message_that_nobody_can_read(bench: Bench, caplog: pytest.LogCaptureFix
     assert bench.engine.calls == []
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        None,
+        b"",
+        b"x\x9c garbage",
+        zlib.compress(b"no JSON"),
+        zlib.compress(b'[["a"],[1,1]]'),
+        zlib.compress(b'[["a"]]'),
+    ],
+)
+def test_damaged_chunk_of_a_job(bench: Bench, caplog: pytest.LogCaptureFixture, damaged: bytes | None) -> None:
+    """A chunk of which nothing can be read, or that is lost, fails each of its lines, however many share a text; the
+    other chunks of its job are scored, and the job ends.
+    """
+    job_id = bench.job(["a", "b", "c", "b", "a", "d", "e", "b"], size=2, window=1)  # a b, c d, e; b again at the end
+    if damaged is None:
+        bench.redis.hdel(job_key(job_id, "todo"), "0")
+    else:
+        bench.redis.hset(job_key(job_id, "todo"), "0", damaged)
+    before = defects()
+    for number in (0, 0, 1, 2):
+        bench.run(job_id, number)
+    lost = Failed("internal_error")
+    assert bench.outcomes(job_id) == [lost, lost, direct("c"), lost, lost, direct("d"), direct("e"), lost]
+    job = bench.kept.get(job_id)
+    assert (job.status, job.done, job.failed, sum(job.labels.values())) == (JobStatus.SUCCEEDED, 8, 5, 3)
+    assert bench.sent == [(job_id, 1, TAG), (job_id, 2, TAG)]
+    assert bench.running.expected() == set()
+    assert defects() == before + 1
+    assert f"chunk {job_id}.0: FormatError: a job's chunk" in caplog.text
+
+
+def test_damaged_job(bench: Bench) -> None:
+    """A job of which no chunk can be read ends as failed, with an error for each line."""
+    job_id = bench.job(["a", "b", "a"], size=1, window=2)
+    for number in range(2):
+        bench.redis.hset(job_key(job_id, "todo"), str(number), b"garbage")
+        bench.run(job_id, number)
+    assert bench.outcomes(job_id) == [Failed("internal_error")] * 3
+    job = bench.kept.get(job_id)
+    assert (job.status, job.done, job.failed) == (JobStatus.FAILED, 3, 3)
+
+
+@pytest.mark.parametrize("damaged", [b"garbage", b"5"])
+def test_damaged_repetitions(bench: Bench, damaged: bytes) -> None:
+    """If it cannot be read how often a text of a chunk is repeated in later pages, the repetitions count as failed, and
+    the job ends.
+    """
+    texts = ["a", *(f"text {number}" for number in range(PAGE_LINES)), "a"]
+    job_id = bench.job(texts, size=PAGE_LINES)
+    assert bench.redis.hkeys(job_key(job_id, "late")) == [b"0"]
+    bench.redis.hset(job_key(job_id, "late"), "0", damaged)
+    for number in range(2):
+        bench.run(job_id, number)
+    job = bench.kept.get(job_id)
+    assert (job.status, job.done, job.failed) == (JobStatus.SUCCEEDED, len(texts), 1)
+
+
 class DefectiveEngine(CountingEngine):
     """An engine with a defect outside of scoring: the first read of its identity raises."""
 
@@ -313,11 +372,15 @@ class DefectiveEngine(CountingEngine):
         self.asked += 1
         if self.asked == 1:
             raise RuntimeError(" ".join(["secret", "text"]))
-        return super().identity
+        return self._given
+
+    @identity.setter
+    def identity(self, given: str) -> None:
+        self._given = given
 
 
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """A defect of ours ends a chunk with `internal_error` for each line; the error's message is not logged."""
+    """A defect in Sentiq ends a chunk with `internal_error` for each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score(
         {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
@@ -329,7 +392,7 @@ def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCa
 
 
 def test_defect_is_told_to_callers(bench: Bench) -> None:
-    """A caller whose text meets a defect of ours gets the error at once, and nothing is cached."""
+    """A caller whose text meets a defect in Sentiq gets the error at once, and nothing is cached."""
     key = digest("one")
     bench.cache.claim(None, TAG, [key], "sentiq:r:test")
     Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")

@@ -9,9 +9,9 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import waiting
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Scored
+from tasks.store.memory import Memory
+from tasks.store.outcomes import Answer, Scored
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.answer import Answer
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.sender import TextSender
 from tasks.tracing import Origin
@@ -36,6 +36,7 @@ class Web:
             self.recent,
             tag=TAG,
             reply_key=f"sentiq:r:{name}",
+            memory=Memory(server.redis),
         )
 
 

@@ -92,8 +92,12 @@ def test_every_field_is_described() -> None:
         ("ANALYSIS", "tests.support.analyses:NOT_ONE"),
         ("ANALYSIS", "tests.support.analyses:IMPOSTOR"),
         ("ANALYSIS", "tests.support.analyses.SPAM"),
+        ("ANALYSIS", "tests.support.broken_analysis:RAISES"),
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://localhost:abc"),
+        ("REDIS_URL", "redis://localhost:99999"),
+        ("REDIS_URL", "redis://[::1"),
         ("CELERY_BROKER_URL", "amqp://localhost"),
         ("CELERY_RESULT_BACKEND", "db+sqlite://"),
     ],
@@ -107,6 +111,66 @@ def test_bad_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> No
     assert name in message
     assert "\n" not in message
     assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    "login", [":hunter2/", ":hunter2#", ":hunter2?", ":22/", ":22#", ":22?", "me:hunter2/", "me:22/", "me:22#"]
+)
+def test_password_with_characters_of_an_address(monkeypatch: pytest.MonkeyPatch, login: str) -> None:
+    """A password with a character that ends a part of an address is refused, in a sentence that says how to write it
+    and does not show a part of it. Otherwise its parts would be taken for a host or a path, and shown.
+    """
+    monkeypatch.setenv("REDIS_URL", f"redis://{login}secret@host:6379/0")
+    with pytest.raises(SettingsRefused, match="REDIS_URL: is not a valid address; in a password, write / as %2F") as no:
+        load_settings()
+    assert not re.search("hunter|22|secret", str(no.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis:///1",
+        "redis://h:6379/0?sentinel=a&sentinels=b:1,c:2&sentinel_password=p@p",
+        "rediss://u:p%2Fp@[::1]:1/0?ssl_ca_certs=/path/ca.pem",
+        "unix:///run/a@b.sock?db=0",
+    ],
+)
+def test_addresses_of_redis(url: str) -> None:
+    """All forms of addresses that docs/deploy.md describes are accepted."""
+    assert Settings(redis_url=url).redis_url == url
+
+
+def test_file_of_keys(tmp_path: Path) -> None:
+    """A file of keys may begin with a byte order mark; one that is not UTF-8 is refused in a sentence."""
+    (tmp_path / "keys").write_text(f"\ufeffann:predict:{'0' * 64}")
+    assert [key.name for key in Settings(api_keys_file=tmp_path / "keys").keys.values()] == ["ann"]
+    (tmp_path / "keys").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="it is not UTF-8"):
+        Settings(api_keys_file=tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PREDICT_TIMEOUT", "2s", "must be a number of seconds, and not '2s'"),
+        ("PREDICT_TIMEOUT", "61", "must be less than or equal to 60, and not '61'"),
+        ("CACHE_TTL", "1h", "must be a whole number of seconds, and not '1h'"),
+        ("BATCH_SIZE", "1.5", "must be a whole number, and not '1.5'"),
+        ("BATCH_SIZE", "9" * 60, f"must be less than or equal to 1024, and not '{'9' * 40}'"),
+        ("ACCESS_LOG", "maybe", "must be true or false, and not 'maybe'"),
+        ("LOG_FORMAT", "xml", "must be 'auto', 'json' or 'console', and not 'xml'"),
+        ("DEVICE", "gpu", "must be auto, cpu or a GPU like cuda:0, and not 'gpu'"),
+        ("LABEL_MAP", "[1]", "must be an object, and not '[1]'"),
+        ("API_KEYS_FILE", "/no/file", "/no/file cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_bad_value_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    """The message says what is expected and repeats at most the beginning of the value, or names the file at fault."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name}: {said}"
 
 
 @pytest.mark.parametrize("key", ["", "A" * 28, "-" * 32, "A" * 33])

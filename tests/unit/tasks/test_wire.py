@@ -220,6 +220,14 @@ def test_mark_of_the_version_before() -> None:
 # A later version
 
 
+def test_uneven_page() -> None:
+    """A page that the version before would misread has a version that it refuses; this version reads it as it was."""
+    page = StoredPage("m", [PageRow("a", 1), PageRow("b", (0.5, 0.5, 0), 7, ("x",))])
+    raw = write_page(page, uneven=True)
+    assert json.loads(zlib.decompress(raw))["v"] == 2
+    assert read_page(raw) == read_page(write_page(page)) == page
+
+
 @pytest.mark.parametrize(
     ("read", "raw"),
     [
@@ -239,7 +247,7 @@ def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> 
 @given(st.integers(2, 2**60), st.dictionaries(st.sampled_from(["tag", "kind", "rows", "job"]), st.integers()))
 def test_newer_version(read: Callable[[bytes], object], version: int, rest: dict[str, Any]) -> None:
     """An object of a later version raises NewerFormat, whatever else is in it; an unreadable one does not."""
-    newer: dict[str, Any] = {"v": version} | rest
+    newer: dict[str, Any] = {"v": version + (read is READERS["page"])} | rest
     if read is read_result:
         newer = {"status": "SUCCESS", "result": newer}
     with pytest.raises(NewerFormat):

@@ -1,5 +1,5 @@
-"""The client against a server that says what a test tells it to: what is tried again, what is raised, what goes over
-the wire.
+"""The client against a server that gives the answers that a test sets: what is tried again, what is raised, what is
+sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,7 +56,7 @@ APPLIED = {"Preference-Applied": "wait=1"}
 
 @dataclass
 class Answer:
-    """One answer of the server, after `delay_s`; `cut` ends the connection after so many bytes of the body."""
+    """One answer of the server, after `delay_s`; with `cut` the connection ends after so many bytes of the body."""
 
     status: int
     body: Any
@@ -76,12 +76,12 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """Its parameters."""
+        """The parameters of its query."""
         return {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
 
 
 class Scripted:
-    """A server with an answer for each request; the last one is given again and again."""
+    """A server with a list of answers, one for each request; the last one is repeated."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -91,7 +91,7 @@ class Scripted:
         self.start()
 
     def start(self) -> None:
-        """Listens, on the same port each time."""
+        """Starts to listen, on the same port each time."""
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -130,25 +130,25 @@ class Scripted:
             daemon_threads = True
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # the client has hung up, as some tests have it do
+                pass  # the client has hung up, which some tests make it do
 
         self._server = Server(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Listens no more."""
+        """Stops listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's address."""
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **arguments: Any) -> Sentiq:
-        """A client of it."""
+        """A client of this server."""
         return Sentiq(self.url, **arguments)
 
 
@@ -161,7 +161,7 @@ def server() -> Iterator[Scripted]:
 
 
 def problem(status: int, code: str, **more: Any) -> Answer:
-    """An error as the service tells it."""
+    """An error as the service sends it."""
     headers = more.pop("headers", {})
     return Answer(
         status, {"status": status, "code": code, "detail": f"It is {code}.", "request_id": "r1"} | more, headers
@@ -177,7 +177,7 @@ def ndjson(*positions: int, text: str = "x") -> bytes:
 
 
 def test_import_is_light() -> None:
-    """The client imports nothing of the service's own, neither Flask nor Celery nor redis."""
+    """The client imports none of the service's packages: neither Flask nor Celery nor redis."""
     code = "import sys, webapp.client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
@@ -191,8 +191,8 @@ def test_import_is_light() -> None:
 
 
 def test_refusal_has_all_that_was_said(server: Scripted) -> None:
-    """An error has the service's code, status, detail, request id and line, its words for people name the line; it is
-    not tried again.
+    """An error carries the service's code, status, detail, request id and line, and its message names the line. The
+    request is not tried again.
     """
     server.answers = [problem(422, "malformed_line", line=7)]
     with pytest.raises(SentiqError) as caught:
@@ -205,14 +205,14 @@ def test_refusal_has_all_that_was_said(server: Scripted) -> None:
 
 
 def test_refusal_names_the_field(server: Scripted) -> None:
-    """What is wrong with which field is in the sentence."""
+    """The message says which field is wrong, and why."""
     server.answers = [problem(422, "invalid_field", errors=[{"field": "limit", "message": "too small"}])]
     with pytest.raises(SentiqError, match=r"It is invalid_field\. \(limit: too small\)"):
         server.client().predict("x")
 
 
 def test_unknown_job(server: Scripted) -> None:
-    """A job that is not there has an error of its own."""
+    """An unknown job raises JobNotFound."""
     server.answers = [problem(404, "job_not_found")]
     with pytest.raises(JobNotFound):
         server.client().job("b" * 32)
@@ -226,10 +226,15 @@ def test_unknown_job(server: Scripted) -> None:
         (Answer(404, b"<html>"), "http_404", SentiqError),
         (Answer(200, b"<html>It works!</html>"), "not_sentiq", SentiqError),
         (Answer(200, b"[]"), "not_sentiq", SentiqError),
+        (Answer(200, b"{}"), "not_sentiq", SentiqError),
+        (Answer(200, b"[" * 100_000), "not_sentiq", SentiqError),
+        (Answer(422, b'{"errors": 3}'), "http_422", SentiqError),
+        (Answer(422, b'{"errors": [3, {}]}'), "http_422", SentiqError),
+        (Answer(422, b"[" * 100_000), "http_422", SentiqError),
     ],
 )
 def test_somebody_else_answers(server: Scripted, answer: Answer, code: str, kind: type[SentiqError]) -> None:
-    """What a proxy or another program answers is an error too, with a code of its own."""
+    """An answer from a proxy or another program raises an error too, with a code of its own."""
     server.answers = [answer]
     with pytest.raises(SentiqError) as caught:
         server.client(patience_s=0).job("b" * 32)
@@ -237,16 +242,42 @@ def test_somebody_else_answers(server: Scripted, answer: Answer, code: str, kind
     assert type(caught.value) is kind
 
 
+ENDED_ANSWER = Answer(200, ENDED | {"total": 1})
+
+
+@pytest.mark.parametrize(
+    ("call", "answers"),
+    [
+        (lambda client: client.predict("a"), [Answer(200, {"label": "POSITIVE"})]),
+        (lambda client: client.predict("a"), [Answer(202, ENDED | {"total": 1}), ENDED_ANSWER, Answer(200, b"{}\n")]),
+        (lambda client: client.predict("a"), [Answer(202, ENDED | {"total": 1}), ENDED_ANSWER, Answer(200, b"?\n")]),
+        (lambda client: client.submit(["a"]), [Answer(202, {"id": 5})]),
+        (lambda client: client.job("a"), [Answer(200, JOB | {"created_at": "yesterday"})]),
+        (lambda client: client.job("a"), [Answer(200, JOB | {"created_at": 5})]),
+        (lambda client: list(client.jobs()), [Answer(200, {})]),
+        (lambda client: list(client.jobs()), [Answer(200, {"items": [3], "next": None})]),
+        (lambda client: list(client.results("a")), [ENDED_ANSWER, Answer(200, b"3\n")]),
+        (lambda client: list(client.results("a")), [ENDED_ANSWER, Answer(200, b'{"error": 3}\n')]),
+    ],
+)
+def test_json_of_somebody_else(server: Scripted, call: Callable[[Sentiq], object], answers: list[Answer]) -> None:
+    """JSON that is not what Sentiq answers raises an error of the client, whichever call reads it."""
+    server.answers = list(answers)
+    with pytest.raises(SentiqError) as caught:
+        call(server.client(patience_s=0))
+    assert caught.value.code == "not_sentiq"
+
+
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://here", "http://", "http://here:port"])
 def test_no_address(url: str) -> None:
-    """What is no address is refused before anything is sent."""
+    """An invalid address is refused before anything is sent."""
     with pytest.raises(ValueError, match="address"):
         Sentiq(url)
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel"])
 def test_no_api_key(key: str) -> None:
-    """A key that no header can carry is refused, without being told."""
+    """A key that a header cannot carry is refused, and the message does not repeat it."""
     with pytest.raises(ValueError, match="API key") as caught:
         Sentiq(api_key=key)
     assert key not in str(caught.value)
@@ -257,7 +288,7 @@ def test_no_api_key(key: str) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(server: Scripted, status: int) -> None:
-    """A busy service is asked again when it said so, not earlier, and `on_retry` is told."""
+    """A busy service is asked again after the time that it named, not earlier, and `on_retry` is called."""
     server.answers = [problem(status, "queue_full", headers={"Retry-After": "1"}), Answer(200, PREDICTION)]
     told: list[tuple[str, float]] = []
     began_at = time.monotonic()
@@ -273,7 +304,7 @@ def test_retry_after(server: Scripted, status: int) -> None:
 
 
 def test_patience_ends(server: Scripted) -> None:
-    """A pause that would outlast the patience is not begun: the error comes at once."""
+    """If the next pause would outlast the patience, the error is raised at once."""
     server.answers = [problem(429, "queue_full", headers={"Retry-After": "30"})]
     began_at = time.monotonic()
     with pytest.raises(Unavailable) as caught:
@@ -284,7 +315,7 @@ def test_patience_ends(server: Scripted) -> None:
 
 
 def test_patience_begins_with_the_first_failure(server: Scripted) -> None:
-    """How long a request was under way before it failed costs no patience."""
+    """The time that a request took before it failed does not use up patience."""
     server.answers = [replace(problem(503, "service_unavailable"), delay_s=0.5), Answer(200, PREDICTION)]
     assert server.client(patience_s=0.3).predict("x").label == "POSITIVE"
 
@@ -298,9 +329,7 @@ def test_pauses_grow(server: Scripted) -> None:
 
 
 def test_absent_from_the_start() -> None:
-    """A service that was never there is not waited for, and the error says where it was looked for, without the
-    password.
-    """
+    """A service that has never answered is not waited for, and the error names its address, without the password."""
     port = free_port()
     began_at = time.monotonic()
     with pytest.raises(Unavailable, match=f"Nothing answers at http://127.0.0.1:{port} ") as caught:
@@ -310,7 +339,7 @@ def test_absent_from_the_start() -> None:
 
 
 def test_absent_for_a_while(server: Scripted) -> None:
-    """A service that was there and is away for a moment is waited for."""
+    """A service that has answered before and is away for a moment is waited for."""
     server.answers = [Answer(200, ENDED, {"Connection": "close"})]
     away = threading.Event()
 
@@ -327,7 +356,7 @@ def test_absent_for_a_while(server: Scripted) -> None:
 
 
 def test_silent_service(server: Scripted) -> None:
-    """A service that accepts the connection and says nothing is an error after `timeout_s`."""
+    """If the service accepts the connection and does not answer, an error is raised after `timeout_s`."""
     server.stop()
     with socket.create_server(("127.0.0.1", server.port)):
         with pytest.raises(Unavailable) as caught:
@@ -343,8 +372,8 @@ def test_upload_is_answered_late(server: Scripted) -> None:
 
 
 def test_broken_upload_is_sent_again_under_the_same_key(server: Scripted) -> None:
-    """After a broken connection the same list goes out again, whole, with the same Idempotency-Key; the next call has
-    another.
+    """After a broken connection the whole list is sent again, with the same Idempotency-Key; the next call has another
+    key.
     """
     server.answers = [Answer(202, JOB, cut=10), problem(409, "idempotency_in_progress"), Answer(202, JOB)]
     client = server.client()
@@ -375,14 +404,14 @@ def test_generator_is_sent_once(server: Scripted) -> None:
 
 
 def unpacked(body: bytes) -> list[Any]:
-    """The records of a packed NDJSON body."""
+    """The records of a compressed NDJSON body."""
     return [json.loads(line) for line in gzip.decompress(body).splitlines()]
 
 
 @given(st.lists(st.text(st.characters()) | st.fixed_dictionaries({"id": st.integers(), "text": st.text()})))
 def test_texts_travel_unharmed(texts: list[str | dict[str, Any]]) -> None:
-    """Any texts arrive as they were, half emojis and line separators too; and a list's second sending is like its
-    first.
+    """Any texts arrive unchanged, half emojis and line separators too; and a list that is sent twice is the same both
+    times.
     """
     headers, parts, again = gzipped_ndjson(texts)
     body = b"".join(parts())
@@ -393,7 +422,7 @@ def test_texts_travel_unharmed(texts: list[str | dict[str, Any]]) -> None:
 
 
 def test_upload_is_a_stream(server: Scripted) -> None:
-    """The first texts are on their way before the last one is made."""
+    """The first texts are sent before the last one exists."""
     server.answers = [Answer(202, JOB)]
 
     def endless() -> Iterator[str]:
@@ -424,7 +453,7 @@ def test_upload_is_a_stream(server: Scripted) -> None:
 def test_file_type(
     server: Scripted, tmp_path: Path, name: str, content_type: str | None, sent_type: str, packed: bool
 ) -> None:
-    """A file's ending, or what is said of it, tells its type; it is sent as it is, and its length before it."""
+    """A file's type is told by its ending or by `content_type`; the file is sent unchanged, with its length."""
     server.answers = [Answer(202, JOB)]
     path = tmp_path / name
     path.write_bytes(b"text\nhello\n")
@@ -447,7 +476,7 @@ def test_file_type(
 
 
 def test_unknown_file_type(server: Scripted, tmp_path: Path) -> None:
-    """A file whose type cannot be told is not sent."""
+    """A file of unknown type is not sent."""
     path = tmp_path / "in.docx"
     path.write_bytes(b"x")
     with pytest.raises(ValueError, match=r"in\.docx.*\.csv"):
@@ -458,8 +487,8 @@ def test_unknown_file_type(server: Scripted, tmp_path: Path) -> None:
 
 
 def test_open_files(server: Scripted, tmp_path: Path) -> None:
-    """An open file goes from where it stands, a second time too; one that unpacks itself goes unpacked, with the right
-    length.
+    """An open file is sent from its current position, also when it is sent again. A file object that decompresses is
+    sent decompressed, with the right length.
     """
     server.answers = [Answer(202, JOB, cut=3), Answer(202, JOB)]
     file = io.BytesIO(b"skipped\nsent\n")
@@ -492,7 +521,7 @@ def test_pipe_is_sent_once(server: Scripted) -> None:
 
 
 def test_own_errors_are_not_the_service(server: Scripted) -> None:
-    """An error of the caller's own texts is the caller's, as it was raised."""
+    """An error that the caller's own iterable raises reaches the caller unchanged."""
     server.answers = [Answer(202, JOB)]
 
     def texts() -> Iterator[str]:
@@ -507,7 +536,7 @@ def test_own_errors_are_not_the_service(server: Scripted) -> None:
 
 
 def test_headers(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API key goes with each request, and a proxy of the environment is not asked for this machine."""
+    """Each request has the API key, and requests to this machine ignore a proxy that the environment names."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     server.answers = [Answer(200, ENDED)]
     server.client(api_key="key").job("a" * 32)
@@ -515,7 +544,7 @@ def test_headers(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_job_is_typed(server: Scripted) -> None:
-    """Times are times, what a newer service adds is dropped, and a path in front of the service's own is kept."""
+    """Times are `datetime`s, fields of a newer service are dropped, and a path in the service's address is kept."""
     server.answers = [Answer(200, JOB)]
     job = Sentiq(f"{server.url}/prefix/").job("a" * 32)
     assert (job.created_at.isoformat(), job.started_at, job.ended) == ("2026-11-23T04:00:00+00:00", None, False)
@@ -523,7 +552,7 @@ def test_job_is_typed(server: Scripted) -> None:
 
 
 def test_jobs_page_by_page(server: Scripted) -> None:
-    """All pages are read, each when it is needed, with the filter that was asked for."""
+    """All pages are read, each when it is needed, with the status that was asked for."""
     server.answers = [
         Answer(200, {"items": [JOB | {"id": "1"}, JOB | {"id": "2"}], "next": "/jobs?cursor=c%2F2&status=running"}),
         Answer(200, {"items": [JOB | {"id": "3"}], "next": None}),
@@ -539,7 +568,9 @@ def test_jobs_page_by_page(server: Scripted) -> None:
 
 
 def test_wait_tells_progress(server: Scripted) -> None:
-    """Each look at the job is told, the last one too; the service is asked to wait a second each time."""
+    """`on_progress` gets every state of the job that was read, the last one too; each time the service is asked to wait
+    a second.
+    """
     server.answers = [Answer(200, JOB, APPLIED), Answer(200, JOB | {"done": 2}, APPLIED), Answer(200, ENDED, APPLIED)]
     done: list[int] = []
     assert server.client().wait("a" * 32, on_progress=lambda job: done.append(job.done)).status == "succeeded"
@@ -548,7 +579,7 @@ def test_wait_tells_progress(server: Scripted) -> None:
 
 
 def test_wait_where_prefer_is_lost(server: Scripted) -> None:
-    """Where something on the way drops `Prefer`, the client makes pauses itself, and `timeout_s` holds."""
+    """If a proxy drops `Prefer`, the client pauses between its requests, and `timeout_s` still holds."""
     server.answers = [Answer(200, JOB)]
     with pytest.raises(WaitTimeout) as caught:
         server.client().wait("a" * 32, timeout_s=1)
@@ -557,7 +588,7 @@ def test_wait_where_prefer_is_lost(server: Scripted) -> None:
 
 
 def test_wait_lives_through_an_outage(server: Scripted) -> None:
-    """503 and broken answers are borne while a job is waited for."""
+    """Waiting for a job goes on through 503s and broken answers."""
     server.answers = [
         problem(503, "service_unavailable"),
         Answer(200, JOB, cut=5),
@@ -565,12 +596,12 @@ def test_wait_lives_through_an_outage(server: Scripted) -> None:
         Answer(200, ENDED, APPLIED),
     ]
     assert server.client().wait("a" * 32).ended
-    # Half of what a request may take.
+    # Half the time that a request may take.
     assert [request.headers["Prefer"] for request in server.requests] == ["wait=15"] * 4
 
 
 def test_predict_by_way_of_a_job(server: Scripted) -> None:
-    """A 202 is followed to its job's one line."""
+    """After a 202 the prediction is read from the one line of the job."""
     answers = [Answer(202, JOB | {"total": 1}), Answer(200, ENDED | {"total": 1}, APPLIED)]
     server.answers = [*answers, Answer(200, ndjson(0, text="what was asked"))]
     prediction = server.client().predict("what was asked")
@@ -585,8 +616,8 @@ def test_predict_by_way_of_a_job(server: Scripted) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, len(ndjson(0)), len(ndjson(0, 1)) + 5, len(ndjson(0, 1, 2, 3)) - 1])
 def test_results_go_on_after_a_break(server: Scripted, cut: int) -> None:
-    """Wherever the connection breaks, each line comes once, in order; the next request begins at the first that is
-    missing.
+    """Wherever the connection breaks, each line comes once, in order; the next request begins at the first missing
+    line.
     """
     whole = ndjson(0, 1, 2, 3)
     arrived = whole[:cut].count(b"\n")
@@ -596,8 +627,8 @@ def test_results_go_on_after_a_break(server: Scripted, cut: int) -> None:
 
 
 def test_results_that_end_early(server: Scripted) -> None:
-    """An answer that ends as if whole, but with lines missing, is not taken for the whole; without any progress that is
-    an error.
+    """An answer that ends properly but lacks lines is not taken for complete; if no progress is made, an error is
+    raised.
     """
     server.answers = [Answer(200, ENDED), Answer(200, ndjson(0, 1)), Answer(200, b"")]
     lines = server.client(patience_s=0.5).results("a" * 32)
@@ -608,7 +639,7 @@ def test_results_that_end_early(server: Scripted) -> None:
 
 
 def test_progress_renews_patience(server: Scripted) -> None:
-    """Results that break off again and again, but bring a line each time, are read to their end."""
+    """Results whose connection breaks again and again, but after at least one new line, are read to the end."""
     server.answers = [Answer(200, ENDED), *(Answer(200, ndjson(position)) for position in range(4))]
     assert len(list(server.client(patience_s=0.25).results("a" * 32))) == 4
 
@@ -638,7 +669,7 @@ def test_json_array(values: list[int]) -> None:
 
 
 def test_failed_line(server: Scripted) -> None:
-    """A line's error is its code."""
+    """A failed line has its error's code."""
     failed = {
         "position": 0,
         "text": "",
@@ -657,8 +688,8 @@ def test_failed_line(server: Scripted) -> None:
 
 @pytest.mark.parametrize(("format", "cut"), [("csv", None), ("csv", 3), ("ndjson", None), ("json", None)])
 def test_download_to_a_path(server: Scripted, tmp_path: Path, format: Any, cut: int | None) -> None:
-    """The file appears when it is whole; after a break that cannot be mended what was there is untouched, and nothing
-    else is.
+    """The file appears once it is complete. If the download fails for good, an older file is untouched, and nothing
+    else is left.
     """
     path = tmp_path / "out"
     path.write_text("before")
@@ -682,7 +713,7 @@ def test_download_to_a_path(server: Scripted, tmp_path: Path, format: Any, cut: 
 
 
 def test_whole_file_is_an_ordinary_file(tmp_path: Path) -> None:
-    """A new file has the rights that a file usually gets, and behind a link it is the link's target that is written."""
+    """A new file has the usual permissions, and for a symbolic link the link's target is written."""
     target, link = tmp_path / "target", tmp_path / "link"
     link.symlink_to(target)
     with whole_file(link) as file:
@@ -695,7 +726,7 @@ def test_whole_file_is_an_ordinary_file(tmp_path: Path) -> None:
 
 
 def test_device_is_not_replaced(tmp_path: Path) -> None:
-    """A pipe or a device is written to and stays what it is."""
+    """A pipe or a device is written to and not replaced."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     got: list[bytes] = []

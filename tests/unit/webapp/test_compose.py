@@ -1,4 +1,4 @@
-"""The web's parts, put together; on a real server."""
+"""The parts of a web process, put together, on a real server."""
 
 from __future__ import annotations
 
@@ -6,29 +6,50 @@ import threading
 
 import pytest
 
-from tasks.errors import ServiceUnavailable
+from tasks.errors import JobNotFound, ServiceUnavailable
 from tasks.settings import Settings
 from tests.support.stack import Stack
-from webapp.compose import sentiment_service
+from tests.support.waiting import wait_until
+from webapp.compose import flask_application, sentiment_service
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 
 
 def connections(server: Stack) -> int:
-    """How many the server has accepted so far."""
+    """How many connections the server has accepted so far."""
     return int(server.redis.info("stats")["total_connections_received"])
 
 
 def test_nothing_happens_before_it_is_asked(server: Stack) -> None:
-    """A service that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
+    """An application that was only made has connected to nothing and has started no thread: Gunicorn may fork yet."""
     threads, before = set(threading.enumerate()), connections(server)
-    sentiment_service(server.settings())
+    settings = server.settings().model_copy(update={"rate_limit": "10/h", "daily_quota": 10})
+    flask_application(settings, sentiment_service(settings))
     assert set(threading.enumerate()) <= threads
     assert connections(server) == before
 
 
+def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    """The threads that a service has started to listen and to send end once it is closed, and say nothing of it."""
+    before = set(threading.enumerate())
+
+    def its_own() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before}
+
+    service = sentiment_service(server.settings())
+    # Long enough to be sent before its caller leaves: the text of a caller who has left is not sent.
+    assert service.predict("good", wait_s=1.0) is None
+    wait_until(lambda: server.redis.llen("interactive") == 1, what="the text to be sent")
+    with pytest.raises(JobNotFound):
+        service.jobs.get("0" * 32, wait_s=0.01)
+    assert its_own() >= {"coalescer", "replies", "job-ends"}
+    service.close()
+    wait_until(lambda: not its_own(), what="the threads to end")
+    assert not [record for record in caplog.records if "the loop" in record.getMessage()]
+
+
 def test_ping_keeps_its_connections(server: Stack) -> None:
-    """However often the servers are asked whether they answer, the connections are those of the first time."""
+    """However often the servers are pinged, the connections of the first time are used again."""
     broker_url, results_url = (server.url.replace("db=0", f"db={number}") for number in (1, 2))
     service = sentiment_service(
         Settings(redis_url=server.url, celery_broker_url=broker_url, celery_result_backend=results_url)
@@ -42,7 +63,7 @@ def test_ping_keeps_its_connections(server: Stack) -> None:
 
 
 def test_one_client_for_one_server(server: Stack) -> None:
-    """A server that is cache, broker and results at once is asked once."""
+    """A server that is cache, broker and results at once is pinged once."""
     service = sentiment_service(Settings(redis_url=server.url))
     before = connections(server)
     service.ping()
@@ -51,7 +72,7 @@ def test_one_client_for_one_server(server: Stack) -> None:
 
 @pytest.mark.parametrize("away", ["redis_url", "celery_broker_url", "celery_result_backend"])
 def test_ping_asks_every_server(server: Stack, away: str) -> None:
-    """Whichever server is away, the service is: it can do without none of them."""
+    """If any one of the servers is away, the ping fails: the service needs all of them."""
     urls = dict.fromkeys(("redis_url", "celery_broker_url", "celery_result_backend"), server.url)
     sentiment_service(Settings.model_validate(urls)).ping()
     with pytest.raises(ServiceUnavailable):
@@ -59,7 +80,7 @@ def test_ping_asks_every_server(server: Stack, away: str) -> None:
 
 
 def test_workers_and_model_without_any(server: Stack) -> None:
-    """Before a worker was ever ready there is no identity, and its labels are those of the service all the same."""
+    """Before a worker was ever ready no model identity is known, but the labels are those of the service's analysis."""
     service = sentiment_service(server.settings())
     assert service.workers() == []
     assert service.model().identity is None

@@ -1,10 +1,11 @@
-"""The front, without a server behind it: what it does for every request, whoever answers it."""
+"""The front, without a Redis server: what it does for every request, whichever part answers it."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,8 +20,7 @@ from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tasks.metrics import REQUEST_BUCKETS_S
 from tasks.settings import Settings
-from webapp.app import create_app
-from webapp.compose import sentiment_service
+from tests.support.web import web_application
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import OTHER, Counts
@@ -34,13 +34,14 @@ KEYS = f"ann:jobs:{digest(KEY)}"
 REDIS = "unix:///nowhere/valkey.sock"
 PREDICT = json.dumps({"text": "good"}).encode()
 Environ = dict[str, Any]
+MakeApp = Callable[..., Flask]
 
 
 class Unread(io.RawIOBase):
-    """A body that nobody may read."""
+    """A body that must not be read."""
 
     def readable(self) -> bool:
-        """It could be."""
+        """Says that it can be read."""
         return True
 
     def readinto(self, _: object) -> int:
@@ -48,14 +49,19 @@ class Unread(io.RawIOBase):
         raise AssertionError("the body was read")
 
 
-def make_app(*, plain: bool, **settings: Any) -> Flask:
-    """The application with these settings, on a server that is not there."""
-    checked = Settings(redis_url=REDIS, **settings)
-    return create_app(checked, sentiment_service(checked), plain=plain)
+@pytest.fixture
+def make_app() -> Iterator[MakeApp]:
+    """Makes the application with any settings, on a server that is not there."""
+    with ExitStack() as made:
+
+        def make(*, plain: bool, **settings: Any) -> Flask:
+            return made.enter_context(web_application(Settings(redis_url=REDIS, **settings), plain=plain))
+
+        yield make
 
 
 def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
-    """An application of the test's own in a front that knows one address, `/here/...`; and the front's counts."""
+    """A front with one address, `/here/...`, around an application of the test; and the front's counts."""
     flask, counts, settings = Flask("test"), Counts(), Settings(redis_url=REDIS)
     flask.add_url_rule("/here/<name>", "here", methods=["GET", "POST"])
     front = Front(
@@ -71,7 +77,7 @@ def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
 
 
 def well(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """An application that is well."""
+    """An application that always answers."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"well"]
 
@@ -100,14 +106,16 @@ def ask(app: Wsgi, method: str, path: str, **environ: Any) -> tuple[int, dict[st
         ({"HTTP_X_API_KEY": KEY, "HTTP_SEC_FETCH_SITE": "cross-site"}, 403),
     ],
 )
-def test_refused_before_the_body(path: str, headers: dict[str, str], status: int, plain: bool) -> None:
+def test_refused_before_the_body(
+    path: str, headers: dict[str, str], status: int, plain: bool, make_app: MakeApp
+) -> None:
     """Whoever may not ask hears so before a byte of the body is read."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
     assert ask(make_app(plain=plain, api_keys=KEYS), "POST", path, **body, **headers)[0] == status
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_scope_is_asked_for_before_the_body(plain: bool) -> None:
+def test_scope_is_asked_for_before_the_body(plain: bool, make_app: MakeApp) -> None:
     """A key that is not good for this is refused before a byte of the body is read."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": Unread()}
     status, _, answer = ask(make_app(plain=plain, api_keys=KEYS), "POST", "/predict", **body, HTTP_X_API_KEY=KEY)
@@ -116,7 +124,7 @@ def test_scope_is_asked_for_before_the_body(plain: bool) -> None:
 
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_json_of_another_site(site: str, plain: bool) -> None:
+def test_json_of_another_site(site: str, plain: bool, make_app: MakeApp) -> None:
     """A page of another site may not send JSON either, in whatever form it comes."""
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
     status, _, answer = ask(make_app(plain=plain), "POST", "/predict", **body, HTTP_SEC_FETCH_SITE=site)
@@ -124,12 +132,12 @@ def test_json_of_another_site(site: str, plain: bool) -> None:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_log_lines_name_the_caller(plain: bool) -> None:
+def test_log_lines_name_the_caller(plain: bool, make_app: MakeApp) -> None:
     """Whoever makes the answer, the line in the log says whose request it was."""
     app = make_app(plain=plain, api_keys=KEYS.replace("jobs", "predict"))
     body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(PREDICT)), "wsgi.input": io.BytesIO(PREDICT)}
     with capture_logs() as lines:
-        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # for want of Redis
+        assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # because there is no Redis
     assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
 
 
@@ -137,7 +145,7 @@ def test_log_lines_name_the_caller(plain: bool) -> None:
 
 
 class Lost(Unread):
-    """A body whose connection is lost, within a chunk perhaps, as Gunicorn tells it."""
+    """A body whose connection is lost, perhaps within a chunk, with the error that Gunicorn raises."""
 
     def readinto(self, _: object) -> int:
         """Raises."""
@@ -146,7 +154,7 @@ class Lost(Unread):
 
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("how", ["ends", "lost", "lost in a chunk"])
-def test_incomplete_body(plain: bool, how: str) -> None:
+def test_incomplete_body(plain: bool, how: str, make_app: MakeApp) -> None:
     """A body whose connection ends before it does is 400, however whole its JSON looks."""
     body: Environ = {"CONTENT_TYPE": "application/json", "wsgi.input_terminated": True}
     if how == "lost in a chunk":
@@ -158,11 +166,43 @@ def test_incomplete_body(plain: bool, how: str) -> None:
     assert (status, json.loads(answer)["code"]) == (400, "incomplete_body")
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize(("max_text_chars", "limit_bytes"), [(100, 2**20), (100_000, 12 * 100_000 + 65_536)])
+def test_body_is_as_large_as_a_text_can_be(plain: bool, max_text_chars: int, limit_bytes: int) -> None:
+    """A body of /predict has a megabyte or what the longest text needs; a longer one is refused unread, and if it comes
+    in chunks as soon as it is known to be longer.
+    """
+    app = make_app(plain=plain, max_text_chars=max_text_chars)
+    body: Environ = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(limit_bytes + 1)}
+    status, _, answer = ask(app, "POST", "/predict", **body, **{"wsgi.input": Unread()})
+    assert (status, json.loads(answer)["code"]) == (413, "request_entity_too_large")
+    assert str(limit_bytes) in json.loads(answer)["detail"]
+    sent = io.BytesIO(b" " * 10 * limit_bytes)
+    chunks: Environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "wsgi.input": sent}
+    assert ask(app, "POST", "/predict", CONTENT_TYPE="application/json", **chunks)[0] == 413
+    assert sent.tell() < 2 * limit_bytes
+    text = b'{"text": "' + b"x" * (limit_bytes - 12) + b'"}'
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(text)), "wsgi.input": io.BytesIO(text)}
+    status, _, answer = ask(app, "POST", "/predict", **body)
+    assert (status, json.loads(answer)["code"]) == (422, "text_too_long")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_text_may_be_as_long_as_it_may(plain: bool) -> None:
+    """The longest text is not too large in any spelling of JSON, and a body never larger than MAX_UPLOAD_BYTES."""
+    for text in ("\\ud83d\\ude00" * 500, "\\u00e9" * 500, "\\n" * 499 + "a"):
+        raw = b'{"text": "' + text.encode() * 200 + b'"}'
+        body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw)), "wsgi.input": io.BytesIO(raw)}
+        assert ask(make_app(plain=plain), "POST", "/predict", **body)[0] == 503  # for want of Redis
+    body = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "1001", "wsgi.input": Unread()}
+    assert ask(make_app(plain=plain, max_upload_bytes=1000), "POST", "/predict", **body)[0] == 413
+
+
 # Errors
 
 
 def test_what_the_application_raises() -> None:
-    """An error that leaves the application is answered as Flask's own are, with all that every answer has."""
+    """An error that the application raises is answered as errors within Flask are, with the headers of every answer."""
 
     def full(_: Environ, __: StartResponse) -> Iterable[bytes]:
         raise QueueFull(7)
@@ -178,7 +218,9 @@ def test_what_the_application_raises() -> None:
 
 
 def test_an_error_in_the_middle_of_an_answer() -> None:
-    """An answer that has begun cannot become another; the error is the server's to see, and counted once."""
+    """If an error comes after the answer has begun, the answer stays as it is; the error is passed to the server, and
+    the request counted once.
+    """
 
     def breaks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         well(environ, start_response)
@@ -195,7 +237,7 @@ def test_an_error_in_the_middle_of_an_answer() -> None:
 
 
 def test_the_present_request() -> None:
-    """Whoever serves a request finds it; afterwards there is none."""
+    """Code that serves a request finds it with `visit()`; afterwards there is none."""
     seen: list[Any] = []
 
     def looks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -226,7 +268,7 @@ def test_the_present_request() -> None:
         ("GET", "/nowhere", None),
     ],
 )
-def test_routes(method: str, path: str, endpoint: str | None) -> None:
+def test_routes(method: str, path: str, endpoint: str | None, make_app: MakeApp) -> None:
     """The front knows the endpoint that Flask will find."""
     app = make_app(plain=True)
     with app.test_request_context(path, method=method) as context:
@@ -238,7 +280,7 @@ def test_routes(method: str, path: str, endpoint: str | None) -> None:
 
 
 def test_counts_are_the_exporters() -> None:
-    """What the front counts has the names, labels, meanings and buckets that prometheus-flask-exporter gives them."""
+    """The front's metrics have the names, labels, help texts and buckets of prometheus-flask-exporter."""
 
     front, counts = front_of(well)
     ask(front, "GET", "/here/ann")
@@ -263,7 +305,7 @@ def test_counts_are_the_exporters() -> None:
 
 
 def test_made_up_methods_are_one() -> None:
-    """However many methods a caller makes up, they make one series; unknown addresses do too."""
+    """However many methods a caller invents, they share one series, and so do unknown addresses."""
     front, counts = front_of(well)
     for number in range(50):
         ask(front, f"METHOD{number}", f"/nowhere/{number}")
@@ -274,7 +316,7 @@ def test_made_up_methods_are_one() -> None:
     assert counts.get_sample_value("flask_http_request_duration_seconds_count", place) == 50
 
 
-def test_scrapes_are_not_counted() -> None:
+def test_scrapes_are_not_counted(make_app: MakeApp) -> None:
     """A metrics page does not count itself; one that was refused is counted."""
     client = make_app(plain=True).test_client()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What goes out to a caller, and in how many pieces."""
+"""What is sent to a caller, and in how many pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.server.worker import AnswerSocket
 
 @pytest.fixture
 def pair() -> Iterator[tuple[AnswerSocket, socket.socket]]:
-    """A server's end, and the caller's: what is sent in one call is received in one."""
+    """The server's and the caller's end of a connection; what is sent in one call is received in one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.settimeout(5)
     with ours, theirs:
@@ -43,7 +43,7 @@ def test_headers_alone(pair: tuple[AnswerSocket, socket.socket]) -> None:
 
 
 def test_order(pair: tuple[AnswerSocket, socket.socket]) -> None:
-    """Whatever else is asked of the connection comes after the headers."""
+    """Any other use of the connection sends the headers first."""
     answer, caller = pair
     answer.sendall(b"headers")
     answer.shutdown(socket.SHUT_WR)

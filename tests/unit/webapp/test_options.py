@@ -1,9 +1,10 @@
-"""Settings as flags and as a file: what goes before what, what is refused and in which words."""
+"""Settings as flags and as a file: which takes precedence, what is refused, and with which messages."""
 
 from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,14 +19,16 @@ from tasks.work.roles import ROLES
 from webapp.launch import options
 from webapp.launch.commands import Role
 from webapp.launch.options import apply, flags
+from webapp.launch.ports import refuse_shared_ports
 
+ROOT = Path(__file__).resolve().parents[3]
 SENTIQ = (sys.executable, "-m", "webapp.client.cli")
 SECRETS = {"api_keys", "callback_secret", "callback_secrets"}
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
-    """An environment without settings, and afterwards the one from before, whatever a test has put into it."""
+    """An environment without settings; after the test the old environment is restored."""
     before = dict(os.environ)
     for name in before:
         if name.lower() in Settings.model_fields:
@@ -58,8 +61,8 @@ def settled(file: Path | None = None, text: str = "", **given: Any) -> Settings:
     ],
 )
 def test_precedence(tmp_path: Path, file: str | None, variable: str | None, flag: str | None, port: int) -> None:
-    """A flag goes before the environment, that before the file, that before the default. An empty variable is one that
-    is not set; an empty flag gives the default.
+    """A flag takes precedence over the environment, the environment over the file, the file over the default. An empty
+    variable counts as not set; an empty flag gives the default.
     """
     if variable is not None:
         os.environ["PORT"] = variable
@@ -67,7 +70,7 @@ def test_precedence(tmp_path: Path, file: str | None, variable: str | None, flag
 
 
 def test_variables_in_lower_case(tmp_path: Path) -> None:
-    """A variable counts however it is written: before the file, and not beside a flag."""
+    """A variable in lower case counts too: it takes precedence over the file, but not over a flag."""
     os.environ |= {"port": "1002"}
     assert settled(tmp_path / "sentiq.toml", "port = 1001").port == 1002
     assert settled(port="1003").port == 1003
@@ -75,7 +78,9 @@ def test_variables_in_lower_case(tmp_path: Path) -> None:
 
 
 def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
-    """What flags and the file say is in the environment afterwards, spelt so that another process reads the same."""
+    """The values of flags and the file are in the environment afterwards, and another process reads the same settings
+    from it.
+    """
     here = settled(tmp_path / "sentiq.toml", "cache_ttl = 60", access_log=True)
     assert (os.environ["CACHE_TTL"], os.environ["ACCESS_LOG"]) == ("60", "true")
     assert load_settings() == here
@@ -98,12 +103,12 @@ def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_the_file(tmp_path: Path, text: str, field: str, value: object) -> None:
-    """The file's values are those of TOML, or strings as in the environment."""
+    """The file's values may be TOML values, or strings as in the environment."""
     assert getattr(settled(tmp_path / "sentiq.toml", text), field) == value
 
 
 def test_secrets_of_the_file(tmp_path: Path) -> None:
-    """Secrets may stand in the file."""
+    """Secrets may be given in the file."""
     settings = settled(tmp_path / "sentiq.toml", f'callback_secret = "s"\napi_keys = "ann:predict:{"0" * 64}"')
     assert settings.callback_secret is not None
     assert settings.callback_secret.get_secret_value() == "s"
@@ -116,8 +121,10 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
         ("prot = 1", "there is no setting prot; the nearest is port"),
         ("PORT = 1", "there is no setting PORT; the nearest is port"),
         ("cache-ttl = 1", "there is no setting cache-ttl; the nearest is cache_ttl"),
-        ("[web]\nport = 1", "there is no setting web"),
-        ("qqqqqqqqqqqqqqq = 1", "there is no setting qqqqqqqqqqqqqqq"),
+        ("[web]\nport = 1", "there is no setting web; the file has no sections, each line is a setting$"),
+        ("[ports]\nport = 1", "there is no setting ports; the file has no sections, each line is a setting$"),
+        ("prometheus = 1", "there is no setting prometheus$"),
+        ("qqqqqqqqqqqqqqq = 1", "there is no setting qqqqqqqqqqqqqqq$"),
         ("port = ", "is not TOML"),
         ("port = 0", "port in "),
         ("port = [8000]", "port in .*: must be a string, a number, true or false$"),
@@ -125,11 +132,18 @@ def test_secrets_of_the_file(tmp_path: Path) -> None:
         ("cors_origins = [1]", "cors_origins in .*: must be .*, or a list of strings"),
         ("label_map = [1]", "label_map in .*: must be .*, or a table of strings"),
         ('host = "a\\u0000b"', "host in .*: must not hold a NUL"),
+        ("label_map = {a = 2026-01-01}", "label_map in .*: must be .*, or a table of strings"),
+        ("label_map = {a = {b = 'c'}}", "label_map in .*: must be .*, or a table of strings"),
+        (f"port = 0x{'f' * 5000}", "port in .*: is too large a number"),
+        (f"port = {'1' * 5000}", "a number has too many digits"),
+        (f"port = {'[' * 5000}", "brackets are nested too deeply"),
+        ('"a\\n\\u001b[31m" = 1', r"there is no setting 'a\\n\\x1b\[31m'"),
+        (f"{'a' * 5000} = 1", "there is no setting 'a{60}'[.]{3}$"),
         ("prot = 1\nrat_limit = 2", "no setting prot; the nearest is port; .*no setting rat_limit"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
-    """A file with a name or value that is none is refused in one line that names the file and the place."""
+    """A file with an unknown name or an invalid value is refused in one line that names the file and the place."""
     with pytest.raises(SettingsRefused, match=sentence) as refused:
         settled(tmp_path / "sentiq.toml", text)
     assert str(tmp_path / "sentiq.toml") in str(refused.value)
@@ -137,16 +151,23 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, sentence: str) ->
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there, or not text, is refused in a sentence."""
+    """A file that does not exist, or is not text, is refused in a sentence."""
     with pytest.raises(SettingsRefused, match=r"nowhere\.toml cannot be read \(No such file or directory\)"):
         apply({}, tmp_path / "nowhere.toml", os.environ)
     (tmp_path / "latin.toml").write_bytes(b'host = "\xe9"')
     with pytest.raises(SettingsRefused, match=r"latin\.toml is not TOML: it is not UTF-8"):
         apply({}, tmp_path / "latin.toml", os.environ)
+    with pytest.raises(SettingsRefused, match="/dev/zero is larger than 1,000,000 bytes"):
+        apply({}, Path("/dev/zero"), os.environ)
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A file may begin with a byte order mark, as editors on Windows write it."""
+    assert settled(tmp_path / "sentiq.toml", "\ufeffport = 1001").port == 1001
 
 
 def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
-    """A bad value is told of by flag, by line of the file or by variable: where it has to be corrected."""
+    """The message about a bad value names the flag, the line of the file or the variable that has to be corrected."""
     os.environ["BATCH_SIZE"] = "many"
     with pytest.raises(SettingsRefused) as refused:
         settled(tmp_path / "sentiq.toml", 'engine = "steam"\nport = 0', port="x")
@@ -167,8 +188,8 @@ def test_a_fault_is_named_as_it_was_given(tmp_path: Path) -> None:
     ],
 )
 def test_secrets_are_no_flags(given: dict[str, str]) -> None:
-    """A secret in a flag is refused with the other ways to give it, is not repeated, and does not get into the
-    environment.
+    """A secret in a flag is refused. The message names the other ways to give it and does not repeat it, and the secret
+    does not get into the environment.
     """
     (name,) = given
     with pytest.raises(
@@ -181,13 +202,13 @@ def test_secrets_are_no_flags(given: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("url", ["redis://host:6379/0", "redis://user@host", "unix:///run/valkey.sock?db=0"])
 def test_addresses_without_a_password(url: str) -> None:
-    """An address that holds no secret may be a flag."""
+    """An address without a password may be given as a flag."""
     assert settled(redis_url=url).redis_url == url
 
 
 def test_flags_are_the_settings() -> None:
-    """Each setting is a flag with the words of its declaration, a secret a hidden one that is refused; and each group
-    begins at a setting.
+    """Each setting has a flag with the description from its declaration; the flag of a secret is hidden, and refused.
+    Each group of flags begins at a setting.
     """
     shown = {one.name: get_args(one.annotation)[1] for one in flags()}
     switches = {name for name in shown if name.startswith("no_")}
@@ -200,26 +221,39 @@ def test_flags_are_the_settings() -> None:
     assert next(iter(Settings.model_fields)) in options._GROUPS
 
 
-@pytest.mark.parametrize("command", ["serve", "worker"])
-def test_help_is_readable(command: str) -> None:
-    """In 80 columns each flag is whole, under its group, with its default."""
+def test_flags_of_a_worker() -> None:
+    """`sentiq worker` has a flag for each setting that a worker reads, and for no other."""
+    worker = [ROOT / "tasks" / name for name in ("worker.py", "tracing.py", "queue/app.py")]
+    worker += (ROOT / "tasks" / "work").glob("*.py")
+    read = {found for file in worker for found in re.findall(r"settings\.(\w+)", file.read_text())}
+    declared = (ROOT / "tasks" / "settings.py").read_text()
+    for name, body in re.findall(r"    def (\w+)\(self[^\n]*\n((?:        .*\n|\n)+)", declared) * 2:
+        if name in read:  # a property
+            read |= set(re.findall(r"self\.(\w+)", body))
+    assert set(options.OF_A_WORKER) == read & Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
+)
+def test_help_is_readable(command: str, names: set[str]) -> None:
+    """In 80 columns the help shows each flag uncut, under its group, with its default."""
     environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "TERMINAL_WIDTH": "80"}
     shown = subprocess.run(
         [*SENTIQ, command, "--help"], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert "…" not in shown
-    for name in Settings.model_fields.keys() - SECRETS:
+    for name in names - SECRETS:
         assert re.search(rf"--{name.replace('_', '-')}\s", shown), name
-    assert [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")] == list(
-        options._GROUPS.values()
-    )
-    assert "Default: 8000." in shown
+    groups = [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")]
+    assert groups == [group for group in options._GROUPS.values() if group != "Callers" or command == "serve"]
+    assert "Default: 3600." in shown
     for name in SECRETS:
         assert f"--{name.replace('_', '-')} " not in shown
 
 
 def test_roles() -> None:
-    """`sentiq worker` knows the roles that workers have."""
+    """`sentiq worker` accepts the roles that workers have."""
     assert get_args(get_args(Role)[0]) == tuple(ROLES)
 
 
@@ -233,20 +267,62 @@ def test_roles() -> None:
         (("serve", "--prot", "1"), 2, "No such option: --prot"),
         (("serve", "now"), 2, "unexpected extra argument"),
         (("worker",), 2, "Missing argument"),
-        (("worker", "nobody"), 2, "'nobody' is not one of"),
+        (("worker", "nobody"), 2, "Invalid value for 'role': 'nobody' is not one of"),
+        (("worker", "batch", "--port", "1"), 2, "No such option: --port"),
     ],
 )
 def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> None:
-    """A setting that cannot be used ends the command with the status of a wrong setting, words that are none with that
-    of wrong usage.
-    """
+    """An invalid setting ends the command with the status for settings, an unknown word with that for wrong usage."""
     done = subprocess.run([*SENTIQ, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
 
 
+def test_a_worker_without_a_service(tmp_path: Path) -> None:
+    """Where no service runs, a worker that is given no Redis ends and says what to give. It does so too if a server
+    that was killed has left its socket.
+    """
+    os.environ["DATA_DIR"] = str(tmp_path)
+    with socket.socket(socket.AF_UNIX) as left:
+        for _ in range(2):
+            done = subprocess.run([*SENTIQ, "worker", "batch"], capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert re.fullmatch(
+                rf"Sentiq cannot start: no Sentiq runs on {tmp_path}; .*--data-dir.*--redis-url.*\n", done.stderr
+            )
+            if not (tmp_path / "valkey.sock").exists():
+                left.bind(str(tmp_path / "valkey.sock"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"metrics_port": "8000"}, "METRICS_PORT: the API and the interactive worker's metrics cannot both listen on"),
+        (
+            {"metrics_port": "7999"},
+            "METRICS_PORT: the API and the batch worker's metrics cannot both listen on port 80",
+        ),
+        ({"web_metrics_port": "8000"}, "WEB_METRICS_PORT: the API and the web's metrics cannot both"),
+        ({"web_metrics_port": "8000", "metrics_host": "::"}, "WEB_METRICS_PORT: "),
+        ({"web_metrics_port": "9000", "metrics_port": "9000"}, "METRICS_PORT: the web's metrics and the interactive"),
+        ({"metrics_port": "65535"}, "METRICS_PORT: the batch worker takes the port after it, and there is none"),
+        ({}, None),
+        ({"metrics_port": "8001", "web_metrics_port": "8003"}, None),
+        ({"metrics_port": "8000", "metrics_host": "127.0.0.2"}, None),
+    ],
+)
+def test_shared_ports(given: dict[str, Any], said: str | None) -> None:
+    """Settings by which two processes would listen on the same port of an address are refused."""
+    if said is None:
+        refuse_shared_ports(settled(**given))
+        return
+    with pytest.raises(SettingsRefused) as refused:
+        refuse_shared_ports(settled(**given))
+    assert str(refused.value).startswith(said)
+
+
 def test_switches_of_the_command_line() -> None:
-    """`--no-allow-anonymous` turns off what the environment turns on: the open door is refused."""
+    """`--no-allow-anonymous` turns off what the environment turns on: an open service is refused."""
     os.environ["ALLOW_ANONYMOUS"] = "true"
     assert settled(no_allow_anonymous=True).allow_anonymous is False
     done = subprocess.run(

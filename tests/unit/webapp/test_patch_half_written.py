@@ -20,7 +20,7 @@ _COUNT = "from prometheus_client import Counter; Counter('seen_total', 'Seen.').
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the metrics of a process that has counted, and of one that has just made its file."""
+    """A folder with the file of a process that has counted, and that of one that has only just created it."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", _COUNT], env=environment, check=True, timeout=60)
     assert list(tmp_path.glob("*.db"))
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_library_fails(folder: Path) -> None:
-    """Without the patch, the file that is empty fails the whole page."""
+    """Without the patch, an empty file makes the whole page fail."""
     collector = MultiProcessCollector(CollectorRegistry(), str(folder))  # type: ignore[no-untyped-call]
     try:
         list(collector.collect())  # type: ignore[no-untyped-call]
@@ -42,6 +42,6 @@ def test_library_fails(folder: Path) -> None:
 
 
 def test_what_is_there_is_told(folder: Path) -> None:
-    """What the others have counted is on the page."""
+    """With the patch, the page has what the other processes have counted."""
     (metric,) = Processes(folder).collect()
     assert (metric.name, [sample.value for sample in metric.samples]) == ("seen", [2])

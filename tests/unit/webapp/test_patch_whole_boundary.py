@@ -12,7 +12,7 @@ _FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r
 
 
 def _contents(decoder: multipart.MultipartDecoder, cut: int) -> bytes:
-    """The contents of the form's file, when the form comes in two pieces."""
+    """The contents of the form's file if the form comes in two pieces."""
     contents = b""
     for piece in (_FORM[:cut], _FORM[cut:], None):
         decoder.receive_data(piece)
@@ -23,7 +23,7 @@ def _contents(decoder: multipart.MultipartDecoder, cut: int) -> bytes:
 
 
 def test_library_takes_a_line_break_for_contents() -> None:
-    """Without the patch, a form that is cut within its last boundary has a byte more than was sent."""
+    """Without the patch, the file of a form that is cut within its last boundary gets an additional byte."""
     cut = _FORM.index(b"--b--") + len(b"--b-")
     if _contents(multipart.MultipartDecoder(b"b"), cut) == b"one\r\ntwo":
         mended(
@@ -34,5 +34,5 @@ def test_library_takes_a_line_break_for_contents() -> None:
 
 @pytest.mark.parametrize("cut", range(len(_FORM) + 1))
 def test_contents_are_as_sent(cut: int) -> None:
-    """Wherever the form is cut, its contents are what was sent."""
+    """Wherever the form is cut, the file's contents are what was sent."""
     assert _contents(Decoder(b"b", max_parts=10), cut) == b"one\r\ntwo"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, preferences
-from webapp.front.errors import MalformedJson, UnsupportedType
+from webapp.api.batches import SMALL_BYTES, read_batch
+from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, parse_json, preferences
+from webapp.api.schemas import BatchRequest, JobsQuery, PredictRequest, ResultsQuery, UploadQuery
+from webapp.front.errors import MOST_FAULTS, MalformedJson, UnsupportedType
 
 APP = Flask(__name__)
 
 
 def prefer(*values: str) -> Preferences:
-    """What a request with these `Prefer` headers prefers."""
+    """The preferences of a request with these `Prefer` headers."""
     with APP.test_request_context(headers=[("Prefer", value) for value in values]):
         return preferences()
 
@@ -57,12 +61,12 @@ def body(raw: bytes, content_type: str = "application/json") -> Any:
     ],
 )
 def test_prefer(header: str, respond_async: bool, wait_s: float | None) -> None:
-    """What RFC 7240 lets one write is understood, the first of two counts, and what is not understood is ignored."""
+    """Every spelling of RFC 7240 is understood, the first of two counts, and unknown preferences are ignored."""
     assert prefer(header) == Preferences(respond_async, wait_s)
 
 
 def test_prefer_twice() -> None:
-    """Several headers are one list."""
+    """Several `Prefer` headers count as one list."""
     assert prefer("respond-async", "wait=3") == Preferences(True, 3.0)
 
 
@@ -77,7 +81,7 @@ def test_prefer_twice() -> None:
     ],
 )
 def test_what_is_applied(preference: Preferences, waits_s: float, applied: str | None) -> None:
-    """A wait that is asked for goes before `respond-async`, which goes before the setting; what was applied is told."""
+    """`wait=N` takes precedence over `respond-async`, and that over the setting; the answer says what was applied."""
     assert preference.wait_or(2.0) == waits_s
     assert preference.applied == applied
 
@@ -85,7 +89,7 @@ def test_what_is_applied(preference: Preferences, waits_s: float, applied: str |
 @settings(deadline=None)
 @given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"])))
 def test_any_prefer(header: str) -> None:
-    """No header makes the reading fail."""
+    """No header raises an error."""
     wait_s = prefer(header).wait_s
     assert wait_s is None or 0 <= wait_s <= LONGEST_WAIT_S
 
@@ -99,7 +103,7 @@ values = st.recursive(
 @settings(deadline=None)
 @given(values, st.booleans())
 def test_any_json(value: Any, ascii_only: bool) -> None:
-    """Every JSON value is read as it was written, escaped or not."""
+    """Every JSON value is read unchanged, escaped or not."""
     assert body(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
@@ -118,7 +122,7 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
     ],
 )
 def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
-    """A lone surrogate is read as U+FFFD wherever it stands, a pair as its character, and the last of two keys
+    """A lone surrogate is read as U+FFFD wherever it is, a pair as its character, and of a repeated key the last
     counts.
     """
     assert body(raw) == value
@@ -149,7 +153,7 @@ def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
     ids=lambda raw: f"{raw[:16]!r}{len(raw)}",
 )
 def test_malformed(raw: bytes) -> None:
-    """What is no JSON, or nests deeper than anybody needs, is malformed; nothing else is raised."""
+    """For what is not JSON, or is nested absurdly deep, MalformedJson is raised and nothing else."""
     with pytest.raises(MalformedJson):
         body(raw)
 
@@ -157,7 +161,7 @@ def test_malformed(raw: bytes) -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.binary() | st.binary().map(lambda raw: b'"\\ud83d' + raw))
 def test_any_bytes(raw: bytes) -> None:
-    """Any bytes are JSON or malformed, nothing else."""
+    """Any bytes are either read as JSON or raise MalformedJson."""
     try:
         value = body(raw)
     except MalformedJson:
@@ -170,3 +174,131 @@ def test_other_types(content_type: str) -> None:
     """Only application/json is read."""
     with pytest.raises(UnsupportedType):
         body(b"{}", content_type)
+
+
+_SPELT = st.sampled_from(
+    [
+        r"\ud83d",
+        r"\ude00",
+        r"\uD83D\uDE00",
+        r"\\",
+        r"\"",
+        r"\n",
+        r"\u005c",
+        "ud83d",
+        "a",
+        r"\\ud83d",
+        r"\udBfF",
+        r"\uDC00",
+    ]
+)
+
+
+@given(st.lists(_SPELT, max_size=12).map("".join), st.lists(_SPELT, max_size=3).map("".join))
+def test_any_surrogates(text: str, name: str) -> None:
+    """However escapes follow each other, a JSON text is read as Python reads it, but for U+FFFD in the place of each
+    lone surrogate.
+    """
+    raw = f'{{"{name}": ["{text}"]}}'
+    expected = re.sub(r"[\ud800-\udfff]", "\ufffd", json.dumps(json.loads(raw), ensure_ascii=False))
+    assert json.dumps(parse_json(raw.encode()), ensure_ascii=False) == expected
+
+
+# More faults than anybody wants to know
+
+
+MANY = 100_000
+MODELS: list[tuple[type[Any], dict[str, Any]]] = [
+    (PredictRequest, {"text": "x"}),
+    (BatchRequest, {"texts": ["x"]}),
+    (UploadQuery, {"column": "x"}),
+    (JobsQuery, {"limit": "5"}),
+    (ResultsQuery, {"limit": "5"}),
+]
+
+
+@pytest.mark.parametrize(("model", "right"), MODELS)
+def test_many_unknown_fields(model: type[Any], right: dict[str, Any]) -> None:
+    """Of any number of unknown fields the first are told, as of few, and for no other an error is made."""
+    unknown = {f"n{number}": number for number in range(MANY)}
+    for value in (unknown, unknown | right, right | unknown, unknown | dict.fromkeys(right, 1.5)):
+        with pytest.raises(ValidationError) as few:
+            model.model_validate(
+                {name: value[name] for name in [*right, *list(unknown)[:MOST_FAULTS]] if name in value}
+            )
+        with pytest.raises(ValidationError) as many:
+            model.read(value)
+        assert many.value.errors(include_input=False) == few.value.errors(include_input=False)
+    assert model.read(right) == model.model_validate(right)
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, "x", [], {}, {"x": 1}, {f"n{number}": 1 for number in range(MOST_FAULTS + 1)}]
+)
+def test_few_faults_are_all_told(value: object) -> None:
+    """What is wrong in few places is told as before."""
+    with pytest.raises(ValidationError) as plain:
+        PredictRequest.model_validate(value)
+    with pytest.raises(ValidationError) as told:
+        PredictRequest.read(value)
+    assert told.value.errors(include_input=False) == plain.value.errors(include_input=False)
+
+
+LARGE = '{"texts": ["' + "x" * SMALL_BYTES + '", %s'
+
+
+@pytest.mark.parametrize(
+    ("rest", "field"),
+    [
+        ("5]}", "texts.1"),
+        ("null]}", "texts.1"),
+        ("[" * 500, "texts.1"),
+        ('"a", {"text": "b"}]}', "texts.2"),
+        ('"a"], "lang": "en"}', "lang"),
+        ('"a"], "callback_url": 5}', "callback_url"),
+        ('"a"], "texts": 5}', "texts"),
+    ],
+)
+def test_large_batch(rest: str, field: str) -> None:
+    """Of a large batch the first fault is told."""
+    with pytest.raises(ValidationError) as told:
+        read_batch((LARGE % rest).encode())
+    assert [fault["loc"] for fault in told.value.errors()] == [(field,)]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["[]", '{"texts": []}', "5", "{}", '{"callback_url": "x"}', '"x"', '{"texts": "x"}', '{"n`x` - at `$.y`": 1}'],
+)
+def test_large_batch_without_texts(raw: str) -> None:
+    """What is no batch is none at any length."""
+    for body in (raw, raw + " " * SMALL_BYTES):
+        with pytest.raises(ValidationError):
+            read_batch(body.encode())
+
+
+@pytest.mark.parametrize("rest", ['"a"', '"a",]}', '"a"]} x', '"\x01"]}', '"\\x"]}', '"a", "\\ud800"]} x', "NaN]}"])
+def test_large_batch_that_is_no_json(rest: str) -> None:
+    """What is no JSON is none at any length."""
+    with pytest.raises(MalformedJson):
+        read_batch((LARGE % rest).encode())
+
+
+@pytest.mark.parametrize(
+    "texts", [["a", ""], ["\ud83d\ude00", "\ud800", "\udc00 \ud83d"], ["\\ud800\ud800"], ["\u00e9\U0001f600\x00"]]
+)
+@pytest.mark.parametrize("callback_url", [None, "https://a.example/"])
+def test_large_batch_is_as_a_small_one(texts: list[str], callback_url: str | None) -> None:
+    """A batch is read as the same texts at any length."""
+    more = {} if callback_url is None else {"callback_url": callback_url}
+    small, large = (
+        read_batch(json.dumps({"texts": [*texts, *others], **more}).encode()) for others in ([], ["x" * SMALL_BYTES])
+    )
+    assert large.texts[:-1] == small.texts
+    assert large.callback_url == small.callback_url == callback_url
+
+
+def test_large_batch_that_is_not_utf_8() -> None:
+    """Bytes that are no UTF-8 are no JSON."""
+    with pytest.raises(MalformedJson):
+        read_batch(LARGE.encode() % b'"\xff"]}')

@@ -1,5 +1,5 @@
-"""Keys, scopes, origins and headers, on the application without a server behind it: who is refused is refused before
-anything is asked.
+"""Keys, scopes, origins and headers, on the application without a Redis server: requests are refused before Redis is
+asked.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,8 @@ from werkzeug.test import TestResponse
 from tasks.errors import SettingsRefused
 from tasks.keys import Scope, digest, find, new_key, parse_keys
 from tasks.settings import Settings, load_settings
-from webapp.app import create_app
+from tests.support.web import web_application
 from webapp.client.cli import app as cli
-from webapp.compose import sentiment_service
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
 from webapp.server.exposure import refuse_open_door
@@ -29,6 +30,7 @@ from webapp.server.exposure import refuse_open_door
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
 KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
 NOWHERE = "unix:///nowhere/valkey.sock"
+MakeApp = Callable[..., Flask]
 PATHS = {
     "predictions.predict": ("POST", "/predict"),
     "predictions.model": ("GET", "/model"),
@@ -42,20 +44,25 @@ PATHS = {
 }
 
 
-def make_app(**settings: Any) -> Flask:
-    """The application with these settings, on a server that is not there."""
-    checked = Settings(redis_url=NOWHERE, **settings)
-    return create_app(checked, sentiment_service(checked))
+@pytest.fixture(scope="module")
+def make_app() -> Iterator[MakeApp]:
+    """Makes the application with any settings, on a server that is not there."""
+    with ExitStack() as made:
+
+        def make(**settings: Any) -> Flask:
+            return made.enter_context(web_application(Settings(redis_url=NOWHERE, **settings)))
+
+        yield make
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Flask:
+def guarded(make_app: MakeApp) -> Flask:
     """With a key for each scope."""
     return make_app(api_keys=KEYS)
 
 
 def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
-    """A request with a body, if it is one that has one."""
+    """Sends a request, with a body if its method has one."""
     more: dict[str, Any] = {"json": {"text": "good"}} if path == "/predict" else {}
     return app.test_client().open(
         path, method=method, headers={name.replace("_", "-"): value for name, value in headers.items()}, **more
@@ -66,7 +73,7 @@ def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
 
 
 def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
-    """Each endpoint is open or has its scopes; a new one that is neither is for admins alone."""
+    """Each endpoint is open or has scopes; a new one that is in neither list needs `admin`."""
     endpoints = {rule.endpoint for rule in guarded.url_map.iter_rules()}
     assert endpoints == OPEN | set(SCOPES)
     assert not OPEN & set(SCOPES)
@@ -75,7 +82,7 @@ def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
 
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_without_a_key(guarded: Flask, endpoint: str) -> None:
-    """No key, an unknown one, a stored digest itself: 401 in the same words, with the scheme that is asked for."""
+    """No key, an unknown one, or a stored digest as the key: 401 with the same words, and the scheme to use."""
     method, path = PATHS[endpoint]
     bodies = set()
     for headers in (
@@ -95,7 +102,7 @@ def test_without_a_key(guarded: Flask, endpoint: str) -> None:
 
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_scopes(guarded: Flask, endpoint: str) -> None:
-    """A key opens what its scopes say, an admin's everything; the refusal names the scope that is missing."""
+    """A key opens the endpoints of its scopes, an admin's key all; a refusal names the missing scope."""
     method, path = PATHS[endpoint]
     for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True):
         answer = ask(guarded, method, path, Authorization=f"Bearer {key}")
@@ -129,13 +136,13 @@ def test_ways_to_send_a_key(guarded: Flask, headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "\u00e9", "x" * 5000, "a b", "%00"])
 def test_odd_keys(guarded: Flask, key: str) -> None:
-    """Whatever is sent as a key, it is unknown."""
+    """Whatever else is sent as a key is answered as an unknown key."""
     assert ask(guarded, "GET", "/metrics", X_API_Key=key).status_code == 401
     assert ask(guarded, "GET", "/metrics", Authorization=f"Bearer {key}").status_code == 401
 
 
 def test_new_key() -> None:
-    """A new key is found by its entry; it is long, and the entry does not have it in it."""
+    """A new key is accepted by its entry; it is long, and the entry does not contain it."""
     key, entry = new_key("ann", ["predict", "jobs"])
     assert key not in entry
     assert len(key) > 40
@@ -152,9 +159,7 @@ def test_new_key() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_new_key_on_the_command_line(as_json: bool) -> None:
-    """`sentiq key new` shows a key and the entry that lets it in, and asks no service; a scope that is none is
-    refused.
-    """
+    """`sentiq key new` shows a key and its entry without asking a service; an unknown scope is refused."""
     done = CliRunner().invoke(cli, ["key", "new", "ann", "--scopes", "predict, jobs", *["--json"] * as_json])
     assert done.exit_code == 0
     shown = json.loads(done.stdout) if as_json else dict(line.split() for line in done.stdout.splitlines())
@@ -165,7 +170,7 @@ def test_new_key_on_the_command_line(as_json: bool) -> None:
 
 
 def test_entries() -> None:
-    """Entries stand between commas or white space, with comments; two of one name are one caller."""
+    """Entries are separated by commas or white space, with comments; two entries with one name are one caller."""
     a, b, c = (digest(key) for key in "abc")
     keys = parse_keys(f"# ours\nann:predict:{a}, ann:predict+jobs:{b} # the new one\n\nops:admin:{c.upper()}\n")
     assert [keys[d].name for d in (a, b, c)] == ["ann", "ann", "ops"]
@@ -177,7 +182,7 @@ def test_entries() -> None:
     ["hunter2-secret", "ann:hunter2-secret", "ann:predict:hunter2-secret", f"ann:hunter2:{'0' * 64}", " , # nothing"],
 )
 def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    """A key that is not hashed ends the start with a sentence that says how to hash it, and does not repeat it."""
+    """With a key that is not hashed the start fails. The message says how to hash it, and does not repeat it."""
     monkeypatch.setenv("API_KEYS", text)
     with pytest.raises(SettingsRefused) as refused:
         load_settings()
@@ -195,8 +200,8 @@ def test_a_plain_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keys of the file and of the variable count together; a file that is not there ends the start: it would open the
-    door.
+    """Keys of the file and of the variable both count. If the file does not exist, the start fails, because the service
+    would be open.
     """
     (tmp_path / "keys").write_text(f"# our own\nann:predict:{digest('a')}\n")
     monkeypatch.setenv("API_KEYS", f"bob:jobs:{digest('b')}")
@@ -209,8 +214,8 @@ def test_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "sentiq.example"])
 def test_open_door(host: str) -> None:
-    """On an address that others reach the service starts with keys, or when it is told that this is meant, and else
-    says so.
+    """On an address that others can reach, the service starts only with keys or if ALLOW_ANONYMOUS is set, and
+    otherwise says so.
     """
     with pytest.raises(SettingsRefused, match=r"API_KEYS.*ALLOW_ANONYMOUS"):
         refuse_open_door(Settings(host=host))
@@ -220,12 +225,12 @@ def test_open_door(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"])
 def test_own_door(host: str) -> None:
-    """On this machine's own address nothing is asked for, and that is the default."""
+    """On a loopback address, which is the default, the service starts without keys."""
     refuse_open_door(Settings(host=host))
     refuse_open_door(Settings())
 
 
-def test_metrics_on_their_own_port() -> None:
+def test_metrics_on_their_own_port(make_app: MakeApp) -> None:
     """With WEB_METRICS_PORT, metrics are on that port without a key, and on the public one not even with one."""
     app = make_app(api_keys=KEYS, web_metrics_port=9100)
     client = app.test_client()
@@ -236,8 +241,8 @@ def test_metrics_on_their_own_port() -> None:
 
 
 def test_addresses() -> None:
-    """Without keys, limits go by address: of IPv6 by network, for one caller has all of its addresses; and never the
-    address itself.
+    """Without keys, limits are counted by address, for IPv6 by network, because one caller has all its addresses. The
+    address itself is not stored.
     """
     assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
     assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
@@ -261,15 +266,15 @@ def test_addresses() -> None:
     ],
 )
 def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None:
-    """Answers, refusals and redirects have the headers that keep browsers from guessing, framing, leaking and
-    keeping.
+    """Answers, refusals and redirects have the headers that keep browsers from guessing types, framing, leaking
+    addresses and caching.
     """
     headers = ask(guarded, method, path).headers
     assert {name: headers[name] for name, _ in HEADERS} == dict(HEADERS)
     assert len(headers.getlist("Content-Security-Policy")) == 1
 
 
-def test_an_unexpected_error_has_the_headers_too() -> None:
+def test_an_unexpected_error_has_the_headers_too(make_app: MakeApp) -> None:
     """Also an answer 500 has them."""
     app = make_app()
 
@@ -286,7 +291,7 @@ def test_an_unexpected_error_has_the_headers_too() -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
-    """A page's policy lets it run its own inline script by digest and files of this service; it may not be framed."""
+    """A page may run its own inline script, named by its digest, and this service's files; it may not be framed."""
     answer = ask(guarded, "GET", path)
     policy = answer.headers["Content-Security-Policy"]
     for script in re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL):
@@ -299,7 +304,7 @@ def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
 
 
 def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
-    """Scripts and styles are the same for all; they are kept for a day."""
+    """Scripts and styles, which are the same for everybody, may be cached for a day."""
     assert "max-age=86400" in ask(guarded, "GET", "/assets/swagger/css/swagger-ui.css").headers["Cache-Control"]
 
 
@@ -307,14 +312,14 @@ def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Flask:
+def shared(make_app: MakeApp) -> Flask:
     """Two other origins may use it."""
     return make_app(api_keys=KEYS, cors_origins="https://a.example, http://localhost:3000")
 
 
 def test_listed_origin(shared: Flask) -> None:
-    """A page of a listed origin may ask beforehand and read the answer, its headers and its errors; with a key, not
-    with cookies.
+    """A page of a listed origin may send a preflight request and read answers, with their headers and errors. It
+    identifies itself by a key, not by cookies.
     """
     asked = {
         "Origin": "https://a.example",
@@ -347,7 +352,7 @@ def test_listed_origin(shared: Flask) -> None:
         "*",
     ],
 )
-def test_other_origin(shared: Flask, origin: str) -> None:
+def test_other_origin(shared: Flask, origin: str, make_app: MakeApp) -> None:
     """Any other origin gets no permission, however much it looks like a listed one; nobody does where none is
     listed.
     """
@@ -358,7 +363,7 @@ def test_other_origin(shared: Flask, origin: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site(site: str) -> None:
+def test_a_form_of_another_site(site: str, make_app: MakeApp) -> None:
     """What a page of another site can send without asking is refused: a plain form would make jobs on a service without
     keys.
     """
@@ -373,15 +378,168 @@ def test_a_form_of_another_site(site: str) -> None:
         own = client.open(
             path, method=method, data="a text", headers={"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"}
         )
-        assert own.status_code == 503  # for want of Redis
+        assert own.status_code == 503  # because there is no Redis
     assert client.get("/docs", headers={"Sec-Fetch-Site": site}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("192.0.2.7:8000", "http://evil.example", 403),
+        ("192.0.2.7:8000", "null", 403),
+        ("192.0.2.7:8000", "", 403),
+        ("192.0.2.7:8000", "http://192.0.2.7:3000", 403),
+        ("192.0.2.7:8000", "http://192.0.2.7:8000", 503),  # for want of Redis
+        ("sentiq.example", "https://sentiq.example", 503),
+        ("sentiq.example:443", "https://Sentiq.example", 503),
+        ("sentiq.example", "http://sentiq.example:80", 503),
+        ("sentiq.example", "http://sentiq.example:8080", 403),
+        ("sentiq.example", "file://sentiq.example", 403),
+        ("192.0.2.7:8000", "https://listed.example", 503),
+        ("192.0.2.7:8000", None, 503),
+    ],
+)
+def test_a_form_by_plain_http(method: str, host: str, origin: str | None, status: int) -> None:
+    """By plain HTTP on another name than localhost browsers send no `Sec-Fetch-Site`: then the origin counts, which has
+    to be the service itself or listed.
+    """
+    app = make_app(allowed_hosts="sentiq.example", cors_origins="https://listed.example")
+    path = "/batch_predict" if method == "POST" else f"/jobs/{'0' * 32}"
+    headers = {"Host": host, "Content-Type": "text/plain"} | ({} if origin is None else {"Origin": origin})
+    answer = app.test_client().open(path, method=method, data="a text", headers=headers)
+    assert answer.status_code == status
+    assert app.test_client().get("/docs", headers=headers).status_code == 200
+
+
+def test_origin_of_a_caller_with_a_key(guarded: Flask) -> None:
+    """A page of another site has no key, so whoever has one may send any origin, as some programs do."""
+    for path in ("/predict", "/batch_predict"):
+        headers = {"Origin": "app://some.program", "X_API_Key": ADMIN, "Content_Type": "text/plain"}
+        assert ask(guarded, "POST", path, **headers).status_code in (415, 503)
+
+
+# Hosts
+
+
+ADDRESSED = ["localhost", "LOCALHOST:8000", "localhost.", "app.localhost", "127.0.0.1", "127.0.0.1:8000", "192.0.2.7",
+             "[::1]:8000", "[2001:db8::1]", "sentiq.example", "Sentiq.Example.:8000", "web", ""]  # fmt: skip
+MISDIRECTED = ["evil.example", "evil.example:8000", "localhost.evil.example", "sentiq.example.evil.example", "web2",
+               "sentiq.example, evil.example", "evil.example, sentiq.example", "127.0.0.1.evil.example", "a b",
+               "[::1].evil.example", "evil.sentiq.example", "localhost:8000:x", "user@localhost", "0x7f.0.0.1", "127.1",
+               "\u00e9", "*"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/predict", "/jobs", "/metrics", "/model"])
+def test_names_it_was_told(path: str) -> None:
+    """Without keys the service answers to addresses, to loopback names and to names it was told. To any other it gives
+    nothing: a page may let its own name lead here (DNS rebinding).
+    """
+    app = make_app(allowed_hosts="sentiq.example, web")
+    method = "POST" if path == "/predict" else "GET"
+    for host in ADDRESSED:
+        assert ask(app, method, path, Host=host).status_code in (200, 503), host
+    for host in MISDIRECTED:
+        answer = ask(app, method, path, Host=host, Sec_Fetch_Site="same-origin")
+        assert answer.status_code == 421, host
+        assert answer.json is not None
+        assert answer.json["code"] == "host_not_allowed"
+        assert "ALLOWED_HOSTS" in answer.json["detail"]
+
+
+def test_names_for_probes_and_scrapes(guarded: Flask) -> None:
+    """Health, documentation and the port for metrics are for everybody, by whatever name; so is everything for a caller
+    with a key, which a page of another site cannot have.
+    """
+    app = make_app(web_metrics_port=9100)
+    for path in ("/health/live", "/docs", "/openapi.json"):
+        assert ask(app, "GET", path, Host="any.example").status_code == 200
+    assert app.test_client().get("/metrics", base_url="http://web.sentiq.svc:9100").status_code == 200
+    assert ask(guarded, "GET", "/jobs", Host="any.example", X_API_Key=ADMIN).status_code == 503
+
+
+def test_name_that_it_listens_on_and_any_name() -> None:
+    """The name in HOST need not be told again; `*` stands for all names."""
+    assert ask(make_app(host="sentiq.lan", allow_anonymous=True), "GET", "/model", Host="sentiq.lan").status_code == 503
+    for host in (*ADDRESSED, *MISDIRECTED):
+        assert ask(make_app(allowed_hosts="*"), "GET", "/model", Host=host).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a.example", "a.example:8000", "a.example/", "*.a.example", ".a.example", "a..b"]
+)
+def test_hosts_are_names(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is no host name ends the start."""
+    monkeypatch.setenv("ALLOWED_HOSTS", f"ok.example {value}")
+    with pytest.raises(SettingsRefused, match="ALLOWED_HOSTS: host 2"):
+        load_settings()
+
+
+# The place
+
+
+@pytest.mark.parametrize("cut_off", [True, False], ids=["the proxy cuts the prefix off", "the proxy leaves it"])
+def test_prefix(cut_off: bool) -> None:
+    """Behind a proxy that serves it below a prefix, every address that the service gives has the prefix."""
+    client = make_app(url_prefix="/apps/sentiq/").test_client()
+    before = "" if cut_off else "/apps/sentiq"
+    assert client.get(f"{before}/").headers["Location"] == "/apps/sentiq/docs"
+    assert client.get(f"{before}/docs").status_code == 200
+    document = client.get(f"{before}/openapi.json").json
+    assert document is not None
+    assert document["servers"] == [{"url": "/apps/sentiq"}]
+    assert client.get(f"{before}/model").status_code == 503  # for want of Redis
+    assert client.get("/apps/sentiqs/model").status_code == 404
+    assert client.get("/apps/sentiq").headers["Location"] == "/apps/sentiq/docs"
+
+
+def test_prefix_hides_nothing() -> None:
+    """A path below the prefix is guarded as without it."""
+    app = make_app(url_prefix="/sentiq", api_keys=KEYS, web_metrics_port=9100)
+    for path in ("/metrics", "/sentiq/metrics"):
+        assert app.test_client().get(path, base_url="http://web:8000").status_code == 404
+    for path in ("/jobs", "/sentiq/jobs", "/sentiq/sentiq/jobs"):
+        assert ask(app, "GET", path).status_code == (404 if "sentiq/sentiq" in path else 401)
+
+
+@pytest.mark.parametrize("value", ["sentiq", "//evil.example", "/a/../b", "/a b", "https://a.example", "/a?b"])
+def test_prefix_is_a_path(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is no path ends the start."""
+    monkeypatch.setenv("URL_PREFIX", value)
+    with pytest.raises(SettingsRefused, match="URL_PREFIX: must be a path like /sentiq"):
+        load_settings()
+
+
+@pytest.mark.parametrize("claimed", ["//evil.example", "/predict", "/x"])
+def test_a_request_says_nothing_of_its_place(claimed: str) -> None:
+    """Whatever the server was told by a caller or a variable, addresses begin where the settings say."""
+    app = make_app()
+    answer = app.test_client().get("/", environ_overrides={"SCRIPT_NAME": claimed})
+    assert answer.headers["Location"] == "/docs"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("GET", "/predict", "Use POST for this address."),
+        ("PUT", f"/jobs/{'0' * 32}", "Use DELETE or GET for this address."),
+        ("BREW", "/health", "Use GET for this address."),
+    ],
+)
+def test_wrong_method(method: str, path: str, detail: str) -> None:
+    """A method that an address does not take is answered with the one that it takes."""
+    answer = ask(make_app(), method, path)
+    assert answer.status_code == 405
+    assert answer.json is not None
+    assert answer.json["detail"] == detail
+    assert all(name in answer.headers["Allow"] for name in re.findall("[A-Z]{3,}", detail))
 
 
 @pytest.mark.parametrize(
     "value", ["*", "a.example", "https://a.example/", "https://A.example", "ftp://a.example", "null"]
 )
 def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """What is no origin, as browsers send it, ends the start; so does `*`."""
+    """The start fails if CORS_ORIGINS has something that is not an origin as browsers send it, or `*`."""
     monkeypatch.setenv("CORS_ORIGINS", f"https://ok.example {value}")
     with pytest.raises(SettingsRefused, match="CORS_ORIGINS: origin 2"):
         load_settings()
@@ -389,7 +547,7 @@ def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["100", "0/s", "100/d", "-1/s", "1.5/s", "100/second", "many/s"])
 def test_rates(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """A rate that cannot be read ends the start with what one looks like."""
+    """With an invalid rate the start fails, and the message shows what a rate looks like."""
     monkeypatch.setenv("RATE_LIMIT", value)
     with pytest.raises(SettingsRefused, match="RATE_LIMIT: must be a number of texts and a time, for example 100/s"):
         load_settings()

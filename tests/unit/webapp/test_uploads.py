@@ -1,4 +1,4 @@
-"""Reading uploads: every type of file, however it is packed and however its bytes are cut."""
+"""Reading uploads: every type of file, however it is compressed and however its bytes are cut into pieces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import gzip
 import io
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from webapp.api.uploads import (
     MAX_HEADERS_BYTES,
     MAX_JSON_BYTES,
     MAX_PARTS,
+    PIECE_BYTES,
     Upload,
     UploadLimits,
     read_upload,
@@ -43,7 +46,7 @@ def opened(
     limits: UploadLimits = LIMITS,
     query: Mapping[str, str] | None = None,
 ) -> Upload:
-    """The upload as it is before its entries are iterated."""
+    """The upload, before its entries are iterated."""
     body = [raw] if isinstance(raw, bytes) else raw
     return read_upload(body, content_type=content_type, content_encoding=encoding, query=query or {}, limits=limits)
 
@@ -59,7 +62,7 @@ def texts_of(raw: bytes | Iterable[bytes], content_type: str, **options: Any) ->
 
 
 def refused(raw: bytes | Iterable[bytes], content_type: str, **options: Any) -> UploadRefused:
-    """Why an upload is not taken."""
+    """The error with which an upload is refused."""
     with pytest.raises(UploadRefused) as caught:
         read(raw, content_type, **options)
     assert str(caught.value).endswith(".")
@@ -67,7 +70,7 @@ def refused(raw: bytes | Iterable[bytes], content_type: str, **options: Any) -> 
 
 
 def fault(raw: bytes | Iterable[bytes], content_type: str, **options: Any) -> tuple[int, str, int | None]:
-    """Status, code and line of the refusal of an upload."""
+    """Status, code and line of the error with which an upload is refused."""
     error = refused(raw, content_type, **options)
     return error.status, error.code, error.line
 
@@ -105,7 +108,7 @@ def form(*parts: bytes) -> bytes:
     ],
 )
 def test_plain_lines(raw: bytes, texts: list[str]) -> None:
-    """Each line is a text, an empty one too; a newline ends a line and begins none; only \\n and \\r\\n are
+    """Each line is a text, an empty one too. A newline ends a line and begins none; only \\n and \\r\\n count as
     newlines.
     """
     assert read(raw, PLAIN) == [(line, Entry(text)) for line, text in enumerate(texts, 1)]
@@ -127,7 +130,7 @@ def test_ndjson_lines() -> None:
 
 
 def test_ndjson_lone_surrogates() -> None:
-    """A lone escaped surrogate is read as U+FFFD, in the id too; a pair is its character."""
+    """An escaped lone surrogate is read as U+FFFD, in the id too; a pair is read as its character."""
     raw = rb'"\ud83d x"' + b"\n" + rb'{"text": "\uDE00", "id": "\ud83d"}' + b"\n" + rb'"\ud83d\ude00"'
     assert read(raw, NDJSON) == [(1, Entry("\ufffd x")), (2, Entry("\ufffd", "\ufffd")), (3, Entry("😀"))]
 
@@ -136,7 +139,7 @@ def test_ndjson_lone_surrogates() -> None:
     "content_type", [NDJSON, "application/jsonl", "application/ndjson", "Application/X-NDJSON; charset=UTF-8"]
 )
 def test_ndjson_types(content_type: str) -> None:
-    """NDJSON goes by several names."""
+    """NDJSON is recognised under several media types."""
     assert texts_of(b'"a"', content_type) == ["a"]
 
 
@@ -164,12 +167,12 @@ def test_ndjson_types(content_type: str) -> None:
     ids=lambda line: f"{line[:40]!r}",
 )
 def test_ndjson_malformed(line: bytes) -> None:
-    """A line that is no text, or has an id that is neither a short string nor an integer, is named."""
+    """A line that is not a text, or whose id is neither a short string nor an integer, is refused with its number."""
     assert fault(b'"fine"\n\n' + line + b'\n"fine"', NDJSON) == (422, "malformed_line", 3)
 
 
 def test_ndjson_ids() -> None:
-    """The longest and the largest ids are read as they are."""
+    """The longest and the largest ids are read unchanged."""
     ids = ["x" * LONGEST_ID, "😀" * LONGEST_ID, "", 0, -(2**63), 2**64 - 1]
     raw = "\n".join(json.dumps({"text": "a", "id": entry_id}) for entry_id in ids).encode()
     assert [entry.id for _, entry in read(raw, NDJSON)] == ids
@@ -185,7 +188,7 @@ def test_ndjson_blank_lines() -> None:
 
 
 def test_csv() -> None:
-    """The other columns are carried along, in the header's order; the header is whole."""
+    """The other columns are kept in the header's order, and the header is complete."""
     upload = opened(b'when,text,who\n1,"a, ""b""",x\n2,c,\n', CSV)
     assert (upload.columns, upload.text_column) == (("when", "text", "who"), 1)
     assert list(upload.entries) == [(2, Entry('a, "b"', None, ("1", "x"))), (3, Entry("c", None, ("2", "")))]
@@ -194,8 +197,8 @@ def test_csv() -> None:
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("end", [True, False])
 def test_csv_lines(newline: bytes, end: bool) -> None:
-    """A row's line is where it begins; newlines within quotes are the text's; blank lines are ignored; the last may
-    lack its newline.
+    """A row's line is the one where it begins. Newlines within quotes belong to the text; blank lines are ignored; the
+    last line may lack its newline.
     """
     raw = newline.join([b"text,n", b'"a', b"", b'b",1', b"", b"c,2", b'd,"3"']) + (newline if end else b"")
     inner = newline.decode()
@@ -214,7 +217,7 @@ def test_csv_of_one_column() -> None:
 
 
 def test_csv_column_and_delimiter() -> None:
-    """The text's column and the delimiter are as asked for; given empty they are as if not given."""
+    """The text's column and the delimiter can be chosen; empty values count as not given."""
     query = {"column": "tweet", "delimiter": "tab"}
     assert read(b"n\ttweet\n1\ta, b\n", CSV, query=query) == [(2, Entry("a, b", None, ("1",)))]
     assert texts_of(b"n;tweet\n1;a, b\n", CSV, query=query | {"delimiter": ";"}) == ["a, b"]
@@ -224,12 +227,12 @@ def test_csv_column_and_delimiter() -> None:
 
 @pytest.mark.parametrize("delimiter", ["ab", '"', "\n", "\r", "\x00", "tabs"])
 def test_csv_delimiter_refused(delimiter: str) -> None:
-    """A delimiter is one character that can be one."""
+    """A delimiter that is not one suitable character is refused."""
     assert fault(b"text\na", CSV, query={"delimiter": delimiter}) == (422, "invalid_field", None)
 
 
 def test_csv_id() -> None:
-    """The column `id` is the entry's id too, and stays a column; not if it is the text's."""
+    """The column `id` also gives the entry's id, and stays a column; not if it is the column of the texts."""
     raw = b"id,text\n7,a\n,b\n"
     assert read(raw, CSV) == [(2, Entry("a", "7", ("7",))), (3, Entry("b", "", ("",)))]
     assert read(raw, CSV, query={"column": "id"}) == [(2, Entry("7", None, ("a",))), (3, Entry("", None, ("b",)))]
@@ -237,7 +240,7 @@ def test_csv_id() -> None:
 
 
 def test_csv_unnamed_column() -> None:
-    """A column without a name, as data frames' indices have it, is carried along like any other."""
+    """A column without a name, such as a data frame's index, is kept like any other."""
     assert read(b",text\n0,a\n", CSV) == [(2, Entry("a", None, ("0",)))]
 
 
@@ -261,18 +264,52 @@ def test_csv_unnamed_column() -> None:
     ],
 )
 def test_csv_refused(raw: bytes, code: str, line: int) -> None:
-    """A header that does not tell where the text is, and a row that does not fit it, are refused with the line where
-    they begin.
+    """A header without the text's column, and a row that does not fit the header, are refused with the line where they
+    begin.
     """
     assert fault(raw, CSV) == (422, code, line)
 
 
 def test_csv_unknown_column_tells_the_header() -> None:
-    """The refusal tells which columns there are, shortened: without a header they are texts."""
+    """The refusal names the columns that exist, shortened, because in a file without a header they are texts."""
     detail = str(refused(",".join(f"{i}" * 100 for i in range(50)).encode(), CSV))
     assert "`" + "4" * 30 + "`" in detail
     assert "3" * 31 not in detail
     assert detail.count("`") == 2 + 10 * 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "chars", "refused"),
+    [(1000, 20, False), (1001, 5, True), (2, 32_764, False), (2, 32_765, True), (41, 20_000, True), (300, 100, False)],
+)
+def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
+    """A header with too many columns, or too many bytes in their names, is refused: every result would repeat it."""
+    names = ["text", *(f"{i}".ljust(chars, "x") for i in range(columns - 1))]
+    raw = ",".join(names).encode() + b"\n" + b"," * (columns - 1) + b"\n"
+    if refused:
+        assert fault(raw, CSV) == (422, "header_too_long", 1)
+    else:
+        assert texts_of(raw, CSV) == [""]
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
+    """If the header looks separated by another character, the refusal names the option that says so; following it
+    helps.
+    """
+    raw = f"text{delimiter}n\na{delimiter}1\n".encode()
+    assert f"?delimiter={name}." in str(refused(raw, CSV))
+    assert texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
+    assert "delimiter" not in str(refused(raw.replace(delimiter.encode(), b","), CSV, query={"column": "x"}))
+    assert "?delimiter=,." in str(refused(b"text,n\na,1\n", CSV, query={"delimiter": name}))
+
+
+def test_tsv() -> None:
+    """Values separated by tabs are a type of their own, by the media type and by the name of a form's file."""
+    raw = b"n\ttext\n1\ta, b\n"
+    assert texts_of(raw, "text/tab-separated-values") == ["a, b"]
+    assert texts_of(form(part(raw, "f", "x.TSV")), FORM) == ["a, b"]
+    assert texts_of(raw.replace(b"\t", b";"), "text/tab-separated-values", query={"delimiter": ";"}) == ["a, b"]
 
 
 def test_csv_blank_lines() -> None:
@@ -286,9 +323,11 @@ def test_csv_blank_lines() -> None:
 
 
 def test_csv_field_limit() -> None:
-    """Where a line may be longer than the fields that Python's csv reads, such a field is too long, not malformed."""
+    """A field that is longer than Python's csv module reads, where the line limit would allow it, is refused as too
+    long, not as malformed.
+    """
     limit = 1000
-    before = csv.field_size_limit(limit)  # of the whole process
+    before = csv.field_size_limit(limit)  # it holds for the whole process
     try:
         assert texts_of(b"text\na\n" + b"b" * limit, CSV) == ["a", "b" * limit]
         assert fault(b"text\na\n" + b"b" * (limit + 1), CSV) == (413, "line_too_long", 3)
@@ -309,7 +348,7 @@ def test_json() -> None:
 
 
 def test_json_callback() -> None:
-    """A JSON body's callback is an option, and goes before its form's."""
+    """The callback in a JSON body is an option, and takes precedence over a field of the form around it."""
     raw = b'{"texts": ["a"], "callback_url": "http://x/"}'
     assert opened(raw, JSON).options == {"callback_url": "http://x/"}
     assert opened(b'{"texts": ["a"]}', JSON).options == {}
@@ -327,13 +366,15 @@ def test_json_malformed(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [b"[]", b"{}", b'{"texts": []}', b'{"texts": [1]}', b'{"texts": ["a"], "column": "x"}'])
 def test_json_invalid(raw: bytes) -> None:
-    """What is not a batch of texts is pydantic's to tell."""
+    """JSON that is not a batch of texts raises pydantic's error."""
     with pytest.raises(ValidationError):
         opened(raw, JSON)
 
 
 def test_json_too_large() -> None:
-    """A JSON body over its limit is refused with the way out, however it is packed; one at the limit is read."""
+    """A JSON body above its limit is refused, compressed or not, and the message says what to send instead; one at the
+    limit is read.
+    """
     raw = b'{"texts": ["%b"]}' % (b"a" * (MAX_JSON_BYTES - 15))
     assert len(texts_of(raw, JSON)[0]) == MAX_JSON_BYTES - 15
     for body, encoding in ((raw + b" ", ""), (gzip.compress(raw + b" ", 1), "gzip")):
@@ -356,7 +397,7 @@ def test_json_too_large() -> None:
     ],
 )
 def test_invalid_encoding(content_type: str, raw: bytes, line: int) -> None:
-    """A line that is not UTF-8 is named."""
+    """A line that is not UTF-8 is refused with its number."""
     assert fault(raw, content_type) == (422, "invalid_encoding", line)
 
 
@@ -381,7 +422,7 @@ def test_charset(charset: str) -> None:
     ],
 )
 def test_unsupported(content_type: str, encoding: str) -> None:
-    """What is of another type, in another charset or packed in another way is not read."""
+    """Another type, charset or compression is refused."""
     assert fault(b"text", content_type, encoding=encoding) == (415, "unsupported_media_type", None)
 
 
@@ -399,7 +440,7 @@ def test_unsupported(content_type: str, encoding: str) -> None:
     ],
 )
 def test_no_texts(content_type: str, raw: bytes) -> None:
-    """An upload without a single text is refused when its end is seen."""
+    """An upload without a single text is refused when it ends."""
     assert fault(raw, content_type) == (422, "no_texts", None)
 
 
@@ -409,8 +450,8 @@ def test_no_texts(content_type: str, raw: bytes) -> None:
 )
 @pytest.mark.parametrize("newline", [b"", b"\n"])
 def test_line_too_long(content_type: str, before: bytes, head: bytes, tail: bytes, newline: bytes) -> None:
-    """The limit of a line holds to the byte, for a CSV row with the newlines in its quotes, whether or not its end has
-    come.
+    """The limit of a line is exact to the byte, for a CSV row including the newlines in its quotes, whether or not the
+    line's end has come.
     """
     limits = UploadLimits(10**6, 100)
     text = b"a" * (100 - len(head) - len(tail))
@@ -424,7 +465,7 @@ def test_line_too_long(content_type: str, before: bytes, head: bytes, tail: byte
 
 
 def peak_bytes(task: Callable[[], object]) -> int:
-    """The most memory that a task holds at once."""
+    """The most memory that a function holds at once."""
     tracemalloc.start()
     try:
         task()
@@ -445,7 +486,7 @@ def peak_bytes(task: Callable[[], object]) -> int:
     ],
 )
 def test_a_record_without_end(content_type: str, head: bytes, piece: bytes, line: int) -> None:
-    """A line or a quote that never ends is refused at the limit of a line, and holds no more memory than that."""
+    """A line or a quote that never ends is refused at the limit of a line, and takes no more memory than that."""
     limits = UploadLimits(2**40, 100_000)
 
     def endless() -> None:
@@ -459,13 +500,13 @@ def test_a_record_without_end(content_type: str, head: bytes, piece: bytes, line
 
 
 def test_quote_without_end_in_a_small_file() -> None:
-    """A quote that is open at the end of the file is broken quoting, in the row where it was opened."""
+    """A quote that is still open at the end of the file is an error in the row where it was opened."""
     assert fault(b'text,n\n"a\nb\n",1\n"c\nd\n', CSV) == (422, "malformed_line", 5)
 
 
 @pytest.mark.parametrize("content_type", [PLAIN, NDJSON, CSV, FORM])
 def test_a_long_file_takes_little_memory(content_type: str) -> None:
-    """Entries come while the file still does: of a long one only a few pieces are held."""
+    """Entries come while the file is still being read: of a long file only a few pieces are in memory."""
     record = b'"' + b"a" * 97 + b'"\n'
     heads = {CSV: b"text\n", FORM: part(b"", filename="a.ndjson")[:-2]}
     body = itertools.chain(
@@ -488,7 +529,7 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
-    """Before the entries are iterated only what stands before them is read."""
+    """Until the entries are iterated, only what comes before them is read."""
     taken = 0
 
     def body() -> Iterator[bytes]:
@@ -505,7 +546,7 @@ def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], nee
 
 @pytest.mark.parametrize("content_type", [PLAIN, NDJSON, CSV, FORM])
 def test_errors_of_the_body(content_type: str) -> None:
-    """What the body raises is passed on."""
+    """Errors that the body raises are passed on."""
 
     def body() -> Iterator[bytes]:
         yield {CSV: b"text\n", FORM: part(b"", filename="a.txt")}.get(content_type, b'"a"\n')
@@ -516,7 +557,7 @@ def test_errors_of_the_body(content_type: str) -> None:
 
 
 def test_bytes_as_sent() -> None:
-    """An upload may be as large as the limit, and no larger; in many pieces or in one."""
+    """An upload may be as large as the limit and no larger, in one piece or in many."""
     limits = UploadLimits(1000, 100)
     raw = b"a" * 99 + b"\n"
     assert len(read([raw] * 10, PLAIN, limits=limits)) == 10
@@ -535,7 +576,7 @@ def test_bytes_as_sent() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
 def test_gzip(encoding: str) -> None:
-    """A packed body is unpacked, all its members one after another, empty ones too, however it is cut."""
+    """All members of a gzip body are decompressed one after another, empty ones too, however the body is cut."""
     raw = b"".join(gzip.compress(data) for data in (b"", b"a\nb", b"", b"c\n", b"d"))
     for size in (1, 2, 19, 1000):
         assert texts_of([raw[i : i + size] for i in range(0, len(raw), size)], PLAIN, encoding=encoding) == [
@@ -568,7 +609,7 @@ def test_malformed_gzip(raw: bytes) -> None:
 
 
 def test_gzip_bomb() -> None:
-    """A file is unpacked piece by piece, and no further than to the limit of unpacked bytes."""
+    """A file is decompressed piece by piece, and no further than to the limit."""
     bomb = gzip.compress((b"a" * 99 + b"\n") * 1_000_000, 9)
     assert len(bomb) < 1_000_000
     limits = UploadLimits(4_000_000, 1000)
@@ -583,7 +624,7 @@ def test_gzip_bomb() -> None:
 
 
 def test_unpacked_bytes() -> None:
-    """What is unpacked may be as large as the limit, and no larger."""
+    """The decompressed bytes may be as many as the limit and no more."""
     limits = UploadLimits(1000, 1000)
     assert len(read(gzip.compress(b"a\n" * 500), PLAIN, encoding="gzip", limits=limits)) == 500
     assert fault(gzip.compress(b"a\n" * 500 + b"a"), PLAIN, encoding="gzip", limits=limits) == (
@@ -620,7 +661,7 @@ def test_unpacked_bytes() -> None:
     ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_form_file(filename: str, content_type: str | None, content: bytes) -> None:
-    """A file's type is its part's, else its name's; packed is what is said to be gzip or is named so."""
+    """A file's type is told by its part's header, else by its name; it is decompressed if either says gzip."""
     raw = form(part(content, "f", filename, content_type))
     assert texts_of(raw, FORM) == ["a"]
     assert texts_of(gzip.compress(raw), "Multipart/Form-Data; Boundary=b", encoding="gzip") == ["a"]
@@ -638,12 +679,14 @@ def test_form_file(filename: str, content_type: str | None, content: bytes) -> N
     ],
 )
 def test_form_file_unsupported(filename: str, content_type: str | None) -> None:
-    """A file whose type neither its part nor its name tells is not read."""
+    """A file whose type is told by neither its part's header nor its name is refused."""
     assert fault(form(part(b"text", "f", filename, content_type)), FORM) == (415, "unsupported_media_type", None)
 
 
 def test_form_fields() -> None:
-    """Fields before the file say how to read it and go before the query; empty and unknown ones are as if not there."""
+    """Fields before the file say how to read it, and take precedence over the query; empty and unknown ones are
+    ignored.
+    """
     fields = [
         part(b"x" * 100_000, "csrf"),
         part(b"tweet", "column"),
@@ -661,6 +704,16 @@ def test_form_fields() -> None:
     assert list(upload.entries) == [(2, Entry("a", None, ("x",)))]
     upload = opened(form(part(b"", "column"), part(b"", "callback_url"), file), FORM, query={"delimiter": "tab"})
     assert (upload.text_column, upload.options) == (0, {})
+
+
+def test_form_field_after_the_file() -> None:
+    """A form whose file lacks the column that is read is refused with a hint that fields go before the file; in other
+    uploads there is no such hint.
+    """
+    file = part(b"tweet,n\na,1", "f", "x.csv")
+    assert "before the file" in str(refused(form(file, part(b"tweet", "column")), FORM))
+    assert texts_of(form(part(b"tweet", "column"), file), FORM) == ["a"]
+    assert "file" not in str(refused(b"tweet,n\na,1", CSV))
 
 
 TXT = part(b"a", "f", "x.txt")
@@ -694,7 +747,9 @@ TXT = part(b"a", "f", "x.txt")
     ids=range(21),
 )
 def test_malformed_multipart(raw: bytes, content_type: str, says: str) -> None:
-    """A form without exactly one file, with its options too late, too large or broken is refused, and why is said."""
+    """A form without exactly one file, or with options that come too late, are too large or broken, is refused with the
+    reason.
+    """
     error = refused(raw, content_type)
     assert (error.status, error.code, error.line) == (422, "malformed_multipart", None)
     assert says in str(error)
@@ -710,7 +765,7 @@ def test_form_headers_without_end() -> None:
 
 
 def test_form_second_file_is_seen_after_the_first() -> None:
-    """A stream cannot know better: the first file's entries come before the refusal."""
+    """A second file is refused only after the first file's entries, because a stream cannot know earlier."""
     entries = opened(form(part(b"one\ntwo\n", "f", "x.txt"), TXT), FORM).entries
     assert [entry.text for _, entry in itertools.islice(entries, 2)] == ["one", "two"]
     with pytest.raises(UploadRefused):
@@ -719,7 +774,7 @@ def test_form_second_file_is_seen_after_the_first() -> None:
 
 # Any upload
 
-# Characters that mean something to one of the formats, and any others but surrogates.
+# Characters with a meaning in one of the formats, and any others except surrogates.
 texts = st.lists(
     st.text(
         st.sampled_from('-b\r\n",;\t\\ \x00\x85\u2028a😀\ufeff') | st.characters(exclude_categories=["Cs"]), max_size=20
@@ -740,7 +795,7 @@ def cut(draw: st.DrawFn, raw: bytes) -> list[bytes]:
 
 
 def read_any_way(data: st.DataObject, raw: bytes, content_type: str, **query: str) -> list[Entry]:
-    """The entries of a file, sent in any way."""
+    """The entries of a file that is sent in any of the possible ways."""
     if data.draw(st.booleans(), "BOM"):
         raw = BOM + raw
     assume(raw.count(BOM, 0, 3) == 0 or raw.startswith(BOM))
@@ -771,7 +826,7 @@ def read_any_way(data: st.DataObject, raw: bytes, content_type: str, **query: st
 @settings(deadline=None)
 @given(st.data(), texts, st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_any_plain(data: st.DataObject, lines: list[str], newline: str, end: bool) -> None:
-    """Plain lines are given back as they were sent."""
+    """Plain lines are read as they were sent."""
     lines = [line.replace("\n", "").rstrip("\r") for line in lines]
     assume(end or lines[-1] != "")
     raw = newline.join(lines) + (newline if end else "")
@@ -782,7 +837,7 @@ def test_any_plain(data: st.DataObject, lines: list[str], newline: str, end: boo
 @settings(deadline=None)
 @given(st.data(), texts, st.booleans(), st.sampled_from(["\n", "\r\n", "\n \n"]))
 def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, newline: str) -> None:
-    """Strings, and objects with ids, are given back as they were sent."""
+    """Strings, and objects with ids, are read as they were sent."""
     ids = st.none() | st.text(max_size=20) | st.integers(-(2**63), 2**64 - 1)
     entries = [Entry(text, data.draw(ids)) for text in values]
     lines = [
@@ -798,7 +853,7 @@ def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, ne
 @settings(deadline=None)
 @given(st.data(), st.lists(names, min_size=1, max_size=4, unique=True), st.sampled_from(["\n", "\r\n"]))
 def test_any_csv(data: st.DataObject, header: list[str], newline: str) -> None:
-    """Texts, ids and columns are given back as they were sent, whatever the header and the delimiter."""
+    """Texts, ids and columns are read as they were sent, whatever the header and the delimiter."""
     text_column = data.draw(st.integers(0, len(header) - 1), "text column")
     delimiter = data.draw(
         st.sampled_from(",;\t|a ") | st.characters(categories=["L", "N", "P", "S"], exclude_characters='"'), "delimiter"
@@ -809,7 +864,7 @@ def test_any_csv(data: st.DataObject, header: list[str], newline: str) -> None:
         "rows",
     )
     file = io.StringIO(newline="")
-    # With a newline of \n alone Python 3.11 leaves a \r without the quotes that it needs.
+    # If the line terminator is \n alone, Python 3.11's writer does not quote a \r, as it should.
     quote_all = newline == "\n" or data.draw(st.booleans(), "quote all")
     csv.writer(
         file, delimiter=delimiter, lineterminator=newline, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
@@ -833,7 +888,7 @@ def test_any_csv(data: st.DataObject, header: list[str], newline: str) -> None:
 @settings(deadline=None)
 @given(st.data(), texts, st.booleans())
 def test_any_json(data: st.DataObject, values: list[str], ascii_only: bool) -> None:
-    """A JSON body's texts are given back as they were sent."""
+    """The texts of a JSON body are read as they were sent."""
     raw = json.dumps({"texts": values}, ensure_ascii=ascii_only).encode()
     assert read_any_way(data, raw, JSON) == [Entry(value) for value in values]
 
@@ -886,7 +941,7 @@ hostile = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=5), max_size=
 @settings(deadline=None, max_examples=500)
 @given(hostile, st.sampled_from([JSON, NDJSON, CSV, PLAIN, FORM]), st.sampled_from(["", "gzip", "packed"]), st.data())
 def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataObject) -> None:
-    """Any bytes are entries or refused, nothing else; and in the same way however they are cut."""
+    """Any bytes are either read as entries or refused, and the result is the same however they are cut."""
     if encoding == "packed":
         raw, encoding = gzip.compress(raw), "gzip"
     limits = UploadLimits(3000, 100)
@@ -913,6 +968,27 @@ def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataOb
     st.text(max_size=8),
 )
 def test_any_headers(content_type: str, encoding: str) -> None:
-    """No header makes the reading fail in another way than a refusal."""
+    """Whatever the headers, an upload is read or refused; nothing else is raised."""
     with suppress(UploadRefused):
         read(b"a", content_type, encoding=encoding)
+
+
+def test_others_have_turns_while_a_file_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two pieces of an unpacked file others are served, however few packed bytes it comes from."""
+    monkeypatch.setattr(time, "sleep", gevent.sleep)  # as Gunicorn's worker does
+    turns = 0
+
+    def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    greenlet = gevent.spawn(other)
+    try:
+        size = 100 * PIECE_BYTES
+        raw = gzip.compress(b'"' + b"a" * 1000 + b'"' + b" " * size)
+        assert len(read(raw, NDJSON, encoding="gzip", limits=UploadLimits(2**30, max_line_bytes=2**30))) == 1
+    finally:
+        greenlet.kill()
+    assert turns >= 100

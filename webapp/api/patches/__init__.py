@@ -1,3 +1,3 @@
-"""What is mended in the libraries of the API: one file for each patch, with a test of the library without it. Once that
-test fails, its message says what to delete.
+"""Patches of the libraries that the API uses: one file for each. A test runs the library without the patch; once the
+library is fixed, the test fails and says what to delete.
 """

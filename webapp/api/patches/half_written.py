@@ -1,7 +1,7 @@
-"""Reads the metrics of processes of which one has just begun.
+"""Reads the metrics of all processes even when one of them has only just started.
 
-prometheus_client 0.26.0's `MultiProcessCollector.collect` fails on the file of a process that has made it and not yet
-written its first bytes, and the whole page with it.
+prometheus_client 0.26.0's `MultiProcessCollector.collect`, and with it the whole page, fails on a file that a process
+has created and not yet written to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 
 class Processes(Collector):
-    """What all processes that share a folder have counted."""
+    """Collects what all processes that share a folder have counted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,5 +31,5 @@ class Processes(Collector):
 def _has_begun(file: os.DirEntry[str]) -> bool:
     try:
         return file.stat().st_size > 0
-    except FileNotFoundError:  # a dead process's, taken away meanwhile
+    except FileNotFoundError:  # the file of a process that has died, deleted meanwhile
         return False

@@ -1,7 +1,7 @@
-"""Reads forms however their bytes arrive.
+"""Reads forms correctly wherever the pieces of their bytes end.
 
-A piece that ends within a form's last boundary (`--b-` of `--b--`) makes werkzeug 3.1.9's `MultipartDecoder` take the
-`\\r` before it for contents. Here the decoder waits for the rest.
+If a piece ends within a form's last boundary (`--b-` of `--b--`), werkzeug 3.1.9's `MultipartDecoder` takes the `\\r`
+before it for contents. This decoder waits for the rest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from werkzeug.sansio import multipart
 
 
 class Decoder(multipart.MultipartDecoder):
-    """As werkzeug's."""
+    """Werkzeug's decoder with this mended."""
 
     def __init__(self, boundary: bytes, *, max_parts: int) -> None:
         super().__init__(boundary, max_parts=max_parts)

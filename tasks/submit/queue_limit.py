@@ -20,8 +20,8 @@ _MEASURED_S = 1.0
 """The shortest time, in seconds, over which the rate is measured."""
 
 
-class Admission:
-    """Admits texts by comparing the number that wait with the rate at which they are answered.
+class QueueLimit:
+    """Compares the number of texts that wait with the rate at which they are answered.
 
     The rate is measured only while there is always another text to send: otherwise it would say how many texts came,
     not how many could have been answered, and the expected rate is used instead.
@@ -32,7 +32,7 @@ class Admission:
     def __init__(
         self,
         *,
-        queue_limit: int,
+        max_texts: int,
         rate: Callable[[], float] = lambda: math.inf,
         patience_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
@@ -40,13 +40,13 @@ class Admission:
         """Starts with an empty queue.
 
         Args:
-            queue_limit: the most texts that may wait in this process, gathered or under way.
+            max_texts: the most texts that may wait in this process, gathered or under way.
             rate: the texts per second that the workers are expected to do for this process, infinite if unknown. It is
                 called each time, and must not raise.
             patience_s: how many seconds callers wait. No more texts may wait than can be answered in that time.
             clock: the time in seconds.
         """
-        self._queue_limit = queue_limit
+        self._max_texts = max_texts
         self._expected_rate = rate
         self._patience_s = patience_s
         self._clock = clock
@@ -55,13 +55,13 @@ class Admission:
         self._drained_since = clock()
         self._starved = True
 
-    def admit(self, waiting: int) -> None:
-        """Admits another text while `waiting` texts wait.
+    def check(self, waiting: int) -> None:
+        """Checks that another text may wait while `waiting` texts do.
 
         Raises:
-            QueueFull: it may not wait; the error has the seconds until the waiting texts are answered, 1 to 60.
+            QueueFull: it may not; the error has the seconds until the waiting texts are answered, 1 to 60.
         """
-        if waiting >= self._queue_limit or (waiting >= ALWAYS_WAITING and self._in_vain(waiting)):
+        if waiting >= self._max_texts or (waiting >= ALWAYS_WAITING and self._in_vain(waiting)):
             raise QueueFull(self._drained_in_s(waiting))
 
     def drained(self, texts: int, *, more: bool) -> None:

@@ -1,4 +1,4 @@
-"""Admission of waiting texts, without threads and with a clock that tests set."""
+"""The limit of the queue, without threads and with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import QueueFull
-from tasks.submit.admission import ALWAYS_WAITING, FILL, Admission
+from tasks.submit.queue_limit import ALWAYS_WAITING, FILL, QueueLimit
 
 
 class Clock:
@@ -29,68 +29,68 @@ def clock() -> Clock:
     return Clock()
 
 
-def room(admission: Admission) -> int:
+def room(limit: QueueLimit) -> int:
     """The number of texts that may wait."""
     for waiting in range(100_000):
         try:
-            admission.admit(waiting)
+            limit.check(waiting)
         except QueueFull:
             return waiting
     raise AssertionError("all are admitted")
 
 
-def told_to_wait(admission: Admission, waiting: int) -> int:
+def told_to_wait(limit: QueueLimit, waiting: int) -> int:
     """The seconds to wait in the error that another caller gets while `waiting` texts wait."""
     with pytest.raises(QueueFull) as refused:
-        admission.admit(waiting)
+        limit.check(waiting)
     return refused.value.retry_after_s
 
 
-def drain(admission: Admission, clock: Clock, *, rate: int, seconds: int, more: bool = True) -> None:
+def drain(limit: QueueLimit, clock: Clock, *, rate: int, seconds: int, more: bool = True) -> None:
     """Answers `rate` texts per second for `seconds`."""
     for _ in range(4 * seconds):
         clock.now += 0.25
-        admission.drained(rate // 4, more=more)
+        limit.drained(rate // 4, more=more)
 
 
 def test_queue_limit(clock: Clock) -> None:
     """As many texts may wait as the queue holds; while no rate is known, the next caller is told to wait 5 s."""
-    admission = Admission(queue_limit=3, clock=clock)
-    assert room(admission) == 3
-    assert told_to_wait(admission, 3) == 5
+    limit = QueueLimit(max_texts=3, clock=clock)
+    assert room(limit) == 3
+    assert told_to_wait(limit, 3) == 5
 
 
 def test_nobody_waits_in_vain(clock: Clock) -> None:
     """No more texts may wait than are answered, at the expected rate, within a part of the callers' timeout."""
-    admission = Admission(queue_limit=1000, rate=lambda: 50.0, patience_s=2.0, clock=clock)
-    assert room(admission) == FILL * 2 * 50
-    assert told_to_wait(admission, 80) == 2
+    limit = QueueLimit(max_texts=1000, rate=lambda: 50.0, patience_s=2.0, clock=clock)
+    assert room(limit) == FILL * 2 * 50
+    assert told_to_wait(limit, 80) == 2
 
 
 def test_a_few_may_always_wait(clock: Clock) -> None:
     """A few texts may always wait however slow the workers are, but no more than the queue holds."""
-    assert room(Admission(queue_limit=1000, rate=lambda: 0.001, patience_s=1, clock=clock)) == ALWAYS_WAITING
-    assert room(Admission(queue_limit=3, rate=lambda: 0.001, patience_s=1, clock=clock)) == 3
+    assert room(QueueLimit(max_texts=1000, rate=lambda: 0.001, patience_s=1, clock=clock)) == ALWAYS_WAITING
+    assert room(QueueLimit(max_texts=3, rate=lambda: 0.001, patience_s=1, clock=clock)) == 3
 
 
 def test_expected_rate_is_asked_each_time(clock: Clock) -> None:
     """When a worker comes or goes, the number of texts that may wait changes at once."""
     rates = iter([100.0, 50.0, 50.0])
-    admission = Admission(queue_limit=1000, rate=lambda: next(rates), patience_s=1, clock=clock)
-    admission.admit(79)
-    assert told_to_wait(admission, 79) == 2
+    limit = QueueLimit(max_texts=1000, rate=lambda: next(rates), patience_s=1, clock=clock)
+    limit.check(79)
+    assert told_to_wait(limit, 79) == 2
 
 
 def test_measured_rate_goes_before_the_expected(clock: Clock) -> None:
     """While texts always wait, the measured rate replaces the expected one; each further second moves it by half."""
-    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
-    admission.drained(0, more=True)
-    drain(admission, clock, rate=400, seconds=1)  # the first second does not count: its beginning is not known
-    assert room(admission) == FILL * 100
-    drain(admission, clock, rate=400, seconds=1)
-    assert room(admission) == FILL * 400
-    drain(admission, clock, rate=200, seconds=1)
-    assert room(admission) == FILL * 300
+    limit = QueueLimit(max_texts=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    limit.drained(0, more=True)
+    drain(limit, clock, rate=400, seconds=1)  # the first second does not count: its beginning is not known
+    assert room(limit) == FILL * 100
+    drain(limit, clock, rate=400, seconds=1)
+    assert room(limit) == FILL * 400
+    drain(limit, clock, rate=200, seconds=1)
+    assert room(limit) == FILL * 300
 
 
 def test_a_rate_is_no_measure_once_nobody_waited(clock: Clock) -> None:
@@ -98,35 +98,35 @@ def test_a_rate_is_no_measure_once_nobody_waited(clock: Clock) -> None:
 
     Such a second says how many texts came, not how many could be answered.
     """
-    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
-    drain(admission, clock, rate=400, seconds=2)
-    assert room(admission) == FILL * 400
-    admission.drained(1, more=False)
-    drain(admission, clock, rate=400, seconds=1)
-    assert room(admission) == FILL * 100
+    limit = QueueLimit(max_texts=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    drain(limit, clock, rate=400, seconds=2)
+    assert room(limit) == FILL * 400
+    limit.drained(1, more=False)
+    drain(limit, clock, rate=400, seconds=1)
+    assert room(limit) == FILL * 100
 
 
 def test_idle_time_is_no_slowness(clock: Clock) -> None:
     """A long time without texts does not count as a low rate."""
-    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
-    drain(admission, clock, rate=400, seconds=2)
+    limit = QueueLimit(max_texts=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    drain(limit, clock, rate=400, seconds=2)
     clock.now += 1
-    admission.drained(1, more=False)  # the last text of a measured second
+    limit.drained(1, more=False)  # the last text of a measured second
     clock.now += 1000
-    admission.drained(1, more=True)
-    assert room(admission) == FILL * 100
+    limit.drained(1, more=True)
+    assert room(limit) == FILL * 100
 
 
 def test_nothing_is_done(clock: Clock) -> None:
     """While no texts are answered, a few may still wait, and other callers are told the longest time."""
-    admission = Admission(queue_limit=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
-    drain(admission, clock, rate=0, seconds=2)
-    assert room(admission) == ALWAYS_WAITING
-    assert told_to_wait(admission, ALWAYS_WAITING) == 60
+    limit = QueueLimit(max_texts=10_000, rate=lambda: 100.0, patience_s=1, clock=clock)
+    drain(limit, clock, rate=0, seconds=2)
+    assert room(limit) == ALWAYS_WAITING
+    assert told_to_wait(limit, ALWAYS_WAITING) == 60
 
 
 @given(st.floats(0.001, 1e6) | st.just(math.inf), st.integers(0, 10**6))
 def test_told_between_1_and_60_s(rate: float, waiting: int) -> None:
     """A refused caller is told the time that the waiting texts need, but at least 1 s and at most 60 s."""
-    told = told_to_wait(Admission(queue_limit=0, rate=lambda: rate), waiting)
+    told = told_to_wait(QueueLimit(max_texts=0, rate=lambda: rate), waiting)
     assert told == (5 if math.isinf(rate) else min(60, max(1, math.ceil(waiting / rate))))

@@ -1,0 +1,44 @@
+-- Makes an empty job, unless its caller has no room for it.
+--
+-- KEYS: see job.lua
+-- ARGV[3] the seconds that the job lives if nothing comes in
+-- ARGV[4] the seconds that it stays in lists
+-- ARGV[5] the bytes that count for the job itself, without its lines
+-- ARGV[6] the bytes that the caller's jobs may keep
+-- ARGV[7] the number of the caller's jobs that may be unfinished
+-- ARGV[8] and all after it: the facts of the job, each a field and its value
+--
+-- Returns 'begun'; 'busy' if too many jobs are unfinished; or what no_room returns.
+-- include job.lua
+local ttl_s, list_ttl_s, bytes, most_bytes, most_jobs = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+local fields = {unpack(ARGV, 8)}
+
+redis.call('HSET', facts, unpack(fields))
+local caller = its_caller()
+if caller then
+  local refusal = no_room(bytes, most_bytes)
+  local _, _, open = caller_keys(caller)
+  if not refusal and redis.call('SCARD', open) >= most_jobs then
+    for _, id in ipairs(redis.call('SMEMBERS', open)) do
+      local is_open = redis.call('SISMEMBER', unfinished, id) == 1 and redis.call('EXISTS', 'sentiq:j:' .. id) == 1
+      if not is_open then redis.call('SREM', open, id) end
+    end
+    refusal = redis.call('SCARD', open) >= most_jobs and 'busy'
+  end
+  if refusal then
+    redis.call('DEL', facts)
+    return refusal
+  end
+  redis.call('SADD', open, job_id)
+  redis.call('EXPIRE', open, list_ttl_s)
+end
+live_for(ttl_s)
+keep(bytes)
+for _, list in ipairs(lists()) do
+  redis.call('ZREMRANGEBYSCORE', list, 0, now - list_ttl_s)
+  redis.call('ZADD', list, now, job_id)
+  redis.call('EXPIRE', list, list_ttl_s)
+end
+redis.call('SADD', unfinished, job_id)
+redis.call('EXPIRE', unfinished, list_ttl_s)
+return 'begun'
