@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     """Seconds that `/predict` waits before it answers 202 with a job."""
     queue_limit: PositiveInt = 2000
     """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
-    so many within `predict_timeout`. Further callers get 429.
+    so many within `predict_timeout`. While several callers send texts, each has an equal share. Further texts get 429.
     """
     max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
     """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""

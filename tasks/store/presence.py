@@ -9,6 +9,7 @@ sentiq:webs                 the web processes that were busy lately, by time
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -177,6 +178,12 @@ class KnownModel:
     def share(self, role: str) -> float:
         """The number of workers of this role for each busy web process, when last asked."""
         return max(1, self._workers[role]) / self._webs
+
+    def ready(self, role: str) -> int:
+        """Like `workers`, but asks if the last answer is old; that answer if Redis is away."""
+        with contextlib.suppress(redis.RedisError):
+            self._refresh()
+        return self._workers[role]
 
     def workers(self, role: str) -> int:
         """The number of workers of this role that were ready when last asked."""

@@ -12,6 +12,8 @@ CHUNKS_UNDER_WAY = 2
 While one is scored, the next is on its way; with more, chunks would only be smaller."""
 CALLER_CHUNK_S = 0.25
 """The longest time, in seconds, that a chunk of callers' texts should take to score."""
+SHARED_CHUNK_S = 0.05
+"""The same while several callers send texts: each of them waits for the others' chunks that are under way."""
 _ROLE = "interactive"
 
 
@@ -30,9 +32,9 @@ class Capacity:
             return math.inf
         return self._model.texts_per_s(_ROLE) * self._model.share(_ROLE)
 
-    def chunk_texts(self) -> int:
-        """The most texts in a chunk."""
-        return max(1, int(self._model.texts_per_s(_ROLE) * CALLER_CHUNK_S))
+    def chunk_cost(self, shared: bool) -> int:
+        """The most that a chunk may cost, in short texts. `shared`: while several callers send texts."""
+        return max(1, int(self._model.texts_per_s(_ROLE) * (SHARED_CHUNK_S if shared else CALLER_CHUNK_S)))
 
     def chunks_under_way(self) -> int:
         """The most chunks of this web process that may be under way at once."""

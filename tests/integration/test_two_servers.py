@@ -31,7 +31,7 @@ def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
         for key in stack.redis.scan_iter()
         if not key.startswith((b"sentiq:p:", b"sentiq:f:", b"sentiq:r:", b"sentiq:a:", b"sentiq:w", b"sentiq:m:"))
     ]
-    ours = (b"sentiq:j:", b"sentiq:jobs", b"sentiq:unfinished", b"sentiq:upkeep", b"sentiq:ends")
+    ours = (b"sentiq:j:", b"sentiq:jobs", b"sentiq:turn", b"sentiq:unfinished", b"sentiq:upkeep", b"sentiq:ends")
     assert not [key for key in broker.redis.scan_iter("sentiq:*") if not key.startswith(ours)]
 
 

@@ -18,7 +18,7 @@ def test_without_workers(server: Stack) -> None:
     assert known.identity is None
     capacity = Capacity(known)
     assert math.isinf(capacity.texts_per_s())
-    assert capacity.chunk_texts() >= 1
+    assert capacity.chunk_cost(shared=True) >= 1
     assert capacity.chunks_under_way() >= 1
 
 
@@ -32,12 +32,12 @@ def test_workers_are_shared(server: Stack) -> None:
     assert alone.identity
     capacity = Capacity(alone)
     assert capacity.texts_per_s() == 300
-    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunk_cost(shared=False) == 100 * CALLER_CHUNK_S
     assert capacity.chunks_under_way() == 3 * CHUNKS_UNDER_WAY
     assert other.identity
     assert alone.identity
     assert capacity.texts_per_s() == 150
-    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunk_cost(shared=False) == 100 * CALLER_CHUNK_S
     assert capacity.chunks_under_way() == 1.5 * CHUNKS_UNDER_WAY
 
 
@@ -47,4 +47,4 @@ def test_slow_worker(server: Stack) -> None:
     presence.announce(replace(MARK, texts_per_s=0.1))
     known = KnownModel(presence, MARK.tag)
     assert known.identity
-    assert Capacity(known).chunk_texts() == 1
+    assert Capacity(known).chunk_cost(shared=False) == 1
