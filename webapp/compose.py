@@ -148,7 +148,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         tag=settings.model_tag,
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
-        callbacks=settings.callback_secret is not None,
+        callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
         allow_private=settings.callback_allow_private,
         origin=lambda: here(tracing),
     )

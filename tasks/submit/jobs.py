@@ -60,7 +60,7 @@ class JobService:
         tag: str,
         analysis: Analysis,
         max_texts: int,
-        callbacks: bool,
+        callbacks: Callable[[str | None], bool],
         allow_private: bool,
         origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
@@ -78,7 +78,7 @@ class JobService:
             tag: the model tag that workers are asked for.
             analysis: the analysis of the jobs' texts.
             max_texts: the most texts of a job.
-            callbacks: whether the service sends any.
+            callbacks: whether the service sends any for the jobs of an API key, given by name.
             allow_private: see `tasks.jobs.callback_url.check_url`.
             origin: the request that asks, for traces.
         """
@@ -110,8 +110,8 @@ class JobService:
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
-            if not self._callbacks:
-                raise CallbackRefused("This service sends no callbacks: CALLBACK_SECRET is not set.")
+            if not self._callbacks(submission.owner):
+                raise CallbackRefused("This service sends no callbacks for you: it has no secret to sign them with.")
             check_url(submission.callback_url, allow_private=self._allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():

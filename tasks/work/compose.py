@@ -101,8 +101,12 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     stop = threading.Event()
     loops = [leases.loop, announcing(presence, mark, stop)]
     if role.upkeep:
-        secret = settings.callback_secret.get_secret_value() if settings.callback_secret is not None else None
-        callbacks = Callbacks(results, secret=secret, allow_private=settings.callback_allow_private, body=jobs.callback)
+        callbacks = Callbacks(
+            results,
+            secret=settings.callback_secret_of,
+            allow_private=settings.callback_allow_private,
+            body=jobs.callback,
+        )
         upkeep = Upkeep(jobs, callbacks, sender, turns, broker, tag=settings.model_tag, analysis=settings.analysis)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)

@@ -16,14 +16,12 @@ from tasks.queue.app import ChunkSender
 from tasks.queue.queues import queue_name, task_ids
 from tasks.queue.turns import Turns
 from tasks.store.connections import Client
-from tasks.work.callbacks import PER_CALL, Callbacks
+from tasks.work.callbacks import Callbacks
 
 REPAIR_S = 5.0
 """Seconds between two searches for lost chunks."""
 SETTLE_S = 2.0
 """Seconds after which a chunk that is still found nowhere is lost; before, it may be on its way between two places."""
-CALLBACKS_LIMIT_S = 45.0 * PER_CALL
-"""An attempt takes 10 s, and each of its questions to Redis as long as a server that is lost."""
 _LOCK = "sentiq:upkeep"
 
 _log = logging.getLogger(__name__)
@@ -55,9 +53,7 @@ class Upkeep:
         """The loops that do the work until `stop` is set; callbacks have their own, as receivers may be slow."""
         away = (redis.RedisError,)
         return [
-            Loop(
-                "callbacks", self._callbacks.run_due, period_s=1.0, limit_s=CALLBACKS_LIMIT_S, expected=away, stop=stop
-            ),
+            Loop("callbacks", self._callbacks.run_due, period_s=1.0, expected=away, stop=stop),
             Loop("repair", self.repair, period_s=REPAIR_S, expected=away, stop=stop),
         ]
 

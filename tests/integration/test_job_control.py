@@ -204,7 +204,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     settings = stack.settings()
     app = create_celery(settings)
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
-    callbacks = Callbacks(stack.redis, secret=None, allow_private=False, body=jobs.callback)
+    callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, body=jobs.callback)
     sender, tag, analysis = ChunkSender(app), settings.model_tag, settings.analysis
     turns = Turns(stack.redis, sender, workers=lambda: 0, tag=tag, analysis=analysis)
     upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, tag=tag, analysis=analysis)
