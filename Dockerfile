@@ -49,6 +49,7 @@ WORKDIR /app
 COPY celeryconfig.py ./
 COPY model/*.py model/
 COPY model/engines/ model/engines/
+COPY model/patches/ model/patches/
 COPY model/default/*.json model/default/
 COPY tasks/ tasks/
 

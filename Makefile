@@ -6,6 +6,7 @@
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make soak    checks under mixed load that nothing grows: make soak [MINUTES=30]
 # make wheel   dist/sentiq-*.whl, for pip install on another machine
+# make locks   locks/*.txt, what `make run` installs with the digest of each file, anew from constraints.txt
 # make help    this list
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model bench soak wheel clean
+.PHONY: help run test lint fault model bench soak wheel locks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,8 +66,26 @@ wheel: | $(BIN)/python
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
+# From constraints.txt, whenever that has changed. The address of a registry does not get into the files.
+lock = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraint constraints.txt --no-annotate --no-header --no-emit-index-url
+
+locks: $(VENV)/.dev
+	@echo setuptools | $(lock) - pyproject.toml --extra server --output-file locks/server.txt >/dev/null
+	@echo uv | $(lock) - --output-file locks/uv.txt >/dev/null
+
 clean:
 	rm -rf $(VENV) .venv-bench* .venv-monitoring build dist *.egg-info
+
+# An update of the system may take an environment's Python away, or put another version in its place, which does not see what is installed.
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
+ifeq ($(findstring n,$(firstword -$(MAKEFLAGS))),)
+gone := $(shell for venv in $(VENV) .venv-monitoring; do \
+  test -e $$venv/pyvenv.cfg || continue; \
+  test -x $$venv/bin/python && test "$$($$venv/bin/python -c 'import os, sysconfig; print(os.path.isdir(sysconfig.get_path("purelib")))')" != False && continue; \
+  rm -rf $$venv && echo $$venv; done)
+$(foreach venv,$(gone),$(info The Python of $(venv) is gone, or has another version now; the environment is made anew.))
+endif
+endif
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -75,13 +94,23 @@ $(BIN)/python:
 
 # uv takes a fifth of pip's time; if it fails (it does not read pip's configuration, such as mirrors), pip is used.
 comma := ,
-install = $(PIP) uv && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '$(1)' 2>/dev/null \
-  || $(PIP) --editable '$(1)'
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
+install = $(PIP) uv && $(UV) --constraint constraints.txt $(2) --editable '$(1)' 2>/dev/null \
+  || $(PIP) $(2) --editable '$(1)'
 
-$(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt | $(BIN)/python
+# What the service needs, each file by its digest, for Linux and macOS alike; and what builds and installs it.
+LOCKS ?= locks
+locked := $(wildcard $(LOCKS)/server.txt)
+HASHED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+$(VENV)/.run$(EXTRAS): pyproject.toml constraints.txt $(locked) | $(BIN)/python
 	@echo "Installing Sentiq into $(VENV); once, less than a minute."
+ifneq ($(locked),)
+	@{ $(HASHED) --requirement $(LOCKS)/uv.txt && $(UV) --require-hashes --requirement $(locked) 2>/dev/null; } || $(HASHED) --requirement $(locked) || { \
+	  echo "The packages that $(locked) lists by their digests could not be installed; the lines above say why. Nothing else was taken in their place."; exit 1; }
+endif
 	@$(if $(findstring torch,$(EXTRAS)),$(PIP) torch)
-	@$(call install,.[server$(if $(EXTRAS),$(comma)$(EXTRAS))])
+	@$(call install,.[server$(if $(EXTRAS),$(comma)$(EXTRAS))],$(if $(locked),--no-build-isolation $(if $(EXTRAS),,--no-deps)))
 	@touch $@
 
 # torch is installed by pip, which takes a build without CUDA if one is at hand.

@@ -58,6 +58,14 @@ class Manifest:
         return combined(digests)
 
 
+def find_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an exported model; None for a folder of another kind, whose `manifest.json` is not ours."""
+    try:
+        return read_manifest(folder)
+    except (ModelNotFound, ValueError, KeyError, TypeError):
+        return None
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of an exported model.
 

@@ -12,7 +12,7 @@
     ├── TooManyJobs             as many unfinished jobs as MAX_JOBS allows
     ├── JobTooLarge             a job that keeps more bytes than STORAGE_QUOTA by itself
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
-    ├── StorageFull             Redis has no memory left for what the request needs
+    ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── UploadTooSlow           the texts stopped coming in
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
@@ -155,12 +155,12 @@ class StorageQuotaExceeded(SentimentError):
 
 
 class StorageFull(SentimentError):
-    """The memory of Redis is full, or nearly: what needs room is refused, everything else goes on."""
+    """The memory of Redis is full, or nearly, or its disk: what needs room is refused, everything else goes on."""
 
     code = "storage_full"
 
     def __init__(self) -> None:
-        super().__init__("The service's memory is full. Texts that it knows are answered; try again later.")
+        super().__init__("The service has no room left. Texts that it knows are answered; try again later.")
 
 
 class JobCancelled(SentimentError):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-fA-F]{64})")
+_NAME = r"[A-Za-z0-9._-]{1,64}"
+_ENTRY = re.compile(rf"(?P<name>{_NAME}):(?P<scopes>[a-z+]+):(?P<digest>[0-9a-fA-F]{{64}})")
+_SHORTEST_WEBHOOK_KEY = 24
+"""Bytes, as Standard Webhooks asks."""
 _SHAPE = (
     "is not NAME:SCOPES:DIGEST, where SCOPES are predict, jobs or admin, joined by +, and DIGEST is the key's SHA-256"
     " in hex."
@@ -75,6 +79,42 @@ def parse_keys(text: str) -> dict[str, ApiKey]:
     if not keys:
         raise ValueError("contains no key")
     return keys
+
+
+def require_webhook_secret(secret: str) -> None:
+    """Refuses a secret that begins with `whsec_` and does not go on as Standard Webhooks asks.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if secret.startswith("whsec_"):
+        try:
+            key = b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) < _SHORTEST_WEBHOOK_KEY:
+            raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+
+
+def parse_secrets(text: str) -> dict[str, str]:
+    """Reads secrets of callbacks, by the name of an API key, from entries separated by commas or white space.
+
+    Raises:
+        ValueError: an entry is not valid; the message has its number but does not quote it.
+    """
+    found: dict[str, str] = {}
+    for number, entry in enumerate(re.findall(r"[^\s,]+", text), 1):
+        name, _, secret = entry.partition(":")
+        if not re.fullmatch(_NAME, name) or not secret:
+            raise ValueError(f"entry {number} is not NAME:SECRET with the name of an API key")
+        if name in found:
+            raise ValueError(f"entry {number} repeats the name of an earlier entry")
+        try:
+            require_webhook_secret(secret)
+        except ValueError as error:
+            raise ValueError(f"entry {number} {error}") from None
+        found[name] = secret
+    return found
 
 
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tasks.patches import sparse_files
+
 if TYPE_CHECKING:  # it imports numpy, which a web process must not load
     from model.engine import Work
 
+sparse_files.install()
 _POWERS_OF_TWO = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REQUEST_BUCKETS_S = (0.002, 0.005, 0.015, 0.05, 0.1, 0.2, 0.45, 1, 2, 5, 10)
 """The buckets of HTTP requests, in seconds.

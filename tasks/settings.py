@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import tempfile
-from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,14 +17,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
-from tasks.keys import ApiKey, parse_keys
+from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
+from tasks.private import require_own
 from tasks.store.address import is_address
 from tasks.wording import in_words
 
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
-_SHORTEST_WEBHOOK_KEY = 24
-"""Bytes, as Standard Webhooks asks."""
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
 _SHOWN = 40
 """The most characters of a bad value that a message repeats."""
@@ -62,7 +60,9 @@ class Settings(BaseSettings):
     celery_result_backend: str | None = None
     """The Redis of jobs and their results; it must not evict keys."""
     data_dir: Path = Path("data")
-    """The embedded server's files and the web processes' metrics."""
+    """The embedded server's files; and the web processes' metrics, where the system has no `/dev/shm`. Made for this
+    user alone.
+    """
 
     host: str = "127.0.0.1"
     """The address that Gunicorn listens on."""
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     """Seconds that `/predict` waits before it answers 202 with a job."""
     queue_limit: PositiveInt = 2000
     """The most texts of `/predict` that may wait at once, over all web processes; fewer, if the workers cannot answer
-    so many within `predict_timeout`. Further callers get 429.
+    so many within `predict_timeout`. While several callers send texts, each has an equal share. Further texts get 429.
     """
     max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
     """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
+    """
+    callback_secrets: SecretStr | None = None
+    """Secrets of their own for callbacks of some API keys' jobs, so that no other key's receivers can sign in their
+    name: `NAME:SECRET` for each, separated by commas or white space. Keys that are not named have `CALLBACK_SECRET`.
     """
     callback_allow_private: bool = False
     """Callbacks may go to private and loopback addresses too."""
@@ -166,6 +170,11 @@ class Settings(BaseSettings):
     separated by commas or white space; `*` for all.
     """
 
+    @field_validator("host", "metrics_host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        return host.removeprefix("[").removesuffix("]")
+
     @field_validator("api_keys")
     @classmethod
     def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
@@ -188,14 +197,15 @@ class Settings(BaseSettings):
     @field_validator("callback_secret")
     @classmethod
     def _is_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        secret = value.get_secret_value() if value is not None else ""
-        if secret.startswith("whsec_"):
-            try:
-                key = b64decode(secret.removeprefix("whsec_"), validate=True)
-            except ValueError:
-                key = b""
-            if len(key) < _SHORTEST_WEBHOOK_KEY:
-                raise ValueError(f"must have {_SHORTEST_WEBHOOK_KEY} bytes or more in base64 after whsec_")
+        if value is not None:
+            require_webhook_secret(value.get_secret_value())
+        return value
+
+    @field_validator("callback_secrets")
+    @classmethod
+    def _are_webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_secrets(value.get_secret_value())
         return value
 
     @field_validator("device")
@@ -306,6 +316,12 @@ class Settings(BaseSettings):
         texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
+    def callback_secret_of(self, owner: str | None) -> str | None:
+        """The secret that signs the callbacks of this API key's jobs; None if they cannot be signed."""
+        own = parse_secrets(self.callback_secrets.get_secret_value()) if self.callback_secrets is not None else {}
+        common = self.callback_secret.get_secret_value() if self.callback_secret is not None else None
+        return own.get(owner or "", common)
+
     @property
     def rate(self) -> tuple[int, int] | None:
         """RATE_LIMIT as a number of texts and a number of seconds; None without a limit."""
@@ -325,10 +341,11 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
 
     Raises:
-        SettingsRefused: one sentence for each variable that cannot be used.
+        SettingsRefused: one sentence for each variable that cannot be used; or the folder of the embedded server's
+            socket is not this user's alone.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         faults = []
         for fault in error.errors():
@@ -341,3 +358,6 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
             shown = "" if fault["type"] == "value_error" else f", and not {str(fault['input'])[:_SHOWN]!r}"
             faults.append(f"{name}: {wrong}{shown}")
         raise SettingsRefused("; ".join(faults)) from None
+    if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
+        require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
+    return settings

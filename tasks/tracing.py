@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import orjson
 import structlog
 
 from tasks.errors import SettingsRefused
@@ -66,6 +67,20 @@ class Origin:
             for values in (ids if isinstance(ids, list) else [], spans)
         ]
         return cls(*strings)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Origin:
+        """The reverse of `to_json`; nobody if that cannot be read."""
+        try:
+            headers = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return NOBODY
+        return cls.read(headers) if isinstance(headers, dict) else NOBODY
+
+    def to_json(self) -> str | None:
+        """The origin as a job keeps it; None for nobody."""
+        headers = self.headers()
+        return orjson.dumps(headers).decode() if headers else None
 
     def headers(self) -> dict[str, object]:
         """The origin as headers of a message, without empty ones."""

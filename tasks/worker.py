@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.logs import configure_logs
 from tasks.parent import follow_parent
+from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
 from tasks.tracing import require_tracing
 from tasks.work.place import lower_priority, pin_device
@@ -20,6 +21,7 @@ from tasks.work.roles import ROLES, Role
 
 def run(role: Role) -> None:
     """Serves the queue of a role until SIGTERM, and then finishes the chunks that were begun."""
+    keep_private()
     settings = _settings()
     configure_logs(settings.log_level, settings.log_format, role.name)
     parent = follow_parent()

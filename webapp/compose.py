@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from flask import Flask
 
@@ -12,6 +13,7 @@ from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
+from tasks.queue.turns import Turns
 from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import Client, connect
@@ -113,7 +115,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
             rate=capacity.texts_per_s,
             patience_s=settings.predict_timeout,
         ),
-        chunk_limit=capacity.chunk_texts,
+        chunk_limit=capacity.chunk_cost,
         max_under_way=capacity.chunks_under_way,
         expire_after_s=EXPIRE_S,
     )
@@ -133,14 +135,20 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         KeptJobs(results, backend),
         cache,
         IdempotencyKeys(results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),
-        chunks,
+        Turns(
+            results,
+            chunks,
+            workers=partial(known.ready, "batch"),
+            tag=settings.model_tag,
+            analysis=settings.analysis,
+        ),
         known,
         cleaned,
         ends,
         tag=settings.model_tag,
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
-        callbacks=settings.callback_secret is not None,
+        callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
         allow_private=settings.callback_allow_private,
         origin=lambda: here(tracing),
     )

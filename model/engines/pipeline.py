@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from model.analysis import Analysis
-from model.digests import combined, sha256
+from model.digests import combined, find_manifest, sha256
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import MissingHead, ModelNotFound, ModelRefused
@@ -34,6 +34,9 @@ MOST_ROWS = 32_768
 """The most texts in a batch measured in tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
 CHARS_AHEAD = 8
 """Characters tokenised at a time for each token of a batch: enough for about two batches of English text."""
+
+_GRAPH = ("graph.xml", "graph.bin")
+"""The files of an exported model that are the compiled engine's alone; an image for GPUs has none of them."""
 
 T = TypeVar("T")
 _Inputs = dict[str, torch.Tensor]
@@ -97,7 +100,8 @@ class PipelineEngine:
             ModelNotFound: no such folder, model or revision, or it holds no safetensors.
             MissingHead: the checkpoint lacks weights of the model.
             UnknownLabels: see `model.labels.label_matrix`.
-            ModelRefused: the model does not choose one of several classes, or has no padding token.
+            ModelRefused: the model does not choose one of several classes, or has no padding token; or a file of the
+                embedded model, or of another exported one, differs from its manifest.
         """
         if not sys.stderr.isatty():
             transformers.utils.logging.disable_progress_bar()
@@ -301,6 +305,9 @@ def _load(
     name: str, source: str | Path, revision: str | None, dtype: torch.dtype
 ) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
     """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
+    folder = Path(source)
+    if (manifest := find_manifest(folder)) is not None:  # swapped rows of the classifier would be answered wrongly
+        manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
     where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(str(source), **where)

@@ -66,6 +66,7 @@ class StubEngine:
         self,
         *,
         delay_s: float = 0.0,
+        word_s: float = 0.0,
         fail_on: str | None = None,
         exit_on: str | None = None,
         revision: str | None = None,
@@ -75,6 +76,7 @@ class StubEngine:
 
         Args:
             delay_s: seconds that scoring takes for each text.
+            word_s: seconds that it takes for each word that is read, too.
             fail_on: `score` raises ValueError if a text contains this.
             exit_on: a text that contains this ends the process at once, like a crash in native code.
             revision: part of the identity, so that two stubs can be different models.
@@ -83,6 +85,7 @@ class StubEngine:
         self.analysis = analysis
         self._words = {label: _WORDS.get(label, {label.lower()}) for label in analysis.classes}
         self._delay_s = delay_s
+        self._word_s = word_s
         self._fail_on = fail_on
         self._exit_on = exit_on
         self.identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
@@ -97,16 +100,17 @@ class StubEngine:
             ModelNotFound: the name has an unknown argument, or a delay that is not a number.
         """
         given = {key: values[-1] for key, values in parse_qs(name.partition("?")[2], keep_blank_values=True).items()}
-        if unknown := sorted(set(given) - {"delay_s", "fail_on", "exit_on"}):
+        if unknown := sorted(set(given) - {"delay_s", "word_s", "fail_on", "exit_on"}):
             raise ModelNotFound(
-                f"the stub engine has no argument {', '.join(unknown)}; it has delay_s, fail_on and exit_on"
+                f"the stub engine has no argument {', '.join(unknown)}; it has delay_s, word_s, fail_on and exit_on"
             )
         try:
-            delay_s = float(given.get("delay_s", 0.0))
+            delay_s, word_s = (float(given.get(name, 0.0)) for name in ("delay_s", "word_s"))
         except ValueError:
-            raise ModelNotFound("the stub engine's delay_s must be a number of seconds") from None
+            raise ModelNotFound("the stub engine's delay_s and word_s must be numbers of seconds") from None
         return cls(
             delay_s=delay_s,
+            word_s=word_s,
             fail_on=given.get("fail_on") or None,
             exit_on=given.get("exit_on") or None,
             revision=revision,
@@ -127,11 +131,11 @@ class StubEngine:
                 os._exit(1)
             if self._fail_on is not None and self._fail_on in text:
                 raise ValueError("a text contains what the stub engine was told to fail on")
-        if texts and self._delay_s > 0:
-            time.sleep(self._delay_s * len(texts))
         windows = [cut(text, _MAX_WORDS) for text in texts]
         rows = [self._probabilities(window) for window, _ in windows]
         words = sum(min(len(window.split()), _MAX_WORDS) for window, _ in windows)
+        if texts and (seconds := self._delay_s * len(texts) + self._word_s * words) > 0:
+            time.sleep(seconds)
         return Scores(
             np.array(rows, dtype=np.float32).reshape(len(texts), len(self.analysis.classes)),
             np.array([was_cut or len(window.split()) > _MAX_WORDS for window, was_cut in windows], dtype=np.bool_),

@@ -9,11 +9,12 @@ part that callers read.
        \\----------\\---> cancelled
 
 The texts come in page by page. A page and the chunks that it fills are stored in one step, and chunks are sent while
-later pages are still coming in. A job's chunks run in `window` lanes. In each lane, a chunk is sent when the one before
-it is done: by the worker that did that one, or by the web process if the chunk had not come in by then. A worker stores
-the results of a chunk, counts it, sends the next one, notes that it was sent, and only then acknowledges the chunk. If
-the worker dies before that, the chunk is delivered again, and the worker that receives it continues from there. Chunks
-that the broker has lost are found because they are due but neither queued nor held by a worker (`tasks.work.upkeep`).
+later pages are still coming in. A job's chunks run in `window` lanes. In each lane, a chunk is due when the one before
+it is done, or when it comes in if that is later. A chunk that is due waits for its turn among the chunks of all callers
+(`lua/turns.lua`), so that only a few are in the broker. A worker stores the results of a chunk, counts it, lets the
+next one wait, sends the chunks whose turn it is, and only then acknowledges its own. If the worker dies before that,
+the chunk is delivered again, and the worker that receives it continues from there. Chunks that the broker has lost are
+found because they are due but neither wait nor are queued or held by a worker (`tasks.work.upkeep`).
 
 Every change is one script (`lua/*.lua`), so that a process that dies leaves a job either as it was or completely
 changed. `lua/job.lua` alone decides which chunk is due and in which state a job ends. The keys:
@@ -27,6 +28,7 @@ changed. `lua/job.lua` alone decides which chunk is due and in which state a job
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
     sentiq:jobs           the ids of all jobs by the time of their creation, a sorted set
     sentiq:jobs:<owner>   the same for the jobs of one API key's name
+    sentiq:turns...       the chunks that wait for their turn, and those that were sent: see `lua/turns.lua`
     sentiq:kept:<caller>        the jobs of one caller by the time when they expire, a sorted set
     sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
     sentiq:open:<caller>        the ids of the jobs of one caller, some of which may have ended; a set

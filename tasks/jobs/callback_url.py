@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tasks.errors import CallbackRefused
 
+_BLOCKS = """
+0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.31.196.0/24
+192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4
+240.0.0.0/4
+2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20
+"""
+"""All blocks of IANA's registries of special-purpose addresses, as of May 2025, and multicast. Of IPv6 only those in
+`_GLOBAL_UNICAST`, as nothing else is public.
+
+The registries call a few of them reachable, which changes nothing: no receiver of callbacks is there. 6to4 (2002::/16)
+and Teredo (in 2001::/23) lead to IPv4 addresses through tunnels. A table, because versions of Python know different
+ones.
+"""
+_SPECIAL = tuple(map(ip_network, _BLOCKS.split()))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2002::/16", "3fff::/20")))
-"""Networks that look global but must not be called: Teredo and other protocol assignments, 6to4, documentation.
-
-The first two lead to IPv4 addresses through tunnels, and not every Python version knows the last."""
 
 
 class Target(NamedTuple):
@@ -77,6 +87,6 @@ def is_public(text: str) -> bool:
             address = IPv4Address(int(address) & 0xFFFFFFFF)
         elif address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        elif address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_PUBLIC):
+        elif address not in _GLOBAL_UNICAST:
             return False
-    return address.is_global and not address.is_multicast
+    return not any(address in network for network in _SPECIAL)

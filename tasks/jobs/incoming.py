@@ -30,6 +30,7 @@ from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
+from tasks.tracing import NOBODY, Origin
 from tasks.wire import PageRow, StoredPage, Todo, from_row, read_todo, to_row, write_page, write_todo
 
 JOB_BYTES = 2048
@@ -67,6 +68,8 @@ class Page:
     duplicates: int
     uneven: bool = False
     """Whether this page, or one before it, has other than PAGE_LINES lines although more lines may follow."""
+    work: int = 0
+    """What `chunks` cost, in thousandths of a full chunk."""
 
 
 class IncomingJobs:
@@ -103,9 +106,10 @@ class IncomingJobs:
         header: Header | None = None,
         owner: str | None = None,
         caller: str | None = None,
+        origin: Origin = NOBODY,
         analysis: Analysis = SENTIMENT,
     ) -> None:
-        """Makes an empty job; its texts follow.
+        """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it.
 
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
@@ -120,6 +124,7 @@ class IncomingJobs:
             window=window,
             owner=owner,
             caller=caller,
+            origin=origin.to_json(),
             header=header,
             callback_url=callback_url,
             analysis=analysis,
@@ -159,6 +164,7 @@ class IncomingJobs:
         self._require_room()
         counts = growth(Counter(field_of(where) for _, where in page.lines if not isinstance(where, int)))
         counts |= {"total": len(page.lines), "cached": page.cached, "duplicates": page.duplicates}
+        counts |= {"work": page.work}
         brought: dict[str, str | int] = {} if page.model is None or not page.cached else {"model": page.model}
         if any(entry.id is not None for entry, _ in page.lines):
             brought["has_ids"] = 1

@@ -106,13 +106,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     expires_at: float
     chunk_size: int
-    """The number of texts in a chunk."""
+    """The most texts of a chunk. Chunk n begins with the text of index n * chunk_size, even if others have fewer."""
     window: int
     """The number of chunks that are under way at once."""
     owner: str | None = None
     """The name of the API key that made the job; None if the service has no keys."""
     caller: str | None = None
-    """The caller whose jobs it is counted among; None in jobs of the version before."""
+    """The caller among whose jobs it is counted and whose turns its chunks take; None in jobs of the version before."""
+    origin: str | None = None
+    """The request that made the job: see `tasks.tracing.Origin.to_json`."""
     todo_bytes: int = 0
     """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
     header: Header | None = None
@@ -139,6 +141,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that workers have answered."""
     chunks: int = 0
     """The number of chunks that have come in."""
+    work: int = 0
+    """What its chunks cost, in thousandths of a full chunk; 0 in jobs of the version before."""
     revision: int = 0
     """A number that grows with every change of the job."""
     model: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from model.analysis import Analysis
+
 INDEX = "sentiq:jobs"
 UNFINISHED = "sentiq:unfinished"
 ENDS = "sentiq:ends"
@@ -24,6 +26,17 @@ def job_keys(job_id: str) -> list[str]:
 def index_key(owner: str | None) -> str:
     """The key of an owner's jobs by the time of their creation; of all jobs if `owner` is None."""
     return INDEX if owner is None else f"{INDEX}:{owner}"
+
+
+def turn_keys(analysis: Analysis) -> list[str]:
+    """The keys by which an analysis's chunks take turns, in the order that `lua/turns.lua` names."""
+    turns = f"sentiq:turns{analysis.suffix}"
+    return [turns, f"{turns}:since", f"{turns}:sent", f"{turns}:clock"]
+
+
+def turn_prefix(analysis: Analysis) -> str:
+    """The beginning of the keys of the chunks that wait, to which a caller's name is added."""
+    return f"sentiq:turn{analysis.suffix}:"
 
 
 def chunk_id(job_id: str, number: int) -> str:

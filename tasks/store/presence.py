@@ -9,6 +9,7 @@ sentiq:webs                 the web processes that were busy lately, by time
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ import redis
 
 from tasks.store.client import Value, name_of
 from tasks.store.connections import Client
+from tasks.store.full import suppressed_refusal
 from tasks.store.scripts import load_script
 from tasks.wire import FormatError, WorkerMark, read_mark, write_mark, write_mark_before
 
@@ -94,12 +96,15 @@ class Presence:
         values = self._client.mget([key for worker_id in ids for key in mark_keys(worker_id)])
         workers = list(zip(ids, values[::2], values[1::2], strict=True))
         if gone := [worker_id for worker_id, *marks in workers if not any(marks)]:
-            self._client.srem(INDEX, *gone)
+            with suppressed_refusal():
+                self._client.srem(INDEX, *gone)
         return sorted(marks_of(workers), key=lambda mark: mark.started_at)
 
     def webs(self, me: str) -> int:
-        """Notes that the web process `me` is busy; returns how many are."""
-        return int(self._webs(keys=[WEBS], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
+        """Notes that the web process `me` is busy; returns how many are, or 1 if Redis has no room for that."""
+        with suppressed_refusal():
+            return int(self._webs(keys=[WEBS], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
+        return 1
 
     def identity(self, tag: str) -> str | None:
         """The identity of the model that this tag stands for, now or most recently; None until a worker was ready."""
@@ -173,6 +178,12 @@ class KnownModel:
     def share(self, role: str) -> float:
         """The number of workers of this role for each busy web process, when last asked."""
         return max(1, self._workers[role]) / self._webs
+
+    def ready(self, role: str) -> int:
+        """Like `workers`, but asks if the last answer is old; that answer if Redis is away."""
+        with contextlib.suppress(redis.RedisError):
+            self._refresh()
+        return self._workers[role]
 
     def workers(self, role: str) -> int:
         """The number of workers of this role that were ready when last asked."""

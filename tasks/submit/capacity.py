@@ -12,6 +12,11 @@ CHUNKS_UNDER_WAY = 2
 While one is scored, the next is on its way; with more, chunks would only be smaller."""
 CALLER_CHUNK_S = 0.25
 """The longest time, in seconds, that a chunk of callers' texts should take to score."""
+SHARED_CHUNK_S = 0.05
+"""The same while several callers send texts: each of them waits for the others' chunks that are under way."""
+_SHARED_PART = 0.25
+"""The least part of the time that a chunk is under way that it should take to score, while several callers send texts:
+where the processors are so busy that all else takes long, small chunks would leave the engine idle."""
 _ROLE = "interactive"
 
 
@@ -30,9 +35,18 @@ class Capacity:
             return math.inf
         return self._model.texts_per_s(_ROLE) * self._model.share(_ROLE)
 
-    def chunk_texts(self) -> int:
-        """The most texts in a chunk."""
-        return max(1, int(self._model.texts_per_s(_ROLE) * CALLER_CHUNK_S))
+    def chunk_cost(self, round_trip_s: float | None) -> int:
+        """The most that a chunk may cost, in short texts.
+
+        Args:
+            round_trip_s: how long chunks are under way, in seconds, while several callers send texts; None for one.
+        """
+        seconds = CALLER_CHUNK_S
+        if round_trip_s is not None:
+            # At a worker that several web processes share, a chunk waits for the other processes' chunks, too.
+            alone_s = round_trip_s * min(1.0, self._model.share(_ROLE))
+            seconds = min(CALLER_CHUNK_S, max(SHARED_CHUNK_S, _SHARED_PART * alone_s))
+        return max(1, int(self._model.texts_per_s(_ROLE) * seconds))
 
     def chunks_under_way(self) -> int:
         """The most chunks of this web process that may be under way at once."""

@@ -5,6 +5,9 @@ other processes have under way. While fewer than `max_under_way` chunks of this 
 leave at once as one chunk; otherwise texts gather. So a single text never waits for others, and under load one message
 carries many texts. Callers of the same text share one future. Texts are named by keys, which are their digests.
 
+Callers take turns by the cost of their texts (`tasks.submit.turns`). An extra chunk may be under way with texts of
+callers that have none under way, one of each: a lone text does not wait for others' chunks.
+
 Works alike under threads and under gevent's patched threading.
 """
 
@@ -16,9 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks.background import Loop
+from tasks.cost import cost
 from tasks.submit.entries import CLAIMED, DONE, GATHERED, Entries, Entry
 from tasks.submit.lingering import Lingering
 from tasks.submit.queue_limit import QueueLimit
@@ -45,6 +50,8 @@ Release = Callable[[Iterable[str]], Iterable[str]]
 """A function that gives claims up; it returns keys that other processes rely on, which must be sent all the same."""
 CLAIM_LIMIT = 256
 """The most texts that are claimed in one step."""
+SEVERAL_S = 1.0
+"""Seconds after which a caller who has sent texts no longer counts as one beside others."""
 _EXPIRY_S = 1.0
 """Seconds between two checks for expired chunks, while chunks are under way."""
 
@@ -66,8 +73,10 @@ class Coalescer(Generic[T]):
         send: see `Send`.
         release: see `Release`.
         queue_limit: decides whether another text may wait.
-        chunk_limit: the most texts of a chunk, at least 1; called each time, must not raise.
-        max_under_way: the most chunks that may be under way at once; called each time, must not raise.
+        chunk_limit: what a chunk may cost, at least 1, given the seconds that chunks are under way if several callers
+            have sent texts lately, or None; called each time, must not raise.
+        max_under_way: the most chunks that may be under way at once, not counting an extra one; called each time, must
+            not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
         clock: the time in seconds.
@@ -82,7 +91,7 @@ class Coalescer(Generic[T]):
         release: Release,
         *,
         queue_limit: QueueLimit,
-        chunk_limit: Callable[[], int],
+        chunk_limit: Callable[[float | None], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -100,6 +109,8 @@ class Coalescer(Generic[T]):
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
         self._wake = threading.Condition()
         self._claimed_last = False
+        self._caller: str | None = None
+        self._another_at = -math.inf
         self._start: Callable[[Callable[[], object]], Loop | None] | None = start
         self._loop: Loop | None = None
         self._closed = False
@@ -112,7 +123,7 @@ class Coalescer(Generic[T]):
                 self._loop.stop()
             self._wake.notify()
 
-    def submit(self, key: str, text: str, origin: object = None) -> Future[T]:
+    def submit(self, key: str, text: str, origin: object = None, *, caller: str = "") -> Future[T]:
         """The future of a text's outcome, shared by all callers of that text.
 
         A caller that stops waiting before the outcome has come must call `leave`.
@@ -121,6 +132,7 @@ class Coalescer(Generic[T]):
             key: the text's digest.
             text: the cleaned text.
             origin: the request that asks; passed to `send`.
+            caller: who asks. Callers take turns, and each has a share of the queue.
 
         Raises:
             QueueFull: no further text may wait.
@@ -128,14 +140,19 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                self._queue_limit.check(len(self._entries))
-                entry = self._entries.add(key, text)
+                spent = cost(text)
+                self._queue_limit.check(self._entries.ahead(caller, spent))
+                entry = self._entries.add(key, text, spent, caller)
                 self._lingering.came()
                 if self._start is not None:
                     self._loop = self._start(self.take_step)
                     self._start = None
                 self._wake.notify()
-            entry.waiters += 1
+            self._entries.join(entry, caller)
+            if caller != self._caller:
+                if self._caller is not None:
+                    self._another_at = self._clock()
+                self._caller = caller
             if origin is not None:
                 entry.origins.append(origin)
             return entry.future
@@ -155,13 +172,14 @@ class Coalescer(Generic[T]):
         resolved: list[tuple[Entry[T], T]] = []
         entries = self._entries
         with self._wake:
-            callers = 0
+            callers = spent = 0
             for key, outcome in outcomes.items():
                 if (entry := entries.get(key)) is not None:
                     callers += entry.waiters
+                    spent += entry.cost
                     entries.end(entry)
                     resolved.append((entry, outcome))
-            self._queue_limit.drained(len(outcomes), more=bool(entries.claimed or entries.gathered))
+            self._queue_limit.drained(spent, more=bool(entries.claimed or entries.gathered))
             self._lingering.answered(callers)
             self._wake.notify()
         for entry, outcome in resolved:
@@ -201,14 +219,14 @@ class Coalescer(Generic[T]):
         """
         entries = self._entries
         entries.expire(self._clock() - self._expire_after_s)
-        gathered, has_place = bool(entries.gathered), len(entries.chunks) < self._max_under_way()
-        may_send = has_place and bool(entries.claimed)
+        gathered, has_place = bool(entries.gathered), entries.places_taken < self._max_under_way()
+        may_send = bool(entries.claimed) if has_place else entries.may_send_extra
         lingering_s = self._lingering.left_s() if has_place and (gathered or may_send) else 0.0
         if lingering_s or not (gathered or may_send):
             self._claimed_last = False
             return None, lingering_s or (_EXPIRY_S if entries.chunks else None)
         self._claimed_last = gathered and not (self._claimed_last and may_send)
-        return (self._claim_gathered if self._claimed_last else self._send_claimed), None
+        return (self._claim_gathered if self._claimed_last else partial(self._send_claimed, not has_place)), None
 
     def _claim_gathered(self) -> None:
         with self._wake:  # CLAIMED ahead of the claim itself: a caller that leaves meanwhile must not drop the text
@@ -232,10 +250,11 @@ class Coalescer(Generic[T]):
                 if entry.state is CLAIMED and entry.key not in mine:
                     self._entries.wait_elsewhere(entry)
 
-    def _send_claimed(self) -> None:
-        limit = self._chunk_limit()
+    def _send_claimed(self, extra: bool) -> None:
+        several = self._clock() - self._another_at < SEVERAL_S
+        limit = self._chunk_limit(self._lingering.round_trip_s if several else None)
         with self._wake:
-            left = self._entries.drop_left(limit)
+            chunk, left = self._entries.send(limit, extra=extra)
         relied_on: dict[str, str] = {}
         if left:
             texts = {entry.key: entry.text for entry in left}
@@ -244,7 +263,7 @@ class Coalescer(Generic[T]):
             except Exception:  # the claims expire by themselves
                 _log.warning("claims could not be given up", exc_info=True)
         with self._wake:
-            chunk = self._entries.send(limit)
+            chunk = [entry for entry in chunk if entry.state is not DONE]
             origins = [origin for entry in chunk for origin in entry.origins]
         if not chunk and not relied_on:
             return

@@ -11,10 +11,12 @@ Every change of state goes through `Entries._move`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from tasks.submit.turns import Share, Turns
 
 T = TypeVar("T")
 
@@ -38,28 +40,42 @@ GATHERED, CLAIMED, UNDER_WAY, ELSEWHERE, DONE = State
 class Chunk(Generic[T]):
     """Texts that were sent together. The chunk counts as under way until all of them are answered."""
 
-    __slots__ = ("entries", "sent_at")
+    __slots__ = ("entries", "extra", "sent_at")
 
-    def __init__(self, entries: Iterable[Entry[T]], sent_at: float) -> None:
-        self.entries = set(entries)
+    def __init__(self, sent_at: float, *, extra: bool) -> None:
+        self.entries: set[Entry[T]] = set()
+        self.extra = extra
+        """Whether it takes no place: it has only texts of callers that had none under way."""
         self.sent_at = sent_at
 
 
 class Entry(Generic[T]):
     """One text and the callers that wait for it."""
 
-    __slots__ = ("chunk", "future", "key", "origins", "since", "state", "text", "waiters")
+    __slots__ = ("chunk", "cost", "future", "key", "origins", "share", "since", "state", "text", "waiters")
 
-    def __init__(self, key: str, text: str, since: float) -> None:
+    def __init__(self, key: str, text: str, cost: int, since: float, share: Share[Entry[T]]) -> None:
         self.key = key
         self.text = text
+        self.cost = cost
         self.since = since
+        self.share = share
+        """The share of the caller in whose turn the text will leave."""
         self.future: Future[T] = Future()
         self.waiters = 0
         self.origins: list[object] = []
         self.state = GATHERED
         self.chunk: Chunk[T] | None = None
         """The chunk that the text was sent in; None unless it is UNDER_WAY."""
+
+
+class Ahead(NamedTuple):
+    """What goes before another text of a caller."""
+
+    texts: int
+    cost: int
+    waiting: int
+    """The texts of all callers that wait, also those that the caller's text would go before."""
 
 
 class Entries(Generic[T]):
@@ -71,8 +87,11 @@ class Entries(Generic[T]):
         self._chunk_took = chunk_took
         self._by_key: dict[str, Entry[T]] = {}
         self._gathered: dict[str, Entry[T]] = {}
-        self._claimed: dict[str, Entry[T]] = {}
+        self._shares: dict[str, Share[Entry[T]]] = {}
+        self._turns: Turns[Entry[T]] = Turns()
+        self._cost = 0
         self._chunks: dict[Chunk[T], None] = {}
+        self._extra = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -87,24 +106,76 @@ class Entries(Generic[T]):
         return self._gathered.values()
 
     @property
-    def claimed(self) -> Collection[Entry[T]]:
-        """The entries that are claimed and not sent yet, in the order in which they were claimed."""
-        return self._claimed.values()
+    def claimed(self) -> Turns[Entry[T]]:
+        """The entries that are claimed and not sent yet."""
+        return self._turns
 
     @property
     def chunks(self) -> Collection[Chunk[T]]:
         """The chunks that are under way."""
         return self._chunks
 
+    @property
+    def places_taken(self) -> int:
+        """The number of chunks under way that take a place."""
+        return len(self._chunks) - self._extra
+
+    @property
+    def may_send_extra(self) -> bool:
+        """Whether a chunk may be sent that takes no place: none is under way, and a caller has texts only to send."""
+        return not self._extra and self._turns.has_newcomers()
+
     def get(self, key: str) -> Entry[T] | None:
         """The waiting entry with this key, if there is one."""
         return self._by_key.get(key)
 
-    def add(self, key: str, text: str) -> Entry[T]:
-        """Adds a text, as GATHERED; no entry may have its key yet."""
-        entry: Entry[T] = Entry(key, text, self._clock())
+    def ahead(self, caller: str, cost: int) -> Ahead:
+        """What goes before another text of a caller that costs so much, since callers take turns."""
+        share = self._shares.get(caller)
+        callers = len(self._shares) + (share is None)
+        if callers == 1:
+            return Ahead(len(self._by_key), self._cost, len(self._by_key))
+        texts, spent = (share.texts, share.cost) if share is not None else (0, 0)
+        return Ahead(
+            min(len(self._by_key), callers * (texts + 1) - 1),
+            min(self._cost, callers * (spent + cost) - cost),
+            len(self._by_key),
+        )
+
+    def add(self, key: str, text: str, cost: int, caller: str) -> Entry[T]:
+        """Adds a caller's text, as GATHERED; no entry may have its key yet."""
+        entry: Entry[T] = Entry(key, text, cost, self._clock(), self._share(caller))
         self._by_key[key] = self._gathered[key] = entry
+        self._count(entry, 1)
         return entry
+
+    def join(self, entry: Entry[T], caller: str) -> None:
+        """Notes that a caller waits for an entry; before it is sent, it is in the turn of whoever of all has less."""
+        entry.waiters += 1
+        if entry.share.caller == caller or not (entry.state is GATHERED or entry.state is CLAIMED):
+            return
+        share = self._shares.get(caller)
+        if share is not None and share.cost >= entry.share.cost:
+            return
+        entry.share.claimed.pop(entry.key, None)
+        self._count(entry, -1)
+        entry.share = self._share(caller)
+        self._count(entry, 1)
+        if entry.state is CLAIMED:
+            self._turns.add(entry.share, entry)
+
+    def _share(self, caller: str) -> Share[Entry[T]]:
+        if (share := self._shares.get(caller)) is None:
+            share = self._shares[caller] = Share(caller)
+        return share
+
+    def _count(self, entry: Entry[T], texts: int) -> None:
+        share, cost = entry.share, texts * entry.cost
+        self._cost += cost
+        share.cost += cost
+        share.texts += texts
+        if not share.texts:
+            del self._shares[share.caller]
 
     def claim(self, limit: int) -> list[Entry[T]]:
         """Moves at most `limit` gathered entries to CLAIMED, in their order, and returns them."""
@@ -113,34 +184,46 @@ class Entries(Generic[T]):
             self._move(entry, CLAIMED)
         return entries
 
-    def drop_left(self, limit: int) -> list[Entry[T]]:
-        """Moves claimed entries without callers to DONE and returns them.
+    def send(self, limit: int, *, extra: bool) -> tuple[list[Entry[T]], list[Entry[T]]]:
+        """Moves claimed entries to UNDER_WAY as one chunk, in turns, and those whose callers have left to DONE.
 
-        It looks only as far as the last text of the next chunk, which has at most `limit` texts.
+        Args:
+            limit: the most that the chunk may cost, unless its first text alone costs more.
+            extra: the chunk takes no place, and has only one entry of each caller that has none under way.
+
+        Returns:
+            The chunk's entries, and the left ones.
         """
-        wanted = 0
+        sent: list[Entry[T]] = []
         left: list[Entry[T]] = []
-        for entry in self._claimed.values():
-            if entry.waiters:
-                wanted += 1
-                if wanted == limit:
-                    break
-            else:
+        chunk: Chunk[T] = Chunk(self._clock(), extra=extra)
+        for entry in self._newcomers() if extra else self._in_turn():
+            if not entry.waiters:
                 left.append(entry)
-        for entry in left:
-            self._move(entry, DONE)
-        return left
-
-    def send(self, limit: int) -> list[Entry[T]]:
-        """Moves at most `limit` claimed entries to UNDER_WAY, in their order and as one chunk, and returns them."""
-        entries = list(itertools.islice(self._claimed.values(), limit))
-        if entries:
-            chunk = Chunk(entries, self._clock())
+                self._move(entry, DONE)
+                continue
+            limit -= entry.cost
+            if limit < 0 and sent:
+                break
+            self._turns.took(entry.share, entry.cost, in_turn=not extra)
+            self._move(entry, UNDER_WAY)
+            entry.chunk = chunk
+            entry.share.under_way += 1
+            chunk.entries.add(entry)
+            sent.append(entry)
+        if sent:
             self._chunks[chunk] = None
-            for entry in entries:
-                self._move(entry, UNDER_WAY)
-                entry.chunk = chunk
-        return entries
+            self._extra += extra
+        return sent, left
+
+    def _in_turn(self) -> Iterator[Entry[T]]:
+        while (entry := self._turns.first()) is not None:
+            yield entry
+
+    def _newcomers(self) -> Iterator[Entry[T]]:
+        for share in self._turns.newcomers():
+            while share.claimed and not share.under_way:
+                yield next(iter(share.claimed.values()))
 
     def wait_elsewhere(self, entry: Entry[T]) -> None:
         """Moves an entry to ELSEWHERE, or to DONE if nobody waits for it: it no longer belongs to a chunk under way."""
@@ -170,15 +253,18 @@ class Entries(Generic[T]):
         if before is GATHERED:
             del self._gathered[key]
         elif before is CLAIMED:
-            del self._claimed[key]
+            entry.share.claimed.pop(key)
         elif (chunk := entry.chunk) is not None:
             entry.chunk = None
+            entry.share.under_way -= 1
             chunk.entries.discard(entry)
             if not chunk.entries:
                 del self._chunks[chunk]
+                self._extra -= chunk.extra
                 self._chunk_took(self._clock() - chunk.sent_at)
         entry.state = state
         if state is CLAIMED:
-            self._claimed[key] = entry
+            self._turns.add(entry.share, entry)
         elif state is DONE:
             del self._by_key[key]
+            self._count(entry, -1)

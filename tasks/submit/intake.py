@@ -14,6 +14,7 @@ from sys import getsizeof
 
 import orjson
 
+from tasks.cost import cost
 from tasks.errors import InvalidText, TooManyTexts
 from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
@@ -28,6 +29,8 @@ _LINES_AT_ONCE = 50
 _KNOWN = 2**31 - 1
 """Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
+FULL = 1000
+"""The work of a full chunk, in the unit of `tasks.jobs.job.Job.work`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Submission:
     key: str | None = None
     """The caller's Idempotency-Key."""
     caller: str = ""
-    """Who sends them: the job's bytes are counted among those of their other jobs."""
+    """Who sends them: the job's bytes are counted among those of their other jobs, and its chunks take their turns."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
     bill: Bill | None = None
@@ -94,10 +97,11 @@ class Intake:
             cache: known predictions are looked up there.
             job_id: the job.
             identity: the model whose cached predictions are used; None to use none.
-            chunk_size: the texts of a chunk, the same as in `IncomingJobs.begin`.
+            chunk_size: the most texts of a chunk, the same as in `IncomingJobs.begin`; of texts that cost more, a chunk
+                has fewer. The index of its first text is a multiple of this all the same.
             max_texts: the most texts of the job.
             cleaned: cleans a text; raises InvalidText.
-            send: sends the chunks with these numbers.
+            send: sends the chunks with these numbers, or lets them wait for their turn.
             alive: called now and then while texts come in slowly.
         """
         self._jobs = jobs
@@ -110,8 +114,9 @@ class Intake:
         self._send = send
         self._alive = alive
         self._seen = SeenTexts()
-        self._unknown = 0
         self._chunks: list[Todo] = []
+        self._costs: list[int] = []
+        """Of each of `_chunks`, in short texts."""
         self._chunk_bytes = 0
         self._stored_chunks = 0
         self._stored_lines = 0
@@ -183,14 +188,24 @@ class Intake:
                 text = self._add(texts[key])
                 self._seen.put(key, text)
                 lines.append((entry, text))
-        ready = len(self._chunks) if last else self._unknown // self._chunk_size - self._stored_chunks
+        ready = len(self._chunks) - int(not last and not self._is_full())
         uneven = self._stored_lines != number * PAGE_LINES or (len(lines) < PAGE_LINES and not last)
         page = Page(
-            number, lines, self._identity, self._stored_chunks, self._chunks[:ready], late, cached, duplicates, uneven
+            number,
+            lines,
+            self._identity,
+            self._stored_chunks,
+            self._chunks[:ready],
+            late,
+            cached,
+            duplicates,
+            uneven,
+            sum(round(FULL * spent / self._chunk_size) or 1 for spent in self._costs[:ready]),
         )
         to_send = self._jobs.append(self._job_id, page)
         self._stored_lines += len(lines)
         del self._chunks[:ready]
+        del self._costs[:ready]
         self._stored_chunks += ready
         if to_send:
             self._send(to_send)
@@ -227,18 +242,20 @@ class Intake:
 
     def _add(self, text: str) -> int:
         """Puts a text into the latest chunk, or into a new one; returns the text's number."""
-        place = self._unknown % self._chunk_size
-        if place and self._chunk_bytes >= CHUNK_BYTES:
-            self._unknown += self._chunk_size - place  # numbers that the full chunk leaves unused
-            place = 0
-        if place == 0:
+        if self._is_full():
             self._chunks.append(Todo([], []))
+            self._costs.append(0)
             self._chunk_bytes = 0
-        self._chunks[-1].texts.append(text)
-        self._chunks[-1].weights.append(1)
+        chunk = self._chunks[-1]
+        chunk.texts.append(text)
+        chunk.weights.append(1)
+        self._costs[-1] += cost(text)
         self._chunk_bytes += getsizeof(text)
-        self._unknown += 1
-        return self._unknown - 1
+        return (self._stored_chunks + len(self._chunks) - 1) * self._chunk_size + len(chunk.texts) - 1
+
+    def _is_full(self) -> bool:
+        """Whether the next text needs a new chunk."""
+        return not self._costs or self._costs[-1] >= self._chunk_size or self._chunk_bytes >= CHUNK_BYTES
 
     def _repeat(self, number: int, late: defaultdict[int, Counter[int]]) -> None:
         chunk, place = divmod(number, self._chunk_size)

@@ -17,7 +17,8 @@ from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs
-from tasks.queue.app import ChunkSender
+from tasks.jobs.keys import chunk_id
+from tasks.queue.turns import Turns
 from tasks.store.cache import PredictionCache
 from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
@@ -34,7 +35,8 @@ It is a small part of the visibility timeout, and on a GPU the longest that a li
 MOST_CHUNK_TEXTS = 16_384
 """The most texts of a chunk: a text's number, of at most 31 bits, is chunk x chunk size + place in the chunk."""
 WINDOW = 4
-"""Chunks of one job that are under way at once; two for each worker if that is more, so that no worker runs idle."""
+"""Chunks of one job that are under way or wait for their turn; two for each worker if that is more, so that one job can
+keep all of them busy."""
 _LOOK_S = 0.5
 """Seconds between two looks at a job that a caller waits for, in case the notification of its end is lost."""
 
@@ -50,7 +52,7 @@ class JobService:
         kept: KeptJobs,
         cache: PredictionCache,
         keys: IdempotencyKeys,
-        sender: ChunkSender,
+        turns: Turns,
         model: KnownModel,
         cleaned: Callable[[str], str],
         ends: JobEnds,
@@ -58,7 +60,7 @@ class JobService:
         tag: str,
         analysis: Analysis,
         max_texts: int,
-        callbacks: bool,
+        callbacks: Callable[[str | None], bool],
         allow_private: bool,
         origin: Callable[[], Origin] = lambda: NOBODY,
     ) -> None:
@@ -76,7 +78,7 @@ class JobService:
             tag: the model tag that workers are asked for.
             analysis: the analysis of the jobs' texts.
             max_texts: the most texts of a job.
-            callbacks: whether the service sends any.
+            callbacks: whether the service sends any for the jobs of an API key, given by name.
             allow_private: see `tasks.jobs.callback_url.check_url`.
             origin: the request that asks, for traces.
         """
@@ -84,7 +86,7 @@ class JobService:
         self._kept = kept
         self._cache = cache
         self._keys = keys
-        self._sender = sender
+        self._turns = turns
         self._model = model
         self._cleaned = cleaned
         self._ends = ends
@@ -108,8 +110,8 @@ class JobService:
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
         if submission.callback_url is not None:
-            if not self._callbacks:
-                raise CallbackRefused("This service sends no callbacks: CALLBACK_SECRET is not set.")
+            if not self._callbacks(submission.owner):
+                raise CallbackRefused("This service sends no callbacks for you: it has no secret to sign them with.")
             check_url(submission.callback_url, allow_private=self._allow_private)
         job_id = uuid.uuid4().hex
         with redis_or_unavailable():
@@ -140,14 +142,13 @@ class JobService:
             header=submission.header,
             owner=submission.owner,
             caller=submission.caller,
+            origin=self._origin(),
             analysis=self._analysis,
         )
 
-        origin = self._origin()
-
         def send(chunks: Sequence[int]) -> None:
-            for number in chunks:
-                self._sender.send_job_chunk(job_id, number, self._tag, origin)
+            for turn in self._turns.choose(chunk_id(job_id, number) for number in chunks):
+                self._turns.send(turn)
 
         def alive() -> None:
             self._incoming.touch(job_id)

@@ -28,6 +28,11 @@ class Lingering:
         """Notes how many seconds a chunk was under way."""
         self._round_trip_s += _LATEST * (seconds - self._round_trip_s)
 
+    @property
+    def round_trip_s(self) -> float:
+        """How many seconds a chunk is under way, on a moving average; 0 before the first one."""
+        return self._round_trip_s
+
     def answered(self, callers: int) -> None:
         """Notes that so many callers were answered and may come back."""
         now = self._clock()

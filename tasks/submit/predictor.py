@@ -81,8 +81,10 @@ class Predictor:
         self._listen = listen
         self._tracing = tracing
 
-    def predict(self, text: str, wait_s: float) -> Prediction | None:
+    def predict(self, text: str, wait_s: float, caller: str) -> Prediction | None:
         """The text's prediction, from the cache or fresh; None if it did not come within `wait_s` seconds.
+
+        Texts that are not known wait in turns with those of other callers.
 
         Raises:
             InvalidText, TextFailed: this text cannot be scored.
@@ -90,7 +92,7 @@ class Predictor:
         """
         cleaned = self._cleaned(text)
         key = digest(cleaned)
-        answers = self._answers({key: cleaned}, wait_s)
+        answers = self._answers({key: cleaned}, wait_s, caller)
         if answers is None:
             return None
         outcome, model, cached = answers[key]
@@ -100,7 +102,7 @@ class Predictor:
             raise RuntimeError("a worker gave up; its log says why")
         return Prediction(outcome, cached, model)
 
-    def predict_many(self, texts: Sequence[str], wait_s: float) -> list[Line] | None:
+    def predict_many(self, texts: Sequence[str], wait_s: float, caller: str) -> list[Line] | None:
         """Predicts several texts like `predict`, in their order; a text that cannot be scored is an error of its line.
 
         Returns None if some answers do not come within `wait_s` seconds or if too many texts wait: then it takes a job.
@@ -117,7 +119,7 @@ class Predictor:
                 asked[key] = cleaned
                 found.append(key)
         try:
-            answers = self._answers(asked, wait_s)
+            answers = self._answers(asked, wait_s, caller)
         except QueueFull:
             return None
         if answers is None:
@@ -131,7 +133,7 @@ class Predictor:
             lines.append(Line(position, Entry(text), outcome, model, cached))
         return lines
 
-    def _answers(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+    def _answers(self, texts: Mapping[str, str], wait_s: float, caller: str) -> dict[str, Answer] | None:
         """The answers to cleaned texts, both by digest; None if some do not come within `wait_s` seconds.
 
         Raises:
@@ -148,19 +150,19 @@ class Predictor:
             if len(answers) == len(texts):
                 return answers
             asked = {key: text for key, text in texts.items() if key not in answers} if answers else texts
-            found = self._all_known(asked) if wait_s <= 0 else self._wait(asked, wait_s)
+            found = self._all_known(asked) if wait_s <= 0 else self._wait(asked, wait_s, caller)
         return None if found is None else answers | found
 
-    def _wait(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+    def _wait(self, texts: Mapping[str, str], wait_s: float, caller: str) -> dict[str, Answer] | None:
         if self._tracing is None:
-            return self._await(texts, wait_s)
+            return self._await(texts, wait_s, caller)
         with self._tracing.span("wait") as span:
-            answers = self._await(texts, wait_s)
+            answers = self._await(texts, wait_s, caller)
             if answers is not None and any(isinstance(answer.outcome, Failed) for answer in answers.values()):
                 self._tracing.failed(span)
             return answers
 
-    def _await(self, texts: Mapping[str, str], wait_s: float) -> dict[str, Answer] | None:
+    def _await(self, texts: Mapping[str, str], wait_s: float, caller: str) -> dict[str, Answer] | None:
         self._listen()
         started = time.monotonic()
         until = started + wait_s
@@ -168,7 +170,7 @@ class Predictor:
         futures: dict[str, Future[Answer]] = {}
         try:
             for key, text in texts.items():
-                futures[key] = self._coalescer.submit(key, text, origin)
+                futures[key] = self._coalescer.submit(key, text, origin, caller=caller)
             answers = {
                 key: future.result(timeout=max(0.0, until - time.monotonic())) for key, future in futures.items()
             }

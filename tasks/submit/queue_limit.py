@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tasks.errors import QueueFull
+from tasks.submit.entries import Ahead
 
 ALWAYS_WAITING = 16
 """The number of texts that may always wait, however slow the workers are."""
@@ -21,7 +22,7 @@ _MEASURED_S = 1.0
 
 
 class QueueLimit:
-    """Compares the number of texts that wait with the rate at which they are answered.
+    """Compares what goes before a text with the rate at which texts are answered, both by cost.
 
     The rate is measured only while there is always another text to send: otherwise it would say how many texts came,
     not how many could have been answered, and the expected rate is used instead.
@@ -40,9 +41,11 @@ class QueueLimit:
         """Starts with an empty queue.
 
         Args:
-            max_texts: the most texts that may wait in this process, gathered or under way.
-            rate: the texts per second that the workers are expected to do for this process, infinite if unknown. It is
-                called each time, and must not raise.
+            max_texts: the most texts of one caller that may wait in this process, gathered or under way, divided by
+                the number of callers; all callers' together may be twice as many, as those that came first may have
+                more than their part.
+            rate: the short texts per second that the workers are expected to do for this process, infinite if unknown.
+                It is called each time, and must not raise.
             patience_s: how many seconds callers wait. No more texts may wait than can be answered in that time.
             clock: the time in seconds.
         """
@@ -55,23 +58,26 @@ class QueueLimit:
         self._drained_since = clock()
         self._starved = True
 
-    def check(self, waiting: int) -> None:
-        """Checks that another text may wait while `waiting` texts do.
+    def check(self, ahead: Ahead) -> None:
+        """Checks that another text may wait.
 
         Raises:
-            QueueFull: it may not; the error has the seconds until the waiting texts are answered, 1 to 60.
+            QueueFull: it may not; the error has the seconds until what goes before it is answered, 1 to 60.
         """
-        if waiting >= self._max_texts or (waiting >= ALWAYS_WAITING and self._in_vain(waiting)):
+        texts, spent, waiting = ahead
+        if texts >= self._max_texts or (texts >= ALWAYS_WAITING and self._in_vain(spent)):
+            raise QueueFull(self._drained_in_s(spent))
+        if waiting >= 2 * self._max_texts:
             raise QueueFull(self._drained_in_s(waiting))
 
-    def drained(self, texts: int, *, more: bool) -> None:
+    def drained(self, cost: int, *, more: bool) -> None:
         """Notes that texts have been answered.
 
         Args:
-            texts: their number.
+            cost: what they cost together.
             more: whether other texts wait to be sent.
         """
-        self._drained += texts
+        self._drained += cost
         if not more:
             self._starved = True
         now = self._clock()
@@ -87,15 +93,15 @@ class QueueLimit:
         self._starved = not more  # it may be long before another text comes
 
     def _rate(self) -> float:
-        """Texts per second: the measured rate, or else the expected one."""
+        """Short texts per second: the measured rate, or else the expected one."""
         return self._expected_rate() if self._measured_rate is None else self._measured_rate
 
-    def _in_vain(self, waiting: int) -> bool:
-        """Whether the waiting texts take all the time that another one would have."""
-        return waiting >= FILL * self._patience_s * self._rate()
+    def _in_vain(self, cost: int) -> bool:
+        """Whether what goes before a text takes all the time that it would have."""
+        return cost >= FILL * self._patience_s * self._rate()
 
-    def _drained_in_s(self, waiting: int) -> int:
+    def _drained_in_s(self, cost: int) -> int:
         rate = self._rate()
         if math.isinf(rate):
             return _UNKNOWN_S
-        return _LONGEST_S if waiting >= _LONGEST_S * rate else max(1, math.ceil(waiting / rate))
+        return _LONGEST_S if cost >= _LONGEST_S * rate else max(1, math.ceil(cost / rate))

@@ -10,6 +10,7 @@ from tasks import metrics
 from tasks.errors import StorageFull
 from tasks.queue.app import ChunkSender
 from tasks.store.cache import PredictionCache
+from tasks.store.full import refusal
 from tasks.store.memory import CALLERS_SHARE, Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import KnownModel
@@ -53,15 +54,20 @@ class TextSender:
         self._reply_key = reply_key
         self._memory = memory
         self._tracing = tracing
+        self._refused: redis.RedisError | None = None
 
     def claim(self, texts: Mapping[str, str]) -> Claimed[Answer]:
         """The coalescer's `Claim`: looks texts up and marks unknown ones as in flight, in one round trip."""
         identity = self._model.identity
         try:
             claim = self._cache.claim(identity, self._tag, list(texts), self._reply_key)
-        except redis.RedisError:
+        except redis.RedisError as error:
+            if identity is not None and refusal(error) is not None:
+                self._refused = error
+                return self._known_alone(identity, list(texts))
             metrics.LOOKUP_ERROR.inc(len(texts))
             raise
+        self._refused = None
         metrics.LOOKUP_HIT.inc(len(claim.known))
         metrics.LOOKUP_MISS.inc(len(texts) - len(claim.known))
         known: dict[str, Answer] = {}
@@ -71,12 +77,22 @@ class TextSender:
                 known[key] = Answer(scored, identity, cached=True)
         return Claimed(known, claim.to_send)
 
+    def _known_alone(self, identity: str, keys: list[str]) -> Claimed[Answer]:
+        """Looks texts up without marks, for which Redis has no room. `send` will fail for those that are unknown."""
+        found = zip(keys, self._cache.get_many(identity, keys), strict=True)
+        known = {key: Answer(scored, identity, cached=True) for key, scored in found if scored is not None}
+        metrics.LOOKUP_HIT.inc(len(known))
+        metrics.LOOKUP_MISS.inc(len(keys) - len(known))
+        return Claimed(known, [key for key in keys if key not in known])
+
     def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
         """The coalescer's `Send`: sends texts as one chunk.
 
         Raises:
             StorageFull: the broker's memory is full, or nearly.
         """
+        if self._refused is not None:  # the broker would be asked for seconds, again and again
+            raise self._refused
         try:
             if not self._memory.has_room(CALLERS_SHARE):
                 raise StorageFull

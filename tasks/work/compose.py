@@ -21,11 +21,12 @@ from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
+from tasks.queue.turns import Turns
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
-from tasks.store.presence import Presence
-from tasks.tracing import TracedEngine, here, start_tracing
+from tasks.store.presence import KnownModel, Presence
+from tasks.tracing import TracedEngine, start_tracing
 from tasks.wire import WorkerMark
 from tasks.work.announcing import announcing
 from tasks.work.callbacks import Callbacks
@@ -89,21 +90,25 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     app = create_celery(settings)
     sender = ChunkSender(app)
     jobs = RunningJobs(results, CeleryResults(app, results))
-
-    def send_following(job_id: str, number: int, tag: str) -> None:
-        sender.send_job_chunk(job_id, number, tag, here(tracing))
-
-    scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, send_following)
+    presence = Presence(cache)
+    workers = partial(KnownModel(presence, settings.model_tag).ready, "batch")
+    turns = Turns(results, sender, workers=workers, tag=settings.model_tag, analysis=settings.analysis)
+    scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))
 
     stop = threading.Event()
-    loops = [leases.loop, announcing(Presence(cache), mark, stop)]
+    loops = [leases.loop, announcing(presence, mark, stop)]
     if role.upkeep:
-        secret = settings.callback_secret.get_secret_value() if settings.callback_secret is not None else None
-        callbacks = Callbacks(results, secret=secret, allow_private=settings.callback_allow_private, body=jobs.callback)
-        loops += Upkeep(jobs, callbacks, sender, broker, tag=settings.model_tag, analysis=settings.analysis).loops(stop)
+        callbacks = Callbacks(
+            results,
+            secret=settings.callback_secret_of,
+            allow_private=settings.callback_allow_private,
+            body=jobs.callback,
+        )
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, tag=settings.model_tag, analysis=settings.analysis)
+        loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 
     return Worker(

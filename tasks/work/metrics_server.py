@@ -6,6 +6,7 @@ import logging
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
 
+from tasks.addresses import with_port
 from tasks.metrics import WORKER
 from tasks.work.gpu_metrics import gpu_metrics
 
@@ -31,7 +32,7 @@ def serve_metrics(host: str, port: int, device: str) -> None:
     try:
         start_http_server(port, host, worker_registry(device))
     except OSError as error:
-        where = f"{host}:{port}"
+        where = with_port(host, port)
         _log.error(
             "no metrics: cannot listen on %s (%s); give each worker of a machine a METRICS_PORT of its own",
             where,

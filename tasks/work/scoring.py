@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
 
 import redis
 
@@ -16,14 +17,25 @@ from model.engine import Engine
 from tasks import metrics
 from tasks.discretion import frames, told
 from tasks.errors import TextFailed
+from tasks.jobs import keys
 from tasks.jobs.running import RunningJobs
+from tasks.queue.turns import Turn
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Failed, Outcome, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
-SendChunk = Callable[[str, int, str], None]
-"""A function that sends a job's chunk, given the job's id, the chunk's number and the model tag."""
+
+
+class TakesTurns(Protocol):
+    """The part of `tasks.queue.turns.Turns` that a scorer needs."""
+
+    def choose(self, chunk_ids: Iterable[str] = (), /) -> list[Turn]:
+        """Lets chunks wait for their turn; returns those of all chunks that have to be sent now."""
+
+    def send(self, turn: Turn, /) -> None:
+        """Sends a chunk whose turn it is."""
+
 
 INTERNAL_ERROR = "internal_error"
 """The code of a text that has no answer because of a defect in Sentiq; requests that meet one get the same code."""
@@ -52,11 +64,11 @@ class LaterVersion(Exception):
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
-    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, send_chunk: SendChunk) -> None:
+    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns) -> None:
         self._engine = engine
         self._cache = cache
         self._jobs = jobs
-        self._send_chunk = send_chunk
+        self._turns = turns
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -100,26 +112,31 @@ class Scorer:
     def _score_job_chunk(self, job_id: str, number: int, tag: str, chunk_id: str) -> None:
         todo = self._persist(lambda: self._jobs.todo(job_id, number))
         if todo is None:
-            self._send_following(job_id, self._persist(lambda: self._jobs.following(job_id, number)), tag)
+            self._go_on(job_id, self._persist(lambda: self._jobs.following(job_id, number)))
             return
         by_digest = self._outcomes(chunk_id, tag, todo.texts)
         try:
             self._cache.settle(self._engine.identity, tag, by_digest, chunk_id, if_room=True)
         except redis.RedisError:
             _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
-        self._end_job_chunk(job_id, number, tag, todo, [by_digest[digest(text)] for text in todo.texts])
+        self._end_job_chunk(job_id, number, todo, [by_digest[digest(text)] for text in todo.texts])
 
-    def _end_job_chunk(self, job_id: str, number: int, tag: str, todo: Todo, outcomes: list[Outcome]) -> None:
+    def _end_job_chunk(self, job_id: str, number: int, todo: Todo, outcomes: list[Outcome]) -> None:
         model = self._engine.identity
         self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
         following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
-        self._send_following(job_id, following, tag)
+        self._go_on(job_id, following)
 
-    def _send_following(self, job_id: str, number: int | None, tag: str) -> None:
-        """Sends the next chunk, if any. If the worker dies before this, the done chunk is redelivered and sends it."""
-        if number is not None:
-            self._persist(lambda: self._send_chunk(job_id, number, tag))
-            self._persist(lambda: self._jobs.sent(job_id, number))
+    def _go_on(self, job_id: str, following: int | None) -> None:
+        """Lets the job's next chunk, if any, wait for its turn, and sends the chunks of any job whose turn it is now.
+
+        If the worker dies before this, the done chunk is redelivered and the next one waits then.
+        """
+        waits = [] if following is None else [keys.chunk_id(job_id, following)]
+        for turn in self._persist(lambda: self._turns.choose(waits)):
+            self._persist(partial(self._turns.send, turn))
+        if following is not None:
+            self._persist(lambda: self._jobs.sent(job_id, following))
 
     def _give_up(self, chunk: Chunk, chunk_id: str) -> None:
         """Fails every text of a chunk, so that callers are answered and the job ends in spite of a defect in Sentiq."""
@@ -128,13 +145,13 @@ class Scorer:
             case TextsChunk(tag=tag, texts=texts):
                 outcomes: dict[str, Outcome] = {digest(text): failed for text in texts}
                 self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
-            case JobChunk(tag=tag, job=job_id, n=number):
+            case JobChunk(job=job_id, n=number):
                 try:
                     todo = self._persist(lambda: self._jobs.todo(job_id, number))
                 except FormatError:
                     todo = self._persist(lambda: self._jobs.damaged(job_id))
                 if todo is not None:
-                    self._end_job_chunk(job_id, number, tag, todo, [failed] * len(todo.texts))
+                    self._end_job_chunk(job_id, number, todo, [failed] * len(todo.texts))
 
     def _outcomes(self, chunk_id: str, tag: str, texts: Sequence[str]) -> dict[str, Outcome]:
         by_digest = {digest(text): text for text in texts}

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from tasks.queue.patches import silent_signals
+from tasks.queue.patches import full_server, silent_signals
 from tasks.work.roles import Role
 
 Steps = Sequence[Callable[[], object]]
@@ -53,6 +53,7 @@ class Worker:
         """Takes chunks until SIGTERM, and then finishes those that were begun."""
         worker_ready.connect(self._ready, weak=False)
         worker_shutting_down.connect(self._told_to_end, weak=False)
+        full_server.install()
         _keep_the_log()
         self._app.worker_main(self._arguments())
 

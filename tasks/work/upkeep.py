@@ -14,15 +14,14 @@ from tasks.jobs.keys import chunk_of
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender
 from tasks.queue.queues import queue_name, task_ids
+from tasks.queue.turns import Turns
 from tasks.store.connections import Client
-from tasks.work.callbacks import PER_CALL, Callbacks
+from tasks.work.callbacks import Callbacks
 
 REPAIR_S = 5.0
 """Seconds between two searches for lost chunks."""
 SETTLE_S = 2.0
 """Seconds after which a chunk that is still found nowhere is lost; before, it may be on its way between two places."""
-CALLBACKS_LIMIT_S = 45.0 * PER_CALL
-"""An attempt takes 10 s, and each of its questions to Redis as long as a server that is lost."""
 _LOCK = "sentiq:upkeep"
 
 _log = logging.getLogger(__name__)
@@ -36,6 +35,7 @@ class Upkeep:
         jobs: RunningJobs,
         callbacks: Callbacks,
         sender: ChunkSender,
+        turns: Turns,
         broker: Client,
         *,
         tag: str,
@@ -44,6 +44,7 @@ class Upkeep:
         self._jobs = jobs
         self._callbacks = callbacks
         self._sender = sender
+        self._turns = turns
         self._broker = broker
         self._tag = tag
         self._analysis = analysis
@@ -52,14 +53,13 @@ class Upkeep:
         """The loops that do the work until `stop` is set; callbacks have their own, as receivers may be slow."""
         away = (redis.RedisError,)
         return [
-            Loop(
-                "callbacks", self._callbacks.run_due, period_s=1.0, limit_s=CALLBACKS_LIMIT_S, expected=away, stop=stop
-            ),
+            Loop("callbacks", self._callbacks.run_due, period_s=1.0, expected=away, stop=stop),
             Loop("repair", self.repair, period_s=REPAIR_S, expected=away, stop=stop),
         ]
 
     def repair(self, *, settle_s: float = SETTLE_S) -> int:
-        """Sends chunks again that are neither in a queue nor held by a worker; returns their number.
+        """Sends chunks again that neither wait for their turn nor are in a queue or held by a worker; returns their
+        number. Also lets turns go on that stand still.
 
         Chunks get lost if a connection breaks after the broker has taken a message out of its queue and before it has
         noted which worker has it. A chunk that was not lost after all still counts once.
@@ -67,6 +67,8 @@ class Upkeep:
         # The lock expires just before this worker's next turn.
         if not self._broker.set(f"{_LOCK}{self._analysis.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
             return 0
+        for turn in self._turns.choose():
+            self._turns.send(turn)
         lost = self._missing()
         if not lost:
             return 0
@@ -78,5 +80,6 @@ class Upkeep:
         return len(lost)
 
     def _missing(self) -> set[str]:
-        expected = self._jobs.expected(self._analysis)
-        return expected - task_ids(self._broker, queue_name("batch", self._analysis)) if expected else expected
+        if not (expected := self._jobs.expected(self._analysis)):
+            return expected
+        return expected - self._turns.waiting() - task_ids(self._broker, queue_name("batch", self._analysis))

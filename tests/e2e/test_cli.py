@@ -220,6 +220,32 @@ def test_predict_stdin(sentiq: Sentiq) -> None:
     assert answers[1] == {"text": poison, "error": {"code": "text_failed"}}
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_of_another_encoding(sentiq: Sentiq, encoding: str) -> None:
+    """What the output's encoding has no sign for is escaped, JSON and results stay what they are, and nothing ends in
+    a traceback.
+    """
+    sentiq.environment["PYTHONIOENCODING"] = encoding
+    text = "good \N{GRINNING FACE} caf\xe9"
+    assert (
+        sentiq.run("predict", text)
+        .stdout.decode(encoding)
+        .rstrip()
+        .endswith(
+            {"ascii": "good \\U0001f600 caf\\xe9", "latin-1": "good \\U0001f600 caf\xe9", "utf-8": text}[encoding]
+        )
+    )
+    assert json.loads(sentiq.run("predict", "--json", text).stdout.decode(encoding))["text"] == text
+    (sentiq.folder / "in.txt").write_text(f"{text}\n", encoding="utf-8")
+    results = sentiq.run("batch", "in.txt", "-o", "-", "--format", "ndjson").stdout
+    assert json.loads(results.decode())["text"] == text
+    assert b"job" in sentiq.run("jobs").stdout
+    refused = sentiq.run("batch", "no caf\xe9 \N{GRINNING FACE}.txt", status=2)
+    assert b"there is no file" in refused.stderr
+    for words in (("--help",), ("batch", "--help"), ("serve", "--help")):
+        sentiq.run(*words)
+
+
 def test_predict_answers_each_line_at_once(sentiq: Sentiq) -> None:
     """A line is answered before the next one comes."""
     arguments: dict[str, Any] = {

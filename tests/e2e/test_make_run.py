@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -71,11 +72,13 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
-    """Every line that is printed begins with the name of its process."""
+    """Every line that is printed begins with the name of its process, and lines of the processes are printed."""
     sentiq = launch().wait_until_ready()
     sentiq.stop()
     assert sentiq.lines
-    assert all(re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines), sentiq.output
+    names = [re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines]
+    assert {name and name[1] for name in names} >= {"sentiq", "interactive", "batch"}, sentiq.output
+    assert None not in names, sentiq.output
 
 
 def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
@@ -132,6 +135,74 @@ def test_killed_launcher_leaves_no_orphan(launch: Launch) -> None:
     assert second.http.get("/health").status_code == 200
     assert second.stop() == 0
     _gone(second)
+
+
+def test_start_after_a_kill_waits_for_the_port(launch: Launch, make_stack: Callable[..., Stack]) -> None:
+    """A start right after a kill -9 waits until the killed one's web has let go of the port, also where no embedded
+    server is waited for.
+    """
+    stack = make_stack()
+    stack.start_server()
+    first = launch(REDIS_URL=stack.url, WEB_CONCURRENCY=2).wait_until_ready()
+    os.kill(first.member("webapp.wsgi"), signal.SIGSTOP)  # for a while it cannot end
+    first.process.kill()
+    second = launch(REDIS_URL=stack.url, PORT=first.port)
+    told = "waiting for: the processes of an earlier, killed start to end"
+    wait_until(partial(second.has_printed, told), what="the start to wait")
+    os.kill(first.member("webapp.wsgi"), signal.SIGCONT)
+    second.wait_until_ready()
+    assert second.stop() == 0
+
+
+def test_after_an_orderly_end_a_taken_port_is_told_at_once(launch: Launch) -> None:
+    """A start on a folder whose last launcher ended in an orderly way waits for nobody."""
+    assert launch().wait_until_ready().stop() == 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        sentiq = launch(PORT=taken.getsockname()[1])
+        assert sentiq.ended() == 1
+    assert "Cannot listen on" in sentiq.output
+    assert "waiting for" not in sentiq.output
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "[::1]"])
+def test_ipv6(launch: Launch, host: str) -> None:
+    """On an IPv6 address everything works, and wherever it is printed it is in brackets, so that it can be copied."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    sentiq = launch(HOST=host, ALLOW_ANONYMOUS=1, METRICS_HOST="::1", WEB_METRICS_PORT=free_port())
+    wait_until(lambda: sentiq.has_printed("ready at") or sentiq.process.poll() is not None, what="it to be ready")
+    address = f"http://[::1]:{sentiq.port}"
+    assert f"ready at {address} after" in sentiq.output
+    curl = wait_until(lambda: next((line for line in sentiq.lines if "curl -s" in line), None), what="the curl to try")
+    done = subprocess.run(f"{curl.partition('|')[2]} -g", shell=True, capture_output=True, check=True)
+    assert json.loads(done.stdout)["label"]
+    assert sentiq.stop() == 0
+
+
+def test_port_of_ipv6_in_use(launch: Launch) -> None:
+    """A taken port of an IPv6 address is told in brackets too."""
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with taken:
+        port = taken.getsockname()[1]
+        sentiq = launch(HOST="::1", PORT=port)
+        assert sentiq.ended() == 1
+    assert f"Cannot listen on [::1]:{port} (Address already in use); free it" in sentiq.output
+
+
+def test_data_of_a_later_server(launch: Launch, folder: Path, tmp_path: Path) -> None:
+    """Data that a later server has written are left alone, and one sentence says so."""
+    (folder / "valkey").mkdir()
+    (folder / "valkey" / "written-by").write_text("Valkey 99.1.0\n")
+    sentiq = launch()
+    assert sentiq.ended() == EX_CONFIG
+    (line,) = [line for line in sentiq.lines if "waiting for" not in line]
+    assert "were written by Valkey 99.1.0, and Valkey" in line
+    assert "check-aof" not in sentiq.output
 
 
 def test_killed_make_leaves_no_orphan(launch: Launch) -> None:
@@ -209,6 +280,42 @@ def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, An
     _gone(sentiq)
 
 
+def test_nobody_reads_along(launch: Launch, folder: Path) -> None:
+    """Other users can read nothing of DATA_DIR, not even where an earlier version left it open; and no process makes
+    anything that they can read.
+    """
+    (folder / "valkey").mkdir()
+    (folder / "launcher.lock").touch()
+    for path in (folder, folder / "valkey"):
+        path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        sentiq = launch().wait_until_ready()
+    finally:
+        os.umask(before)
+    paths = [folder, *folder.rglob("*")]
+    assert {oct(path.lstat().st_mode & 0o077) for path in paths} == {"0o0"}, paths
+    masks = {
+        line
+        for pid in sentiq.members()
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Umask")
+    }
+    assert masks == {"Umask:\t0077"}
+    assert sentiq.stop() == 0
+
+
+def test_somebodys_folder_stays_as_it_is(launch: Launch, folder: Path) -> None:
+    """A DATA_DIR that holds something else too, a home perhaps, keeps its rights; what Sentiq makes in it is closed."""
+    (folder / "notes").touch()
+    folder.chmod(0o755)
+    sentiq = launch().wait_until_ready()
+    assert folder.stat().st_mode & 0o777 == 0o755
+    made = [path for path in folder.iterdir() if path.name != "notes"]
+    assert {oct(path.lstat().st_mode & 0o077) for path in made} == {"0o0"}, made
+    assert sentiq.stop() == 0
+
+
 def test_port_in_use(launch: Launch) -> None:
     """If another program listens on the port, the start fails at once, and the message says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -257,6 +364,39 @@ def test_python_too_old(tmp_path: Path) -> None:
     assert made.returncode != 0
     assert f"Sentiq needs Python 3.11 or newer, and {old} is Python 3.9.1." in made.stdout
     assert not (tmp_path / "venv").exists()
+
+
+def _another_version(venv: Path) -> None:
+    (found,) = (venv / "lib").glob("python3.*")
+    found.rename(found.with_name("python3.4"))
+
+
+def _no_python(venv: Path) -> None:
+    for path in (venv / "bin").glob("python*"):
+        path.unlink()
+        path.symlink_to("/nowhere/python3")
+
+
+@pytest.mark.parametrize("happen", [_no_python, _another_version])
+def test_python_gone(tmp_path: Path, happen: Callable[[Path], None]) -> None:
+    """An environment whose Python was removed, or is of another version now, is made anew with a sentence; one that
+    works is left alone, and so is one that is only asked about.
+    """
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (venv / "mark").touch()
+
+    def make(*options: str) -> str:
+        command = ["make", f"VENV={venv}", f"PYTHON={sys.executable}", *options, f"{venv}/bin/python"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert "made anew" not in make()
+    happen(venv)
+    assert "made anew" not in make("--dry-run")
+    assert (venv / "mark").exists()
+    assert f"The Python of {venv} is gone, or has another version now; the environment is made anew." in make()
+    assert not (venv / "mark").exists()
+    subprocess.run([venv / "bin" / "python", "-c", "import sysconfig"], check=True)
 
 
 def test_launcher_is_what_make_runs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def test_monitored_run(monitored: Launch) -> None:
     assert 'sentiment_model_info{device="cpu",model="stub@1/stub",role="interactive"} 1.0' in interactive
     assert 'role="batch"} 1.0' in batch
     assert 'celery_active_worker_count{queue_name="batch"} 1.0' in exporter
-    assert "sentiment_texts_scored_total 0.0" in sentiq.http.get("/metrics").text
+    page = sentiq.http.get("/metrics").text
+    assert "sentiment_texts_scored_total 0.0" in page
+    assert not re.search(r"^(# HELP )?(celery|flower)_", page, re.MULTILINE)
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = {row[1] for row in rows if row[3] == "0A"}
     for address in (flower, *metrics):
@@ -83,3 +86,22 @@ def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
     assert "s3cret" not in sentiq.output
     os.kill(sentiq.member("sentiq serve"), 9)
     wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+
+
+@pytest.mark.parametrize("name", ["FLOWER_PORT", "CE_PORT"])
+def test_port_in_use(launch: Launch, name: str) -> None:
+    """A port that Flower or the exporter cannot have ends the start with one sentence that says which."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentiq = launch(MONITORING="1", **{"FLOWER_PORT": free_port(), "CE_PORT": free_port(), name: port})
+        assert sentiq.ended() == 1
+    (line,) = sentiq.lines
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use); free it" in line
+    assert f"{name}={port + 1} make run MONITORING=1" in line
+
+
+def test_bad_port(launch: Launch) -> None:
+    """What is no port is refused by name."""
+    sentiq = launch(MONITORING="1", FLOWER_PORT="many")
+    assert sentiq.ended() == 1
+    assert "FLOWER_PORT must be a port" in sentiq.output

@@ -77,6 +77,7 @@ def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
         ("Leases.renew = lambda self: hang()", "the loop leases has stood still for 5 s"),
         ("Leases.renew = lambda self: kill()", "the loop leases is gone"),
         ("Presence.announce = lambda *_: hang()", "the loop presence has stood still for 6 s"),
+        ("import os; os.getppid = lambda: hang()", "the loop follow-parent has stood still for 4 s"),
         ("Watchdog._look = lambda self: hang()", "the loop watchdog has stood still for 5 s"),
         ("Watchdog._look = lambda self: kill()", "the loop watchdog is gone"),
     ],

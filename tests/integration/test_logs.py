@@ -51,6 +51,13 @@ def test_every_line_of_every_process(service: Stack) -> None:
             assert (line["role"], line["time"][-1]) == (process.name, "Z")
 
 
+def test_last_lines_of_a_worker(make_stack: Callable[..., Stack]) -> None:
+    """A worker that is told to end says so in its log, and writes nothing past it."""
+    worker = make_stack(model="stub").start("interactive").workers[0]
+    worker.terminate()
+    assert "stopping: finishing the chunks that were begun" in [line["event"] for line in lines(worker)]
+
+
 def test_launcher_for_machines(launch: Callable[..., Launched]) -> None:
     """With LOG_FORMAT=json everything that the launcher prints is JSON: its own lines, its children's, and the
     server's.

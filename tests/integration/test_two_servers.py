@@ -31,8 +31,15 @@ def test_cache_and_broker_apart(make_stack: Callable[..., Stack]) -> None:
         for key in stack.redis.scan_iter()
         if not key.startswith((b"sentiq:p:", b"sentiq:f:", b"sentiq:r:", b"sentiq:a:", b"sentiq:w", b"sentiq:m:"))
     ]
-    names = ("j:", "jobs", "unfinished", "upkeep", "ends", "kept:", "open:")
-    ours = tuple(f"sentiq:{name}".encode() for name in names)
+    ours: tuple[bytes, ...] = (
+        b"sentiq:j:",
+        b"sentiq:jobs",
+        b"sentiq:turn",
+        b"sentiq:unfinished",
+        b"sentiq:upkeep",
+        b"sentiq:ends",
+    )
+    ours += (b"sentiq:kept:", b"sentiq:open:")
     assert not [key for key in broker.redis.scan_iter("sentiq:*") if not key.startswith(ours)]
 
 

@@ -138,6 +138,21 @@ def test_terminated_worker_ends_its_chunk(make_stack: Callable[..., Stack]) -> N
     assert stack.texts_scored() == 60
 
 
+def test_told_to_end_while_redis_is_away(make_stack: Callable[..., Stack]) -> None:
+    """A worker that is told to end while Redis is away no longer waits for it; another one does its chunk."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start("batch")
+    assert stack.server is not None
+    job = stack.submit(new_texts(60))
+    wait_until(lambda: begun(stack), what="the worker to begin a chunk")
+    stack.server.kill()
+    worker = stack.workers[0]
+    wait_until(lambda: "Redis away; trying again" in worker.log, what="the worker to wait for Redis")
+    worker.terminate()
+    stack.start_server()
+    stack.start_worker("batch")
+    assert stack.ended(job)["done"] == 60
+
+
 def test_a_stopped_worker_stops_nobody(make_stack: Callable[..., Stack]) -> None:
     """A worker whose process is paused loses its chunk to another; when it goes on, nothing is counted twice."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02").start()

@@ -99,6 +99,18 @@ def test_worker_serves_its_own(make_stack: MakeStack) -> None:
     assert stack.metric("sentiment_workers_ready", role="interactive") == 1
 
 
+def test_waiting_chunks_are_scored_together(make_stack: MakeStack) -> None:
+    """Of callers' chunks that wait in a worker, some are scored in one call of the engine."""
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02")
+    stack.start_server()
+    sender = ChunkSender(create_celery(stack.settings()))
+    for _ in range(24):
+        sender.send_texts([f"good {uuid.uuid4().hex}"], stack.settings().model_tag)
+    page = _start(stack, "interactive")
+    wait_until(lambda: page["texts_scored_total"] == 24, what="all chunks to be scored")
+    assert page["call_texts_count"] < 24
+
+
 def test_port_that_is_taken(make_stack: MakeStack) -> None:
     """A worker whose METRICS_PORT is taken logs that and works without metrics."""
     stack = make_stack(WEB_CONCURRENCY=1)

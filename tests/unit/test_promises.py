@@ -58,7 +58,7 @@ def test_every_setting_is_read(name: str) -> None:
     if any(reads.search(text) for text in others):
         return
     source = (ROOT / "tasks" / "settings.py").read_text()
-    properties = re.findall(r"    def (\w+)\(self\)[^\n]*\n((?:        .*\n|\n)+)", source)
+    properties = re.findall(r"    def (\w+)\(self\b[^\n]*\n((?:        .*\n|\n)+)", source)
 
     def readers(field: str) -> set[str]:
         found = {prop for prop, body in properties if re.search(rf"self\.{field}\b", body)}

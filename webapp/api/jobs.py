@@ -91,8 +91,8 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float], list[Line] | None]
-"""Answers texts within so many seconds: their lines, or None if some have no outcome by then."""
+AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
+"""Answers a caller's texts within so many seconds: their lines, or None if some have no outcome by then."""
 
 
 def jobs_blueprint(
@@ -115,7 +115,7 @@ def jobs_blueprint(
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s))
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")

@@ -52,7 +52,7 @@ class PlainPredict:
         text = _plain_text(environ, self._max_bytes) if _is_plain(environ, visit) else None
         if text is None:
             return self._others(environ, start_response)
-        prediction = self._sentiment.predict(text, self._predict_timeout_s)
+        prediction = self._sentiment.predict(text, self._predict_timeout_s, visit.caller.id)
         if prediction is None:
             with self._flask.request_context(environ):  # needed for the addresses of jobs
                 return job_of(text, self._sentiment.jobs, _NO_PREFERENCES, waited=True)(environ, start_response)

@@ -38,7 +38,7 @@ def predictions_blueprint(
         text = PredictRequest.read(json_body()).text
         prefer = preferences()
         wait_s = prefer.wait_or(predict_timeout_s)
-        prediction = sentiment.predict(text, wait_s)
+        prediction = sentiment.predict(text, wait_s, caller().id)
         if prediction is None:
             return job_of(text, sentiment.jobs, prefer, waited=wait_s > 0)
         return Response(answers.prediction(text, prediction, visit().started), mimetype="application/json")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -104,7 +105,8 @@ def _wants_json(context: typer.Context) -> bool:
 
 
 def _print_json(body: dict[str, Any]) -> None:
-    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=False), flush=True)
+    escaped = "utf" not in sys.stdout.encoding.lower()  # still JSON; what `main` sets up would escape as Python does
+    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=escaped), flush=True)
 
 
 @app.command()
@@ -391,6 +393,9 @@ def _complain(text: str) -> None:
 
 def main() -> None:
     """Runs the command. For an error of the service or of a file it prints one sentence and exits with status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else what its encoding has no sign for would end the command
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="sentiq")
     except SentiqError as error:

@@ -52,8 +52,8 @@ def _serve(config: Config = None, **given: Given) -> None:
 
     A setting is a flag, an environment variable (--cache-ttl is CACHE_TTL) or a line of the file (cache_ttl = 60).
     A flag takes precedence over the environment, and the environment over the file; flags like --no-access-log turn off
-    what the environment or the file turns on. Secrets (CALLBACK_SECRET, API_KEYS, addresses with a password) are taken
-    from the environment and the file only: other users of the machine can read flags.
+    what the environment or the file turns on. Secrets (CALLBACK_SECRET, CALLBACK_SECRETS, API_KEYS, addresses with a
+    password) are taken from the environment and the file only: other users of the machine can read flags.
     """
     _settle(config, given)
     from webapp.launch.launcher import main

@@ -1,56 +1,56 @@
-"""What must hold before anything is started: a free port, a folder that no other service uses, Redis servers that
-answer.
-"""
+"""What must hold before anything is started: a folder that no other service uses, Redis servers that answer."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
 
 from tasks.errors import EX_CONFIG
+from tasks.private import close_to_others
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
 
-
-def require_port(host: str, port: int) -> None:
-    """Checks that a server can listen there.
-
-    Raises:
-        StartFailed: it cannot.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except UnicodeError:  # a part of the name is empty or too long
-        raise StartFailed(f"Cannot listen on {host}:{port}: that is not the name of a host; correct HOST.") from None
-    except OSError as error:
-        raise StartFailed(
-            f"Cannot listen on {host}:{port} ({error.strerror}); free it,"
-            f" or choose another: PORT={port + 1} make run, or sentiq serve --port {port + 1}"
-        ) from None
+_OURS = {"launcher.lock", "server.lock", "valkey", "valkey.sock", "metrics"}
+"""All that is in a DATA_DIR of Sentiq's alone."""
+ORPHANS_S = ORPHAN_SERVER_S + 10
+"""Seconds in which the processes of a launcher that was killed have ended."""
 
 
-def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]) -> int:
+@dataclass(frozen=True, slots=True)
+class FolderLock:
+    """Holds DATA_DIR."""
+
+    server_fd: int
+    """The server is to inherit this lock: so it is held until both have ended, even if the launcher is killed."""
+    launcher_fd: int
+    """This lock ends with the launcher; its file has the pid of a launcher that runs, or was killed."""
+    was_killed: bool
+    """Whether the launcher before this one was killed, so that its processes may still be about to end."""
+
+    def release(self) -> None:
+        """At an orderly end."""
+        os.ftruncate(self.launcher_fd, 0)
+        os.close(self.launcher_fd)
+        os.close(self.server_fd)
+
+
+def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]) -> FolderLock:
     """Locks DATA_DIR for this launcher: two embedded servers on one folder would ruin its data.
-
-    Returns:
-        The descriptor of the server's lock. The server inherits it, so the lock is held until both have ended, even if
-        the launcher is killed. The launcher's own lock ends with the launcher.
 
     Raises:
         StartFailed: the folder cannot be written, or is in use.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if {path.name for path in data_dir.iterdir()} <= _OURS:  # else it may be anything, a home or a checkout
+            close_to_others(data_dir)
         return _lock(data_dir, console, give_up)
     except OSError as error:
         raise StartFailed(
@@ -58,17 +58,17 @@ def lock_folder(data_dir: Path, console: Console, *, give_up: Callable[[], bool]
         ) from None
 
 
-def _lock(data_dir: Path, console: Console, give_up: Callable[[], bool]) -> int:
+def _lock(data_dir: Path, console: Console, give_up: Callable[[], bool]) -> FolderLock:
     launcher_fd = os.open(data_dir / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    owner = os.pread(launcher_fd, 10, 0).decode().strip()
     if not _locked(launcher_fd):
-        owner = os.pread(launcher_fd, 10, 0).decode().strip()
         raise StartFailed(
             f"Another Sentiq (pid {owner}) runs on {data_dir}; end it,"
             " or choose another folder: DATA_DIR=... make run, or sentiq serve --data-dir ..."
         )
     os.pwrite(launcher_fd, f"{os.getpid():<10}".encode(), 0)
     server_fd = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until, told = time.monotonic() + ORPHAN_SERVER_S + 10, False
+    until, told = time.monotonic() + ORPHANS_S, False
     while not _locked(server_fd):
         if time.monotonic() > until or give_up():
             raise StartFailed(f"A server of an earlier start still runs on {data_dir}; end it.")
@@ -76,7 +76,7 @@ def _lock(data_dir: Path, console: Console, give_up: Callable[[], bool]) -> int:
             console.print("sentiq", "waiting for: the server of an earlier, killed start to end")
             told = True
         time.sleep(0.2)
-    return server_fd
+    return FolderLock(server_fd, launcher_fd, was_killed=bool(owner))
 
 
 def _locked(descriptor: int) -> bool:

@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import redis
 
+from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
 from tasks.parent import VARIABLE as PARENT_VARIABLE
+from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
-from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, find_server, memory_limit, wait_until_up
+from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wait_until_up
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
-from webapp.launch.conditions import lock_folder, require_port, require_redis
+from webapp.launch.conditions import FolderLock, lock_folder, require_redis
 from webapp.launch.monitors import monitored, monitors, worker_ports
-from webapp.launch.ports import refuse_shared_ports
+from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
+from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door
 
 PROCESSES = {
@@ -56,7 +59,8 @@ class Launcher:
         self._signals = 0
         self._server: Server | None = None
         self._children: list[Child] = []
-        self._lock_fd = -1
+        self._lock: FolderLock | None = None
+        self._metrics: Path | None = None
         self._ready = False
         self._key: str | None = None
         # If make has started the launcher, the launcher ends when make does.
@@ -93,15 +97,14 @@ class Launcher:
     # Start
 
     def _prepare(self) -> None:
-        require_port(self._settings.host, self._settings.port)
-        self._lock_fd = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
-        metrics_dir = self._settings.data_dir / "metrics"
-        shutil.rmtree(metrics_dir, ignore_errors=True)
-        metrics_dir.mkdir()
+        self._lock = lock_folder(self._settings.data_dir, self._console, give_up=lambda: self._ending)
+        require_ports(self._settings, Ports(self._lock, self._console, give_up=lambda: self._ending))
+        self._metrics = metrics_folder.metrics_folder(self._settings.data_dir)
+        metrics_folder.empty(self._metrics)
         self._environment = os.environ | {
             PARENT_VARIABLE: str(os.getpid()),
             "DATA_DIR": str(self._settings.data_dir),
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
+            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
             **code_of_ours(),
             "PYTHONUNBUFFERED": "1",
             # The launcher shows their output, so they cannot see whether it goes to a terminal.
@@ -135,16 +138,17 @@ class Launcher:
         return self._wait_until_ready()
 
     def _start_server(self) -> None:
-        try:
-            find_server()
-        except ServerNotFound as error:
-            raise StartFailed(str(error), EX_CONFIG) from None
         self._console.print("sentiq", "waiting for: the embedded server")
-        self._server = Server(self._settings, self._lock_fd, self._environment, self._console)
-        self._server.start()
+        assert self._lock is not None
+        server = Server(self._settings, self._lock.server_fd, self._environment, self._console)
+        try:
+            server.start()
+        except (ServerNotFound, SettingsRefused) as error:
+            raise StartFailed(str(error), EX_CONFIG) from None
+        self._server = server
         try:
             # A generous limit: the server first reads its append-only file, which may be large.
-            wait_until_up(self._settings.cache_url, timeout_s=120, process=self._server.process)
+            wait_until_up(self._settings.cache_url, timeout_s=120, process=server.process)
         except redis.RedisError:
             raise StartFailed(
                 f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
@@ -199,8 +203,8 @@ class Launcher:
 
     @property
     def _address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
-        return f"http://{host}:{self._settings.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return f"http://{with_port(host, self._settings.port)}"
 
     def _missing(self) -> list[str]:
         status, body = self._call("/health/ready")
@@ -253,8 +257,10 @@ class Launcher:
             if self._server.process is not None:
                 self._server.buried(self._server.process)
             self._settings.socket_path.unlink(missing_ok=True)
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+        if self._metrics is not None:
+            metrics_folder.remove(self._metrics)
+        if self._lock is not None:
+            self._lock.release()
         if self._children and not quietly:
             self._console.print("sentiq", "stopped")
 
@@ -278,6 +284,7 @@ def _json_or_empty(raw: bytes) -> Any:
 
 def main() -> None:
     """Runs everything until Ctrl-C or SIGTERM."""
+    keep_private()
     try:
         settings = load_settings()
         refuse_open_door(settings)

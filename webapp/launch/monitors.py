@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 from pathlib import Path
 
 import tasks.parent
+from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
@@ -42,12 +44,30 @@ def worker_ports(settings: Settings) -> dict[str, dict[str, str]]:
     return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(_WORKERS)} if first else {}
 
 
+def monitor_ports() -> dict[str, int]:
+    """The ports of Flower and celery-exporter, by the variables that set them.
+
+    Raises:
+        StartFailed: one is no port.
+    """
+    ports = {}
+    for name, usual in (("FLOWER_PORT", 5555), ("CE_PORT", 9808)):
+        text = os.environ.get(name) or str(usual)
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise StartFailed(f"{name} must be a port, a number from 1 to 65535.")
+        ports[name] = int(text)
+    return ports
+
+
 class Monitor(Child):
     """A process whose death does not make the start fail: the service works without it."""
 
     def revive(self, *, starting_up: bool) -> None:
         """See `Child.revive`."""
         super().revive(starting_up=False)
+
+    def buried(self, process: subprocess.Popen[bytes]) -> None:
+        """It has no metrics among the web's."""
 
 
 def monitors(settings: Settings, environment: dict[str, str], console: Console) -> list[Child]:
@@ -63,9 +83,9 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
             " monitoring/requirements.txt.",
             EX_CONFIG,
         )
-    flower_port, exporter_port = (
-        os.environ.get(name, port) for name, port in (("FLOWER_PORT", "5555"), ("CE_PORT", "9808"))
-    )
+    flower_port, exporter_port = map(str, monitor_ports().values())
+    # Not the web's metrics folder: what they count would be on the web's page too.
+    environment = {name: value for name, value in environment.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
     login = environment.get("FLOWER_BASIC_AUTH")
     # In variables, not in arguments, which everybody on the machine can read.
     flower = environment | {
@@ -84,9 +104,8 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
     }
     password = f"; log in as {flower['FLOWER_BASIC_AUTH']} (FLOWER_BASIC_AUTH sets it)" if login is None else ""
     console.print("sentiq", f"Flower at http://127.0.0.1:{flower_port}/flower/{password}")
-    pages = [f"{settings.metrics_host}:{ports['METRICS_PORT']}" for ports in worker_ports(settings).values()] + [
-        f"127.0.0.1:{exporter_port}"
-    ]
+    pages = [with_port(settings.metrics_host, ports["METRICS_PORT"]) for ports in worker_ports(settings).values()]
+    pages.append(f"127.0.0.1:{exporter_port}")
     console.print(
         "sentiq",
         f"metrics at {', '.join(f'http://{page}/metrics' for page in pages)};"

@@ -52,6 +52,7 @@ OF_A_WORKER = frozenset(
         "cache_ttl",
         "job_ttl",
         "callback_secret",
+        "callback_secrets",
         "callback_allow_private",
     )
 )

@@ -1,12 +1,21 @@
-"""Two settings must not name the same port: whoever listens second fails, long after the start."""
+"""Ports that must be free before anything is started, and of which no two settings may name the same one: whoever
+listens second fails, long after the start.
+"""
 
 from __future__ import annotations
 
+import errno
+import socket
+import time
+from collections.abc import Callable
 from itertools import combinations
 
+from tasks.addresses import with_port
 from tasks.errors import SettingsRefused
 from tasks.settings import Settings
-from webapp.launch.monitors import worker_ports
+from webapp.launch.conditions import ORPHANS_S, FolderLock
+from webapp.launch.monitors import monitor_ports, monitored, worker_ports
+from webapp.launch.processes import Console, StartFailed
 
 _EVERYWHERE = {"0.0.0.0", "::"}
 _HIGHEST = 65535
@@ -29,3 +38,68 @@ def refuse_shared_ports(settings: Settings) -> None:
     for (_, one, host, port), (setting, other, other_host, other_port) in combinations(places, 2):
         if port == other_port and (host == other_host or {host, other_host} & _EVERYWHERE):
             raise SettingsRefused(f"{setting}: {one} and {other} cannot both listen on port {port}")
+
+
+class Ports:
+    """Ports that must be free. If the earlier start was killed, its processes are given time to end."""
+
+    def __init__(self, lock: FolderLock, console: Console, *, give_up: Callable[[], bool]) -> None:
+        self._until = time.monotonic() + (ORPHANS_S if lock.was_killed else 0.0)
+        self._console = console
+        self._give_up = give_up
+        self._told = False
+
+    def require(self, host: str, port: int, remedy: str) -> None:
+        """Waits for the port as long as it may be that of an earlier start.
+
+        Raises:
+            StartFailed: nothing can listen there; the sentence ends in the remedy.
+        """
+        if (fault := self.fault(host, port)) is not None:
+            raise StartFailed(
+                f"Cannot listen on {with_port(host, port)} ({fault}); free it, or choose another: {remedy}"
+            )
+
+    def fault(self, host: str, port: int) -> str | None:
+        """Like `require`, but returns why nothing can listen there.
+
+        Raises:
+            StartFailed: it is no host.
+        """
+        while True:
+            try:
+                _listen(host, port)
+            except UnicodeError:  # a part of the name is empty or too long
+                where = with_port(host, port)
+                raise StartFailed(f"Cannot listen on {where}: that is not the name of a host; correct HOST.") from None
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > self._until or self._give_up():
+                    return error.strerror or str(error)
+            else:
+                return None
+            if not self._told:
+                self._console.print("sentiq", "waiting for: the processes of an earlier, killed start to end")
+                self._told = True
+            time.sleep(0.1)
+
+
+def _listen(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def require_ports(settings: Settings, ports: Ports) -> None:
+    """Checks that the API's port and those of Flower and celery-exporter are free, and waits for the workers'.
+
+    Raises:
+        StartFailed: one is not.
+    """
+    other = settings.port + 1
+    ports.require(settings.host, settings.port, f"PORT={other} make run, or sentiq serve --port {other}")
+    for given in worker_ports(settings).values():  # if another program has it, the worker says so and goes on
+        ports.fault(settings.metrics_host, int(given["METRICS_PORT"]))
+    if monitored():
+        for name, port in monitor_ports().items():
+            ports.require("127.0.0.1", port, f"{name}={port + 1} make run MONITORING=1")

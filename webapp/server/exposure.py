@@ -16,7 +16,7 @@ def refuse_open_door(settings: Settings) -> None:
             that this is intended.
     """
     try:
-        loopback = ipaddress.ip_address(settings.host.strip("[]")).is_loopback
+        loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
         loopback = settings.host == "localhost"
     if not (loopback or settings.allow_anonymous or settings.keys):

@@ -13,6 +13,7 @@ import pytest
 
 from model.engines.registry import DEFAULT_FOLDER, load_engine
 from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
+from tests.unit.model.conftest import need_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,44 @@ def test_damaged_file_is_refused(tmp_path: Path, file: str) -> None:
     (folder / file).unlink()
     with pytest.raises((ModelNotFound, EngineUnavailable), match="graph" if "graph" in file else file):
         load_engine(str(folder), engine="compiled", device="cpu")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_damaged_file_is_refused_by_the_pipeline(tmp_path: Path, file: str) -> None:
+    """The pipeline engine refuses such a file too: without its own check it loads, and would answer otherwise."""
+    need_torch()
+    folder = tmp_path / "copy"
+    shutil.copytree(DEFAULT_FOLDER, folder, ignore=shutil.ignore_patterns("graph.*"))
+    whole = (folder / file).read_bytes()
+    damaged = whole[:-1] + bytes([whole[-1] ^ 1]) if file.endswith("safetensors") else whole + b" "
+    (folder / file).write_bytes(damaged)
+    with pytest.raises(ModelRefused, match=file):
+        load_engine(str(folder), engine="pipeline", device="cpu")
+    (folder / file).write_bytes(whole)
+    load_engine(str(folder), engine="pipeline", device="cpu")
+
+
+def test_swapped_classes_are_refused(tmp_path: Path) -> None:
+    """Weights whose classes have been swapped, which load like any other, are refused by either engine's check."""
+    need_torch()
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "copy"
+    shutil.copytree(DEFAULT_FOLDER, folder)
+    weights = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = weights[name].flip(0).contiguous()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelRefused, match=r"model\.safetensors differs from the file that manifest\.json lists"):
+        load_engine(str(folder), engine="pipeline", device="cpu")
+
+
+def test_somebody_elses_manifest(tiny: Callable[..., Path]) -> None:
+    """A file of that name in a model that Sentiq has not exported says nothing to it."""
+    folder = tiny()
+    for content in ("not JSON", "[]", '{"name": "an app"}', '{"max_tokens": 3, "sha256": 4}'):
+        (folder / "manifest.json").write_text(content)
+        load_engine(str(folder), engine="pipeline", device="cpu")
 
 
 def test_model_without_head_is_refused(tiny: Callable[..., Path]) -> None:

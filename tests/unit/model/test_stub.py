@@ -48,6 +48,14 @@ def test_delay_is_each_texts() -> None:
     assert time.perf_counter() - started >= 0.06
 
 
+def test_long_texts_take_longer() -> None:
+    """With `word_s`, scoring takes as long for each word, up to where texts are cut."""
+    engine = load_engine("stub?word_s=0.0001")
+    started = time.perf_counter()
+    engine.score(["word " * 1000, "two words"])
+    assert 0.0258 <= time.perf_counter() - started < 1
+
+
 def test_name_carries_arguments() -> None:
     """A model name `stub?...` sets the options, so that tests can set them for a worker through its settings."""
     engine = load_engine("stub?delay_s=0.001&fail_on=poison", revision="b")
@@ -56,7 +64,7 @@ def test_name_carries_arguments() -> None:
         engine.score(["poison"])
 
 
-@pytest.mark.parametrize("name", ["stub?speed=1", "stub?delay_s=slow"])
+@pytest.mark.parametrize("name", ["stub?speed=1", "stub?delay_s=slow", "stub?word_s=slow"])
 def test_wrong_arguments_are_refused(name: str) -> None:
     """An unknown argument, or a delay that is not a number, is refused."""
     with pytest.raises(ModelNotFound):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tasks.work.callbacks import signature, signed_headers
+from tasks.work.delivery import signature, signed_headers
 from tests.support.stack import ROOT
 
 SECRET, JOB, BODY = "a secret", "0" * 32, b'{"id": "0"}'

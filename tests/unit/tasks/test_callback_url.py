@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import CallbackRefused
-from tasks.jobs.callback_url import Target, check_url
+from tasks.jobs.callback_url import Target, check_url, is_public
 
 GOOD = [
     ("http://example.com", Target(False, "example.com", 80, "/")),
@@ -57,6 +57,10 @@ localhost LocalHost. a.localhost 127.0.0.1. 127.1 0x7f000001 0x7f.1 017700000001
 169.254.169.254 100.64.0.1 192.168.1.1 172.16.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255
 [::] [::1] [::127.0.0.1] [fe80::1] [fe80::1%25eth0] [fec0::1] [fd00::1] [ff0e::1] [100::1] [2001:db8::1] [3fff::1]
 [::ffff:127.0.0.1] [64:ff9b::127.0.0.1] [64:ff9b:1::1] [2002:808:808::] [2001:0:808:808::]
+192.88.99.1 192.88.99.2 [::ffff:192.88.99.1] [64:ff9b::192.88.99.1] 0.0.0.1 192.0.0.9 192.31.196.1 192.52.193.1
+192.175.48.1 198.51.100.1 203.0.113.1 198.19.255.255 239.255.255.255 255.255.255.254 [100:0:0:1::1] [2001:1::1]
+[2001:1::3] [2001:2::1] [2001:3::1] [2001:4:112::1] [2001:10::1] [2001:20::1] [2001:30::1] [2620:4f:8000::1]
+[5f00::1] [fc00::1] [::ffff:0:1]
 """
 
 
@@ -85,8 +89,28 @@ SPELLINGS: list[Callable[[int], str]] = [
 def test_spelling_changes_nothing(address: IPv4Address, spell: Callable[[int], str]) -> None:
     """In any spelling, an IPv4 address is accepted if it is public and refused if not."""
     url = f"https://{spell(int(address))}/"
-    if address.is_global and not address.is_multicast:
+    if is_public(str(address)):
         check_url(url, allow_private=False)
     else:
         with pytest.raises(CallbackRefused):
             check_url(url, allow_private=False)
+
+
+@given(st.ip_addresses())
+def test_no_more_than_python_says(address: IPv4Address | IPv6Address) -> None:
+    """What Python knows not to be global is not public; NAT64 stands for an IPv4 address."""
+    if not address.is_global and address not in IPv6Network("64:ff9b::/96"):
+        assert not is_public(str(address))
+
+
+@given(st.ip_addresses(v=4))
+def test_embedded_addresses(address: IPv4Address) -> None:
+    """An IPv6 address that is an IPv4 address (mapped, NAT64) is as public as that; one that leads to it by a tunnel
+    (6to4, Teredo) never is.
+    """
+    high, low = int(address) >> 16, int(address) & 0xFFFF
+    public = is_public(str(address))
+    assert is_public(f"::ffff:{address}") is is_public(f"64:ff9b::{address}") is public
+    assert not is_public(f"2002:{high:x}:{low:x}::1")
+    assert not is_public(f"2001:0:{high:x}:{low:x}::1")
+    assert not is_public(f"2001:0:808:808:0:0:{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}")

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import check_url
-from tasks.work.callbacks import CLAIM_S, PER_CALL, RETRIES_S, Callbacks, deliver, signature
+from tasks.work.callbacks import AT_ONCE, CLAIM_S, OF_A_HOST, OF_A_KEY, RETRIES_S, Callbacks
+from tasks.work.delivery import deliver, signature
 from tests.support.receiver import Receiver, receiving, status
 from tests.support.stack import Stack, free_port
 from tests.support.waiting import wait_until
@@ -383,10 +385,11 @@ class Jobs:
         self.redis = stack.redis
         self.urls: dict[str, str] = {}
 
-    def add(self, job_id: str, url: str) -> None:
+    def add(self, job_id: str, url: str, owner: str | None = None) -> None:
         """Adds a job that has ended and whose callback is due."""
         self.urls[job_id] = url
-        self.redis.hset(f"sentiq:j:{job_id}", mapping={"total": 1})
+        facts = {"total": 1, "callback_url": url} | ({} if owner is None else {"owner": owner})
+        self.redis.hset(f"sentiq:j:{job_id}", mapping=facts)
         self.redis.expire(f"sentiq:j:{job_id}", 100)
         self.make_due(job_id)
 
@@ -418,7 +421,26 @@ def jobs(server: Stack) -> Jobs:
 
 def runner(jobs: Jobs, *, secret: str | None = SECRET, allow_private: bool = True) -> Callbacks:
     """The callbacks of a worker."""
-    return Callbacks(jobs.redis, secret=secret, allow_private=allow_private, body=jobs.body)
+    return Callbacks(jobs.redis, secret=lambda _: secret, allow_private=allow_private, body=jobs.body)
+
+
+def run(callbacks: Callbacks) -> int:
+    """Makes the attempts that are due, and waits until they have ended; returns their number."""
+    count = callbacks.run_due()
+    wait_until(lambda: not callbacks.under_way, what="the attempts to end")
+    return count
+
+
+def held(code: int) -> tuple[Callable[[BaseHTTPRequestHandler], None], threading.Event, threading.Event]:
+    """An answer that is held back; an event that says that it is awaited; and an event that releases it."""
+    arrived, go = threading.Event(), threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        arrived.set()
+        go.wait(20)
+        status(code)(request)
+
+    return answer, arrived, go
 
 
 def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
@@ -426,7 +448,7 @@ def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
     jobs.add("now", receiver.url)
     jobs.add("later", receiver.url)
     jobs.redis.zadd(Callbacks.KEY, {"later": time.time() + 50})
-    assert [runner(jobs).run_due() for _ in range(2)] == [1, 0]
+    assert [run(runner(jobs)) for _ in range(2)] == [1, 0]
     assert receiver.bodies == [b"now"]
     assert receiver.requests[0].headers["Sentiq-Job"] == "now"
     assert (jobs.state("now"), jobs.due_in_s("now")) == (("delivered", 1), None)
@@ -443,15 +465,15 @@ def test_schedule(jobs: Jobs, receiver: Receiver, code: int | None) -> None:
         jobs.add("a", receiver.url)
     callbacks = runner(jobs)
     for attempts, wait_s in enumerate((5, 30, 120, 600, 1800, 3600, 7200), 1):
-        assert callbacks.run_due() == 1
+        assert run(callbacks) == 1
         assert jobs.state("a") == ("pending", attempts)
         due_in_s = jobs.due_in_s("a")
         assert due_in_s is not None
         assert 0.8 * wait_s - 2 < due_in_s <= 1.2 * wait_s
         assert jobs.redis.ttl(Callbacks.KEY) > sum(RETRIES_S) * 1.2
-        assert callbacks.run_due() == 0
+        assert run(callbacks) == 0
         jobs.make_due("a")
-    assert callbacks.run_due() == 1
+    assert run(callbacks) == 1
     assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 8), None)
     assert len(receiver.requests) == (0 if code is None else 8)
 
@@ -460,10 +482,10 @@ def test_success_after_failure(jobs: Jobs, receiver: Receiver) -> None:
     """An attempt that succeeds ends the retries."""
     receiver.answer = status(500)
     jobs.add("a", receiver.url)
-    runner(jobs).run_due()
+    run(runner(jobs))
     receiver.answer = status(200)
     jobs.make_due("a")
-    runner(jobs).run_due()
+    run(runner(jobs))
     assert (jobs.state("a"), jobs.due_in_s("a")) == (("delivered", 2), None)
 
 
@@ -471,12 +493,12 @@ def test_every_attempt_has_its_own_time(jobs: Jobs, receiver: Receiver) -> None:
     """All attempts of a callback have the same webhook-id, which no other has; each is signed when it is sent."""
     receiver.answer = status(500)
     jobs.add("1", receiver.url)
-    runner(jobs).run_due()
+    run(runner(jobs))
     sent_at = int(receiver.requests[0].headers["webhook-timestamp"])
     wait_until(lambda: time.time() >= sent_at + 1, what="the next second")
     jobs.make_due("1")
     jobs.add("2", receiver.url)
-    runner(jobs).run_due()
+    run(runner(jobs))
     ids = []
     for request, body in zip(receiver.requests, receiver.bodies, strict=True):
         assert Webhook(SECRET.encode()).verify(body, dict(request.headers)) == int(body)
@@ -488,10 +510,10 @@ def test_every_attempt_has_its_own_time(jobs: Jobs, receiver: Receiver) -> None:
 def test_waits_differ(jobs: Jobs) -> None:
     """Callbacks that fail at the same time are not due again at the same time."""
     url = f"http://127.0.0.1:{free_port()}/"
-    for number in range(PER_CALL):
+    for number in range(OF_A_HOST):
         jobs.add(str(number), url)
-    runner(jobs).run_due()
-    waits = [jobs.due_in_s(str(number)) or 0 for number in range(PER_CALL)]
+    run(runner(jobs))
+    waits = [jobs.due_in_s(str(number)) or 0 for number in range(OF_A_HOST)]
     assert max(waits) - min(waits) > 0.05
 
 
@@ -499,7 +521,7 @@ def test_gone_ends_it(jobs: Jobs, receiver: Receiver) -> None:
     """After an answer of 410 Gone there is no further attempt."""
     receiver.answer = status(410)
     jobs.add("a", receiver.url)
-    assert runner(jobs).run_due() == 1
+    assert run(runner(jobs)) == 1
     assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 1), None)
 
 
@@ -507,7 +529,7 @@ def test_gone_ends_it(jobs: Jobs, receiver: Receiver) -> None:
 def test_refused_ends_it(jobs: Jobs, receiver: Receiver, arguments: dict[str, Any]) -> None:
     """After a refused address there is no further attempt, and without a secret nothing is sent."""
     jobs.add("a", receiver.url)
-    assert runner(jobs, **arguments).run_due() == 1
+    assert run(runner(jobs, **arguments)) == 1
     assert (jobs.state("a"), jobs.due_in_s("a")) == (("failed", 1), None)
     assert receiver.requests == []
 
@@ -516,7 +538,7 @@ def test_job_gone(jobs: Jobs, receiver: Receiver) -> None:
     """The callback of an expired job is dropped, and no key of the job is made again."""
     jobs.add("a", receiver.url)
     jobs.redis.delete("sentiq:j:a")
-    assert runner(jobs).run_due() == 0
+    assert run(runner(jobs)) == 0
     assert jobs.redis.keys("*") == []
     assert receiver.requests == []
 
@@ -531,15 +553,8 @@ def test_job_gone_while_sending(jobs: Jobs, receiver: Receiver, code: int) -> No
 
     receiver.answer = answer
     jobs.add("a", receiver.url)
-    assert runner(jobs).run_due() == 1
+    assert run(runner(jobs)) == 1
     assert jobs.redis.keys("*") == []
-
-
-def test_few_a_call(jobs: Jobs, receiver: Receiver) -> None:
-    """One call sends a few callbacks and leaves the rest to the next."""
-    for number in range(PER_CALL + 1):
-        jobs.add(str(number), receiver.url)
-    assert [runner(jobs).run_due() for _ in range(3)] == [PER_CALL, 1, 0]
 
 
 def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
@@ -548,30 +563,123 @@ def test_runners_share(jobs: Jobs, receiver: Receiver) -> None:
     for job_id in sent:
         jobs.add(job_id, receiver.url)
     start = threading.Barrier(4)
+    tried = [0] * 4
 
-    def work(_: int) -> int:
-        callbacks, tried = runner(jobs), 0
+    def work(number: int) -> None:
+        callbacks = runner(jobs)
         start.wait()
-        while count := callbacks.run_due():
-            tried += count
-        return tried
+
+        def all_sent() -> bool:
+            tried[number] += run(callbacks)
+            return len(receiver.bodies) >= len(sent)
+
+        wait_until(all_sent, what="every callback to be sent")
 
     with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(work, range(4))) == 40
+        list(pool.map(work, range(4)))
+    assert sum(tried) == 40
     assert sorted(body.decode() for body in receiver.bodies) == sorted(sent)
     assert {jobs.state(job_id) for job_id in sent} == {("delivered", 1)}
 
 
-def held(code: int) -> tuple[Callable[[BaseHTTPRequestHandler], None], threading.Event, threading.Event]:
-    """An answer that is held back; an event that says that it is awaited; and an event that releases it."""
-    arrived, go = threading.Event(), threading.Event()
+# Many at once
 
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        arrived.set()
-        go.wait(20)
-        status(code)(request)
 
-    return answer, arrived, go
+@pytest.fixture
+def tarpit() -> Iterator[str]:
+    """The address of a receiver that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:
+        yield f"127.0.0.1:{silent.getsockname()[1]}"
+
+
+def test_tarpit_holds_nobody_up(jobs: Jobs, receiver: Receiver, tarpit: str) -> None:
+    """A key's callbacks to a receiver that never answers, due before all others, do not hold another key's up; few of
+    them are under way, and the others are due again within seconds, without that counting as an attempt.
+    """
+    for number in range(60):
+        jobs.add(f"bad-{number}", f"http://{tarpit}/", "mallory")
+    jobs.redis.zadd(Callbacks.KEY, {f"bad-{number}": 1.0 for number in range(60)})
+    jobs.add("good", receiver.url.replace("127.0.0.1", "localhost"), "ann")
+    callbacks = runner(jobs)
+    assert callbacks.run_due() == OF_A_HOST + 1
+    wait_until(lambda: receiver.bodies == [b"good"], what="the other key's callback", timeout_s=5)
+    wait_until(lambda: jobs.state("good") == ("delivered", 1), what="its state")
+    assert callbacks.under_way == OF_A_HOST
+    waits = [jobs.due_in_s(f"bad-{number}") or 0 for number in range(60)]
+    assert sum(wait > 10 for wait in waits) == OF_A_HOST
+    assert {jobs.state(f"bad-{number}") for number in range(60)} == {(None, 0)}
+    jobs.add("better", receiver.url.replace("127.0.0.1", "localhost"), "ann")
+    assert callbacks.run_due() == 1
+    wait_until(lambda: receiver.bodies == [b"good", b"better"], what="the next one", timeout_s=5)
+
+
+def test_bounds(jobs: Jobs, tarpit: str, names: dict[str, list[list[str]]]) -> None:
+    """However many hosts a key names, and however many keys there are, so many attempts are under way at the most."""
+    callbacks = runner(jobs)
+
+    def begun(*keys: str) -> int:
+        for key in keys:
+            for number in range(20):
+                host = f"{key}-{number}.example"
+                names[host] = [["127.0.0.1"]]
+                jobs.add(f"{key}-{number}", f"http://{host}:{tarpit.partition(':')[2]}/", key)
+        return callbacks.run_due()
+
+    assert begun("ann") == OF_A_KEY
+    assert begun("bob", "cat") == AT_ONCE - OF_A_KEY
+    assert begun("dan") == 0
+    assert callbacks.under_way == AT_ONCE
+
+
+def test_whoever_has_fewest_goes_first(jobs: Jobs, receiver: Receiver) -> None:
+    """Of those that are due, keys take turns, however many some of them have and however long these have been due."""
+    for key in ("mallory", "trudy"):
+        for number in range(30):
+            jobs.add(f"{key}-{number}", f"http://127.0.0.{number + 2}:{free_port()}/", key)
+            jobs.redis.zadd(Callbacks.KEY, {f"{key}-{number}": 1.0})
+    for number in range(3):
+        jobs.add(str(number), receiver.url, "ann")
+    assert run(runner(jobs)) == AT_ONCE
+    assert sorted(receiver.bodies) == [b"0", b"1", b"2"]
+
+
+def test_each_key_has_its_secret(jobs: Jobs, receiver: Receiver) -> None:
+    """A callback is signed with the secret of the key that made the job."""
+    secrets = {"ann": "hers", None: "everybody's"}
+    callbacks = Callbacks(jobs.redis, secret=secrets.get, allow_private=True, body=jobs.body)
+    jobs.add("1", receiver.url, "ann")
+    jobs.add("2", receiver.url)
+    jobs.add("3", receiver.url, "bob")
+    assert run(callbacks) == 3
+    signed = {int(body): request for request, body in zip(receiver.requests, receiver.bodies, strict=True)}
+    assert sorted(signed) == [1, 2]
+    assert Webhook(b"hers").verify(b"1", dict(signed[1].headers)) == 1
+    assert Webhook(b"everybody's").verify(b"2", dict(signed[2].headers)) == 2
+    assert jobs.state("3") == ("failed", 1)
+
+
+def test_redis_away_at_the_end(jobs: Jobs, receiver: Receiver) -> None:
+    """If Redis is away when an attempt has ended, the next round says so, and the callback is due again."""
+    receiver.answer, arrived, go = held(204)
+    jobs.add("a", receiver.url)
+
+    def body(job_id: str) -> tuple[str, bytes] | None:
+        if go.is_set():
+            raise redis.ConnectionError
+        return jobs.body(job_id)
+
+    callbacks = Callbacks(jobs.redis, secret=lambda _: SECRET, allow_private=True, body=body)
+    go.set()
+    assert run(callbacks) == 1
+    with pytest.raises(redis.ConnectionError):
+        callbacks.run_due()
+    go.clear()
+    assert CLAIM_S - 15 < (jobs.due_in_s("a") or 0) <= CLAIM_S
+    jobs.make_due("a")
+    assert callbacks.run_due() == 1
+    assert arrived.wait(10)
+    go.set()
+    wait_until(lambda: jobs.state("a") == ("delivered", 1), what="the callback to be delivered")
 
 
 def test_claim(jobs: Jobs, receiver: Receiver) -> None:
@@ -579,9 +687,9 @@ def test_claim(jobs: Jobs, receiver: Receiver) -> None:
     receiver.answer, arrived, go = held(204)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(runner(jobs).run_due)
+        first = pool.submit(run, runner(jobs))
         assert arrived.wait(10)
-        assert runner(jobs).run_due() == 0
+        assert run(runner(jobs)) == 0
         assert CLAIM_S - 15 < (jobs.due_in_s("a") or 0) <= CLAIM_S
         go.set()
         assert first.result() == 1
@@ -594,11 +702,11 @@ def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[
     receiver.answer, arrived, go = held(late)
     jobs.add("a", receiver.url)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(runner(jobs).run_due)
+        first = pool.submit(run, runner(jobs))
         assert arrived.wait(10)
         receiver.answer = status(503)
         jobs.make_due("a")
-        assert runner(jobs).run_due() == 1
+        assert run(runner(jobs)) == 1
         before = jobs.redis.zscore(Callbacks.KEY, "a")
         go.set()
         first.result()
@@ -612,7 +720,7 @@ def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest
     receiver.answer = status(500)
     jobs.add("a", receiver.url)
     jobs.add("b", "http://example.com:port/hook?key=hidden")
-    runner(jobs).run_due()
+    run(runner(jobs))
     wait_until(lambda: len(caplog.records) == 2, what="a line for each")
     assert "callback of job a not accepted by 127.0.0.1: 500" in caplog.text
     assert "callback of job b refused" in caplog.text

@@ -7,7 +7,7 @@ import math
 from msgspec.structs import replace
 
 from tasks.store.presence import KnownModel, Presence
-from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY, Capacity
+from tasks.submit.capacity import CALLER_CHUNK_S, CHUNKS_UNDER_WAY, SHARED_CHUNK_S, Capacity
 from tests.support.stack import Stack
 from tests.unit.tasks.test_presence import MARK
 
@@ -18,7 +18,7 @@ def test_without_workers(server: Stack) -> None:
     assert known.identity is None
     capacity = Capacity(known)
     assert math.isinf(capacity.texts_per_s())
-    assert capacity.chunk_texts() >= 1
+    assert capacity.chunk_cost(0.0) >= 1
     assert capacity.chunks_under_way() >= 1
 
 
@@ -32,12 +32,12 @@ def test_workers_are_shared(server: Stack) -> None:
     assert alone.identity
     capacity = Capacity(alone)
     assert capacity.texts_per_s() == 300
-    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunk_cost(None) == 100 * CALLER_CHUNK_S
     assert capacity.chunks_under_way() == 3 * CHUNKS_UNDER_WAY
     assert other.identity
     assert alone.identity
     assert capacity.texts_per_s() == 150
-    assert capacity.chunk_texts() == 100 * CALLER_CHUNK_S
+    assert capacity.chunk_cost(None) == 100 * CALLER_CHUNK_S
     assert capacity.chunks_under_way() == 1.5 * CHUNKS_UNDER_WAY
 
 
@@ -47,4 +47,20 @@ def test_slow_worker(server: Stack) -> None:
     presence.announce(replace(MARK, texts_per_s=0.1))
     known = KnownModel(presence, MARK.tag)
     assert known.identity
-    assert Capacity(known).chunk_texts() == 1
+    assert Capacity(known).chunk_cost(None) == 1
+
+
+def test_several_callers(server: Stack) -> None:
+    """While several callers send texts, chunks are small, unless their way takes so long that the engine would idle."""
+    presence = Presence(server.redis)
+    presence.announce(replace(MARK, texts_per_s=1000.0))
+    known, other = (KnownModel(presence, MARK.tag, max_age_s=0, me=name) for name in ("a", "b"))
+    assert known.identity
+    capacity = Capacity(known)
+    assert capacity.chunk_cost(0.0) == capacity.chunk_cost(0.1) == 1000 * SHARED_CHUNK_S
+    assert capacity.chunk_cost(0.4) == 100
+    assert capacity.chunk_cost(10.0) == capacity.chunk_cost(None) == 1000 * CALLER_CHUNK_S
+    assert other.identity
+    assert known.identity
+    assert capacity.chunk_cost(0.4) == 1000 * SHARED_CHUNK_S
+    assert capacity.chunk_cost(0.8) == 100

@@ -82,7 +82,7 @@ def make(
         lambda texts, _: sender.send(texts),
         sender.release,
         queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=patience_s),
-        chunk_limit=lambda: limit,
+        chunk_limit=lambda _: limit,
         max_under_way=lambda: under_way,
         expire_after_s=expire_s,
     )
@@ -128,7 +128,7 @@ def test_chunk_limit(sender: Sender) -> None:
     """No chunk is larger than the limit, which is read again for each chunk."""
     limits = iter([1, 2, 3, 100])
     coalescer = make(sender)
-    coalescer._chunk_limit = lambda: next(limits)
+    coalescer._chunk_limit = lambda _: next(limits)
     sender.gate.clear()
     for key in "abcdefgh":
         coalescer.submit(key, "")
@@ -466,7 +466,7 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
         lambda texts, origins: sent.put((dict(texts), list(origins))),
         lambda keys: (),
         queue_limit=QueueLimit(max_texts=10),
-        chunk_limit=lambda: 10,
+        chunk_limit=lambda _: 10,
         max_under_way=lambda: 1,
         expire_after_s=60,
     )
@@ -495,7 +495,7 @@ def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: in
         lambda texts, _: send(texts),
         lambda _: (),
         queue_limit=QueueLimit(max_texts=10_000),
-        chunk_limit=lambda: limit,
+        chunk_limit=lambda _: limit,
         max_under_way=lambda: under_way,
         expire_after_s=60,
     )

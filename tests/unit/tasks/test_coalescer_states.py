@@ -23,6 +23,8 @@ from tasks.submit.lingering import LINGER_MOST_S
 from tasks.submit.queue_limit import QueueLimit
 
 KEYS = "abcdef"
+NAMES = ("ann", "bob", "cid")
+"""Of those who send the texts."""
 FOUND = ("known", "to send", "to send", "elsewhere")
 EXPIRE_S, QUEUE_LIMIT, CHUNK_LIMIT, UNDER_WAY = 10.0, 5, 2, 2
 
@@ -65,7 +67,7 @@ class Coalescing(RuleBasedStateMachine):
             self.send,
             self.release,
             queue_limit=QueueLimit(max_texts=QUEUE_LIMIT, clock=self.clock),
-            chunk_limit=lambda: CHUNK_LIMIT,
+            chunk_limit=lambda _: CHUNK_LIMIT,
             max_under_way=lambda: UNDER_WAY,
             expire_after_s=EXPIRE_S,
             clock=self.clock,
@@ -78,14 +80,16 @@ class Coalescing(RuleBasedStateMachine):
 
     # What callers and replies do
 
-    @rule(key=st.sampled_from(KEYS))
-    def submit(self, key: str) -> None:
-        """A caller comes, and is refused only if there is no room."""
-        waiting = {entry.key for entry in self.coalescer._entries}
+    @rule(key=st.sampled_from(KEYS), name=st.sampled_from(NAMES))
+    def submit(self, key: str, name: str = NAMES[0]) -> None:
+        """A caller comes, and is refused only if there is no room in their share."""
+        waiting = {entry.key: entry.share.caller for entry in self.coalescer._entries}
+        theirs = list(waiting.values()).count(name)
+        callers = len({*waiting.values(), name})
         try:
-            future = self.coalescer.submit(key, f"text of {key}", origin=key)
+            future = self.coalescer.submit(key, f"text of {key}", origin=key, caller=name)
         except QueueFull:
-            assert len(waiting) >= QUEUE_LIMIT
+            assert min(len(waiting), callers * (theirs + 1) - 1) >= QUEUE_LIMIT or len(waiting) >= 2 * QUEUE_LIMIT
             assert key not in waiting
             return
         assert not future.done()
@@ -140,7 +144,7 @@ class Coalescing(RuleBasedStateMachine):
             elif what == 1:
                 self.resolve(set(chance.sample(KEYS, chance.randrange(3))))
             else:
-                self.submit(chance.choice(KEYS))
+                self.submit(chance.choice(KEYS), chance.choice(NAMES))
 
     def fails(self) -> bool:
         """Whether this call fails: a few of them do."""
@@ -225,8 +229,22 @@ class Coalescing(RuleBasedStateMachine):
         assert set(chunked) == by_state[State.UNDER_WAY]
         assert all(entry.chunk is chunk for chunk in entries.chunks for entry in chunk.entries)
         assert all(0 < len(chunk.entries) <= CHUNK_LIMIT for chunk in entries.chunks)
-        assert len(entries.chunks) <= UNDER_WAY
-        assert self.coalescer.waiting == len(list(entries)) <= QUEUE_LIMIT
+        assert entries.places_taken == sum(not chunk.extra for chunk in entries.chunks) <= UNDER_WAY
+        assert sum(chunk.extra for chunk in entries.chunks) <= 1
+        assert self.coalescer.waiting == len(list(entries)) <= 2 * QUEUE_LIMIT
+
+    @invariant()
+    def shares_add_up(self) -> None:
+        """Each caller's share counts the texts that wait in the caller's turn; a share without texts is gone."""
+        entries = self.coalescer._entries
+        for share in entries._shares.values():
+            theirs = [entry for entry in entries if entry.share is share]
+            assert share.texts == len(theirs) > 0
+            assert share.cost == sum(entry.cost for entry in theirs)
+            assert share.under_way == sum(entry.state is State.UNDER_WAY for entry in theirs)
+            assert set(share.claimed.values()) == {entry for entry in theirs if entry.state is State.CLAIMED}
+        assert sum(share.texts for share in entries._shares.values()) == len(entries)
+        assert entries._cost == sum(entry.cost for entry in entries)
 
     def teardown(self) -> None:
         """When no more callers come, all are answered, all claimed texts are sent or given up, and nothing is left."""

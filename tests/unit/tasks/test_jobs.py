@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.labels import LABELS
+from tasks.cost import SHORT_BYTES, cost
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import PAGE_LINES, Entry, Header, Job, JobStatus, job_facts
@@ -174,6 +175,30 @@ def test_late_repetition(store: Store) -> None:
     assert (job.status, job.done, job.failed) == (JobStatus.SUCCEEDED, job.total, PAGE_LINES - 4 + 1)
     assert job.labels == {"NEGATIVE": 3, "NEUTRAL": 0, "POSITIVE": 5}
     assert store.outcomes(taken.id)[-5:] == [POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE]
+
+
+def test_chunks_of_long_texts(store: Store) -> None:
+    """A chunk has fewer texts if they are long, also over several pages; each line gets its own text's outcome."""
+    taken = store.taking(size=30, window=1000)
+    texts = [f"{number} {'x' * (3 * SHORT_BYTES if number % 7 < 3 else 1)}" for number in range(PAGE_LINES + 100)]
+    taken.receive([*texts, texts[3], texts[-1]])
+    job = store.kept.get(taken.id)
+    sizes = []
+    for number in range(job.chunks):
+        todo = store.running.todo(taken.id, number)
+        assert todo is not None
+        spent = sum(map(cost, todo.texts))
+        assert number == job.chunks - 1 or 30 <= spent < 30 + cost(texts[0])
+        sizes.append(len(todo.texts))
+        outcomes = [Scored((0.1, int(text.split()[0]) / 10_000, 0.9), False) for text in todo.texts]
+        store.running.store_results(taken.id, number, outcomes, MODEL)
+        store.running.finish(taken.id, number, outcomes, todo.weights, MODEL)
+    assert sum(sizes) == len(texts)
+    assert max(sizes) < 30
+    assert job.work == pytest.approx(1000 * sum(map(cost, texts)) / 30, abs=job.chunks)
+    found = [round(10_000 * outcome.scores[1]) for outcome in store.outcomes(taken.id) if isinstance(outcome, Scored)]
+    assert found == [*range(len(texts)), 3, len(texts) - 1]
+    assert store.kept.get(taken.id).status == JobStatus.SUCCEEDED
 
 
 def test_page_sent_twice_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

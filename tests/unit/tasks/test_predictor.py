@@ -39,14 +39,14 @@ Ask = Callable[[SentimentService, str, float], Prediction | Exception | None]
 def one(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
     """The answer of `predict`."""
     try:
-        return service.predict(text, wait_s)
+        return service.predict(text, wait_s, "me")
     except (EmptyText, TextTooLong, TextFailed, RuntimeError) as error:
         return error
 
 
 def many(service: SentimentService, text: str, wait_s: float) -> Prediction | Exception | None:
     """The answer of `predict_many` to a batch with the text twice, in the form of `predict`."""
-    lines = service.predict_many([text, text], wait_s)
+    lines = service.predict_many([text, text], wait_s, "me")
     if lines is None:
         return None
     first, second = lines
@@ -185,17 +185,17 @@ def test_full_queue(stack: Stack, ask: Ask, make: Callable[..., SentimentService
     assert ask(service, known, PATIENCE_S) == Prediction(GOOD, True, MARK.model)
     if ask is one:
         with pytest.raises(QueueFull):
-            service.predict(unknown(), PATIENCE_S)
+            service.predict(unknown(), PATIENCE_S, "me")
     else:
-        assert service.predict_many([known, unknown()], PATIENCE_S) is None
+        assert service.predict_many([known, unknown()], PATIENCE_S, "me") is None
 
 
 def test_a_batch_of_all_kinds(stack: Stack, service: SentimentService) -> None:
     """Each text of a batch has its line, in order, whatever the outcomes of the other texts."""
     good, bad, known = unknown(), unknown(), unknown()
     with working(stack, lambda key: Failed("text_failed") if key == digest(bad) else GOOD):
-        assert service.predict(known, PATIENCE_S) is not None
-        lines = service.predict_many([good, "", bad, known, f" {good} "], PATIENCE_S)
+        assert service.predict(known, PATIENCE_S, "me") is not None
+        lines = service.predict_many([good, "", bad, known, f" {good} "], PATIENCE_S, "me")
     assert lines is not None
     assert [line.position for line in lines] == list(range(5))
     assert [line.entry.text for line in lines] == [good, "", bad, known, f" {good} "]
@@ -207,9 +207,9 @@ def test_part_of_a_batch(stack: Stack, service: SentimentService) -> None:
     """A batch is not answered if a part of it does not come in time; the part that came is known afterwards."""
     slow, quick = unknown(), unknown()
     store(stack, quick)
-    assert service.predict_many([quick, slow], 0.3) is None
+    assert service.predict_many([quick, slow], 0.3, "me") is None
     assert stack.redis.delete(key_of(quick))
-    assert service.predict(quick, 0.0) == Prediction(GOOD, True, MARK.model)
+    assert service.predict(quick, 0.0, "me") == Prediction(GOOD, True, MARK.model)
 
 
 def test_redis_away(ask: Ask) -> None:
@@ -249,7 +249,7 @@ def test_who_no_longer_waits_leaves(stack: Stack) -> None:
         lambda texts, origins: None,
         lambda keys: (),
         queue_limit=QueueLimit(max_texts=3),
-        chunk_limit=lambda: 1,
+        chunk_limit=lambda _: 1,
         max_under_way=lambda: 1,
         expire_after_s=60,
         start=lambda step: None,  # nothing ever leaves
@@ -262,7 +262,7 @@ def test_who_no_longer_waits_leaves(stack: Stack) -> None:
         coalescer,
         listen=lambda: None,
     )
-    assert predictor.predict(unknown(), 0.01) is None
-    assert predictor.predict_many([unknown(), unknown()], 0.01) is None
-    assert predictor.predict_many([unknown() for _ in range(4)], PATIENCE_S) is None  # no room for the last one
+    assert predictor.predict(unknown(), 0.01, "me") is None
+    assert predictor.predict_many([unknown(), unknown()], 0.01, "me") is None
+    assert predictor.predict_many([unknown() for _ in range(4)], PATIENCE_S, "me") is None  # no room for the last one
     assert coalescer.waiting == 0

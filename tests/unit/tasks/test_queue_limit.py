@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import QueueFull
+from tasks.submit.entries import Ahead
 from tasks.submit.queue_limit import ALWAYS_WAITING, FILL, QueueLimit
 
 
@@ -33,7 +34,7 @@ def room(limit: QueueLimit) -> int:
     """The number of texts that may wait."""
     for waiting in range(100_000):
         try:
-            limit.check(waiting)
+            limit.check(Ahead(waiting, waiting, waiting))
         except QueueFull:
             return waiting
     raise AssertionError("all are admitted")
@@ -42,7 +43,7 @@ def room(limit: QueueLimit) -> int:
 def told_to_wait(limit: QueueLimit, waiting: int) -> int:
     """The seconds to wait in the error that another caller gets while `waiting` texts wait."""
     with pytest.raises(QueueFull) as refused:
-        limit.check(waiting)
+        limit.check(Ahead(waiting, waiting, waiting))
     return refused.value.retry_after_s
 
 
@@ -77,7 +78,7 @@ def test_expected_rate_is_asked_each_time(clock: Clock) -> None:
     """When a worker comes or goes, the number of texts that may wait changes at once."""
     rates = iter([100.0, 50.0, 50.0])
     limit = QueueLimit(max_texts=1000, rate=lambda: next(rates), patience_s=1, clock=clock)
-    limit.check(79)
+    limit.check(Ahead(79, 79, 79))
     assert told_to_wait(limit, 79) == 2
 
 

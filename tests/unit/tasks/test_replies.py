@@ -33,7 +33,7 @@ class Web:
             lambda texts, origins: None,
             lambda keys: (),
             queue_limit=QueueLimit(max_texts=100),
-            chunk_limit=lambda: 100,
+            chunk_limit=lambda _: 100,
             max_under_way=lambda: 100,
             expire_after_s=60,
             clock=lambda: self.now,

@@ -19,7 +19,8 @@ from tasks.jobs.keys import job_key
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.metrics import DEFECTS
-from tasks.queue.app import create_celery
+from tasks.queue.app import ChunkSender, create_celery
+from tasks.queue.turns import Turn, Turns
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
@@ -43,6 +44,21 @@ class CountingEngine(StubEngine):
         return super().score(texts)
 
 
+class RecordedTurns(Turns):
+    """Turns that put the chunks whose turn it is into a list instead of the queue."""
+
+    def __init__(self, server: Stack, bench: Bench) -> None:
+        settings = server.settings()
+        sender = ChunkSender(create_celery(settings))
+        super().__init__(server.redis, sender, workers=lambda: 100, tag=TAG, analysis=settings.analysis)
+        self._bench = bench
+
+    def send(self, turn: Turn) -> None:
+        """See `Turns.send`."""
+        self._bench.on_send()
+        self._bench.sent.append(turn.chunk_id)
+
+
 class Bench:
     """A scorer with its parts."""
 
@@ -54,13 +70,10 @@ class Bench:
         self.incoming = IncomingJobs(server.redis, results, ttl_s=100)
         self.running = RunningJobs(server.redis, results)
         self.kept = KeptJobs(server.redis, results)
-        self.sent: list[tuple[str, int, str]] = []
+        self.sent: list[str] = []
         self.on_send: Callable[[], None] = lambda: None
-        self.scorer = Scorer(self.engine, self.cache, self.running, self._send)
-
-    def _send(self, job_id: str, number: int, tag: str) -> None:
-        self.on_send()
-        self.sent.append((job_id, number, tag))
+        self.turns = RecordedTurns(server, self)
+        self.scorer = Scorer(self.engine, self.cache, self.running, self.turns)
 
     def job(self, texts: Sequence[str], *, size: int = 3, window: int = 2) -> str:
         """A job of distinct unknown texts."""
@@ -123,7 +136,7 @@ def test_job_chunk(bench: Bench) -> None:
     job_id = bench.job(texts, size=1, window=3)
     for number in range(5):
         bench.run(job_id, number)
-    assert bench.sent == [(job_id, 3, TAG), (job_id, 4, TAG)]
+    assert bench.sent == [f"{job_id}.3", f"{job_id}.4"]
     assert bench.outcomes(job_id) == [direct(text) for text in texts]
     assert bench.kept.get(job_id).status == JobStatus.SUCCEEDED
 
@@ -134,7 +147,7 @@ def test_job_chunk_delivered_twice(bench: Bench) -> None:
     for _ in range(3):
         bench.run(job_id, 0)
     assert bench.engine.calls == [["good"]]
-    assert bench.sent == [(job_id, 1, TAG)]
+    assert bench.sent == [f"{job_id}.1"]
     assert bench.kept.get(job_id).done == 1
 
 
@@ -212,7 +225,7 @@ def test_death_before_the_next_chunk_leaves(bench: Bench) -> None:
     bench.on_send = lambda: None
     for _ in range(3):
         bench.run(job_id, 0)
-    assert bench.sent == [(job_id, 1, TAG)]
+    assert bench.sent == [f"{job_id}.1"]
     assert bench.kept.get(job_id).done == 1
     assert bench.engine.calls == [["a"]]
 
@@ -329,7 +342,7 @@ def test_damaged_chunk_of_a_job(bench: Bench, caplog: pytest.LogCaptureFixture, 
     assert bench.outcomes(job_id) == [lost, lost, direct("c"), lost, lost, direct("d"), direct("e"), lost]
     job = bench.kept.get(job_id)
     assert (job.status, job.done, job.failed, sum(job.labels.values())) == (JobStatus.SUCCEEDED, 8, 5, 3)
-    assert bench.sent == [(job_id, 1, TAG), (job_id, 2, TAG)]
+    assert bench.sent == [f"{job_id}.1", f"{job_id}.2"]
     assert bench.running.expected() == set()
     assert defects() == before + 1
     assert f"chunk {job_id}.0: FormatError: a job's chunk" in caplog.text
@@ -382,7 +395,7 @@ class DefectiveEngine(CountingEngine):
 def test_defect_ends_as_an_error_of_each_text(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """A defect in Sentiq ends a chunk with `internal_error` for each line; the error's message is not logged."""
     job_id = bench.job(["one", "two"], size=2)
-    Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score(
+    Scorer(DefectiveEngine(), bench.cache, bench.running, bench.turns).score(
         {"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0"
     )
     assert bench.outcomes(job_id) == [Failed("internal_error")] * 2
@@ -395,7 +408,7 @@ def test_defect_is_told_to_callers(bench: Bench) -> None:
     """A caller whose text meets a defect in Sentiq gets the error at once, and nothing is cached."""
     key = digest("one")
     bench.cache.claim(None, TAG, [key], "sentiq:r:test")
-    Scorer(DefectiveEngine(), bench.cache, bench.running, bench._send).score({"tag": TAG, "texts": ["one"]}, "chunk")
+    Scorer(DefectiveEngine(), bench.cache, bench.running, bench.turns).score({"tag": TAG, "texts": ["one"]}, "chunk")
     reply = bench.cache.await_reply("sentiq:r:test", timeout_s=5)
     assert reply is not None
     assert reply.outcomes == {key: Failed("internal_error")}

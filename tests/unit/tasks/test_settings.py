@@ -191,6 +191,38 @@ def test_webhook_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     assert loaded.get_secret_value() == secret
 
 
+def test_secrets_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key has its own secret if it is named, else the common one, if there is one; so has who has no key."""
+    monkeypatch.setenv("CALLBACK_SECRETS", f"ann:whsec_{'A' * 32}, bob:a:b")
+    assert [load_settings().callback_secret_of(name) for name in ("ann", "bob", "cat", None)] == [
+        f"whsec_{'A' * 32}",
+        "a:b",
+        None,
+        None,
+    ]
+    monkeypatch.setenv("CALLBACK_SECRET", "common")
+    assert [load_settings().callback_secret_of(name) for name in ("bob", "cat", None)] == ["a:b", "common", "common"]
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("ann", "entry 1 is not NAME:SECRET"),
+        ("ann:x bob:", "entry 2 is not NAME:SECRET"),
+        (":hunter2", "entry 1 is not NAME:SECRET"),
+        ("a/b:hunter2", "entry 1 is not NAME:SECRET"),
+        ("ann:x,ann:hunter2", "entry 2 repeats the name"),
+        ("ann:whsec_hunter2", "entry 1 must have 24 bytes or more in base64"),
+    ],
+)
+def test_bad_secrets_of_keys(monkeypatch: pytest.MonkeyPatch, value: str, fault: str) -> None:
+    """An entry that cannot be used is refused by its number, and not quoted."""
+    monkeypatch.setenv("CALLBACK_SECRETS", value)
+    with pytest.raises(SettingsRefused, match=f"CALLBACK_SECRETS: {fault}") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_all_bad_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several bad values are reported together."""
     monkeypatch.setenv("PORT", "x")

@@ -70,6 +70,14 @@ def test_texts_together(role: Role, rate: float, texts: int) -> None:
     assert role.texts_together(rate) == texts
 
 
+def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's engine has run every input shape before the worker is put together, so that no caller waits for it."""
+    warmed: list[StubEngine] = []
+    monkeypatch.setattr(StubEngine, "warm", lambda self: warmed.append(self))
+    settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
+    assert warmed == [warm_engine(settings, "cpu")]
+
+
 @pytest.mark.parametrize("role", [INTERACTIVE, BATCH], ids=lambda role: role.name)
 def test_parts_are_made_without_redis(role: Role) -> None:
     """A worker can be put together while Redis is away: it waits for Redis when it runs."""

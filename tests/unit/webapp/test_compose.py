@@ -38,7 +38,7 @@ def test_a_closed_service_has_no_thread(server: Stack, caplog: pytest.LogCapture
 
     service = sentiment_service(server.settings())
     # Long enough to be sent before its caller leaves: the text of a caller who has left is not sent.
-    assert service.predict("good", wait_s=1.0) is None
+    assert service.predict("good", wait_s=1.0, caller="me") is None
     wait_until(lambda: server.redis.llen("interactive") == 1, what="the text to be sent")
     with pytest.raises(JobNotFound):
         service.jobs.get("0" * 32, wait_s=0.01)

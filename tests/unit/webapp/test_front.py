@@ -168,7 +168,9 @@ def test_incomplete_body(plain: bool, how: str, make_app: MakeApp) -> None:
 
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize(("max_text_chars", "limit_bytes"), [(100, 2**20), (100_000, 12 * 100_000 + 65_536)])
-def test_body_is_as_large_as_a_text_can_be(plain: bool, max_text_chars: int, limit_bytes: int) -> None:
+def test_body_is_as_large_as_a_text_can_be(
+    plain: bool, max_text_chars: int, limit_bytes: int, make_app: MakeApp
+) -> None:
     """A body of /predict has a megabyte or what the longest text needs; a longer one is refused unread, and if it comes
     in chunks as soon as it is known to be longer.
     """
@@ -188,7 +190,7 @@ def test_body_is_as_large_as_a_text_can_be(plain: bool, max_text_chars: int, lim
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_a_text_may_be_as_long_as_it_may(plain: bool) -> None:
+def test_a_text_may_be_as_long_as_it_may(plain: bool, make_app: MakeApp) -> None:
     """The longest text is not too large in any spelling of JSON, and a body never larger than MAX_UPLOAD_BYTES."""
     for text in ("\\ud83d\\ude00" * 500, "\\u00e9" * 500, "\\n" * 499 + "a"):
         raw = b'{"text": "' + text.encode() * 200 + b'"}'

@@ -23,7 +23,7 @@ from webapp.launch.ports import refuse_shared_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 SENTIQ = (sys.executable, "-m", "webapp.client.cli")
-SECRETS = {"api_keys", "callback_secret"}
+SECRETS = {"api_keys", "callback_secret", "callback_secrets"}
 
 
 @pytest.fixture(autouse=True)

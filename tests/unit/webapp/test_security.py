@@ -400,7 +400,7 @@ def test_a_form_of_another_site(site: str, make_app: MakeApp) -> None:
         ("192.0.2.7:8000", None, 503),
     ],
 )
-def test_a_form_by_plain_http(method: str, host: str, origin: str | None, status: int) -> None:
+def test_a_form_by_plain_http(method: str, host: str, origin: str | None, status: int, make_app: MakeApp) -> None:
     """By plain HTTP on another name than localhost browsers send no `Sec-Fetch-Site`: then the origin counts, which has
     to be the service itself or listed.
     """
@@ -431,7 +431,7 @@ MISDIRECTED = ["evil.example", "evil.example:8000", "localhost.evil.example", "s
 
 
 @pytest.mark.parametrize("path", ["/predict", "/jobs", "/metrics", "/model"])
-def test_names_it_was_told(path: str) -> None:
+def test_names_it_was_told(path: str, make_app: MakeApp) -> None:
     """Without keys the service answers to addresses, to loopback names and to names it was told. To any other it gives
     nothing: a page may let its own name lead here (DNS rebinding).
     """
@@ -447,7 +447,7 @@ def test_names_it_was_told(path: str) -> None:
         assert "ALLOWED_HOSTS" in answer.json["detail"]
 
 
-def test_names_for_probes_and_scrapes(guarded: Flask) -> None:
+def test_names_for_probes_and_scrapes(guarded: Flask, make_app: MakeApp) -> None:
     """Health, documentation and the port for metrics are for everybody, by whatever name; so is everything for a caller
     with a key, which a page of another site cannot have.
     """
@@ -458,7 +458,7 @@ def test_names_for_probes_and_scrapes(guarded: Flask) -> None:
     assert ask(guarded, "GET", "/jobs", Host="any.example", X_API_Key=ADMIN).status_code == 503
 
 
-def test_name_that_it_listens_on_and_any_name() -> None:
+def test_name_that_it_listens_on_and_any_name(make_app: MakeApp) -> None:
     """The name in HOST need not be told again; `*` stands for all names."""
     assert ask(make_app(host="sentiq.lan", allow_anonymous=True), "GET", "/model", Host="sentiq.lan").status_code == 503
     for host in (*ADDRESSED, *MISDIRECTED):
@@ -479,7 +479,7 @@ def test_hosts_are_names(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 
 @pytest.mark.parametrize("cut_off", [True, False], ids=["the proxy cuts the prefix off", "the proxy leaves it"])
-def test_prefix(cut_off: bool) -> None:
+def test_prefix(cut_off: bool, make_app: MakeApp) -> None:
     """Behind a proxy that serves it below a prefix, every address that the service gives has the prefix."""
     client = make_app(url_prefix="/apps/sentiq/").test_client()
     before = "" if cut_off else "/apps/sentiq"
@@ -493,7 +493,7 @@ def test_prefix(cut_off: bool) -> None:
     assert client.get("/apps/sentiq").headers["Location"] == "/apps/sentiq/docs"
 
 
-def test_prefix_hides_nothing() -> None:
+def test_prefix_hides_nothing(make_app: MakeApp) -> None:
     """A path below the prefix is guarded as without it."""
     app = make_app(url_prefix="/sentiq", api_keys=KEYS, web_metrics_port=9100)
     for path in ("/metrics", "/sentiq/metrics"):
@@ -511,7 +511,7 @@ def test_prefix_is_a_path(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 
 @pytest.mark.parametrize("claimed", ["//evil.example", "/predict", "/x"])
-def test_a_request_says_nothing_of_its_place(claimed: str) -> None:
+def test_a_request_says_nothing_of_its_place(claimed: str, make_app: MakeApp) -> None:
     """Whatever the server was told by a caller or a variable, addresses begin where the settings say."""
     app = make_app()
     answer = app.test_client().get("/", environ_overrides={"SCRIPT_NAME": claimed})
@@ -526,7 +526,7 @@ def test_a_request_says_nothing_of_its_place(claimed: str) -> None:
         ("BREW", "/health", "Use GET for this address."),
     ],
 )
-def test_wrong_method(method: str, path: str, detail: str) -> None:
+def test_wrong_method(method: str, path: str, detail: str, make_app: MakeApp) -> None:
     """A method that an address does not take is answered with the one that it takes."""
     answer = ask(make_app(), method, path)
     assert answer.status_code == 405

@@ -1,0 +1,68 @@
+"""Sends the chunks of jobs in turns: which one is next is decided by `tasks/jobs/lua/turns.lua`, for all processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from model.analysis import Analysis
+from tasks.jobs.keys import chunk_of, turn_keys, turn_prefix
+from tasks.queue.app import ChunkSender
+from tasks.store.connections import Client
+from tasks.store.scripts import load_script
+from tasks.tracing import Origin
+
+AHEAD = 1
+"""Chunks in the broker beyond one for each batch worker, so that no worker waits for one that is still being sent, and
+a lost one does not stop all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A chunk that has to be sent now."""
+
+    chunk_id: str
+    origin: Origin
+    """The request that made its job."""
+
+
+class Turns:
+    """Lets chunks of one analysis wait for their turn. Raises redis.RedisError when a server is away.
+
+    A chunk that was chosen and then not sent is found by `tasks.work.upkeep`.
+    """
+
+    def __init__(
+        self, client: Client, sender: ChunkSender, *, workers: Callable[[], int], tag: str, analysis: Analysis
+    ) -> None:
+        """Makes no connection.
+
+        Args:
+            client: connected to the server of the jobs.
+            sender: sends the chunks.
+            workers: the number of batch workers that are ready.
+            tag: the model tag that workers are asked for.
+            analysis: the analysis whose chunks take turns.
+        """
+        self._sender = sender
+        self._workers = workers
+        self._tag = tag
+        self._keys = turn_keys(analysis)
+        self._prefix = turn_prefix(analysis)
+        self._client = client
+        self._choose = load_script(client, "tasks.jobs", "turns")
+
+    def choose(self, chunk_ids: Iterable[str] = ()) -> list[Turn]:
+        """Lets these chunks wait for their turn; returns those of all chunks whose turn it is, which must be sent."""
+        args: list[str | float] = [time.time(), max(1, self._workers()) + AHEAD, self._prefix, *chunk_ids]
+        chosen = self._choose(keys=self._keys, args=args)
+        return [Turn(chunk_id.decode(), Origin.from_json(origin)) for chunk_id, origin in chosen]
+
+    def send(self, turn: Turn) -> None:
+        """Sends a chunk whose turn it is."""
+        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), self._tag, turn.origin)
+
+    def waiting(self) -> set[str]:
+        """The ids of the chunks that wait for their turn."""
+        return {chunk_id.decode() for chunk_id in self._client.zrangebyscore(self._keys[1], "-inf", "+inf")}
