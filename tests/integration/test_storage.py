@@ -148,7 +148,8 @@ def test_little_memory_and_none(make_stack: Callable[..., Stack]) -> None:
     """When the memory of Redis is nearly full, jobs are refused, and callers and running jobs go on. When it is full,
     known texts are answered, unknown ones are refused, and a running job ends once there is room again.
     """
-    stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=5).start("interactive", "batch")
+    # Patient, as a slow text would become a job, which is refused.
+    stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=20).start("interactive", "batch")
     redis = stack.redis
     redis.set("ballast", b"x" * 40_000_000, ex=600)
     known = new_text()
@@ -163,14 +164,14 @@ def test_little_memory_and_none(make_stack: Callable[..., Stack]) -> None:
         return bool(answer.status_code == 503 and answer.json()["code"] == "storage_full")
 
     fill(0.82)
-    wait_until(refused, what="jobs to be refused", timeout_s=5)
+    wait_until(refused, what="jobs to be refused", timeout_s=20)
     assert stack.predict(new_text()).status_code == 200
     assert stack.ended(running)["done"] == 600
     redis.config_set("maxmemory", 0)
-    wait_until(lambda: not refused(), what="jobs to be accepted again", timeout_s=5)
+    wait_until(lambda: not refused(), what="jobs to be accepted again", timeout_s=20)
     running = stack.submit(new_texts(1500))
     fill(1.2)
-    wait_until(lambda: stack.predict(new_text()).status_code == 503, what="unknown texts to be refused", timeout_s=10)
+    wait_until(lambda: stack.predict(new_text()).status_code == 503, what="unknown texts to be refused", timeout_s=30)
     answer = stack.predict(new_text())
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_full")
     assert int(answer.headers["Retry-After"]) > 0
