@@ -32,7 +32,10 @@ Filled = Callable[[float], None]
 def filled(server: Stack) -> Iterator[Filled]:
     """Lets a share of the server's memory be used: more than 1 is full, 0 is without a limit."""
     (before,) = server.redis.config_get("maxmemory").values()
-    server.redis.set("ballast", b"x" * 30_000_000, ex=600)  # so that a share of it is more than buffers of connections
+    # So that a share of it is more than the buffers of connections; in parts, as the buffer of a large one counts too.
+    ballast = [f"ballast:{i}" for i in range(30)]
+    for name in ballast:
+        server.redis.set(name, b"x" * 1_000_000, ex=600)
 
     def fill(share: float) -> None:
         used = int(server.redis.info("memory")["used_memory"])
@@ -41,7 +44,7 @@ def filled(server: Stack) -> Iterator[Filled]:
     yield fill
     server.redis.config_set("maxmemory-policy", "noeviction")
     server.redis.config_set("maxmemory", before)
-    server.redis.delete("ballast")
+    server.redis.delete(*ballast)
 
 
 @pytest.mark.parametrize(
