@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +62,8 @@ UNITS = {
 
 def mixtures(number: int) -> dict[str, str]:
     """Other units, each of a few of these; each run has others."""
-    seed = random.randrange(2**32)
+    # Of the run, as the processes of pytest-xdist must agree on the tests.
+    seed = zlib.crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(time.time_ns())).encode())
     rng = random.Random(seed)
     units = list(UNITS.values())
     return {

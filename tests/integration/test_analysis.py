@@ -236,5 +236,8 @@ def test_refused_at_start(make_stack: Callable[..., Stack], arguments: tuple[str
     wait_until(lambda: not process.running, what="the process to end", timeout_s=30)
     assert process.status == EX_CONFIG
     assert process.log.strip().splitlines() == [
-        "Sentiq cannot start: ANALYSIS: the analysis nowhere:MOODS cannot be loaded: No module named 'nowhere'"
+        (
+            "Sentiq cannot start: ANALYSIS: the analysis nowhere:MOODS cannot be loaded: ModuleNotFoundError:"
+            " No module named 'nowhere'"
+        )
     ]

@@ -44,7 +44,7 @@ def other(self, texts):
     scores = score(self, texts)
     return Scores(scores.probabilities[:, ::-1].copy(), scores.truncated, scores.work)
 StubEngine.score = other
-StubEngine.identity = "{identity}"
+StubEngine.identity = property(lambda self: "{identity}", lambda self, given: None)
 from tasks.worker import main
 main(["{role}"])
 """
