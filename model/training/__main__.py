@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from model.engines.registry import DEFAULT_FOLDER, load_engine
+from model.checkpoint import DEFAULT_FOLDER
+from model.engines.registry import load_engine
 from model.figures import write_figures
 from model.types import FloatArray
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model.engines.registry import DEFAULT_FOLDER, load_engine
+from model.checkpoint import DEFAULT_FOLDER
+from model.engines.registry import load_engine
 from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
 from tests.unit.model.conftest import need_torch
 
