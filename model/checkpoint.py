@@ -5,6 +5,7 @@ Cheap to import: torch and transformers are imported by `load` alone.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -18,13 +19,10 @@ from model.description import Description
 from model.digests import combined, find_manifest, sha256
 from model.errors import MissingHead, ModelNotFound, ModelRefused
 from model.labels import SENTIMENT, Classes, own_classes, understood
+from model.source import is_local, local_folder, short_name
 
 if TYPE_CHECKING:
     import transformers
-
-DEFAULT = "default"
-"""The name of the embedded model."""
-DEFAULT_FOLDER = Path(__file__).parent / "default"
 
 MOST_TOKENS = 512
 """Longer texts are truncated even if the model could read more, so that time and memory of a batch stay bounded."""
@@ -35,6 +33,9 @@ _SMALL = ("*.json", "vocab.txt", "merges.txt", "*.model")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _GRAPH = ("graph.xml", "graph.bin")
 """The files of an exported model that are the compiled engine's alone; an image for GPUs has none of them."""
+
+_SHORT, _LONGER = "a 1", "a 1, b 2, c 3: d 4, e 5."
+"""Two texts that show whether padding changes a score: any vocabulary has letters and digits."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Loaded:
     tokenizer: transformers.PreTrainedTokenizerBase
     model: transformers.PreTrainedModel
     """In evaluation mode."""
+    inputs: tuple[str, ...]
+    """The inputs that the model takes, of those that the tokenizer makes: some models take no `token_type_ids`."""
     max_tokens: int
     """The most tokens of a text that the model reads, with the special ones."""
 
@@ -127,7 +130,7 @@ def find_checkpoint(
     temperature = _temperature(name, config)
     if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
         raise ModelRefused(f"{name} has no tokenizer (tokenizer.json), so its texts cannot be read")
-    if not _is_local(name):
+    if not is_local(name):
         folder = local_folder(name, folder.name, (*_SMALL, *_WEIGHTS, "*.safetensors"))
     _check_weights(name, folder)
     if (manifest := find_manifest(folder)) is not None:  # swapped rows of the classifier would be answered wrongly
@@ -137,9 +140,9 @@ def find_checkpoint(
         _log.warning("the classes of %s have no names; the usual meaning is taken: %s (LABEL_MAP)", name, meaning)
     mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
     return Checkpoint(
-        name=_short(name),
+        name=short_name(name),
         folder=folder,
-        version=_version(folder) if _is_local(name) else folder.name[:12],
+        version=_version(folder) if is_local(name) else folder.name[:12],
         config=config,
         classes=classes,
         temperature=temperature,
@@ -158,7 +161,7 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
     Raises:
         MissingHead: the checkpoint lacks weights of the model.
         ModelNotFound: a file is missing.
-        ModelRefused: the model has no padding token, or cannot be loaded.
+        ModelRefused: the model has no padding token, its scores change with padding, or it cannot be loaded.
     """
     import torch
     import transformers
@@ -188,38 +191,11 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
         )
     if tokenizer.pad_token_id is None:
         raise ModelRefused(f"{name} has no padding token, so its texts cannot be scored in batches")
-    return Loaded(config, tokenizer, model.eval(), _max_tokens(tokenizer, model))
-
-
-def local_folder(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
-    """The folder that holds a model's files; for a name on the hub, those that fit the patterns are fetched.
-
-    Raises:
-        ModelNotFound: there is no such model, or it cannot be reached.
-    """
-    if name == DEFAULT:
-        return DEFAULT_FOLDER
-    if Path(name).is_dir():
-        return Path(name)
-    if is_path(name):
-        raise ModelNotFound(f"there is no folder {name}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RevisionResolutionError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
-    except (OSError, ValueError, RevisionResolutionError) as error:
-        why = " ".join(str(error).split())
-        raise ModelNotFound(f"{name} is no folder here, and could not be fetched from the hub: {why}") from error
-
-
-def is_path(name: str) -> bool:
-    """Whether a model's name can only be a folder: on the hub it is NAME or OWNER/NAME."""
-    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith("/")
-
-
-def _is_local(name: str) -> bool:
-    return name == DEFAULT or Path(name).is_dir()
+    taken = inspect.signature(model.forward).parameters
+    inputs = tuple(key for key in tokenizer.model_input_names if key in taken)
+    found = Loaded(config, tokenizer, model.eval(), inputs, _max_tokens(tokenizer, model))
+    _settle_padding(name, found)
+    return found
 
 
 def _config(name: str, folder: Path) -> dict[str, Any]:
@@ -283,19 +259,43 @@ def _temperature(name: str, config: Mapping[str, Any]) -> float | None:
     return float(given)
 
 
+def _settle_padding(name: str, loaded: Loaded) -> None:
+    """Makes the tokenizer pad on the side where padding changes no score: its own side, or else the other.
+
+    Models that read from left to right, for instance, find their last token on one side only.
+    """
+    import torch
+
+    tokenizer, model = loaded.tokenizer, loaded.model
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    own = tokenizer.padding_side
+
+    def first(texts: list[str]) -> torch.Tensor:
+        columns = tokenizer(texts, padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            logits: torch.Tensor = model(**{key: columns[key] for key in loaded.inputs}).logits[0]
+        return logits.float().softmax(-1)
+
+    for side in (own, "left" if own == "right" else "right"):
+        tokenizer.padding_side = side
+        difference = (first([_SHORT]) - first([_SHORT, _LONGER])).abs().max().item()
+        # Arithmetic that overflows is found when the engine warms up: then the difference is not a number.
+        if not difference > (1e-3 if model.dtype == torch.float32 else 0.05):
+            return
+    raise ModelRefused(f"{name}: padding changes its scores, so that they would depend on the texts scored with them")
+
+
 def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transformers.PreTrainedModel) -> int:
     """The most tokens of a text that tokenizer and positions allow, and at most `MOST_TOKENS`."""
-    positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    if positions < 1:  # XLNet says -1: it has no limit
+        positions = MOST_TOKENS
     for part, module in model.named_modules():
         # RoBERTa and related models count positions from the padding index: 514 of them are enough for 512 tokens.
         if part.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             positions = module.num_embeddings - module.padding_idx - 1
     return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
-
-
-def _short(name: str) -> str:
-    """The name as callers may see it: for a local folder, its last component only."""
-    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _version(folder: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 
-from model.checkpoint import Checkpoint, load
+from model.checkpoint import Checkpoint, Loaded, load
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import ModelRefused
@@ -67,6 +67,7 @@ class PipelineEngine:
         threads: int,
         dtype: str | None = None,
         by_tokens: bool | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
         """Loads the model.
 
@@ -79,6 +80,7 @@ class PipelineEngine:
                 process, so the engine that is loaded last decides.
             dtype: the arithmetic, as `model.checkpoint.load` takes it; by default what suits the device.
             by_tokens: whether batches are measured in tokens instead of texts; by default on a GPU only.
+            loaded: the checkpoint in memory, if it is there already.
 
         Raises:
             MissingHead: the checkpoint lacks weights of the model.
@@ -91,11 +93,11 @@ class PipelineEngine:
         self.device = device
         self.analysis = checkpoint.classes.analysis
         self._batch_size = batch_size
-        loaded = load(checkpoint, dtype=dtype or _arithmetic(device))
+        loaded = loaded or load(checkpoint, dtype=dtype or _arithmetic(device))
         tokenizer, model = loaded.tokenizer, loaded.model
         self._matrix = checkpoint.classes.matrix
         self._temperature = checkpoint.temperature or 1.0
-        self._tokenizer = tokenizer
+        self._tokenizer, self._inputs = tokenizer, loaded.inputs
         # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
         # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
@@ -120,13 +122,13 @@ class PipelineEngine:
         Raises:
             ModelRefused: the model overflows in this arithmetic.
         """
+        (row,), _ = self._tokenise(["a"])
         lengths = (self._max_tokens, 64, LENGTH_STEP) if self._max_cells is not None else (64,)
         for length in (min(length, self._max_tokens) for length in lengths):
             for batch in (self._most_rows(length), 1):
-                ids = torch.full((batch, length), self._tokenizer.pad_token_id)
-                ids[:, 0] = 1
+                inputs = self._padded([row] * batch, length)
                 try:
-                    self._probabilities(self._logits({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
+                    self._probabilities(self._logits(inputs))
                 except FloatingPointError as error:
                     raise ModelRefused(f"{self.identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
 
@@ -194,7 +196,7 @@ class PipelineEngine:
         truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
         with self._tokenizing:
             columns = self._tokenizer([window for window, _ in windows], truncation=False, verbose=False)
-            rows = [{key: columns[key][row] for key in columns} for row in range(len(texts))]
+            rows = [{key: columns[key][row] for key in self._inputs} for row in range(len(texts))]
             longer = [row for row in range(len(texts)) if len(rows[row]["input_ids"]) > self._max_tokens]
             if longer:
                 columns = self._tokenizer(
@@ -202,7 +204,7 @@ class PipelineEngine:
                 )
                 for place, row in enumerate(longer):
                     truncated[row] = True
-                    rows[row] = {key: columns[key][place] for key in columns}
+                    rows[row] = {key: columns[key][place] for key in self._inputs}
         return rows, truncated
 
     def _padded(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int) -> _Inputs:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from model.analysis import Analysis
-from model.checkpoint import DEFAULT, DEFAULT_FOLDER, find_checkpoint, is_path
+from model.checkpoint import find_checkpoint
 from model.engine import Engine
 from model.engines.stub import StubEngine
 from model.errors import EngineUnavailable, ModelNotFound
 from model.labels import SENTIMENT
+from model.source import DEFAULT, DEFAULT_FOLDER, is_path
 
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Device files of GPU drivers (NVIDIA, NVIDIA under WSL, AMD): if none exists, torch need not be imported to look."""
