@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MOST_TOKENS = 512
 """Longer texts are truncated even if the model could read more, so that time and memory of a batch stay bounded."""
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _SMALL = ("*.json", "vocab.txt", "merges.txt", "*.model")
 """The files of a model besides its weights."""
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -131,7 +130,7 @@ def find_checkpoint(
     if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
         raise ModelRefused(f"{name} has no tokenizer (tokenizer.json), so its texts cannot be read")
     if not is_local(name):
-        folder = local_folder(name, folder.name, (*_SMALL, *_WEIGHTS, "*.safetensors"))
+        folder = local_folder(name, folder.name, (*_SMALL, "*.safetensors"))
     _check_weights(name, folder)
     if (manifest := find_manifest(folder)) is not None:  # swapped rows of the classifier would be answered wrongly
         manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
@@ -217,9 +216,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _class_names(config: Mapping[str, Any]) -> list[str]:
     """The names of the model's classes in the order of its outputs, as transformers finds them."""
-    if isinstance(named := config.get("id2label"), Mapping):
-        return [str(named[key]) for key in sorted(named, key=int)]
-    return [f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))]
+    try:
+        if (named := config.get("id2label")) is None:
+            return [f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))]
+        by_number = {int(number): str(name) for number, name in named.items()}
+        return [by_number[number] for number in range(len(named))]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ModelRefused("config.json must name the model's classes from 0 on: id2label") from None
 
 
 def _check_kind(name: str, config: Mapping[str, Any]) -> None:
@@ -242,7 +245,11 @@ def _check_code(name: str, folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _check_weights(name: str, folder: Path) -> None:
-    if not any((folder / file).is_file() for file in _WEIGHTS):
+    if (index := folder / "model.safetensors.index.json").is_file():
+        files = set(_json(index).get("weight_map", {}).values())
+        if missing := sorted(file for file in files if not (folder / str(file)).is_file()):
+            raise ModelNotFound(f"{name} lacks {', '.join(missing)}, which its {index.name} lists")
+    elif not (folder / "model.safetensors").is_file():
         raise ModelNotFound(
             f"{name} has no model.safetensors, and weights of other kinds are not loaded, as reading them could run"
             " code; convert it (save_pretrained), or name a revision that has it (MODEL_REVISION=refs/pr/N)"

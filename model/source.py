@@ -24,13 +24,12 @@ def local_folder(name: str, revision: str | None, patterns: tuple[str, ...]) -> 
     if is_path(name):
         raise ModelNotFound(f"there is no folder {name}")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RevisionResolutionError
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
-    except (OSError, ValueError, RevisionResolutionError) as error:
+    except Exception as error:  # of any kind: the library passes on what its HTTP client raises
         why = " ".join(str(error).split())
-        raise ModelNotFound(f"{name} is no folder here, and could not be fetched from the hub: {why}") from error
+        raise ModelNotFound(f"{name} is no folder here, and was not found on the Hugging Face hub: {why}") from error
 
 
 def is_path(name: str) -> bool:
