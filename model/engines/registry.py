@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.analysis import Analysis
 from model.checkpoint import find_checkpoint
-from model.compiling import Compiling, Progress, obtain
+from model.compiling import Compiling, Progress, obtain, reasons
 from model.errors import EngineUnavailable, ModelNotFound, NotCompiled
 from model.labels import SENTIMENT
 from model.source import DEFAULT, DEFAULT_FOLDER, is_path
@@ -116,7 +116,7 @@ def load_engine(
 def told(name: str, description: Description) -> str:
     """What came of compiling a model, in a sentence."""
     passed = next((trial for trial in description.trials if trial.passed), None)
-    turned_down = "; ".join(f"{trial.form}: {trial.reason}" for trial in description.trials if not trial.passed)
+    turned_down = reasons(description.trials)
     if passed is None:
         return f"{name} is run by torch, as no compiled form of it may serve ({turned_down})"
     return (
