@@ -177,17 +177,20 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             **where,
         )
     except OSError as error:
         raise ModelNotFound(f"{name} could not be loaded: {error}") from error
     except (ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelRefused(f"{name} could not be loaded: {error}") from error
-    if missing := sorted({*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}):
+    if missing := sorted(loaded["missing_keys"]):
         raise MissingHead(
             f"{name} was not trained for classification: its checkpoint has no {', '.join(missing)}, "
             "so its answers would be random; choose a model that was fine-tuned for classification"
         )
+    if other := sorted(key[0] for key in loaded["mismatched_keys"]):
+        raise ModelRefused(f"{name}: in the weights, {', '.join(other)} has another shape than config.json says")
     if tokenizer.pad_token_id is None:
         raise ModelRefused(f"{name} has no padding token, so its texts cannot be scored in batches")
     taken = inspect.signature(model.forward).parameters
@@ -259,11 +262,11 @@ def _check_weights(name: str, folder: Path) -> None:
 def _temperature(name: str, config: Mapping[str, Any]) -> float | None:
     """What the logits are divided by; 1 is what old versions of transformers wrote for every model."""
     given = config.get("temperature")
-    if given is None or given == 1:
+    if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
         raise ModelRefused(f"{name}: the temperature in config.json must be a positive number, and not {given!r}")
-    return float(given)
+    return float(given) if given != 1 else None
 
 
 def _settle_padding(name: str, loaded: Loaded) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from model.engines.registry import load_engine
-from tests.support.checkpoints import NAMES, make
+from tests.support.checkpoints import NAMES, make, need_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,14 +35,6 @@ WORDS = [
     ".",
     "😂",
 ]
-
-
-def need_torch() -> None:
-    """Skips the test if torch is not installed; fails it in CI."""
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI has to run the pipeline engine's tests, but torch or transformers is not installed")
-        pytest.skip("torch and transformers are not installed")
 
 
 def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -> Path:
