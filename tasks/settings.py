@@ -18,7 +18,7 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
-from tasks.own_classes import with_own_classes
+from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
 from tasks.wording import in_words
@@ -364,4 +364,14 @@ def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = Tru
         raise SettingsRefused("; ".join(faults)) from None
     if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
         require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
-    return with_own_classes(settings, (spelt or {}).get("labels", "LABELS")) if classes else settings
+    if classes and settings.labels == "own":
+        own = own_classes(
+            settings.model_name,
+            settings.model_revision,
+            engine=settings.engine,
+            label_map=settings.label_map,
+            analysis=settings.analysis,
+            spelt=(spelt or {}).get("labels", "LABELS"),
+        )
+        settings = settings.model_copy(update={"analysis": own})
+    return settings

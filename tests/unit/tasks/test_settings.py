@@ -288,7 +288,7 @@ def test_own_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_own_classes_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
-    """LABELS=own beside another setting that says what the classes are, or without a model that has some, is refused."""
+    """LABELS=own is refused beside another setting that says what the classes are, and without a model that has any."""
     for name, value in {"LABELS": "own", "MODEL_NAME": emotions(tmp_path), **variables}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsRefused, match=f"^--labels: .*{re.escape(said)}"):
