@@ -67,6 +67,22 @@ def test_scores_are_those_of_transformers(checkpoint: Make, kind: str) -> None:
     assert engine.description.max_tokens == 128
 
 
+@pytest.mark.parametrize(
+    ("kind", "most"), [("bert", 128), ("roberta", 128), ("mpnet", 128), ("modernbert", 128), ("xlnet", 512)]
+)
+def test_limit_of_positions(checkpoint: Make, tmp_path: Path, kind: str, most: int) -> None:
+    """Where the tokenizer names no limit, texts are cut to the model's positions; a RoBERTa with 130 has 128 for it. A
+    model without such a limit reads 512 tokens.
+    """
+    folder = shutil.copytree(checkpoint(kind), tmp_path / kind)
+    change(folder / "tokenizer_config.json", model_max_length=None)
+    engine = load_engine(str(folder), engine="pipeline", device="cpu")
+    assert engine.description.max_tokens == most
+    scores = engine.score(["a " * 600, "a"])
+    assert scores.truncated.tolist() == [True, False]
+    assert np.isfinite(scores.probabilities).all()
+
+
 def test_token_types_that_a_model_does_not_take(checkpoint: Make, folder: Path) -> None:
     """A tokenizer that makes token types for a model without them, here a DistilBERT, is no error."""
     for file in ("config.json", "model.safetensors"):
