@@ -112,9 +112,10 @@ def _pipeline(
 ) -> Engine:
     if find_spec("torch") is None or find_spec("transformers") is None:
         _no_torch("the pipeline engine")
+    # First: what is refused is said at once, and not after the seconds that torch takes to import.
+    checkpoint = find_checkpoint(name, revision=revision, label_map=label_map, analysis=analysis)
     from model.engines.pipeline import PipelineEngine
 
-    checkpoint = find_checkpoint(name, revision=revision, label_map=label_map, analysis=analysis)
     return PipelineEngine(checkpoint, device=device, batch_size=batch_size, threads=threads)
 
 
