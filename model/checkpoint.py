@@ -134,7 +134,9 @@ def find_checkpoint(
         manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
     if classes.guessed:
         meaning = ", ".join(f"{name} is {label}" for name, label in zip(classes.names, classes.mapped, strict=True))
-        _log.warning("the classes of %s have no names; the usual meaning is taken: %s (LABEL_MAP)", name, meaning)
+        _log.warning(
+            "the classes of %s have no names; the usual meaning is taken: %s (LABEL_MAP)", short_name(name), meaning
+        )
     mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
     return Checkpoint(
         name=short_name(name),
