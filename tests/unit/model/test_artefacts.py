@@ -191,5 +191,5 @@ def test_a_disk_that_cannot_be_written(store: Artefacts, tmp_path: Path) -> None
     assert store.find("one") is None
     (tmp_path / "compiled").write_text("a file in its place")
     assert store.find("one") is None
-    with pytest.raises(OSError), store.alone(lambda: None):  # noqa: PT012
+    with pytest.raises(OSError), store.alone(lambda: None):
         pass
