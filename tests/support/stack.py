@@ -286,7 +286,7 @@ class Stack:
         assert response.headers["Location"] == job["links"]["self"]
         return job
 
-    def ended(self, job: dict[str, Any], *, timeout_s: float = 60.0) -> dict[str, Any]:
+    def ended(self, job: dict[str, Any], *, timeout_s: float = 120.0) -> dict[str, Any]:
         """Waits until a job has ended; returns its final state."""
 
         def over() -> dict[str, Any] | None:
