@@ -15,7 +15,7 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import events
-from webapp.api.requests import Preferences, parse_json, preferences
+from webapp.api.requests import Preferences, list_header, parse_json, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
@@ -216,6 +216,7 @@ def jobs_blueprint(
     def results(job_id: str) -> Response:
         query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
+        list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
         if wanted != "json":
@@ -236,6 +237,7 @@ def jobs_blueprint(
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
+        list_header("Accept-Encoding")
         if request.accept_encodings.quality("gzip") > 0:
             response.headers["Content-Encoding"] = "gzip"
             pieces = gzipped(pieces)
