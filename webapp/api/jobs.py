@@ -184,12 +184,12 @@ def jobs_blueprint(
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
             before = (float(created_at), job_id)
-        found = jobs.newest(
+        found, end = jobs.newest(
             before, JobStatus(query.status) if query.status is not None else None, query.limit, caller().sees
         )
         following = None
-        if len(found) == query.limit:
-            cursor = f"{found[-1].created_at!r}-{found[-1].id}"
+        if end is not None:
+            cursor = f"{end[0]!r}-{end[1]}"
             following = url_for("jobs.newest", limit=query.limit, cursor=cursor, status=query.status)
         return Response(
             orjson.dumps({"items": [job_body(job) for job in found], "next": following}), mimetype="application/json"

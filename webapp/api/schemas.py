@@ -141,7 +141,7 @@ class JobResponse(BaseModel):
 
 
 class JobsResponse(BaseModel):
-    """A page of jobs, the newest first."""
+    """A page of jobs, the newest first. Of those in one state it may have fewer than `limit`, and others may follow."""
 
     items: list[JobResponse]
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]
