@@ -14,7 +14,7 @@ from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
-from webapp.api.events import events
+from webapp.api.events import Listeners, events
 from webapp.api.requests import Preferences, list_header, parse_json, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
@@ -105,6 +105,7 @@ def jobs_blueprint(
 ) -> Blueprint:
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
+    listeners = Listeners()
 
     def at_once(raw: bytes, prefer: Preferences) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
@@ -252,8 +253,13 @@ def jobs_blueprint(
         if found.status in TERMINAL and revision >= found.revision:
             return Response(status=204)  # the end was sent before; 204 keeps browsers from connecting again
         links = job_body(found)["links"]
-        told = events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links})
-        response = Response(told, mimetype="text/event-stream")
+        listens_as = caller().id
+
+        def told() -> Iterator[bytes]:
+            with listeners.place(listens_as) as listener:
+                yield from events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links}, listener)
+
+        response = Response(told(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
