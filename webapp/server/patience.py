@@ -39,6 +39,9 @@ class Stalled:
     def __init__(self) -> None:
         self._since: dict[socket, float] = {}
 
+    def __len__(self) -> int:
+        return len(self._since)
+
     def begin(self, client: socket, waited_s: float = 0.0) -> None:
         """Notes that a connection waits, and for how long it has waited for the same already."""
         self._since[client] = time.monotonic() - waited_s
