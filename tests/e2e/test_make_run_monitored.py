@@ -75,7 +75,7 @@ def test_monitored_run(monitored: Launch) -> None:
     sentiq.ended()
     assert any(line.endswith("| stopped") for line in sentiq.lines), sentiq.output
     assert "Traceback" not in sentiq.output, sentiq.output
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
@@ -85,7 +85,7 @@ def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
     wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")
     assert "s3cret" not in sentiq.output
     os.kill(sentiq.member("sentiq serve"), 9)
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 @pytest.mark.parametrize("name", ["FLOWER_PORT", "CE_PORT"])
