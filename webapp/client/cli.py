@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
-from webapp.client.batch import Batch, Output, Screen
+from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
@@ -399,7 +399,7 @@ def main() -> None:
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        _complain(f"{error}{_remedy(error)}")
+        _complain(f"{in_commands(str(error))}{_remedy(error)}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

@@ -77,11 +77,13 @@ class Visit:
     """Whether it goes into the metrics of requests."""
     answered: bool = False
     """Whether its answer has begun."""
+    code: str = ""
+    """The code of the error in which it ended."""
     span: Any = None
     """Its OpenTelemetry span, if traces are kept."""
 
 
-# The default is what code outside a request gets; nothing writes to it.
+# The default is what code outside a request gets.
 VISIT: ContextVar[Visit] = ContextVar("visit", default=Visit(0.0, "", NOWHERE))  # noqa: B039
 
 
