@@ -10,7 +10,7 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response
 
 from tasks import metrics
@@ -167,6 +167,8 @@ def _http_exception(error: HTTPException) -> Response:
     # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
     detail = error.description or ""
+    if isinstance(error, NotFound):
+        detail = "There is nothing at this address. /docs describes those that there are."
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         # HEAD and OPTIONS are for browsers and probes.
         methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})

@@ -19,12 +19,16 @@ from typer.testing import CliRunner
 from werkzeug.test import TestResponse
 
 from tasks.errors import SettingsRefused
-from tasks.keys import Scope, digest, find, new_key, parse_keys
+from tasks.jobs.job import Job
+from tasks.keys import ApiKey, Scope, digest, find, new_key, parse_keys
 from tasks.settings import API_PATHS, Settings, load_settings
 from tests.support.web import web_application
+from webapp.api.jobs import job_body, nothing
 from webapp.client.cli import app as cli
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
+from webapp.front.routes import NOWHERE as NO_ROUTE
+from webapp.front.visit import VISIT, Caller, Visit
 from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
@@ -121,7 +125,11 @@ def test_scopes(guarded: Flask, endpoint: str) -> None:
 def test_open_to_all(guarded: Flask, path: str) -> None:
     """Probes and documentation need no key; an address that does not exist is not found, key or not."""
     assert ask(guarded, "GET", path).status_code in (200, 302, 503)
-    assert ask(guarded, "GET", "/nothing").status_code == 404
+    nowhere = ask(guarded, "GET", "/nothing")
+    assert (nowhere.status_code, nowhere.json and nowhere.json["detail"]) == (
+        404,
+        "There is nothing at this address. /docs describes those that there are.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +236,27 @@ def test_own_door(host: str) -> None:
     """On a loopback address, which is the default, the service starts without keys."""
     refuse_open_door(Settings(host=host))
     refuse_open_door(Settings())
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_whose_job_it_is(guarded: Flask, scope: Scope) -> None:
+    """A job says to a key with the scope admin, and to no other, whose it is."""
+    asks = Visit(0.0, "", NO_ROUTE, Caller(ApiKey("ops", frozenset({scope})), "ops", None))
+    job = Job(id="0" * 32, created_at=0.0, expires_at=1.0, chunk_size=1, window=1, owner="ann")
+    before = VISIT.set(asks)
+    try:
+        with guarded.test_request_context("/"):
+            body = job_body(job)
+    finally:
+        VISIT.reset(before)
+    assert body.get("owner") == ("ann" if scope is Scope.ADMIN else None)
+    assert ("owner" in body) is (scope is Scope.ADMIN)
+
+
+def test_an_answer_without_a_body() -> None:
+    """204 has no type of a body."""
+    assert nothing().status_code == 204
+    assert "Content-Type" not in nothing().headers
 
 
 def test_secrets_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
