@@ -264,15 +264,8 @@ class QuotaExceeded(SentimentError):
     def __init__(
         self, texts: int | str, *, left: int, limit: int, window_s: int, retry_after_s: int, of: str = "request"
     ) -> None:
-        """Says what is left, and what does not fit into it.
-
-        Args:
-            texts: the texts that the request has: a number, or `more than` one.
-            left: the texts that the caller may still send in this window.
-            limit: the texts that are allowed in a window.
-            window_s: the length of a window, in seconds: a day.
-            retry_after_s: the seconds until the next window.
-            of: what has the texts: a request, or a job.
+        """Says that a request (or a job: `of`) with so many `texts`, or `more than` so many, does not fit into what is
+        `left` of the `limit` in this window; the next begins in `retry_after_s`.
         """
         today = (
             f"You have used up the {_texts(limit)} that you may send in a day."

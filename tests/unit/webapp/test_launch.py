@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tests.unit.webapp.test_options import SENTIQ

@@ -262,7 +262,9 @@ def test_an_answer_without_a_body() -> None:
 def test_secrets_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret for the callbacks of a key that does not exist ends the start, with its name and those of the keys."""
     monkeypatch.setenv("CALLBACK_SECRETS", "jobser:s3cret jobsr:hunter2")
-    with pytest.raises(SettingsRefused, match="CALLBACK_SECRETS: no API key has the name jobser; there are no API keys"):
+    with pytest.raises(
+        SettingsRefused, match="CALLBACK_SECRETS: no API key has the name jobser; there are no API keys"
+    ):
         refuse_unknown_callers(load_settings())
     monkeypatch.setenv("API_KEYS", KEYS)
     with pytest.raises(SettingsRefused) as refused:
