@@ -39,9 +39,17 @@ _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/
 
 
 def job_body(job: Job) -> dict[str, object]:
-    """A job as the API shows it, with its links."""
+    """A job as the API shows it, with its links; and with its owner, if the caller sees those of all keys."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
-    return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
+    facts = job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
+    return facts | {"owner": job.owner} if caller().is_admin else facts
+
+
+def nothing() -> Response:
+    """204: an answer without a body, and so without the type of one."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def accepted(job: Job, prefer: Preferences) -> Response:
@@ -210,7 +218,7 @@ def jobs_blueprint(
         find(job_id)
         if query.purge:
             jobs.remove(job_id)
-            return Response(status=204)
+            return nothing()
         return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")
@@ -251,13 +259,13 @@ def jobs_blueprint(
         last = request.headers.get("Last-Event-ID", "")
         revision = int(last) if re.fullmatch(r"[0-9]{1,15}", last) else -1
         if found.status in TERMINAL and revision >= found.revision:
-            return Response(status=204)  # the end was sent before; 204 keeps browsers from connecting again
-        links = job_body(found)["links"]
+            return nothing()  # the end was sent before; 204 keeps browsers from connecting again
+        same = {name: value for name, value in job_body(found).items() if name in ("links", "owner")}
         listens_as = caller().id
 
         def told() -> Iterator[bytes]:
             with listeners.place(listens_as) as listener:
-                yield from events(jobs, job_id, revision, lambda job: job_facts(job) | {"links": links}, listener)
+                yield from events(jobs, job_id, revision, lambda job: job_facts(job) | same, listener)
 
         response = Response(told(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"

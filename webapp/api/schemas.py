@@ -138,6 +138,9 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    owner: Annotated[
+        str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
+    ] = None
 
 
 class JobsResponse(BaseModel):
