@@ -47,7 +47,7 @@ def test_monitored_run(monitored: Launch) -> None:
     """
     sentiq = monitored()
     flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
-    metrics = re.search(r"metrics at (.*); monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
+    metrics = re.search(r"metrics at (.*); put these ports into monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
     assert flower.startswith("http://127.0.0.1:")
 
     def answers(address: str, login: str | None = None) -> bool:
