@@ -233,13 +233,13 @@ def jobs(
             _print_json(asdict(job))
         return
     # The table fits into 80 columns; ids are never cut, because people copy them.
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    owned = any(job.owner for job in found)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if owned else (0, 1))
     table.add_column("job", no_wrap=True, min_width=32)
     table.add_column("status", no_wrap=True)
     for name in ("lines", "done", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("created", no_wrap=True)
-    owned = any(job.owner for job in found)
     if owned:
         table.add_column("key", overflow="fold")
     for job in found:
