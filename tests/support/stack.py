@@ -229,7 +229,7 @@ class Stack:
             assert worker.running, f"the {worker.name} worker ended with {worker.status}:\n{worker.log[-4000:]}"
             return any(f"-{worker.pid}-" in member.decode() for member in self.redis.smembers("sentiq:workers"))
 
-        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=60)
+        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=120)
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, waits until it answers."""
