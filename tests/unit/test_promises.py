@@ -18,7 +18,7 @@ from tasks.errors import SentimentError
 from tasks.settings import Settings
 from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
-from webapp.launch.launcher import PROCESSES
+from webapp.launch.processes import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]

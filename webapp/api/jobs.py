@@ -91,8 +91,9 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
-"""Answers a caller's texts within so many seconds: their lines, or None if some have no outcome by then."""
+AnswerAtOnce = Callable[[Sequence[str], float, str, str | None], list[Line] | None]
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then. It gets the texts, the
+seconds, the caller, and the name of the model that was asked for."""
 
 
 def jobs_blueprint(
@@ -106,7 +107,7 @@ def jobs_blueprint(
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+    def at_once(raw: bytes, prefer: Preferences, model: str | None) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
@@ -115,7 +116,7 @@ def jobs_blueprint(
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, batch.model or model)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")
@@ -132,7 +133,7 @@ def jobs_blueprint(
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                answer = at_once(raw, prefer)
+                answer = at_once(raw, prefer, query.model)
                 if isinstance(answer, Response):
                     return answer
                 paid = answer
@@ -156,6 +157,7 @@ def jobs_blueprint(
                     upload.entries,
                     header,
                     callback_url,
+                    upload.options.get("model", query.model),
                     key,
                     caller=caller().id,
                     owner=caller().owner,

@@ -44,6 +44,7 @@ OF_A_WORKER = frozenset(
         "model_name",
         "model_revision",
         "label_map",
+        "models",
         "analysis",
         "engine",
         "device",
@@ -176,8 +177,8 @@ def _as_variable(kind: Any, value: object) -> str:
         if "\0" in (text := _text(value)):
             raise ValueError("must not hold a NUL character")
         return text
-    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        return json.dumps(value)
+    if kind is dict and isinstance(value, dict) and all(isinstance(item, str | dict) for item in value.values()):
+        return json.dumps(value, default=str)  # what strings or tables may be in it is checked with the setting
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)
     also = {dict: ", or a table of strings", tuple: ", or a list of strings"}.get(kind, "")
