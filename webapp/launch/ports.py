@@ -34,7 +34,7 @@ def refuse_shared_ports(settings: Settings) -> None:
         port = int(given["METRICS_PORT"])
         if port > _HIGHEST:
             first = settings.metrics_port
-            after = "the port after it" if port == first + 1 else f"the port {port - first} after it"
+            after = "the port after it" if port == first + 1 else f"the port {port - first} places after it"
             raise SettingsRefused(f"METRICS_PORT: the {worker} worker takes {after}, and there is none")
         places.append(("METRICS_PORT", f"the {worker} worker's metrics", settings.metrics_host, port))
     for (_, one, host, port), (setting, other, other_host, other_port) in combinations(places, 2):
