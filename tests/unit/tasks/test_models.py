@@ -147,7 +147,7 @@ def test_what_cannot_be_used(monkeypatch: pytest.MonkeyPatch, models: object, se
 )
 def test_two_defaults(monkeypatch: pytest.MonkeyPatch, others: dict[str, str]) -> None:
     """A service whose default model is named in two places, with different words, does not start."""
-    with pytest.raises(SettingsRefused, match="^MODELS: gives a model for `\\*`, and MODEL_NAME"):
+    with pytest.raises(SettingsRefused, match=r"^MODELS: gives a model for `\*`, and MODEL_NAME"):
         settings_with(monkeypatch, {"*": "a/b"}, **others)
 
 
