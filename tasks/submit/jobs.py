@@ -90,6 +90,14 @@ class JobService:
         self._allow_private = allow_private
         self._origin = origin
 
+    def require_model(self, name: str | None) -> None:
+        """Checks that jobs may ask for a model by this name.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        self._models.choose(name)
+
     def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Takes texts in; returns their job, and whether it is an earlier one of the same Idempotency-Key.
 

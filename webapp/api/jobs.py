@@ -115,8 +115,10 @@ def jobs_blueprint(
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
+        model = model if batch.model is None else batch.model
+        jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, batch.model or model)
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, model)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")
