@@ -34,6 +34,10 @@ from tasks.wording import in_words
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+API_PATHS = frozenset(
+    ("predict", "batch_predict", "jobs", "model", "health", "metrics", "docs", "redoc", "openapi.json", "assets")
+)
+"""The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
 """The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
@@ -270,6 +274,9 @@ class Settings(BaseSettings):
     def _is_prefix(cls, value: str) -> str:
         if re.fullmatch(r"((/[A-Za-z0-9._~-]+)+)?/?", value) is None or re.search(r"/\.{1,2}(/|$)", value):
             raise ValueError("must be a path like /sentiq")
+        first = value.split("/")[1] if value else ""
+        if first in API_PATHS:
+            raise ValueError(f"must not begin with /{first}, as addresses of the API do; take a path like /sentiq")
         return value.rstrip("/")
 
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
@@ -339,6 +346,11 @@ class Settings(BaseSettings):
         texts = [self.api_keys.get_secret_value()] if self.api_keys is not None else []
         texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
+
+    @property
+    def callback_names(self) -> list[str]:
+        """The names of the API keys that CALLBACK_SECRETS has secrets for."""
+        return list(parse_secrets(self.callback_secrets.get_secret_value())) if self.callback_secrets else []
 
     def callback_secret_of(self, owner: str | None) -> str | None:
         """The secret that signs the callbacks of this API key's jobs; None if they cannot be signed."""

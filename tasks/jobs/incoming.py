@@ -152,7 +152,7 @@ class IncomingJobs:
             quota_bytes = self._allowance.kept_bytes
             others_bytes, own_bytes, expires_ms = answer[1:]
             if own_bytes > quota_bytes:
-                raise JobTooLarge(quota_bytes)
+                raise JobTooLarge.to_be_kept(quota_bytes)
             raise StorageQuotaExceeded(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
 
     def append(self, job_id: str, page: Page) -> list[int]:

@@ -16,7 +16,7 @@ from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMism
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
-from tasks.jobs.kept import KeptJobs
+from tasks.jobs.kept import KeptJobs, Place
 from tasks.jobs.keys import chunk_id
 from tasks.store.cache import PredictionCache
 from tasks.submit.away import redis_or_unavailable
@@ -255,8 +255,8 @@ class JobService:
             time.sleep(min(0.25, left_s))
 
     def newest(
-        self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
-    ) -> list[Job]:
+        self, before: Place | None, status: JobStatus | None, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], Place | None]:
         """See `KeptJobs.newest`."""
         with redis_or_unavailable():
             return self._kept.newest(before, status, limit, owner)

@@ -17,6 +17,7 @@ from model.engines.merging import MergingEngine
 from model.engines.registry import load_engine
 from tasks import metrics
 from tasks.background import Loop
+from tasks.cost import cost
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.models import Model
@@ -81,8 +82,14 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
     mark = _mark(role, model, engine, texts_per_s)
     tracing = start_tracing(settings, role.name)
     watchdog = Watchdog(texts_per_s=texts_per_s)
-    together = role.texts_together(texts_per_s)
-    engine = MergingEngine(engine, max_texts=together, on_call=metrics.engine_call, around=watchdog.engine_call)
+    together = role.cost_together(texts_per_s)
+    engine = MergingEngine(
+        engine,
+        max_cost=lambda: together,
+        cost=lambda texts: sum(map(cost, texts)),
+        on_call=metrics.engine_call,
+        around=watchdog.engine_call,
+    )
     if tracing is not None:
         engine = TracedEngine(engine, tracing)
 

@@ -22,8 +22,8 @@ class Role:
     upkeep: bool = False
     """Whether the worker does the regular tasks for jobs (`tasks.work.upkeep`)."""
 
-    def texts_together(self, texts_per_s: float) -> int:
-        """The most texts of several chunks in one call of the engine."""
+    def cost_together(self, texts_per_s: float) -> int:
+        """The most that the texts of several chunks in one call of the engine may cost, in short texts."""
         return max(1, int(texts_per_s * self.call_s))
 
 

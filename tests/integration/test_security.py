@@ -299,7 +299,7 @@ def test_an_open_door_does_not_start(make_stack: Callable[..., Stack], command: 
 @pytest.mark.parametrize("variables", [{"ALLOW_ANONYMOUS": "true"}, {"API_KEYS": KEYS}], ids=["told", "keys"])
 def test_a_public_address(make_stack: Callable[..., Stack], variables: dict[str, str]) -> None:
     """With keys, or with ALLOW_ANONYMOUS, the service listens on a public address."""
-    stack = make_stack(HOST="0.0.0.0", **variables)
+    stack = make_stack(HOST="0.0.0.0", WEB_CONCURRENCY=1, **variables)
     stack.start_server()
     stack.start_web()
     assert stack.http.get("/jobs").status_code == (401 if "API_KEYS" in variables else 200)

@@ -149,10 +149,13 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    owner: Annotated[
+        str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
+    ] = None
 
 
 class JobsResponse(BaseModel):
-    """A page of jobs, the newest first."""
+    """A page of jobs, the newest first. Of those in one state it may have fewer than `limit`, and others may follow."""
 
     items: list[JobResponse]
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]

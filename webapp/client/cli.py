@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
-from webapp.client.batch import Batch, Output, Screen
+from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
@@ -245,9 +245,13 @@ def jobs(
     for name in ("lines", "done", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("created", no_wrap=True)
+    owned = any(job.owner for job in found)
+    if owned:
+        table.add_column("key", overflow="fold")
     for job in found:
         done = f"{100 * job.done // max(job.total, 1)} %"
-        table.add_row(job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3])
+        facts = [job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3]]
+        table.add_row(*facts, *[job.owner or ""] * owned)
     Console(highlight=False).print(table if found else "No jobs.")
     if more:
         _complain(f"there are more jobs; --limit {10 * limit} shows up to {10 * limit} of them")
@@ -355,6 +359,7 @@ def _tell(context: typer.Context, job: Job) -> None:
         "model": job.model
         if job.requested_model is None
         else f"{job.requested_model} ({job.model or 'not yet known'})",
+        "key": job.owner,
         "created": _local(job.created_at),
         "finished": job.finished_at and _local(job.finished_at),
         "expires": _local(job.expires_at),
@@ -407,7 +412,7 @@ def main() -> None:
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        _complain(f"{error}{_remedy(error)}")
+        _complain(f"{in_commands(str(error))}{_remedy(error)}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

@@ -74,6 +74,8 @@ class Job(_Answer):
     callback: Mapping[str, Any] | None = None
     requested_model: str | None = None
     """The name of the model that was asked for, if any; `model` is the identity of the one that scored."""
+    owner: str | None = None
+    """The name of the key that made it, which the service tells keys with the scope admin alone."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:

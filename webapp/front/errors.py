@@ -10,7 +10,7 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response
 
 from tasks import metrics
@@ -40,6 +40,7 @@ from tasks.errors import (
     UnknownModel,
     UploadTooSlow,
 )
+from tasks.store.limits import Standing
 from tasks.wording import in_words
 from webapp.front.visit import visit
 
@@ -129,6 +130,7 @@ def problem(
     response = Response(orjson.dumps(body), status=status, mimetype="application/problem+json")
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
+    visit().code = code
     metrics.REJECTED.labels(code).inc()
     return response
 
@@ -141,6 +143,8 @@ def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
     if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded):
         retry_after_s = error.retry_after_s
+    if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
+        visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
     elif isinstance(error, TooManyJobs | StorageFull):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
     elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
@@ -167,6 +171,8 @@ def _http_exception(error: HTTPException) -> Response:
     # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
     detail = error.description or ""
+    if isinstance(error, NotFound):
+        detail = "There is nothing at this address. /docs describes those that there are."
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         # HEAD and OPTIONS are for browsers and probes.
         methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})

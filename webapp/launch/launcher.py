@@ -32,11 +32,12 @@ from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wai
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import FolderLock, lock_folder, require_redis
+from webapp.launch.lines import example_line, waiting_line
 from webapp.launch.monitors import monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
 from webapp.server import metrics_folder
-from webapp.server.exposure import refuse_open_door
+from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
 _DRAIN_S = 25.0
 """How long requests and chunks under way may take to finish; after that, processes are killed."""
@@ -164,11 +165,8 @@ class Launcher:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             if missing != told or time.monotonic() > until_told:
-                # On a busy machine a batch worker, which gives way to all others, may come a minute later; and so may
-                # the workers of other models.
-                early = not {"web", "redis", "interactive worker"} & set(missing)
-                answered = f"; callers of /predict are answered at {self._address}" if early else ""
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{answered}")
+                line = waiting_line(missing, self._address, time.monotonic() - self._began_at)
+                self._console.print("sentiq", line)
                 told, until_told = missing, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
@@ -181,10 +179,7 @@ class Launcher:
             "sentiq",
             f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs; try:",
         )
-        example = """'{"text": "What a show, I loved it!"}'"""
-        self._console.print(
-            "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {example}"
-        )
+        self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
         systemd.tell("READY=1")
         return True
 
@@ -292,6 +287,7 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        refuse_unknown_callers(settings)
         refuse_shared_ports(settings)
         require_tracing(settings)
     except SettingsRefused as error:

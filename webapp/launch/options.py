@@ -75,7 +75,7 @@ def flags(names: Collection[str] = Settings.model_fields) -> Iterator[inspect.Pa
         meaning = " ".join((field.description or "").split())
         if get_origin(kind) is Literal:
             meaning += f" One of {', '.join(get_args(kind))}."
-        if kind is not bool and field.default not in (None, {}, ()):
+        if kind is not bool and field.default not in (None, {}, (), ""):
             meaning += f" Default: {field.default}."
         yield _parameter(
             name,

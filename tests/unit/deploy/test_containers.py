@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.requirements import EXTRAS, LEFT_OUT, requirements
 from tasks.settings import Settings
@@ -490,10 +492,11 @@ def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> Non
 
     server = Process("server", popen, tmp_path / "log")
     try:
-        client: Any = redis.Redis(port=port, password="abc123", decode_responses=True)
+        once = Retry(NoBackoff(), 0)  # by itself the client tries again, with pauses of seconds, even a wrong password
+        client: Any = redis.Redis(port=port, password="abc123", decode_responses=True, retry=once)
         wait_until(client.ping, what="the server to answer")
         with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=port).ping()
+            redis.Redis(port=port, retry=once).ping()
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": policy}
         assert client.config_get("appendonly") == {"appendonly": kept}
         assert client.config_get("save") == {"save": ""}

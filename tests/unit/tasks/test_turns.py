@@ -254,11 +254,14 @@ def test_nothing_is_lost(server: Stack, data: st.DataObject, workers: int) -> No
 
 
 def test_handed_out_and_not_sent(service: Service) -> None:
-    """A chunk that is given again after its turn came is sent once more: whoever gave it first may have died before."""
-    job_id = service.submit("me", 10, window=1)
-    assert service.sent == [chunk_id(job_id, 0)]
-    service.choose(chunk_id(job_id, 0))
-    assert service.sent == [chunk_id(job_id, 0)] * 2
+    """A chunk that is given again after its turn came is sent once more, though no place is free: whoever gave it first
+    may have died before.
+    """
+    job_id = service.submit("me", 10, window=2)
+    first, second = (chunk_id(job_id, number) for number in range(2))
+    assert service.sent == [first, second]
+    service.choose(first)
+    assert service.sent == [first, second, first]
     other = service.submit("me", 10)
     waits = chunk_id(other, 3)
     assert waits in service.turns.waiting()

@@ -66,9 +66,9 @@ def test_rate_is_that_of_the_engine() -> None:
 
 
 @pytest.mark.parametrize(("role", "rate", "texts"), [(INTERACTIVE, 1000, 250), (INTERACTIVE, 1, 1), (BATCH, 1000, 1)])
-def test_texts_together(role: Role, rate: float, texts: int) -> None:
+def test_cost_together(role: Role, rate: float, texts: int) -> None:
     """Callers' texts for a quarter of a second are scored in one call; a job's chunk has its own call."""
-    assert role.texts_together(rate) == texts
+    assert role.cost_together(rate) == texts
 
 
 def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import StorageQuotaExceeded, TooManyJobs
 from tests.support.stack import free_port
 from webapp.client import JobNotFound, Sentiq, SentiqError, Unavailable, WaitTimeout, whole_file
+from webapp.client.batch import Screen, in_commands
 from webapp.client.http import gzipped_ndjson, json_array, split_lines
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -723,6 +725,18 @@ def test_whole_file_is_an_ordinary_file(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert target.read_bytes() == b"x"
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
+
+
+def test_refusals_in_the_words_of_the_command_line() -> None:
+    """What the service tells callers by HTTP to do, the command line tells as its own commands."""
+    assert "(sentiq remove JOB)" in in_commands(str(StorageQuotaExceeded(1, 2, 3)))
+    assert "(sentiq cancel JOB)" in in_commands(str(TooManyJobs(3)))
+
+
+def test_a_retry_is_told_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """While the service is busy, the command line says what is the matter and after how many seconds it asks again."""
+    Screen().trouble(Unavailable("You may send 20 texts in a minute.", code="rate_limited"), 32.1)
+    assert capsys.readouterr().err == "You may send 20 texts in a minute. Trying again in 33 s.\n"
 
 
 def test_device_is_not_replaced(tmp_path: Path) -> None:

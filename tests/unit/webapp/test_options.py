@@ -254,6 +254,7 @@ def test_help_is_readable(command: str, names: set[str]) -> None:
     groups = [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")]
     assert groups == [group for group in options._GROUPS.values() if group != "Callers" or command == "serve"]
     assert "Default: 3600." in shown
+    assert "Default: ." not in shown
     for name in SECRETS:
         assert f"--{name.replace('_', '-')} " not in shown
 
