@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from model.analysis import Analysis
 from model.figures import FileFigures, read_figures
+from tasks.jobs.job import Line
 from tasks.store.connections import Client
-from tasks.store.presence import KnownModel, Presence
+from tasks.store.presence import Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
-from tasks.submit.predictor import Prediction, Predictor
+from tasks.submit.predictor import Prediction
+from tasks.submit.served import ServedModels
 from tasks.wire import WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
@@ -41,37 +43,45 @@ class SentimentService:
 
     def __init__(
         self,
-        predictor: Predictor,
+        models: ServedModels,
         jobs: JobService,
-        known: KnownModel,
         presence: Presence,
         servers: Collection[Client],
         listeners: Collection[Listener],
         *,
-        model_tag: str,
         analysis: Analysis,
     ) -> None:
         """Makes the service of its parts.
 
         Args:
-            predictor: predicts texts.
+            models: the models that texts are scored by.
             jobs: the service of jobs.
-            known: what is known about the workers.
             presence: lists the workers.
             servers: a client of each Redis server that the service needs.
             listeners: what listens in the background for the service.
-            model_tag: the model name and revision that workers are asked for.
             analysis: the analysis that the service performs.
         """
-        self.predict = predictor.predict
-        self.predict_many = predictor.predict_many
         self.jobs = jobs
-        self.model_tag = model_tag
+        self.models = models
+        self.model_tag = models.default.model.tag
         self.analysis = analysis
-        self._known = known
         self._presence = presence
         self._servers = servers
         self._listeners = listeners
+
+    def predict(self, text: str, wait_s: float, caller: str, model: str | None = None) -> Prediction | None:
+        """See `Predictor.predict`. `model`: the name of the model that the caller asks for.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        return self.models.choose(model).predictor.predict(text, wait_s, caller)
+
+    def predict_many(
+        self, texts: Sequence[str], wait_s: float, caller: str, model: str | None = None
+    ) -> list[Line] | None:
+        """See `Predictor.predict_many`; `model` as in `predict`."""
+        return self.models.choose(model).predictor.predict_many(texts, wait_s, caller)
 
     def close(self) -> None:
         """Ends the service's threads. A web process that ends need not call it, as they end with it."""
@@ -89,8 +99,13 @@ class SentimentService:
         with redis_or_unavailable():
             return self._presence.ready()
 
-    def model(self) -> ModelInfo:
-        """The model that callers get answers from now."""
+    def model(self, name: str | None = None) -> ModelInfo:
+        """The model that callers who ask for this name get answers from now.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        known = self.models.choose(name).known
         with redis_or_unavailable():
-            identity = self._known.identity
+            identity = known.identity
         return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])

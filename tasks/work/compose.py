@@ -20,6 +20,7 @@ from tasks.background import Loop
 from tasks.cost import cost
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
+from tasks.models import Model
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
 from tasks.queue.turns import Turns
@@ -67,17 +68,18 @@ def warm_engine(settings: Settings, device: str) -> Engine:
     return engine
 
 
-def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
+def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
     """Makes a worker that scores with this engine. It takes no chunks before it is run.
 
     Args:
         settings: the settings.
         role: the worker's role.
+        model: the model that the worker serves.
         engine: the warm engine.
         watched: loops that already run in this process, for the watchdog.
     """
     texts_per_s = measure_rate(engine)
-    mark = _mark(settings, role, engine, texts_per_s)
+    mark = _mark(role, model, engine, texts_per_s)
     tracing = start_tracing(settings, role.name)
     watchdog = Watchdog(texts_per_s=texts_per_s)
     together = role.cost_together(texts_per_s)
@@ -95,11 +97,10 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     servers = {url: connect(url, timeout_s=TIMEOUT_S) for url in dict.fromkeys(urls)}
     cache, broker, results = (servers[url] for url in urls)
     app = create_celery(settings)
-    sender = ChunkSender(app)
+    sender = ChunkSender(app, model)
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
-    workers = partial(KnownModel(presence, settings.model_tag).ready, "batch")
-    turns = Turns(results, sender, workers=workers, tag=settings.model_tag, analysis=settings.analysis)
+    turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
     scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
@@ -114,7 +115,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
             allow_private=settings.callback_allow_private,
             body=jobs.callback,
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, tag=settings.model_tag, analysis=settings.analysis)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 
@@ -122,7 +123,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
         app,
         role,
         mark.id,
-        queue=queue_name(role.name, settings.analysis),
+        queue=queue_name(role.name, model),
         heartbeats=bool(settings.metrics_port),
         when_ready=[
             *(loop.start for loop in (watchdog.loop, *loops)),
@@ -134,13 +135,13 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     )
 
 
-def _mark(settings: Settings, role: Role, engine: Engine, texts_per_s: float) -> WorkerMark:
+def _mark(role: Role, model: Model, engine: Engine, texts_per_s: float) -> WorkerMark:
     host = socket.gethostname()
     return WorkerMark(
         id=f"{role.name}-{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
         role=role.name,
         model=engine.identity,
-        tag=settings.model_tag,
+        tag=model.tag,
         device=engine.device,
         texts_per_s=round(texts_per_s, 1),
         started_at=time.time(),

@@ -25,8 +25,8 @@ from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
 from webapp.api.results import line_body
 from webapp.api.schemas import JobLinks, JobResponse, LineResponse
-from webapp.launch.launcher import PROCESSES
 from webapp.launch.options import flags
+from webapp.launch.processes import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]

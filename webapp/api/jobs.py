@@ -99,8 +99,9 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
-"""Answers a caller's texts within so many seconds: their lines, or None if some have no outcome by then."""
+AnswerAtOnce = Callable[[Sequence[str], float, str, str | None], list[Line] | None]
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then. It gets the texts, the
+seconds, the caller, and the name of the model that was asked for."""
 
 
 def jobs_blueprint(
@@ -115,7 +116,7 @@ def jobs_blueprint(
     blueprint = Blueprint("jobs", __name__)
     listeners = Listeners()
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+    def at_once(raw: bytes, prefer: Preferences, model: str | None) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
@@ -123,8 +124,10 @@ def jobs_blueprint(
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
+        model = model if batch.model is None else batch.model
+        jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, model)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")
@@ -141,7 +144,7 @@ def jobs_blueprint(
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                answer = at_once(raw, prefer)
+                answer = at_once(raw, prefer, query.model)
                 if isinstance(answer, Response):
                     return answer
                 paid = answer
@@ -165,6 +168,7 @@ def jobs_blueprint(
                     upload.entries,
                     header,
                     callback_url,
+                    upload.options.get("model", query.model),
                     key,
                     caller=caller().id,
                     owner=caller().owner,

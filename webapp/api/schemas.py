@@ -14,6 +14,10 @@ from webapp.front.errors import MOST_FAULTS
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
+ModelName = Annotated[
+    str | None,
+    Field(description="The name of a model of this service, where it has several. Default: the service's own choice."),
+]
 
 
 class _Asked(BaseModel):
@@ -55,6 +59,7 @@ class PredictRequest(_Request):
     text: Annotated[
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
+    model: ModelName = None
 
     example = {"text": "What a show, I loved it!"}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -72,6 +77,7 @@ class BatchRequest(_Request):
         ),
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
 
     example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -124,7 +130,12 @@ class JobResponse(BaseModel):
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
-    model: str | None
+    requested_model: Annotated[
+        str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
+    ] = None
+    model: Annotated[
+        str | None, Field(description="The identity of the model that scored; null until a text was scored.")
+    ]
     texts_per_s: Annotated[
         float | None,
         Field(
@@ -187,6 +198,15 @@ class UploadQuery(_Asked):
     )
     delimiter: Annotated[str | None, Field(description="For CSV: one character, or `tab`. Default: a comma.")] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
+
+
+class ModelQuery(_Asked):
+    """Which model to describe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
 
 
 class LineError(BaseModel):
@@ -262,6 +282,10 @@ class WorkerResponse(BaseModel):
     model: str
     device: str
     texts_per_s: float
+    name: Annotated[
+        str | None,
+        Field(description="Of a service with several models: the name of the one that the worker serves, or `*`."),
+    ] = None
 
 
 class HealthResponse(BaseModel):
@@ -270,7 +294,13 @@ class HealthResponse(BaseModel):
     status: Literal["ready", "unready"]
     redis: Literal["up", "down"]
     workers: list[WorkerResponse]
-    missing: Annotated[list[str], Field(description="What is missing for the service to be ready.")]
+    missing: Annotated[
+        list[str],
+        Field(
+            description="What is missing for the service to be ready; also workers of models other than `*`, without"
+            " which it is ready."
+        ),
+    ]
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-_JOBS_ONLY = ["batch worker"]
-"""What /health misses while callers are answered and only jobs have to wait."""
+_BATCH = "batch worker"
+_OF_ANOTHER = " worker of "
+"""What the words of /health have for a missing worker of a model other than the default one."""
 _LONG_S = 20.0
 """Seconds after which whoever waits for the batch worker alone is told why that may take so long."""
 
 
 def waiting_line(missing: Sequence[str], address: str, waited_s: float) -> str:
-    """What is waited for. On a busy machine the batch worker, which gives way to all others, may come a minute later.
+    """What is waited for. On a busy machine a batch worker, which gives way to all others, may come a minute later; so
+    may the workers of further models. Callers who name no model need neither.
 
     Args:
         missing: what is not there yet, as /health names it.
@@ -20,9 +22,9 @@ def waiting_line(missing: Sequence[str], address: str, waited_s: float) -> str:
         waited_s: the seconds since the start.
     """
     line = f"waiting for: {', '.join(missing)}"
-    if list(missing) == _JOBS_ONLY:
+    if all(one == _BATCH or _OF_ANOTHER in one for one in missing):
         line += f"; callers of /predict are answered at {address}"
-        if waited_s > _LONG_S:
+        if waited_s > _LONG_S and list(missing) == [_BATCH]:
             line += "; it has the lowest priority, and takes longer while other processes keep the processors busy"
     return line
 

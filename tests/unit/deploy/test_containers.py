@@ -296,6 +296,27 @@ def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
             assert read[name]["deploy"]["resources"]["limits"]["cpus"]
 
 
+def test_workers_of_another_model(tmp_path: Path) -> None:
+    """Compose accepts the documented file with workers of a further model: each is the shipped one with another name
+    and another command, which names the model.
+    """
+    example = re.search(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "several-models.md").read_text(), re.DOTALL)
+    assert example is not None
+    override = ROOT / f".{uuid.uuid4().hex}.yml"  # beside the file that it extends
+    override.write_text(example[1])
+    try:
+        given = ("-f", FILES[0], "-f", override.name)
+        done = compose(*given, "config", "--format", "json", env_file=env_file(tmp_path))
+    finally:
+        override.unlink()
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["services"]
+    for name, role in (("worker-interactive", "interactive"), ("worker-batch", "batch")):
+        assert read[name]["command"] == ["python", "-m", "tasks.worker", role]
+        command = ["python", "-m", "tasks.worker", role, "--model", "de"]
+        assert read[f"{name}-de"] == read[name] | {"command": command}
+
+
 def test_secrets_have_no_default(tmp_path: Path) -> None:
     """If any one of the passwords is missing, nothing starts."""
     assert len(SECRETS) >= 4

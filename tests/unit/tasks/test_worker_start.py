@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from model.engines.stub import StubEngine
+from tasks.models import DEFAULT
 from tasks.queue.app import TASK
 from tasks.settings import Settings
 from tasks.work.compose import compose, warm_engine
@@ -82,5 +83,5 @@ def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parts_are_made_without_redis(role: Role) -> None:
     """A worker can be put together while Redis is away: it waits for Redis when it runs."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
-    worker = compose(settings, role, warm_engine(settings, "cpu"))
+    worker = compose(settings, role, settings.served[DEFAULT], warm_engine(settings, "cpu"))
     assert TASK in worker._app.tasks
