@@ -34,7 +34,7 @@ def run(role: Role) -> None:
     from tasks.work.compose import compose, warm_engine
 
     try:
-        engine = warm_engine(settings, device)
+        engine = warm_engine(settings, role, device)
     except ModelError as error:
         refuse_to_start(error)
     compose(settings, role, engine, watched=[parent] if parent is not None else []).run()

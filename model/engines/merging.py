@@ -14,10 +14,11 @@ from model.engine import Engine, Scores, Work
 
 
 class _Ask:
-    __slots__ = ("answer", "ended", "error", "taken", "texts")
+    __slots__ = ("answer", "cost", "ended", "error", "taken", "texts")
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], cost: int) -> None:
         self.texts = texts
+        self.cost = cost
         self.taken = False
         self.ended = threading.Event()
         self.answer: Scores | None = None
@@ -35,28 +36,33 @@ class MergingEngine:
         self,
         engine: Engine,
         *,
-        max_texts: int,
+        max_cost: Callable[[], float],
+        cost: Callable[[Sequence[str]], int] = len,
         calls: int = 2,
         on_call: Callable[[int, float, Work | None], None] = lambda texts, seconds, work: None,
-        around: Callable[[int], AbstractContextManager[None]] = lambda texts: nullcontext(),
+        around: Callable[[int], AbstractContextManager[None]] = lambda cost: nullcontext(),
     ) -> None:
         """Wraps an engine.
 
         Args:
             engine: the engine that scores.
-            max_texts: the most texts of one call, unless a single request has more: a request is never divided.
+            max_cost: what the texts of one call may cost, unless a single request costs more: a request is never
+                divided. Called each time.
+            cost: what texts cost.
             calls: how many calls may run at once. With two, one is tokenised while the other is scored.
             on_call: called after each call with its number of texts, its duration in seconds and its work.
-            around: makes the context in which a call runs, from its number of texts.
+            around: makes the context in which a call runs, from what its texts cost.
         """
         self._engine = engine
-        self.analysis, self.identity, self.device, self.warm = (
+        self.analysis, self.identity, self.device, self.description, self.warm = (
             engine.analysis,
             engine.identity,
             engine.device,
+            engine.description,
             engine.warm,
         )
-        self._max_texts = max_texts
+        self._max_cost = max_cost
+        self._cost = cost
         self._on_call = on_call
         self._around = around
         self._asks: deque[_Ask] = deque()
@@ -65,7 +71,7 @@ class MergingEngine:
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""
-        ask = _Ask(texts)
+        ask = _Ask(texts, self._cost(texts))
         self._asks.append(ask)
         while not ask.taken:
             with self._turns:
@@ -85,10 +91,10 @@ class MergingEngine:
         """
         with self._gathering:
             asks: list[_Ask] = []
-            count = 0
-            while not ask.taken and self._asks and (not asks or count + len(self._asks[0].texts) <= self._max_texts):
+            left = self._max_cost()
+            while not ask.taken and self._asks and (not asks or self._asks[0].cost <= left):
                 asks.append(self._asks.popleft())
-                count += len(asks[-1].texts)
+                left -= asks[-1].cost
             for each in asks:
                 each.taken = True
         return asks
@@ -97,7 +103,7 @@ class MergingEngine:
         started = time.perf_counter()
         try:
             texts = [text for ask in asks for text in ask.texts]
-            with self._around(len(texts)):
+            with self._around(sum(ask.cost for ask in asks)):
                 scores = self._engine.score(texts)
         except Exception as error:  # of any kind: it is the engine's library that raises
             if len(asks) == 1:

@@ -172,7 +172,7 @@ class KnownModel:
         return self._identity
 
     def texts_per_s(self, role: str) -> float:
-        """The latest rate of a worker of this role; a cautious guess until one is known."""
+        """The latest rate of a worker of this role, in texts that cost 1; a cautious guess until one is known."""
         return self._rates.get(role, 50.0)
 
     def share(self, role: str) -> float:

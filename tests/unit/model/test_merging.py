@@ -65,7 +65,7 @@ def same(answer: object, texts: Sequence[str]) -> bool:
 def test_what_waits_is_scored_together() -> None:
     """Texts that come while the engine is busy go into its next call, in order and as far as they fit."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=4, calls=1)
+    engine = MergingEngine(gate, max_cost=lambda: 4, calls=1)
     asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
@@ -77,7 +77,7 @@ def test_what_waits_is_scored_together() -> None:
 def test_an_error_is_its_askers_alone() -> None:
     """If a shared call raises, each request is scored alone: only the one with the bad text gets the error."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=100, calls=1)
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=1)
     asked = [["a"], ["good"], ["poison"], ["bad", "c"]]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
@@ -88,7 +88,7 @@ def test_an_error_is_its_askers_alone() -> None:
 def test_so_many_calls_at_once() -> None:
     """With two calls allowed, a second request starts at once; the others wait and go together into the next call."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=100, calls=2)
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=2)
     asked = [["a"], ["good"], ["c"], ["bad", "d"]]
     with ThreadPoolExecutor(8) as pool:
         answers = []
@@ -106,7 +106,7 @@ def test_alone() -> None:
     """A single request gets what the engine gives, including an error."""
     gate = Gate()
     gate.open.set()
-    engine = MergingEngine(gate, max_texts=2)
+    engine = MergingEngine(gate, max_cost=lambda: 2)
     assert same(engine.score(["good", "bad", "x"]), ["good", "bad", "x"])
     with pytest.raises(ValueError, match="told to fail"):
         engine.score(["poison"])
