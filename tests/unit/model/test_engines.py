@@ -18,6 +18,7 @@ from model.text import clean
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.engines.compiled import CompiledEngine
     from model.engines.pipeline import PipelineEngine
 
 TEXTS = [
@@ -203,6 +204,19 @@ def test_a_failed_batch_blocks_nobody() -> None:
         with pytest.raises(TypeError):
             engine.score(texts)  # type: ignore[arg-type]
     assert engine.score(["good"]).probabilities.argmax() == 2
+
+
+def test_a_few_texts_wait_for_no_large_call(compiled: CompiledEngine) -> None:
+    """While large calls have all the requests of the graph, a few short texts are scored; many wait for a request."""
+    taken = [compiled._idle.get() for _ in range(compiled._idle.qsize())]
+    with ThreadPoolExecutor(1) as pool:
+        assert np.array_equal(compiled.score(["good"]).probabilities, compiled.score(["good"]).probabilities)
+        many = pool.submit(compiled.score, ["a text that is not short " * 20] * 8)
+        with pytest.raises(TimeoutError):
+            many.result(0.05)
+        for request in taken:
+            compiled._idle.put(request)
+        assert len(many.result(30).probabilities) == 8
 
 
 def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:
