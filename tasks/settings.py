@@ -18,6 +18,7 @@ from model.analysis import Analysis, find_analysis
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
+from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
 from tasks.wording import in_words
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
         default="sentiment", validate_default=True
     )
     """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
+    labels: Literal["analysis", "own"] = "analysis"
+    """The classes that callers see: those of the analysis, or the model's own, as they are."""
     engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
     """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
     for tests).
@@ -334,11 +337,12 @@ class Settings(BaseSettings):
         return f"{self.model_name}@{self.model_revision or '-'}{self.analysis.suffix}"
 
 
-def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings from the environment.
+def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = True) -> Settings:
+    """Reads the settings from the environment, and with LABELS=own the model's classes.
 
     Args:
         spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
+        classes: whether the classes are needed: a model on a hub may have to be asked for them.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used; or the folder of the embedded server's
@@ -360,4 +364,14 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         raise SettingsRefused("; ".join(faults)) from None
     if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
         require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
+    if classes and settings.labels == "own":
+        own = own_classes(
+            settings.model_name,
+            settings.model_revision,
+            engine=settings.engine,
+            label_map=settings.label_map,
+            analysis=settings.analysis,
+            spelt=(spelt or {}).get("labels", "LABELS"),
+        )
+        settings = settings.model_copy(update={"analysis": own})
     return settings

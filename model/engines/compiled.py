@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model.analysis import Analysis
+from model.description import Description
 from model.digests import read_manifest
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
@@ -69,6 +70,14 @@ class CompiledEngine:
         self.identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
         """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
         self.device = "cpu"
+        self.description = Description(
+            # An exported model's temperature is part of its weights.
+            "int8",
+            analysis.classes,
+            analysis.classes,
+            calibrated=True,
+            max_tokens=manifest.max_tokens,
+        )
         self._max_tokens = manifest.max_tokens
         self._shapes = shapes(batch_size, manifest.max_tokens)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

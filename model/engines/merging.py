@@ -65,12 +65,8 @@ class MergingEngine:
             around: makes the context in which a call runs, from what its texts cost.
         """
         self._engine = engine
-        self.analysis, self.identity, self.device, self.warm = (
-            engine.analysis,
-            engine.identity,
-            engine.device,
-            engine.warm,
-        )
+        self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
+        self.device, self.warm = engine.device, engine.warm
         self._max_cost = max_cost
         self._cost = cost
         self._on_call = on_call

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from model.analysis import Analysis
+from model.checkpoint import find_checkpoint
 from model.engine import Engine
 from model.engines.stub import StubEngine
 from model.errors import EngineUnavailable, ModelNotFound
 from model.labels import SENTIMENT
-
-DEFAULT = "default"
-"""The name of the embedded model."""
-DEFAULT_FOLDER = Path(__file__).parents[1] / "default"
+from model.source import DEFAULT, DEFAULT_FOLDER, is_path
 
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """Device files of GPU drivers (NVIDIA, NVIDIA under WSL, AMD): if none exists, torch need not be imported to look."""
@@ -55,7 +53,7 @@ def load_engine(
         raise EngineUnavailable(f"no engine is called {engine!r}: choose one of {', '.join(ENGINES)}")
     if engine == "stub" or (engine == "auto" and name.partition("?")[0] == "stub"):
         return StubEngine.from_name(name, revision, analysis)
-    if name != DEFAULT and _is_path(name) and not Path(name).is_dir():
+    if name != DEFAULT and is_path(name) and not Path(name).is_dir():
         raise ModelNotFound(f"there is no folder {name}")
     chosen = _device(device)
     if engine == "auto":
@@ -63,11 +61,6 @@ def load_engine(
     if engine == "compiled":
         return _compiled(name, chosen, batch_size, threads, analysis)
     return _pipeline(name, revision, chosen, batch_size, threads, label_map, analysis)
-
-
-def _is_path(name: str) -> bool:
-    """Whether a model's name can only be a folder: on the hub it is NAME or OWNER/NAME."""
-    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or name.endswith("/")
 
 
 def _device(device: str) -> str:
@@ -121,16 +114,8 @@ def _pipeline(
         _no_torch("the pipeline engine")
     from model.engines.pipeline import PipelineEngine
 
-    return PipelineEngine(
-        name,
-        source=DEFAULT_FOLDER if name == DEFAULT else name,
-        revision=None if name == DEFAULT else revision,
-        device=device,
-        batch_size=batch_size,
-        threads=threads,
-        label_map=label_map,
-        analysis=analysis,
-    )
+    checkpoint = find_checkpoint(name, revision=revision, label_map=label_map, analysis=analysis)
+    return PipelineEngine(checkpoint, device=device, batch_size=batch_size, threads=threads)
 
 
 def _no_torch(what: str) -> NoReturn:

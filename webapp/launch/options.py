@@ -45,6 +45,7 @@ OF_A_WORKER = frozenset(
         "model_revision",
         "label_map",
         "analysis",
+        "labels",
         "engine",
         "device",
         "engine_threads",
