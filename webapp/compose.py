@@ -16,6 +16,7 @@ from tasks.queue.metrics import QueueMetrics
 from tasks.queue.turns import Turns
 from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
 from tasks.store.memory import Memory
@@ -157,6 +158,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         jobs,
         known,
         presence,
+        Compilations(cache_server),
         set(servers),
         (coalescer, replies, ends),
         model_tag=settings.model_tag,

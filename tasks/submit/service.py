@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+import redis
+
 from model.analysis import Analysis
+from model.description import Description
 from model.figures import FileFigures, read_figures
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client
 from tasks.store.presence import KnownModel, Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
 from tasks.submit.predictor import Prediction, Predictor
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 
@@ -27,6 +32,8 @@ class ModelInfo:
     labels: tuple[str, ...]
     figures: list[FileFigures]
     """The measured quality; empty for models other than the embedded one."""
+    description: Description | None
+    """What its workers tell of it; None if none has been ready since this process started."""
 
 
 class Listener(Protocol):
@@ -45,6 +52,7 @@ class SentimentService:
         jobs: JobService,
         known: KnownModel,
         presence: Presence,
+        compilations: Compilations,
         servers: Collection[Client],
         listeners: Collection[Listener],
         *,
@@ -58,6 +66,7 @@ class SentimentService:
             jobs: the service of jobs.
             known: what is known about the workers.
             presence: lists the workers.
+            compilations: lists those that are not ready because they compile their model.
             servers: a client of each Redis server that the service needs.
             listeners: what listens in the background for the service.
             model_tag: the model name and revision that workers are asked for.
@@ -70,6 +79,7 @@ class SentimentService:
         self.analysis = analysis
         self._known = known
         self._presence = presence
+        self._compilations = compilations
         self._servers = servers
         self._listeners = listeners
 
@@ -93,4 +103,21 @@ class SentimentService:
         """The model that callers get answers from now."""
         with redis_or_unavailable():
             identity = self._known.identity
-        return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])
+        figures = read_figures(identity) if identity is not None else []
+        return ModelInfo(identity, self.analysis.classes, figures, self.described(identity))
+
+    def described(self, identity: str | None) -> Description | None:
+        """What workers tell of the model of this identity; None if none has been ready since this process started.
+        Never raises.
+        """
+        found = self._presence.described.get(identity) if identity is not None else None
+        if found is None and identity is not None:
+            with contextlib.suppress(redis.RedisError):
+                self._known.identity  # noqa: B018 (asks which workers there are, but not more than once a second)
+            found = self._presence.described.get(identity)
+        return found
+
+    def compiling(self) -> list[CompilingMark]:
+        """The workers that compile their model now, before they are ready."""
+        with redis_or_unavailable():
+            return self._compilations.under_way()

@@ -7,13 +7,32 @@ from flask import Blueprint, Response
 
 from tasks.errors import ServiceUnavailable
 from tasks.submit.service import SentimentService
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 
 
 def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
     """Whether the worker serves the model that the settings ask for, but another analysis."""
     model = sentiment.model_tag.removesuffix(sentiment.analysis.suffix)
     return worker.tag != sentiment.model_tag and (worker.tag == model or worker.tag.startswith(f"{model}+"))
+
+
+def _told(worker: WorkerMark) -> dict[str, object]:
+    about = worker.description
+    passed = next((trial for trial in about.trials if trial.passed), None) if about is not None else None
+    return {
+        "role": worker.role,
+        "model": worker.model,
+        "device": worker.device,
+        "texts_per_s": worker.texts_per_s,
+        "form": about.form if about is not None else None,
+        "gate": {"labels_equal": passed.labels_equal, "speedup": passed.speedup} if passed is not None else None,
+    }
+
+
+def _compiling(mark: CompilingMark) -> dict[str, object]:
+    percent = "" if mark.share is None else f" {mark.share:.0%}".replace("%", " %")
+    step = f"compiling: {mark.step}{percent} ({mark.seconds:.0f} s)"
+    return {"role": mark.role, "model": mark.tag.rpartition("@")[0], "told": step}
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -27,10 +46,11 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/health/ready")
     @blueprint.get("/health", endpoint="health")
     def ready() -> Response:
-        redis, workers, missing = "up", [], []
+        redis, workers, compiling, missing = "up", [], [], []
         try:
             sentiment.ping()
             workers = sentiment.workers()
+            compiling = sentiment.compiling()
         except ServiceUnavailable:
             redis, missing = "down", ["redis"]
         ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
@@ -41,10 +61,8 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
         body: dict[str, object] = {
             "status": "unready" if missing else "ready",
             "redis": redis,
-            "workers": [
-                {"role": worker.role, "model": worker.model, "device": worker.device, "texts_per_s": worker.texts_per_s}
-                for worker in ours
-            ],
+            "workers": [_told(worker) for worker in ours],
+            "compiling": [_compiling(mark) for mark in compiling],
             "missing": missing,
         }
         response = Response(orjson.dumps(body), status=503 if missing else 200, mimetype="application/json")

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from model.engine import Scores
-from model.engines.registry import DEFAULT_FOLDER
+from model.source import DEFAULT_FOLDER
 from model.engines.stub import StubEngine
 from model.text import clean
 from tasks.cost import cost
