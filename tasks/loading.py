@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from model.compiling import Compiling, Progress
 from model.engine import Engine
 from model.engines.registry import load_engine
 from tasks.settings import Settings
-
-Progress = Callable[[str, float | None], None]
 
 
 def load(settings: Settings, device: str, *, progress: Progress) -> Engine:
@@ -26,5 +23,6 @@ def load(settings: Settings, device: str, *, progress: Progress) -> Engine:
         threads=settings.engine_threads,
         label_map=settings.label_map or None,
         analysis=settings.analysis,
+        compiling=Compiling(settings.data_dir / "compiled"),
         progress=progress,
     )

@@ -357,11 +357,13 @@ class CompilingMark(Struct, frozen=True):
     role: str
     tag: str
     """The model tag: the name and revision that were asked for."""
-    step: str
+    model: str
+    """The model's name as anybody may see it: without the folders in which it is."""
+    step: str = ""
     """What is done now: see `model.compiling.Progress`."""
-    share: float | None
+    share: float | None = None
     """The part of the step that is done, from 0 to 1, where it is known."""
-    seconds: float
+    seconds: float = 0.0
     """The time since the worker began, by its own clock."""
     v: V1 = 1
 

@@ -7,9 +7,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import redis
+from msgspec.structs import replace
 
 from tasks.background import Loop
 from tasks.store.compilations import RENEW_S, Compilations
@@ -18,61 +18,44 @@ from tasks.wire import CompilingMark
 _log = logging.getLogger("tasks.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-    share: float | None
-
-
 class CompilingSteps:
-    """The `progress` of `model.engines.registry.load_engine`. It does nothing before it is told of a first step."""
+    """The `progress` of `tasks.loading.load`. It does nothing before it is told of a first step."""
 
     def __init__(
-        self,
-        compilations: Compilations,
-        *,
-        worker_id: str,
-        role: str,
-        tag: str,
-        clock: Callable[[], float] = time.monotonic,
+        self, compilations: Compilations, first: CompilingMark, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """`first`: what is told of the worker, without a step."""
         self._compilations = compilations
-        self._id, self._role, self._tag = worker_id, role, tag
+        self._mark = first
         self._clock = clock
         self._began = 0.0
-        self._step: _Step | None = None
         self._stop = threading.Event()
         self._loop: Loop | None = None
 
     def __call__(self, step: str, share: float | None) -> None:
         """Notes a step, and the part of it that is done."""
-        begun, self._step = self._step, _Step(step, share)
-        if begun is None:
+        before, self._mark = self._mark.step, replace(self._mark, step=step, share=share)
+        if self._loop is None:
             self._began = self._clock()
-            _log.info("compiling the model for this machine (%s); /health says how far it is", step)
-            away = (redis.RedisError,)
-            # No limit, and so no time of the last round among the metrics: it would grow old when all is done.
+            _log.info("this machine has no compiled form of the model yet: %s; /health says how far it is", step)
             self._loop = Loop(
-                "compiling", self._tell, period_s=RENEW_S, limit_s=math.inf, expected=away, stop=self._stop
+                "compiling",
+                self._tell,
+                period_s=RENEW_S,
+                limit_s=math.inf,  # and so no metric of its last round, which would grow old when all is done
+                expected=(redis.RedisError,),
+                stop=self._stop,
+                at_end=lambda: self._compilations.withdraw(self._mark.id),
             )
             self._loop.start()
-        elif begun.name != step:
+        elif step != before:
             _log.debug("compiling: %s", step)
 
     def _tell(self) -> None:
-        assert self._step is not None
-        seconds = round(self._clock() - self._began, 1)
-        self._compilations.tell(
-            CompilingMark(self._id, self._role, self._tag, self._step.name, self._step.share, seconds)
-        )
+        self._compilations.tell(replace(self._mark, seconds=round(self._clock() - self._began, 1)))
 
     def end(self) -> None:
-        """Takes back what was told, because the worker is ready soon."""
-        if self._loop is None:
-            return
-        self._stop.set()
-        _log.info("compiled after %.0f s", self._clock() - self._began)
-        try:
-            self._compilations.withdraw(self._id)
-        except redis.RedisError:
-            pass  # the mark expires by itself
+        """Takes back what was told."""
+        if self._loop is not None:
+            self._stop.set()
+            _log.info("compiling, or waiting for it, took %.0f s", self._clock() - self._began)

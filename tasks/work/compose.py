@@ -15,6 +15,7 @@ from functools import partial
 import celeryconfig
 from model.engine import Engine
 from model.engines.merging import MergingEngine
+from model.source import short_name
 from tasks import metrics
 from tasks.background import Loop
 from tasks.cost import cost
@@ -30,7 +31,7 @@ from tasks.store.compilations import Compilations
 from tasks.store.connections import connect
 from tasks.store.presence import KnownModel, Presence
 from tasks.tracing import TracedEngine, start_tracing
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
 from tasks.work.callbacks import Callbacks
 from tasks.work.compiling import CompilingSteps
@@ -59,9 +60,7 @@ def warm_engine(settings: Settings, role: Role, device: str) -> Engine:
     """
     steps = CompilingSteps(
         Compilations(connect(settings.cache_url, timeout_s=TIMEOUT_S)),
-        worker_id=_new_id(role),
-        role=role.name,
-        tag=settings.model_tag,
+        CompilingMark(_new_id(role), role.name, settings.model_tag, short_name(settings.model_name)),
     )
     try:
         engine = load(settings, device, progress=steps)

@@ -30,9 +30,8 @@ def _told(worker: WorkerMark) -> dict[str, object]:
 
 
 def _compiling(mark: CompilingMark) -> dict[str, object]:
-    percent = "" if mark.share is None else f" {mark.share:.0%}".replace("%", " %")
-    step = f"compiling: {mark.step}{percent} ({mark.seconds:.0f} s)"
-    return {"role": mark.role, "model": mark.tag.rpartition("@")[0], "told": step}
+    percent = None if mark.share is None else round(100 * mark.share)
+    return {"role": mark.role, "model": mark.model, "step": mark.step, "percent": percent, "seconds": mark.seconds}
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -62,7 +61,7 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
             "status": "unready" if missing else "ready",
             "redis": redis,
             "workers": [_told(worker) for worker in ours],
-            "compiling": [_compiling(mark) for mark in compiling],
+            "compiling": [_compiling(mark) for mark in compiling if mark.tag == sentiment.model_tag],
             "missing": missing,
         }
         response = Response(orjson.dumps(body), status=503 if missing else 200, mimetype="application/json")

@@ -161,19 +161,21 @@ class Launcher:
         )
 
     def _wait_until_ready(self) -> bool:
-        told: list[str] = []
+        told: tuple[list[str], list[str]] = ([], [])
         until_told = 0.0
         while not self._ending:
             self._revive(starting_up=True)
-            missing = self._missing()
+            missing, compiling = self._missing()
             if not missing:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
-            if missing != told or time.monotonic() > until_told:
+            now = missing, [one["step"] for one in compiling]
+            if now != told or time.monotonic() > until_told:
                 # On a busy machine the batch worker, which gives way to all others, may come a minute later.
                 answered = f"; callers of /predict are answered at {self._address}" if missing == _JOBS_ONLY else ""
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{answered}")
-                told, until_told = missing, time.monotonic() + 10
+                steps = f"; {_steps(compiling)}" if compiling else ""
+                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{steps}{answered}")
+                told, until_told = now, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
@@ -206,9 +208,12 @@ class Launcher:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
         return f"http://{with_port(host, self._settings.port)}"
 
-    def _missing(self) -> list[str]:
-        status, body = self._call("/health/ready")
-        return ["web"] if status == 0 else list(body.get("missing", ["web"])) if isinstance(body, dict) else ["web"]
+    def _missing(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """What /health misses, and which workers compile their model."""
+        _, body = self._call("/health/ready")
+        if not isinstance(body, dict):
+            return ["web"], []
+        return list(body.get("missing", ["web"])), list(body.get("compiling", []))
 
     def _call(
         self, path: str, body: dict[str, str] | None = None, headers: dict[str, str] | None = None
@@ -273,6 +278,15 @@ class Launcher:
                 self._console.print("sentiq", f"{child.name} did not end within {patience_s:.0f} s; killing it")
                 child.signal(signal.SIGKILL)
                 child.wait(time.monotonic() + 5)
+
+
+def _steps(compiling: list[dict[str, Any]]) -> str:
+    """How far workers are with compiling, in words."""
+    told = []
+    for one in compiling:
+        percent = "" if one["percent"] is None else f" {one['percent']} %"
+        told.append(f"{one['step']}{percent} ({one['role']} worker, {one['seconds']:.0f} s)")
+    return f"compiling: {', '.join(told)}"
 
 
 def _json_or_empty(raw: bytes) -> Any:

@@ -10,8 +10,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from model.engine import Scores
-from model.source import DEFAULT_FOLDER
 from model.engines.stub import StubEngine
+from model.source import DEFAULT_FOLDER
 from model.text import clean
 from tasks.cost import cost
 from tasks.work.rate import Measured, Rate, measure
