@@ -69,26 +69,19 @@ class _Steps:
 
 @contextmanager
 def _told(console: Console) -> Iterator[_Steps]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield _Steps(console, progress)
 
 
 def _print_trials(console: Console, trials: Sequence[Trial]) -> None:
-    """The table of what the gate found. Without a terminal it is as wide as it has to be."""
+    """The table of what the gate found, and why forms were turned down."""
     if not trials:
         return
     table = Table(title="Against torch in fp32", title_justify="left")
-    numbers = ("texts", "labels equal", "margin", "difference", "alone", "speed-up")
+    numbers = ("texts", "same labels", "margin", "mean diff", "alone", "speed-up")
     for name in ("form", "serves", *numbers):
         table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
-    table.add_column("why not", overflow="fold")
     for trial in trials:
         found = ("",) * len(numbers)
         if trial.texts:
@@ -100,5 +93,10 @@ def _print_trials(console: Console, trials: Sequence[Trial]) -> None:
                 f"{trial.alone_difference:.0e}",
                 f"{trial.speedup:.1f}x",
             )
-        table.add_row(trial.form, "yes" if trial.passed else "no", *found, trial.reason)
+        table.add_row(trial.form, "yes" if trial.passed else "no", *found)
     console.print(table)
+    for trial in trials:
+        if not trial.passed:
+            console.print(
+                f"{trial.form} was turned down: {trial.reason}", highlight=False, soft_wrap=True, markup=False
+            )

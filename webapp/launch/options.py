@@ -61,8 +61,6 @@ OF_A_WORKER = frozenset(
 OF_A_MODEL = frozenset(
     (
         "data_dir",
-        "log_level",
-        "log_format",
         "model_name",
         "model_revision",
         "label_map",
