@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve` and
-`worker`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve`,
+`worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -326,6 +326,12 @@ def serve(context: typer.Context) -> None:
 def worker(context: typer.Context) -> None:
     """Runs one more worker of a service: sentiq worker --help."""
     _run_here("worker", context.args)
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False, name="compile")
+def compile_(context: typer.Context) -> None:
+    """Compiles a model before a worker needs it, as in the build of an image: sentiq compile --help."""
+    _run_here("compile", context.args)
 
 
 def _run_here(command: str, arguments: list[str]) -> None:
