@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.analysis import Analysis, find_analysis
+from model.engines.registry import ENGINES
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
@@ -133,9 +134,19 @@ class Settings(BaseSettings):
     """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
     labels: Literal["analysis", "own"] = "analysis"
     """The classes that callers see: those of the analysis, or the model's own, as they are."""
-    engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
-    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
-    for tests).
+    engine: str = "auto"
+    """What runs the model: `compiled` (a graph, mostly int8, on a CPU), `pipeline` (transformers), `stub` (no model,
+    for tests), or `auto`, which takes the first that can run it.
+    """
+    compile: Literal["auto", "int8", "bf16", "fp32", "off"] = "auto"
+    """What a model without a graph is compiled to: `auto` takes the first of the three forms whose answers are those of
+    torch in fp32, and has torch run the model if none's are.
+    """
+    calibration_texts: Path | None = None
+    """A file of texts, one a line, by which the scales of int8 are found, in place of Sentiq's own."""
+    compiled_cache_bytes: PositiveInt = 10 * 1024**3
+    """The most bytes that compiled models may take under `DATA_DIR`; beyond, those that were not used for longest are
+    removed.
     """
     device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
@@ -231,6 +242,13 @@ class Settings(BaseSettings):
     def _are_webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("engine")
+    @classmethod
+    def _is_engine(cls, value: str) -> str:
+        if value not in (known := ("auto", *ENGINES)):
+            raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("device")
