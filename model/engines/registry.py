@@ -113,9 +113,8 @@ def load_engine(
     chosen = "cpu" if stub else _device(device)
     wanted = Wanted(name, revision, chosen, batch_size, threads, label_map, analysis, compiling, progress)
     loaded = _first(wanted) if engine == "auto" else _this(engine, wanted)
-    if loaded.description.trials:
-        level = logging.WARNING if loaded.description.form.startswith("pipeline") else logging.INFO
-        _log.log(level, "%s", told(loaded.identity.partition("@")[0], loaded.description))
+    if loaded.description.trials and loaded.description.form.startswith("pipeline"):
+        _log.warning("%s", told(loaded.identity.partition("@")[0], loaded.description))
     return loaded
 
 

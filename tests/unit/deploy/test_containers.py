@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped]
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.requirements import EXTRAS, LEFT_OUT, requirements
 from tasks.settings import Settings
@@ -295,6 +297,27 @@ def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
             assert read[name]["deploy"]["resources"]["limits"]["cpus"]
 
 
+def test_workers_of_another_model(tmp_path: Path) -> None:
+    """Compose accepts the documented file with workers of a further model: each is the shipped one with another name
+    and another command, which names the model.
+    """
+    example = re.search(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "several-models.md").read_text(), re.DOTALL)
+    assert example is not None
+    override = ROOT / f".{uuid.uuid4().hex}.yml"  # beside the file that it extends
+    override.write_text(example[1])
+    try:
+        given = ("-f", FILES[0], "-f", override.name)
+        done = compose(*given, "config", "--format", "json", env_file=env_file(tmp_path))
+    finally:
+        override.unlink()
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["services"]
+    for name, role in (("worker-interactive", "interactive"), ("worker-batch", "batch")):
+        assert read[name]["command"] == ["python", "-m", "tasks.worker", role]
+        command = ["python", "-m", "tasks.worker", role, "--model", "de"]
+        assert read[f"{name}-de"] == read[name] | {"command": command}
+
+
 def test_secrets_have_no_default(tmp_path: Path) -> None:
     """If any one of the passwords is missing, nothing starts."""
     assert len(SECRETS) >= 4
@@ -471,10 +494,11 @@ def test_redis_servers(part: str, policy: str, kept: str, tmp_path: Path) -> Non
 
     server = Process("server", popen, tmp_path / "log")
     try:
-        client: Any = redis.Redis(port=port, password="abc123", decode_responses=True)
+        once = Retry(NoBackoff(), 0)  # by itself the client tries again, with pauses of seconds, even a wrong password
+        client: Any = redis.Redis(port=port, password="abc123", decode_responses=True, retry=once)
         wait_until(client.ping, what="the server to answer")
         with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=port).ping()
+            redis.Redis(port=port, retry=once).ping()
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": policy}
         assert client.config_get("appendonly") == {"appendonly": kept}
         assert client.config_get("save") == {"save": ""}

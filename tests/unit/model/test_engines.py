@@ -198,7 +198,7 @@ def test_description_says_what_the_columns_mean(engine: Engine) -> None:
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
     """Any number of threads (0: one per core) gives each text the same scores, even with more callers than threads."""
-    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
+    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(60)]
     engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
     expected = compiled.score(texts).probabilities
     with ThreadPoolExecutor(6) as pool:
