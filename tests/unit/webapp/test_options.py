@@ -223,7 +223,7 @@ def test_flags_are_the_settings() -> None:
 
 def test_flags_of_a_worker() -> None:
     """`sentiq worker` has a flag for each setting that a worker reads, and for no other."""
-    worker = [ROOT / "tasks" / name for name in ("worker.py", "tracing.py", "queue/app.py")]
+    worker = [ROOT / "tasks" / name for name in ("worker.py", "loading.py", "tracing.py", "queue/app.py")]
     worker += (ROOT / "tasks" / "work").glob("*.py")
     read = {found for file in worker for found in re.findall(r"settings\.(\w+)", file.read_text())}
     declared, loading = (ROOT / "tasks" / "settings.py").read_text().split("\ndef load_settings")
@@ -235,7 +235,11 @@ def test_flags_of_a_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
+    ("command", "names"), [
+        ("serve", set(Settings.model_fields)),
+        ("worker", set(options.OF_A_WORKER)),
+        ("compile", set(options.OF_A_MODEL) - {"model_name", "model_revision"}),
+    ]
 )
 def test_help_is_readable(command: str, names: set[str]) -> None:
     """In 80 columns the help shows each flag uncut, under its group, with its default."""
