@@ -23,10 +23,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.analysis import Analysis, find_analysis
+from model.engines.registry import ENGINES
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
+from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
 from tasks.wording import in_words
@@ -130,9 +132,21 @@ class Settings(BaseSettings):
         default="sentiment", validate_default=True
     )
     """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
-    engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
-    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
-    for tests).
+    labels: Literal["analysis", "own"] = "analysis"
+    """The classes that callers see: those of the analysis, or the model's own, as they are."""
+    engine: str = "auto"
+    """What runs the model: `compiled` (a graph, mostly int8, on a CPU), `pipeline` (transformers), `stub` (no model,
+    for tests), or `auto`, which takes the first that can run it.
+    """
+    compile: Literal["auto", "int8", "bf16", "fp32", "off"] = "auto"
+    """What a model without a graph is compiled to: `auto` takes the first of the three forms whose answers are those of
+    torch in fp32, and has torch run the model if none's are.
+    """
+    calibration_texts: Path | None = None
+    """A file of texts, one a line, by which the scales of int8 are found, in place of Sentiq's own."""
+    compiled_cache_bytes: PositiveInt = 10 * 1024**3
+    """The most bytes that compiled models may take under `DATA_DIR`; beyond, those that were not used for longest are
+    removed.
     """
     device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
@@ -228,6 +242,13 @@ class Settings(BaseSettings):
     def _are_webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("engine")
+    @classmethod
+    def _is_engine(cls, value: str) -> str:
+        if value not in (known := ("auto", *ENGINES)):
+            raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, and not {value[:_SHOWN]!r}")
         return value
 
     @field_validator("device")
@@ -381,11 +402,12 @@ class Settings(BaseSettings):
         return self.served[DEFAULT].tag
 
 
-def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings from the environment.
+def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = True) -> Settings:
+    """Reads the settings from the environment, and with LABELS=own the model's classes.
 
     Args:
         spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
+        classes: whether the classes are needed: a model on a hub may have to be asked for them.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used; or the folder of the embedded server's
@@ -407,4 +429,15 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         raise SettingsRefused("; ".join(faults)) from None
     if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
         require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
+    if classes and settings.labels == "own":
+        own = own_classes(
+            settings.model_name,
+            settings.model_revision,
+            engine=settings.engine,
+            label_map=settings.label_map,
+            models=settings.models,
+            analysis=settings.analysis,
+            spelt=(spelt or {}).get("labels", "LABELS"),
+        )
+        settings = settings.model_copy(update={"analysis": own})
     return settings

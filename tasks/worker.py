@@ -6,6 +6,7 @@ This module does what has to be done before any library is loaded; `tasks.work.c
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,15 +36,23 @@ def run(role: Role, name: str = DEFAULT) -> None:
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     lower_priority(role.niceness)
     device = pin_device(settings.device)
+    _end_at_once()
 
     from model.errors import ModelError
     from tasks.work.compose import compose, warm_engine
 
     try:
-        engine = warm_engine(settings.of(model), device)
+        engine = warm_engine(settings, role, model, device)
     except ModelError as error:
         refuse_to_start(error)
     compose(settings, role, model, engine, watched=[parent] if parent is not None else []).run()
+
+
+def _end_at_once() -> None:
+    """Signals end the worker at once before it takes chunks, for it has nothing to finish, whatever it compiles."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if os.getpid() == 1:  # the kernel keeps a container's first process from signals that it does not handle
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 
 def _settings(name: str) -> tuple[Settings, Model]:

@@ -18,6 +18,7 @@ from tasks.queue.metrics import QueueMetrics
 from tasks.queue.turns import Turns
 from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
 from tasks.store.memory import Memory
@@ -112,6 +113,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         models,
         jobs,
         parts.presence,
+        Compilations(parts.cache_server),
         parts.servers,
         (*parts.listeners, ends),
         analysis=settings.analysis,
@@ -122,10 +124,10 @@ class _Parts:
     """What all models share in a web process, and how the parts of one are made of it."""
 
     def __init__(self, settings: Settings, tracing: Tracing | None) -> None:
-        cache_server, broker, self.results = servers = _clients(settings)
+        self.cache_server, broker, self.results = servers = _clients(settings)
         self.servers = set(servers)
-        self.cache = PredictionCache(cache_server, ttl_s=settings.cache_ttl)
-        self.presence = Presence(cache_server)
+        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl)
+        self.presence = Presence(self.cache_server)
         self.celery = create_celery(settings)
         self.cleaned = cleaner(settings.max_text_chars)
         self.listeners: list[Coalescer[Answer] | Replies] = []

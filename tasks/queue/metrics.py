@@ -196,7 +196,7 @@ def _families(more: list[str]) -> _Families:
         ),
         "rate": gauge(
             "sentiment_workers_texts_per_second",
-            "Texts per second of the ready workers' engines, measured at start on short texts.",
+            "Tweets per second that the ready workers' engines score, measured at start and from the work done.",
             labels=["role", *more],
         ),
         "unfinished": gauge("sentiment_jobs_unfinished", "Jobs that have not ended."),

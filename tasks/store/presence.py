@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import redis
 
+from model.description import Description
 from tasks.store.client import Value, name_of
 from tasks.store.connections import Client
 from tasks.store.full import suppressed_refusal
@@ -35,6 +36,7 @@ _WEB_TTL_S = 10
 """Seconds without work after which a web process no longer counts as busy."""
 _WEBS_TTL_S = 60
 _INDEX_TTL_S = 86_400
+_MOST_DESCRIBED = 1000
 _IDENTITY_TTL_S = 7 * 86_400
 """Seconds that a model's identity is remembered: long, so that cached texts are answered while all workers are away."""
 
@@ -70,6 +72,8 @@ class Presence:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.described: dict[str, Description] = {}
+        """What ready workers have told of their models, by identity, when they were last listed or before."""
         self._announce = load_script(client, "tasks.store", "presence_announce")
         self._webs = load_script(client, "tasks.store", "presence_webs")
 
@@ -98,7 +102,14 @@ class Presence:
         if gone := [worker_id for worker_id, *marks in workers if not any(marks)]:
             with suppressed_refusal():
                 self._client.srem(INDEX, *gone)
-        return sorted(marks_of(workers), key=lambda mark: mark.started_at)
+        marks = sorted(marks_of(workers), key=lambda mark: mark.started_at)
+        self._remember(marks)
+        return marks
+
+    def _remember(self, marks: Iterable[WorkerMark]) -> None:
+        if len(self.described) > _MOST_DESCRIBED:
+            self.described.clear()
+        self.described |= {mark.model: mark.description for mark in marks if mark.description is not None}
 
     def webs(self, me: str, key: str = WEBS) -> int:
         """Notes that the web process `me` is busy; returns how many are, or 1 if Redis has no room for that."""
@@ -189,7 +200,7 @@ class KnownModel:
         return bool(self._workers)
 
     def texts_per_s(self, role: str) -> float:
-        """The latest rate of a worker of this role; a cautious guess until one is known."""
+        """The latest rate of a worker of this role, in texts that cost 1; a cautious guess until one is known."""
         return self._rates.get(role, 50.0)
 
     def share(self, role: str) -> float:

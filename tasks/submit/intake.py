@@ -119,7 +119,7 @@ class Intake:
         self._seen = SeenTexts()
         self._chunks: list[Todo] = []
         self._costs: list[int] = []
-        """Of each of `_chunks`, in short texts."""
+        """Of each of `_chunks`: see `tasks.cost`."""
         self._chunk_bytes = 0
         self._stored_chunks = 0
         self._stored_lines = 0

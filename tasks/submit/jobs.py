@@ -27,7 +27,7 @@ from tasks.submit.served import ServedModel, ServedModels
 from tasks.tracing import NOBODY, Origin
 from tasks.wire import KeyUse
 
-CHUNK_S = 0.5
+CHUNK_S = 1.0
 """Seconds that a chunk of a job should take to score.
 
 It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""

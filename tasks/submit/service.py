@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import redis
+
 from model.analysis import Analysis
+from model.description import Description
 from model.figures import FileFigures, read_figures
 from tasks.jobs.job import Line
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client
 from tasks.store.presence import Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
 from tasks.submit.predictor import Prediction
 from tasks.submit.served import ServedModels
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 
@@ -29,6 +34,8 @@ class ModelInfo:
     labels: tuple[str, ...]
     figures: list[FileFigures]
     """The measured quality; empty for models other than the embedded one."""
+    description: Description | None
+    """What its workers tell of it; None if none has been ready since this process started."""
 
 
 class Listener(Protocol):
@@ -46,6 +53,7 @@ class SentimentService:
         models: ServedModels,
         jobs: JobService,
         presence: Presence,
+        compilations: Compilations,
         servers: Collection[Client],
         listeners: Collection[Listener],
         *,
@@ -57,6 +65,7 @@ class SentimentService:
             models: the models that texts are scored by.
             jobs: the service of jobs.
             presence: lists the workers.
+            compilations: lists those that are not ready because they compile their model.
             servers: a client of each Redis server that the service needs.
             listeners: what listens in the background for the service.
             analysis: the analysis that the service performs.
@@ -66,6 +75,7 @@ class SentimentService:
         self.model_tag = models.default.model.tag
         self.analysis = analysis
         self._presence = presence
+        self._compilations = compilations
         self._servers = servers
         self._listeners = listeners
 
@@ -108,4 +118,22 @@ class SentimentService:
         known = self.models.choose(name).known
         with redis_or_unavailable():
             identity = known.identity
-        return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])
+        figures = read_figures(identity) if identity is not None else []
+        return ModelInfo(identity, self.analysis.classes, figures, self.described(identity))
+
+    def described(self, identity: str | None) -> Description | None:
+        """What workers tell of the model of this identity; None if none has been ready since this process started.
+        Never raises.
+        """
+        found = self._presence.described.get(identity) if identity is not None else None
+        if found is None and identity is not None:
+            with contextlib.suppress(redis.RedisError):
+                # Asks which workers there are, but not more than once a second.
+                self.models.default.known.identity  # noqa: B018
+            found = self._presence.described.get(identity)
+        return found
+
+    def compiling(self) -> list[CompilingMark]:
+        """The workers that compile their model now, before they are ready."""
+        with redis_or_unavailable():
+            return self._compilations.under_way()

@@ -134,4 +134,4 @@ def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack], varia
     assert any(stack.redis.lrem(name, 1, lost) for name in lists)
     wait_until(lambda: "sending it again" in stack.workers[0].log, what="the chunk to be sent again")
     assert stack.http.get(job["links"]["self"]).json()["done"] < 2500
-    assert stack.ended(job, timeout_s=120)["done"] == 2500
+    assert stack.ended(job)["done"] == 2500

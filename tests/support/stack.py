@@ -238,7 +238,7 @@ class Stack:
             assert worker.running, f"the {worker.name} worker ended with {worker.status}:\n{worker.log[-4000:]}"
             return any(f"-{worker.pid}-" in member.decode() for member in self.redis.smembers("sentiq:workers"))
 
-        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=60)
+        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=120)
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, waits until it answers."""
@@ -295,7 +295,7 @@ class Stack:
         assert response.headers["Location"] == job["links"]["self"]
         return job
 
-    def ended(self, job: dict[str, Any], *, timeout_s: float = 60.0) -> dict[str, Any]:
+    def ended(self, job: dict[str, Any], *, timeout_s: float = 120.0) -> dict[str, Any]:
         """Waits until a job has ended; returns its final state."""
 
         def over() -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from tasks.errors import ServiceUnavailable
 from tasks.submit.service import SentimentService
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 
 
 def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
@@ -24,7 +24,21 @@ def _missing_roles(ready: Sequence[WorkerMark]) -> list[str]:
 
 
 def _told(worker: WorkerMark) -> dict[str, object]:
-    return {"role": worker.role, "model": worker.model, "device": worker.device, "texts_per_s": worker.texts_per_s}
+    about = worker.description
+    passed = next((trial for trial in about.trials if trial.passed), None) if about is not None else None
+    return {
+        "role": worker.role,
+        "model": worker.model,
+        "device": worker.device,
+        "texts_per_s": worker.texts_per_s,
+        "form": about.form if about is not None else None,
+        "gate": {"labels_equal": passed.labels_equal, "speedup": passed.speedup} if passed is not None else None,
+    }
+
+
+def _compiling(mark: CompilingMark) -> dict[str, object]:
+    percent = None if mark.share is None else round(100 * mark.share)
+    return {"role": mark.role, "model": mark.model, "step": mark.step, "percent": percent, "seconds": mark.seconds}
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -38,10 +52,11 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/health/ready")
     @blueprint.get("/health", endpoint="health")
     def ready() -> Response:
-        redis, workers, missing = "up", [], []
+        redis, workers, compiling, missing = "up", [], [], []
         try:
             sentiment.ping()
             workers = sentiment.workers()
+            compiling = sentiment.compiling()
         except ServiceUnavailable:
             redis, missing = "down", ["redis"]
         ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
@@ -57,7 +72,14 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
             theirs = [worker for worker in workers if worker.tag == model.tag]
             told += [_told(worker) | {"name": model.name} for worker in theirs]
             missing += [f"{role} worker of {model.name}" for role in _missing_roles(theirs)]
-        body = {"status": "unready" if unready else "ready", "redis": redis, "workers": told, "missing": missing}
+        tags = {model.tag for model in sentiment.models.settings}
+        body: dict[str, object] = {
+            "status": "unready" if unready else "ready",
+            "redis": redis,
+            "workers": told,
+            "compiling": [_compiling(mark) for mark in compiling if mark.tag in tags],
+            "missing": missing,
+        }
         response = Response(orjson.dumps(body), status=503 if unready else 200, mimetype="application/json")
         if unready:
             response.headers["Retry-After"] = "2"

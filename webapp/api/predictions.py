@@ -11,12 +11,14 @@ from tasks import metrics
 from tasks.jobs.job import Entry
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
-from tasks.submit.service import SentimentService
+from tasks.submit.service import ModelInfo, SentimentService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.jobs import accepted
 from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import ModelQuery, PredictRequest
 from webapp.front.visit import caller, visit
+
+_DESCRIBED = ("name", "form", "classes", "guessed", "two_class", "calibrated", "max_tokens", "gate")
 
 
 def job_of(text: str, model: str | None, jobs: JobService, prefer: Preferences, *, waited: bool) -> Response:
@@ -27,6 +29,24 @@ def job_of(text: str, model: str | None, jobs: JobService, prefer: Preferences, 
     if waited:
         metrics.PENDING.inc()
     return accepted(job, prefer)
+
+
+def model_body(info: ModelInfo) -> dict[str, object]:
+    """A model as `/model` shows it. What its workers tell is null while none has been ready."""
+    body: dict[str, object] = {"model": info.identity, "labels": info.labels, "figures": info.figures}
+    about = info.description
+    if about is None:
+        return body | dict.fromkeys(_DESCRIBED)
+    return body | {
+        "name": info.identity.partition("@")[0] if info.identity is not None else None,
+        "form": about.form,
+        "classes": [{"name": name, "label": label} for name, label in zip(about.names, about.mapped, strict=True)],
+        "guessed": about.guessed,
+        "two_class": about.two_class,
+        "calibrated": about.calibrated,
+        "max_tokens": about.max_tokens or None,
+        "gate": about.trials,
+    }
 
 
 def predictions_blueprint(
@@ -48,9 +68,6 @@ def predictions_blueprint(
     @blueprint.get("/model")
     def model() -> Response:
         info = sentiment.model(ModelQuery.read(request.args.to_dict()).model)
-        return Response(
-            orjson.dumps({"model": info.identity, "labels": info.labels, "figures": info.figures}),
-            mimetype="application/json",
-        )
+        return Response(orjson.dumps(model_body(info)), mimetype="application/json")
 
     return blueprint

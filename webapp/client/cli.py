@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve` and
-`worker`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve`,
+`worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -239,13 +239,13 @@ def jobs(
             _print_json(asdict(job))
         return
     # The table fits into 80 columns; ids are never cut, because people copy them.
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    owned = any(job.owner for job in found)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if owned else (0, 1))
     table.add_column("job", no_wrap=True, min_width=32)
     table.add_column("status", no_wrap=True)
     for name in ("lines", "done", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("created", no_wrap=True)
-    owned = any(job.owner for job in found)
     if owned:
         table.add_column("key", overflow="fold")
     for job in found:
@@ -326,6 +326,12 @@ def serve(context: typer.Context) -> None:
 def worker(context: typer.Context) -> None:
     """Runs one more worker of a service: sentiq worker --help."""
     _run_here("worker", context.args)
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False, name="compile")
+def compile_(context: typer.Context) -> None:
+    """Compiles a model before a worker needs it, as in the build of an image: sentiq compile --help."""
+    _run_here("compile", context.args)
 
 
 def _run_here(command: str, arguments: list[str]) -> None:

@@ -156,18 +156,19 @@ class Launcher:
         )
 
     def _wait_until_ready(self) -> bool:
-        told: list[str] = []
+        told: tuple[list[str], list[str]] = ([], [])
         until_told = 0.0
         while not self._ending:
             self._revive(starting_up=True)
-            missing = self._missing()
+            missing, compiling = self._missing()
             if not missing:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
-            if missing != told or time.monotonic() > until_told:
-                line = waiting_line(missing, self._address, time.monotonic() - self._began_at)
+            now = missing, [one["step"] for one in compiling]
+            if now != told or time.monotonic() > until_told:
+                line = waiting_line(missing, self._address, time.monotonic() - self._began_at, compiling)
                 self._console.print("sentiq", line)
-                told, until_told = missing, time.monotonic() + 10
+                told, until_told = now, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
@@ -205,9 +206,12 @@ class Launcher:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
         return f"http://{with_port(host, self._settings.port)}"
 
-    def _missing(self) -> list[str]:
-        status, body = self._call("/health/ready")
-        return ["web"] if status == 0 else list(body.get("missing", ["web"])) if isinstance(body, dict) else ["web"]
+    def _missing(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """What /health misses, and which workers compile their model."""
+        _, body = self._call("/health/ready")
+        if not isinstance(body, dict):
+            return ["web"], []
+        return list(body.get("missing", ["web"])), list(body.get("compiling", []))
 
     def _call(
         self, path: str, body: dict[str, str] | None = None, headers: dict[str, str] | None = None

@@ -46,7 +46,11 @@ OF_A_WORKER = frozenset(
         "label_map",
         "models",
         "analysis",
+        "labels",
         "engine",
+        "compile",
+        "calibration_texts",
+        "compiled_cache_bytes",
         "device",
         "engine_threads",
         "batch_size",
@@ -58,6 +62,22 @@ OF_A_WORKER = frozenset(
     )
 )
 """The settings that a worker reads: the flags of `sentiq worker`."""
+OF_A_MODEL = frozenset(
+    (
+        "data_dir",
+        "model_name",
+        "model_revision",
+        "label_map",
+        "analysis",
+        "labels",
+        "compile",
+        "calibration_texts",
+        "compiled_cache_bytes",
+        "engine_threads",
+        "batch_size",
+    )
+)
+"""The settings that decide how a model is compiled: the flags of `sentiq compile`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
 _LARGEST_FILE = 1_000_000
 """Bytes of a file of settings; its largest part may be some thousand API keys."""
