@@ -48,7 +48,7 @@ def plain(model: str, threads: int) -> Score:
     import torch
     import transformers
 
-    from model.engines.registry import DEFAULT, DEFAULT_FOLDER
+    from model.source import DEFAULT, DEFAULT_FOLDER
 
     torch.set_num_threads(threads)
     folder = str(DEFAULT_FOLDER if model == DEFAULT else model)

@@ -94,10 +94,17 @@ def judge(form: str, torch: FloatArray, together: FloatArray, single: FloatArray
         )
         if wrong
     ]
-    known = {"texts": count, "labels_equal": equal, "largest_margin": margin, "speedup": round(speedup, 2)}
-    if finite:  # JSON has no other numbers
-        known |= {"mean_difference": difference, "alone_difference": apart}
-    return Trial(form, not reasons, "; ".join(reasons), **known)
+    return Trial(
+        form,
+        passed=not reasons,
+        reason="; ".join(reasons),
+        texts=count,
+        labels_equal=equal,
+        largest_margin=margin,
+        mean_difference=difference if finite else 0.0,  # JSON has no other numbers
+        alone_difference=apart if finite else 0.0,
+        speedup=round(speedup, 2),
+    )
 
 
 def spread(scores: FloatArray) -> float:

@@ -7,7 +7,6 @@ it is doing, and in the last line what came of it. The graph is left in the fold
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import os
 import shutil
@@ -75,7 +74,7 @@ class Maker:
         """
         self._part = Path(asked["part"])
         self._texts: Sequence[str] = asked["texts"]
-        self._how: dict[str, int] = {"batch_size": asked["batch_size"], "threads": asked["threads"]}
+        self._how: dict[str, Any] = {"batch_size": asked["batch_size"], "threads": asked["threads"]}
         self._checkpoint = checkpoint
         self._loaded = loaded
         self._out = out
@@ -177,13 +176,10 @@ class Maker:
             )
 
     def _names(self) -> tuple[str, ...]:
-        """The model's inputs: what the tokenizer gives and the model takes."""
-        taken = inspect.signature(self._loaded.model.forward).parameters
-        given = [name for name in self._loaded.tokenizer("a") if name in taken]
-        if unknown := sorted(set(given) - set(_KNOWN_INPUTS)) or "input_ids" not in given:
-            raise Unsuitable(
-                f"it needs other inputs than token ids: {', '.join(unknown if unknown is not True else given)}"
-            )
+        """The model's inputs, in the order in which the graph has them."""
+        given = self._loaded.inputs
+        if "input_ids" not in given or not set(given) <= set(_KNOWN_INPUTS):
+            raise Unsuitable(f"a compiled model takes token ids and their types, and not {', '.join(given)}")
         return tuple(name for name in _KNOWN_INPUTS if name in given)
 
     def _usage(self) -> Usage:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import services
 from benchmarks.services import ROOT, Answer, Service, exchange, free_port
-from model.engines.registry import DEFAULT_FOLDER
+from model.source import DEFAULT_FOLDER
 from tasks.store.embedded import find_server
 
 _HERE = ROOT / "benchmarks" / "baseline"

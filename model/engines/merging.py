@@ -50,12 +50,8 @@ class MergingEngine:
             around: makes the context in which a call runs, from its number of texts.
         """
         self._engine = engine
-        self.analysis, self.identity, self.device, self.warm = (
-            engine.analysis,
-            engine.identity,
-            engine.device,
-            engine.warm,
-        )
+        self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
+        self.device, self.warm = engine.device, engine.warm
         self._max_texts = max_texts
         self._on_call = on_call
         self._around = around

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model.analysis import Analysis
-from model.checkpoint import DEFAULT, DEFAULT_FOLDER, find_checkpoint, is_path
+from model.checkpoint import find_checkpoint
 from model.compiling import Compiling, Progress, obtain
 from model.errors import EngineUnavailable, ModelNotFound, NotCompiled
 from model.labels import SENTIMENT
+from model.source import DEFAULT, DEFAULT_FOLDER, is_path
 
 if TYPE_CHECKING:
     from model.description import Description
@@ -229,7 +230,7 @@ def _uncompiled(wanted: Wanted) -> str:
 def _compiled(wanted: Wanted) -> Engine:
     from model.engines.compiled import CompiledEngine
 
-    how = {"threads": wanted.threads, "batch_size": wanted.batch_size}
+    how: dict[str, Any] = {"threads": wanted.threads, "batch_size": wanted.batch_size}
     if wanted.graph is not None:
         return CompiledEngine(wanted.graph, **how, name=Path(wanted.name).name, analysis=wanted.analysis)
     assert wanted.compiling is not None  # nosec B101: else `_uncompiled` says so

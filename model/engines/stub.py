@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from model.analysis import Analysis
+from model.description import Description
 from model.engine import Scores, Work
 from model.engines.batching import cut
 from model.errors import ModelNotFound
@@ -91,6 +92,7 @@ class StubEngine:
         self.identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
         """`stub@revision/stub`, and the analysis if it is not sentiment."""
         self.device = "cpu"
+        self.description = Description("stub", analysis.classes, analysis.classes)
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from model.engines.registry import load_engine
+from tests.support.checkpoints import NAMES, make
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from model.engine import Engine
 
@@ -84,6 +85,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return _tiny(root / str(len(list(root.iterdir()))), names or ["negative", "neutral", "positive"], **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A small model of a kind (`tests.support.checkpoints`), perhaps with other class names; made once, not changed."""
+    need_torch()
+    root = tmp_path_factory.mktemp("checkpoints")
+    made: dict[tuple[str, ...], Path] = {}
+
+    def find(kind: str, names: Sequence[str] = NAMES) -> Path:
+        key = (kind, *names)
+        if key not in made:
+            made[key] = make(kind, root / f"{kind}-{len(made)}", names)
+        return made[key]
+
+    return find
 
 
 @pytest.fixture(scope="session")

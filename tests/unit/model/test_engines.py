@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from model.checkpoint import find_checkpoint
 from model.engines.registry import load_engine
 from model.text import clean
 
@@ -47,8 +48,8 @@ def load(tiny: Callable[..., Path]) -> Callable[..., PipelineEngine]:
     folder = tiny()
 
     def loaded(batch_size: int = 2, **how: Any) -> PipelineEngine:
-        rest: dict[str, Any] = {"revision": None, "device": "cpu", "threads": 1, "label_map": None}
-        engine = PipelineEngine(str(folder), source=folder, batch_size=batch_size, **(rest | how))
+        rest: dict[str, Any] = {"device": "cpu", "threads": 1}
+        engine = PipelineEngine(find_checkpoint(str(folder)), batch_size=batch_size, **(rest | how))
         engine.warm()
         return engine
 
@@ -256,9 +257,7 @@ def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> N
     folder = tiny()
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 45}))
-    engine = PipelineEngine(
-        "odd", source=folder, revision=None, device="cpu", batch_size=2, threads=1, label_map=None, by_tokens=True
-    )
+    engine = PipelineEngine(find_checkpoint(str(folder)), device="cpu", batch_size=2, threads=1, by_tokens=True)
     with batches_seen() as shapes:
         assert engine.score(["it " * 43, "it " * 44, "it " * 45]).truncated.tolist() == [False, True, True]
     assert {length for _, length in shapes} == {45}
@@ -305,9 +304,7 @@ def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEn
 )
 def test_half_precision_comes_near(load: Callable[..., PipelineEngine], dtype: str, name: str, atol: float) -> None:
     """A GPU's arithmetic gives nearly the same scores, under another identity."""
-    import torch
-
-    engine = load(by_tokens=True, dtype=getattr(torch, dtype))
+    engine = load(by_tokens=True, dtype=dtype)
     assert engine.identity.rpartition("/")[2] == name
     np.testing.assert_allclose(engine.score(MIXED).probabilities, load().score(MIXED).probabilities, atol=atol)
 
