@@ -25,14 +25,14 @@ help:
 EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
-run: $(VENV)/.run$(EXTRAS) $(if $(filter-out 0,$(MONITORING)),.venv-monitoring/.done)
+run: $(VENV)/.run$(EXTRAS) $(if $(filter 1 true t yes y on,$(MONITORING)),.venv-monitoring/.done)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/sentiq serve
 
-# Most tests wait for other processes most of the time. The longest files come first.
+# Most tests wait for other processes most of the time. The longest files come first, not those with the most tests.
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/e2e tests/integration tests/unit
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
 
 fault: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/fault

@@ -269,7 +269,7 @@ class Worker:
         self._process, self._engine = Server(cores), Server(cores, system.layout.threads)
         self._asks: deque[Message] = deque()
         self._calls = 0
-        self._call_limit = INTERACTIVE.texts_together(system.engine_rate)
+        self._call_limit = INTERACTIVE.cost_together(system.engine_rate)
         self.free = INTERACTIVE.threads
 
     def take(self, message: Message) -> None:

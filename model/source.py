@@ -23,9 +23,9 @@ def local_folder(name: str, revision: str | None, patterns: tuple[str, ...]) -> 
         return Path(name)
     if is_path(name):
         raise ModelNotFound(f"there is no folder {name}")
-    from huggingface_hub import snapshot_download
-
     try:
+        from huggingface_hub import snapshot_download  # an image of the web has no such library
+
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
     except Exception as error:  # of any kind: the library passes on what its HTTP client raises
         why = " ".join(str(error).split())

@@ -34,6 +34,10 @@ _PART_TEXTS = 64
 """Texts tokenised at a time: enough to fill a few groups, and few enough that scoring begins soon."""
 
 
+_SMALL_CHARS = 1000
+"""Texts of at most this many characters in all are a call of about one micro-batch."""
+
+
 def _cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -136,6 +140,9 @@ class CompiledEngine:
         # Two requests for each thread: the next group is ready while the result of the previous one is collected.
         for _ in range(2 * threads):
             self._idle.put(self._graph.create_infer_request())
+        # A large call keeps its requests to its end; a small one need not wait for that.
+        self._reserve: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        self._reserve.put(self._graph.create_infer_request())
 
     def warm(self) -> None:
         """Runs every input shape on all threads, the largest first so that memory is allocated only once."""
@@ -148,7 +155,8 @@ class CompiledEngine:
         """Scores any number of cleaned texts; see `model.engine.Engine`."""
         truncated = np.zeros(len(texts), np.bool_)
         work = Work()
-        return Scores(self._infer(self._groups(texts, truncated, work), len(texts)), truncated, work)
+        small = sum(map(len, texts)) <= _SMALL_CHARS
+        return Scores(self._infer(self._groups(texts, truncated, work), len(texts), small=small), truncated, work)
 
     def _groups(self, texts: Sequence[str], truncated: BoolArray, work: Work) -> Iterator[tuple[Group, list[_Ids]]]:
         """Groups with their inputs, made as they are needed: the next texts are tokenised while others are scored.
@@ -183,9 +191,10 @@ class CompiledEngine:
             columns[_TYPES] = [encoding.type_ids for encoding in encodings]
         return columns, np.array(longer, dtype=np.bool_)
 
-    def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int) -> FloatArray:
+    def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int, *, small: bool = False) -> FloatArray:
         """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""
         out = np.full((count, len(self.analysis.classes)), np.nan, dtype=np.float32)
+        idle = self._reserve if small and self._idle.empty() else self._idle
         running: deque[tuple[Group, Any, object]] = deque()
 
         def collect() -> openvino.InferRequest:
@@ -195,27 +204,27 @@ class CompiledEngine:
                 found = request.get_output_tensor(0).data[: len(group.rows)]
                 out[list(group.rows)] = self._probabilities(found) if self._usage.logits else found
             except BaseException:  # of any kind: later calls need the request back
-                self._idle.put(request)
+                idle.put(request)
                 raise
             return request
 
         try:
             for group, inputs in groups:
                 try:
-                    request = self._idle.get_nowait()
+                    request = idle.get_nowait()
                 except Empty:
                     # A call with running requests waits for its own: two calls that wait for each other's requests
                     # would be a deadlock.
-                    request = collect() if running else self._idle.get()
+                    request = collect() if running else idle.get()
                 running.append((group, request, inputs))
                 request.start_async(inputs, share_inputs=True)
             while running:
-                self._idle.put(collect())
+                idle.put(collect())
         except BaseException:  # of any kind, as above
             for _, request, _ in running:
                 with contextlib.suppress(RuntimeError):
                     request.wait()  # a running request must not be used by another call
-                self._idle.put(request)
+                idle.put(request)
             raise
         return out
 

@@ -47,7 +47,7 @@ def test_monitored_run(monitored: Launch) -> None:
     """
     sentiq = monitored()
     flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
-    metrics = re.search(r"metrics at (.*); monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
+    metrics = re.search(r"metrics at (.*); put these ports into monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
     assert flower.startswith("http://127.0.0.1:")
 
     def answers(address: str, login: str | None = None) -> bool:
@@ -59,7 +59,7 @@ def test_monitored_run(monitored: Launch) -> None:
     assert "Inspect method" not in sentiq.output  # Flower warns of the workers, which are not there yet
     assert _get(flower).status_code == _get(flower, "sentiq:guessed").status_code == 401
     interactive, batch, exporter = (_get(page).text for page in metrics)
-    assert 'sentiment_model_info{device="cpu",model="stub@1/stub",role="interactive"} 1.0' in interactive
+    assert 'sentiment_model_info{device="cpu",form="stub",model="stub@1/stub",role="interactive"} 1.0' in interactive
     assert 'role="batch"} 1.0' in batch
     assert 'celery_active_worker_count{queue_name="batch"} 1.0' in exporter
     page = sentiq.http.get("/metrics").text
@@ -75,7 +75,7 @@ def test_monitored_run(monitored: Launch) -> None:
     sentiq.ended()
     assert any(line.endswith("| stopped") for line in sentiq.lines), sentiq.output
     assert "Traceback" not in sentiq.output, sentiq.output
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
@@ -85,7 +85,7 @@ def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
     wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")
     assert "s3cret" not in sentiq.output
     os.kill(sentiq.member("sentiq serve"), 9)
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 @pytest.mark.parametrize("name", ["FLOWER_PORT", "CE_PORT"])

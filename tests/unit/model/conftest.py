@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from model.engines.registry import load_engine
-from tests.support.checkpoints import NAMES, make
+from tests.support.checkpoints import NAMES, make, need_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,14 +36,6 @@ WORDS = [
     ".",
     "😂",
 ]
-
-
-def need_torch() -> None:
-    """Skips the test if torch is not installed; fails it in CI."""
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI has to run the pipeline engine's tests, but torch or transformers is not installed")
-        pytest.skip("torch and transformers are not installed")
 
 
 def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -> Path:
@@ -101,6 +92,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[key]
 
     return find
+
+
+@pytest.fixture
+def folder(checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A small model's folder that a test may change."""
+    return shutil.copytree(checkpoint("bert"), tmp_path / "model")
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from model.checkpoint import find_checkpoint
+from model.engines.merging import MergingEngine
 from model.engines.registry import load_engine
 from model.text import clean
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.engines.compiled import CompiledEngine
     from model.engines.pipeline import PipelineEngine
 
 TEXTS = [
@@ -184,10 +186,19 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
     assert engine.device == "cpu"
 
 
+def test_description_says_what_the_columns_mean(engine: Engine) -> None:
+    """The description has the form and, for each class of the model, a class of the analysis; it passes a wrapper."""
+    told = engine.description
+    assert told.form in ("stub", "int8", "pipeline")
+    assert len(told.names) == len(told.mapped) > 1
+    assert told.two_class == (set(told.mapped) != set(engine.analysis.classes))
+    assert MergingEngine(engine, max_cost=lambda: 8).description == told
+
+
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
     """Any number of threads (0: one per core) gives each text the same scores, even with more callers than threads."""
-    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
+    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(60)]
     engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
     expected = compiled.score(texts).probabilities
     with ThreadPoolExecutor(6) as pool:
@@ -204,6 +215,19 @@ def test_a_failed_batch_blocks_nobody() -> None:
         with pytest.raises(TypeError):
             engine.score(texts)  # type: ignore[arg-type]
     assert engine.score(["good"]).probabilities.argmax() == 2
+
+
+def test_a_few_texts_wait_for_no_large_call(compiled: CompiledEngine) -> None:
+    """While large calls have all the requests of the graph, a few short texts are scored; many wait for a request."""
+    taken = [compiled._idle.get() for _ in range(compiled._idle.qsize())]
+    with ThreadPoolExecutor(1) as pool:
+        assert np.array_equal(compiled.score(["good"]).probabilities, compiled.score(["good"]).probabilities)
+        many = pool.submit(compiled.score, ["a text that is not short " * 20] * 8)
+        with pytest.raises(TimeoutError):
+            many.result(0.05)
+        for request in taken:
+            compiled._idle.put(request)
+        assert len(many.result(30).probabilities) == 8
 
 
 def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:

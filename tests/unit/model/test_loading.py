@@ -14,7 +14,7 @@ import pytest
 from model.engines.registry import load_engine
 from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
 from model.source import DEFAULT_FOLDER
-from tests.unit.model.conftest import need_torch
+from tests.support.checkpoints import need_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

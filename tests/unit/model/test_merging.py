@@ -65,19 +65,19 @@ def same(answer: object, texts: Sequence[str]) -> bool:
 def test_what_waits_is_scored_together() -> None:
     """Texts that come while the engine is busy go into its next call, in order and as far as they fit."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=4, calls=1)
-    asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
+    engine = MergingEngine(gate, max_cost=lambda: 4, calls=1)
+    asked = [["a"], ["good", "bad"], ["c", "d"], ["e"], ["f", "good g", "h", "i", "j"]]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
     assert gate.most_inside == 1
-    assert gate.calls == [["a"], ["good", "bad", "c", "d"], ["e"], ["f", "good g", "h", "i", "j"], []]
+    assert gate.calls == [["a"], ["good", "bad", "c", "d"], ["e"], ["f", "good g", "h", "i", "j"]]
     assert all(same(answer, texts) for answer, texts in zip(answers, asked, strict=True))
 
 
 def test_an_error_is_its_askers_alone() -> None:
     """If a shared call raises, each request is scored alone: only the one with the bad text gets the error."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=100, calls=1)
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=1)
     asked = [["a"], ["good"], ["poison"], ["bad", "c"]]
     with ThreadPoolExecutor(8) as pool:
         answers = ask(engine, gate, pool, asked)
@@ -88,7 +88,7 @@ def test_an_error_is_its_askers_alone() -> None:
 def test_so_many_calls_at_once() -> None:
     """With two calls allowed, a second request starts at once; the others wait and go together into the next call."""
     gate = Gate()
-    engine = MergingEngine(gate, max_texts=100, calls=2)
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=2)
     asked = [["a"], ["good"], ["c"], ["bad", "d"]]
     with ThreadPoolExecutor(8) as pool:
         answers = []
@@ -106,8 +106,97 @@ def test_alone() -> None:
     """A single request gets what the engine gives, including an error."""
     gate = Gate()
     gate.open.set()
-    engine = MergingEngine(gate, max_texts=2)
+    engine = MergingEngine(gate, max_cost=lambda: 2)
     assert same(engine.score(["good", "bad", "x"]), ["good", "bad", "x"])
     with pytest.raises(ValueError, match="told to fail"):
         engine.score(["poison"])
     assert (engine.identity, engine.device) == (gate.identity, gate.device)
+
+
+def test_a_small_request_waits_for_nothing_large() -> None:
+    """While only large calls run, a request for few texts has a call of its own at once; one for as many waits.
+
+    So does another small one, as long as the first is being scored.
+    """
+    gate = Gate()
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=2)
+    large = [f"text {n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        running = []
+        for number in (1, 2):
+            running.append(pool.submit(engine.score, large))
+            wait_until(lambda number=number: len(gate.calls) == number, what="a large call")  # type: ignore[misc]
+        running.append(pool.submit(engine.score, large[1:]))
+        wait_until(lambda: len(engine._asks) == 1, what="the third large request to wait")
+        running.append(pool.submit(engine.score, ["good"]))
+        wait_until(lambda: gate.calls[2:] == [["good"]], what="the call of the small request")
+        running.append(pool.submit(engine.score, ["bad"]))
+        wait_until(lambda: len(engine._asks) == 2, what="the second small request to wait")
+        gate.open.set()
+        answers = [one.result(30) for one in running]
+    asked = [large, large, large[1:], ["good"], ["bad"]]
+    assert all(same(answer, texts) for answer, texts in zip(answers, asked, strict=True))
+    assert [len(texts) for texts in gate.calls] == [40, 40, 1, 40]
+
+
+def test_small_goes_by_cost() -> None:
+    """What is small goes by what texts cost, as does what fits into one call; an error of a small one is its own."""
+    gate = Gate()
+    engine = MergingEngine(gate, max_cost=lambda: 50, cost=lambda texts: sum(map(len, texts)), calls=1)
+    asked = [["x" * 100], ["y" * 40], ["z" * 20, "good"], ["bad"]]
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(engine.score, asked[0])
+        wait_until(lambda: gate.calls, what="the first call")
+        rest = []
+        for number, texts in enumerate(asked[1:3], 1):
+            rest.append(pool.submit(engine.score, texts))
+            wait_until(lambda number=number: len(engine._asks) == number, what="the next to wait")  # type: ignore[misc]
+        small = pool.submit(engine.score, ["poison"])
+        wait_until(lambda: gate.calls[1:] == [["poison"]], what="the small call")
+        gate.open.set()
+        with pytest.raises(ValueError, match="told to fail"):
+            small.result(30)
+        assert same(first.result(30), asked[0])
+        assert all(same(answer.result(30), texts) for answer, texts in zip(rest, asked[1:3], strict=True))
+    assert gate.calls[2:] == [["y" * 40], ["z" * 20, "good"]]
+
+
+class Steps(StubEngine):
+    """The stub engine; each call waits for a step of the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = 0
+        self.step = threading.Semaphore(0)
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """See `StubEngine`."""
+        self.begun += 1
+        assert self.step.acquire(timeout=30)
+        return super().score(texts)
+
+
+def test_an_answer_waits_for_no_further_call() -> None:
+    """Who was answered by another thread's call goes on at once, even if that thread makes call after call."""
+    steps = Steps()
+    engine = MergingEngine(steps, max_cost=lambda: 100, calls=1)
+    rounds = 20
+
+    def again_and_again() -> None:
+        for number in range(3 * rounds):
+            engine.score([f"text {number}"])
+
+    with ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(again_and_again)
+        for number in range(rounds):
+            wait_until(lambda: steps.begun, what="a call of the busy thread")
+            mine = pool.submit(engine.score, [f"good {number}"])
+            wait_until(lambda: len(engine._asks) == 1, what="the request to wait")
+            for _ in range(2):  # the running call ends, and the one with the request
+                begun = steps.begun
+                steps.step.release()
+                wait_until(lambda begun=begun: steps.begun > begun, what="the next call")  # type: ignore[misc]
+            assert same(mine.result(10), [f"good {number}"])
+        for _ in range(3 * rounds):
+            steps.step.release()
+        busy.result(30)
