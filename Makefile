@@ -4,6 +4,7 @@
 # make fault   longer tests: real faults in real processes
 # make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
+# make bench MODEL=FOLDER   the same for a model of yours: compiled, by torch, and in a plain service; 10 minutes, or 2
 # make soak    checks under mixed load that nothing grows: make soak [MINUTES=30]
 # make wheel   dist/sentiq-*.whl, for pip install on another machine
 # make locks   locks/*.txt, what `make run` installs with the digest of each file, anew from constraints.txt
@@ -24,14 +25,14 @@ help:
 EXTRAS ?=
 
 # exec and the parent's pid: the launcher ends with make, even when make is killed.
-run: $(VENV)/.run$(EXTRAS) $(if $(filter-out 0,$(MONITORING)),.venv-monitoring/.done)
+run: $(VENV)/.run$(EXTRAS) $(if $(filter 1 true t yes y on,$(MONITORING)),.venv-monitoring/.done)
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/sentiq serve
 
-# Most tests wait for other processes most of the time. The longest files come first.
+# Most tests wait for other processes most of the time. The longest files come first, not those with the most tests.
 TEST_PROCESSES ?= 2
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/e2e tests/integration tests/unit
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
 
 fault: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/fault
@@ -53,7 +54,7 @@ model: $(VENV)/.training
 
 # The benchmark makes the environments of the other systems itself: .venv-bench and .venv-bench-infinity.
 bench: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
 
 MINUTES ?= 30
 

@@ -6,15 +6,15 @@ Cheap to import: torch and transformers are imported by `load` alone.
 from __future__ import annotations
 
 import inspect
-import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.analysis import Analysis
+from model.configuration import class_names, read_config, read_json, require_choice, temperature_of
 from model.description import Description
 from model.digests import combined, find_manifest, sha256
 from model.errors import MissingHead, ModelNotFound, ModelRefused
@@ -29,7 +29,6 @@ MOST_TOKENS = 512
 
 _SMALL = ("*.json", "vocab.txt", "merges.txt", "*.model")
 """The files of a model besides its weights."""
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _GRAPH = ("graph.xml", "graph.bin")
 """The files of an exported model that are the compiled engine's alone; an image for GPUs has none of them."""
 
@@ -95,9 +94,9 @@ def own_analysis(name: str, *, revision: str | None = None) -> Analysis:
         ModelNotFound: there is no such model, or it cannot be reached.
         ModelRefused: the model does not choose one of several classes, or they cannot be served as they are.
     """
-    config = _config(name, local_folder(name, revision, ("config.json",)))
-    _check_kind(name, config)
-    return own_classes(_class_names(config))
+    config = read_config(name, local_folder(name, revision, ("config.json",)))
+    require_choice(name, config)
+    return own_classes(class_names(config))
 
 
 def find_checkpoint(
@@ -122,13 +121,12 @@ def find_checkpoint(
             a file of the embedded model, or of another exported one, differs from its manifest.
     """
     folder = local_folder(name, revision, _SMALL)
-    config = _config(name, folder)
-    _check_kind(name, config)
+    config = read_config(name, folder)
+    require_choice(name, config)
     _check_code(name, folder, config)
-    classes = understood(_class_names(config), label_map, analysis)
-    temperature = _temperature(name, config)
-    if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
-        raise ModelRefused(f"{name} has no tokenizer (tokenizer.json), so its texts cannot be read")
+    classes = understood(class_names(config), label_map, analysis)
+    temperature = temperature_of(name, config)
+    _check_tokenizer(name, folder)
     if not is_local(name):
         folder = local_folder(name, folder.name, (*_SMALL, "*.safetensors"))
     _check_weights(name, folder)
@@ -136,7 +134,9 @@ def find_checkpoint(
         manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
     if classes.guessed:
         meaning = ", ".join(f"{name} is {label}" for name, label in zip(classes.names, classes.mapped, strict=True))
-        _log.warning("the classes of %s have no names; the usual meaning is taken: %s (LABEL_MAP)", name, meaning)
+        _log.warning(
+            "the classes of %s have no names; the usual meaning is taken: %s (LABEL_MAP)", short_name(name), meaning
+        )
     mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
     return Checkpoint(
         name=short_name(name),
@@ -200,56 +200,30 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
     return found
 
 
-def _config(name: str, folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelNotFound(f"{name} has no config.json, so it is no Hugging Face model")
-    return _json(path)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelRefused(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ModelRefused(f"{path} is not a JSON object")
-    return found
-
-
-def _class_names(config: Mapping[str, Any]) -> list[str]:
-    """The names of the model's classes in the order of its outputs, as transformers finds them."""
-    try:
-        if (named := config.get("id2label")) is None:
-            return [f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))]
-        by_number = {int(number): str(name) for number, name in named.items()}
-        return [by_number[number] for number in range(len(named))]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ModelRefused("config.json must name the model's classes from 0 on: id2label") from None
-
-
-def _check_kind(name: str, config: Mapping[str, Any]) -> None:
-    """Refuses models that do not choose one of several classes, before any weights are fetched."""
-    kind = config.get("problem_type")
-    if kind in ("regression", "multi_label_classification") or len(_class_names(config)) < 2:
-        raise ModelRefused(
-            f"{name} does not choose one of several classes ({kind or 'one output'}), so its answers are not"
-            " probabilities of classes"
-        )
-
-
 def _check_code(name: str, folder: Path, config: Mapping[str, Any]) -> None:
     """Refuses models that need code of their own, or arithmetic that is not torch's."""
     for file in ("config.json", "tokenizer_config.json"):
-        if (folder / file).is_file() and _json(folder / file).get("auto_map"):
+        if (folder / file).is_file() and read_json(folder / file).get("auto_map"):
             raise ModelRefused(f"{name} needs code of its own (auto_map in {file}), which Sentiq never runs")
     if config.get("quantization_config"):
         raise ModelRefused(f"{name} is quantised already (quantization_config in config.json): give the original")
 
 
+def _check_tokenizer(name: str, folder: Path) -> None:
+    if any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt", "vocab.json")):
+        return
+    if not any(folder.glob("*.model")):
+        raise ModelRefused(f"{name} has no tokenizer (tokenizer.json), so its texts cannot be read")
+    if find_spec("sentencepiece") is None:
+        raise ModelRefused(
+            f"{name} has a tokenizer that only the package sentencepiece reads: install it, or load the tokenizer once"
+            " where it is installed and save it (save_pretrained), which writes tokenizer.json"
+        )
+
+
 def _check_weights(name: str, folder: Path) -> None:
     if (index := folder / "model.safetensors.index.json").is_file():
-        files = set(_json(index).get("weight_map", {}).values())
+        files = set(read_json(index).get("weight_map", {}).values())
         if missing := sorted(file for file in files if not (folder / str(file)).is_file()):
             raise ModelNotFound(f"{name} lacks {', '.join(missing)}, which its {index.name} lists")
     elif not (folder / "model.safetensors").is_file():
@@ -257,16 +231,6 @@ def _check_weights(name: str, folder: Path) -> None:
             f"{name} has no model.safetensors, and weights of other kinds are not loaded, as reading them could run"
             " code; convert it (save_pretrained), or name a revision that has it (MODEL_REVISION=refs/pr/N)"
         )
-
-
-def _temperature(name: str, config: Mapping[str, Any]) -> float | None:
-    """What the logits are divided by; 1 is what old versions of transformers wrote for every model."""
-    given = config.get("temperature")
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
-        raise ModelRefused(f"{name}: the temperature in config.json must be a positive number, and not {given!r}")
-    return float(given) if given != 1 else None
 
 
 def _settle_padding(name: str, loaded: Loaded) -> None:

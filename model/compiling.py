@@ -81,7 +81,16 @@ class Compiled:
     @property
     def reason(self) -> str:
         """Why there is no compiled model, in a sentence."""
-        return self.why or "; ".join(f"{trial.form}: {trial.reason}" for trial in self.trials)
+        return self.why or reasons(self.trials)
+
+
+def reasons(trials: Sequence[Trial]) -> str:
+    """Which forms were turned down, and why."""
+    forms: dict[str, list[str]] = {}
+    for trial in trials:
+        if not trial.passed:
+            forms.setdefault(trial.reason, []).append(trial.form)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in forms.items())
 
 
 def obtain(checkpoint: Checkpoint, compiling: Compiling, *, batch_size: int, threads: int, tell: Progress) -> Compiled:

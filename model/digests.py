@@ -105,13 +105,10 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ModelNotFound(f"{path} is missing: {folder} holds no exported model")
     raw = json.loads(path.read_text())
-    described = raw.get("description")
-    return Manifest(
-        int(raw["max_tokens"]),
-        dict(raw["sha256"]),
-        Usage(**known(Usage, raw.get("usage", {}))),
-        None if described is None else read_description(described),
-    )
+    most, digests = int(raw["max_tokens"]), dict(raw["sha256"])
+    if "description" not in raw:
+        return Manifest(most, digests)
+    return Manifest(most, digests, Usage(**known(Usage, raw["usage"])), read_description(raw["description"]))
 
 
 def read_description(raw: Mapping[str, Any]) -> Description:

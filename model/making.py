@@ -89,10 +89,10 @@ class Maker:
     def run(self, forms: Sequence[str]) -> tuple[list[Trial], bool]:
         """Tries the forms. Returns what the gate found, and whether that would be so another time as well."""
         trials: list[Trial] = []
+        usage = Usage()
         lasting = True
         try:
-            tokenizer = self._stored_tokenizer()
-            usage = self._usage()
+            tokenizer, usage, self._plain = self._stored_tokenizer(), self._usage(), self._converted()
         except Unsuitable as error:
             trials = [Trial(form, False, str(error)) for form in forms]
             forms = ()
@@ -123,9 +123,6 @@ class Maker:
             return Trial(form, False, "NNCF is not installed (the extra `torch` has it)")
         if form == "bf16" and "BF16" not in _capabilities():
             return Trial(form, False, "this processor has no bf16")
-        if self._plain is None:
-            self.tell("converting")
-            self._plain = self._converted()
         graph = self._int8() if form == "int8" else self._plain
         self._write(graph, tokenizer, form)
         Manifest(self._loaded.max_tokens, self._digests(), usage, self._described(form, ())).write(self._part)
@@ -149,9 +146,20 @@ class Maker:
         return _Reference(scores, texts_per_s)
 
     def _converted(self) -> openvino.Model:
+        """The graph in fp32.
+
+        Raises:
+            Unsuitable: there is none.
+        """
         from model.graphs import traced
 
-        return traced(self._loaded.model, lambda output: output.logits, self._names())
+        self.tell("converting")
+        try:
+            return traced(self._loaded.model, lambda output: output.logits, self._names())
+        except MemoryError:
+            raise
+        except Exception as error:  # of any kind: torch's and OpenVINO's have no common one
+            raise Unsuitable(f"OpenVINO cannot convert it ({_in_a_line(error)})") from error
 
     def _int8(self) -> openvino.Model:
         import nncf

@@ -6,11 +6,13 @@
     │   └── TextTooLong         more characters than MAX_TEXT_CHARS
     ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
+    ├── UnknownModel            the request names a model that MODELS does not have
+    ├── ModelNotServed          no worker is ready with the model that the request names
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
     ├── JobNotEnded             a job that is to be removed while it runs
     ├── TooManyJobs             as many unfinished jobs as MAX_JOBS allows
-    ├── JobTooLarge             a job that keeps more bytes than STORAGE_QUOTA by itself
+    ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── UploadTooSlow           the texts stopped coming in
@@ -33,18 +35,25 @@ API.
 from __future__ import annotations
 
 import sys
-from typing import ClassVar, NoReturn
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn, Self
 
 EX_CONFIG = 78
 """The exit status (sysexits.h) by which a process says that starting it again will not help."""
 CANNOT_START = "Sentiq cannot start: "
 """How the sentence begins with which such a process ends; the launcher looks for it."""
+_WINDOWS = {1: "a second", 60: "a minute", 3600: "an hour"}
+_WINDOWS = {1: "a second", 60: "a minute", 3600: "an hour"}
 
 
 def refuse_to_start(why: Exception) -> NoReturn:
     """Ends the process with the status for settings and one line on stderr that says why."""
     print(f"{CANNOT_START}{' '.join(str(why).split())}", file=sys.stderr, flush=True)
     sys.exit(EX_CONFIG)
+
+
+def _texts(count: int) -> str:
+    return "1 text" if count == 1 else f"{count} texts"
 
 
 class SentimentError(Exception):
@@ -102,6 +111,27 @@ class TextFailed(SentimentError):
         super().__init__("The model could not score this text.")
 
 
+class UnknownModel(SentimentError):
+    """The request names a model that the service does not have; the message lists those that it has."""
+
+    code = "unknown_model"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """`names`: those of all models; `*` is the default one's."""
+        others = [f"`{name}`" for name in names if name != "*"]
+        had = f"this service has {', '.join(others)}" if others else "this service has one model, without a name"
+        super().__init__(f"No model has this name; {had}. To use the service's default model, leave `model` out.")
+
+
+class ModelNotServed(SentimentError):
+    """No worker is ready with the model that the request names, so nothing was accepted."""
+
+    code = "model_not_served"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No worker is ready with the model `{name}`. Nothing was accepted; try again later.")
+
+
 class JobNotFound(SentimentError):
     """No job has this id: it never existed or has expired."""
 
@@ -126,19 +156,31 @@ class TooManyJobs(SentimentError):
     code = "too_many_jobs"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"You have {limit} jobs that have not ended, which is the most. Wait for one to end.")
+        super().__init__(
+            f"You have {limit} jobs that have not ended, which is the most."
+            " Wait for one to end, or cancel one (DELETE /jobs/ID)."
+        )
 
 
 class JobTooLarge(SentimentError):
-    """The job alone would keep more bytes than STORAGE_QUOTA allows."""
+    """The job alone would keep more bytes than STORAGE_QUOTA allows, or has more texts than DAILY_QUOTA: it can never
+    be accepted.
+    """
 
     code = "job_too_large"
 
-    def __init__(self, quota_bytes: int) -> None:
-        super().__init__(
+    @classmethod
+    def to_be_kept(cls, quota_bytes: int) -> Self:
+        """For a job beyond STORAGE_QUOTA."""
+        return cls(
             f"This job would keep more than the {quota_bytes} bytes that all your jobs together may keep."
             " Send its texts in several jobs, and remove each one when you have its results."
         )
+
+    @classmethod
+    def for_a_day(cls, quota: int) -> Self:
+        """For a job beyond DAILY_QUOTA."""
+        return cls(f"This job has more texts than the {quota} that you may send in a day. Send them on several days.")
 
 
 class StorageQuotaExceeded(SentimentError):
@@ -230,19 +272,32 @@ class RateLimited(SentimentError):
 
     code = "rate_limited"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("You have sent too many texts in a short time.")
-        self.retry_after_s = retry_after_s
+    def __init__(self, texts: int, *, left: int, limit: int, window_s: int, retry_after_s: int) -> None:
+        """See `QuotaExceeded`; `window_s` is the time for which the limit holds, in seconds."""
+        window = _WINDOWS.get(window_s, f"{window_s} s")
+        more = f" {left} of them are left, and this request has {texts}." if 0 < left < texts else ""
+        super().__init__(f"You may send {_texts(limit)} in {window}.{more} Try again in {retry_after_s} s.")
+        self.limit, self.left, self.retry_after_s = limit, left, retry_after_s
 
 
 class QuotaExceeded(SentimentError):
-    """The caller sent more texts than DAILY_QUOTA allows."""
+    """The caller sent more texts than DAILY_QUOTA allows, or more than are left of it."""
 
     code = "quota_exceeded"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("The texts allowed for this day are used up. The next day begins at midnight UTC.")
-        self.retry_after_s = retry_after_s
+    def __init__(
+        self, texts: int | str, *, left: int, limit: int, window_s: int, retry_after_s: int, of: str = "request"
+    ) -> None:
+        """Says that a request (or a job: `of`) with so many `texts`, or `more than` so many, does not fit into what is
+        `left` of the `limit` in this window; the next begins in `retry_after_s`.
+        """
+        today = (
+            f"You have used up the {_texts(limit)} that you may send in a day."
+            if left <= 0
+            else f"This {of} has {texts} texts; of today's {limit}, {left} are left."
+        )
+        super().__init__(f"{today} The next day begins at midnight UTC.")
+        self.limit, self.left, self.retry_after_s = limit, left, retry_after_s
 
 
 class QueueFull(SentimentError):

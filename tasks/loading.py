@@ -23,6 +23,11 @@ def load(settings: Settings, device: str, *, progress: Progress) -> Engine:
         threads=settings.engine_threads,
         label_map=settings.label_map or None,
         analysis=settings.analysis,
-        compiling=Compiling(settings.data_dir / "compiled"),
+        compiling=Compiling(
+            settings.data_dir / "compiled",
+            mode=settings.compile,
+            max_bytes=settings.compiled_cache_bytes,
+            calibration=settings.calibration_texts,
+        ),
         progress=progress,
     )

@@ -85,6 +85,14 @@ class _Output(logging.StreamHandler[TextIO]):
             tell_uncaught(f"a record of {record.name}", error)
 
 
+def _add_escapes(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Writes what could steer a terminal, such as in the path of a request, as an escape; JSON does so anyway."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and name != "exception":
+            event[name] = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in value)
+    return event
+
+
 def _renderer(role: str, *, json: bool) -> list[structlog.typing.Processor]:
     if json:
 
@@ -96,9 +104,10 @@ def _renderer(role: str, *, json: bool) -> list[structlog.typing.Processor]:
     colours = (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
     # structlog's default formatter of exceptions would show the values of variables.
     return [
+        _add_escapes,
         structlog.dev.ConsoleRenderer(
             colors=colours, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
-        )
+        ),
     ]
 
 

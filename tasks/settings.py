@@ -8,16 +8,26 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PlainValidator, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.analysis import Analysis, find_analysis
+from model.engines.registry import ENGINES
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
+from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
 from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
@@ -26,6 +36,10 @@ from tasks.wording import in_words
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
+API_PATHS = frozenset(
+    ("predict", "batch_predict", "jobs", "model", "health", "metrics", "docs", "redoc", "openapi.json", "assets")
+)
+"""The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
 """The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
@@ -39,6 +53,11 @@ def _declared(name: object) -> Analysis:
         return find_analysis(str(name))
     except AnalysisNotFound as error:
         raise ValueError(str(error)) from None
+
+
+def _source_of(fields: Mapping[str, Any]) -> Source:
+    """The source of the default model, from the fields that were valid."""
+    return Source(fields.get("model_name", "default"), fields.get("model_revision"), fields.get("label_map", {}))
 
 
 def _key_file(path: Path) -> str:
@@ -105,15 +124,29 @@ class Settings(BaseSettings):
     """JSON that maps a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they
     cannot be guessed.
     """
+    models: Annotated[dict[str, Source], NoDecode, PlainValidator(parse_models)] = {}
+    """JSON that gives models names by which requests choose among them: `{"de": "my/german-model", "*": "default"}`.
+    `*` is the model of requests that name none; without it, that is `MODEL_NAME`.
+    """
     analysis: Annotated[Analysis, NoDecode, PlainValidator(_declared)] = Field(
         default="sentiment", validate_default=True
     )
     """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
     labels: Literal["analysis", "own"] = "analysis"
     """The classes that callers see: those of the analysis, or the model's own, as they are."""
-    engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
-    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
-    for tests).
+    engine: str = "auto"
+    """What runs the model: `compiled` (a graph, mostly int8, on a CPU), `pipeline` (transformers), `stub` (no model,
+    for tests), or `auto`, which takes the first that can run it.
+    """
+    compile: Literal["auto", "int8", "bf16", "fp32", "off"] = "auto"
+    """What a model without a graph is compiled to: `auto` takes the first of the three forms whose answers are those of
+    torch in fp32, and has torch run the model if none's are.
+    """
+    calibration_texts: Path | None = None
+    """A file of texts, one a line, by which the scales of int8 are found, in place of Sentiq's own."""
+    compiled_cache_bytes: PositiveInt = 10 * 1024**3
+    """The most bytes that compiled models may take under `DATA_DIR`; beyond, those that were not used for longest are
+    removed.
     """
     device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
@@ -211,6 +244,13 @@ class Settings(BaseSettings):
             parse_secrets(value.get_secret_value())
         return value
 
+    @field_validator("engine")
+    @classmethod
+    def _is_engine(cls, value: str) -> str:
+        if value not in (known := ("auto", *ENGINES)):
+            raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, and not {value[:_SHOWN]!r}")
+        return value
+
     @field_validator("device")
     @classmethod
     def _is_device(cls, value: str) -> str:
@@ -255,6 +295,9 @@ class Settings(BaseSettings):
     def _is_prefix(cls, value: str) -> str:
         if re.fullmatch(r"((/[A-Za-z0-9._~-]+)+)?/?", value) is None or re.search(r"/\.{1,2}(/|$)", value):
             raise ValueError("must be a path like /sentiq")
+        first = value.split("/")[1] if value else ""
+        if first in API_PATHS:
+            raise ValueError(f"must not begin with /{first}, as addresses of the API do; take a path like /sentiq")
         return value.rstrip("/")
 
     @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
@@ -282,6 +325,12 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError:
             raise ValueError('must be a JSON object, for example {"LABEL_0": "NEGATIVE"}') from None
+
+    @field_validator("models")
+    @classmethod
+    def _have_one_meaning(cls, value: dict[str, Source], info: ValidationInfo) -> dict[str, Source]:
+        require_one_meaning(value, _source_of(info.data))
+        return value
 
     @property
     def embedded(self) -> bool:
@@ -319,6 +368,11 @@ class Settings(BaseSettings):
         texts += [_key_file(self.api_keys_file)] if self.api_keys_file is not None else []
         return {digest: key for text in texts for digest, key in parse_keys(text).items()}
 
+    @property
+    def callback_names(self) -> list[str]:
+        """The names of the API keys that CALLBACK_SECRETS has secrets for."""
+        return list(parse_secrets(self.callback_secrets.get_secret_value())) if self.callback_secrets else []
+
     def callback_secret_of(self, owner: str | None) -> str | None:
         """The secret that signs the callbacks of this API key's jobs; None if they cannot be signed."""
         own = parse_secrets(self.callback_secrets.get_secret_value()) if self.callback_secrets is not None else {}
@@ -332,9 +386,20 @@ class Settings(BaseSettings):
         return (int(found[1]), _UNITS_S[found[2]]) if found is not None else None
 
     @property
+    def served(self) -> dict[str, Model]:
+        """The models that the service serves, by each of their names, the default one first."""
+        default = Source(self.model_name, self.model_revision, self.label_map)
+        return models_by_name(self.models, default, self.analysis)
+
+    def of(self, model: Model) -> Settings:
+        """These settings with a model of MODELS in the place of MODEL_NAME, for what loads it."""
+        name, revision, label_map = model.source.name, model.source.revision, model.source.label_map
+        return self.model_copy(update={"model_name": name, "model_revision": revision, "label_map": dict(label_map)})
+
+    @property
     def model_tag(self) -> str:
-        """The model tag: model name and revision as asked for, and the analysis if it is not sentiment."""
-        return f"{self.model_name}@{self.model_revision or '-'}{self.analysis.suffix}"
+        """The model tag of the default model."""
+        return self.served[DEFAULT].tag
 
 
 def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = True) -> Settings:
@@ -370,6 +435,7 @@ def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = Tru
             settings.model_revision,
             engine=settings.engine,
             label_map=settings.label_map,
+            models=settings.models,
             analysis=settings.analysis,
             spelt=(spelt or {}).get("labels", "LABELS"),
         )

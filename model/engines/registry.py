@@ -7,13 +7,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.analysis import Analysis
-from model.checkpoint import find_checkpoint
-from model.compiling import Compiling, Progress, obtain
+from model.checkpoint import Checkpoint, find_checkpoint
+from model.compiling import Compiling, Progress, obtain, reasons
 from model.errors import EngineUnavailable, ModelNotFound, NotCompiled
 from model.labels import SENTIMENT
 from model.source import DEFAULT, DEFAULT_FOLDER, is_path
@@ -28,7 +29,7 @@ _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """What an engine is loaded with: see `load_engine`."""
 
@@ -47,6 +48,11 @@ class Wanted:
         """The model's folder, if it was exported with a graph."""
         folder = DEFAULT_FOLDER if self.name == DEFAULT else Path(self.name)
         return folder if (folder / "graph.xml").is_file() else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The model, found once for all engines."""
+        return find_checkpoint(self.name, revision=self.revision, label_map=self.label_map, analysis=self.analysis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def load_engine(
 def told(name: str, description: Description) -> str:
     """What came of compiling a model, in a sentence."""
     passed = next((trial for trial in description.trials if trial.passed), None)
-    turned_down = "; ".join(f"{trial.form}: {trial.reason}" for trial in description.trials if not trial.passed)
+    turned_down = reasons(description.trials)
     if passed is None:
         return f"{name} is run by torch, as no compiled form of it may serve ({turned_down})"
     return (
@@ -227,20 +233,20 @@ def _uncompiled(wanted: Wanted) -> str:
 
 
 def _compiled(wanted: Wanted) -> Engine:
-    from model.engines.compiled import CompiledEngine
-
     how: dict[str, Any] = {"threads": wanted.threads, "batch_size": wanted.batch_size}
     if wanted.graph is not None:
+        from model.engines.compiled import CompiledEngine
+
         return CompiledEngine(wanted.graph, **how, name=Path(wanted.name).name, analysis=wanted.analysis)
+    checkpoint = wanted.checkpoint
     assert wanted.compiling is not None  # nosec B101: else `_uncompiled` says so
-    checkpoint = find_checkpoint(
-        wanted.name, revision=wanted.revision, label_map=wanted.label_map, analysis=wanted.analysis
-    )
     compiled = obtain(checkpoint, wanted.compiling, tell=wanted.progress, **how)
     if compiled.artefact is None:
         mode = wanted.compiling.mode
         demanded = f"COMPILE={mode} is not possible for {checkpoint.name}: " if mode != "auto" else ""
         raise NotCompiled(f"{demanded}{compiled.reason}", compiled.trials)
+    from model.engines.compiled import CompiledEngine
+
     return CompiledEngine(
         compiled.artefact.folder,
         **how,
@@ -253,11 +259,9 @@ def _compiled(wanted: Wanted) -> Engine:
 
 
 def _pipeline(wanted: Wanted) -> Engine:
+    checkpoint = wanted.checkpoint  # first: what is refused is said before the seconds that torch takes to import
     from model.engines.pipeline import PipelineEngine
 
-    checkpoint = find_checkpoint(
-        wanted.name, revision=wanted.revision, label_map=wanted.label_map, analysis=wanted.analysis
-    )
     return PipelineEngine(checkpoint, device=wanted.device, batch_size=wanted.batch_size, threads=wanted.threads)
 
 

@@ -23,6 +23,12 @@ _CHUNKS_AT_ONCE = 16
 """Chunks whose results are in memory at once. The lines of a page may repeat texts of very many chunks."""
 _JOBS_AT_ONCE = 50
 """Jobs that are read at once for a list."""
+MOST_LOOKED_AT = 1000
+"""The most jobs that are read for a page of a list. Of the hundred thousand that a caller may keep, perhaps none is in
+the state that is asked for.
+"""
+Place = tuple[float, str]
+"""A place in the list of jobs: the time of a job's creation, and its id."""
 
 
 class KeptJobs:
@@ -46,29 +52,36 @@ class KeptJobs:
         return from_hash(job_id, stored)
 
     def newest(
-        self, before: tuple[float, str] | None, status: JobStatus | None, limit: int, owner: str | None = None
-    ) -> list[Job]:
+        self, before: Place | None, status: JobStatus | None, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], Place | None]:
         """Lists jobs, the newest first; those that cannot be read are left out.
 
         Args:
-            before: time of creation and id of the last job of the previous page; None for the first page.
+            before: where the previous page has ended; None for the first page.
             status: only jobs in this state.
             limit: the most jobs to return.
             owner: only jobs of this owner; None for everybody's.
+
+        Returns:
+            The jobs, and where the page ends; None if there are no further ones. A page may have fewer jobs than the
+            limit, even none, though there are further ones: it looks at MOST_LOOKED_AT jobs, whatever their state.
         """
         found: list[Job] = []
-        while len(found) < limit:
+        for _ in range(MOST_LOOKED_AT // _JOBS_AT_ONCE):
             ids = self._ids(index_key(owner), before, _JOBS_AT_ONCE)
             if not ids:
-                break
-            before = ids[-1][::-1]
+                return found, None
             pipe = self._client.pipeline(transaction=False)
             for job_id, _ in ids:
                 pipe.hgetall(job_key(job_id))
-            stored = zip(ids, pipe.execute(), strict=True)
-            jobs = [self._readable(job_id, facts) for (job_id, _), facts in stored if facts]
-            found += [job for job in jobs if job is not None and (status is None or job.status is status)]
-        return found[:limit]
+            for (job_id, created_at), facts in zip(ids, pipe.execute(), strict=True):
+                before = created_at, job_id
+                job = self._readable(job_id, facts) if facts else None
+                if job is not None and (status is None or job.status is status):
+                    found.append(job)
+                    if len(found) == limit:
+                        return found, before
+        return found, before
 
     @staticmethod
     def _readable(job_id: str, facts: Mapping[bytes, bytes]) -> Job | None:
@@ -78,7 +91,7 @@ class KeptJobs:
             _log.warning("job %s is left out of the list: %s", job_id, error)
             return None
 
-    def _ids(self, index: str, before: tuple[float, str] | None, count: int) -> list[tuple[str, float]]:
+    def _ids(self, index: str, before: Place | None, count: int) -> list[tuple[str, float]]:
         if before is None:
             entries = self._client.zrevrange(index, 0, count - 1, withscores=True)
         else:

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import redis
 
-from tasks.errors import QuotaExceeded, RateLimited
+from tasks.errors import JobTooLarge, QuotaExceeded, RateLimited, SentimentError
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 
@@ -36,6 +36,10 @@ _CALLERS = 10_000
 _AGAIN_S = 1.0
 """Seconds before Redis is asked again after it was away, or after it refused a caller."""
 _DAY_S = 86_400
+_COUNTED_S = 1.0
+"""Seconds for which the texts of a refused job are counted on, to tell how many they are."""
+_COUNTED_AT_ONCE = 1000
+"""Texts after which other greenlets of the web process get their turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -123,14 +127,18 @@ class Limit:
                 lease.tokens = lease.left = 0
             if lease.tokens < cost:
                 if now < lease.refused_until:
-                    raise self._error(self._seconds(lease.until - now))
+                    raise self._refusal(texts, lease, now)
                 if now < self._open_until or not self._renew(lease, caller, cost - lease.tokens, now):
                     return Standing(self._amount, self._amount, self._window_s)
+                if lease.tokens < cost:
+                    if lease.left <= 0:  # otherwise a request with fewer texts may still pass
+                        lease.refused_until = min(now + _AGAIN_S, lease.until)
+                    raise self._refusal(texts, lease, now)
             lease.tokens -= cost
             return Standing(self._amount, lease.left + lease.tokens, self._seconds(lease.until - now))
 
     def _renew(self, lease: _Lease, caller: str, needed: int, now: float) -> bool:
-        """Takes a block; False if Redis is away."""
+        """Takes a block, if as many texts are left as are needed; False if Redis is away."""
         try:
             answer = self._take(
                 keys=[self._key(caller)], args=[needed, self._block, self._amount, self._window_s * 1000]
@@ -141,12 +149,17 @@ class Limit:
             return False
         given, lease.left, ends_ms = map(int, answer)
         lease.until = now + ends_ms / 1000
-        if not given:
-            if lease.left <= 0:  # otherwise a request with fewer texts may still pass
-                lease.refused_until = min(now + _AGAIN_S, lease.until)
-            raise self._error(self._seconds(ends_ms / 1000))
         lease.tokens += given
         return True
+
+    def _refusal(self, texts: int, lease: _Lease, now: float) -> RateLimited | QuotaExceeded:
+        return self._error(
+            texts,
+            left=lease.tokens + lease.left,
+            limit=self._amount,
+            window_s=self._window_s,
+            retry_after_s=self._seconds(lease.until - now),
+        )
 
     def give_back(self, caller: str, texts: int) -> None:
         """Subtracts texts that were counted but not accepted."""
@@ -176,12 +189,41 @@ class Bill:
         self._texts = 0
 
     def counted(self, entries: Iterable[T]) -> Iterator[T]:
-        """Yields each entry after counting it. Raises QuotaExceeded."""
-        for number, entry in enumerate(entries):
+        """Yields each entry after counting it.
+
+        Raises:
+            QuotaExceeded: the job has more than are left for the day.
+            JobTooLarge: it has more than any day allows.
+        """
+        coming = iter(entries)
+        for number, entry in enumerate(coming):
             if number >= self._paid:
-                self._limits.take(self._caller, rate=0, quota=1)
+                try:
+                    self._limits.take(self._caller, rate=0, quota=1)
+                except QuotaExceeded as refused:
+                    raise self._refusal(refused, number + 1, coming) from None
                 self._texts += 1
             yield entry
+
+    def _refusal(self, refused: QuotaExceeded, texts: int, coming: Iterator[T]) -> SentimentError:
+        """Tells whether the job would fit into another day, for which the rest of it is counted, if it comes soon."""
+        until = time.monotonic() + _COUNTED_S
+        whole = False
+        while texts <= refused.limit and not whole and time.monotonic() < until:
+            whole = next(coming, None) is None
+            texts += not whole
+            if texts % _COUNTED_AT_ONCE == 0:
+                time.sleep(0)
+        if texts > refused.limit:
+            return JobTooLarge.for_a_day(refused.limit)
+        return QuotaExceeded(
+            texts if whole else f"more than {texts - 1}",
+            left=refused.left + self._texts,  # those of this job are given back
+            limit=refused.limit,
+            window_s=_DAY_S,
+            retry_after_s=refused.retry_after_s,
+            of="job",
+        )
 
     def cancel(self, used: int = 0) -> None:
         """Gives the texts back, as no job was made of them, except those that were used: scored, or read."""

@@ -4,7 +4,7 @@ sentiq:worker:<worker id>   a worker mark, for MARK_TTL_S
 sentiq:w:<worker id>        the same in the form of the version before
 sentiq:workers              the ids of all workers that have marks; some may have expired
 sentiq:m:<model tag>        the identity of the model that this tag stands for now
-sentiq:webs                 the web processes that were busy lately, by time
+sentiq:webs                 the web processes that were busy lately, by time; of a named model `sentiq:webs@<name>`
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ class Presence:
             self.described.clear()
         self.described |= {mark.model: mark.description for mark in marks if mark.description is not None}
 
-    def webs(self, me: str) -> int:
+    def webs(self, me: str, key: str = WEBS) -> int:
         """Notes that the web process `me` is busy; returns how many are, or 1 if Redis has no room for that."""
         with suppressed_refusal():
-            return int(self._webs(keys=[WEBS], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
+            return int(self._webs(keys=[key], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
         return 1
 
     def identity(self, tag: str) -> str | None:
@@ -124,12 +124,23 @@ class Presence:
 
 
 class KnownModel:
-    """What a web process knows about the workers; Redis is asked at most once in `max_age_s` seconds."""
+    """What a web process knows about a model's workers; Redis is asked at most once in `max_age_s` seconds."""
 
-    def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None) -> None:
-        """`me`: a unique name of this web process, by which it is counted among all of them."""
+    def __init__(
+        self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None, webs: str = WEBS
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            presence: lists the workers.
+            tag: the model tag.
+            max_age_s: seconds after which Redis is asked again.
+            me: a unique name of this web process, by which it is counted among all that are busy with the model.
+            webs: the key under which they are counted.
+        """
         self._presence = presence
         self._me = me
+        self._webs_key = webs
         self._webs = 1
         self._tag = tag
         self._max_age_s = max_age_s
@@ -154,7 +165,7 @@ class KnownModel:
         try:
             identity = self._presence.identity(self._tag)
             marks = [mark for mark in self._presence.ready() if mark.tag == self._tag]
-            webs = self._presence.webs(self._me) if self._me is not None else 1
+            webs = self._presence.webs(self._me, self._webs_key) if self._me is not None else 1
         except redis.RedisError as error:
             self._away = (time.monotonic(), error)
             self._asked_at = -1e9
@@ -181,6 +192,12 @@ class KnownModel:
             if self._identity is None:
                 raise
         return self._identity
+
+    @property
+    def served(self) -> bool:
+        """Whether any worker is ready with the model."""
+        self._refresh()
+        return bool(self._workers)
 
     def texts_per_s(self, role: str) -> float:
         """The latest rate of a worker of this role, in texts that cost 1; a cautious guess until one is known."""

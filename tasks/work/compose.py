@@ -22,6 +22,7 @@ from tasks.cost import cost
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.loading import load
+from tasks.models import Model
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
 from tasks.queue.turns import Turns
@@ -52,35 +53,36 @@ TIMEOUT_S = 5.0
 _log = logging.getLogger("tasks.worker")
 
 
-def warm_engine(settings: Settings, role: Role, device: str) -> Engine:
-    """Loads and warms the engine of the model that the settings name. If it has to be compiled, that is told.
+def warm_engine(settings: Settings, role: Role, model: Model, device: str) -> Engine:
+    """Loads and warms the engine of a model. If the model has to be compiled, that is told.
 
     Raises:
         ModelError: the model does not exist or cannot be served.
     """
     steps = CompilingSteps(
         Compilations(connect(settings.cache_url, timeout_s=TIMEOUT_S)),
-        CompilingMark(_new_id(role), role.name, settings.model_tag, short_name(settings.model_name)),
+        CompilingMark(_new_id(role), role.name, model.tag, short_name(model.source.name)),
     )
     try:
-        engine = load(settings, device, progress=steps)
+        engine = load(settings.of(model), device, progress=steps)
         engine.warm()
     finally:
         steps.end()
     return engine
 
 
-def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
+def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
     """Makes a worker that scores with this engine. It takes no chunks before it is run.
 
     Args:
         settings: the settings.
         role: the worker's role.
+        model: the model that the worker serves.
         engine: the warm engine.
         watched: loops that already run in this process, for the watchdog.
     """
     rate = Rate(measure(engine))
-    mark = _mark(settings, role, engine, rate)
+    mark = _mark(role, model, engine, rate)
     tracing = start_tracing(settings, role.name)
     watchdog = Watchdog(texts_per_s=lambda: rate.texts_per_s)
 
@@ -103,11 +105,10 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     servers = {url: connect(url, timeout_s=TIMEOUT_S) for url in dict.fromkeys(urls)}
     cache, broker, results = (servers[url] for url in urls)
     app = create_celery(settings)
-    sender = ChunkSender(app)
+    sender = ChunkSender(app, model)
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
-    workers = partial(KnownModel(presence, settings.model_tag).ready, "batch")
-    turns = Turns(results, sender, workers=workers, tag=settings.model_tag, analysis=settings.analysis)
+    turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
     scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
@@ -122,7 +123,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
             allow_private=settings.callback_allow_private,
             body=jobs.callback,
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, tag=settings.model_tag, analysis=settings.analysis)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 
@@ -130,7 +131,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
         app,
         role,
         mark.id,
-        queue=queue_name(role.name, settings.analysis),
+        queue=queue_name(role.name, model),
         heartbeats=bool(settings.metrics_port),
         when_ready=[
             *(loop.start for loop in (watchdog.loop, *loops)),
@@ -154,12 +155,12 @@ def _new_id(role: Role) -> str:
     return f"{role.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
-def _mark(settings: Settings, role: Role, engine: Engine, rate: Rate) -> WorkerMark:
+def _mark(role: Role, model: Model, engine: Engine, rate: Rate) -> WorkerMark:
     return WorkerMark(
         id=_new_id(role),
         role=role.name,
         model=engine.identity,
-        tag=settings.model_tag,
+        tag=model.tag,
         device=engine.device,
         texts_per_s=round(rate.texts_per_s, 1),
         started_at=time.time(),

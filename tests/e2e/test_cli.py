@@ -270,7 +270,7 @@ def test_batch_of_twenty_thousand(make_stack: Callable[..., Stack], tmp_path: Pa
     """A CSV file of 20,000 lines comes back line for line, its own columns first, each with the answer to its own text;
     failed lines are counted.
     """
-    stack = make_stack(model="stub?fail_on=poison").start("batch")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?fail_on=poison").start("batch")
     sentiq = Sentiq(stack.port, tmp_path)
     texts = new_texts(20_000)
     texts[7], texts[19_999] = "", f"poison {uuid.uuid4().hex}"

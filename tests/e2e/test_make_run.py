@@ -26,10 +26,6 @@ from tests.support.waiting import wait_until
 Launch = Callable[..., Launched]
 
 
-def _gone(sentiq: Launched) -> None:
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
-
-
 def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
     """`make run` says when it is ready and shows a request, which gives the README's answer; Ctrl-C ends everything
     with status 0.
@@ -57,7 +53,7 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
     wait_until(lambda: first.http.get(job["links"]["self"]).json()["status"] == "succeeded", what="the job to end")
     os.killpg(first.process.pid, signal.SIGINT)  # like a terminal: to make and everything that it runs
     first.ended()
-    _gone(first)
+    first.wait_until_gone()
     assert any(line.endswith("| stopped") for line in first.lines), first.output
     assert "Traceback" not in first.output
 
@@ -68,7 +64,7 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
     results = second.http.get(job["links"]["results"]).json()
     assert [item["label"] for item in results["items"]] == ["POSITIVE", "NEGATIVE"]
     assert second.stop() == 0
-    _gone(second)
+    second.wait_until_gone()
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
@@ -79,6 +75,33 @@ def test_every_line_names_its_process(launch: Launch) -> None:
     names = [re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines]
     assert {name and name[1] for name in names} >= {"sentiq", "interactive", "batch"}, sentiq.output
     assert None not in names, sentiq.output
+
+
+def test_several_models(launch: Launch) -> None:
+    """With MODELS, `make run` starts a pair of workers for each model and says when all of them have answered; each
+    line names its process and model. A worker that dies is started again, and Ctrl-C ends everything.
+    """
+    models = {"de": {"name": "stub", "revision": "de"}, "en": "stub"}
+    sentiq = launch(command=MAKE_RUN, MODELS=json.dumps(models)).wait_until_ready()
+    assert re.search(r"ready at \S+ after \d+\.\d s \(stub@1/stub; de: stub@de/stub\); API at", sentiq.output)
+    asked = {"de": "stub@de/stub", "en": "stub@1/stub", "*": "stub@1/stub"}
+    for name, identity in asked.items():
+        answer = sentiq.http.post("/predict", json={"text": f"good {name}", "model": name}).json()
+        assert answer["model"] == identity
+    jobs = [sentiq.http.post("/batch_predict", json={"texts": ["a", "b"], "model": name}).json() for name in asked]
+    for job, identity in zip(jobs, asked.values(), strict=True):
+        ended = sentiq.http.get(job["links"]["self"], headers={"Prefer": "wait=30"}).json()
+        assert (ended["status"], ended["model"]) == ("succeeded", identity)
+    os.kill(sentiq.member("tasks.worker batch --model de"), signal.SIGKILL)
+    told = "ended by signal 9; starting it again"
+    wait_until(partial(sentiq.has_printed, told), what="the launcher to start the worker again")
+    lines = [re.fullmatch(r"(\S+) +\| .*", line) for line in sentiq.lines if "|" in line]
+    names = {line[1] for line in lines if line is not None}
+    assert names >= {"sentiq", "interactive", "batch", "interactive@de", "batch@de"}, sentiq.output
+    assert len({line.index("|") for line in sentiq.lines if line.startswith(("sentiq ", "batch@de "))}) == 1
+    os.killpg(sentiq.process.pid, signal.SIGINT)
+    sentiq.ended()
+    sentiq.wait_until_gone()
 
 
 def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
@@ -124,34 +147,7 @@ def test_stop_drains(launch: Launch, number: signal.Signals) -> None:
     assert answers == [200], sentiq.output
     for complaint in ("Traceback", "[ERROR]", "graceful timeout", "did not end"):
         assert complaint not in sentiq.output
-    _gone(sentiq)
-
-
-def test_killed_launcher_leaves_no_orphan(launch: Launch) -> None:
-    """kill -9 of the launcher ends all its processes, and the next start on the same folder works."""
-    first = launch().wait_until_ready()
-    first.process.kill()
-    second = launch().wait_until_ready()
-    assert second.http.get("/health").status_code == 200
-    assert second.stop() == 0
-    _gone(second)
-
-
-def test_start_after_a_kill_waits_for_the_port(launch: Launch, make_stack: Callable[..., Stack]) -> None:
-    """A start right after a kill -9 waits until the killed one's web has let go of the port, also where no embedded
-    server is waited for.
-    """
-    stack = make_stack()
-    stack.start_server()
-    first = launch(REDIS_URL=stack.url, WEB_CONCURRENCY=2).wait_until_ready()
-    os.kill(first.member("webapp.wsgi"), signal.SIGSTOP)  # for a while it cannot end
-    first.process.kill()
-    second = launch(REDIS_URL=stack.url, PORT=first.port)
-    told = "waiting for: the processes of an earlier, killed start to end"
-    wait_until(partial(second.has_printed, told), what="the start to wait")
-    os.kill(first.member("webapp.wsgi"), signal.SIGCONT)
-    second.wait_until_ready()
-    assert second.stop() == 0
+    sentiq.wait_until_gone()
 
 
 def test_after_an_orderly_end_a_taken_port_is_told_at_once(launch: Launch) -> None:
@@ -164,7 +160,7 @@ def test_after_an_orderly_end_a_taken_port_is_told_at_once(launch: Launch) -> No
     assert "waiting for" not in sentiq.output
 
 
-@pytest.mark.parametrize("host", ["::1", "::", "[::1]"])
+@pytest.mark.parametrize("host", ["[::1]", "::"])
 def test_ipv6(launch: Launch, host: str) -> None:
     """On an IPv6 address everything works, and wherever it is printed it is in brackets, so that it can be copied."""
     try:
@@ -203,36 +199,6 @@ def test_data_of_a_later_server(launch: Launch, folder: Path, tmp_path: Path) ->
     (line,) = [line for line in sentiq.lines if "waiting for" not in line]
     assert "were written by Valkey 99.1.0, and Valkey" in line
     assert "check-aof" not in sentiq.output
-
-
-def test_killed_make_leaves_no_orphan(launch: Launch) -> None:
-    """kill -9 of make ends the launcher, and with it everything."""
-    sentiq = launch(command=MAKE_RUN).wait_until_ready()
-    sentiq.process.kill()
-    _gone(sentiq)
-
-
-def test_dead_processes_are_started_again(launch: Launch) -> None:
-    """A process that is killed is started again, the server with its data, and the service answers as before."""
-    sentiq = launch().wait_until_ready()
-    known = sentiq.http.post("/predict", json={"text": "good to know"}).json()
-    for words in ("tasks.worker interactive", "tasks.worker batch", "valkey-server", "redis-server", "webapp.wsgi"):
-        try:
-            victim = sentiq.member(words)
-        except AssertionError:
-            assert words.endswith("-server")  # redis-server or valkey-server
-            continue
-        os.kill(victim, signal.SIGKILL)
-        told = f"(pid {victim}) ended by signal 9; starting it again"
-        wait_until(partial(sentiq.has_printed, told), what=f"the death of {words} to be told")
-        wait_until(
-            lambda: sentiq.http.get("/health").status_code == 200, what=f"health after the end of {words}", timeout_s=60
-        )
-        fresh = sentiq.http.post("/predict", json={"text": f"after the end of {words}"}, headers={"Prefer": "wait=30"})
-        assert fresh.status_code == 200, fresh.text
-    again = sentiq.http.post("/predict", json={"text": "good to know"}).json()
-    assert (again["cached"], again["scores"]) == (True, known["scores"])
-    assert sentiq.stop() == 0
 
 
 def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: Callable[..., Stack]) -> None:
@@ -277,7 +243,7 @@ def test_start_that_cannot_work_says_why(launch: Launch, variables: dict[str, An
     assert sentence in sentiq.lines[-1]
     assert sentiq.output.count(sentence) == 1
     assert "Traceback" not in sentiq.output
-    _gone(sentiq)
+    sentiq.wait_until_gone()
 
 
 def test_nobody_reads_along(launch: Launch, folder: Path) -> None:

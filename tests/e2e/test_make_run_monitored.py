@@ -47,7 +47,7 @@ def test_monitored_run(monitored: Launch) -> None:
     """
     sentiq = monitored()
     flower, login = re.search(r"Flower at (\S+/flower/); log in as (sentiq:\S{16}) ", sentiq.output).groups()  # type: ignore[union-attr]
-    metrics = re.search(r"metrics at (.*); monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
+    metrics = re.search(r"metrics at (.*); put these ports into monitoring", sentiq.output)[1].split(", ")  # type: ignore[index]
     assert flower.startswith("http://127.0.0.1:")
 
     def answers(address: str, login: str | None = None) -> bool:
@@ -75,7 +75,7 @@ def test_monitored_run(monitored: Launch) -> None:
     sentiq.ended()
     assert any(line.endswith("| stopped") for line in sentiq.lines), sentiq.output
     assert "Traceback" not in sentiq.output, sentiq.output
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
@@ -85,7 +85,7 @@ def test_killed_launcher_takes_its_monitors_along(monitored: Launch) -> None:
     wait_until(lambda: _get(flower, "someone:s3cret").status_code == 200, what="Flower to answer")
     assert "s3cret" not in sentiq.output
     os.kill(sentiq.member("sentiq serve"), 9)
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
 
 
 @pytest.mark.parametrize("name", ["FLOWER_PORT", "CE_PORT"])

@@ -102,7 +102,7 @@ def test_the_readmes_first_request(server: Path, launch: Launch, folder: Path) -
     assert [path.name for path in folder.iterdir()] == ["data"]
     assert sentiq.http.get("/docs").status_code == 200
     assert sentiq.stop(signal.SIGINT) == 0
-    wait_until(lambda: not sentiq.members(), what="every process of it to be gone", timeout_s=40)
+    sentiq.wait_until_gone()
     assert "Traceback" not in sentiq.output
 
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import random
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from tasks.errors import EmptyText
 from tasks.settings import Settings
 from tasks.store.outcomes import digest
 from tasks.submit.predictor import cleaner
-from webapp.api.requests import parse_json
+from webapp.api.requests import parse_json, without_lone_surrogates
 from webapp.api.schemas import PredictRequest
 from webapp.api.uploads import UploadLimits, read_upload
 from webapp.front.errors import MalformedJson, UploadRefused
@@ -241,3 +242,32 @@ def test_bodies(body: str) -> None:
             PredictRequest.read(parse_json(raw))
 
     assert check_all(work, BODIES[body], 100_000) < MOST_S
+
+
+@pytest.mark.parametrize("unit", [b"\\ud800", b"\\udc00", b"\\ud83d\\ude00", b"\\\\"])
+def test_broken_emojis_leave_others_their_turns(unit: bytes) -> None:
+    """While a large body of JSON is mended, whoever else the process serves is not held up for long."""
+    raw = b'"\\ud800' + unit * (8 * 1024 * 1024 // len(unit)) + b'"'
+    ended = threading.Event()
+    longest_s = 0.0
+
+    def others() -> None:
+        nonlocal longest_s
+        before = time.monotonic()
+        while not ended.is_set():
+            time.sleep(0)
+            longest_s, before = max(longest_s, time.monotonic() - before), time.monotonic()
+
+    for _ in range(4):  # a busy machine may spoil one
+        longest_s = 0.0
+        ended.clear()
+        other = threading.Thread(target=others)
+        other.start()
+        began = time.monotonic()
+        without_lone_surrogates(raw)
+        spent_s = time.monotonic() - began
+        ended.set()
+        other.join()
+        if longest_s < 0.1 * spent_s:
+            return
+    raise AssertionError(f"others were held up for {longest_s:.2f} s of {spent_s:.2f} s")

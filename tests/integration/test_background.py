@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.keys import keys_without_end
 from tests.support.stack import SLOW_STUB, Process, Stack
 from tests.support.waiting import wait_until
 
@@ -71,24 +72,35 @@ def test_presence_is_told_though_it_failed(make_stack: MakeStack) -> None:
     assert not stack.redis.keys("sentiq:w:*")
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("Leases.renew = lambda self: hang()", "the loop leases has stood still for 5 s"),
-        ("Leases.renew = lambda self: kill()", "the loop leases is gone"),
-        ("Presence.announce = lambda *_: hang()", "the loop presence has stood still for 6 s"),
-        ("import os; os.getppid = lambda: hang()", "the loop follow-parent has stood still for 4 s"),
-        ("Watchdog._look = lambda self: hang()", "the loop watchdog has stood still for 5 s"),
-        ("Watchdog._look = lambda self: kill()", "the loop watchdog is gone"),
-    ],
-)
-def test_worker_without_one_of_its_loops_ends(make_stack: MakeStack, change: str, said: str) -> None:
+_WITHOUT = {
+    "Leases.renew = lambda self: hang()": "the loop leases has stood still for 5 s",
+    "Leases.renew = lambda self: kill()": "the loop leases is gone",
+    "Presence.announce = lambda *_: hang()": "the loop presence has stood still for 6 s",
+    "import os; os.getppid = lambda: hang()": "the loop follow-parent has stood still for 4 s",
+    "Watchdog._look = lambda self: hang()": "the loop watchdog has stood still for 5 s",
+    "Watchdog._look = lambda self: kill()": "the loop watchdog is gone",
+}
+"""What is done to a worker, and what it says then."""
+
+
+@pytest.fixture(scope="module")
+def without_a_loop() -> Iterator[dict[str, Process]]:
+    """A worker for each of `_WITHOUT`; they are started together, as most of their time is waiting."""
+    stack = Stack()
+    try:
+        stack.start_server()
+        yield {change: start_worker(stack, change) for change in _WITHOUT}
+        assert not keys_without_end(stack.redis)
+    finally:
+        stack.close()
+
+
+@pytest.mark.parametrize(("change", "said"), _WITHOUT.items())
+def test_worker_without_one_of_its_loops_ends(without_a_loop: dict[str, Process], change: str, said: str) -> None:
     """A worker ends if one of its loops hangs or the loop's thread has ended, even if that is the watchdog's own loop,
     so that another worker takes over. Its log names the loop and where it stood still.
     """
-    stack = make_stack()
-    stack.start_server()
-    worker = start_worker(stack, change)
+    worker = without_a_loop[change]
     wait_until(lambda: not worker.running, what="the worker to end", timeout_s=60)
     assert worker.status == os.EX_SOFTWARE, worker.log
     last = json.loads(worker.log.splitlines()[-1])

@@ -111,7 +111,8 @@ def test_half_an_emoji(sentiq: Sentiq) -> None:
 
 def test_predict_by_way_of_a_job(make_stack: Callable[..., Stack]) -> None:
     """If the service takes longer than PREDICT_TIMEOUT, the prediction still comes, and so does a text's error."""
-    stack = make_stack(model="stub?delay_s=0.5&fail_on=poison", PREDICT_TIMEOUT=0.05).start("interactive", "batch")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.5&fail_on=poison", PREDICT_TIMEOUT=0.05)
+    stack.start("interactive", "batch")
     with Sentiq(f"http://127.0.0.1:{stack.port}") as client:
         (text,) = new_texts(1)
         prediction = client.predict(text)
@@ -282,7 +283,7 @@ def test_lost_answer_makes_no_second_job(service: Stack) -> None:
 
 def test_wait_over_a_restart(make_stack: Callable[..., Stack]) -> None:
     """Waiting goes on through a restart of the web and of Redis, and ends with the job."""
-    stack = make_stack().start("batch")
+    stack = make_stack(WEB_CONCURRENCY=1).start("batch")
     with Sentiq(f"http://127.0.0.1:{stack.port}") as client:
         job = client.submit(new_texts(1500))
         progress = threading.Event()

@@ -123,3 +123,34 @@ def test_floods(stack: Stack, flood: str) -> None:
         assert not sender.is_alive()
     enough.set()
     sender.join(60)
+
+
+JSON = "application/json"
+HELD = {
+    "nothing": b"",
+    "half of a request": b"GET / HTTP/1.1\r\nX",
+    "a body that nobody reads": request("POST", "/predict", Content_Type=JSON).replace(b"Length: 0", b"Length: 9999")
+    + b"{",
+    "a body that is waited for": request("POST", "/predict", X_API_Key=KEY, Content_Type=JSON).replace(
+        b"Length: 0", b"Length: 9999"
+    )
+    + b"{",
+    "an answer that nobody takes": request("GET", "/assets/swagger/js/swagger-ui-bundle.js"),
+}
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_held_connections_make_room(stack: Stack, held: str) -> None:
+    """However a caller keeps its connections, and however quickly it makes them: when a process can take no more, those
+    for whose caller it has waited longest are closed, and others are answered.
+    """
+    stack.environment["GUNICORN_CMD_ARGS"] = "--worker-connections 40"
+    start_web(stack)
+    connections = [RawConnection(stack.port, buffer_bytes=4096) for _ in range(60)]
+    for connection in connections:
+        connection.send(HELD[held])
+    for _ in range(10):
+        with RawConnection(stack.port, timeout_s=10) as other:
+            assert is_answered(other)
+    for connection in connections:
+        connection.close()

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
-from tasks.queue.queues import list_names, queue_name, waiting
+from tasks.queue.queues import list_names, waiting
 from tasks.queue.turns import Turns
 from tasks.work.callbacks import Callbacks
 from tasks.work.upkeep import Upkeep
@@ -83,7 +83,7 @@ def test_many_listeners_hold_nobody_up(service: Stack) -> None:
 
 def test_listeners_do_not_hold_a_stop_up(make_stack: Callable[..., Stack]) -> None:
     """Gunicorn ends on SIGTERM even while somebody listens to a job that makes no progress."""
-    stack = make_stack()
+    stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
     web = stack.start_web()
     job = stack.submit(new_texts(3))
@@ -193,7 +193,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     """A job whose messages the broker has lost is brought to its end by the upkeep, whatever else waits. Chunks that
     wait for their turn or are being scored are left alone.
     """
-    stack = make_stack(model="stub?delay_s=0.01")
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.01")
     stack.start_server()
     stack.start_web()
     job = stack.submit(new_texts(300))
@@ -201,17 +201,16 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert sent > 1
     waits = stack.submit(new_texts(300))
     assert waiting(stack.redis, "batch") == sent
-    settings = stack.settings()
-    app = create_celery(settings)
+    app, model = create_celery(stack.settings()), stack.default_model
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
     callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, body=jobs.callback)
-    sender, tag, analysis = ChunkSender(app), settings.model_tag, settings.analysis
-    turns = Turns(stack.redis, sender, workers=lambda: 0, tag=tag, analysis=analysis)
-    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, tag=tag, analysis=analysis)
+    sender = ChunkSender(app, model)
+    turns = Turns(stack.redis, sender, model, workers=lambda: 0)
+    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, model)
 
-    def repaired() -> int:
+    def repaired(*, settle_s: float = 0.5) -> int:
         stack.redis.delete("sentiq:upkeep")  # otherwise the upkeep looks only every five seconds
-        return upkeep.repair(settle_s=0.5)
+        return upkeep.repair(settle_s=settle_s)
 
     assert repaired() == 0
     assert any(chunk.startswith(waits["id"]) for chunk in turns.waiting())
@@ -236,26 +235,9 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert repaired() == 0
     worker.signal(signal.SIGCONT)
     while stack.http.get(job["links"]["self"]).json()["done"] < 300:
-        assert repaired() == 0
+        assert repaired(settle_s=5.0) == 0  # a busy machine leaves the worker, which gives way, little time
     assert stack.ended(job)["done"] == stack.ended(waits)["done"] == 300
     assert "sending it again" not in stack.workers[0].log
-
-
-@pytest.mark.parametrize("variables", [{}, {"ANALYSIS": "tests.support.analyses:SPAM"}], ids=["sentiment", "spam"])
-def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack], variables: dict[str, str]) -> None:
-    """A worker looks for lost chunks of its analysis while it works: a job that has lost one of its lanes gets it back
-    long before the job is done.
-    """
-    stack = make_stack(model="stub?delay_s=0.005", **variables).start("batch")
-    job = stack.submit(new_texts(2500))
-    lists = list_names(queue_name("batch", stack.settings().analysis))
-    lost = wait_until(
-        lambda: next((m for name in lists for m in stack.redis.lrange(name, 0, 0)), None), what="a message"
-    )
-    assert any(stack.redis.lrem(name, 1, lost) for name in lists)
-    wait_until(lambda: "sending it again" in stack.workers[0].log, what="the chunk to be sent again")
-    assert stack.http.get(job["links"]["self"]).json()["done"] < 2500
-    assert stack.ended(job)["done"] == 2500
 
 
 def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
@@ -263,7 +245,7 @@ def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
     deprecated header; to a private address only if that is allowed.
     """
     secret = "whsec_" + "c2VjcmV0" * 4
-    stack = make_stack(CALLBACK_SECRET=secret, CALLBACK_ALLOW_PRIVATE="1").start("batch")
+    stack = make_stack(WEB_CONCURRENCY=1, CALLBACK_SECRET=secret, CALLBACK_ALLOW_PRIVATE="1").start("batch")
     job = stack.http.post("/batch_predict", json={"texts": ["good", "bad"], "callback_url": receiver.url}).json()
     assert job["callback"] == {"url": receiver.url, "state": "pending", "attempts": 0}
     stack.ended(job)
@@ -283,7 +265,7 @@ def test_callback(make_stack: Callable[..., Stack], receiver: Receiver) -> None:
 
 def test_private_callback_is_refused(make_stack: Callable[..., Stack]) -> None:
     """Unless a setting allows it, a private or loopback callback address is refused when the job comes in."""
-    stack = make_stack(CALLBACK_SECRET="a secret")
+    stack = make_stack(WEB_CONCURRENCY=1, CALLBACK_SECRET="a secret")
     stack.start_server()
     stack.start_web()
     for url in (

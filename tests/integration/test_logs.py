@@ -53,7 +53,9 @@ def test_every_line_of_every_process(service: Stack) -> None:
 
 def test_last_lines_of_a_worker(make_stack: Callable[..., Stack]) -> None:
     """A worker that is told to end says so in its log, and writes nothing past it."""
-    worker = make_stack(model="stub").start("interactive").workers[0]
+    stack = make_stack(model="stub")
+    stack.start_server()
+    worker = stack.start_worker("interactive")
     worker.terminate()
     assert "stopping: finishing the chunks that were begun" in [line["event"] for line in lines(worker)]
 

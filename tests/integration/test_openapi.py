@@ -37,7 +37,7 @@ OPERATIONS = [
     if mode == GenerationMode.POSITIVE or "parameters" in operation or "requestBody" in operation
 ]
 bounded = hypothesis.settings(
-    max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 

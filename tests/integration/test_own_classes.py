@@ -107,7 +107,7 @@ def test_worker_without_it_says_what_to_write(make_stack: Callable[..., Stack], 
     """Without LABELS=own, the worker of this model ends with one sentence that has both ways out."""
     stack = make_stack(model=str(folder), ENGINE="pipeline", DEVICE="cpu")
     stack.start_server()
-    process = stack.start_process("refused", "-m", "tasks.worker", "batch")
+    process = stack.start_process("refused", "-m", "tasks.worker", "interactive")
     wait_until(lambda: not process.running, what="the worker to end", timeout_s=60)
     assert process.status == EX_CONFIG
     last = process.log.strip().splitlines()[-1]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tasks.store.connections import connect
 from tasks.store.embedded import find_server
@@ -66,7 +68,10 @@ class Watched:
     def agreed(self) -> bool:
         """Whether each Sentinel knows the replica and the two others."""
         for port in self.ports[2:]:
-            told: Any = redis.Redis(port=port, decode_responses=True).sentinel_master("sentiq")
+            client: Any = redis.Redis(port=port, decode_responses=True, retry=Retry(NoBackoff(), 0))
+            # Else they ask the servers every 10 s, and tell each other of themselves every 2 s.
+            client.execute_command("SENTINEL DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200)
+            told = client.sentinel_master("sentiq")
             if told["num-slaves"] < 1 or told["num-other-sentinels"] < 2:
                 return False
         return True

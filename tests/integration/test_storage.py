@@ -110,7 +110,7 @@ def test_storage_quota(make_stack: Callable[..., Stack]) -> None:
     assert 0 < int(answer.headers["Retry-After"]) <= 86_400
     assert len(stack.http.get("/jobs").json()["items"]) == len(jobs)
     gone = stack.http.delete(f"{jobs[0]['links']['self']}?purge=1")
-    assert (gone.status_code, gone.content) == (204, b"")
+    assert (gone.status_code, gone.content, gone.headers.get("Content-Type")) == (204, b"", None)
     assert stack.http.get(jobs[0]["links"]["self"]).status_code == 404
     assert stack.http.delete(f"{jobs[0]['links']['self']}?purge=1").status_code == 404
     again = sent(stack, noise(100))

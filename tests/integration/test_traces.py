@@ -282,7 +282,10 @@ def test_log_lines_name_the_trace(traced: Stack) -> None:
 def test_receiver_away(make_stack: Callable[..., Stack]) -> None:
     """If the receiver is away, spans are lost, but never an answer."""
     stack = make_stack(
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="10", WEB_CONCURRENCY=1
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        OTEL_BSP_SCHEDULE_DELAY="10",
+        WEB_CONCURRENCY=1,
     ).start("interactive")
     assert stack.web is not None
     web = stack.web

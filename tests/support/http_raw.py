@@ -31,8 +31,13 @@ class RawConnection:
     Its methods raise TimeoutError when nothing comes for `timeout_s`.
     """
 
-    def __init__(self, port: int, *, timeout_s: float = 60.0) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port: int, *, timeout_s: float = 60.0, buffer_bytes: int | None = None) -> None:
+        """`buffer_bytes`: how much is received without being read; unless given, the system decides."""
+        self._socket = socket.socket()
+        self._socket.settimeout(timeout_s)
+        if buffer_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        self._socket.connect(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:

@@ -138,6 +138,10 @@ class Launched:
                 return pid
         return None
 
+    def wait_until_gone(self) -> None:
+        """Waits until all its processes have ended."""
+        wait_until(lambda: not self.members(), what="every process of it to be gone", timeout_s=40)
+
     def close(self) -> None:
         """Kills all processes at once."""
         self.http.close()

@@ -69,5 +69,6 @@ def test_another_file_is_not_installed(tmp_path: Path) -> None:
     )
     assert made.returncode != 0
     assert "could not be installed" in made.stdout, made.stdout + made.stderr
+    assert "DO NOT MATCH THE HASHES" in made.stderr, made.stderr
     assert not list(venv.glob("lib/python*/site-packages/blinker*"))
     assert not (venv / ".run").exists()

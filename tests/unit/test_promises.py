@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from flask import Flask
@@ -14,11 +16,17 @@ from jsonschema_rs import Draft202012Validator
 
 import webapp.front.errors
 from model.engines.stub import StubEngine
+from model.labels import SENTIMENT
 from tasks.errors import SentimentError
+from tasks.jobs.job import TOLD, Entry, Line
 from tasks.settings import Settings
+from tasks.store.outcomes import Failed, Scored
 from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
-from webapp.launch.launcher import PROCESSES
+from webapp.api.results import line_body
+from webapp.api.schemas import JobLinks, JobResponse, LineResponse
+from webapp.launch.options import flags
+from webapp.launch.processes import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -35,6 +43,36 @@ def test_every_setting_is_in_the_readme() -> None:
     """The README's table has the name of every setting once, and no others."""
     table = settings_table()
     assert sorted(table) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_settings_are_grouped_as_in_the_help() -> None:
+    """The README has the same groups of settings as `sentiq serve --help`, with the same settings in the same order."""
+    section = (ROOT / "README.md").read_text().split("\n## Settings", 1)[1].split("\n## ", 1)[0]
+    told = {
+        title: re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", body, re.MULTILINE)
+        for title, body in re.findall(r"^### (.+)\n((?:(?!###).*\n)*)", section, re.MULTILINE)
+    }
+    groups: dict[str, list[str]] = {}
+    for flag in flags():
+        if flag.name in Settings.model_fields:
+            groups.setdefault(get_args(flag.annotation)[1].rich_help_panel, []).append(flag.name.upper())
+    assert list(told.items()) == list(groups.items())
+
+
+def test_examples_of_a_job_and_its_lines() -> None:
+    """docs/api.md shows a job and lines with the fields that they have, in their order."""
+    section = (ROOT / "docs" / "api.md").read_text().split("\n## A job and a line", 1)[1].split("\n## ", 1)[0]
+    job, done, failed = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL))
+    assert list(job) == [*(name for name in TOLD if name != "requested_model"), "links", "calibrated"]
+    JobResponse.model_validate_json(json.dumps(job), strict=True)
+    assert (job["links"].keys(), job["labels"].keys()) == (JobLinks.model_fields.keys(), set(SENTIMENT.classes))
+    shown = (
+        Line(0, Entry("x", "a1"), Scored((0.1, 0.2, 0.7), truncated=False), "m", cached=False),
+        Line(1, Entry(""), Failed("empty_text"), None, cached=False),
+    )
+    for example, line in zip((done, failed), shown, strict=True):
+        assert list(example) == list(line_body(None, line, SENTIMENT.classes, lambda identity: {"calibrated": True}))
+        LineResponse.model_validate_json(json.dumps(example), strict=True)
 
 
 def test_readme_defaults() -> None:

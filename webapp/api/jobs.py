@@ -14,8 +14,8 @@ from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
-from webapp.api.events import events
-from webapp.api.requests import Preferences, parse_json, preferences
+from webapp.api.events import Listeners, events
+from webapp.api.requests import Preferences, list_header, parse_json, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import UploadLimits, read_upload
@@ -39,9 +39,17 @@ _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/
 
 
 def job_body(job: Job) -> dict[str, object]:
-    """A job as the API shows it, with its links."""
+    """A job as the API shows it, with its links; and with its owner, if the caller sees those of all keys."""
     links = {"self": "jobs.job", "results": "jobs.results", "events": "jobs.listen"}
-    return job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
+    facts = job_facts(job) | {"links": {name: url_for(endpoint, job_id=job.id) for name, endpoint in links.items()}}
+    return facts | {"owner": job.owner} if caller().is_admin else facts
+
+
+def nothing() -> Response:
+    """204: an answer without a body, and so without the type of one."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def accepted(job: Job, prefer: Preferences) -> Response:
@@ -91,8 +99,9 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
-"""Answers a caller's texts within so many seconds: their lines, or None if some have no outcome by then."""
+AnswerAtOnce = Callable[[Sequence[str], float, str, str | None], list[Line] | None]
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then. It gets the texts, the
+seconds, the caller, and the name of the model that was asked for."""
 
 
 def jobs_blueprint(
@@ -105,11 +114,12 @@ def jobs_blueprint(
 ) -> Blueprint:
     """The blueprint of `/batch_predict` and `/jobs`."""
     blueprint = Blueprint("jobs", __name__)
+    listeners = Listeners()
 
     def told(job: Job) -> dict[str, object]:
         return job_body(job) | answers.flags(job.model)
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+    def at_once(raw: bytes, prefer: Preferences, model: str | None) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
@@ -117,8 +127,10 @@ def jobs_blueprint(
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
+        model = model if batch.model is None else batch.model
+        jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, model)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")
@@ -135,7 +147,7 @@ def jobs_blueprint(
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                answer = at_once(raw, prefer)
+                answer = at_once(raw, prefer, query.model)
                 if isinstance(answer, Response):
                     return answer
                 paid = answer
@@ -159,6 +171,7 @@ def jobs_blueprint(
                     upload.entries,
                     header,
                     callback_url,
+                    upload.options.get("model", query.model),
                     key,
                     caller=caller().id,
                     owner=caller().owner,
@@ -187,12 +200,12 @@ def jobs_blueprint(
         if query.cursor is not None:
             created_at, _, job_id = query.cursor.partition("-")
             before = (float(created_at), job_id)
-        found = jobs.newest(
+        found, end = jobs.newest(
             before, JobStatus(query.status) if query.status is not None else None, query.limit, caller().sees
         )
         following = None
-        if len(found) == query.limit:
-            cursor = f"{found[-1].created_at!r}-{found[-1].id}"
+        if end is not None:
+            cursor = f"{end[0]!r}-{end[1]}"
             following = url_for("jobs.newest", limit=query.limit, cursor=cursor, status=query.status)
         return Response(
             orjson.dumps({"items": [told(job) for job in found], "next": following}), mimetype="application/json"
@@ -212,13 +225,14 @@ def jobs_blueprint(
         find(job_id)
         if query.purge:
             jobs.remove(job_id)
-            return Response(status=204)
+            return nothing()
         return accepted(jobs.cancel(job_id), Preferences(respond_async=False, wait_s=None))
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
         query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
+        list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
         if wanted != "json":
@@ -239,6 +253,7 @@ def jobs_blueprint(
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
+        list_header("Accept-Encoding")
         if request.accept_encodings.quality("gzip") > 0:
             response.headers["Content-Encoding"] = "gzip"
             pieces = gzipped(pieces)
@@ -251,13 +266,18 @@ def jobs_blueprint(
         last = request.headers.get("Last-Event-ID", "")
         revision = int(last) if re.fullmatch(r"[0-9]{1,15}", last) else -1
         if found.status in TERMINAL and revision >= found.revision:
-            return Response(status=204)  # the end was sent before; 204 keeps browsers from connecting again
-        links = job_body(found)["links"]
+            return nothing()  # the end was sent before; 204 keeps browsers from connecting again
+        same = {name: value for name, value in job_body(found).items() if name in ("links", "owner")}
+        listens_as = caller().id
 
         def body(job: Job) -> dict[str, object]:
-            return job_facts(job) | {"links": links} | answers.flags(job.model)
+            return job_facts(job) | same | answers.flags(job.model)
 
-        response = Response(events(jobs, job_id, revision, body), mimetype="text/event-stream")
+        def stream() -> Iterator[bytes]:
+            with listeners.place(listens_as) as listener:
+                yield from events(jobs, job_id, revision, body, listener)
+
+        response = Response(stream(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

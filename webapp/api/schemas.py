@@ -14,6 +14,10 @@ from webapp.front.errors import MOST_FAULTS
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
+ModelName = Annotated[
+    str | None,
+    Field(description="The name of a model of this service, where it has several. Default: the service's own choice."),
+]
 
 
 Calibrated = Annotated[
@@ -68,6 +72,7 @@ class PredictRequest(_Request):
     text: Annotated[
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
+    model: ModelName = None
 
     example = {"text": "What a show, I loved it!"}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -85,6 +90,7 @@ class BatchRequest(_Request):
         ),
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
 
     example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -139,9 +145,12 @@ class JobResponse(BaseModel):
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
-    model: str | None
-    calibrated: Calibrated = None
-    two_class: TwoClass = None
+    requested_model: Annotated[
+        str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
+    ] = None
+    model: Annotated[
+        str | None, Field(description="The identity of the model that scored; null until a text was scored.")
+    ]
     texts_per_s: Annotated[
         float | None,
         Field(
@@ -155,10 +164,15 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    owner: Annotated[
+        str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
+    ] = None
+    calibrated: Calibrated = None
+    two_class: TwoClass = None
 
 
 class JobsResponse(BaseModel):
-    """A page of jobs, the newest first."""
+    """A page of jobs, the newest first. Of those in one state it may have fewer than `limit`, and others may follow."""
 
     items: list[JobResponse]
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]
@@ -201,6 +215,15 @@ class UploadQuery(_Asked):
     )
     delimiter: Annotated[str | None, Field(description="For CSV: one character, or `tab`. Default: a comma.")] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
+
+
+class ModelQuery(_Asked):
+    """Which model to describe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
 
 
 class LineError(BaseModel):
@@ -293,6 +316,10 @@ class WorkerResponse(BaseModel):
     role: Literal["interactive", "batch"]
     model: str
     device: str
+    name: Annotated[
+        str | None,
+        Field(description="Of a service with several models: the name of the one that the worker serves, or `*`."),
+    ] = None
     texts_per_s: Annotated[
         float,
         Field(
@@ -324,7 +351,13 @@ class HealthResponse(BaseModel):
     compiling: Annotated[
         list[CompilingResponse], Field(description="Workers that are not ready yet because they compile their model.")
     ]
-    missing: Annotated[list[str], Field(description="What is missing for the service to be ready.")]
+    missing: Annotated[
+        list[str],
+        Field(
+            description="What is missing for the service to be ready; also workers of models other than `*`, without"
+            " which it is ready."
+        ),
+    ]
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]

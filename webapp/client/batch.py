@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -18,6 +19,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
 
 FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
+
+
+_COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": "sentiq cancel JOB"}
+"""What does on the command line what the service's sentences tell callers by HTTP to do."""
+
+
+def in_commands(sentence: str) -> str:
+    """A sentence of the service, with commands in place of requests."""
+    for asked, command in _COMMANDS.items():
+        sentence = sentence.replace(asked, command)
+    return sentence
 
 
 class Screen:
@@ -50,9 +62,9 @@ class Screen:
     def trouble(self, error: SentiqError, pause_s: float) -> None:
         """Shows that a failure is being retried: in place of the bar's words, or in a line for the first failure."""
         for task in self._progress.task_ids:
-            self._progress.update(task, told="the service is away or busy; trying again")
+            self._progress.update(task, told=f"the service is away or busy; trying again in {math.ceil(pause_s)} s")
         if error.code != self._trouble and not (self.live and self._progress.task_ids):
-            self.say(f"{error} Trying again.")
+            self.say(f"{in_commands(str(error))} Trying again in {math.ceil(pause_s)} s.")
         self._trouble = error.code
 
     def say(self, text: str) -> None:

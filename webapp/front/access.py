@@ -47,7 +47,7 @@ class AccessLog:
         else:
             log = _log.info
         location = next((value for name, value in headers if name.lower() == "location"), "")
-        more = {"caller": visit.caller.owner, "job_id": location.partition("/jobs/")[2]}
+        more = {"code": visit.code, "caller": visit.caller.owner, "job_id": location.partition("/jobs/")[2]}
         log(
             "answered",
             method=environ["REQUEST_METHOD"],

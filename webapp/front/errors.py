@@ -10,7 +10,7 @@ import orjson
 import structlog
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response
 
 from tasks import metrics
@@ -25,6 +25,7 @@ from tasks.errors import (
     JobNotEnded,
     JobNotFound,
     JobTooLarge,
+    ModelNotServed,
     QueueFull,
     QuotaExceeded,
     RateLimited,
@@ -36,8 +37,10 @@ from tasks.errors import (
     TooManyJobs,
     TooManyTexts,
     Unauthorized,
+    UnknownModel,
     UploadTooSlow,
 )
+from tasks.store.limits import Standing
 from tasks.wording import in_words
 from webapp.front.visit import visit
 
@@ -47,6 +50,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     JobTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     JobCancelled: HTTPStatus.CONFLICT,
     JobNotEnded: HTTPStatus.CONFLICT,
@@ -63,6 +67,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelNotServed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
 _NO_ROOM_RETRY_AFTER_S = 10
@@ -125,6 +130,7 @@ def problem(
     response = Response(orjson.dumps(body), status=status, mimetype="application/problem+json")
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
+    visit().code = code
     metrics.REJECTED.labels(code).inc()
     return response
 
@@ -137,9 +143,11 @@ def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
     if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded):
         retry_after_s = error.retry_after_s
+    if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
+        visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
     elif isinstance(error, TooManyJobs | StorageFull):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
-    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
+    elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None
     response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)
@@ -163,6 +171,8 @@ def _http_exception(error: HTTPException) -> Response:
     # Phrases differ between versions of Python (3.13 renamed this one); codes must not.
     code = "request_entity_too_large" if status == 413 else re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
     detail = error.description or ""
+    if isinstance(error, NotFound):
+        detail = "There is nothing at this address. /docs describes those that there are."
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         # HEAD and OPTIONS are for browsers and probes.
         methods = sorted({*error.valid_methods} - {"HEAD", "OPTIONS"})

@@ -34,9 +34,14 @@ class Caller:
         return self.key.name if self.key is not None else None
 
     @property
+    def is_admin(self) -> bool:
+        """Whether the caller has a key that permits everything."""
+        return self.key is not None and Scope.ADMIN in self.key.scopes
+
+    @property
     def sees(self) -> str | None:
         """The owner whose jobs the caller may see; None if the caller may see all jobs."""
-        return None if self.key is None or Scope.ADMIN in self.key.scopes else self.key.name
+        return None if self.key is None or self.is_admin else self.key.name
 
     def charge(self, *, rate: int, quota: int, rate_counted: int = 0) -> None:
         """Counts texts against the caller's limits.
@@ -77,11 +82,13 @@ class Visit:
     """Whether it goes into the metrics of requests."""
     answered: bool = False
     """Whether its answer has begun."""
+    code: str = ""
+    """The code of the error in which it ended."""
     span: Any = None
     """Its OpenTelemetry span, if traces are kept."""
 
 
-# The default is what code outside a request gets; nothing writes to it.
+# The default is what code outside a request gets.
 VISIT: ContextVar[Visit] = ContextVar("visit", default=Visit(0.0, "", NOWHERE))  # noqa: B039
 
 

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from tasks.errors import CANNOT_START, SettingsRefused, refuse_to_start
+from tasks.models import DEFAULT
 from tasks.settings import Settings, load_settings
 from webapp.client.usage import plain_words
 from webapp.launch.options import OF_A_MODEL, OF_A_WORKER, apply, flags
@@ -29,6 +30,12 @@ Config = Annotated[
 Role = Annotated[
     Literal["interactive", "batch"],
     typer.Argument(help="interactive for callers who wait, batch for jobs.", show_default=False),
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="The model, by its name in MODELS.", show_default="the one of requests without"
+    ),
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder or a Hugging Face name.", show_default=False)]
 Revision = Annotated[
@@ -71,7 +78,7 @@ def _serve(config: Config = None, **given: Given) -> None:
     main()
 
 
-def _worker(role: Role, config: Config = None, **given: Given) -> None:
+def _worker(role: Role, config: Config = None, model: Name = DEFAULT, **given: Given) -> None:
     """Runs one more worker, on this or any other machine that reaches the same Redis, until Ctrl-C.
 
     Settings are given as for `sentiq serve`, and have to be the same; those of the web are no flags here. Without
@@ -80,7 +87,7 @@ def _worker(role: Role, config: Config = None, **given: Given) -> None:
     _require_service(_settle(config, given))
     from tasks.worker import main
 
-    main([role])
+    main([role, "--model", model])
 
 
 def _compile(model: Model, revision: Revision = None, config: Config = None, **given: Given) -> None:

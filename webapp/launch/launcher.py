@@ -24,6 +24,7 @@ import redis
 from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
+from tasks.models import Model, each_once
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
@@ -31,20 +32,13 @@ from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wai
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import FolderLock, lock_folder, require_redis
+from webapp.launch.lines import example_line, waiting_line
 from webapp.launch.monitors import monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
-from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
+from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
 from webapp.server import metrics_folder
-from webapp.server.exposure import refuse_open_door
+from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
-PROCESSES = {
-    "interactive": ("-m", "tasks.worker", "interactive"),
-    "batch": ("-m", "tasks.worker", "batch"),
-    "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
-}
-"""The processes to start: for each name the arguments of Python, as in the Procfile."""
-_JOBS_ONLY = ["batch worker"]
-"""What /health misses while callers are answered and only jobs have to wait."""
 _DRAIN_S = 25.0
 """How long requests and chunks under way may take to finish; after that, processes are killed."""
 
@@ -54,7 +48,8 @@ class Launcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
-        self._console = Console(json=settings.log_format == "json")
+        self._processes = processes_of(settings)
+        self._console = Console(self._processes, json=settings.log_format == "json")
         self._began_at = time.monotonic()
         self._signals = 0
         self._server: Server | None = None
@@ -127,7 +122,7 @@ class Launcher:
             "CELERY_RESULT_BACKEND": self._settings.results_url,
         }.items():
             require_redis(name, url)
-        for name, words in PROCESSES.items():
+        for name, words in self._processes.items():
             environment = self._environment | self._ports.get(name, {})
             # -P keeps the current folder off Python's path: it may hold another project's `tasks` or `model`.
             self._children.append(Child(name, [sys.executable, "-P", *words], environment, self._console))
@@ -171,37 +166,40 @@ class Launcher:
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
             now = missing, [one["step"] for one in compiling]
             if now != told or time.monotonic() > until_told:
-                # On a busy machine the batch worker, which gives way to all others, may come a minute later.
-                answered = f"; callers of /predict are answered at {self._address}" if missing == _JOBS_ONLY else ""
-                steps = f"; {_steps(compiling)}" if compiling else ""
-                self._console.print("sentiq", f"waiting for: {', '.join(missing)}{steps}{answered}")
+                line = waiting_line(missing, self._address, time.monotonic() - self._began_at, compiling)
+                self._console.print("sentiq", line)
                 told, until_told = now, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
+        answers = [self._first_answer(model) for model in each_once(self._settings.served)]
+        if self._ending:
+            return False
+        seconds = time.monotonic() - self._began_at
+        self._console.print(
+            "sentiq",
+            f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs; try:",
+        )
+        self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
+        systemd.tell("READY=1")
+        return True
+
+    def _first_answer(self, model: Model) -> str:
+        """Waits for a prediction through a model's queue, or for a signal; returns what the ready line says of it."""
         # A new text each time: an answer from the cache would prove nothing.
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
-            body = {"text": text[-self._settings.max_text_chars :]}
+            body = {"text": text[-self._settings.max_text_chars :]} | (
+                {} if model.is_default else {"model": model.name}
+            )
             status, prediction = self._call("/predict", body, {"Prefer": "wait=5"})
             if status == 200 and not prediction["cached"]:
-                seconds = time.monotonic() - self._began_at
-                self._console.print(
-                    "sentiq",
-                    f"ready at {self._address} after {seconds:.1f} s ({prediction['model']});"
-                    f" API at {self._address}/docs; try:",
-                )
-                example = """'{"text": "What a show, I loved it!"}'"""
-                self._console.print(
-                    "sentiq", f"  curl -s {self._address}/predict -H 'Content-Type: application/json' -d {example}"
-                )
-                systemd.tell("READY=1")
-                return True
+                return str(prediction["model"] if model.is_default else f"{model.name}: {prediction['model']}")
             text += "."
-            if status == 429:  # this address has used up its limit
+            if status in (429, 503):  # this address has used up its limit, or the web looks for the workers again soon
                 time.sleep(1)
-        return False
+        return ""
 
     @property
     def _address(self) -> str:
@@ -280,15 +278,6 @@ class Launcher:
                 child.wait(time.monotonic() + 5)
 
 
-def _steps(compiling: list[dict[str, Any]]) -> str:
-    """How far workers are with compiling, in words."""
-    told = []
-    for one in compiling:
-        percent = "" if one["percent"] is None else f" {one['percent']} %"
-        told.append(f"{one['step']}{percent} ({one['role']} worker, {one['seconds']:.0f} s)")
-    return f"compiling: {', '.join(told)}"
-
-
 def _json_or_empty(raw: bytes) -> Any:
     try:
         return json.loads(raw)
@@ -302,6 +291,7 @@ def main() -> None:
     try:
         settings = load_settings()
         refuse_open_door(settings)
+        refuse_unknown_callers(settings)
         refuse_shared_ports(settings)
         require_tracing(settings)
     except SettingsRefused as error:

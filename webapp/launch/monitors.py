@@ -7,19 +7,27 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import tasks.parent
 from tasks.addresses import with_port
-from tasks.errors import EX_CONFIG
+from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.models import each_once
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
-from webapp.launch.processes import Child, Console, StartFailed
+from webapp.launch.processes import ROLES, Child, Console, StartFailed
 
 _PYTHON = Path(".venv-monitoring") / "bin" / "python"
 """Relative to the current folder: a checkout, where make creates it, or any other folder."""
-_WORKERS = ("interactive", "batch")
 _FIRST_WORKER_PORT = 9101
+_EXPORTER_PORT = 9808
+LOCAL = frozenset(f"127.0.0.1:{port}" for port in (_FIRST_WORKER_PORT, _FIRST_WORKER_PORT + 1, _EXPORTER_PORT))
+"""What monitoring/prometheus/local.yml scrapes of the pages below."""
+_ON = {"1", "true", "t", "yes", "y", "on"}
+_OFF = {"", "0", "false", "f", "no", "n", "off"}
+_SHOWN = 40
+"""The most characters of a bad value that a message repeats."""
 # Neither may outlive the launcher. The file is run by its path, because their environment does not have Sentiq
 # installed.
 _FOLLOW = f"import runpy; runpy.run_path({tasks.parent.__file__!r})['follow_parent'](); "
@@ -32,16 +40,25 @@ _EXPORTER = _FOLLOW + "from src.cli import cli; cli(auto_envvar_prefix='CE')"
 
 
 def monitored() -> bool:
-    """Whether MONITORING is set."""
-    return os.environ.get("MONITORING", "0") not in ("", "0")
+    """Whether MONITORING is on.
+
+    Raises:
+        SettingsRefused: its value says neither yes nor no.
+    """
+    value = os.environ.get("MONITORING", "").lower()
+    if value not in _ON | _OFF:
+        raise SettingsRefused(f"MONITORING: must be true or false (1 or 0), and not {value[:_SHOWN]!r}")
+    return value in _ON
 
 
 def worker_ports(settings: Settings) -> dict[str, dict[str, str]]:
     """The environment variable that gives each worker its metrics port: METRICS_PORT, or 9101 with monitoring, and the
-    next port.
+    next ports.
     """
-    first = settings.metrics_port or (_FIRST_WORKER_PORT if monitored() else 0)
-    return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(_WORKERS)} if first else {}
+    usual = _FIRST_WORKER_PORT if monitored() else 0
+    first = settings.metrics_port or usual
+    workers = [f"{role}{model.at}" for model in each_once(settings.served) for role in ROLES]
+    return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(workers)} if first else {}
 
 
 def monitor_ports() -> dict[str, int]:
@@ -51,12 +68,19 @@ def monitor_ports() -> dict[str, int]:
         StartFailed: one is no port.
     """
     ports = {}
-    for name, usual in (("FLOWER_PORT", 5555), ("CE_PORT", 9808)):
+    for name, usual in (("FLOWER_PORT", 5555), ("CE_PORT", _EXPORTER_PORT)):
         text = os.environ.get(name) or str(usual)
         if not text.isdecimal() or not 0 < int(text) < 65536:
             raise StartFailed(f"{name} must be a port, a number from 1 to 65535.")
         ports[name] = int(text)
     return ports
+
+
+def pages_line(pages: Sequence[str]) -> str:
+    """Where the metrics are, and who reads them."""
+    file = "monitoring/prometheus/local.yml"
+    scraped = f"{file} scrapes them" if LOCAL.issuperset(pages) else f"put these ports into {file} to have them scraped"
+    return f"metrics at {', '.join(f'http://{page}/metrics' for page in pages)}; {scraped}"
 
 
 class Monitor(Child):
@@ -106,11 +130,7 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
     console.print("sentiq", f"Flower at http://127.0.0.1:{flower_port}/flower/{password}")
     pages = [with_port(settings.metrics_host, ports["METRICS_PORT"]) for ports in worker_ports(settings).values()]
     pages.append(f"127.0.0.1:{exporter_port}")
-    console.print(
-        "sentiq",
-        f"metrics at {', '.join(f'http://{page}/metrics' for page in pages)};"
-        " monitoring/prometheus/local.yml scrapes them",
-    )
+    console.print("sentiq", pages_line(pages))
     return [
         Monitor("flower", [str(_PYTHON.absolute()), "-c", _FLOWER], flower, console),
         Monitor("exporter", [str(_PYTHON.absolute()), "-c", _EXPORTER], exporter, console),

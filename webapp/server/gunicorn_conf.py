@@ -17,11 +17,12 @@ from tasks.private import keep_private
 from tasks.settings import load_settings
 from tasks.tracing import require_tracing
 from webapp.server import metrics_folder
-from webapp.server.exposure import refuse_open_door
+from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
 try:
     _settings = load_settings()
     refuse_open_door(_settings)
+    refuse_unknown_callers(_settings)
     require_tracing(_settings)
 except SettingsRefused as error:
     refuse_to_start(error)

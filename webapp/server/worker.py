@@ -30,7 +30,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from tasks.logs import tell_uncaught
-from webapp.server.patience import IdleSocket, PatientSocket
+from webapp.server.patience import IdleSocket, PatientSocket, Stalled
 from webapp.server.stopping import stopping
 
 LAST_CHANCE_S = 0.5
@@ -40,6 +40,10 @@ MOST_IDLE = 1000
 system allows few open files. One more closes the connection that has waited longest. Keys are checked only once a
 request has come, so anybody could hold such connections.
 """
+
+_FULL = 0.9
+"""The share of its connections from which on a process makes room."""
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ class AnswerSocket:
     That saves a system call and a packet for each answer.
     """
 
-    def __init__(self, client: socket) -> None:
+    def __init__(self, client: socket, stalled: Stalled) -> None:
         self._client = client
+        self._stalled = stalled
         self._headers: bytes | None = None
         self._begun = False
 
@@ -70,15 +75,31 @@ class AnswerSocket:
             self._begun, self._headers = True, data
         elif self._headers is not None:
             data, self._headers = self._headers + data, None
-            self._client.sendall(data)
+            self._send(data)
         else:
-            self._client.sendall(data)
+            self._send(data)
+
+    def sendfile(self, *args: Any, **kwargs: Any) -> int:
+        """See `socket.sendfile`."""
+        self.flush()
+        self._stalled.begin(self._client)
+        try:
+            return self._client.sendfile(*args, **kwargs)
+        finally:
+            self._stalled.end(self._client)
 
     def flush(self) -> None:
         """Sends what is held back: an answer may have no body."""
         if self._headers is not None:
             headers, self._headers = self._headers, None
-            self._client.sendall(headers)
+            self._send(headers)
+
+    def _send(self, data: bytes) -> None:
+        self._stalled.begin(self._client)
+        try:
+            self._client.sendall(data)
+        finally:
+            self._stalled.end(self._client)
 
     def __getattr__(self, name: str) -> Any:
         self.flush()
@@ -109,7 +130,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._connections: dict[Greenlet, IdleSocket] = {}
         self._idle: dict[Greenlet, None] = {}
         """The greenlets of connections that wait for a request; the one that has waited longest comes first."""
-        self._most_idle = max(1, min(MOST_IDLE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        self._stalled = Stalled()
+        self._makes_room: Greenlet | None = None
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most_idle = max(1, min(MOST_IDLE, files // 2))
+        self._most = max(2, int(_FULL * min(self.worker_connections, files - files // 4)))
 
     def patch(self) -> None:
         """Makes the standard library cooperative, and logs errors that end a greenlet.
@@ -129,7 +154,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle(self, listener: _Address, client: socket, addr: object) -> None:
         """Serves one connection, in a greenlet of its own."""
         me = gevent.getcurrent()
-        connection = self._connections[me] = IdleSocket(client)
+        connection = self._connections[me] = IdleSocket(client, self._stalled)
+        if len(self._connections) > self._most and not self._makes_room:
+            self._makes_room = gevent.spawn(self._make_room)
         if len(self._idle) >= self._most_idle:
             self._close_longest_idle()
         try:
@@ -141,8 +168,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Serves one request whose headers have come, and limits the time that its body may take."""
         unreader = req.unreader
         sock.asked = True
-        unreader.sock = PatientSocket(sock.client)
-        answer = AnswerSocket(sock.client)
+        unreader.sock = PatientSocket(sock.client, self._stalled)
+        answer = AnswerSocket(sock.client, self._stalled)
         try:
             super().handle_request(listener_name, req, answer, addr)
         finally:  # Gunicorn raises StopIteration if this answer is the connection's last
@@ -186,6 +213,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if not _has_sent(self._connections[greenlet]):
                 self._hang_up(greenlet)
                 return
+
+    def _make_room(self) -> None:
+        # In a greenlet of its own: a process without a place left accepts no connection whose greenlet could do it.
+        while len(self._connections) > self._most:
+            gevent.sleep(0.0 if self._stalled.close_longest() else _LOOK_S)
 
     def _hang_up(self, greenlet: Greenlet) -> None:
         """Closes a waiting connection. To Gunicorn it looks as if the client had hung up, which is no error."""

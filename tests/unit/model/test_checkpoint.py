@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from model.checkpoint import find_checkpoint, load, own_analysis
+from model.checkpoint import find_checkpoint, load
 from model.engines.registry import load_engine
-from model.errors import ModelNotFound, ModelRefused, UnknownLabels
+from model.errors import ModelNotFound, ModelRefused
 from model.labels import SENTIMENT
 from tests.support.checkpoints import KINDS, NAMES, SENTENCES
-from tests.support.hub import COMMIT, hub
 
-EMOTIONS = ["anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"]
 TEXTS = ["?", "a", "😂😂😂", " ".join(SENTENCES), "good " * 400, "x" * 5000, "\u202eأحب هذا العرض", *SENTENCES]
 """With texts that are nearly empty, longer than the models read, or of other scripts."""
 
 Make = Callable[..., Path]
-
-
-@pytest.fixture
-def folder(checkpoint: Make, tmp_path: Path) -> Path:
-    """A small model's folder that a test may change."""
-    return shutil.copytree(checkpoint("bert"), tmp_path / "model")
 
 
 def change(file: Path, **entries: Any) -> None:
@@ -65,6 +54,22 @@ def test_scores_are_those_of_transformers(checkpoint: Make, kind: str) -> None:
     np.testing.assert_allclose(alone, wanted, atol=1e-4)
     assert together.truncated[:7].tolist() == [False, False, False, True, True, True, False]
     assert engine.description.max_tokens == 128
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [("bert", 128), ("roberta", 128), ("mpnet", 128), ("modernbert", 128), ("xlnet", 512)]
+)
+def test_limit_of_positions(checkpoint: Make, tmp_path: Path, kind: str, most: int) -> None:
+    """Where the tokenizer names no limit, texts are cut to the model's positions; a RoBERTa with 130 has 128 for it. A
+    model without such a limit reads 512 tokens.
+    """
+    folder = shutil.copytree(checkpoint(kind), tmp_path / kind)
+    change(folder / "tokenizer_config.json", model_max_length=None)
+    engine = load_engine(str(folder), engine="pipeline", device="cpu")
+    assert engine.description.max_tokens == most
+    scores = engine.score(["a " * 600, "a"])
+    assert scores.truncated.tolist() == [True, False]
+    assert np.isfinite(scores.probabilities).all()
 
 
 def test_token_types_that_a_model_does_not_take(checkpoint: Make, folder: Path) -> None:
@@ -185,6 +190,16 @@ def test_no_tokenizer(folder: Path) -> None:
         find_checkpoint(str(folder))
 
 
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="sentencepiece is installed")
+def test_tokenizer_of_sentencepiece_alone(folder: Path) -> None:
+    """A tokenizer that was never saved as tokenizer.json is refused with what to do, where sentencepiece is missing."""
+    for file in (*folder.glob("tokenizer*"), *folder.glob("vocab*")):
+        file.unlink()
+    (folder / "sentencepiece.bpe.model").write_bytes(b"pieces")
+    with pytest.raises(ModelRefused, match=r"install it, or .* which writes tokenizer\.json"):
+        find_checkpoint(str(folder))
+
+
 def test_truncated_weights(folder: Path) -> None:
     """Weights that were cut off, as by a broken download, are refused with the model's name."""
     whole = (folder / "model.safetensors").read_bytes()
@@ -218,125 +233,3 @@ def test_head_of_another_size(checkpoint: Make, folder: Path) -> None:
     change(folder / "config.json", id2label=names, label2id={name: int(n) for n, name in names.items()})
     with pytest.raises(ModelRefused, match=r"classifier\.bias, classifier\.weight has another shape"):
         load(find_checkpoint(str(folder), label_map={"very negative": "NEGATIVE"}))
-
-
-def test_numbered_classes_are_guessed_and_said(checkpoint: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """LABEL_0 to LABEL_2 get their usual meaning; the description and one line of the log say that it is a guess."""
-    folder = str(checkpoint("bert", ["LABEL_0", "LABEL_1", "LABEL_2"]))
-    with caplog.at_level(logging.WARNING):
-        engine = load_engine(folder, engine="pipeline", device="cpu")
-    assert engine.description.guessed
-    assert engine.description.mapped == SENTIMENT.classes
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "model.checkpoint"]
-    assert "LABEL_0 is NEGATIVE, LABEL_1 is NEUTRAL, LABEL_2 is POSITIVE" in line
-    named = find_checkpoint(folder, label_map={"LABEL_0": "POSITIVE", "LABEL_1": "NEUTRAL", "LABEL_2": "NEGATIVE"})
-    assert not named.classes.guessed
-
-
-def test_two_classes(checkpoint: Make) -> None:
-    """A model with two classes serves sentiment: NEUTRAL is always 0, and the description says that it has two."""
-    engine = load_engine(str(checkpoint("bert", ["NEGATIVE", "POSITIVE"])), engine="pipeline", device="cpu")
-    scores = engine.score(TEXTS).probabilities
-    assert scores[:, 1].tolist() == [0.0] * len(TEXTS)
-    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
-    assert (engine.description.two_class, engine.description.names) == (True, ("NEGATIVE", "POSITIVE"))
-
-
-def test_emotions_are_refused_with_what_to_write(checkpoint: Make) -> None:
-    """Seven emotions are refused, with a LABEL_MAP of the model's own classes to fill in, and LABELS=own."""
-    with pytest.raises(UnknownLabels) as refused:
-        find_checkpoint(str(checkpoint("bert", EMOTIONS)))
-    said = str(refused.value)
-    example = json.loads(said[said.index("'{") + 1 : said.index("}'") + 1])
-    assert example == dict.fromkeys(EMOTIONS, "?") | {"neutral": "NEUTRAL"}
-    assert said.endswith("LABELS=own")
-    filled = {name: meaning.replace("?", "NEGATIVE") for name, meaning in example.items()}
-    assert find_checkpoint(str(checkpoint("bert", EMOTIONS)), label_map=filled).classes.mapped[4] == "NEUTRAL"
-
-
-def test_own_classes(checkpoint: Make) -> None:
-    """The model's own classes are an analysis: each output is one of its columns."""
-    folder = str(checkpoint("bert", EMOTIONS))
-    analysis = own_analysis(folder)
-    assert (analysis.name, analysis.classes) == ("classification", tuple(EMOTIONS))
-    engine = load_engine(folder, engine="pipeline", device="cpu", analysis=analysis)
-    assert engine.score(TEXTS).probabilities.shape == (len(TEXTS), 7)
-    assert engine.identity.endswith(f"/pipeline{analysis.suffix}")
-    found = find_checkpoint(folder, analysis=analysis).classes
-    assert (found.matrix.tolist(), found.two_class, found.guessed) == (np.eye(7).tolist(), False, False)
-
-
-def test_own_classes_with_odd_names(checkpoint: Make) -> None:
-    """Characters that a class may not have become `_`, and the model's outputs are still found under their names."""
-    names = ["mixed/unclear", "1 star", "_private", "Sehr gut!", "très bien"]
-    folder = str(checkpoint("bert", names))
-    analysis = own_analysis(folder)
-    assert analysis.classes == ("mixed_unclear", "1 star", "private", "Sehr gut_", "très bien")
-    assert find_checkpoint(folder, analysis=analysis).classes.mapped == analysis.classes
-
-
-@pytest.mark.parametrize(
-    "names", [["a/b", "a-b", "a\\b"], ["joy", "Joy "], ["!", "fine"], [f"c{n}" for n in range(101)]]
-)
-def test_own_classes_that_cannot_be_served(checkpoint: Make, names: list[str]) -> None:
-    """Names that become the same, names without a letter, and too many are refused."""
-    with pytest.raises(UnknownLabels, match="cannot be served as they are"):
-        own_analysis(str(checkpoint("bert", names)))
-
-
-def in_another_process(code: str, **environment: str) -> list[str]:
-    """What a Python program prints, line by line."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environment}
-    )
-    return done.stdout.splitlines()
-
-
-LOADED = "import sys; print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
-
-
-def test_checks_need_no_libraries(checkpoint: Make) -> None:
-    """A model is found and checked, and its own classes are read, without torch, transformers or numpy in memory."""
-    code = f"""
-from model.checkpoint import find_checkpoint, own_analysis
-find_checkpoint({str(checkpoint("bert"))!r}, analysis=own_analysis({str(checkpoint("bert"))!r}))
-find_checkpoint("default")
-{LOADED}
-"""
-    assert in_another_process(code) == ["[]"]
-
-
-def test_model_of_the_hub(folder: Path, tmp_path: Path) -> None:
-    """A model's files are fetched from the hub, and neither pickled weights nor folders; its version is the commit. The
-    classes alone need one file. Without the hub, what was fetched is used; what was not is an error that says so.
-    """
-    (folder / "pytorch_model.bin").write_bytes(b"pickled")
-    (folder / "onnx").mkdir()
-    (folder / "onnx" / "model.safetensors").write_bytes(b"another")
-    code = f"""
-from model.checkpoint import find_checkpoint, own_analysis
-print(own_analysis("me/small").classes)
-found = find_checkpoint("me/small")
-print(found.name, found.version)
-{LOADED}
-"""
-    home = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    with hub("me/small", folder) as (address, fetched):
-        classes = "from model.checkpoint import own_analysis; print(own_analysis('me/small').classes)"
-        assert in_another_process(classes, HF_ENDPOINT=address, **home) == [str(NAMES)]
-        assert fetched == {"config.json"}
-        told = in_another_process(code, HF_ENDPOINT=address, **home)
-        assert told == [str(NAMES), f"me/small {COMMIT[:12]}", "[]"]
-        assert "model.safetensors" in fetched
-        assert not {"pytorch_model.bin", "onnx/model.safetensors"} & fetched
-    assert in_another_process(code, HF_ENDPOINT=address, **home) == told
-    refused = """
-from model.checkpoint import own_analysis
-from model.errors import ModelNotFound
-try:
-    own_analysis("me/other")
-except ModelNotFound as error:
-    print(error)
-"""
-    (line,) = in_another_process(refused, HF_ENDPOINT=address, **home)
-    assert line.startswith("me/other is no folder here, and was not found on the Hugging Face hub")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from model.checkpoint import find_checkpoint
+from model.engines.merging import MergingEngine
 from model.engines.registry import load_engine
 from model.text import clean
 
@@ -185,10 +186,19 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
     assert engine.device == "cpu"
 
 
+def test_description_says_what_the_columns_mean(engine: Engine) -> None:
+    """The description has the form and, for each class of the model, a class of the analysis; it passes a wrapper."""
+    told = engine.description
+    assert told.form in ("stub", "int8", "pipeline")
+    assert len(told.names) == len(told.mapped) > 1
+    assert told.two_class == (set(told.mapped) != set(engine.analysis.classes))
+    assert MergingEngine(engine, max_cost=lambda: 8).description == told
+
+
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
     """Any number of threads (0: one per core) gives each text the same scores, even with more callers than threads."""
-    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(150)]
+    texts = [f"good {'word ' * (n % 40)} {n}" for n in range(60)]
     engine = load_engine("default", engine="compiled", device="cpu", threads=threads)
     expected = compiled.score(texts).probabilities
     with ThreadPoolExecutor(6) as pool:

@@ -16,7 +16,7 @@ from tasks.cost import SHORT_BYTES, cost
 from tasks.errors import JobCancelled, JobNotFound, TooManyTexts, UploadTooSlow
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import PAGE_LINES, Entry, Header, Job, JobStatus, job_facts
-from tasks.jobs.kept import KeptJobs
+from tasks.jobs.kept import MOST_LOOKED_AT, KeptJobs
 from tasks.jobs.keys import CALLBACKS, ENDED, INDEX, UNFINISHED, chunk_id, chunk_of, job_key, job_keys
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
@@ -447,13 +447,11 @@ def test_newest_first(store: Store) -> None:
     expected = [ids[i] for i in (5, 4, 3, 1, 0)]
 
     def pages(status: JobStatus | None, limit: int) -> list[str]:
-        found: list[Job] = []
-        while True:
-            before = (found[-1].created_at, found[-1].id) if found else None
-            page = store.kept.newest(before, status, limit)
+        found, before = store.kept.newest(None, status, limit)
+        while before is not None:
+            page, before = store.kept.newest(before, status, limit)
             found += page
-            if len(page) < limit:
-                return [job.id for job in found]
+        return [job.id for job in found]
 
     for limit in (1, 2, 5, 100):
         assert pages(None, limit) == expected
@@ -469,12 +467,34 @@ def test_jobs_of_one_instant(store: Store) -> None:
     store.redis.zadd(INDEX, dict.fromkeys(ids, now))
     for job_id in ids:
         store.redis.hset(job_key(job_id), "created_at", now)
-    found: list[str] = []
-    before: tuple[float, str] | None = None
-    while page := store.kept.newest(before, None, 2):
-        found += [job.id for job in page]
-        before = (page[-1].created_at, page[-1].id)
-    assert found == sorted(ids, reverse=True)
+    found, before = store.kept.newest(None, None, 2)
+    while before is not None:
+        page, before = store.kept.newest(before, None, 2)
+        found += page
+    assert [job.id for job in found] == sorted(ids, reverse=True)
+
+
+def test_a_list_is_not_searched_to_its_end(store: Store) -> None:
+    """However many jobs there are in other states, a page reads a limited number of them and says where to go on."""
+    wanted = store.make(["a"])
+    store.run(wanted, 0, [POSITIVE])
+    job = store.redis.hgetall(job_key(store.make(["b"])))
+    now, pipe = time.time(), store.redis.pipeline(transaction=False)
+    for number in range(3 * MOST_LOOKED_AT):
+        job_id = f"{number:032x}"
+        pipe.hset(job_key(job_id), mapping=job)
+        pipe.expire(job_key(job_id), 600)
+        pipe.zadd(INDEX, {job_id: now + number})
+    pipe.execute()
+    before = store.redis.info("commandstats")["cmdstat_hgetall"]["calls"]
+    found, end = store.kept.newest(None, JobStatus.SUCCEEDED, 50)
+    assert not found
+    assert end is not None
+    assert store.redis.info("commandstats")["cmdstat_hgetall"]["calls"] - before <= MOST_LOOKED_AT
+    while end is not None:
+        page, end = store.kept.newest(end, JobStatus.SUCCEEDED, 50)
+        found += page
+    assert [job.id for job in found] == [wanted]
 
 
 def test_successor_that_was_not_sent(store: Store) -> None:
@@ -519,7 +539,7 @@ def test_foreign_id(store: Store) -> None:
     store.redis.sadd(UNFINISHED, b"\xff")
     store.redis.zadd(INDEX, {b"\xff": time.time()})
     assert store.running.expected() == {chunk_id(job_id, 0)}
-    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [job_id]
+    assert [job.id for job in store.kept.newest(None, None, 10, None)[0]] == [job_id]
 
 
 @pytest.mark.parametrize(
@@ -537,7 +557,7 @@ def test_damaged_job(store: Store, field: str, value: str | None) -> None:
         store.redis.hset(job_key(damaged), field, value)
     with pytest.raises(FormatError):
         store.kept.get(damaged)
-    assert [job.id for job in store.kept.newest(None, None, 10, None)] == [whole]
+    assert [job.id for job in store.kept.newest(None, None, 10, None)[0]] == [whole]
     assert chunk_id(whole, 0) in store.running.expected()
 
 

@@ -164,8 +164,8 @@ def test_removed_job(store: Store) -> None:
     assert store.counted() == both - own
     assert store.counted("bob") == others
     assert store.redis.keys(f"*{job_id}*") == []
-    assert [job.id for job in store.kept.newest(None, None, 9)] == [bobs, other]
-    assert [job.id for job in store.kept.newest(None, None, 9, owner=ANN)] == [other]
+    assert [job.id for job in store.kept.newest(None, None, 9)[0]] == [bobs, other]
+    assert [job.id for job in store.kept.newest(None, None, 9, owner=ANN)[0]] == [other]
     with pytest.raises(JobNotFound):
         store.kept.remove(job_id)
     with pytest.raises(JobNotFound):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.errors import QuotaExceeded, RateLimited
+from tasks.errors import JobTooLarge, QuotaExceeded, RateLimited
 from tasks.store.connections import connect
 from tasks.store.limits import Bill, Limit, Limits, limits_of
 from tests.support.stack import Stack
@@ -151,6 +151,56 @@ def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
     bill.cancel()
     here.take("ann")
     assert passed(elsewhere, "ann", 100) == 48  # this process keeps one of its block of two
+
+
+@pytest.mark.parametrize(
+    ("used", "job", "error", "said"),
+    [
+        (70, 60, QuotaExceeded, r"This job has 60 texts; of today's 100, 30 are left\. The next day begins"),
+        (100, 60, QuotaExceeded, r"You have used up the 100 texts that you may send in a day\. The next day begins"),
+        (70, 101, JobTooLarge, r"This job has more texts than the 100 that you may send in a day"),
+        (0, 101, JobTooLarge, r"This job has more texts than the 100 that you may send in a day"),
+    ],
+)
+def test_a_job_that_does_not_fit(
+    make_limit: MakeLimit, used: int, job: int, error: type[QuotaExceeded | JobTooLarge], said: str
+) -> None:
+    """A job that does not fit into what is left of the day is told how much that is; one that fits into no day is not
+    told to come back.
+    """
+    limit = make_limit(100)
+    if used:
+        limit.take("ann", used)
+    with pytest.raises(error, match=said) as refused:
+        list(Bill(Limits(None, limit), "ann").counted(range(job)))
+    if isinstance(refused.value, QuotaExceeded):
+        assert (refused.value.limit, refused.value.left) == (100, 100 - used)
+
+
+def test_a_refused_job_is_not_counted_for_long(make_limit: MakeLimit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a job whose texts come in slowly, those that have come are told."""
+    monkeypatch.setattr("tasks.store.limits._COUNTED_S", -1.0)
+    bill = Bill(Limits(None, make_limit(100)), "ann")
+    list(bill.counted(range(80)))
+    with pytest.raises(QuotaExceeded, match=r"This job has more than 20 texts; of today's 100, 20 are left"):
+        list(Bill(bill._limits, "ann").counted(range(40)))
+
+
+def test_refusals_say_what_they_refuse(server: Stack, make_limit: MakeLimit) -> None:
+    """A refusal names the limit and the wait, and for a request with several texts also what is left."""
+    rate = Limit(server.redis, "rate", 20, 60, RateLimited, processes=1)
+    rate.take("ann", 15)
+    with pytest.raises(RateLimited, match=r"^You may send 20 texts in a minute\. 5 of them are left, and this request"):
+        rate.take("ann", 10)
+    rate.take("ann", 5)
+    with pytest.raises(RateLimited, match=r"^You may send 20 texts in a minute\. Try again in \d+ s\.$") as refused:
+        rate.take("ann")
+    assert (refused.value.limit, refused.value.left) == (20, 0)
+    assert f"in {refused.value.retry_after_s} s" in str(refused.value)
+    day = make_limit(100)
+    day.take("ann", 70)
+    with pytest.raises(QuotaExceeded, match=r"^This request has 31 texts; of today's 100, 30 are left\."):
+        day.take("ann", 31)
 
 
 def test_redis_away(caplog: pytest.LogCaptureFixture) -> None:

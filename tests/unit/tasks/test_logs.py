@@ -309,3 +309,18 @@ def test_warnings_are_lines(lines: Lines) -> None:
     (line,) = lines()
     assert line["logger"] == "py.warnings"
     assert "old" in line["event"]
+
+
+def test_nothing_steers_a_terminal() -> None:
+    """For people, characters that a terminal would obey, or that would begin a line, are shown as escapes: callers
+    choose paths.
+    """
+    with redirect_stdout(StringIO()) as output:
+        configure_logs("info", "console", "web")
+        structlog.get_logger("webapp.front.access").info("answered", path="/\x1b[2J\x9b1m\u202ex\u2028\ny\u00e9")
+        logging.getLogger("other").info("%s", "\x1b[31mred\r")
+    first, second = output.getvalue().splitlines()
+    assert first.isprintable()
+    assert "/\\x1b[2J\\x9b1m\\u202ex\\u2028\\ny\u00e9" in first
+    assert second.isprintable()
+    assert "\\x1b[31mred\\r" in second

@@ -57,7 +57,11 @@ def _foreign(folder: Path) -> None:
     os.chown(folder, 65534, 65534)
 
 
-TAKEN: list[Callable[[Path], None]] = [_open, _linked, _foreign, Path.touch]
+def _file(folder: Path) -> None:
+    folder.touch(0o600)
+
+
+TAKEN: list[Callable[[Path], None]] = [_open, _linked, _foreign, _file]
 
 
 @pytest.mark.parametrize("take", TAKEN)

@@ -280,6 +280,7 @@ def test_own_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ({"ANALYSIS": "tests.support.analyses:SPAM"}, "so ANALYSIS must not be set"),
         ({"LABEL_MAP": '{"anger": "NEGATIVE"}'}, "so LABEL_MAP must not be set"),
+        ({"MODELS": '{"de": "somebody/german"}'}, "so MODELS must not be set"),
         ({"ENGINE": "stub"}, "the stub engine has none"),
         ({"MODEL_NAME": "stub?delay_s=1"}, "the stub engine has none"),
         ({"MODEL_NAME": "/no/such/model"}, "there is no folder /no/such/model"),

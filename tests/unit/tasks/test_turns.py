@@ -40,9 +40,9 @@ class Service:
         self.running = RunningJobs(server.redis, results)
         self.kept = KeptJobs(server.redis, results)
         self.workers = workers
-        self.turns = Turns(
-            server.redis, ChunkSender(app), workers=lambda: self.workers, tag="stub@-", analysis=config.analysis
-        )
+        self.model = server.default_model
+        sender = ChunkSender(app, self.model)
+        self.turns = Turns(server.redis, sender, self.model, workers=lambda: self.workers)
         self.sent: list[str] = []
         """The chunks that are in the broker, the first one first."""
         self.done: list[str] = []
@@ -254,11 +254,14 @@ def test_nothing_is_lost(server: Stack, data: st.DataObject, workers: int) -> No
 
 
 def test_handed_out_and_not_sent(service: Service) -> None:
-    """A chunk that is given again after its turn came is sent once more: whoever gave it first may have died before."""
-    job_id = service.submit("me", 10, window=1)
-    assert service.sent == [chunk_id(job_id, 0)]
-    service.choose(chunk_id(job_id, 0))
-    assert service.sent == [chunk_id(job_id, 0)] * 2
+    """A chunk that is given again after its turn came is sent once more, though no place is free: whoever gave it first
+    may have died before.
+    """
+    job_id = service.submit("me", 10, window=2)
+    first, second = (chunk_id(job_id, number) for number in range(2))
+    assert service.sent == [first, second]
+    service.choose(first)
+    assert service.sent == [first, second, first]
     other = service.submit("me", 10)
     waits = chunk_id(other, 3)
     assert waits in service.turns.waiting()
@@ -292,6 +295,7 @@ def test_callers_that_are_gone_are_forgotten(service: Service) -> None:
     """When nothing waits, nothing is kept of callers that were served before the latest."""
     for number in range(50):
         service.finish(service.submit(f"caller {number}", 1))
-    callers = turn_keys(service.kept.get(service.submit("last", 1)).analysis)[0]
+    service.submit("last", 1)
+    callers = turn_keys(service.model)[0]
     assert service.redis.zcard(callers) <= 2
     assert service.redis.keys("sentiq:turn:*") == []

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from model.engines.stub import StubEngine
+from tasks.models import DEFAULT
 from tasks.queue.app import TASK
 from tasks.settings import Settings
 from tasks.work.compose import compose, warm_engine
@@ -69,12 +70,13 @@ def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[StubEngine] = []
     monkeypatch.setattr(StubEngine, "warm", lambda self: warmed.append(self))
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
-    assert warmed == [warm_engine(settings, INTERACTIVE, "cpu")]
+    assert warmed == [warm_engine(settings, INTERACTIVE, settings.served[DEFAULT], "cpu")]
 
 
 @pytest.mark.parametrize("role", [INTERACTIVE, BATCH], ids=lambda role: role.name)
 def test_parts_are_made_without_redis(role: Role) -> None:
     """A worker can be put together while Redis is away: it waits for Redis when it runs."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
-    worker = compose(settings, role, warm_engine(settings, role, "cpu"))
+    model = settings.served[DEFAULT]
+    worker = compose(settings, role, model, warm_engine(settings, role, model, "cpu"))
     assert TASK in worker._app.tasks

@@ -15,11 +15,12 @@ from prometheus_flask_exporter import PrometheusMetrics
 from structlog.testing import capture_logs
 from werkzeug.test import create_environ
 
-from tasks.errors import QueueFull
+from tasks.errors import QueueFull, QuotaExceeded
 from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tasks.metrics import REQUEST_BUCKETS_S
 from tasks.settings import Settings
+from tasks.store.limits import Standing
 from tests.support.web import web_application
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
@@ -27,7 +28,7 @@ from webapp.front.counts import OTHER, Counts
 from webapp.front.front import Front, StartResponse, Wsgi
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import NOWHERE, Route, Routes
-from webapp.front.visit import visit
+from webapp.front.visit import Caller, visit
 
 KEY = "the-key-of-ann"
 KEYS = f"ann:jobs:{digest(KEY)}"
@@ -139,6 +140,33 @@ def test_log_lines_name_the_caller(plain: bool, make_app: MakeApp) -> None:
     with capture_logs() as lines:
         assert ask(app, "POST", "/predict", **body, HTTP_X_API_KEY=KEY)[0] == 503  # because there is no Redis
     assert [(line["status"], line["caller"]) for line in lines if line["event"] == "answered"] == [(503, "ann")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/nowhere", "not_found"), ("PUT", "/predict", "method_not_allowed"), ("GET", "/jobs", "unauthorized")],
+)
+def test_log_lines_name_the_error(method: str, path: str, code: str, make_app: MakeApp) -> None:
+    """The line of a refused or failed request has the code of its error; that of any other has none."""
+    app = make_app(plain=True, api_keys=KEYS, access_log=True)
+    with capture_logs() as lines:
+        ask(app, method, path)
+        ask(app, "GET", "/openapi.json")
+    assert [line.get("code") for line in lines if line["event"] == "answered"] == [code, None]
+
+
+def test_the_headers_are_of_the_limit_that_refused() -> None:
+    """A refusal for a limit has RateLimit headers of that limit, not of the other one, which was counted before."""
+
+    def refuses(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        visit().caller = Caller(None, "ann", None, standing=Standing(20, 19, 33))
+        raise QuotaExceeded(1, left=0, limit=100, window_s=86_400, retry_after_s=4000)
+
+    front, _ = front_of(refuses)
+    status, headers, _ = ask(front, "GET", "/here/x")
+    told = {name: headers[name] for name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
+    assert (status, headers["Retry-After"]) == (429, "4000")
+    assert told == {"RateLimit-Limit": "100", "RateLimit-Remaining": "0", "RateLimit-Reset": "4000"}
 
 
 # The body

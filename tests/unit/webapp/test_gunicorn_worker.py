@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from webapp.server.patience import Stalled
 from webapp.server.worker import AnswerSocket
 
 
@@ -16,7 +17,7 @@ def pair() -> Iterator[tuple[AnswerSocket, socket.socket]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.settimeout(5)
     with ours, theirs:
-        yield AnswerSocket(ours), theirs
+        yield AnswerSocket(ours, Stalled()), theirs
 
 
 def test_headers_go_with_the_body(pair: tuple[AnswerSocket, socket.socket]) -> None:

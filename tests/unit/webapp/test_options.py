@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.models import Source
 from tasks.settings import Settings, load_settings
 from tasks.work.roles import ROLES
 from webapp.launch import options
@@ -95,6 +96,11 @@ def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
         ('port = "1001"', "port", 1001),
         ('data_dir = "elsewhere"', "data_dir", Path("elsewhere")),
         ('label_map = {LABEL_0 = "NEGATIVE"}', "label_map", {"LABEL_0": "NEGATIVE"}),
+        (
+            "[models]\nde = 'a/b@v1'\n[models.fr]\nname = 'c'\nlabel_map = {x = 'NEGATIVE'}",
+            "models",
+            {"de": Source("a/b", "v1"), "fr": Source("c", None, {"x": "NEGATIVE"})},
+        ),
         ('[label_map]\nLABEL_0 = "NEGATIVE"', "label_map", {"LABEL_0": "NEGATIVE"}),
         ("""label_map = '{"LABEL_0": "NEGATIVE"}'""", "label_map", {"LABEL_0": "NEGATIVE"}),
         ('cors_origins = ["https://a.org", "https://b.org"]', "cors_origins", ("https://a.org", "https://b.org")),
@@ -249,6 +255,7 @@ def test_help_is_readable(command: str, names: set[str]) -> None:
     groups = [found for found in re.findall(r"─ (\w[\w ]+) ─", shown) if found not in ("Options", "Arguments")]
     assert groups == [group for group in options._GROUPS.values() if group != "Callers" or command == "serve"]
     assert "Default: 3600." in shown
+    assert "Default: ." not in shown
     for name in SECRETS:
         assert f"--{name.replace('_', '-')} " not in shown
 

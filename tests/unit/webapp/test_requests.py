@@ -11,9 +11,10 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from werkzeug.exceptions import BadRequest
 
 from webapp.api.batches import SMALL_BYTES, read_batch
-from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, parse_json, preferences
+from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, parse_json, preferences
 from webapp.api.schemas import BatchRequest, JobsQuery, PredictRequest, ResultsQuery, UploadQuery
 from webapp.front.errors import MOST_FAULTS, MalformedJson, UnsupportedType
 
@@ -302,3 +303,13 @@ def test_large_batch_that_is_not_utf_8() -> None:
     """Bytes that are no UTF-8 are no JSON."""
     with pytest.raises(MalformedJson):
         read_batch(LARGE.encode() % b'"\xff"]}')
+
+
+def test_endless_lists() -> None:
+    """A list in headers that was sent many times over is refused before it is taken apart."""
+    headers = [(name, "a/b," * 2000) for name in ("Accept", "Prefer") for _ in range(30)]
+    with APP.test_request_context(headers=headers):
+        for read in (preferences, lambda: list_header("Accept")):
+            with pytest.raises(BadRequest, match="characters"):
+                read()
+        assert list_header("Accept-Encoding") == ""

@@ -19,13 +19,17 @@ from typer.testing import CliRunner
 from werkzeug.test import TestResponse
 
 from tasks.errors import SettingsRefused
-from tasks.keys import Scope, digest, find, new_key, parse_keys
-from tasks.settings import Settings, load_settings
+from tasks.jobs.job import Job
+from tasks.keys import ApiKey, Scope, digest, find, new_key, parse_keys
+from tasks.settings import API_PATHS, Settings, load_settings
 from tests.support.web import web_application
+from webapp.api.jobs import job_body, nothing
 from webapp.client.cli import app as cli
 from webapp.front.admission import OPEN, SCOPES, _address_id
 from webapp.front.headers import HEADERS
-from webapp.server.exposure import refuse_open_door
+from webapp.front.routes import NOWHERE as NO_ROUTE
+from webapp.front.visit import VISIT, Caller, Visit
+from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
 PREDICT, JOBS, ADMIN = (f"the-key-of-{scope}" for scope in Scope)
 KEYS = " ".join(f"{scope}er:{scope}:{digest(key)}" for scope, key in zip(Scope, (PREDICT, JOBS, ADMIN), strict=True))
@@ -121,7 +125,11 @@ def test_scopes(guarded: Flask, endpoint: str) -> None:
 def test_open_to_all(guarded: Flask, path: str) -> None:
     """Probes and documentation need no key; an address that does not exist is not found, key or not."""
     assert ask(guarded, "GET", path).status_code in (200, 302, 503)
-    assert ask(guarded, "GET", "/nothing").status_code == 404
+    nowhere = ask(guarded, "GET", "/nothing")
+    assert (nowhere.status_code, nowhere.json and nowhere.json["detail"]) == (
+        404,
+        "There is nothing at this address. /docs describes those that there are.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +236,43 @@ def test_own_door(host: str) -> None:
     """On a loopback address, which is the default, the service starts without keys."""
     refuse_open_door(Settings(host=host))
     refuse_open_door(Settings())
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_whose_job_it_is(guarded: Flask, scope: Scope) -> None:
+    """A job says to a key with the scope admin, and to no other, whose it is."""
+    asks = Visit(0.0, "", NO_ROUTE, Caller(ApiKey("ops", frozenset({scope})), "ops", None))
+    job = Job(id="0" * 32, created_at=0.0, expires_at=1.0, chunk_size=1, window=1, owner="ann")
+    before = VISIT.set(asks)
+    try:
+        with guarded.test_request_context("/"):
+            body = job_body(job)
+    finally:
+        VISIT.reset(before)
+    assert body.get("owner") == ("ann" if scope is Scope.ADMIN else None)
+    assert ("owner" in body) is (scope is Scope.ADMIN)
+
+
+def test_an_answer_without_a_body() -> None:
+    """204 has no type of a body."""
+    assert nothing().status_code == 204
+    assert "Content-Type" not in nothing().headers
+
+
+def test_secrets_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret for the callbacks of a key that does not exist ends the start, with its name and those of the keys."""
+    monkeypatch.setenv("CALLBACK_SECRETS", "jobser:s3cret jobsr:hunter2")
+    with pytest.raises(
+        SettingsRefused, match="CALLBACK_SECRETS: no API key has the name jobser; there are no API keys"
+    ):
+        refuse_unknown_callers(load_settings())
+    monkeypatch.setenv("API_KEYS", KEYS)
+    with pytest.raises(SettingsRefused) as refused:
+        refuse_unknown_callers(load_settings())
+    told = "CALLBACK_SECRETS: no API key has the name jobsr; the keys are adminer, jobser, predicter"
+    assert str(refused.value) == told
+    monkeypatch.setenv("CALLBACK_SECRETS", "jobser:s3cret")
+    refuse_unknown_callers(load_settings())
 
 
 def test_metrics_on_their_own_port(make_app: MakeApp) -> None:
@@ -508,6 +553,19 @@ def test_prefix_is_a_path(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("URL_PREFIX", value)
     with pytest.raises(SettingsRefused, match="URL_PREFIX: must be a path like /sentiq"):
         load_settings()
+
+
+def test_prefix_is_no_address_of_the_api(monkeypatch: pytest.MonkeyPatch, guarded: Flask) -> None:
+    """A prefix that begins like any path of the API, which would be cut off from that path, ends the start."""
+    assert {rule.rule.split("/")[1] for rule in guarded.url_map.iter_rules()} - {""} == API_PATHS
+    for first in API_PATHS:
+        for value in (f"/{first}", f"/{first}/", f"/{first}/more"):
+            monkeypatch.setenv("URL_PREFIX", value)
+            with pytest.raises(SettingsRefused, match=f"URL_PREFIX: must not begin with /{first}, as addresses of the"):
+                load_settings()
+        for value in (f"/sentiq/{first}", f"/{first}s"):
+            monkeypatch.setenv("URL_PREFIX", value)
+            assert load_settings().url_prefix == value
 
 
 @pytest.mark.parametrize("claimed", ["//evil.example", "/predict", "/x"])

@@ -1,0 +1,81 @@
+"""What the launcher says and refuses before anything runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tasks.errors import EX_CONFIG, SettingsRefused
+from tests.unit.webapp.test_options import SENTIQ
+from webapp.launch.lines import example_line, waiting_line
+from webapp.launch.monitors import LOCAL, monitored, pages_line
+
+ROOT = Path(__file__).resolve().parents[3]
+HERE = "http://127.0.0.1:8000"
+
+
+def test_waiting_for_the_batch_worker_alone() -> None:
+    """While only jobs have to wait, callers hear where they are answered; after a while, also why it takes so long."""
+    assert waiting_line(["redis", "web"], HERE, 60) == "waiting for: redis, web"
+    early = waiting_line(["batch worker"], HERE, 5)
+    assert early == f"waiting for: batch worker; callers of /predict are answered at {HERE}"
+    late = waiting_line(["batch worker"], HERE, 21)
+    assert late.startswith(f"{early}; it has the lowest priority, and takes longer while other processes keep the")
+
+
+@pytest.mark.parametrize("keys", [True, False])
+@pytest.mark.parametrize("address", [HERE, "http://[::1]:8000"])
+def test_the_example_is_what_a_shell_takes(address: str, keys: bool) -> None:
+    """The request to try reaches curl as it is meant, whatever the address, and has a key where one is needed."""
+    line = example_line(address, keys=keys)
+    words = subprocess.run(
+        ["bash", "-O", "failglob", "-c", line.replace("curl", r"printf '%s\n'")], capture_output=True, text=True
+    ).stdout.splitlines()
+    assert words[1] == f"{address}/predict"
+    assert ("Authorization: Bearer KEY" in words) is keys
+    assert words[-1] == '{"text": "What a show, I loved it!"}'
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("", False), ("0", False), ("false", False), ("off", False), ("1", True), ("True", True), ("yes", True)],
+)
+def test_monitoring_is_on_or_off(monkeypatch: pytest.MonkeyPatch, value: str, on: bool) -> None:
+    """MONITORING is read like other switches."""
+    monkeypatch.setenv("MONITORING", value)
+    assert monitored() is on
+
+
+def test_a_bad_switch_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A MONITORING that is neither ends the start, with the status for settings, before anything is started."""
+    for name, value in {"MONITORING": "maybe", "DATA_DIR": str(tmp_path / "data"), "METRICS_PORT": "9200"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused):
+        monitored()
+    done = subprocess.run([*SENTIQ, "serve"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == EX_CONFIG
+    assert done.stderr == "Sentiq cannot start: MONITORING: must be true or false (1 or 0), and not 'maybe'\n"
+
+
+def test_make_installs_what_the_launcher_starts() -> None:
+    """`make run` makes the environment of Flower for the values, in lower case, with which the launcher needs it."""
+    words = re.search(r"\$\(filter ([\w ]+),\$\(MONITORING\)\)", (ROOT / "Makefile").read_text())[1]  # type: ignore[index]
+    with pytest.MonkeyPatch.context() as patch:
+        for word in words.split():
+            patch.setenv("MONITORING", word)
+            assert monitored()
+    assert "true" in words
+
+
+def test_who_scrapes_the_metrics() -> None:
+    """Only the usual ports are said to be scraped by local.yml, which has them; others have to be written into it."""
+    jobs = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "local.yml").read_text())["scrape_configs"]
+    scraped = {target for job in jobs for group in job["static_configs"] for target in group["targets"]}
+    assert scraped >= LOCAL
+    assert pages_line(sorted(LOCAL)).endswith("; monitoring/prometheus/local.yml scrapes them")
+    others = pages_line(["127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9809"])
+    assert others.endswith("/metrics; put these ports into monitoring/prometheus/local.yml to have them scraped")
