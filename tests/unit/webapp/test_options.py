@@ -241,7 +241,11 @@ def test_flags_of_a_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
+    ("command", "names"), [
+        ("serve", set(Settings.model_fields)),
+        ("worker", set(options.OF_A_WORKER)),
+        ("compile", set(options.OF_A_MODEL) - {"model_name", "model_revision"}),
+    ]
 )
 def test_help_is_readable(command: str, names: set[str]) -> None:
     """In 80 columns the help shows each flag uncut, under its group, with its default."""
