@@ -24,7 +24,9 @@ from model.engines.registry import DEFAULT, load_engine
 from model.labels import LABELS
 
 HTTP = {"connections": 32, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "other": {}, "wrong": 0, "checked": 5}
-TEXTS = Texts(None).plain[:1500]
+PLAIN = Texts(None).plain[:1500]
+TEXTS = [text + ("", "!", ", really")[number % 3] for number, text in enumerate(PLAIN)]
+WANTED = np.array([(1, 2, 0)[number % 3] for number in range(len(TEXTS))])
 
 
 @pytest.fixture
@@ -137,20 +139,17 @@ def test_tokenizers_of_known_sizes(shape: Shape) -> None:
 
 
 def test_a_model_with_random_weights_is_a_model(tmp_path: Path) -> None:
-    """The folder is one that the pipeline engine serves. Its answers depend on the text: each class is the likeliest of
-    some, and the same folder is made again from the same texts.
+    """The folder is one that the pipeline engine serves. Its answers depend on the text: commas and exclamation marks
+    decide them.
     """
-    for name in ("one", "two"):
-        checkpoints.make(Shape.distilbert, tmp_path / name, TEXTS, layers=1)
-    engine = load_engine(str(tmp_path / "one"), engine="pipeline", device="cpu")
+    checkpoints.make(Shape.distilbert, tmp_path, TEXTS, layers=1)
+    engine = load_engine(str(tmp_path), engine="pipeline", device="cpu")
     scores = engine.score(TEXTS[:200]).probabilities
-    assert set(scores.argmax(1)) == {0, 1, 2}
-    assert 0.6 < scores.max(1).mean() < 0.9
-    again = load_engine(str(tmp_path / "two"), engine="pipeline", device="cpu")
-    np.testing.assert_allclose(again.score(TEXTS[:200]).probabilities, scores, atol=1e-5)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one")
+    assert (scores.argmax(1) == WANTED[:200]).mean() > 0.9
+    assert 0.7 < scores.max(1).mean() < 0.99
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.model_max_length == 512
-    config = json.loads((tmp_path / "one" / "config.json").read_text())
+    config = json.loads((tmp_path / "config.json").read_text())
     assert config["id2label"] == {str(number): label for number, label in enumerate(LABELS)}
 
 
