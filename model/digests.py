@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from model.description import Description, Trial
 from model.errors import ModelNotFound, ModelRefused
 
 MANIFEST = "manifest.json"
@@ -25,19 +27,43 @@ def combined(digests: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """How a compiled graph is fed, and what becomes of its output."""
+
+    inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    """The graph's inputs, in their order: these two, and `token_type_ids` where the model has them."""
+    padding: tuple[int, ...] = (0, 0)
+    """For each of `inputs`, what a row is filled up with."""
+    pad_left: bool = False
+    """Whether rows are filled up at their beginning."""
+    logits: bool = False
+    """Whether the output is logits of the model's classes, and not probabilities of those of the analysis."""
+    temperature: float = 1.0
+    """What logits are divided by."""
+    matrix: tuple[tuple[float, ...], ...] = ()
+    """Turns the probabilities of the model's classes into those of the analysis."""
+    precision: str = "f32"
+    """The arithmetic of what is not int8."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The list of an exported model's files with their digests (`manifest.json`)."""
+    """The list of an exported model's files with their digests, and how its graph is used (`manifest.json`)."""
 
     max_tokens: int
     """The most tokens of a text that the model reads, including the two special ones."""
     sha256: dict[str, str]
     """The hex digest of each file, by file name."""
+    usage: Usage = Usage()
+    description: Description | None = None
+    """What is told of the model; None for an exported model, whose graph has the classes of the analysis."""
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` into the folder."""
-        (folder / MANIFEST).write_text(
-            json.dumps({"max_tokens": self.max_tokens, "sha256": self.sha256}, indent=1) + "\n"
-        )
+        content: dict[str, Any] = {"max_tokens": self.max_tokens, "sha256": self.sha256}
+        if self.description is not None:
+            content |= {"usage": asdict(self.usage), "description": asdict(self.description)}
+        (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
 
     def verified(self, folder: Path, files: Iterable[str]) -> str:
         """Checks that each file has the digest that the manifest lists; returns their combined digest.
@@ -55,6 +81,8 @@ class Manifest:
                 raise ModelRefused(
                     f"{folder / name} differs from the file that {MANIFEST} lists: fetch or export the model again"
                 )
+        if self.usage != Usage():  # of an exported model, the files say everything
+            digests.append(json.dumps(asdict(self.usage), sort_keys=True))
         return combined(digests)
 
 
@@ -67,13 +95,33 @@ def find_manifest(folder: Path) -> Manifest | None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of an exported model.
+    """Reads the manifest of an exported or compiled model.
 
     Raises:
         ModelNotFound: the folder has no manifest.
+        ValueError, KeyError, TypeError: it is none of ours, or damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelNotFound(f"{path} is missing: {folder} holds no exported model")
     raw = json.loads(path.read_text())
-    return Manifest(int(raw["max_tokens"]), dict(raw["sha256"]))
+    most, digests = int(raw["max_tokens"]), dict(raw["sha256"])
+    if "description" not in raw:
+        return Manifest(most, digests)
+    return Manifest(most, digests, Usage(**known(Usage, raw["usage"])), read_description(raw["description"]))
+
+
+def read_description(raw: Mapping[str, Any]) -> Description:
+    """A description as `dataclasses.asdict` and JSON leave it."""
+    read = known(Description, raw)
+    return Description(**read | {"trials": tuple(Trial(**known(Trial, trial)) for trial in raw.get("trials", ()))})
+
+
+def known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows of a data class, lists as tuples."""
+    names = {field.name for field in fields(kind)}
+    return {name: _tuples(value) for name, value in raw.items() if name in names}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value

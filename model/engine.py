@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from model.analysis import Analysis
+from model.description import Description
 from model.types import BoolArray, FloatArray
 
 
@@ -61,6 +62,10 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """The device that the model runs on: `cpu`, `cuda:0`, ..."""
+
+    @property
+    def description(self) -> Description:
+        """What is told of the model besides its identity."""
 
     def warm(self) -> None:
         """Runs every input shape once, so that no caller has to wait for a slow first run."""

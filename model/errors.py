@@ -7,10 +7,18 @@
     │   └── UnknownLabels   the model's classes match none of the analysis's
     ├── AnalysisNotFound    no analysis with this name can be loaded
     └── EngineUnavailable   the requested engine or device cannot run here
+        └── NotCompiled     the model has no compiled form that may serve
 
 Each of these stops a worker at its start. While scoring, an engine passes on the exceptions of the underlying library;
 the worker then halves the batch until the text that causes the error is alone.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.description import Trial
 
 
 class ModelError(Exception):
@@ -39,3 +47,12 @@ class AnalysisNotFound(ModelError):
 
 class EngineUnavailable(ModelError):
     """The requested engine or device cannot run on this machine."""
+
+
+class NotCompiled(EngineUnavailable):
+    """The model has no compiled form that may serve."""
+
+    def __init__(self, message: str, trials: tuple[Trial, ...] = ()) -> None:
+        super().__init__(message)
+        self.trials = trials
+        """What the gate found."""

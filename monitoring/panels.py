@@ -316,7 +316,7 @@ WORKERS = Dashboard(
                 Panel(
                     "Texts scored",
                     "suffix: texts/s",
-                    "By role; the dashed lines are the engines' rates on short texts, measured at their start.",
+                    "By role; the dashed lines are the rates at which the engines score tweets.",
                     (
                         _rate("sentiment_texts_scored_total", "role", _WORKER),
                         ("max by (role) (sentiment_workers_texts_per_second)", "capacity {{role}}"),
@@ -403,7 +403,12 @@ WORKERS = Dashboard(
                     "Models",
                     "short",
                     "Workers by the model that they serve. Two at once: an upgrade is under way.",
-                    (("count by (role, model, device) (sentiment_model_info)", "{{role}} {{model}} {{device}}"),),
+                    (
+                        (
+                            "count by (role, model, device, form) (sentiment_model_info)",
+                            "{{role}} {{model}} {{device}} {{form}}",
+                        ),
+                    ),
                     ("SentiqCacheHitsCollapsed",),
                 ),
                 Panel(

@@ -6,6 +6,8 @@
     │   └── TextTooLong         more characters than MAX_TEXT_CHARS
     ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
+    ├── UnknownModel            the request names a model that MODELS does not have
+    ├── ModelNotServed          no worker is ready with the model that the request names
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
     ├── JobNotEnded             a job that is to be removed while it runs
@@ -33,6 +35,7 @@ API.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import ClassVar, NoReturn, Self
 
 EX_CONFIG = 78
@@ -106,6 +109,27 @@ class TextFailed(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The model could not score this text.")
+
+
+class UnknownModel(SentimentError):
+    """The request names a model that the service does not have; the message lists those that it has."""
+
+    code = "unknown_model"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """`names`: those of all models; `*` is the default one's."""
+        others = [f"`{name}`" for name in names if name != "*"]
+        had = f"this service has {', '.join(others)}" if others else "this service has one model, without a name"
+        super().__init__(f"No model has this name; {had}. To use the service's default model, leave `model` out.")
+
+
+class ModelNotServed(SentimentError):
+    """No worker is ready with the model that the request names, so nothing was accepted."""
+
+    code = "model_not_served"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No worker is ready with the model `{name}`. Nothing was accepted; try again later.")
 
 
 class JobNotFound(SentimentError):

@@ -65,13 +65,16 @@ REDELIVERIES = Counter(
     "sentiment_redeliveries_total", "Chunks that were delivered again: their worker died, or could not store them."
 )
 MODEL_INFO = Gauge(
-    "sentiment_model_info", "The model that a worker serves.", ["role", "model", "device"], multiprocess_mode="livemax"
+    "sentiment_model_info",
+    "The model that a worker serves.",
+    ["role", "model", "device", "form"],
+    multiprocess_mode="livemax",
 )
 
 # Both
 LOOPS = (
     *("replies", "job-ends", "coalescer"),
-    *("leases", "presence", "watchdog", "callbacks", "repair", "follow-parent"),
+    *("leases", "presence", "watchdog", "callbacks", "repair", "follow-parent", "compiling"),
 )
 """The names of the background loops (`tasks.background`) of a web process and of a worker."""
 BACKGROUND_ERRORS = Counter(

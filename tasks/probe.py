@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         sys.exit("usage: python -m tasks.probe ready|alive [interactive|batch]")
     host, roles = socket.gethostname(), arguments[1:] or ["interactive", "batch"]
     try:
-        marks = Presence(connect(load_settings().cache_url, timeout_s=_TIMEOUT_S)).ready()
+        marks = Presence(connect(load_settings(classes=False).cache_url, timeout_s=_TIMEOUT_S)).ready()
     except redis.RedisError as error:
         print(f"Redis does not answer ({type(error).__name__})")
         return 0 if arguments[0] == "alive" else 1

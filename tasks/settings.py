@@ -8,16 +8,27 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PlainValidator, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.analysis import Analysis, find_analysis
+from model.engines.registry import ENGINES
 from model.errors import AnalysisNotFound
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
+from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
+from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
 from tasks.wording import in_words
@@ -42,6 +53,11 @@ def _declared(name: object) -> Analysis:
         return find_analysis(str(name))
     except AnalysisNotFound as error:
         raise ValueError(str(error)) from None
+
+
+def _source_of(fields: Mapping[str, Any]) -> Source:
+    """The source of the default model, from the fields that were valid."""
+    return Source(fields.get("model_name", "default"), fields.get("model_revision"), fields.get("label_map", {}))
 
 
 def _key_file(path: Path) -> str:
@@ -108,13 +124,29 @@ class Settings(BaseSettings):
     """JSON that maps a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they
     cannot be guessed.
     """
+    models: Annotated[dict[str, Source], NoDecode, PlainValidator(parse_models)] = {}
+    """JSON that gives models names by which requests choose among them: `{"de": "my/german-model", "*": "default"}`.
+    `*` is the model of requests that name none; without it, that is `MODEL_NAME`.
+    """
     analysis: Annotated[Analysis, NoDecode, PlainValidator(_declared)] = Field(
         default="sentiment", validate_default=True
     )
     """What texts are asked: `sentiment`, or `package.module:NAME` for an `Analysis` that is declared there."""
-    engine: Literal["auto", "compiled", "pipeline", "stub"] = "auto"
-    """What runs the model: `compiled` (int8, the embedded model on CPU), `pipeline` (transformers), `stub` (no model,
-    for tests).
+    labels: Literal["analysis", "own"] = "analysis"
+    """The classes that callers see: those of the analysis, or the model's own, as they are."""
+    engine: str = "auto"
+    """What runs the model: `compiled` (a graph, mostly int8, on a CPU), `pipeline` (transformers), `stub` (no model,
+    for tests), or `auto`, which takes the first that can run it.
+    """
+    compile: Literal["auto", "int8", "bf16", "fp32", "off"] = "auto"
+    """What a model without a graph is compiled to: `auto` takes the first of the three forms whose answers are those of
+    torch in fp32, and has torch run the model if none's are.
+    """
+    calibration_texts: Path | None = None
+    """A file of texts, one a line, by which the scales of int8 are found, in place of Sentiq's own."""
+    compiled_cache_bytes: PositiveInt = 10 * 1024**3
+    """The most bytes that compiled models may take under `DATA_DIR`; beyond, those that were not used for longest are
+    removed.
     """
     device: str = "auto"
     """What the engine runs on: `cpu`, `cuda:N`, or `auto`, which takes the first GPU if there is one."""
@@ -212,6 +244,13 @@ class Settings(BaseSettings):
             parse_secrets(value.get_secret_value())
         return value
 
+    @field_validator("engine")
+    @classmethod
+    def _is_engine(cls, value: str) -> str:
+        if value not in (known := ("auto", *ENGINES)):
+            raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}, and not {value[:_SHOWN]!r}")
+        return value
+
     @field_validator("device")
     @classmethod
     def _is_device(cls, value: str) -> str:
@@ -287,6 +326,12 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError('must be a JSON object, for example {"LABEL_0": "NEGATIVE"}') from None
 
+    @field_validator("models")
+    @classmethod
+    def _have_one_meaning(cls, value: dict[str, Source], info: ValidationInfo) -> dict[str, Source]:
+        require_one_meaning(value, _source_of(info.data))
+        return value
+
     @property
     def embedded(self) -> bool:
         """Whether the embedded server is used, as no other was given."""
@@ -341,16 +386,28 @@ class Settings(BaseSettings):
         return (int(found[1]), _UNITS_S[found[2]]) if found is not None else None
 
     @property
+    def served(self) -> dict[str, Model]:
+        """The models that the service serves, by each of their names, the default one first."""
+        default = Source(self.model_name, self.model_revision, self.label_map)
+        return models_by_name(self.models, default, self.analysis)
+
+    def of(self, model: Model) -> Settings:
+        """These settings with a model of MODELS in the place of MODEL_NAME, for what loads it."""
+        name, revision, label_map = model.source.name, model.source.revision, model.source.label_map
+        return self.model_copy(update={"model_name": name, "model_revision": revision, "label_map": dict(label_map)})
+
+    @property
     def model_tag(self) -> str:
-        """The model tag: model name and revision as asked for, and the analysis if it is not sentiment."""
-        return f"{self.model_name}@{self.model_revision or '-'}{self.analysis.suffix}"
+        """The model tag of the default model."""
+        return self.served[DEFAULT].tag
 
 
-def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings from the environment.
+def load_settings(spelt: Mapping[str, str] | None = None, *, classes: bool = True) -> Settings:
+    """Reads the settings from the environment, and with LABELS=own the model's classes.
 
     Args:
         spelt: the names by which fields were given, if not in the environment: `port` as `--port`.
+        classes: whether the classes are needed: a model on a hub may have to be asked for them.
 
     Raises:
         SettingsRefused: one sentence for each variable that cannot be used; or the folder of the embedded server's
@@ -372,4 +429,15 @@ def load_settings(spelt: Mapping[str, str] | None = None) -> Settings:
         raise SettingsRefused("; ".join(faults)) from None
     if settings.embedded and settings.socket_path.parent != settings.data_dir.absolute():
         require_own(settings.socket_path.parent)  # whoever else owns it could pose as the server
+    if classes and settings.labels == "own":
+        own = own_classes(
+            settings.model_name,
+            settings.model_revision,
+            engine=settings.engine,
+            label_map=settings.label_map,
+            models=settings.models,
+            analysis=settings.analysis,
+            spelt=(spelt or {}).get("labels", "LABELS"),
+        )
+        settings = settings.model_copy(update={"analysis": own})
     return settings

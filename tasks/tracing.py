@@ -253,12 +253,8 @@ class TracedEngine:
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
         self._tracing = tracing
-        self.analysis, self.identity, self.device, self.warm = (
-            engine.analysis,
-            engine.identity,
-            engine.device,
-            engine.warm,
-        )
+        self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
+        self.device, self.warm = engine.device, engine.warm
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""

@@ -28,6 +28,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from model.description import Description
 from tasks.store.outcomes import Failed, Outcome, Scored
 
 T = TypeVar("T")
@@ -315,15 +316,17 @@ class WorkerMark(Struct, frozen=True):
     """The model tag: the name and revision that were asked for."""
     device: str
     texts_per_s: float
-    """The engine's rate on short texts, measured when the worker started."""
+    """The engine's rate now, in tweets (texts that cost 1: `tasks.cost`)."""
     started_at: float
     """The time when the worker started, in Unix seconds."""
     host: str = ""
     """The host name of the worker's machine."""
     v: V1 = 1
+    description: Description | None = None
+    """What is told of the model; None in marks of the version before."""
 
 
-_SINCE_MARK_BEFORE = ("host", "v")
+_SINCE_MARK_BEFORE = ("host", "v", "description")
 _mark: Callable[[bytes], WorkerMark] = _reader(WorkerMark, "a worker mark")
 
 
@@ -344,3 +347,35 @@ def read_mark(raw: bytes) -> WorkerMark:
     if mark.host:
         return mark
     return msgspec.structs.replace(mark, host=mark.id.removeprefix(f"{mark.role}-").rsplit("-", 2)[0])
+
+
+class CompilingMark(Struct, frozen=True):
+    """How far a worker is that compiles its model, or waits for another one that does, before it is ready."""
+
+    id: str
+    """The worker's id."""
+    role: str
+    tag: str
+    """The model tag: the name and revision that were asked for."""
+    model: str
+    """The model's name as anybody may see it: without the folders in which it is."""
+    step: str = ""
+    """What is done now: see `model.compiling.Progress`."""
+    share: float | None = None
+    """The part of the step that is done, from 0 to 1, where it is known."""
+    seconds: float = 0.0
+    """The time since the worker began, by its own clock."""
+    v: V1 = 1
+
+
+_compiling: Callable[[bytes], CompilingMark] = _reader(CompilingMark, "a compiling mark")
+
+
+def write_compiling(mark: CompilingMark) -> bytes:
+    """A compiling mark, encoded."""
+    return _encode(mark)
+
+
+def read_compiling(raw: bytes) -> CompilingMark:
+    """The reverse of `write_compiling`."""
+    return _compiling(raw)

@@ -62,7 +62,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, uploads.max_line_bytes))
     csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
-    answers = PredictionAnswers(sentiment.analysis)
+    answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     for blueprint in (
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
         jobs_blueprint(sentiment.jobs, uploads, sentiment.predict_many, answers, predict_timeout_s=timeout_s),

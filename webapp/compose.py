@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
 
 from flask import Flask
@@ -11,16 +12,18 @@ from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
+from tasks.models import DEFAULT, Model, each_once
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
 from tasks.queue.turns import Turns
 from tasks.settings import Settings, load_settings
 from tasks.store.cache import PredictionCache
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client, connect
 from tasks.store.limits import limits_of
 from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
-from tasks.store.presence import KnownModel, Presence
+from tasks.store.presence import WEBS, KnownModel, Presence
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
@@ -31,6 +34,7 @@ from tasks.submit.queue_limit import QueueLimit
 from tasks.submit.recent import RecentPredictions
 from tasks.submit.replies import LOST_REPLY_S, Replies
 from tasks.submit.sender import TextSender
+from tasks.submit.served import ServedModel, ServedModels
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
@@ -70,7 +74,7 @@ def flask_application(
 def queue_metrics(settings: Settings) -> QueueMetrics:
     """What the metrics page tells of queues, workers and jobs."""
     cache, broker, results = _clients(settings)
-    return QueueMetrics(cache=cache, broker=broker, results=results, tag=settings.model_tag, analysis=settings.analysis)
+    return QueueMetrics(cache=cache, broker=broker, results=results, models=each_once(settings.served))
 
 
 def _clients(settings: Settings) -> tuple[Client, Client, Client]:
@@ -82,70 +86,23 @@ def _clients(settings: Settings) -> tuple[Client, Client, Client]:
 
 def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> SentimentService:
     """The service behind the web application. It makes no connection and starts no thread before its first use."""
-    me = uuid.uuid4().hex
-    reply_key = f"sentiq:r:{me}"
-    servers = _clients(settings)
-    cache_server, broker, results = servers
-
-    cache = PredictionCache(cache_server, ttl_s=settings.cache_ttl)
-    presence = Presence(cache_server)
-    known = KnownModel(presence, settings.model_tag, me=me)
-    celery = create_celery(settings)
-    chunks = ChunkSender(celery)
-    recent = RecentPredictions()
-    cleaned = cleaner(settings.max_text_chars)
-
-    capacity = Capacity(known)
-    sender = TextSender(
-        cache,
-        chunks,
-        known,
-        recent,
-        tag=settings.model_tag,
-        reply_key=reply_key,
-        memory=Memory(broker),
-        tracing=tracing,
-    )
-    coalescer: Coalescer[Answer] = Coalescer(
-        sender.claim,
-        sender.send,
-        sender.give_up,
-        queue_limit=QueueLimit(
-            max_texts=max(1, settings.queue_limit // settings.web_concurrency),
-            rate=capacity.texts_per_s,
-            patience_s=settings.predict_timeout,
-        ),
-        chunk_limit=capacity.chunk_cost,
-        max_under_way=capacity.chunks_under_way,
-        expire_after_s=EXPIRE_S,
-    )
-    listening = connect(settings.cache_url, timeout_s=2 * LOST_REPLY_S, blocking=True)
-    replies = Replies(
-        PredictionCache(listening, ttl_s=settings.cache_ttl), cache, known, recent, coalescer, reply_key=reply_key
-    )
+    parts = _Parts(settings, tracing)
+    models = parts.served_models(settings.served)
     ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
-    backend = CeleryResults(celery, results)
+    backend = CeleryResults(parts.celery, parts.results)
     jobs = JobService(
         IncomingJobs(
-            results,
+            parts.results,
             backend,
             ttl_s=settings.job_ttl,
             allowance=Allowance(settings.storage_quota, settings.max_jobs),
         ),
-        KeptJobs(results, backend),
-        cache,
-        IdempotencyKeys(results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),
-        Turns(
-            results,
-            chunks,
-            workers=partial(known.ready, "batch"),
-            tag=settings.model_tag,
-            analysis=settings.analysis,
-        ),
-        known,
-        cleaned,
+        KeptJobs(parts.results, backend),
+        parts.cache,
+        IdempotencyKeys(parts.results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),
+        models,
+        parts.cleaned,
         ends,
-        tag=settings.model_tag,
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
         callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
@@ -153,12 +110,86 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         origin=lambda: here(tracing),
     )
     return SentimentService(
-        Predictor(cleaned, recent, cache, known, coalescer, listen=replies.start, tracing=tracing),
+        models,
         jobs,
-        known,
-        presence,
-        set(servers),
-        (coalescer, replies, ends),
-        model_tag=settings.model_tag,
+        parts.presence,
+        Compilations(parts.cache_server),
+        parts.servers,
+        (*parts.listeners, ends),
         analysis=settings.analysis,
     )
+
+
+class _Parts:
+    """What all models share in a web process, and how the parts of one are made of it."""
+
+    def __init__(self, settings: Settings, tracing: Tracing | None) -> None:
+        self.cache_server, broker, self.results = servers = _clients(settings)
+        self.servers = set(servers)
+        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl)
+        self.presence = Presence(self.cache_server)
+        self.celery = create_celery(settings)
+        self.cleaned = cleaner(settings.max_text_chars)
+        self.listeners: list[Coalescer[Answer] | Replies] = []
+        self._me = uuid.uuid4().hex
+        self._recent = RecentPredictions()
+        self._memory = Memory(broker)
+        self._settings = settings
+        self._tracing = tracing
+
+    def served_models(self, models: Mapping[str, Model]) -> ServedModels:
+        """The models, each with parts of its own."""
+        made = {model.name: self._served(model) for model in each_once(models)}
+        return ServedModels({name: made[model.name] for name, model in models.items()}, made[DEFAULT])
+
+    def _served(self, model: Model) -> ServedModel:
+        settings, cache = self._settings, self.cache
+        reply_key = f"sentiq:r:{self._me}{model.at}"
+        known = KnownModel(self.presence, model.tag, me=self._me, webs=f"{WEBS}{model.at}")
+        chunks = ChunkSender(self.celery, model)
+        capacity = Capacity(known)
+        sender = TextSender(
+            cache,
+            chunks,
+            known,
+            self._recent,
+            tag=model.tag,
+            reply_key=reply_key,
+            memory=self._memory,
+            tracing=self._tracing,
+        )
+        coalescer: Coalescer[Answer] = Coalescer(
+            sender.claim,
+            sender.send,
+            sender.give_up,
+            queue_limit=QueueLimit(
+                max_texts=max(1, settings.queue_limit // settings.web_concurrency),
+                rate=capacity.texts_per_s,
+                patience_s=settings.predict_timeout,
+            ),
+            chunk_limit=capacity.chunk_cost,
+            max_under_way=capacity.chunks_under_way,
+            expire_after_s=EXPIRE_S,
+        )
+        listening = connect(settings.cache_url, timeout_s=2 * LOST_REPLY_S, blocking=True)
+        replies = Replies(
+            PredictionCache(listening, ttl_s=settings.cache_ttl),
+            cache,
+            known,
+            self._recent,
+            coalescer,
+            reply_key=reply_key,
+        )
+        self.listeners += [coalescer, replies]
+        predictor = Predictor(
+            self.cleaned,
+            self._recent,
+            cache,
+            known,
+            coalescer,
+            listen=replies.start,
+            patient=model.is_default,
+            tracing=self._tracing,
+        )
+        turns = Turns(self.results, chunks, model, workers=partial(known.ready, "batch"))
+        return ServedModel(model, known, predictor, turns)

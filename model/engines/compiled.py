@@ -1,11 +1,11 @@
-"""The compiled engine: an int8 graph on a CPU, run by OpenVINO. It needs neither torch nor transformers."""
+"""The compiled engine: a graph on a CPU, run by OpenVINO, mostly in int8. It needs neither torch nor transformers."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from model.analysis import Analysis
-from model.digests import read_manifest
+from model.artefacts import Artefact
+from model.description import Description
+from model.digests import Usage, read_manifest
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
 from model.errors import ModelRefused
@@ -27,6 +29,7 @@ _Ids = NDArray[np.int32]
 
 GRAPH_FILES = ("graph.xml", "graph.bin", "tokenizer.json")
 """The files that the engine reads from its folder, besides `manifest.json`."""
+_MASK, _TYPES = "attention_mask", "token_type_ids"
 _PART_TEXTS = 64
 """Texts tokenised at a time: enough to fill a few groups, and few enough that scoring begins soon."""
 
@@ -41,14 +44,23 @@ def _cores() -> int:
 
 
 class CompiledEngine:
-    """Scores with an OpenVINO graph that maps `input_ids` and `attention_mask` to class probabilities.
+    """Scores with an OpenVINO graph that maps token ids to class probabilities or logits: see `model.digests.Usage`.
 
     A text's scores do not depend on the other texts in its batch: the scales of the int8 arithmetic are constants of
     the graph.
     """
 
     def __init__(
-        self, folder: Path, *, threads: int, batch_size: int, name: str = "default", analysis: Analysis = SENTIMENT
+        self,
+        folder: Path,
+        *,
+        threads: int,
+        batch_size: int,
+        name: str = "default",
+        analysis: Analysis = SENTIMENT,
+        version: str = "",
+        suffix: str | None = None,
+        artefact: Artefact | None = None,
     ) -> None:
         """Loads the graph from a folder.
 
@@ -58,23 +70,43 @@ class CompiledEngine:
             batch_size: the most texts in one call of the graph.
             name: the first part of the identity.
             analysis: the analysis that the graph performs.
+            version: of the checkpoint that the graph was compiled from; part of the identity.
+            suffix: the end of the identity; by default that of the analysis.
+            artefact: what is in the folder, if that was found and verified; it is held as long as the engine lives.
 
         Raises:
             ModelNotFound: a file is missing.
             ModelRefused: a file differs from the manifest, or the graph has another number of classes.
         """
         threads = threads or _cores()
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder) if artefact is None else artefact.manifest
+        usage = manifest.usage
+        described = manifest.description or Description(
+            form="int8",
+            names=analysis.classes,
+            mapped=analysis.classes,
+            calibrated=True,
+            max_tokens=manifest.max_tokens,
+        )
         self.analysis = analysis
-        self.identity = f"{name}@{manifest.verified(folder, GRAPH_FILES)}/compiled{analysis.suffix}"
-        """`name@digest of the files/compiled`, and the analysis if it is not sentiment."""
+        self.description = described
+        digest = manifest.verified(folder, GRAPH_FILES) if artefact is None else artefact.digest
+        compiled_here = "" if manifest.description is None else f"-{described.form}"
+        suffix = analysis.suffix if suffix is None else suffix
+        self.identity = f"{name}@{version}{'-' if version else ''}{digest}/compiled{compiled_here}{suffix}"
+        """`name@digest of the files/compiled`, and the analysis if it is not sentiment; for a checkpoint that was
+        compiled, `name@version-digest/compiled-form` and what is unusual."""
         self.device = "cpu"
+        self._artefact = artefact
+        self._usage = usage
+        self._matrix = np.array(usage.matrix, dtype=np.float32)
         self._max_tokens = manifest.max_tokens
         self._shapes = shapes(batch_size, manifest.max_tokens)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(manifest.max_tokens)
+        kept = (self._tokenizer.truncation or {}).get("direction", "right")
+        self._tokenizer.enable_truncation(manifest.max_tokens, direction=kept)
         self._graph = openvino.Core().compile_model(
             folder / "graph.xml",
             "CPU",
@@ -87,14 +119,21 @@ class CompiledEngine:
                 # With pinning, the threads of two processes end up on the same core.
                 "ENABLE_CPU_PINNING": False,
                 # Otherwise processors with bf16 or fp16 arithmetic give other scores under the same identity.
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": usage.precision,
             },
         )
         classes = self._graph.output(0).partial_shape[-1]
-        if classes.is_static and classes.get_length() != len(analysis.classes):
+        if usage.logits and self._matrix.shape[1:] != (len(analysis.classes),):
+            raise ModelRefused(f"{folder} was not compiled for the analysis {analysis.name}")
+        expected = len(self._matrix) if usage.logits else len(analysis.classes)
+        if classes.is_static and classes.get_length() != expected:
             raise ModelRefused(
                 f"{folder} has {classes.get_length()} classes,"
-                f" but the analysis {analysis.name} has {len(analysis.classes)}"
+                + (
+                    f" but its manifest has {expected}"
+                    if usage.logits
+                    else f" but the analysis {analysis.name} has {expected}"
+                )
             )
         self._threads = threads
         self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
@@ -109,7 +148,8 @@ class CompiledEngine:
         """Runs every input shape on all threads, the largest first so that memory is allocated only once."""
         for batch, length in sorted(self._shapes.all(), key=lambda shape: shape[0] * shape[1], reverse=True):
             group = Group(tuple(range(batch)), batch, length)
-            self._infer([(group, _laid(group, [[1] * length] * batch))] * self._threads, batch)
+            rows = dict.fromkeys(self._usage.inputs, [[1] * length] * batch)
+            self._infer([(group, _laid(self._usage, group, rows))] * self._threads, batch)
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`."""
@@ -127,23 +167,29 @@ class CompiledEngine:
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         for start in range(0, len(order), _PART_TEXTS):
             rows = order[start : start + _PART_TEXTS]
-            ids, truncated[rows] = self._tokenise([texts[row] for row in rows])
+            columns, truncated[rows] = self._tokenise([texts[row] for row in rows])
+            ids = columns["input_ids"]
             # The largest first: the small ones at the end let all threads finish at about the same time.
             for group in reversed(
                 self._shapes.plan([len(row) for row in ids], parts=self._idle.qsize() - self._threads)
             ):
-                laid = _laid(group, [ids[i] for i in group.rows])
+                laid = _laid(
+                    self._usage, group, {name: [column[i] for i in group.rows] for name, column in columns.items()}
+                )
                 work.add(len(group.rows), sum(len(ids[i]) for i in group.rows), group.batch * group.length)
                 yield Group(tuple(rows[i] for i in group.rows), group.batch, group.length), laid
 
-    def _tokenise(self, texts: Sequence[str]) -> tuple[list[list[int]], BoolArray]:
-        """The token ids of each text, at most `max_tokens`, and which texts were longer."""
+    def _tokenise(self, texts: Sequence[str]) -> tuple[dict[str, list[list[int]]], BoolArray]:
+        """The graph's inputs but the mask, for each text at most `max_tokens`; and which texts were longer."""
         windows = [cut(text, self._max_tokens) for text in texts]
         encodings = self._tokenizer.encode_batch_fast([window for window, _ in windows])
         longer = [
             was_cut or bool(encoding.overflowing) for (_, was_cut), encoding in zip(windows, encodings, strict=True)
         ]
-        return [encoding.ids for encoding in encodings], np.array(longer, dtype=np.bool_)
+        columns = {"input_ids": [encoding.ids for encoding in encodings]}
+        if _TYPES in self._usage.inputs:
+            columns[_TYPES] = [encoding.type_ids for encoding in encodings]
+        return columns, np.array(longer, dtype=np.bool_)
 
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int, *, small: bool = False) -> FloatArray:
         """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""
@@ -155,7 +201,8 @@ class CompiledEngine:
             group, request, _ = running.popleft()
             try:
                 request.wait()
-                out[list(group.rows)] = request.get_output_tensor(0).data[: len(group.rows)]
+                found = request.get_output_tensor(0).data[: len(group.rows)]
+                out[list(group.rows)] = self._probabilities(found) if self._usage.logits else found
             except BaseException:  # of any kind: later calls need the request back
                 idle.put(request)
                 raise
@@ -181,14 +228,34 @@ class CompiledEngine:
             raise
         return out
 
+    def _probabilities(self, logits: FloatArray) -> FloatArray:
+        """The graph's outputs as probabilities of the analysis's classes, shape (rows, classes).
 
-def _laid(group: Group, ids: Sequence[Sequence[int]]) -> list[_Ids]:
-    """The padded token ids and the attention mask of a group's texts, each of shape (batch, length)."""
-    input_ids = np.zeros((group.batch, group.length), np.int32)
-    mask = np.zeros((group.batch, group.length), np.int32)
-    # A row whose mask is all zeros yields not-a-number, so rows of padding attend to one token.
-    mask[:, 0] = 1
-    for i, row in enumerate(ids):
-        input_ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return [input_ids, mask]
+        Raises:
+            FloatingPointError: they are not finite numbers.
+        """
+        if not np.isfinite(logits).all():
+            raise FloatingPointError("the model's outputs are not finite numbers")
+        scaled = logits / self._usage.temperature
+        raised = np.exp(scaled - scaled.max(-1, keepdims=True))
+        probabilities: FloatArray = (raised / raised.sum(-1, keepdims=True)) @ self._matrix
+        return probabilities
+
+
+def _laid(usage: Usage, group: Group, rows: Mapping[str, Sequence[Sequence[int]]]) -> list[_Ids]:
+    """The graph's inputs for a group's texts, padded, each of shape (batch, length)."""
+    ids = rows["input_ids"]
+    ends = [slice(group.length - len(row), None) if usage.pad_left else slice(len(row)) for row in ids]
+    laid = []
+    for name, filling in zip(usage.inputs, usage.padding, strict=True):
+        array = np.full((group.batch, group.length), filling, np.int32)
+        if name == _MASK:
+            # A row whose mask is all zeros yields not-a-number, so rows of padding attend to one token.
+            array[:, -1 if usage.pad_left else 0] = 1
+            for line, end in zip(array, ends, strict=False):
+                line[end] = 1
+        else:
+            for line, end, row in zip(array, ends, rows[name], strict=False):
+                line[end] = row
+        laid.append(array)
+    return laid

@@ -50,7 +50,7 @@ class MergingEngine:
         cost: Callable[[Sequence[str]], int] = len,
         calls: int = 2,
         on_call: Callable[[int, float, Work | None], None] = lambda texts, seconds, work: None,
-        around: Callable[[int], AbstractContextManager[None]] = lambda texts: nullcontext(),
+        around: Callable[[int], AbstractContextManager[None]] = lambda cost: nullcontext(),
     ) -> None:
         """Wraps an engine.
 
@@ -62,15 +62,11 @@ class MergingEngine:
             calls: how many calls may run at once, not counting that of a small request. With two, one is tokenised
                 while the other is scored.
             on_call: called after each call with its number of texts, its duration in seconds and its work.
-            around: makes the context in which a call runs, from its number of texts.
+            around: makes the context in which a call runs, from what its texts cost.
         """
         self._engine = engine
-        self.analysis, self.identity, self.device, self.warm = (
-            engine.analysis,
-            engine.identity,
-            engine.device,
-            engine.warm,
-        )
+        self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
+        self.device, self.warm = engine.device, engine.warm
         self._max_cost = max_cost
         self._cost = cost
         self._on_call = on_call
@@ -142,7 +138,7 @@ class MergingEngine:
         started = time.perf_counter()
         try:
             texts = [text for ask in asks for text in ask.texts]
-            with self._around(len(texts)):
+            with self._around(sum(ask.cost for ask in asks)):
                 scores = self._engine.score(texts)
         except Exception as error:  # of any kind: it is the engine's library that raises
             if len(asks) == 1:

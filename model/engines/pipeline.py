@@ -8,23 +8,18 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 import transformers
 
-from model.analysis import Analysis
-from model.digests import combined, find_manifest, sha256
+from model.checkpoint import Checkpoint, Loaded, load
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
-from model.errors import MissingHead, ModelNotFound, ModelRefused
-from model.labels import SENTIMENT, label_matrix
+from model.errors import ModelRefused
 from model.types import BoolArray, FloatArray
 
-MOST_TOKENS = 512
-"""Longer texts are truncated even if the model could read more, so that time and memory of a batch stay bounded."""
 LENGTH_STEP = 8
 """Batches measured in tokens are padded to multiples of this length.
 
@@ -34,9 +29,6 @@ MOST_ROWS = 32_768
 """The most texts in a batch measured in tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
 CHARS_AHEAD = 8
 """Characters tokenised at a time for each token of a batch: enough for about two batches of English text."""
-
-_GRAPH = ("graph.xml", "graph.bin")
-"""The files of an exported model that are the compiled engine's alone; an image for GPUs has none of them."""
 
 T = TypeVar("T")
 _Inputs = dict[str, torch.Tensor]
@@ -68,69 +60,58 @@ class PipelineEngine:
 
     def __init__(
         self,
-        name: str,
+        checkpoint: Checkpoint,
         *,
-        source: str | Path,
-        revision: str | None,
         device: str,
         batch_size: int,
         threads: int,
-        label_map: Mapping[str, str] | None,
-        analysis: Analysis = SENTIMENT,
-        dtype: torch.dtype | None = None,
+        dtype: str | None = None,
         by_tokens: bool | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
         """Loads the model.
 
         Args:
-            name: the first part of the identity; for a folder, its last component is used.
-            source: a local folder or a Hugging Face name.
-            revision: a branch, tag or commit of a Hugging Face model.
+            checkpoint: the model.
             device: `cpu` or `cuda:N`.
             batch_size: the most texts in one call of the model; where batches are measured in tokens, the number of
                 texts of full length that a batch may hold (or more, if they are shorter).
             threads: processor threads on a CPU, 0 for one per core. The setting is torch's and holds for the whole
                 process, so the engine that is loaded last decides.
-            label_map: see `model.labels.label_matrix`.
-            analysis: the analysis to perform.
-            dtype: the arithmetic; by default what suits the device.
+            dtype: the arithmetic, as `model.checkpoint.load` takes it; by default what suits the device.
             by_tokens: whether batches are measured in tokens instead of texts; by default on a GPU only.
+            loaded: the checkpoint in memory, if it is there already.
 
         Raises:
-            ModelNotFound: no such folder, model or revision, or it holds no safetensors.
             MissingHead: the checkpoint lacks weights of the model.
-            UnknownLabels: see `model.labels.label_matrix`.
-            ModelRefused: the model does not choose one of several classes, or has no padding token; or a file of the
-                embedded model, or of another exported one, differs from its manifest.
+            ModelRefused: see `model.checkpoint.load`.
         """
         if not sys.stderr.isatty():
             transformers.utils.logging.disable_progress_bar()
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
         self.device = device
-        self.analysis = analysis
+        self.analysis = checkpoint.classes.analysis
         self._batch_size = batch_size
-        config, tokenizer, model = _load(name, source, revision, dtype or _arithmetic(device))
-        self._matrix = label_matrix([str(config.id2label[i]) for i in range(config.num_labels)], label_map, analysis)
-        self._tokenizer = tokenizer
+        loaded = loaded or load(checkpoint, dtype=dtype or _arithmetic(device))
+        tokenizer, model = loaded.tokenizer, loaded.model
+        self._matrix = checkpoint.classes.matrix
+        self._temperature = checkpoint.temperature or 1.0
+        self._tokenizer, self._inputs = tokenizer, loaded.inputs
         # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
         # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
-        self._max_tokens = _max_tokens(tokenizer, model)
+        self._max_tokens = loaded.max_tokens
         by_tokens = device != "cpu" if by_tokens is None else by_tokens
         # The most tokens of a batch, including padding; lowered when a batch does not fit into memory.
         self._max_cells = batch_size * self._max_tokens if by_tokens else None
         self._pipeline = transformers.pipeline(
             "text-classification", model=model, tokenizer=tokenizer, device=torch.device(device), top_k=None
         )
-        arithmetic = {torch.float32: "pipeline", torch.float16: "pipeline-fp16", torch.bfloat16: "pipeline-bf16"}[
-            model.dtype
-        ]
-        mapped = combined(f"{key}={label_map[key]}" for key in sorted(label_map))[:6] if label_map else ""
-        label_map_part = f"+{mapped}" if mapped else ""
-        version = _version(config, source, revision)
-        self.identity = f"{_short(name)}@{version}/{arithmetic}{label_map_part}{analysis.suffix}"
+        form = {torch.float32: "pipeline", torch.float16: "pipeline-fp16", torch.bfloat16: "pipeline-bf16"}[model.dtype]
+        self.identity = f"{checkpoint.name}@{checkpoint.version}/{form}{checkpoint.suffix}"
         """`name@commit or digest/pipeline`, and what is unusual: arithmetic, a digest of the label map, analysis."""
+        self.description = checkpoint.description(form, loaded.max_tokens)
 
     def warm(self) -> None:
         """Runs a single row and a full batch.
@@ -141,13 +122,13 @@ class PipelineEngine:
         Raises:
             ModelRefused: the model overflows in this arithmetic.
         """
+        (row,), _ = self._tokenise(["a"])
         lengths = (self._max_tokens, 64, LENGTH_STEP) if self._max_cells is not None else (64,)
         for length in (min(length, self._max_tokens) for length in lengths):
             for batch in (self._most_rows(length), 1):
-                ids = torch.full((batch, length), self._tokenizer.pad_token_id)
-                ids[:, 0] = 1
+                inputs = self._padded([row] * batch, length)
                 try:
-                    self._probabilities(self._logits({"input_ids": ids, "attention_mask": torch.ones_like(ids)}))
+                    self._probabilities(self._logits(inputs))
                 except FloatingPointError as error:
                     raise ModelRefused(f"{self.identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
 
@@ -215,7 +196,7 @@ class PipelineEngine:
         truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
         with self._tokenizing:
             columns = self._tokenizer([window for window, _ in windows], truncation=False, verbose=False)
-            rows = [{key: columns[key][row] for key in columns} for row in range(len(texts))]
+            rows = [{key: columns[key][row] for key in self._inputs} for row in range(len(texts))]
             longer = [row for row in range(len(texts)) if len(rows[row]["input_ids"]) > self._max_tokens]
             if longer:
                 columns = self._tokenizer(
@@ -223,7 +204,7 @@ class PipelineEngine:
                 )
                 for place, row in enumerate(longer):
                     truncated[row] = True
-                    rows[row] = {key: columns[key][place] for key in columns}
+                    rows[row] = {key: columns[key][place] for key in self._inputs}
         return rows, truncated
 
     def _padded(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int) -> _Inputs:
@@ -279,7 +260,7 @@ class PipelineEngine:
         logits = outputs.float().cpu()
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the model's outputs are not finite numbers")
-        probabilities: FloatArray = torch.softmax(logits, -1).numpy() @ self._matrix
+        probabilities: FloatArray = torch.softmax(logits / self._temperature, -1).numpy() @ self._matrix
         return probabilities
 
 
@@ -293,81 +274,9 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             yield item
 
 
-def _arithmetic(device: str) -> torch.dtype:
+def _arithmetic(device: str) -> str:
     """fp32 on a CPU; on a GPU bf16, whose range equals that of fp32, or fp16 where bf16 would be emulated."""
     if device == "cpu":
-        return torch.float32
+        return "float32"
     with torch.cuda.device(device):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
-def _load(
-    name: str, source: str | Path, revision: str | None, dtype: torch.dtype
-) -> tuple[transformers.PreTrainedConfig, transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
-    """Configuration, tokenizer and model, after checking that the model yields one probability for each class."""
-    folder = Path(source)
-    if (manifest := find_manifest(folder)) is not None:  # swapped rows of the classifier would be answered wrongly
-        manifest.verified(folder, sorted(name for name in manifest.sha256 if name not in _GRAPH))
-    where: dict[str, object] = {"revision": revision, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(str(source), **where)
-        _check_kind(name, config)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(source), **where)
-        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
-            str(source),
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            **where,
-        )
-    except OSError as error:
-        raise ModelNotFound(f"{name} could not be loaded: {error}") from error
-    except (ValueError, RuntimeError) as error:
-        raise ModelRefused(f"{name} could not be loaded: {error}") from error
-    if missing := sorted({*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])}):
-        raise MissingHead(
-            f"{name} was not trained for classification: its checkpoint has no {', '.join(missing)}, "
-            "so its answers would be random; choose a model that was fine-tuned for sentiment"
-        )
-    if tokenizer.pad_token_id is None:
-        raise ModelRefused(f"{name} has no padding token, so its texts cannot be scored in batches")
-    return config, tokenizer, model.eval()
-
-
-def _check_kind(name: str, config: transformers.PreTrainedConfig) -> None:
-    """Refuses models that do not choose one of several classes, before any weights are fetched."""
-    if config.problem_type in ("regression", "multi_label_classification") or config.num_labels < 2:
-        kind = config.problem_type or "one output"
-        raise ModelRefused(
-            f"{name} does not choose one of several classes ({kind}), so its answers are not probabilities of classes"
-        )
-
-
-def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transformers.PreTrainedModel) -> int:
-    """The most tokens of a text that tokenizer and positions allow, and at most `MOST_TOKENS`."""
-    positions = getattr(model.config, "max_position_embeddings", None) or MOST_TOKENS
-    for part, module in model.named_modules():
-        # RoBERTa and related models count positions from the padding index: 514 of them are enough for 512 tokens.
-        if part.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            positions = module.num_embeddings - module.padding_idx - 1
-    return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
-
-
-def _short(name: str) -> str:
-    """The name as callers may see it: for a local folder, its last component only."""
-    return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _version(config: transformers.PreTrainedConfig, source: str | Path, revision: str | None) -> str:
-    """Distinguishes weights of the same name: a digest of the files for a local folder, otherwise the commit."""
-    folder = Path(source)
-    if folder.is_dir():
-        files = [
-            *sorted(folder.glob("*.safetensors")),
-            folder / "config.json",
-            folder / "tokenizer.json",
-            folder / "vocab.txt",
-        ]
-        return combined(f"{file.name} {sha256(file)}" for file in files if file.is_file())
-    return (getattr(config, "_commit_hash", None) or revision or "main")[:12]
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

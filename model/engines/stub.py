@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from model.analysis import Analysis
+from model.description import Description
 from model.engine import Scores, Work
 from model.engines.batching import cut
 from model.errors import ModelNotFound
@@ -79,7 +80,7 @@ class StubEngine:
             word_s: seconds that it takes for each word that is read, too.
             fail_on: `score` raises ValueError if a text contains this.
             exit_on: a text that contains this ends the process at once, like a crash in native code.
-            revision: part of the identity, so that two stubs can be different models.
+            revision: part of the identity and of what the scores come from, so that two stubs can be different models.
             analysis: the analysis to perform.
         """
         self.analysis = analysis
@@ -88,9 +89,11 @@ class StubEngine:
         self._word_s = word_s
         self._fail_on = fail_on
         self._exit_on = exit_on
+        self._seed = revision or ""
         self.identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
         """`stub@revision/stub`, and the analysis if it is not sentiment."""
         self.device = "cpu"
+        self.description = Description("stub", analysis.classes, analysis.classes)
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
@@ -149,7 +152,7 @@ class StubEngine:
             1.0 if label == _NONE_OF_THEM else 2.0 * sum(word in own for word in words)
             for label, own in self._words.items()
         ]
-        digest = hashlib.sha256(text.encode("utf-8", "replace")).digest() * (1 + len(counts) // 8)
+        digest = hashlib.sha256(f"{self._seed}{text}".encode("utf-8", "replace")).digest() * (1 + len(counts) // 8)
         logits = np.array(counts) + 0.5 * np.frombuffer(digest[: 4 * len(counts)], dtype="<u4") / 2**32
         raised = np.exp(logits - logits.max())
         probabilities: FloatArray = (raised / raised.sum()).astype(np.float32)

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from model.engines.registry import DEFAULT_FOLDER, load_engine
+from model.engines.registry import load_engine
 from model.figures import write_figures
+from model.source import DEFAULT_FOLDER
 from model.types import FloatArray
 
 cli = typer.Typer(help="Makes the embedded model.", no_args_is_help=True, add_completion=False)

@@ -11,9 +11,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from model.digests import Manifest, sha256
+from model.graphs import quantised, traced
 from model.training import data
 from model.training.data import Source
-from model.training.graphs import calibration_inputs, quantised, traced
+from model.training.graphs import calibration_inputs
 
 MAX_TOKENS = 256
 """The most tokens of a text that the exported model reads; docs/engines.md has the cost of reading more."""

@@ -1,66 +1,23 @@
-"""Converts a torch classifier to an OpenVINO graph, quantises it to int8, and scores many texts with it."""
+"""The inputs by which a graph is quantised, and many texts scored with a graph."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import nncf
 import numpy as np
 import openvino
-import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from model.graphs import Inputs
 from model.types import FloatArray
 
-_Inputs = dict[str, NDArray[np.int32]]
 
-
-class _Then(torch.nn.Module):  # type: ignore[misc]
-    """A model followed by a function of its output."""
-
-    def __init__(self, model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> None:
-        super().__init__()
-        self.model, self.finish = model, finish
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.finish(self.model(input_ids=input_ids, attention_mask=attention_mask))
-
-
-def traced(model: torch.nn.Module, finish: Callable[[Any], torch.Tensor]) -> openvino.Model:
-    """The fp32 graph of a classifier: int32 inputs of any shape (batch, length), output of shape (batch, classes).
-
-    Args:
-        model: the classifier.
-        finish: turns the model's output into the graph's output.
-    """
-    shape = openvino.PartialShape([-1, -1])
-    example = torch.ones(2, 16, dtype=torch.int32)
-    with torch.no_grad():
-        return openvino.convert_model(
-            _Then(model, finish),
-            example_input={"input_ids": example, "attention_mask": example},
-            input=[("input_ids", shape, np.int32), ("attention_mask", shape, np.int32)],
-        )
-
-
-def calibration_inputs(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[_Inputs]:
+def calibration_inputs(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[Inputs]:
     """The graph's inputs for each text, as a batch of one."""
     encoded = [tokenizer(text, truncation=True) for text in texts]
     return [{key: np.array([one[key]], dtype=np.int32) for key in ("input_ids", "attention_mask")} for one in encoded]
-
-
-def quantised(graph: openvino.Model, inputs: list[_Inputs], **options: object) -> openvino.Model:
-    """The graph in int8, with the scales of its activations fixed by the given inputs; `options` go to `nncf.quantize`.
-
-    If the scales were computed for each batch anew, a text's scores would depend on the other texts in its batch.
-    """
-    return nncf.quantize(
-        graph, nncf.Dataset(inputs), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs), **options
-    )
 
 
 class Scorer:

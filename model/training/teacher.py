@@ -8,11 +8,12 @@ import openvino
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from model.graphs import quantised, traced
 from model.labels import LABELS
 from model.training import data
 from model.training.data import Source
 from model.training.fitting import Recipe, fit, passes, save, seed_all
-from model.training.graphs import calibration_inputs, quantised, traced
+from model.training.graphs import calibration_inputs
 
 _WEIGHTS = "teacher.pt"
 

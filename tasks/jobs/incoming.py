@@ -108,8 +108,10 @@ class IncomingJobs:
         caller: str | None = None,
         origin: Origin = NOBODY,
         analysis: Analysis = SENTIMENT,
+        requested_model: str | None = None,
     ) -> None:
-        """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it.
+        """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it;
+        `requested_model`: the name of the model that was asked for.
 
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
@@ -128,6 +130,7 @@ class IncomingJobs:
             header=header,
             callback_url=callback_url,
             analysis=analysis,
+            requested_model=requested_model,
         )
         self._require_room()
         facts = [part for fact in to_hash(job).items() for part in fact]

@@ -135,6 +135,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines whose text occurs earlier in the job."""
     analysis: Analysis = SENTIMENT
     """The analysis of the job's texts: its name and its classes; in the hash see `analysis_field`."""
+    requested_model: str | None = None
+    """The name of the model that the caller asked for; None if it named none. In the hash it is part of the analysis.
+    """
     labels: dict[str, int] = {}
     """Lines with a prediction, by label (all 0 if not given); in the hash they are `label0` and so on."""
     scored: int = 0
@@ -146,6 +149,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
     """A number that grows with every change of the job."""
     model: str | None = None
+    """The identity of the model that scored its texts; None before that."""
     sealed: float | None = None
     """The time when all texts had come in."""
     started_at: float | None = None
@@ -207,6 +211,7 @@ TOLD = (
     "cached",
     "duplicates",
     "labels",
+    "requested_model",
     "model",
     "texts_per_s",
     "eta_s",
@@ -216,14 +221,15 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""The fields of a job that callers see, in this order."""
+"""The fields of a job that callers see, in this order; `requested_model` only where there is one."""
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback"))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    return {name: _told(name, getattr(job, name)) for name in names}
+    named = job.requested_model is not None
+    return {name: _told(name, getattr(job, name)) for name in names if named or name != "requested_model"}
 
 
 def _told(name: str, value: Any) -> Any:
@@ -236,11 +242,17 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def analysis_field(analysis: Analysis) -> bytes | None:
-    """The form of an analysis in a job's hash; None for sentiment, which jobs of the version before do not name."""
-    if analysis == SENTIMENT:
+def analysis_field(analysis: Analysis, requested_model: str | None = None) -> bytes | None:
+    """The form in a job's hash of what was asked of its texts: the analysis, and the model if one was named; None for
+    sentiment by the default model, which jobs of the version before do not name.
+
+    It is one field because workers of the version before look after jobs whose field is that of their analysis, and of
+    a named model's jobs they must keep away.
+    """
+    if analysis == SENTIMENT and requested_model is None:
         return None
-    return orjson.dumps({"name": analysis.name, "classes": analysis.classes})
+    facts: dict[str, object] = {"name": analysis.name, "classes": analysis.classes}
+    return orjson.dumps(facts if requested_model is None else facts | {"model": requested_model})
 
 
 def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
@@ -249,7 +261,7 @@ def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
     del facts["id"]
     del facts["labels"]
     facts |= {label_field(index): job.labels[label] for index, label in enumerate(job.analysis.classes)}
-    facts["analysis"] = analysis_field(job.analysis)
+    facts["analysis"] = analysis_field(job.analysis, facts.pop("requested_model"))
     if (header := facts.pop("header")) is not None:
         facts |= {"columns": orjson.dumps(header.names), "text_column": header.text}
     kept = {name: value for name, value in facts.items() if value is not None and value is not False}
@@ -281,5 +293,6 @@ def _from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
         facts["header"] = {"names": orjson.loads(facts["columns"]), "text": facts["text_column"]}
     if "analysis" in facts:
         facts["analysis"] = orjson.loads(facts["analysis"])
+        facts["requested_model"] = facts["analysis"].pop("model", None)
     classes = facts["analysis"]["classes"] if "analysis" in facts else SENTIMENT.classes
     return msgspec.convert(facts | {"id": job_id, "labels": by_label(facts, classes)}, Job, strict=False)

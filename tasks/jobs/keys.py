@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.analysis import Analysis
+from tasks.models import Model
 
 INDEX = "sentiq:jobs"
 UNFINISHED = "sentiq:unfinished"
@@ -28,15 +28,15 @@ def index_key(owner: str | None) -> str:
     return INDEX if owner is None else f"{INDEX}:{owner}"
 
 
-def turn_keys(analysis: Analysis) -> list[str]:
-    """The keys by which an analysis's chunks take turns, in the order that `lua/turns.lua` names."""
-    turns = f"sentiq:turns{analysis.suffix}"
+def turn_keys(model: Model) -> list[str]:
+    """The keys by which a model's chunks take turns, in the order that `lua/turns.lua` names."""
+    turns = f"sentiq:turns{model.suffix}"
     return [turns, f"{turns}:since", f"{turns}:sent", f"{turns}:clock"]
 
 
-def turn_prefix(analysis: Analysis) -> str:
+def turn_prefix(model: Model) -> str:
     """The beginning of the keys of the chunks that wait, to which a caller's name is added."""
-    return f"sentiq:turn{analysis.suffix}:"
+    return f"sentiq:turn{model.suffix}:"
 
 
 def chunk_id(job_id: str, number: int) -> str:

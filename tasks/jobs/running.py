@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import orjson
@@ -89,10 +89,14 @@ class RunningJobs:
         """Notes that a chunk was sent after another was done."""
         self._sent(job_id, number)
 
-    def expected(self, analysis: Analysis = SENTIMENT) -> set[str]:
-        """The task ids of an analysis's chunks that should be under way: the first in each lane that is not done.
+    def expected(self, analysis: Analysis = SENTIMENT, models: Iterable[str | None] = (None,)) -> set[str]:
+        """The task ids of a model's chunks that should be under way: the first in each lane that is not done.
 
         A damaged job, for which the script fails, is left out.
+
+        Args:
+            analysis: the analysis of the jobs.
+            models: the names by which they may have asked for the model; None for those that named none.
         """
         ids = [name_of(job_id) for job_id in self._client.smembers(UNFINISHED)]
         pipe = self._client.pipeline(transaction=False)
@@ -100,12 +104,12 @@ class RunningJobs:
             pipe.hget(job_key(job_id), "analysis")
             self._due(job_id, client=pipe)
         answers = pipe.execute(raise_on_error=False)
-        asked = analysis_field(analysis)
+        asked = {analysis_field(analysis, name) for name in models}
         expected: set[str] = set()
         for job_id, of, numbers in zip(ids, answers[::2], answers[1::2], strict=True):
             if isinstance(numbers, Exception):
                 _log.warning("job %s is not looked after: %s", job_id, type(numbers).__name__)
-            elif of == asked:
+            elif of in asked:
                 expected.update(chunk_id(job_id, number) for number in numbers)
         return expected
 

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 import celeryconfig
 from tasks.jobs.keys import chunk_id
+from tasks.models import Model, each_once
 from tasks.queue import patches
 from tasks.queue.queues import queue_name
 from tasks.settings import Settings
@@ -32,8 +33,9 @@ def create_celery(settings: Settings) -> Celery:
     patches.install()
     app = Celery("sentiq", set_as_current=False, fixups=[])
     app.config_from_object("celeryconfig")
-    app.conf.task_queues = tuple(Queue(queue_name(queue.name, settings.analysis)) for queue in celeryconfig.task_queues)
-    app.conf.task_default_queue = queue_name(celeryconfig.task_default_queue, settings.analysis)
+    models = each_once(settings.served)
+    app.conf.task_queues = tuple(Queue(queue_name(q.name, model)) for model in models for q in celeryconfig.task_queues)
+    app.conf.task_default_queue = queue_name(celeryconfig.task_default_queue, models[0])
     # Not as broker_url and result_backend: for these, Celery prefers the environment's CELERY_BROKER_URL and
     # CELERY_RESULT_BACKEND, which are in the form of our settings and may name a socket.
     broker = celery_url(settings.broker_url)
@@ -50,19 +52,20 @@ def create_celery(settings: Settings) -> Celery:
 
 
 class ChunkSender:
-    """Puts chunks into the queues. Raises redis.RedisError when the broker is away, not kombu's own error."""
+    """Puts chunks into a model's queues. Raises redis.RedisError when the broker is away, not kombu's own error."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, model: Model) -> None:
         self._app = app
-        self._interactive, self._batch = (queue.name for queue in app.conf.task_queues)
+        self._tag = model.tag
+        self._interactive, self._batch = (queue_name(queue.name, model) for queue in celeryconfig.task_queues)
 
-    def send_texts(self, texts: list[str], tag: str, origin: Origin = NOBODY) -> None:
+    def send_texts(self, texts: list[str], origin: Origin = NOBODY) -> None:
         """Sends texts of waiting callers as one chunk."""
-        self._send(write_chunk(TextsChunk(tag, texts)), origin, queue=self._interactive)
+        self._send(write_chunk(TextsChunk(self._tag, texts)), origin, queue=self._interactive)
 
-    def send_job_chunk(self, job_id: str, number: int, tag: str, origin: Origin = NOBODY) -> None:
+    def send_job_chunk(self, job_id: str, number: int, origin: Origin = NOBODY) -> None:
         """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`)."""
-        chunk = write_chunk(JobChunk(tag, job_id, number))
+        chunk = write_chunk(JobChunk(self._tag, job_id, number))
         self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_PRIORITY)
 
     def send_last(self, message: object, task_id: str, queue: str, headers: Mapping[str, Any]) -> None:

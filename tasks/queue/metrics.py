@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import celeryconfig
-from model.analysis import Analysis
 from tasks.jobs.job import JobStatus
 from tasks.jobs.keys import ENDS, UNFINISHED, turn_keys
+from tasks.models import Model
 from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
 from tasks.store.client import name_of
 from tasks.store.connections import Client
@@ -55,19 +55,21 @@ return out
 
 
 _Families = dict[str, GaugeMetricFamily | CounterMetricFamily]
+_Labels = tuple[str, ...]
+"""The label values of a series: the queue or role, and the model's name if the service has several models."""
 
 
 @dataclass
 class Queues:
     """What waits, by queue; the chunks of jobs wait in two places."""
 
-    length: Counter[str] = field(default_factory=Counter)
-    oldest: dict[str, float] = field(default_factory=dict)
+    length: Counter[_Labels] = field(default_factory=Counter)
+    oldest: dict[_Labels, float] = field(default_factory=dict)
     """Since when the oldest chunk waits, in Unix seconds."""
     known: bool = False
     """Whether the broker has answered."""
 
-    def add(self, queue: str, count: int, *since: float) -> None:
+    def add(self, queue: _Labels, count: int, *since: float) -> None:
         """Adds so many chunks, and since when some of them wait."""
         self.length[queue] += count
         self.oldest[queue] = min([self.oldest.get(queue, math.inf), *since])
@@ -79,38 +81,39 @@ class QueueMetrics(Collector):
     While a server is away, its metrics are left out and `sentiment_redis_up` says so.
     """
 
-    def __init__(self, *, cache: Client, broker: Client, results: Client, tag: str, analysis: Analysis) -> None:
+    def __init__(self, *, cache: Client, broker: Client, results: Client, models: Sequence[Model]) -> None:
         """Makes a collector that asks these servers; a client that is given for several parts is asked once.
 
         Args:
             cache: has the marks of workers.
             broker: has the queues.
             results: has the jobs.
-            tag: workers with this model tag are counted.
-            analysis: the queues are those of this analysis.
+            models: their queues and workers are counted.
         """
-        self._tag = tag
-        self._turns = turn_keys(analysis)[1]
-        self._queues = {queue_name(role, analysis): role for role in QUEUES}
+        self._models = {_at(model, models): model for model in models}
+        self._more = ["model"] if len(models) > 1 else []
+        self._queues: dict[str, _Labels] = {
+            queue_name(role, model): (role, *at) for at, model in self._models.items() for role in QUEUES
+        }
         self._parts: dict[Client, list[str]] = {}
         for part, client in (("cache", cache), ("broker", broker), ("results", results)):
             self._parts.setdefault(client, []).append(part)
 
     def describe(self) -> Iterator[Metric]:
         """The metrics without samples, so that registration does not ask Redis."""
-        yield from _families().values()
+        yield from _families(self._more).values()
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their present values from Redis."""
-        found, queues, now = _families(), Queues(), time.time()
+        found, queues, now = _families(self._more), Queues(), time.time()
         for client, parts in self._parts.items():
             up = self._read(client, parts, found, queues, now)
             for part in parts:
                 found["redis"].add_metric([part], float(up))
         if queues.known:
-            for queue in QUEUES:
-                found["messages"].add_metric([queue], queues.length[queue])
-                found["oldest"].add_metric([queue], now - min(now, queues.oldest.get(queue, now)))
+            for queue in self._queues.values():
+                found["messages"].add_metric(queue, queues.length[queue])
+                found["oldest"].add_metric(queue, now - min(now, queues.oldest.get(queue, now)))
         yield from found.values()
 
     def _read(self, client: Client, parts: list[str], found: _Families, queues: Queues, now: float) -> bool:
@@ -123,8 +126,10 @@ class QueueMetrics(Collector):
         if "results" in parts:
             pipe.scard(UNFINISHED)
             pipe.hmget(ENDS, _STATES)
-            pipe.zcard(self._turns)
-            pipe.zrange(self._turns, 0, 0, withscores=True)
+            for model in self._models.values():
+                turns = turn_keys(model)[1]
+                pipe.zcard(turns)
+                pipe.zrange(turns, 0, 0, withscores=True)
         try:
             answers = iter(pipe.execute())
         except redis.RedisError:
@@ -137,19 +142,20 @@ class QueueMetrics(Collector):
             found["unfinished"].add_metric([], next(answers))
             for end, count in zip(_STATES, next(answers), strict=True):
                 found["ended"].add_metric([end], int(count or 0))
-            queues.add("batch", next(answers), *(since for _, since in next(answers)))
+            for at in self._models:
+                queues.add(("batch", *at), next(answers), *(since for _, since in next(answers)))
         return True
 
     def _read_queues(self, answer: list[Any], queues: Queues) -> int:
         """Adds what `_READ` returned; returns the number of deliveries."""
         queues.known = True
         pairs = list(zip(answer[1::2], answer[2::2], strict=True))
-        lists = len(celeryconfig.PRIORITY_STEPS)
-        for i, (count, sent) in enumerate(pairs[: lists * len(QUEUES)]):
-            queues.add(QUEUES[i // lists], int(count), *([float(sent)] if sent else []))
-        for name, sent in pairs[lists * len(QUEUES) :]:
-            if (queue := self._queues.get(name.decode())) is not None and sent:
-                queues.add(queue, 0, float(sent))
+        of_lists = [queue for queue in self._queues.values() for _ in celeryconfig.PRIORITY_STEPS]
+        for queue, (count, sent) in zip(of_lists, pairs, strict=False):
+            queues.add(queue, int(count), *([float(sent)] if sent else []))
+        for name, sent in pairs[len(of_lists) :]:
+            if (held := self._queues.get(name.decode())) is not None and sent:
+                queues.add(held, 0, float(sent))
         return int(answer[0])
 
     def _add_workers(self, found: _Families, values: list[bytes | None]) -> None:
@@ -157,35 +163,41 @@ class QueueMetrics(Collector):
         marks = marks_of(
             (name_of(worker_id), mark, mark_before) for worker_id, mark, mark_before in workers if worker_id
         )
-        for role in QUEUES:
-            ours = [mark.texts_per_s for mark in marks if mark.tag == self._tag and mark.role == role]
-            found["workers"].add_metric([role], len(ours))
-            found["rate"].add_metric([role], sum(ours))
+        for at, model in self._models.items():
+            for role in QUEUES:
+                ours = [mark.texts_per_s for mark in marks if mark.tag == model.tag and mark.role == role]
+                found["workers"].add_metric([role, *at], len(ours))
+                found["rate"].add_metric([role, *at], sum(ours))
 
 
-def _families() -> _Families:
+def _at(model: Model, models: Sequence[Model]) -> _Labels:
+    return (model.name,) if len(models) > 1 else ()
+
+
+def _families(more: list[str]) -> _Families:
+    """`more`: the labels of queues and workers besides the queue or role."""
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     return {
         "messages": gauge(
             "sentiment_queue_messages",
             "Chunks that wait in a queue, over all priorities; in that of jobs, also those that wait for their turn.",
-            labels=["queue"],
+            labels=["queue", *more],
         ),
         "oldest": gauge(
             "sentiment_queue_oldest_seconds",
             "Age of the oldest chunk that no worker has begun; 0 if none.",
-            labels=["queue"],
+            labels=["queue", *more],
         ),
         "delivered": gauge("sentiment_queue_delivered", "Chunks that workers have taken and not acknowledged."),
         "workers": gauge(
             "sentiment_workers_ready",
             "Workers that are ready with the model that the settings ask for.",
-            labels=["role"],
+            labels=["role", *more],
         ),
         "rate": gauge(
             "sentiment_workers_texts_per_second",
-            "Texts per second of the ready workers' engines, measured at start on short texts.",
-            labels=["role"],
+            "Tweets per second that the ready workers' engines score, measured at start and from the work done.",
+            labels=["role", *more],
         ),
         "unfinished": gauge("sentiment_jobs_unfinished", "Jobs that have not ended."),
         "ended": counter("sentiment_jobs_ended", "Jobs that have ended, by state.", labels=["state"]),

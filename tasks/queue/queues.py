@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 import celeryconfig
-from model.analysis import Analysis
+from tasks.models import Model
 from tasks.store.connections import Client
 
 _SEPARATOR = "\x06\x16"
@@ -16,9 +16,11 @@ UNACKED_INDEX = "unacked_index"
 """kombu's sorted set of delivery tags by the time of delivery (`Channel.unacked_index_key`)."""
 
 
-def queue_name(role: str, analysis: Analysis) -> str:
-    """The name of the queue of a role's workers. Each analysis has its own, so that chunks reach the right workers."""
-    return f"{role}{analysis.suffix}"
+def queue_name(role: str, model: Model) -> str:
+    """The name of the queue of a role's workers. Each model and each analysis has its own, so that chunks reach the
+    right workers.
+    """
+    return f"{role}{model.suffix}"
 
 
 def list_names(queue: str) -> list[str]:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from model.analysis import Analysis
 from tasks.jobs.keys import chunk_of, turn_keys, turn_prefix
+from tasks.models import Model
 from tasks.queue.app import ChunkSender
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
@@ -28,28 +28,24 @@ class Turn:
 
 
 class Turns:
-    """Lets chunks of one analysis wait for their turn. Raises redis.RedisError when a server is away.
+    """Lets chunks of one model wait for their turn. Raises redis.RedisError when a server is away.
 
     A chunk that was chosen and then not sent is found by `tasks.work.upkeep`.
     """
 
-    def __init__(
-        self, client: Client, sender: ChunkSender, *, workers: Callable[[], int], tag: str, analysis: Analysis
-    ) -> None:
+    def __init__(self, client: Client, sender: ChunkSender, model: Model, *, workers: Callable[[], int]) -> None:
         """Makes no connection.
 
         Args:
             client: connected to the server of the jobs.
             sender: sends the chunks.
-            workers: the number of batch workers that are ready.
-            tag: the model tag that workers are asked for.
-            analysis: the analysis whose chunks take turns.
+            model: the model whose chunks take turns.
+            workers: the number of its batch workers that are ready.
         """
         self._sender = sender
         self._workers = workers
-        self._tag = tag
-        self._keys = turn_keys(analysis)
-        self._prefix = turn_prefix(analysis)
+        self._keys = turn_keys(model)
+        self._prefix = turn_prefix(model)
         self._client = client
         self._choose = load_script(client, "tasks.jobs", "turns")
 
@@ -61,7 +57,7 @@ class Turns:
 
     def send(self, turn: Turn) -> None:
         """Sends a chunk whose turn it is."""
-        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), self._tag, turn.origin)
+        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), turn.origin)
 
     def waiting(self) -> set[str]:
         """The ids of the chunks that wait for their turn."""

@@ -4,7 +4,7 @@ sentiq:worker:<worker id>   a worker mark, for MARK_TTL_S
 sentiq:w:<worker id>        the same in the form of the version before
 sentiq:workers              the ids of all workers that have marks; some may have expired
 sentiq:m:<model tag>        the identity of the model that this tag stands for now
-sentiq:webs                 the web processes that were busy lately, by time
+sentiq:webs                 the web processes that were busy lately, by time; of a named model `sentiq:webs@<name>`
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import redis
 
+from model.description import Description
 from tasks.store.client import Value, name_of
 from tasks.store.connections import Client
 from tasks.store.full import suppressed_refusal
@@ -35,6 +36,7 @@ _WEB_TTL_S = 10
 """Seconds without work after which a web process no longer counts as busy."""
 _WEBS_TTL_S = 60
 _INDEX_TTL_S = 86_400
+_MOST_DESCRIBED = 1000
 _IDENTITY_TTL_S = 7 * 86_400
 """Seconds that a model's identity is remembered: long, so that cached texts are answered while all workers are away."""
 
@@ -70,6 +72,8 @@ class Presence:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.described: dict[str, Description] = {}
+        """What ready workers have told of their models, by identity, when they were last listed or before."""
         self._announce = load_script(client, "tasks.store", "presence_announce")
         self._webs = load_script(client, "tasks.store", "presence_webs")
 
@@ -98,12 +102,19 @@ class Presence:
         if gone := [worker_id for worker_id, *marks in workers if not any(marks)]:
             with suppressed_refusal():
                 self._client.srem(INDEX, *gone)
-        return sorted(marks_of(workers), key=lambda mark: mark.started_at)
+        marks = sorted(marks_of(workers), key=lambda mark: mark.started_at)
+        self._remember(marks)
+        return marks
 
-    def webs(self, me: str) -> int:
+    def _remember(self, marks: Iterable[WorkerMark]) -> None:
+        if len(self.described) > _MOST_DESCRIBED:
+            self.described.clear()
+        self.described |= {mark.model: mark.description for mark in marks if mark.description is not None}
+
+    def webs(self, me: str, key: str = WEBS) -> int:
         """Notes that the web process `me` is busy; returns how many are, or 1 if Redis has no room for that."""
         with suppressed_refusal():
-            return int(self._webs(keys=[WEBS], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
+            return int(self._webs(keys=[key], args=[me, time.time(), _WEB_TTL_S, _WEBS_TTL_S]))
         return 1
 
     def identity(self, tag: str) -> str | None:
@@ -113,12 +124,23 @@ class Presence:
 
 
 class KnownModel:
-    """What a web process knows about the workers; Redis is asked at most once in `max_age_s` seconds."""
+    """What a web process knows about a model's workers; Redis is asked at most once in `max_age_s` seconds."""
 
-    def __init__(self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None) -> None:
-        """`me`: a unique name of this web process, by which it is counted among all of them."""
+    def __init__(
+        self, presence: Presence, tag: str, *, max_age_s: float = 1.0, me: str | None = None, webs: str = WEBS
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            presence: lists the workers.
+            tag: the model tag.
+            max_age_s: seconds after which Redis is asked again.
+            me: a unique name of this web process, by which it is counted among all that are busy with the model.
+            webs: the key under which they are counted.
+        """
         self._presence = presence
         self._me = me
+        self._webs_key = webs
         self._webs = 1
         self._tag = tag
         self._max_age_s = max_age_s
@@ -143,7 +165,7 @@ class KnownModel:
         try:
             identity = self._presence.identity(self._tag)
             marks = [mark for mark in self._presence.ready() if mark.tag == self._tag]
-            webs = self._presence.webs(self._me) if self._me is not None else 1
+            webs = self._presence.webs(self._me, self._webs_key) if self._me is not None else 1
         except redis.RedisError as error:
             self._away = (time.monotonic(), error)
             self._asked_at = -1e9
@@ -171,8 +193,14 @@ class KnownModel:
                 raise
         return self._identity
 
+    @property
+    def served(self) -> bool:
+        """Whether any worker is ready with the model."""
+        self._refresh()
+        return bool(self._workers)
+
     def texts_per_s(self, role: str) -> float:
-        """The latest rate of a worker of this role; a cautious guess until one is known."""
+        """The latest rate of a worker of this role, in texts that cost 1; a cautious guess until one is known."""
         return self._rates.get(role, 50.0)
 
     def share(self, role: str) -> float:

@@ -10,13 +10,15 @@ CHUNKS_UNDER_WAY = 2
 """Chunks under way for each interactive worker, over all web processes (at least one for each web process).
 
 While one is scored, the next is on its way; with more, chunks would only be smaller."""
-CALLER_CHUNK_S = 0.25
+CALLER_CHUNK_S = 0.5
 """The longest time, in seconds, that a chunk of callers' texts should take to score."""
-SHARED_CHUNK_S = 0.05
+SHARED_CHUNK_S = 0.15
 """The same while several callers send texts: each of them waits for the others' chunks that are under way."""
-_SHARED_PART = 0.25
+_SHARED_PART = 0.35
 """The least part of the time that a chunk is under way that it should take to score, while several callers send texts:
-where the processors are so busy that all else takes long, small chunks would leave the engine idle."""
+where the processors are so busy that all else takes long, small chunks would leave the engine idle.
+
+A chunk waits for the one before it, so with more than a third the engine scores one while the next is on its way."""
 _ROLE = "interactive"
 
 
@@ -36,7 +38,7 @@ class Capacity:
         return self._model.texts_per_s(_ROLE) * self._model.share(_ROLE)
 
     def chunk_cost(self, round_trip_s: float | None) -> int:
-        """The most that a chunk may cost, in short texts.
+        """The most that a chunk may cost (`tasks.cost`).
 
         Args:
             round_trip_s: how long chunks are under way, in seconds, while several callers send texts; None for one.

@@ -63,7 +63,7 @@ def _in_the_background(step: Callable[[], object]) -> Loop:
 
 
 class Coalescer(Generic[T]):
-    """Merges callers' texts into chunks; a web process has one.
+    """Merges callers' texts into chunks; a web process has one for each model.
 
     `claim`, `send` and `release` run on the coalescer's own thread, one at a time. What the first two raise is raised
     to every caller of the texts concerned.

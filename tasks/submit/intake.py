@@ -41,6 +41,8 @@ class Submission:
     """The texts, each with the number of its line, from 1. If the iteration raises, the job is discarded."""
     header: Header | None = None
     callback_url: str | None = None
+    model: str | None = None
+    """The name of the model that the caller asks for; None for the default one."""
     key: str | None = None
     """The caller's Idempotency-Key."""
     caller: str = ""
@@ -61,9 +63,10 @@ class Fingerprint:
 
     def __init__(self, submission: Submission) -> None:
         header = submission.header
-        self._hash = blake2b(
-            orjson.dumps([submission.callback_url, header and [header.names, header.text]]), digest_size=16
-        )
+        options: list[object] = [submission.callback_url, header and [header.names, header.text]]
+        if submission.model is not None:
+            options.append(submission.model)
+        self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:
         """Adds the submission's next entry."""
@@ -116,7 +119,7 @@ class Intake:
         self._seen = SeenTexts()
         self._chunks: list[Todo] = []
         self._costs: list[int] = []
-        """Of each of `_chunks`, in short texts."""
+        """Of each of `_chunks`: see `tasks.cost`."""
         self._chunk_bytes = 0
         self._stored_chunks = 0
         self._stored_lines = 0

@@ -18,17 +18,16 @@ from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs, Place
 from tasks.jobs.keys import chunk_id
-from tasks.queue.turns import Turns
 from tasks.store.cache import PredictionCache
-from tasks.store.presence import KnownModel
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
 from tasks.submit.intake import Fingerprint, Intake, Submission
+from tasks.submit.served import ServedModel, ServedModels
 from tasks.tracing import NOBODY, Origin
 from tasks.wire import KeyUse
 
-CHUNK_S = 0.5
+CHUNK_S = 1.0
 """Seconds that a chunk of a job should take to score.
 
 It is a small part of the visibility timeout, and on a GPU the longest that a live caller waits for a job's chunk."""
@@ -52,12 +51,10 @@ class JobService:
         kept: KeptJobs,
         cache: PredictionCache,
         keys: IdempotencyKeys,
-        turns: Turns,
-        model: KnownModel,
+        models: ServedModels,
         cleaned: Callable[[str], str],
         ends: JobEnds,
         *,
-        tag: str,
         analysis: Analysis,
         max_texts: int,
         callbacks: Callable[[str | None], bool],
@@ -71,11 +68,9 @@ class JobService:
             kept: reads and cancels jobs.
             cache: texts are looked up there.
             keys: the Idempotency-Keys.
-            sender: sends chunks.
-            model: what is known about the workers.
+            models: the models that jobs may ask for.
             cleaned: see `tasks.submit.predictor.cleaner`.
             ends: notifies callers that wait for a job.
-            tag: the model tag that workers are asked for.
             analysis: the analysis of the jobs' texts.
             max_texts: the most texts of a job.
             callbacks: whether the service sends any for the jobs of an API key, given by name.
@@ -86,16 +81,22 @@ class JobService:
         self._kept = kept
         self._cache = cache
         self._keys = keys
-        self._turns = turns
-        self._model = model
+        self._models = models
         self._cleaned = cleaned
         self._ends = ends
-        self._tag = tag
         self._analysis = analysis
         self._max_texts = max_texts
         self._callbacks = callbacks
         self._allow_private = allow_private
         self._origin = origin
+
+    def require_model(self, name: str | None) -> None:
+        """Checks that jobs may ask for a model by this name.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        self._models.choose(name)
 
     def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Takes texts in; returns their job, and whether it is an earlier one of the same Idempotency-Key.
@@ -107,8 +108,10 @@ class JobService:
             TooManyTexts: more than MAX_BATCH_TEXTS.
             TooManyJobs, StorageQuotaExceeded, JobTooLarge, StorageFull: there is no room for the job.
             CallbackRefused: callbacks may not go to `callback_url`.
+            UnknownModel, ModelNotServed: the model that is asked for does not exist, or has no worker.
             IdempotencyMismatch, IdempotencyInProgress: see `tasks.errors`.
         """
+        served = self._models.choose(submission.model)
         if submission.callback_url is not None:
             if not self._callbacks(submission.owner):
                 raise CallbackRefused("This service sends no callbacks for you: it has no secret to sign them with.")
@@ -118,7 +121,7 @@ class JobService:
             if submission.own_key is not None and (use := self._keys.claim(submission.own_key, job_id)) is not None:
                 return self._earlier(submission, use), True
             try:
-                fingerprint = self._receive(job_id, submission)
+                fingerprint = self._receive(job_id, submission, served)
             except BaseException as error:  # of any kind, even if the caller hangs up
                 away = isinstance(error, redis.RedisError) and not isinstance(error, redis.exceptions.OutOfMemoryError)
                 if not away:  # else the caller is told at once; what was stored expires by itself
@@ -129,11 +132,12 @@ class JobService:
             metrics.JOBS.inc()
             return self._kept.get(job_id), False
 
-    def _receive(self, job_id: str, submission: Submission) -> str:
+    def _receive(self, job_id: str, submission: Submission, served: ServedModel) -> str:
+        served.require_workers(submission.model)
         if submission.bill is not None:
             submission = replace(submission, entries=submission.bill.counted(submission.entries))
-        size = min(max(1, int(self._model.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
-        window = max(WINDOW, 2 * self._model.workers("batch"))
+        size = min(max(1, int(served.known.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
+        window = max(WINDOW, 2 * served.known.workers("batch"))
         self._incoming.begin(
             job_id,
             chunk_size=size,
@@ -144,11 +148,12 @@ class JobService:
             caller=submission.caller,
             origin=self._origin(),
             analysis=self._analysis,
+            requested_model=submission.model,
         )
 
         def send(chunks: Sequence[int]) -> None:
-            for turn in self._turns.choose(chunk_id(job_id, number) for number in chunks):
-                self._turns.send(turn)
+            for turn in served.turns.choose(chunk_id(job_id, number) for number in chunks):
+                served.turns.send(turn)
 
         def alive() -> None:
             self._incoming.touch(job_id)
@@ -159,7 +164,7 @@ class JobService:
             self._incoming,
             self._cache,
             job_id=job_id,
-            identity=self._model.identity,
+            identity=served.known.identity,
             chunk_size=size,
             max_texts=self._max_texts,
             cleaned=self._cleaned,

@@ -49,7 +49,7 @@ def cleaner(max_chars: int) -> Callable[[str], str]:
 
 
 class Predictor:
-    """Predicts texts; a web process has one. Raises ServiceUnavailable when Redis is away."""
+    """Predicts texts; a web process has one for each model. Raises ServiceUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Predictor:
         coalescer: Coalescer[Answer],
         *,
         listen: Callable[[], None],
+        patient: bool = True,
         tracing: Tracing | None = None,
     ) -> None:
         """Makes a predictor for one model.
@@ -71,6 +72,7 @@ class Predictor:
             model: what is known about the workers.
             coalescer: sends the texts that are not known.
             listen: called before each wait, to make sure that replies reach the coalescer from then on.
+            patient: whether texts wait for their answers while no worker is ready.
             tracing: makes a span for each wait, if traces are wanted.
         """
         self._cleaned = cleaned
@@ -79,6 +81,7 @@ class Predictor:
         self._model = model
         self._coalescer = coalescer
         self._listen = listen
+        self._patient = patient
         self._tracing = tracing
 
     def predict(self, text: str, wait_s: float, caller: str) -> Prediction | None:
@@ -150,7 +153,8 @@ class Predictor:
             if len(answers) == len(texts):
                 return answers
             asked = {key: text for key, text in texts.items() if key not in answers} if answers else texts
-            found = self._all_known(asked) if wait_s <= 0 else self._wait(asked, wait_s, caller)
+            may_wait = wait_s > 0 and (self._patient or self._model.served)
+            found = self._wait(asked, wait_s, caller) if may_wait else self._all_known(asked)
         return None if found is None else answers | found
 
     def _wait(self, texts: Mapping[str, str], wait_s: float, caller: str) -> dict[str, Answer] | None:

@@ -44,7 +44,7 @@ class QueueLimit:
             max_texts: the most texts of one caller that may wait in this process, gathered or under way, divided by
                 the number of callers; all callers' together may be twice as many, as those that came first may have
                 more than their part.
-            rate: the short texts per second that the workers are expected to do for this process, infinite if unknown.
+            rate: the cost per second that the workers are expected to do for this process, infinite if unknown.
                 It is called each time, and must not raise.
             patience_s: how many seconds callers wait. No more texts may wait than can be answered in that time.
             clock: the time in seconds.
@@ -93,7 +93,7 @@ class QueueLimit:
         self._starved = not more  # it may be long before another text comes
 
     def _rate(self) -> float:
-        """Short texts per second: the measured rate, or else the expected one."""
+        """Cost per second: the measured rate, or else the expected one."""
         return self._expected_rate() if self._measured_rate is None else self._measured_rate
 
     def _in_vain(self, cost: int) -> bool:

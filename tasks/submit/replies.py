@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Replies:
-    """Hands replies to the coalescer, from the first `start` on; a web process has one."""
+    """Hands replies to the coalescer, from the first `start` on; a web process has one for each model."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Replies:
             model: what is known about the workers.
             recent: fresh predictions are kept there.
             coalescer: gets the answers.
-            reply_key: the key of this web process's replies, the same as in claims.
+            reply_key: the key of this web process's replies about the model, the same as in claims.
             clock: the time in seconds.
         """
         self._listening = listening
@@ -59,6 +59,7 @@ class Replies:
         self._clock = clock
         self._swept_at = clock()
         self._started = False
+        self._told_waiting = 0
         self._loop = Loop("replies", self.receive, expected=(redis.RedisError,))
 
     def start(self) -> None:
@@ -100,7 +101,9 @@ class Replies:
     def sweep(self, older_than_s: float = LOST_REPLY_S) -> None:
         """Looks up texts that have been under way for longer than `older_than_s`: their replies may have been lost."""
         self._swept_at = self._clock()
-        metrics.WAITING.set(self._coalescer.waiting)
+        waiting = self._coalescer.waiting
+        metrics.WAITING.inc(waiting - self._told_waiting)  # the others of this process add to the same number
+        self._told_waiting = waiting
         overdue = self._coalescer.overdue(older_than_s)
         if not overdue or (identity := self._model.identity) is None:
             return

@@ -97,7 +97,7 @@ class TextSender:
             if not self._memory.has_room(CALLERS_SHARE):
                 raise StorageFull
             with sending(self._tracing, origins, len(texts)) as origin:
-                self._chunks.send_texts(list(texts.values()), self._tag, origin)
+                self._chunks.send_texts(list(texts.values()), origin)
         except Exception:  # of any kind: a mark without a message would keep other processes from sending the text
             self._cache.release(self._tag, texts)
             raise

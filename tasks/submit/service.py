@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import redis
+
 from model.analysis import Analysis
+from model.description import Description
 from model.figures import FileFigures, read_figures
+from tasks.jobs.job import Line
+from tasks.store.compilations import Compilations
 from tasks.store.connections import Client
-from tasks.store.presence import KnownModel, Presence
+from tasks.store.presence import Presence
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
-from tasks.submit.predictor import Prediction, Predictor
-from tasks.wire import WorkerMark
+from tasks.submit.predictor import Prediction
+from tasks.submit.served import ServedModels
+from tasks.wire import CompilingMark, WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
 
@@ -27,6 +34,8 @@ class ModelInfo:
     labels: tuple[str, ...]
     figures: list[FileFigures]
     """The measured quality; empty for models other than the embedded one."""
+    description: Description | None
+    """What its workers tell of it; None if none has been ready since this process started."""
 
 
 class Listener(Protocol):
@@ -41,37 +50,48 @@ class SentimentService:
 
     def __init__(
         self,
-        predictor: Predictor,
+        models: ServedModels,
         jobs: JobService,
-        known: KnownModel,
         presence: Presence,
+        compilations: Compilations,
         servers: Collection[Client],
         listeners: Collection[Listener],
         *,
-        model_tag: str,
         analysis: Analysis,
     ) -> None:
         """Makes the service of its parts.
 
         Args:
-            predictor: predicts texts.
+            models: the models that texts are scored by.
             jobs: the service of jobs.
-            known: what is known about the workers.
             presence: lists the workers.
+            compilations: lists those that are not ready because they compile their model.
             servers: a client of each Redis server that the service needs.
             listeners: what listens in the background for the service.
-            model_tag: the model name and revision that workers are asked for.
             analysis: the analysis that the service performs.
         """
-        self.predict = predictor.predict
-        self.predict_many = predictor.predict_many
         self.jobs = jobs
-        self.model_tag = model_tag
+        self.models = models
+        self.model_tag = models.default.model.tag
         self.analysis = analysis
-        self._known = known
         self._presence = presence
+        self._compilations = compilations
         self._servers = servers
         self._listeners = listeners
+
+    def predict(self, text: str, wait_s: float, caller: str, model: str | None = None) -> Prediction | None:
+        """See `Predictor.predict`. `model`: the name of the model that the caller asks for.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        return self.models.choose(model).predictor.predict(text, wait_s, caller)
+
+    def predict_many(
+        self, texts: Sequence[str], wait_s: float, caller: str, model: str | None = None
+    ) -> list[Line] | None:
+        """See `Predictor.predict_many`; `model` as in `predict`."""
+        return self.models.choose(model).predictor.predict_many(texts, wait_s, caller)
 
     def close(self) -> None:
         """Ends the service's threads. A web process that ends need not call it, as they end with it."""
@@ -89,8 +109,31 @@ class SentimentService:
         with redis_or_unavailable():
             return self._presence.ready()
 
-    def model(self) -> ModelInfo:
-        """The model that callers get answers from now."""
+    def model(self, name: str | None = None) -> ModelInfo:
+        """The model that callers who ask for this name get answers from now.
+
+        Raises:
+            UnknownModel: there is no such model.
+        """
+        known = self.models.choose(name).known
         with redis_or_unavailable():
-            identity = self._known.identity
-        return ModelInfo(identity, self.analysis.classes, read_figures(identity) if identity is not None else [])
+            identity = known.identity
+        figures = read_figures(identity) if identity is not None else []
+        return ModelInfo(identity, self.analysis.classes, figures, self.described(identity))
+
+    def described(self, identity: str | None) -> Description | None:
+        """What workers tell of the model of this identity; None if none has been ready since this process started.
+        Never raises.
+        """
+        found = self._presence.described.get(identity) if identity is not None else None
+        if found is None and identity is not None:
+            with contextlib.suppress(redis.RedisError):
+                # Asks which workers there are, but not more than once a second.
+                self.models.default.known.identity  # noqa: B018
+            found = self._presence.described.get(identity)
+        return found
+
+    def compiling(self) -> list[CompilingMark]:
+        """The workers that compile their model now, before they are ready."""
+        with redis_or_unavailable():
+            return self._compilations.under_way()

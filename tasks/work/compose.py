@@ -8,35 +8,41 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import celeryconfig
 from model.engine import Engine
 from model.engines.merging import MergingEngine
-from model.engines.registry import load_engine
+from model.source import short_name
 from tasks import metrics
 from tasks.background import Loop
 from tasks.cost import cost
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
+from tasks.loading import load
+from tasks.models import Model
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
 from tasks.queue.turns import Turns
 from tasks.settings import Settings
 from tasks.store.cache import PredictionCache
+from tasks.store.compilations import Compilations
 from tasks.store.connections import connect
 from tasks.store.presence import KnownModel, Presence
 from tasks.tracing import TracedEngine, start_tracing
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
 from tasks.work.callbacks import Callbacks
+from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
 from tasks.work.metrics_server import serve_metrics
-from tasks.work.rate import measure_rate
+from tasks.work.rate import Rate, measure
 from tasks.work.roles import Role
 from tasks.work.scoring import Scorer
 from tasks.work.serving import Worker
+from tasks.work.summary import summary
 from tasks.work.task import ScoreTask
 from tasks.work.upkeep import Upkeep
 from tasks.work.watchdog import Watchdog, watched_loop
@@ -47,46 +53,50 @@ TIMEOUT_S = 5.0
 _log = logging.getLogger("tasks.worker")
 
 
-def warm_engine(settings: Settings, device: str) -> Engine:
-    """Loads and warms the engine of the model that the settings name.
+def warm_engine(settings: Settings, role: Role, model: Model, device: str) -> Engine:
+    """Loads and warms the engine of a model. If the model has to be compiled, that is told.
 
     Raises:
         ModelError: the model does not exist or cannot be served.
     """
-    engine = load_engine(
-        settings.model_name,
-        revision=settings.model_revision,
-        engine=settings.engine,
-        device=device,
-        batch_size=settings.batch_size,
-        threads=settings.engine_threads,
-        label_map=settings.label_map or None,
-        analysis=settings.analysis,
+    steps = CompilingSteps(
+        Compilations(connect(settings.cache_url, timeout_s=TIMEOUT_S)),
+        CompilingMark(_new_id(role), role.name, model.tag, short_name(model.source.name)),
     )
-    engine.warm()
+    try:
+        engine = load(settings.of(model), device, progress=steps)
+        engine.warm()
+    finally:
+        steps.end()
     return engine
 
 
-def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
+def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, watched: Iterable[Loop] = ()) -> Worker:
     """Makes a worker that scores with this engine. It takes no chunks before it is run.
 
     Args:
         settings: the settings.
         role: the worker's role.
+        model: the model that the worker serves.
         engine: the warm engine.
         watched: loops that already run in this process, for the watchdog.
     """
-    texts_per_s = measure_rate(engine)
-    mark = _mark(settings, role, engine, texts_per_s)
+    rate = Rate(measure(engine))
+    mark = _mark(role, model, engine, rate)
     tracing = start_tracing(settings, role.name)
-    watchdog = Watchdog(texts_per_s=texts_per_s)
-    together = role.cost_together(texts_per_s)
+    watchdog = Watchdog(texts_per_s=lambda: rate.texts_per_s)
+
+    @contextmanager
+    def around(spent: int) -> Iterator[None]:
+        with watchdog.engine_call(spent), rate.engine_call(spent):
+            yield
+
     engine = MergingEngine(
         engine,
-        max_cost=lambda: together,
-        cost=lambda texts: sum(map(cost, texts)),
+        max_cost=lambda: role.cost_together(rate.texts_per_s),
+        cost=_cost_of,
         on_call=metrics.engine_call,
-        around=watchdog.engine_call,
+        around=around,
     )
     if tracing is not None:
         engine = TracedEngine(engine, tracing)
@@ -95,18 +105,17 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
     servers = {url: connect(url, timeout_s=TIMEOUT_S) for url in dict.fromkeys(urls)}
     cache, broker, results = (servers[url] for url in urls)
     app = create_celery(settings)
-    sender = ChunkSender(app)
+    sender = ChunkSender(app, model)
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
-    workers = partial(KnownModel(presence, settings.model_tag).ready, "batch")
-    turns = Turns(results, sender, workers=workers, tag=settings.model_tag, analysis=settings.analysis)
+    turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
     scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns)
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))
 
     stop = threading.Event()
-    loops = [leases.loop, announcing(presence, mark, stop)]
+    loops = [leases.loop, announcing(presence, mark, stop, texts_per_s=lambda: rate.texts_per_s)]
     if role.upkeep:
         callbacks = Callbacks(
             results,
@@ -114,7 +123,7 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
             allow_private=settings.callback_allow_private,
             body=jobs.callback,
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, tag=settings.model_tag, analysis=settings.analysis)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 
@@ -122,27 +131,39 @@ def compose(settings: Settings, role: Role, engine: Engine, *, watched: Iterable
         app,
         role,
         mark.id,
-        queue=queue_name(role.name, settings.analysis),
+        queue=queue_name(role.name, model),
         heartbeats=bool(settings.metrics_port),
         when_ready=[
             *(loop.start for loop in (watchdog.loop, *loops)),
-            lambda: metrics.MODEL_INFO.labels(role.name, mark.model, mark.device).set(1),
+            lambda: metrics.MODEL_INFO.labels(role.name, mark.model, mark.device, engine.description.form).set(1),
             partial(serve_metrics, settings.metrics_host, settings.metrics_port, mark.device),
-            partial(_log.info, "ready: %s on %s, about %.0f texts/s", mark.model, mark.device, texts_per_s),
+            partial(
+                _log.info,
+                "ready: %s on %s, %s, about %.0f tweets/s",
+                *(mark.model, mark.device, summary(engine.description), rate.texts_per_s),
+            ),
         ],
         when_told_to_end=[stop.set, scorer.stop],
     )
 
 
-def _mark(settings: Settings, role: Role, engine: Engine, texts_per_s: float) -> WorkerMark:
-    host = socket.gethostname()
+def _cost_of(texts: Sequence[str]) -> int:
+    return sum(map(cost, texts))
+
+
+def _new_id(role: Role) -> str:
+    return f"{role.name}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def _mark(role: Role, model: Model, engine: Engine, rate: Rate) -> WorkerMark:
     return WorkerMark(
-        id=f"{role.name}-{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
+        id=_new_id(role),
         role=role.name,
         model=engine.identity,
-        tag=settings.model_tag,
+        tag=model.tag,
         device=engine.device,
-        texts_per_s=round(texts_per_s, 1),
+        texts_per_s=round(rate.texts_per_s, 1),
         started_at=time.time(),
-        host=host,
+        host=socket.gethostname(),
+        description=engine.description,
     )

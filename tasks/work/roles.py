@@ -23,11 +23,11 @@ class Role:
     """Whether the worker does the regular tasks for jobs (`tasks.work.upkeep`)."""
 
     def cost_together(self, texts_per_s: float) -> int:
-        """The most that the texts of several chunks in one call of the engine may cost, in short texts."""
+        """What the texts of several chunks in one call of the engine may cost."""
         return max(1, int(texts_per_s * self.call_s))
 
 
-INTERACTIVE = Role("interactive", threads=6, call_s=0.25)
+INTERACTIVE = Role("interactive", threads=6, call_s=0.5)
 """For waiting callers: texts of several of their chunks are scored in one call."""
 BATCH = Role("batch", threads=1, call_s=0.0, niceness=19, upkeep=True)
 """For jobs: live callers have the processor first, and jobs still get a little of it.

@@ -8,10 +8,10 @@ import time
 
 import redis
 
-from model.analysis import Analysis
 from tasks.background import Loop
 from tasks.jobs.keys import chunk_of
 from tasks.jobs.running import RunningJobs
+from tasks.models import Model
 from tasks.queue.app import ChunkSender
 from tasks.queue.queues import queue_name, task_ids
 from tasks.queue.turns import Turns
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Does the regular tasks; every batch worker has one, and the first one to come does the work."""
+    """Does the regular tasks; every batch worker has one, and the first one of a model to come does the work."""
 
     def __init__(
         self,
@@ -37,17 +37,14 @@ class Upkeep:
         sender: ChunkSender,
         turns: Turns,
         broker: Client,
-        *,
-        tag: str,
-        analysis: Analysis,
+        model: Model,
     ) -> None:
         self._jobs = jobs
         self._callbacks = callbacks
         self._sender = sender
         self._turns = turns
         self._broker = broker
-        self._tag = tag
-        self._analysis = analysis
+        self._model = model
 
     def loops(self, stop: threading.Event) -> list[Loop]:
         """The loops that do the work until `stop` is set; callbacks have their own, as receivers may be slow."""
@@ -65,7 +62,7 @@ class Upkeep:
         noted which worker has it. A chunk that was not lost after all still counts once.
         """
         # The lock expires just before this worker's next turn.
-        if not self._broker.set(f"{_LOCK}{self._analysis.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
+        if not self._broker.set(f"{_LOCK}{self._model.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
             return 0
         for turn in self._turns.choose():
             self._turns.send(turn)
@@ -76,10 +73,11 @@ class Upkeep:
         lost &= self._missing()
         for task_id in sorted(lost):
             _log.warning("chunk %s was lost; sending it again", task_id)
-            self._sender.send_job_chunk(*chunk_of(task_id), self._tag)
+            self._sender.send_job_chunk(*chunk_of(task_id))
         return len(lost)
 
     def _missing(self) -> set[str]:
-        if not (expected := self._jobs.expected(self._analysis)):
+        names = (*self._model.names, None) if self._model.is_default else self._model.names
+        if not (expected := self._jobs.expected(self._model.analysis, names)):
             return expected
-        return expected - self._turns.waiting() - task_ids(self._broker, queue_name("batch", self._analysis))
+        return expected - self._turns.waiting() - task_ids(self._broker, queue_name("batch", self._model))

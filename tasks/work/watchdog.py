@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,10 +31,10 @@ LOOP_LIMIT_S = 60.0
 
 It comes round every second, and waits at most some 10 s for an answer of Redis."""
 CALL_LIMIT_S = 60.0
-SLOWEST = 500.0
-"""A call of the engine may take CALL_LIMIT_S plus this multiple of the time that short texts took at the start.
+SLOWEST = 100.0
+"""A call of the engine may take CALL_LIMIT_S plus this multiple of the time that it should take.
 
-Long texts take 50 times as long, and beside live callers a job gets only a small part of the processor."""
+Beside live callers a job gets only a small part of the processor: at niceness 19, one part in seventy."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ class Watchdog:
     Its own loop is watched by the thread that takes chunks.
     """
 
-    def __init__(self, *, texts_per_s: float) -> None:
-        """`texts_per_s`: the engine's rate on short texts."""
+    def __init__(self, *, texts_per_s: Callable[[], float]) -> None:
+        """`texts_per_s`: returns the engine's rate now, in texts that cost 1."""
         self._texts_per_s = texts_per_s
         self._steps: set[Step] = set()
         self._loops: list[Loop] = []
@@ -85,9 +85,9 @@ class Watchdog:
             self._steps.discard(step)
 
     @contextmanager
-    def engine_call(self, texts: int) -> Iterator[None]:
-        """A context for a call of the engine with this number of texts."""
-        step = self.begin("a call of the engine", CALL_LIMIT_S + SLOWEST * texts / self._texts_per_s)
+    def engine_call(self, spent: int) -> Iterator[None]:
+        """A context for a call of the engine whose texts cost so much."""
+        step = self.begin("a call of the engine", CALL_LIMIT_S + SLOWEST * spent / self._texts_per_s())
         try:
             yield
         finally:

@@ -77,6 +77,33 @@ def test_every_line_names_its_process(launch: Launch) -> None:
     assert None not in names, sentiq.output
 
 
+def test_several_models(launch: Launch) -> None:
+    """With MODELS, `make run` starts a pair of workers for each model and says when all of them have answered; each
+    line names its process and model. A worker that dies is started again, and Ctrl-C ends everything.
+    """
+    models = {"de": {"name": "stub", "revision": "de"}, "en": "stub"}
+    sentiq = launch(command=MAKE_RUN, MODELS=json.dumps(models)).wait_until_ready()
+    assert re.search(r"ready at \S+ after \d+\.\d s \(stub@1/stub; de: stub@de/stub\); API at", sentiq.output)
+    asked = {"de": "stub@de/stub", "en": "stub@1/stub", "*": "stub@1/stub"}
+    for name, identity in asked.items():
+        answer = sentiq.http.post("/predict", json={"text": f"good {name}", "model": name}).json()
+        assert answer["model"] == identity
+    jobs = [sentiq.http.post("/batch_predict", json={"texts": ["a", "b"], "model": name}).json() for name in asked]
+    for job, identity in zip(jobs, asked.values(), strict=True):
+        ended = sentiq.http.get(job["links"]["self"], headers={"Prefer": "wait=30"}).json()
+        assert (ended["status"], ended["model"]) == ("succeeded", identity)
+    os.kill(sentiq.member("tasks.worker batch --model de"), signal.SIGKILL)
+    told = "ended by signal 9; starting it again"
+    wait_until(partial(sentiq.has_printed, told), what="the launcher to start the worker again")
+    lines = [re.fullmatch(r"(\S+) +\| .*", line) for line in sentiq.lines if "|" in line]
+    names = {line[1] for line in lines if line is not None}
+    assert names >= {"sentiq", "interactive", "batch", "interactive@de", "batch@de"}, sentiq.output
+    assert len({line.index("|") for line in sentiq.lines if line.startswith(("sentiq ", "batch@de "))}) == 1
+    os.killpg(sentiq.process.pid, signal.SIGINT)
+    sentiq.ended()
+    sentiq.wait_until_gone()
+
+
 def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
     """While only the batch worker is missing, the launcher says that callers are answered already, and they are."""
     sentiq = launch()

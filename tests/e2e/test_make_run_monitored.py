@@ -59,7 +59,7 @@ def test_monitored_run(monitored: Launch) -> None:
     assert "Inspect method" not in sentiq.output  # Flower warns of the workers, which are not there yet
     assert _get(flower).status_code == _get(flower, "sentiq:guessed").status_code == 401
     interactive, batch, exporter = (_get(page).text for page in metrics)
-    assert 'sentiment_model_info{device="cpu",model="stub@1/stub",role="interactive"} 1.0' in interactive
+    assert 'sentiment_model_info{device="cpu",form="stub",model="stub@1/stub",role="interactive"} 1.0' in interactive
     assert 'role="batch"} 1.0' in batch
     assert 'celery_active_worker_count{queue_name="batch"} 1.0' in exporter
     page = sentiq.http.get("/metrics").text

@@ -127,7 +127,7 @@ def test_lost_message_is_soon_sent_again(make_stack: Callable[..., Stack], varia
     """
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.005", **variables).start("batch")
     job = stack.submit(new_texts(2500))
-    lists = list_names(queue_name("batch", stack.settings().analysis))
+    lists = list_names(queue_name("batch", stack.default_model))
     lost = wait_until(
         lambda: next((m for name in lists for m in stack.redis.lrange(name, 0, 0)), None), what="a message"
     )

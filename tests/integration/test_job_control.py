@@ -201,13 +201,12 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert sent > 1
     waits = stack.submit(new_texts(300))
     assert waiting(stack.redis, "batch") == sent
-    settings = stack.settings()
-    app = create_celery(settings)
+    app, model = create_celery(stack.settings()), stack.default_model
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
     callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, body=jobs.callback)
-    sender, tag, analysis = ChunkSender(app), settings.model_tag, settings.analysis
-    turns = Turns(stack.redis, sender, workers=lambda: 0, tag=tag, analysis=analysis)
-    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, tag=tag, analysis=analysis)
+    sender = ChunkSender(app, model)
+    turns = Turns(stack.redis, sender, model, workers=lambda: 0)
+    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, model)
 
     def repaired(*, settle_s: float = 0.5) -> int:
         stack.redis.delete("sentiq:upkeep")  # otherwise the upkeep looks only every five seconds

@@ -156,10 +156,9 @@ def test_redelivered_chunk_counts_once(service: Stack, times: int) -> None:
     job = service.ended(service.submit(texts))
     before, items = service.texts_scored(), service.items(job)
     errors = sum(worker.log.count("Traceback") for worker in service.workers)
-    settings = service.settings()
-    sender = ChunkSender(create_celery(settings))
+    sender = ChunkSender(create_celery(service.settings()), service.default_model)
     for _ in range(times):
-        sender.send_job_chunk(job["id"], 0, settings.model_tag)
+        sender.send_job_chunk(job["id"], 0)
     # Chunks are taken in order: when a later job has ended, the repeated chunks have been taken.
     service.ended(service.submit(new_texts(1)))
     assert service.texts_scored() - before == 1
@@ -172,8 +171,7 @@ def test_job_of_an_odd_chunk(service: Stack) -> None:
     """A chunk of a job that does not exist, for instance because it has expired, harms neither the worker nor other
     jobs.
     """
-    settings = service.settings()
-    ChunkSender(create_celery(settings)).send_job_chunk(uuid.uuid4().hex, 0, settings.model_tag)
+    ChunkSender(create_celery(service.settings()), service.default_model).send_job_chunk(uuid.uuid4().hex, 0)
     assert service.ended(service.submit(new_texts(3)))["status"] == "succeeded"
 
 

@@ -31,7 +31,7 @@ def values(stack: Stack) -> Value:
 @pytest.fixture
 def send(server: Stack) -> ChunkSender:
     """Puts chunks into the queues; there are no workers."""
-    return ChunkSender(create_celery(server.settings()))
+    return ChunkSender(create_celery(server.settings()), server.default_model)
 
 
 def _message(sent_at: float, queue: str) -> str:
@@ -56,9 +56,9 @@ def test_empty_queues(server: Stack) -> None:
 
 def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
     """A queue's length includes all its priorities, and none of the other queue's messages."""
-    send.send_texts(["a", "b"], "stub@-")
+    send.send_texts(["a", "b"])
     for number in range(3):
-        send.send_job_chunk("job", number, "stub@-")
+        send.send_job_chunk("job", number)
     server.redis.lmove(list_names("batch")[-1], "batch", "LEFT", "LEFT")  # as the version before sent first chunks
     value = values(server)
     assert value("queue_messages", queue="interactive") == 1
@@ -68,10 +68,10 @@ def test_length_over_priorities(server: Stack, send: ChunkSender) -> None:
 
 def test_chunks_that_wait_for_their_turn(server: Stack, send: ChunkSender) -> None:
     """Chunks of jobs that are not sent yet belong to the queue, with the time for which they wait."""
-    analysis = server.settings().analysis
-    send.send_job_chunk("job", 0, "stub@-")
-    server.redis.zadd(turn_keys(analysis)[1], {"job.1": time.time() - 40, "job.2": time.time() - 30})
-    server.redis.expire(turn_keys(analysis)[1], 60)
+    turns = turn_keys(server.default_model)[1]
+    send.send_job_chunk("job", 0)
+    server.redis.zadd(turns, {"job.1": time.time() - 40, "job.2": time.time() - 30})
+    server.redis.expire(turns, 60)
     value = values(server)
     assert value("queue_messages", queue="batch") == 3
     assert value("queue_oldest_seconds", queue="batch") == pytest.approx(40, abs=2)
@@ -97,7 +97,7 @@ def test_a_worker_that_holds_a_chunk_does_not_let_it_wait(server: Stack) -> None
 def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
     """A scrape makes one round trip to a server, however many messages wait there."""
     for number in range(50):
-        send.send_job_chunk("job", number, "stub@-")
+        send.send_job_chunk("job", number)
     queues = queue_metrics(server.settings())
     list(queues.collect())
     client: Any
@@ -120,9 +120,7 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
 def test_ready_workers(server: Stack) -> None:
     """Workers that are ready with the model that the settings ask for are counted by role, with their rates."""
     presence = Presence(connect(server.url, timeout_s=1.0))
-    for number, (role, tag) in enumerate(
-        [("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]
-    ):
+    for number, (role, tag) in enumerate([("batch"), ("batch"), ("batch", "other@-"), ("interactive")]):
         presence.announce(WorkerMark(str(number), role, "stub@1/stub", tag, "cpu", texts_per_s=10.0, started_at=0.0))
     server.environment["MODEL_NAME"], before = "stub", server.environment["MODEL_NAME"]
     try:

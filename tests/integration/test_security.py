@@ -120,6 +120,9 @@ def test_lists(guarded: Stack) -> None:
         assert set(other) <= set(listed(key))
         assert not set(mine) & set(listed(key))
     assert set(mine + other) <= set(listed(OPS))
+    newest = guarded.http.get("/jobs", headers=as_(OPS)).json()["items"]
+    assert {job["owner"] for job in newest if job["id"] in other} == {"ann"}
+    assert all("owner" not in job for job in guarded.http.get("/jobs", headers=as_(ANN)).json()["items"])
 
 
 def test_a_slow_text_is_its_callers(guarded: Stack) -> None:
@@ -251,6 +254,14 @@ def test_quota_of_jobs(make_stack: Callable[..., Stack]) -> None:
     answer = stack.http.post("/batch_predict", json={"texts": [f"more {i}" for i in range(500)]}, headers=as_(ANN))
     assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
     assert 0 < int(answer.headers["Retry-After"]) <= 86_400
+    # The other process may have a block of 25 of the 200 that are left.
+    left = int(answer.headers["RateLimit-Remaining"])
+    assert 150 <= left <= 200
+    assert answer.headers["RateLimit-Limit"] == "1000"
+    assert f"This job has 500 texts; of today's 1000, {left} are left." in answer.json()["detail"]
+    larger = stack.http.post("/batch_predict", json={"texts": ["good"] * 1001}, headers=as_(ANN))
+    assert (larger.status_code, larger.json()["code"]) == (413, "job_too_large")
+    assert "Retry-After" not in larger.headers
     assert [found["id"] for found in stack.http.get("/jobs", headers=as_(ANN)).json()["items"]] == [job["id"]]
     assert submitted(stack, ANN, texts, Idempotency_Key=name)["id"] == job["id"]
     # Each of the two processes may still have a block of 25.

@@ -48,12 +48,12 @@ def test_age_is_that_of_the_oldest(server: Stack) -> None:
     """The age of a queue is that of its oldest message, whatever its priority; a text that imitates a message's header
     has no effect.
     """
-    send = ChunkSender(create_celery(server.settings()))
-    send.send_job_chunk("job", 5000, "stub@-")
+    send = ChunkSender(create_celery(server.settings()), server.default_model)
+    send.send_job_chunk("job", 5000)
     value = values(server)
     wait_until(lambda: (value("queue_oldest_seconds", queue="batch") or 0) > 0.3, what="the chunk to be 0.3 s old")
-    send.send_job_chunk("job", 0, "stub@-")
-    send.send_texts(['"sent_at": 1.0', '"sent_at": 1.0, \''], "stub@-")
+    send.send_job_chunk("job", 0)
+    send.send_texts(['"sent_at": 1.0', '"sent_at": 1.0, \''])
     assert value("queue_messages", queue="batch") == 2
     assert 0.3 < (value("queue_oldest_seconds", queue="batch") or 0) < 20
     assert 0 <= (value("queue_oldest_seconds", queue="interactive") or 0) < 20
@@ -61,7 +61,7 @@ def test_age_is_that_of_the_oldest(server: Stack) -> None:
 
 def test_messages_show_no_text(server: Stack) -> None:
     """A message has callers' texts only in its body, so Flower and Celery's events do not show them."""
-    ChunkSender(create_celery(server.settings())).send_texts(["a secret of mine"], "stub@-")
+    ChunkSender(create_celery(server.settings()), server.default_model).send_texts(["a secret of mine"])
     (message,) = server.redis.lrange(list_names("interactive")[0], 0, -1)
     assert b"secret" not in message
     assert b'"sent_at": ' in message
@@ -103,9 +103,9 @@ def test_waiting_chunks_are_scored_together(make_stack: MakeStack) -> None:
     """Of callers' chunks that wait in a worker, some are scored in one call of the engine."""
     stack = make_stack(WEB_CONCURRENCY=1, model="stub?delay_s=0.02")
     stack.start_server()
-    sender = ChunkSender(create_celery(stack.settings()))
+    sender = ChunkSender(create_celery(stack.settings()), stack.default_model)
     for _ in range(24):
-        sender.send_texts([f"good {uuid.uuid4().hex}"], stack.settings().model_tag)
+        sender.send_texts([f"good {uuid.uuid4().hex}"])
     page = _start(stack, "interactive")
     wait_until(lambda: page["texts_scored_total"] == 24, what="all chunks to be scored")
     assert page["call_texts_count"] < 24

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tasks.models import DEFAULT, Model
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.settings import Settings
 from tasks.store.connections import connect
@@ -42,7 +43,7 @@ import celeryconfig
 celeryconfig.VISIBILITY_TIMEOUT_S = celeryconfig.broker_transport_options["visibility_timeout"] = {seconds}
 {change}
 from tasks.worker import main
-main(["{role}"])
+main({arguments})
 """
 
 
@@ -176,6 +177,11 @@ class Stack:
         names = Settings.model_fields
         return Settings.model_validate({n: self.environment[n.upper()] for n in names if n.upper() in self.environment})
 
+    @property
+    def default_model(self) -> Model:
+        """The model of requests that name none, for parts that run in the test's own process."""
+        return self.settings().served[DEFAULT]
+
     # Start
 
     def start_server(self) -> Server:
@@ -202,21 +208,24 @@ class Stack:
         return Process(name, popen, self.folder / f"{self._starts}-{name}.log")
 
     def start_worker(
-        self, role: str, *, wait: bool = True, visibility_s: int | None = None, change: str = ""
+        self, role: str, *, wait: bool = True, model: str = DEFAULT, visibility_s: int | None = None, change: str = ""
     ) -> Process:
         """Starts a worker; with `wait`, waits until it is ready.
 
         Args:
             role: `interactive` or `batch`.
             wait: whether to wait.
+            model: the name of the model that it serves.
             visibility_s: seconds after which a dead worker's chunks are redelivered, instead of what `celeryconfig`
                 says.
             change: code that runs in the worker's process before anything else; only with `visibility_s`.
         """
+        arguments = [role] if model == DEFAULT else [role, "--model", model]
         if visibility_s is None:
-            worker = self.start_process(role, "-m", "tasks.worker", role)
+            worker = self.start_process(role, "-m", "tasks.worker", *arguments)
         else:
-            worker = self.start_process(role, "-c", _IMPATIENT.format(seconds=visibility_s, change=change, role=role))
+            code = _IMPATIENT.format(seconds=visibility_s, change=change, arguments=arguments)
+            worker = self.start_process(role, "-c", code)
         self.workers.append(worker)
         if wait:
             self.wait_for_worker(worker)
@@ -229,7 +238,7 @@ class Stack:
             assert worker.running, f"the {worker.name} worker ended with {worker.status}:\n{worker.log[-4000:]}"
             return any(f"-{worker.pid}-" in member.decode() for member in self.redis.smembers("sentiq:workers"))
 
-        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=60)
+        wait_until(ready, what=f"the {worker.name} worker to be ready", timeout_s=120)
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Starts Gunicorn; with `wait`, waits until it answers."""

@@ -21,9 +21,9 @@ def new_texts(count: int) -> list[str]:
     return [new_text(("good text", "bad text", "plain text")[i % 3]) for i in range(count)]
 
 
-def direct(texts: Iterable[str]) -> list[tuple[float, ...]]:
-    """The engine's scores for the texts, without the service."""
-    return [told.scores for told in _scored(texts)]
+def direct(texts: Iterable[str], revision: str | None = None) -> list[tuple[float, ...]]:
+    """The engine's scores for the texts, without the service; those of another revision are others."""
+    return [told.scores for told in _scored(texts, revision)]
 
 
 def labels(texts: Iterable[str]) -> list[str]:
@@ -31,5 +31,6 @@ def labels(texts: Iterable[str]) -> list[str]:
     return [LABELS[told.decided] for told in _scored(texts)]
 
 
-def _scored(texts: Iterable[str]) -> list[Scored]:
-    return [scored(row, False) for row in StubEngine().score([clean(text) for text in texts]).probabilities]
+def _scored(texts: Iterable[str], revision: str | None = None) -> list[Scored]:
+    found = StubEngine(revision=revision).score([clean(text) for text in texts])
+    return [scored(row, False) for row in found.probabilities]

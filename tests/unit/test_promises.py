@@ -25,8 +25,8 @@ from tests.support.web import web_application
 from webapp.api.openapi import openapi_document
 from webapp.api.results import line_body
 from webapp.api.schemas import JobLinks, JobResponse, LineResponse
-from webapp.launch.launcher import PROCESSES
 from webapp.launch.options import flags
+from webapp.launch.processes import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = [path for folder in ("webapp", "tasks", "model") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -63,7 +63,7 @@ def test_examples_of_a_job_and_its_lines() -> None:
     """docs/api.md shows a job and lines with the fields that they have, in their order."""
     section = (ROOT / "docs" / "api.md").read_text().split("\n## A job and a line", 1)[1].split("\n## ", 1)[0]
     job, done, failed = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL))
-    assert tuple(job) == (*TOLD, "links")
+    assert list(job) == [*(name for name in TOLD if name != "requested_model"), "links", "calibrated"]
     JobResponse.model_validate_json(json.dumps(job), strict=True)
     assert (job["links"].keys(), job["labels"].keys()) == (JobLinks.model_fields.keys(), set(SENTIMENT.classes))
     shown = (
@@ -71,7 +71,7 @@ def test_examples_of_a_job_and_its_lines() -> None:
         Line(1, Entry(""), Failed("empty_text"), None, cached=False),
     )
     for example, line in zip((done, failed), shown, strict=True):
-        assert list(example) == list(line_body(None, line, SENTIMENT.classes))
+        assert list(example) == list(line_body(None, line, SENTIMENT.classes, lambda identity: {"calibrated": True}))
         LineResponse.model_validate_json(json.dumps(example), strict=True)
 
 
@@ -90,8 +90,11 @@ def test_readme_defaults() -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_read(name: str) -> None:
-    """Each setting is read somewhere: by the code, or by a property of the settings that the code reads."""
+    """Each setting is read somewhere: by the code, by a property of the settings that the code reads, or when all
+    settings are loaded.
+    """
     others = [path.read_text() for path in CODE if path.name != "settings.py"]
+    others.append((ROOT / "tasks" / "settings.py").read_text().partition("\ndef load_settings")[2])
     reads = re.compile(rf"settings\.{name}\b")
     if any(reads.search(text) for text in others):
         return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
 from model.analysis import Analysis
+from model.description import Description
 from tasks import metrics
 from tasks.jobs.job import Line
 from tasks.store.outcomes import Scored
@@ -18,8 +19,10 @@ from webapp.api.results import line_body
 class PredictionAnswers:
     """Writes predictions as JSON, with the classes of the analysis, and counts them."""
 
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Analysis, described: Callable[[str | None], Description | None]) -> None:
+        """`described`: what is known of the model of an identity."""
         self._classes = analysis.classes
+        self._described = described
         self._counts = metrics.PredictionCounts(analysis.classes)
 
     def prediction(self, text: str, prediction: Prediction, started: float) -> bytes:
@@ -37,12 +40,22 @@ class PredictionAnswers:
                 "cached": prediction.cached,
                 "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
                 "model": prediction.model,
+                **self.flags(prediction.model),
             }
         )
+
+    def flags(self, identity: str | None) -> dict[str, bool]:
+        """What an answer says of the model that scored, after its identity; nothing while that is not known."""
+        found = self._described(identity)
+        if found is None:
+            return {}
+        if found.two_class:
+            return {"calibrated": found.calibrated, "two_class": True}
+        return {"calibrated": found.calibrated}
 
     def lines(self, lines: Sequence[Line]) -> bytes:
         """The answer for a batch that did not become a job."""
         for line in lines:
             if isinstance(line.outcome, Scored):
                 self._counts.add(line.outcome.decided, cached=line.cached)
-        return orjson.dumps({"items": [line_body(None, line, self._classes) for line in lines]})
+        return orjson.dumps({"items": [line_body(None, line, self._classes, self.flags) for line in lines]})

@@ -21,6 +21,7 @@ _PLACE = re.compile(r"(.*?)(?: - at `\$\.?([^`]*)`)?", re.DOTALL)
 class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     texts: list[str]
     callback_url: str | None = None
+    model: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Batch)
@@ -44,7 +45,7 @@ def read_batch(raw: bytes) -> BatchRequest:
         raise MalformedJson from None
     if not batch.texts:
         return BatchRequest.read(msgspec.structs.asdict(batch))
-    return BatchRequest.model_construct(texts=batch.texts, callback_url=batch.callback_url)
+    return BatchRequest.model_construct(texts=batch.texts, callback_url=batch.callback_url, model=batch.model)
 
 
 def _decoded(raw: bytes) -> _Batch:

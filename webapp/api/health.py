@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from flask import Blueprint, Response
 
 from tasks.errors import ServiceUnavailable
 from tasks.submit.service import SentimentService
-from tasks.wire import WorkerMark
+from tasks.wire import CompilingMark, WorkerMark
 
 
 def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
     """Whether the worker serves the model that the settings ask for, but another analysis."""
     model = sentiment.model_tag.removesuffix(sentiment.analysis.suffix)
     return worker.tag != sentiment.model_tag and (worker.tag == model or worker.tag.startswith(f"{model}+"))
+
+
+def _missing_roles(ready: Sequence[WorkerMark]) -> list[str]:
+    """The roles of which no worker is among these."""
+    return [role for role in ("interactive", "batch") if role not in {worker.role for worker in ready}]
+
+
+def _told(worker: WorkerMark) -> dict[str, object]:
+    about = worker.description
+    passed = next((trial for trial in about.trials if trial.passed), None) if about is not None else None
+    return {
+        "role": worker.role,
+        "model": worker.model,
+        "device": worker.device,
+        "texts_per_s": worker.texts_per_s,
+        "form": about.form if about is not None else None,
+        "gate": {"labels_equal": passed.labels_equal, "speedup": passed.speedup} if passed is not None else None,
+    }
+
+
+def _compiling(mark: CompilingMark) -> dict[str, object]:
+    percent = None if mark.share is None else round(100 * mark.share)
+    return {"role": mark.role, "model": mark.model, "step": mark.step, "percent": percent, "seconds": mark.seconds}
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -27,28 +52,36 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/health/ready")
     @blueprint.get("/health", endpoint="health")
     def ready() -> Response:
-        redis, workers, missing = "up", [], []
+        redis, workers, compiling, missing = "up", [], [], []
         try:
             sentiment.ping()
             workers = sentiment.workers()
+            compiling = sentiment.compiling()
         except ServiceUnavailable:
             redis, missing = "down", ["redis"]
         ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
-        roles = {"interactive", "batch"} - {worker.role for worker in ours}
-        missing += [f"{role} worker" for role in ("interactive", "batch") if role in roles]
+        roles = _missing_roles(ours)
+        missing += [f"{role} worker" for role in roles]
         if any(worker.role in roles and _asks_something_else(worker, sentiment) for worker in workers):
             missing.append("the same ANALYSIS here as at the workers that are ready")
+        unready = bool(missing)
+        told = [_told(worker) for worker in ours]
+        if others := sentiment.models.settings[1:]:
+            told = [one | {"name": sentiment.models.settings[0].name} for one in told]
+        for model in others:  # they are told, but the service is ready without them
+            theirs = [worker for worker in workers if worker.tag == model.tag]
+            told += [_told(worker) | {"name": model.name} for worker in theirs]
+            missing += [f"{role} worker of {model.name}" for role in _missing_roles(theirs)]
+        tags = {model.tag for model in sentiment.models.settings}
         body: dict[str, object] = {
-            "status": "unready" if missing else "ready",
+            "status": "unready" if unready else "ready",
             "redis": redis,
-            "workers": [
-                {"role": worker.role, "model": worker.model, "device": worker.device, "texts_per_s": worker.texts_per_s}
-                for worker in ours
-            ],
+            "workers": told,
+            "compiling": [_compiling(mark) for mark in compiling if mark.tag in tags],
             "missing": missing,
         }
-        response = Response(orjson.dumps(body), status=503 if missing else 200, mimetype="application/json")
-        if missing:
+        response = Response(orjson.dumps(body), status=503 if unready else 200, mimetype="application/json")
+        if unready:
             response.headers["Retry-After"] = "2"
         return response
 

@@ -99,8 +99,9 @@ def _idempotency_key() -> str | None:
     return key
 
 
-AnswerAtOnce = Callable[[Sequence[str], float, str], list[Line] | None]
-"""Answers a caller's texts within so many seconds: their lines, or None if some have no outcome by then."""
+AnswerAtOnce = Callable[[Sequence[str], float, str, str | None], list[Line] | None]
+"""Answers texts within so many seconds: their lines, or None if some have no outcome by then. It gets the texts, the
+seconds, the caller, and the name of the model that was asked for."""
 
 
 def jobs_blueprint(
@@ -115,7 +116,10 @@ def jobs_blueprint(
     blueprint = Blueprint("jobs", __name__)
     listeners = Listeners()
 
-    def at_once(raw: bytes, prefer: Preferences) -> Response | int:
+    def told(job: Job) -> dict[str, object]:
+        return job_body(job) | answers.flags(job.model)
+
+    def at_once(raw: bytes, prefer: Preferences, model: str | None) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
@@ -123,8 +127,10 @@ def jobs_blueprint(
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
+        model = model if batch.model is None else batch.model
+        jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id)
+        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, model)
         if lines is None:
             return count
         response = Response(answers.lines(lines), mimetype="application/json")
@@ -141,7 +147,7 @@ def jobs_blueprint(
         try:
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
-                answer = at_once(raw, prefer)
+                answer = at_once(raw, prefer, query.model)
                 if isinstance(answer, Response):
                     return answer
                 paid = answer
@@ -165,6 +171,7 @@ def jobs_blueprint(
                     upload.entries,
                     header,
                     callback_url,
+                    upload.options.get("model", query.model),
                     key,
                     caller=caller().id,
                     owner=caller().owner,
@@ -201,13 +208,13 @@ def jobs_blueprint(
             cursor = f"{end[0]!r}-{end[1]}"
             following = url_for("jobs.newest", limit=query.limit, cursor=cursor, status=query.status)
         return Response(
-            orjson.dumps({"items": [job_body(job) for job in found], "next": following}), mimetype="application/json"
+            orjson.dumps({"items": [told(job) for job in found], "next": following}), mimetype="application/json"
         )
 
     @blueprint.get("/jobs/<job_id>")
     def job(job_id: str) -> Response:
         prefer = preferences()
-        response = Response(orjson.dumps(job_body(find(job_id, prefer.wait_or(0.0)))), mimetype="application/json")
+        response = Response(orjson.dumps(told(find(job_id, prefer.wait_or(0.0)))), mimetype="application/json")
         if prefer.applied is not None:
             response.headers["Preference-Applied"] = prefer.applied
         return response
@@ -231,10 +238,10 @@ def jobs_blueprint(
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
-        items = json_page(found, jobs.lines(found, query.cursor, limit))
+        items = json_page(found, jobs.lines(found, query.cursor, limit), answers.flags)
         end = query.cursor + len(items)
         body = {
-            "job": job_body(found),
+            "job": told(found),
             "items": items,
             "next": url_for("jobs.results", job_id=job_id, cursor=end, limit=limit) if end < found.total else None,
         }
@@ -242,7 +249,7 @@ def jobs_blueprint(
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = ndjson(found, lines) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
+        pieces = ndjson(found, lines, answers.flags) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
@@ -263,11 +270,14 @@ def jobs_blueprint(
         same = {name: value for name, value in job_body(found).items() if name in ("links", "owner")}
         listens_as = caller().id
 
-        def told() -> Iterator[bytes]:
-            with listeners.place(listens_as) as listener:
-                yield from events(jobs, job_id, revision, lambda job: job_facts(job) | same, listener)
+        def body(job: Job) -> dict[str, object]:
+            return job_facts(job) | same | answers.flags(job.model)
 
-        response = Response(told(), mimetype="text/event-stream")
+        def stream() -> Iterator[bytes]:
+            with listeners.place(listens_as) as listener:
+                yield from events(jobs, job_id, revision, body, listener)
+
+        response = Response(stream(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
         return response
 

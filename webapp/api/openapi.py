@@ -49,7 +49,7 @@ _PROBLEMS = {
     421: "The host name of the request is not in ALLOWED_HOSTS; only where the service has no keys.",
     429: "Too many texts are waiting, or the caller has sent more than its limits allow;"
     " try again after `Retry-After` seconds.",
-    503: "Redis is away. Nothing was accepted.",
+    503: "Redis is away, or no worker serves the model that was asked for. Nothing was accepted.",
 }
 _PREFER = {
     "name": "Prefer",
@@ -86,7 +86,7 @@ _UPLOADS = {
     "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
     "multipart/form-data": "One file of these types, recognised by its type or name;"
-    " the fields `column`, `delimiter` and `callback_url` come before it.",
+    " the fields `column`, `delimiter`, `callback_url` and `model` come before it.",
 }
 _REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 _RATE_LIMITS = {
@@ -158,7 +158,7 @@ def _upload_body() -> dict[str, Any]:
         "required": ["file"],
         "description": _UPLOADS["multipart/form-data"],
         "properties": {
-            **{name: {"type": "string"} for name in ("column", "delimiter", "callback_url")},
+            **{name: {"type": "string"} for name in ("column", "delimiter", "callback_url", "model")},
             "file": {"type": "string", "format": "binary"},
         },
     }
@@ -336,7 +336,8 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "model",
                 "Get the model that answers, and how good it was measured to be",
                 "predictions",
-                {"200": _ok("The model.", schemas.ModelResponse), **_problems(503)},
+                {"200": _ok("The model.", schemas.ModelResponse), **_problems(422, 503)},
+                parameters=_query_parameters(schemas.ModelQuery),
             )
         },
         "/health": {"get": _operation("health", "Check what the service needs, and what is missing", "health", health)},

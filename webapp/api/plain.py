@@ -49,13 +49,15 @@ class PlainPredict:
             SentimentError: the text cannot be answered.
         """
         visit = VISIT.get()
-        text = _plain_text(environ, self._max_bytes) if _is_plain(environ, visit) else None
-        if text is None:
+        asked = _plain_text(environ, self._max_bytes) if _is_plain(environ, visit) else None
+        if asked is None:
             return self._others(environ, start_response)
-        prediction = self._sentiment.predict(text, self._predict_timeout_s, visit.caller.id)
+        text, model = asked
+        prediction = self._sentiment.predict(text, self._predict_timeout_s, visit.caller.id, model)
         if prediction is None:
             with self._flask.request_context(environ):  # needed for the addresses of jobs
-                return job_of(text, self._sentiment.jobs, _NO_PREFERENCES, waited=True)(environ, start_response)
+                answer = job_of(text, model, self._sentiment.jobs, _NO_PREFERENCES, waited=True)
+                return answer(environ, start_response)
         body = self._answers.prediction(text, prediction, visit.started)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
@@ -78,8 +80,10 @@ def _is_plain(environ: dict[str, Any], visit: Visit) -> bool:
     )
 
 
-def _plain_text(environ: dict[str, Any], max_bytes: int) -> str | None:
-    """The text, if the body is `{"text": ...}` and nothing else. Otherwise None, and the body can be read again."""
+def _plain_text(environ: dict[str, Any], max_bytes: int) -> tuple[str, str | None] | None:
+    """The text and the model's name, if the body is `{"text": ...}`, or that and `"model": ...`, and nothing else.
+    Otherwise None, and the body can be read again.
+    """
     length = int(environ["CONTENT_LENGTH"])
     if length > max_bytes:
         return None
@@ -93,7 +97,10 @@ def _plain_text(environ: dict[str, Any], max_bytes: int) -> str | None:
         asked = orjson.loads(raw)
     except orjson.JSONDecodeError:
         asked = None
-    if isinstance(asked, dict) and len(asked) == 1 and isinstance(text := asked.get("text"), str):
-        return text
+    if isinstance(asked, dict) and isinstance(text := asked.get("text"), str):
+        if len(asked) == 1:
+            return text, None
+        if len(asked) == 2 and isinstance(model := asked.get("model"), str):
+            return text, model
     environ["wsgi.input"] = io.BytesIO(raw)
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 
@@ -32,7 +32,11 @@ def _status(job: Job | None, line: Line) -> str:
     return "failed" if isinstance(line.outcome, Failed) else "done"
 
 
-def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, object]:
+Flags = Callable[[str | None], dict[str, bool]]
+"""What is said of the model of an identity: see `webapp.api.answers.PredictionAnswers.flags`."""
+
+
+def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags) -> dict[str, object]:
     """One line as it is written in JSON. `job` is None for a text that was answered without a job; `classes` name the
     scores.
     """
@@ -54,16 +58,17 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str]) -> dict[str, 
             "truncated": outcome.truncated,
             "cached": line.cached,
             "model": line.model,
+            **flags(line.model),
         }
     return body
 
 
-def json_page(job: Job, lines: Iterable[Line]) -> list[orjson.Fragment]:
+def json_page(job: Job, lines: Iterable[Line], flags: Flags) -> list[orjson.Fragment]:
     """The lines of a page: as many as PAGE_BYTES allow, and one at least unless there are none."""
     items: list[orjson.Fragment] = []
     page_bytes = 0
     for line in lines:
-        item = orjson.dumps(line_body(job, line, job.analysis.classes))
+        item = orjson.dumps(line_body(job, line, job.analysis.classes, flags))
         items.append(orjson.Fragment(item))
         page_bytes += len(item)
         if page_bytes >= PAGE_BYTES:
@@ -71,12 +76,13 @@ def json_page(job: Job, lines: Iterable[Line]) -> list[orjson.Fragment]:
     return items
 
 
-def ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
+def ndjson(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[bytes]:
     """Lines as NDJSON, in pieces."""
     piece: list[bytes] = []
     piece_bytes = 0
     for line in lines:
-        piece.append(orjson.dumps(line_body(job, line, job.analysis.classes), option=orjson.OPT_APPEND_NEWLINE))
+        body = line_body(job, line, job.analysis.classes, flags)
+        piece.append(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))
         piece_bytes += len(piece[-1])
         if piece_bytes >= _PIECE_BYTES:
             yield b"".join(piece)

@@ -14,6 +14,23 @@ from webapp.front.errors import MOST_FAULTS
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
 Score = Annotated[float, Field(ge=0, le=1)]
+ModelName = Annotated[
+    str | None,
+    Field(description="The name of a model of this service, where it has several. Default: the service's own choice."),
+]
+
+
+Calibrated = Annotated[
+    bool | None,
+    Field(
+        description="Whether the model's scores were fitted to the shares of right answers. Not there while that is not"
+        " known: no worker of this model has been ready lately."
+    ),
+]
+TwoClass = Annotated[
+    Literal[True] | None,
+    Field(description="Only there if the model cannot give one of the labels, whose score is then always 0."),
+]
 
 
 class _Asked(BaseModel):
@@ -55,6 +72,7 @@ class PredictRequest(_Request):
     text: Annotated[
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
+    model: ModelName = None
 
     example = {"text": "What a show, I loved it!"}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -72,6 +90,7 @@ class BatchRequest(_Request):
         ),
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
 
     example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -94,6 +113,8 @@ class PredictionResponse(BaseModel):
     ]
     model: Annotated[str, Field(description="The identity of the model that scored: name@revision/engine.")]
     truncated: Annotated[bool, Field(description="The text is longer than the model reads; its end was left out.")]
+    calibrated: Calibrated = None
+    two_class: TwoClass = None
 
 
 class JobLinks(BaseModel):
@@ -124,7 +145,12 @@ class JobResponse(BaseModel):
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
-    model: str | None
+    requested_model: Annotated[
+        str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
+    ] = None
+    model: Annotated[
+        str | None, Field(description="The identity of the model that scored; null until a text was scored.")
+    ]
     texts_per_s: Annotated[
         float | None,
         Field(
@@ -141,6 +167,8 @@ class JobResponse(BaseModel):
     owner: Annotated[
         str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
     ] = None
+    calibrated: Calibrated = None
+    two_class: TwoClass = None
 
 
 class JobsResponse(BaseModel):
@@ -187,6 +215,15 @@ class UploadQuery(_Asked):
     )
     delimiter: Annotated[str | None, Field(description="For CSV: one character, or `tab`. Default: a comma.")] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
+    model: ModelName = None
+
+
+class ModelQuery(_Asked):
+    """Which model to describe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
 
 
 class LineError(BaseModel):
@@ -211,6 +248,8 @@ class LineResponse(BaseModel):
     cached: bool | None = None
     model: str | None = None
     truncated: bool | None = None
+    calibrated: Calibrated = None
+    two_class: TwoClass = None
     error: LineError | None = None
 
 
@@ -255,13 +294,52 @@ class ResultsQuery(_Asked):
     ] = False
 
 
+Form = Annotated[
+    str | None,
+    Field(
+        description="How the model is computed: a graph in `int8`, `bf16` or `fp32`; `pipeline...` for torch; `stub`."
+        " Null if its worker is of an earlier version."
+    ),
+]
+
+
+class HealthGate(BaseModel):
+    """What was found when the compiled model was compared with torch in fp32."""
+
+    labels_equal: Annotated[float, Field(ge=0, le=1, description="The share of texts with the same label.")]
+    speedup: Annotated[float, Field(ge=0, description="How many times as fast it is.")]
+
+
 class WorkerResponse(BaseModel):
     """A worker that is ready."""
 
     role: Literal["interactive", "batch"]
     model: str
     device: str
-    texts_per_s: float
+    name: Annotated[
+        str | None,
+        Field(description="Of a service with several models: the name of the one that the worker serves, or `*`."),
+    ] = None
+    texts_per_s: Annotated[
+        float,
+        Field(
+            description="Tweets that its engine scores in a second: measured at its start, then by the work it does."
+        ),
+    ]
+    form: Form = None
+    gate: Annotated[
+        HealthGate | None, Field(description="If the model was compiled here: what the comparison with torch found.")
+    ] = None
+
+
+class CompilingResponse(BaseModel):
+    """A worker that will be ready when its model is compiled."""
+
+    role: Literal["interactive", "batch"]
+    model: str
+    step: Annotated[str, Field(examples=["converting", "quantising", "checking"])]
+    percent: Annotated[int | None, Field(ge=0, le=100, description="How much of the step is done, where it is known.")]
+    seconds: Annotated[float, Field(ge=0, description="Since the worker began, or began to wait for another one.")]
 
 
 class HealthResponse(BaseModel):
@@ -270,7 +348,16 @@ class HealthResponse(BaseModel):
     status: Literal["ready", "unready"]
     redis: Literal["up", "down"]
     workers: list[WorkerResponse]
-    missing: Annotated[list[str], Field(description="What is missing for the service to be ready.")]
+    compiling: Annotated[
+        list[CompilingResponse], Field(description="Workers that are not ready yet because they compile their model.")
+    ]
+    missing: Annotated[
+        list[str],
+        Field(
+            description="What is missing for the service to be ready; also workers of models other than `*`, without"
+            " which it is ready."
+        ),
+    ]
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -298,13 +385,61 @@ class FileFigures(BaseModel):
     recall: Recall
 
 
+class ModelClass(BaseModel):
+    """A class of the model, and the label that it counts as."""
+
+    name: str
+    label: Label
+
+
+class ModelTrial(BaseModel):
+    """A compiled form of the model that was compared with torch in fp32, on texts of Sentiq's own."""
+
+    form: Literal["int8", "bf16", "fp32"]
+    passed: bool
+    reason: Annotated[str, Field(description="Why it was turned down; empty if it passed.")]
+    texts: Annotated[int, Field(ge=0, description="0 if it could not be made.")]
+    labels_equal: Annotated[float, Field(ge=0, le=1, description="The share of texts with the same label.")]
+    largest_margin: Annotated[
+        float,
+        Field(ge=0, description="Of texts with another label: how far apart torch's two highest scores are at most."),
+    ]
+    mean_difference: Annotated[float, Field(ge=0, description="The mean absolute difference of a score.")]
+    alone_difference: Annotated[
+        float, Field(ge=0, description="The largest difference between a text's scores alone and in a batch.")
+    ]
+    speedup: Annotated[float, Field(ge=0, description="Texts per second, divided by those of torch in fp32.")]
+
+
 class ModelResponse(BaseModel):
-    """The model that answers."""
+    """The model that answers. From `name` on, its workers tell it: null until one has been ready."""
 
     model: Annotated[str | None, Field(description="The model's identity; null until a worker has been ready.")]
     labels: list[Label]
     figures: Annotated[
         list[FileFigures], Field(description="Measured figures; empty for any model other than the embedded one.")
+    ]
+    name: str | None
+    form: Form
+    classes: Annotated[
+        list[ModelClass] | None, Field(description="The model's own classes, in the order of its outputs.")
+    ]
+    guessed: Annotated[
+        bool | None,
+        Field(description="Whether the meaning of its classes is only likely: `LABEL_0`, ... without a LABEL_MAP."),
+    ]
+    two_class: Annotated[
+        bool | None, Field(description="Whether no class of the model counts as one of the labels, whose score is 0.")
+    ]
+    calibrated: Annotated[
+        bool | None, Field(description="Whether scores were fitted to the shares of right answers (a temperature).")
+    ]
+    max_tokens: Annotated[int | None, Field(description="The tokens of a text that are read; null if all are.")]
+    gate: Annotated[
+        list[ModelTrial] | None,
+        Field(
+            description="The compiled forms that were tried, the fastest first; empty if the model was not compiled."
+        ),
     ]
 
 

@@ -35,7 +35,9 @@ MAX_COLUMNS = 1000
 MAX_HEADER_BYTES = 32 * 1024
 """Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
-_FIELDS = ("column", "delimiter", "callback_url")
+_FIELDS = ("column", "delimiter", "callback_url", "model")
+_OPTIONS = ("callback_url", "model")
+"""The fields that say nothing of how the file is read."""
 _DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
 """The usual delimiters, and how they are asked for."""
 _GZIP = ("application/gzip", "application/x-gzip")
@@ -71,7 +73,7 @@ class Upload:
     text_column: int | None = None
     """The index in `columns` of the column with the texts."""
     options: dict[str, str] = field(default_factory=dict)
-    """`callback_url`, if a JSON body or a field of the form has it."""
+    """`callback_url` and `model`, if a JSON body or fields of the form have them."""
 
 
 def read_upload(
@@ -114,8 +116,8 @@ def read_upload(
             late = " In a form, only fields before the file count."
             raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
         raise
-    callback = {name: value for name, value in fields.items() if name == "callback_url"}
-    return replace(upload, entries=_at_least_one(upload.entries), options=callback | upload.options)
+    options = {name: value for name, value in fields.items() if name in _OPTIONS}
+    return replace(upload, entries=_at_least_one(upload.entries), options=options | upload.options)
 
 
 Reader = Callable[[Iterator[bytes], Mapping[str, str], UploadLimits], Upload]
@@ -133,7 +135,8 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
             raise UploadRefused(413, "request_entity_too_large", detail)
     batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
-    return Upload(entries, options={} if batch.callback_url is None else {"callback_url": batch.callback_url})
+    options = {name: value for name in _OPTIONS if (value := getattr(batch, name)) is not None}
+    return Upload(entries, options=options)
 
 
 def _read_ndjson(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:

@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve` and
-`worker`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve`,
+`worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ Key = Annotated[
     str | None,
     typer.Option("--api-key", callback=_remember, help="Better given as SENTIQ_API_KEY: other users can see options."),
 ]
+ModelName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A model of the service, where it has several.", show_default="its own choice"),
+]
 AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
@@ -118,6 +122,7 @@ def predict(
             help="The texts; without any, stdin is read line by line, without its blank lines.", show_default=False
         ),
     ] = None,
+    model: ModelName = None,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
@@ -128,9 +133,9 @@ def predict(
         numbered = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines()
         for place, text in numbered:
             try:
-                prediction = sentiq.predict(text, timeout_s=60)
+                prediction = sentiq.predict(text, model=model, timeout_s=60)
             except SentiqError as error:
-                if error.status != 422 and error.code != "text_failed":
+                if error.code == "unknown_model" or (error.status != 422 and error.code != "text_failed"):
                     raise
                 failed = True
                 if _wants_json(context):
@@ -181,6 +186,7 @@ def batch(
             " get a single quote in front.",
         ),
     ] = False,
+    model: ModelName = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
@@ -205,7 +211,7 @@ def batch(
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
         again = ["--raw"] * raw + ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
         job = Batch(sentiq, screen, chosen, again, raw=raw).run(
-            file, resume, column=column, delimiter=delimiter, content_type=type
+            file, resume, column=column, delimiter=delimiter, content_type=type, model=model
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
@@ -233,13 +239,13 @@ def jobs(
             _print_json(asdict(job))
         return
     # The table fits into 80 columns; ids are never cut, because people copy them.
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    owned = any(job.owner for job in found)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if owned else (0, 1))
     table.add_column("job", no_wrap=True, min_width=32)
     table.add_column("status", no_wrap=True)
     for name in ("lines", "done", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("created", no_wrap=True)
-    owned = any(job.owner for job in found)
     if owned:
         table.add_column("key", overflow="fold")
     for job in found:
@@ -322,6 +328,12 @@ def worker(context: typer.Context) -> None:
     _run_here("worker", context.args)
 
 
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False, name="compile")
+def compile_(context: typer.Context) -> None:
+    """Compiles a model before a worker needs it, as in the build of an image: sentiq compile --help."""
+    _run_here("compile", context.args)
+
+
 def _run_here(command: str, arguments: list[str]) -> None:
     try:
         # Imported here because these modules need packages that a client does not have.
@@ -350,7 +362,9 @@ def _tell(context: typer.Context, job: Job) -> None:
         "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache,"
         f" {job.duplicates:,} repeated",
         "labels": ", ".join(f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())),
-        "model": job.model,
+        "model": job.model
+        if job.requested_model is None
+        else f"{job.requested_model} ({job.model or 'not yet known'})",
         "key": job.owner,
         "created": _local(job.created_at),
         "finished": job.finished_at and _local(job.finished_at),

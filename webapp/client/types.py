@@ -72,6 +72,8 @@ class Job(_Answer):
     texts_per_s: float | None = None
     eta_s: float | None = None
     callback: Mapping[str, Any] | None = None
+    requested_model: str | None = None
+    """The name of the model that was asked for, if any; `model` is the identity of the one that scored."""
     owner: str | None = None
     """The name of the key that made it, which the service tells keys with the scope admin alone."""
 

@@ -25,6 +25,7 @@ from tasks.errors import (
     JobNotEnded,
     JobNotFound,
     JobTooLarge,
+    ModelNotServed,
     QueueFull,
     QuotaExceeded,
     RateLimited,
@@ -36,6 +37,7 @@ from tasks.errors import (
     TooManyJobs,
     TooManyTexts,
     Unauthorized,
+    UnknownModel,
     UploadTooSlow,
 )
 from tasks.store.limits import Standing
@@ -48,6 +50,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     TooManyTexts: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     JobTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     CallbackRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     JobCancelled: HTTPStatus.CONFLICT,
     JobNotEnded: HTTPStatus.CONFLICT,
@@ -64,6 +67,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelNotServed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 UNAVAILABLE_RETRY_AFTER_S = 2
 _NO_ROOM_RETRY_AFTER_S = 10
@@ -143,7 +147,7 @@ def _sentiment_error(error: SentimentError) -> Response:
         visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
     elif isinstance(error, TooManyJobs | StorageFull):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
-    elif isinstance(error, ServiceUnavailable | IdempotencyInProgress):
+    elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
     line = error.line if isinstance(error, TooManyTexts) else None
     response = problem(_status(error), error.code, str(error), retry_after_s=retry_after_s, line=line)

@@ -1,5 +1,5 @@
-"""`sentiq serve` and `sentiq worker`, which need the extra `server`: they apply the settings, then run the launcher or
-a worker.
+"""`sentiq serve`, `sentiq worker` and `sentiq compile`, which need the extra `server`: they apply the settings, then
+run the launcher or a worker, or compile a model.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import typer
 from typer.core import TyperCommand
 
 from tasks.errors import CANNOT_START, SettingsRefused, refuse_to_start
+from tasks.models import DEFAULT
 from tasks.settings import Settings, load_settings
 from webapp.client.usage import plain_words
-from webapp.launch.options import OF_A_WORKER, apply, flags
+from webapp.launch.options import OF_A_MODEL, OF_A_WORKER, apply, flags
 
 Config = Annotated[
     Path | None,
@@ -29,6 +30,17 @@ Config = Annotated[
 Role = Annotated[
     Literal["interactive", "batch"],
     typer.Argument(help="interactive for callers who wait, batch for jobs.", show_default=False),
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="NAME", help="The model, by its name in MODELS.", show_default="the one of requests without"
+    ),
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder or a Hugging Face name.", show_default=False)]
+Revision = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="A branch, tag or commit on the hub, as MODEL_REVISION.", show_default=False),
 ]
 Given = str | bool | None
 
@@ -42,7 +54,12 @@ class _Command(TyperCommand):
 def run(name: str, arguments: list[str]) -> None:
     """Runs one of the commands; does not return."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-    app.command(cls=_Command)(_with_flags(_serve) if name == "serve" else _with_flags(_worker, OF_A_WORKER))
+    commands = {
+        "serve": lambda: _with_flags(_serve),
+        "worker": lambda: _with_flags(_worker, OF_A_WORKER),
+        "compile": lambda: _with_flags(_compile, OF_A_MODEL - {"model_name", "model_revision"}),
+    }
+    app.command(cls=_Command)(commands[name]())
     app(arguments, prog_name=f"sentiq {name}")
 
 
@@ -61,7 +78,7 @@ def _serve(config: Config = None, **given: Given) -> None:
     main()
 
 
-def _worker(role: Role, config: Config = None, **given: Given) -> None:
+def _worker(role: Role, config: Config = None, model: Name = DEFAULT, **given: Given) -> None:
     """Runs one more worker, on this or any other machine that reaches the same Redis, until Ctrl-C.
 
     Settings are given as for `sentiq serve`, and have to be the same; those of the web are no flags here. Without
@@ -70,7 +87,19 @@ def _worker(role: Role, config: Config = None, **given: Given) -> None:
     _require_service(_settle(config, given))
     from tasks.worker import main
 
-    main([role])
+    main([role, "--model", model])
+
+
+def _compile(model: Model, revision: Revision = None, config: Config = None, **given: Given) -> None:
+    """Compiles a model for this machine's kind of processor, checks the result against torch and prints what it found.
+
+    A worker with the same settings and the same --data-dir then starts without compiling, and without torch. Ends with
+    status 1 if no compiled form may serve.
+    """
+    settings = _settle(config, given | {"model_name": model, "model_revision": revision})
+    from webapp.launch.compiling import compile_model
+
+    compile_model(settings)
 
 
 def _with_flags(command: Callable[..., None], names: Collection[str] = Settings.model_fields) -> Callable[..., None]:

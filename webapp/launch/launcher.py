@@ -24,6 +24,7 @@ import redis
 from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
 from tasks.keys import Scope, new_key
+from tasks.models import Model, each_once
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
@@ -34,16 +35,10 @@ from webapp.launch.conditions import FolderLock, lock_folder, require_redis
 from webapp.launch.lines import example_line, waiting_line
 from webapp.launch.monitors import monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
-from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours
+from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
 from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
-PROCESSES = {
-    "interactive": ("-m", "tasks.worker", "interactive"),
-    "batch": ("-m", "tasks.worker", "batch"),
-    "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
-}
-"""The processes to start: for each name the arguments of Python, as in the Procfile."""
 _DRAIN_S = 25.0
 """How long requests and chunks under way may take to finish; after that, processes are killed."""
 
@@ -53,7 +48,8 @@ class Launcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
-        self._console = Console(json=settings.log_format == "json")
+        self._processes = processes_of(settings)
+        self._console = Console(self._processes, json=settings.log_format == "json")
         self._began_at = time.monotonic()
         self._signals = 0
         self._server: Server | None = None
@@ -126,7 +122,7 @@ class Launcher:
             "CELERY_RESULT_BACKEND": self._settings.results_url,
         }.items():
             require_redis(name, url)
-        for name, words in PROCESSES.items():
+        for name, words in self._processes.items():
             environment = self._environment | self._ports.get(name, {})
             # -P keeps the current folder off Python's path: it may hold another project's `tasks` or `model`.
             self._children.append(Child(name, [sys.executable, "-P", *words], environment, self._console))
@@ -160,50 +156,62 @@ class Launcher:
         )
 
     def _wait_until_ready(self) -> bool:
-        told: list[str] = []
+        told: tuple[list[str], list[str]] = ([], [])
         until_told = 0.0
         while not self._ending:
             self._revive(starting_up=True)
-            missing = self._missing()
+            missing, compiling = self._missing()
             if not missing:
                 break
             # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
-            if missing != told or time.monotonic() > until_told:
-                line = waiting_line(missing, self._address, time.monotonic() - self._began_at)
+            now = missing, [one["step"] for one in compiling]
+            if now != told or time.monotonic() > until_told:
+                line = waiting_line(missing, self._address, time.monotonic() - self._began_at, compiling)
                 self._console.print("sentiq", line)
-                told, until_told = missing, time.monotonic() + 10
+                told, until_told = now, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
             self._console.print("sentiq", "waiting for: a first prediction through the queue")
+        answers = [self._first_answer(model) for model in each_once(self._settings.served)]
+        if self._ending:
+            return False
+        seconds = time.monotonic() - self._began_at
+        self._console.print(
+            "sentiq",
+            f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs; try:",
+        )
+        self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
+        systemd.tell("READY=1")
+        return True
+
+    def _first_answer(self, model: Model) -> str:
+        """Waits for a prediction through a model's queue, or for a signal; returns what the ready line says of it."""
         # A new text each time: an answer from the cache would prove nothing.
         text = f"Sentiq is up, and that is great news ({uuid.uuid4().hex[:8]})"
         while not self._ending:
             self._revive(starting_up=True)
-            body = {"text": text[-self._settings.max_text_chars :]}
+            body = {"text": text[-self._settings.max_text_chars :]} | (
+                {} if model.is_default else {"model": model.name}
+            )
             status, prediction = self._call("/predict", body, {"Prefer": "wait=5"})
             if status == 200 and not prediction["cached"]:
-                seconds = time.monotonic() - self._began_at
-                self._console.print(
-                    "sentiq",
-                    f"ready at {self._address} after {seconds:.1f} s ({prediction['model']});"
-                    f" API at {self._address}/docs; try:",
-                )
-                self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
-                systemd.tell("READY=1")
-                return True
+                return str(prediction["model"] if model.is_default else f"{model.name}: {prediction['model']}")
             text += "."
-            if status == 429:  # this address has used up its limit
+            if status in (429, 503):  # this address has used up its limit, or the web looks for the workers again soon
                 time.sleep(1)
-        return False
+        return ""
 
     @property
     def _address(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
         return f"http://{with_port(host, self._settings.port)}"
 
-    def _missing(self) -> list[str]:
-        status, body = self._call("/health/ready")
-        return ["web"] if status == 0 else list(body.get("missing", ["web"])) if isinstance(body, dict) else ["web"]
+    def _missing(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """What /health misses, and which workers compile their model."""
+        _, body = self._call("/health/ready")
+        if not isinstance(body, dict):
+            return ["web"], []
+        return list(body.get("missing", ["web"])), list(body.get("compiling", []))
 
     def _call(
         self, path: str, body: dict[str, str] | None = None, headers: dict[str, str] | None = None

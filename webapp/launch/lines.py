@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-_JOBS_ONLY = ["batch worker"]
-"""What /health misses while callers are answered and only jobs have to wait."""
+_BATCH = "batch worker"
+_OF_ANOTHER = " worker of "
+"""What the words of /health have for a missing worker of a model other than the default one."""
 _LONG_S = 20.0
 """Seconds after which whoever waits for the batch worker alone is told why that may take so long."""
 
 
-def waiting_line(missing: Sequence[str], address: str, waited_s: float) -> str:
-    """What is waited for. On a busy machine the batch worker, which gives way to all others, may come a minute later.
+def waiting_line(
+    missing: Sequence[str], address: str, waited_s: float, compiling: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """What is waited for. On a busy machine a batch worker, which gives way to all others, may come a minute later; so
+    may the workers of further models. Callers who name no model need neither.
 
     Args:
         missing: what is not there yet, as /health names it.
         address: the service's.
         waited_s: the seconds since the start.
+        compiling: the workers that compile their model, as /health tells them.
     """
     line = f"waiting for: {', '.join(missing)}"
-    if list(missing) == _JOBS_ONLY:
+    if compiling:
+        line += f"; {_steps(compiling)}"
+    if all(one == _BATCH or _OF_ANOTHER in one for one in missing):
         line += f"; callers of /predict are answered at {address}"
-        if waited_s > _LONG_S:
+        if waited_s > _LONG_S and list(missing) == [_BATCH] and not compiling:
             line += "; it has the lowest priority, and takes longer while other processes keep the processors busy"
     return line
+
+
+def _steps(compiling: Sequence[Mapping[str, Any]]) -> str:
+    """How far workers are with compiling, in words."""
+    told = []
+    for one in compiling:
+        percent = "" if one["percent"] is None else f" {one['percent']} %"
+        told.append(f"{one['step']}{percent} ({one['role']} worker, {one['seconds']:.0f} s)")
+    return f"compiling: {', '.join(told)}"
 
 
 def example_line(address: str, *, keys: bool) -> str:

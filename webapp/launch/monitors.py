@@ -13,13 +13,13 @@ from pathlib import Path
 import tasks.parent
 from tasks.addresses import with_port
 from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.models import each_once
 from tasks.settings import Settings
 from tasks.store.connections import celery_url
-from webapp.launch.processes import Child, Console, StartFailed
+from webapp.launch.processes import ROLES, Child, Console, StartFailed
 
 _PYTHON = Path(".venv-monitoring") / "bin" / "python"
 """Relative to the current folder: a checkout, where make creates it, or any other folder."""
-_WORKERS = ("interactive", "batch")
 _FIRST_WORKER_PORT = 9101
 _EXPORTER_PORT = 9808
 LOCAL = frozenset(f"127.0.0.1:{port}" for port in (_FIRST_WORKER_PORT, _FIRST_WORKER_PORT + 1, _EXPORTER_PORT))
@@ -53,11 +53,12 @@ def monitored() -> bool:
 
 def worker_ports(settings: Settings) -> dict[str, dict[str, str]]:
     """The environment variable that gives each worker its metrics port: METRICS_PORT, or 9101 with monitoring, and the
-    next port.
+    next ports.
     """
     usual = _FIRST_WORKER_PORT if monitored() else 0
     first = settings.metrics_port or usual
-    return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(_WORKERS)} if first else {}
+    workers = [f"{role}{model.at}" for model in each_once(settings.served) for role in ROLES]
+    return {name: {"METRICS_PORT": str(first + number)} for number, name in enumerate(workers)} if first else {}
 
 
 def monitor_ports() -> dict[str, int]:

@@ -44,8 +44,13 @@ OF_A_WORKER = frozenset(
         "model_name",
         "model_revision",
         "label_map",
+        "models",
         "analysis",
+        "labels",
         "engine",
+        "compile",
+        "calibration_texts",
+        "compiled_cache_bytes",
         "device",
         "engine_threads",
         "batch_size",
@@ -57,6 +62,22 @@ OF_A_WORKER = frozenset(
     )
 )
 """The settings that a worker reads: the flags of `sentiq worker`."""
+OF_A_MODEL = frozenset(
+    (
+        "data_dir",
+        "model_name",
+        "model_revision",
+        "label_map",
+        "analysis",
+        "labels",
+        "compile",
+        "calibration_texts",
+        "compiled_cache_bytes",
+        "engine_threads",
+        "batch_size",
+    )
+)
+"""The settings that decide how a model is compiled: the flags of `sentiq compile`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
 _LARGEST_FILE = 1_000_000
 """Bytes of a file of settings; its largest part may be some thousand API keys."""
@@ -160,7 +181,7 @@ def _read(file: Path) -> dict[str, str]:
             faults.append(f"{file}: there is no setting {name}{hint}")
             continue
         try:
-            values[key] = _as_variable(_kind(field), value)
+            values[key] = _as_variable(_kind(field), value, of_tables=str | dict if key == "models" else str)
         except ValueError as fault:
             faults.append(f"{key} in {file}: {fault}")
     if faults:
@@ -168,16 +189,16 @@ def _read(file: Path) -> dict[str, str]:
     return values
 
 
-def _as_variable(kind: Any, value: object) -> str:
-    """A TOML value, as it is written in an environment variable."""
+def _as_variable(kind: Any, value: object, of_tables: Any = str) -> str:
+    """A TOML value, as it is written in an environment variable. `of_tables`: what a table may hold."""
     if isinstance(value, int) and abs(value) >= 2**63:  # TOML's limit, which tomllib does not know
         raise ValueError("is too large a number")
     if isinstance(value, str | bool | int | float):
         if "\0" in (text := _text(value)):
             raise ValueError("must not hold a NUL character")
         return text
-    if kind is dict and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        return json.dumps(value)
+    if kind is dict and isinstance(value, dict) and all(isinstance(item, of_tables) for item in value.values()):
+        return json.dumps(value, default=str)  # what may be in a table of a table is checked with the setting
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return " ".join(value)
     also = {dict: ", or a table of strings", tuple: ", or a list of strings"}.get(kind, "")

@@ -33,7 +33,9 @@ def refuse_shared_ports(settings: Settings) -> None:
     for worker, given in worker_ports(settings).items():
         port = int(given["METRICS_PORT"])
         if port > _HIGHEST:
-            raise SettingsRefused("METRICS_PORT: the batch worker takes the port after it, and there is none")
+            first = settings.metrics_port
+            after = "the port after it" if port == first + 1 else f"the port {port - first} places after it"
+            raise SettingsRefused(f"METRICS_PORT: the {worker} worker takes {after}, and there is none")
         places.append(("METRICS_PORT", f"the {worker} worker's metrics", settings.metrics_host, port))
     for (_, one, host, port), (setting, other, other_host, other_port) in combinations(places, 2):
         if port == other_port and (host == other_host or {host, other_host} & _EVERYWHERE):

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,18 @@ from prometheus_client import multiprocess
 
 from tasks.background import Loop
 from tasks.errors import CANNOT_START, EX_CONFIG
+from tasks.models import each_once
 from tasks.settings import Settings
 from tasks.store.embedded import start_server
 
+PROCESSES = {
+    "interactive": ("-m", "tasks.worker", "interactive"),
+    "batch": ("-m", "tasks.worker", "batch"),
+    "web": ("-m", "webapp.server", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"),
+}
+"""The processes of a service with one model: for each name the arguments of Python, as in the Procfile."""
+ROLES = ("interactive", "batch")
+"""The workers that each model has."""
 _ROOT = Path(__file__).resolve().parents[2]
 ORPHAN_SERVER_S = 10
 """How long the server outlives a launcher that was killed, so that the other processes can store what they have."""
@@ -42,6 +52,12 @@ class StartFailed(Exception):
         self.status = status
 
 
+def processes_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """`PROCESSES`, and a pair of workers for each further model: `interactive@NAME` and `batch@NAME`."""
+    more = [(role, model) for model in each_once(settings.served)[1:] for role in ROLES]
+    return PROCESSES | {f"{role}{model.at}": (*PROCESSES[role], "--model", model.name) for role, model in more}
+
+
 def code_of_ours() -> dict[str, str]:
     """Environment variables with which Python, in any folder, imports the same code as the launcher."""
     if Path(sysconfig.get_path("purelib")).resolve() == _ROOT:
@@ -54,11 +70,12 @@ class Console:
     as a JSON object that has the name in it.
     """
 
-    def __init__(self, *, json: bool = False) -> None:
+    def __init__(self, names: Iterable[str] = (), *, json: bool = False) -> None:
+        """`names`: those of processes, besides the usual ones."""
         self._json = json
         self._lock = threading.Lock()
         self._colour = sys.stdout.isatty()
-        self._width = max(map(len, _COLOURS))
+        self._width = max(map(len, {*_COLOURS, *names}))
 
     def print(self, name: str, line: str) -> None:
         """Writes one line."""
@@ -66,7 +83,11 @@ class Console:
             text = line if line.startswith('{"time": ') else self._as_json(name, line)
         else:
             prefix = f"{name:<{self._width}} |"
-            text = f"\033[{_COLOURS.get(name, 0)}m{prefix}\033[0m {line}" if self._colour else f"{prefix} {line}"
+            text = (
+                f"\033[{_COLOURS.get(name.partition('@')[0], 0)}m{prefix}\033[0m {line}"
+                if self._colour
+                else f"{prefix} {line}"
+            )
         with self._lock:
             try:
                 print(text, flush=True)

@@ -3,14 +3,15 @@
 -- that caller's chunks one whose job has had few chunks done, though no chunk waits for ever behind newer jobs.
 --
 -- Work is counted in thousandths of a full chunk. A chunk costs the mean of its job's chunks. A caller's chunks are kept
--- in sentiq:turn<analysis>:<caller>, a set sorted by place. What was handed out is known to be over once its texts are
--- gone from its job (finished, cancelled, expired), whoever did it: nothing has to be given back.
+-- in sentiq:turn<model>:<caller>, a set sorted by place; <model> is the suffix of the model's queues. What was handed out
+-- is known to be over once its texts are gone from its job (finished, cancelled, expired), whoever did it: nothing has to
+-- be given back.
 --
--- KEYS[1] sentiq:turns<analysis>        the callers whose chunks wait, by the work at which their next turn begins, a
+-- KEYS[1] sentiq:turns<model>        the callers whose chunks wait, by the work at which their next turn begins, a
 --   sorted set
--- KEYS[2] sentiq:turns<analysis>:since  the chunks that wait, by the time since when, a sorted set
--- KEYS[3] sentiq:turns<analysis>:sent   the chunks that were handed out and may not be over, a set
--- KEYS[4] sentiq:turns<analysis>:clock  the work at which the latest turn began
+-- KEYS[2] sentiq:turns<model>:since  the chunks that wait, by the time since when, a sorted set
+-- KEYS[3] sentiq:turns<model>:sent   the chunks that were handed out and may not be over, a set
+-- KEYS[4] sentiq:turns<model>:clock  the work at which the latest turn began
 -- ARGV[1] now, in Unix seconds
 -- ARGV[2] the most chunks that may be handed out and not over
 -- ARGV[3] the beginning of the names of the callers' sets

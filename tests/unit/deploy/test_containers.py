@@ -115,12 +115,13 @@ def test_versions_are_in_one_place() -> None:
 
 
 def test_left_out_by_their_names() -> None:
-    """What an image leaves out is the name of a dependency of the client or the server; what it adds is an extra."""
+    """What an image leaves out is the name of a dependency of the client or of an extra that it has."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked_for = project["dependencies"] + project["optional-dependencies"]["server"]
+    extras = {extra for used in EXTRAS.values() for extra in used}
+    asked_for = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
     names = {match[0].lower() for line in asked_for if (match := re.match(r"[\w-]+", line))}
     assert {name for left_out in LEFT_OUT.values() for name in left_out} <= names
-    assert {extra for extras in EXTRAS.values() for extra in extras} <= set(project["optional-dependencies"])
+    assert extras <= set(project["optional-dependencies"])
     assert not any(
         "torch" in line for image in ("web", "worker") for line in requirements(image, ROOT / "pyproject.toml")
     )
@@ -296,6 +297,27 @@ def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
             assert read[name]["deploy"]["resources"]["limits"]["cpus"]
 
 
+def test_workers_of_another_model(tmp_path: Path) -> None:
+    """Compose accepts the documented file with workers of a further model: each is the shipped one with another name
+    and another command, which names the model.
+    """
+    example = re.search(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "several-models.md").read_text(), re.DOTALL)
+    assert example is not None
+    override = ROOT / f".{uuid.uuid4().hex}.yml"  # beside the file that it extends
+    override.write_text(example[1])
+    try:
+        given = ("-f", FILES[0], "-f", override.name)
+        done = compose(*given, "config", "--format", "json", env_file=env_file(tmp_path))
+    finally:
+        override.unlink()
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)["services"]
+    for name, role in (("worker-interactive", "interactive"), ("worker-batch", "batch")):
+        assert read[name]["command"] == ["python", "-m", "tasks.worker", role]
+        command = ["python", "-m", "tasks.worker", role, "--model", "de"]
+        assert read[f"{name}-de"] == read[name] | {"command": command}
+
+
 def test_secrets_have_no_default(tmp_path: Path) -> None:
     """If any one of the passwords is missing, nothing starts."""
     assert len(SECRETS) >= 4
@@ -323,8 +345,9 @@ def test_secrets_in_the_file() -> None:
 
 def test_settings_reach_the_containers() -> None:
     """Every setting can be given in .env, except those that the image sets; and only settings are passed."""
-    # The last one names a file in the container; API_KEYS serves the same purpose.
-    fixed = {"HOST", "PORT", "DATA_DIR", "METRICS_HOST", "METRICS_PORT", "WEB_METRICS_PORT", "API_KEYS_FILE"}
+    fixed = {"HOST", "PORT", "DATA_DIR", "METRICS_HOST", "METRICS_PORT", "WEB_METRICS_PORT"}
+    # Files in the container. API_KEYS serves the same purpose; nothing is compiled in a container without torch.
+    fixed |= {"API_KEYS_FILE", "CALIBRATION_TEXTS"}
     for name in OURS:
         given: dict[str, str | None] = SERVICES[name]["environment"]
         assert set(given) == SETTINGS - fixed

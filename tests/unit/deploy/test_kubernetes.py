@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -68,6 +69,31 @@ def test_every_file_is_listed() -> None:
         assert all((kustomization.parent / file).exists() for file in files)
         here = {path.name for path in kustomization.parent.iterdir() if path.is_file()} - {"kustomization.yaml"}
         assert here <= set(files)
+
+
+def test_workers_of_another_model(tmp_path: Path) -> None:
+    """The documented command makes workers of a further model of the shipped ones: valid, with names of their own
+    wherever they are named, and with the model's name among their arguments.
+    """
+    command = re.search(
+        r"```sh\ncd deploy/base\n(.*?)```", (ROOT / "docs" / "several-models.md").read_text(), re.DOTALL
+    )
+    assert command is not None
+    shipped = (ROOT / "deploy" / "base" / "workers.yaml").read_text()
+    (tmp_path / "workers.yaml").write_text(shipped)
+    subprocess.run(["sh", "-ec", command[1]], cwd=tmp_path, check=True)
+    made = list(yaml.safe_load_all((tmp_path / "workers-de.yaml").read_text()))
+    named = json.loads(json.dumps(list(yaml.safe_load_all(shipped))).replace("worker-batch", "worker-batch-de"))
+    named = json.loads(json.dumps(named).replace("worker-interactive", "worker-interactive-de"))
+    for resource in named:
+        if resource["kind"] == "Deployment":
+            resource["spec"]["template"]["spec"]["containers"][0]["args"] += ["--model", "de"]
+    assert made == named
+    assert [one["metadata"]["name"] for one in made if one["kind"] == "Deployment"] == [
+        *("worker-interactive-de", "worker-batch-de"),
+    ]
+    for resource in made:
+        kubernetes_validate.validate(resource, VERSION, strict=True)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

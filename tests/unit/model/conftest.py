@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from model.engines.registry import load_engine
+from tests.support.checkpoints import NAMES, make, need_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from model.engine import Engine
 
@@ -36,14 +36,6 @@ WORDS = [
     ".",
     "😂",
 ]
-
-
-def need_torch() -> None:
-    """Skips the test if torch is not installed; fails it in CI."""
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI has to run the pipeline engine's tests, but torch or transformers is not installed")
-        pytest.skip("torch and transformers are not installed")
 
 
 def _tiny(folder: Path, names: list[str], *, head: bool = True, **config: Any) -> Path:
@@ -84,6 +76,28 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return _tiny(root / str(len(list(root.iterdir()))), names or ["negative", "neutral", "positive"], **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A small model of a kind (`tests.support.checkpoints`), perhaps with other class names; made once, not changed."""
+    need_torch()
+    root = tmp_path_factory.mktemp("checkpoints")
+    made: dict[tuple[str, ...], Path] = {}
+
+    def find(kind: str, names: Sequence[str] = NAMES) -> Path:
+        key = (kind, *names)
+        if key not in made:
+            made[key] = make(kind, root / f"{kind}-{len(made)}", names)
+        return made[key]
+
+    return find
+
+
+@pytest.fixture
+def folder(checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A small model's folder that a test may change."""
+    return shutil.copytree(checkpoint("bert"), tmp_path / "model")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from model.analysis import Analysis, decide, find_analysis
 from model.engines.registry import load_engine
 from model.errors import AnalysisNotFound, UnknownLabels
-from model.labels import SENTIMENT, label_matrix
+from model.labels import SENTIMENT, understood
 
 SPAM = Analysis("spam", ("HAM", "SPAM"), {"SPAM": frozenset({"junk"})}, numbered=("HAM", "SPAM"))
 
@@ -66,11 +66,11 @@ def test_not_found_is_said(name: str) -> None:
 
 def test_models_are_mapped_to_its_classes() -> None:
     """A model's class names are mapped by the analysis's own names, aliases and numbers, and refused otherwise."""
-    assert label_matrix(["ham", "Junk"], analysis=SPAM).tolist() == np.eye(2).tolist()
-    assert label_matrix(["LABEL_0", "LABEL_1"], analysis=SPAM).tolist() == np.eye(2).tolist()
-    assert label_matrix(["a", "b"], {"a": "spam", "B": "HAM"}, SPAM).argmax(1).tolist() == [1, 0]
+    assert understood(["ham", "Junk"], analysis=SPAM).matrix.tolist() == np.eye(2).tolist()
+    assert understood(["LABEL_0", "LABEL_1"], analysis=SPAM).matrix.tolist() == np.eye(2).tolist()
+    assert understood(["a", "b"], {"a": "spam", "B": "HAM"}, SPAM).matrix.argmax(1).tolist() == [1, 0]
     with pytest.raises(UnknownLabels, match="HAM, SPAM"):
-        label_matrix(["negative", "positive"], analysis=SPAM)
+        understood(["negative", "positive"], analysis=SPAM)
 
 
 @pytest.mark.parametrize("count", [2, 3, 8, 9, 100])

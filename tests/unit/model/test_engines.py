@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from model.checkpoint import find_checkpoint
+from model.engines.merging import MergingEngine
 from model.engines.registry import load_engine
 from model.text import clean
 
@@ -48,8 +50,8 @@ def load(tiny: Callable[..., Path]) -> Callable[..., PipelineEngine]:
     folder = tiny()
 
     def loaded(batch_size: int = 2, **how: Any) -> PipelineEngine:
-        rest: dict[str, Any] = {"revision": None, "device": "cpu", "threads": 1, "label_map": None}
-        engine = PipelineEngine(str(folder), source=folder, batch_size=batch_size, **(rest | how))
+        rest: dict[str, Any] = {"device": "cpu", "threads": 1}
+        engine = PipelineEngine(find_checkpoint(str(folder)), batch_size=batch_size, **(rest | how))
         engine.warm()
         return engine
 
@@ -184,6 +186,15 @@ def test_identity_and_device_are_named(engine: Engine) -> None:
     assert engine.device == "cpu"
 
 
+def test_description_says_what_the_columns_mean(engine: Engine) -> None:
+    """The description has the form and, for each class of the model, a class of the analysis; it passes a wrapper."""
+    told = engine.description
+    assert told.form in ("stub", "int8", "pipeline")
+    assert len(told.names) == len(told.mapped) > 1
+    assert told.two_class == (set(told.mapped) != set(engine.analysis.classes))
+    assert MergingEngine(engine, max_cost=lambda: 8).description == told
+
+
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_threads_change_no_score(threads: int, compiled: Engine) -> None:
     """Any number of threads (0: one per core) gives each text the same scores, even with more callers than threads."""
@@ -270,9 +281,7 @@ def test_no_batch_is_longer_than_the_model_reads(tiny: Callable[..., Path]) -> N
     folder = tiny()
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 45}))
-    engine = PipelineEngine(
-        "odd", source=folder, revision=None, device="cpu", batch_size=2, threads=1, label_map=None, by_tokens=True
-    )
+    engine = PipelineEngine(find_checkpoint(str(folder)), device="cpu", batch_size=2, threads=1, by_tokens=True)
     with batches_seen() as shapes:
         assert engine.score(["it " * 43, "it " * 44, "it " * 45]).truncated.tolist() == [False, True, True]
     assert {length for _, length in shapes} == {45}
@@ -319,9 +328,7 @@ def test_text_that_does_not_fit_alone_is_an_error(load: Callable[..., PipelineEn
 )
 def test_half_precision_comes_near(load: Callable[..., PipelineEngine], dtype: str, name: str, atol: float) -> None:
     """A GPU's arithmetic gives nearly the same scores, under another identity."""
-    import torch
-
-    engine = load(by_tokens=True, dtype=getattr(torch, dtype))
+    engine = load(by_tokens=True, dtype=dtype)
     assert engine.identity.rpartition("/")[2] == name
     np.testing.assert_allclose(engine.score(MIXED).probabilities, load().score(MIXED).probabilities, atol=atol)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.errors import UnknownLabels
-from model.labels import label_matrix
+from model.labels import understood
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from model.labels import label_matrix
 )
 def test_known_names(names: list[str], columns: list[int]) -> None:
     """Each class is mapped to the column of its label and to no other."""
-    matrix = label_matrix(names)
+    matrix = understood(names).matrix
     assert matrix.shape == (len(names), 3)
     assert matrix.argmax(1).tolist() == columns
     assert matrix.sum(1).tolist() == [1.0] * len(names)
@@ -33,19 +33,21 @@ def test_known_names(names: list[str], columns: list[int]) -> None:
 def test_unknown_names_are_refused(names: list[str]) -> None:
     """Classes of unknown meaning are refused, and the message shows how to give the meaning."""
     with pytest.raises(UnknownLabels, match="LABEL_MAP"):
-        label_matrix(names)
+        understood(names)
 
 
 def test_own_map_wins() -> None:
     """The user's map takes precedence over the known names."""
-    assert label_matrix(["LABEL_0", "LABEL_1"], {"label_0": "positive", "LABEL_1": "NEGATIVE"}).argmax(1).tolist() == [
+    assert understood(["LABEL_0", "LABEL_1"], {"label_0": "positive", "LABEL_1": "NEGATIVE"}).matrix.argmax(
+        1
+    ).tolist() == [
         2,
         0,
     ]
-    assert label_matrix(["negative", "positive"], {"positive": "NEUTRAL"}).argmax(1).tolist() == [0, 1]
+    assert understood(["negative", "positive"], {"positive": "NEUTRAL"}).matrix.argmax(1).tolist() == [0, 1]
 
 
 def test_map_to_elsewhere_is_refused() -> None:
     """A map to a fourth label is refused."""
     with pytest.raises(UnknownLabels, match="FINE"):
-        label_matrix(["LABEL_0", "LABEL_1"], {"LABEL_0": "FINE", "LABEL_1": "NEGATIVE"})
+        understood(["LABEL_0", "LABEL_1"], {"LABEL_0": "FINE", "LABEL_1": "NEGATIVE"})

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from model.engines.registry import DEFAULT_FOLDER, load_engine
+from model.engines.registry import load_engine
 from model.errors import EngineUnavailable, MissingHead, ModelNotFound, ModelRefused, UnknownLabels
-from tests.unit.model.conftest import need_torch
+from model.source import DEFAULT_FOLDER
+from tests.support.checkpoints import need_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

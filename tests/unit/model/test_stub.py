@@ -64,6 +64,12 @@ def test_name_carries_arguments() -> None:
         engine.score(["poison"])
 
 
+def test_revisions_are_different_models() -> None:
+    """Two revisions give a text different scores, and each always the same."""
+    first, again, second = (load_engine("stub", revision=revision).score(["good"]) for revision in ("a", "a", "b"))
+    assert first.probabilities.tolist() == again.probabilities.tolist() != second.probabilities.tolist()
+
+
 @pytest.mark.parametrize("name", ["stub?speed=1", "stub?delay_s=slow", "stub?word_s=slow"])
 def test_wrong_arguments_are_refused(name: str) -> None:
     """An unknown argument, or a delay that is not a number, is refused."""

@@ -58,9 +58,9 @@ def test_several_callers(server: Stack) -> None:
     assert known.identity
     capacity = Capacity(known)
     assert capacity.chunk_cost(0.0) == capacity.chunk_cost(0.1) == 1000 * SHARED_CHUNK_S
-    assert capacity.chunk_cost(0.4) == 100
+    assert capacity.chunk_cost(1.0) == 350
     assert capacity.chunk_cost(10.0) == capacity.chunk_cost(None) == 1000 * CALLER_CHUNK_S
     assert other.identity
     assert known.identity
-    assert capacity.chunk_cost(0.4) == 1000 * SHARED_CHUNK_S
-    assert capacity.chunk_cost(0.8) == 100
+    assert capacity.chunk_cost(0.8) == 1000 * SHARED_CHUNK_S
+    assert capacity.chunk_cost(2.0) == 350

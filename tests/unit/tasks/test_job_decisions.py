@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.analysis import Analysis
+from model.labels import SENTIMENT
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import (
@@ -66,6 +67,8 @@ FULL = msgspec.structs.replace(
 """A running job with a value in every field."""
 SPAM = msgspec.structs.replace(BARE, analysis=Analysis("spam", ("HAM", "SPAM")), labels={"HAM": 3, "SPAM": 4})
 """A job of another analysis."""
+NAMED = msgspec.structs.replace(SPAM, requested_model="de")
+"""A job whose caller asked for a model by its name."""
 
 
 def stored(job: Job) -> dict[bytes, bytes]:
@@ -228,6 +231,23 @@ def test_each_analysis_expects_its_own(server: Stack) -> None:
     assert ours.running.expected(Analysis("spam", ("SPAM", "HAM"))) == set()
 
 
+def test_chunks_of_a_named_model(server: Stack) -> None:
+    """A worker looks after the jobs that asked for its model by any of its names, and after no others; one of the
+    version before, which knows no names, keeps away from them.
+    """
+    ours = Machine(server, window=1)
+    ours.comes_in(1)
+    found: dict[str, str] = {}
+    for name in ("de", "german", "fr"):
+        job_id = f"{name:0>32}"
+        ours.incoming.begin(job_id, chunk_size=2, window=1, requested_model=name)
+        ours.incoming.append(job_id, Page(0, [(Entry("a"), 0)], None, 0, [Todo(["a"], [1])], {}, 0, 0))
+        found[name] = chunk_id(job_id, 0)
+    assert ours.running.expected(SENTIMENT, ("de", "german")) == {found["de"], found["german"]}
+    assert ours.running.expected(SENTIMENT, ("*", "fr", None)) == {found["fr"], chunk_id(ours.id, 0)}
+    assert ours.running.expected() == {chunk_id(ours.id, 0)}
+
+
 def test_any_number_of_classes(server: Stack) -> None:
     """A chunk's lines are counted in any fields that its outcomes name: no script knows the number of classes."""
     machine = Machine(server, window=1)
@@ -247,7 +267,9 @@ def test_counted_fields() -> None:
     assert growth(lines) == {**lines, "done": 5, "revision": 1}
 
 
-@pytest.mark.parametrize("job", [BARE, FULL, SPAM], ids=["bare", "full", "another analysis"])
+@pytest.mark.parametrize(
+    "job", [BARE, FULL, SPAM, NAMED], ids=["bare", "full", "another analysis", "a model with a name"]
+)
 def test_job_and_its_hash(job: Job) -> None:
     """A job that is written to a hash and read again is the same."""
     assert from_hash(job.id, stored(job)) == job
@@ -266,14 +288,18 @@ def test_fields_of_later_versions() -> None:
     assert from_hash(BARE.id, stored(BARE) | {b"mood": b"sunny"}) == BARE
 
 
-@pytest.mark.parametrize("job", [BARE, FULL, SPAM], ids=["bare", "full", "another analysis"])
+@pytest.mark.parametrize(
+    "job", [BARE, FULL, SPAM, NAMED], ids=["bare", "full", "another analysis", "a model with a name"]
+)
 def test_callers_see_what_is_declared(job: Job) -> None:
-    """The API's schema, the client's type and a callback have the fields, with their types, that a job declares."""
+    """The API's schema, the client's type and a callback have the fields, with their types, that a job declares; the
+    name of a model is there only if the caller asked for one.
+    """
     facts = job_facts(job)
-    assert tuple(facts) == TOLD
+    assert tuple(facts) == tuple(name for name in TOLD if name != "requested_model" or job is NAMED)
     links = {"self": "/a", "results": "/b", "events": "/c"}
     JobResponse.model_validate_json(orjson.dumps(facts | {"links": links}), strict=True)
-    assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner")
+    assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner", "calibrated", "two_class")
     assert {field.name for field in fields(ClientJob)} == {*TOLD, "owner"}
     client = ClientJob.of(facts)
     assert [getattr(client, name) for name in ("id", "status", "labels")] == [job.id, job.status, job.labels]

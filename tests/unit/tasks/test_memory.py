@@ -171,7 +171,7 @@ def test_known_texts_beside_unknown_ones(server: Stack, bench: Bench, filled: Fi
     bench.cache.settle(MARK.model, MARK.tag, {"known": direct("good")})
     sender = TextSender(
         bench.cache,
-        ChunkSender(create_celery(server.settings())),
+        ChunkSender(create_celery(server.settings()), server.default_model),
         KnownModel(Presence(server.redis), MARK.tag, me="me"),
         RecentPredictions(),
         tag=MARK.tag,

@@ -73,7 +73,7 @@ def test_marks_of_the_version_before(presence: Presence, server: Stack) -> None:
     assert found == WorkerMark(**told, host="a-host")
     presence.announce(found)
     assert json.loads(server.redis.get(key_before)) == told
-    assert json.loads(server.redis.get(key)) == told | {"host": "a-host", "v": 1}
+    assert json.loads(server.redis.get(key)) == told | {"host": "a-host", "v": 1, "description": None}
 
 
 @pytest.mark.parametrize("mark", [b'{"v":2}', b"nonsense"])

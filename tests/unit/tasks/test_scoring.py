@@ -48,9 +48,8 @@ class RecordedTurns(Turns):
     """Turns that put the chunks whose turn it is into a list instead of the queue."""
 
     def __init__(self, server: Stack, bench: Bench) -> None:
-        settings = server.settings()
-        sender = ChunkSender(create_celery(settings))
-        super().__init__(server.redis, sender, workers=lambda: 100, tag=TAG, analysis=settings.analysis)
+        sender = ChunkSender(create_celery(server.settings()), server.default_model)
+        super().__init__(server.redis, sender, server.default_model, workers=lambda: 100)
         self._bench = bench
 
     def send(self, turn: Turn) -> None:

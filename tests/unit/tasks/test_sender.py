@@ -29,9 +29,10 @@ class Web:
     def __init__(self, server: Stack, name: str, broker_url: str) -> None:
         self.cache = PredictionCache(server.redis, ttl_s=60)
         self.recent = RecentPredictions()
+        app = create_celery(Settings(redis_url=server.url, celery_broker_url=broker_url))
         self.sender = TextSender(
             self.cache,
-            ChunkSender(create_celery(Settings(redis_url=server.url, celery_broker_url=broker_url))),
+            ChunkSender(app, server.default_model),
             KnownModel(Presence(server.redis), TAG),
             self.recent,
             tag=TAG,

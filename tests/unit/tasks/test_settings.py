@@ -257,6 +257,45 @@ def test_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tags) == 3
 
 
+def emotions(folder: Path) -> str:
+    """The part of a model that says what its classes are."""
+    (folder / "config.json").write_text('{"id2label": {"0": "anger", "1": "joy"}}')
+    return str(folder)
+
+
+def test_own_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """LABELS=own takes the classes from the model's config.json; by default it is not read."""
+    monkeypatch.setenv("MODEL_NAME", emotions(tmp_path))
+    assert load_settings().analysis is SENTIMENT
+    monkeypatch.setenv("LABELS", "own")
+    settings = load_settings()
+    assert settings.analysis.classes == ("anger", "joy")
+    assert re.fullmatch(r".*@-\+classification-[0-9a-f]{6}", settings.model_tag)
+    monkeypatch.setenv("MODEL_NAME", str(tmp_path / "nowhere"))
+    assert load_settings(classes=False).analysis is SENTIMENT  # as a health check loads them
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ANALYSIS": "tests.support.analyses:SPAM"}, "so ANALYSIS must not be set"),
+        ({"LABEL_MAP": '{"anger": "NEGATIVE"}'}, "so LABEL_MAP must not be set"),
+        ({"MODELS": '{"de": "somebody/german"}'}, "so MODELS must not be set"),
+        ({"ENGINE": "stub"}, "the stub engine has none"),
+        ({"MODEL_NAME": "stub?delay_s=1"}, "the stub engine has none"),
+        ({"MODEL_NAME": "/no/such/model"}, "there is no folder /no/such/model"),
+    ],
+)
+def test_own_classes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    """LABELS=own is refused beside another setting that says what the classes are, and without a model that has any."""
+    for name, value in {"LABELS": "own", "MODEL_NAME": emotions(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused, match=f"^--labels: .*{re.escape(said)}"):
+        load_settings({"labels": "--labels"})
+
+
 def test_frozen() -> None:
     """Settings do not change while the service runs."""
     with pytest.raises(ValueError):

@@ -40,9 +40,9 @@ class Service:
         self.running = RunningJobs(server.redis, results)
         self.kept = KeptJobs(server.redis, results)
         self.workers = workers
-        self.turns = Turns(
-            server.redis, ChunkSender(app), workers=lambda: self.workers, tag="stub@-", analysis=config.analysis
-        )
+        self.model = server.default_model
+        sender = ChunkSender(app, self.model)
+        self.turns = Turns(server.redis, sender, self.model, workers=lambda: self.workers)
         self.sent: list[str] = []
         """The chunks that are in the broker, the first one first."""
         self.done: list[str] = []
@@ -295,6 +295,7 @@ def test_callers_that_are_gone_are_forgotten(service: Service) -> None:
     """When nothing waits, nothing is kept of callers that were served before the latest."""
     for number in range(50):
         service.finish(service.submit(f"caller {number}", 1))
-    callers = turn_keys(service.kept.get(service.submit("last", 1)).analysis)[0]
+    service.submit("last", 1)
+    callers = turn_keys(service.model)[0]
     assert service.redis.zcard(callers) <= 2
     assert service.redis.keys("sentiq:turn:*") == []

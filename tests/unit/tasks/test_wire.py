@@ -11,10 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from model.description import Description, Trial
 from tasks.store.outcomes import Failed, Outcome, Scored
 from tasks.wire import (
     Chunk,
     ChunkResult,
+    CompilingMark,
     FormatError,
     JobChunk,
     KeyUse,
@@ -27,6 +29,7 @@ from tasks.wire import (
     WorkerMark,
     from_row,
     read_chunk,
+    read_compiling,
     read_key_use,
     read_mark,
     read_outcome,
@@ -36,6 +39,7 @@ from tasks.wire import (
     read_todo,
     to_row,
     write_chunk,
+    write_compiling,
     write_key_use,
     write_mark,
     write_mark_before,
@@ -61,8 +65,28 @@ page_rows = st.builds(
 )
 pages = st.builds(StoredPage, st.none() | texts, st.lists(page_rows, max_size=5))
 results = st.builds(ChunkResult, texts, st.lists(rows, max_size=5))
+trials = st.builds(Trial, texts, st.booleans(), texts, st.integers(0, 999), *[st.floats(0, 1e9)] * 5)
+descriptions = st.builds(
+    Description,
+    texts,
+    st.tuples(texts, texts),
+    st.tuples(texts, texts),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 999),
+    st.tuples(trials),
+)
 marks = st.builds(
-    WorkerMark, texts, texts, texts, texts, texts, st.floats(0, 1e9), st.floats(0, 1e9), texts.filter(bool)
+    WorkerMark,
+    *[texts] * 5,
+    st.floats(0, 1e9),
+    st.floats(0, 1e9),
+    texts.filter(bool),
+    description=st.none() | descriptions,
+)
+compiling_marks = st.builds(
+    CompilingMark, *[texts] * 5, st.none() | st.floats(0, 1, width=32), st.floats(0, 1e9, width=32)
 )
 key_uses = st.builds(KeyUse, texts, st.none() | texts)
 
@@ -153,6 +177,12 @@ def test_mark(mark: WorkerMark) -> None:
     assert read_mark(write_mark(mark)) == mark
     known = ["id", "role", "model", "tag", "device", "texts_per_s", "started_at"]
     assert json.loads(write_mark_before(mark)) == {name: getattr(mark, name) for name in known}
+
+
+@given(compiling_marks)
+def test_compiling_mark(mark: CompilingMark) -> None:
+    """A compiling mark is read as it was written."""
+    assert read_compiling(write_compiling(mark)) == mark
 
 
 @given(key_uses)

@@ -1,4 +1,4 @@
-"""What a worker does before it takes chunks: its GPU, its priority, its rate, its parts."""
+"""What a worker does before it takes chunks: its GPU, its priority, its parts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from model.engines.stub import StubEngine
+from tasks.models import DEFAULT
 from tasks.queue.app import TASK
 from tasks.settings import Settings
 from tasks.work.compose import compose, warm_engine
 from tasks.work.place import pin_device
-from tasks.work.rate import measure_rate
 from tasks.work.roles import BATCH, INTERACTIVE, Role
 from tests.support.stack import ROOT
 
@@ -59,15 +59,10 @@ def test_jobs_are_nice(role: str, niceness: int) -> None:
     assert done.stdout.split() == [str(niceness), str(niceness)]
 
 
-def test_rate_is_that_of_the_engine() -> None:
-    """The measured rate of an engine that takes 10 ms for a text is about 100 texts per second."""
-    assert 50 < measure_rate(StubEngine(delay_s=0.01)) <= 100
-
-
-@pytest.mark.parametrize(("role", "rate", "texts"), [(INTERACTIVE, 1000, 250), (INTERACTIVE, 1, 1), (BATCH, 1000, 1)])
-def test_cost_together(role: Role, rate: float, texts: int) -> None:
-    """Callers' texts for a quarter of a second are scored in one call; a job's chunk has its own call."""
-    assert role.cost_together(rate) == texts
+@pytest.mark.parametrize(("role", "rate", "spent"), [(INTERACTIVE, 1000, 500), (INTERACTIVE, 1, 1), (BATCH, 1000, 1)])
+def test_cost_together(role: Role, rate: float, spent: int) -> None:
+    """Callers' texts for half a second are scored in one call; a job's chunk has its own call."""
+    assert role.cost_together(rate) == spent
 
 
 def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +70,13 @@ def test_engine_is_warm(monkeypatch: pytest.MonkeyPatch) -> None:
     warmed: list[StubEngine] = []
     monkeypatch.setattr(StubEngine, "warm", lambda self: warmed.append(self))
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
-    assert warmed == [warm_engine(settings, "cpu")]
+    assert warmed == [warm_engine(settings, INTERACTIVE, settings.served[DEFAULT], "cpu")]
 
 
 @pytest.mark.parametrize("role", [INTERACTIVE, BATCH], ids=lambda role: role.name)
 def test_parts_are_made_without_redis(role: Role) -> None:
     """A worker can be put together while Redis is away: it waits for Redis when it runs."""
     settings = Settings(redis_url="unix:///nowhere/valkey.sock", model_name="stub")
-    worker = compose(settings, role, warm_engine(settings, "cpu"))
+    model = settings.served[DEFAULT]
+    worker = compose(settings, role, model, warm_engine(settings, role, model, "cpu"))
     assert TASK in worker._app.tasks

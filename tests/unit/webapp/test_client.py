@@ -24,11 +24,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from tasks.errors import StorageQuotaExceeded, TooManyJobs
 from tests.support.stack import free_port
 from webapp.client import JobNotFound, Sentiq, SentiqError, Unavailable, WaitTimeout, whole_file
 from webapp.client.batch import Screen, in_commands
+from webapp.client.cli import app as cli
 from webapp.client.http import gzipped_ndjson, json_array, split_lines
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -731,6 +733,18 @@ def test_refusals_in_the_words_of_the_command_line() -> None:
     """What the service tells callers by HTTP to do, the command line tells as its own commands."""
     assert "(sentiq remove JOB)" in in_commands(str(StorageQuotaExceeded(1, 2, 3)))
     assert "(sentiq cancel JOB)" in in_commands(str(TooManyJobs(3)))
+
+
+@pytest.mark.parametrize("owner", ["ann", "a-name-of-64-characters".ljust(64, "x"), None])
+def test_whose_jobs_are_listed(server: Scripted, monkeypatch: pytest.MonkeyPatch, owner: str | None) -> None:
+    """Where the service says whose jobs they are, the list of the command line says so too, within 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    server.answers = [Answer(200, {"items": [ENDED | {"owner": owner} if owner else ENDED], "next": None})]
+    shown = CliRunner().invoke(cli, ["jobs", "--url", server.url]).stdout
+    assert (shown.split()[6] == "key") is (owner is not None)
+    assert "a" * 32 in shown
+    assert owner is None or owner[:5] in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_a_retry_is_told_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.models import Source
 from tasks.settings import Settings, load_settings
 from tasks.work.roles import ROLES
 from webapp.launch import options
@@ -95,6 +96,11 @@ def test_children_find_it_in_their_environment(tmp_path: Path) -> None:
         ('port = "1001"', "port", 1001),
         ('data_dir = "elsewhere"', "data_dir", Path("elsewhere")),
         ('label_map = {LABEL_0 = "NEGATIVE"}', "label_map", {"LABEL_0": "NEGATIVE"}),
+        (
+            "[models]\nde = 'a/b@v1'\n[models.fr]\nname = 'c'\nlabel_map = {x = 'NEGATIVE'}",
+            "models",
+            {"de": Source("a/b", "v1"), "fr": Source("c", None, {"x": "NEGATIVE"})},
+        ),
         ('[label_map]\nLABEL_0 = "NEGATIVE"', "label_map", {"LABEL_0": "NEGATIVE"}),
         ("""label_map = '{"LABEL_0": "NEGATIVE"}'""", "label_map", {"LABEL_0": "NEGATIVE"}),
         ('cors_origins = ["https://a.org", "https://b.org"]', "cors_origins", ("https://a.org", "https://b.org")),
@@ -223,10 +229,11 @@ def test_flags_are_the_settings() -> None:
 
 def test_flags_of_a_worker() -> None:
     """`sentiq worker` has a flag for each setting that a worker reads, and for no other."""
-    worker = [ROOT / "tasks" / name for name in ("worker.py", "tracing.py", "queue/app.py")]
+    worker = [ROOT / "tasks" / name for name in ("worker.py", "loading.py", "tracing.py", "queue/app.py")]
     worker += (ROOT / "tasks" / "work").glob("*.py")
     read = {found for file in worker for found in re.findall(r"settings\.(\w+)", file.read_text())}
-    declared = (ROOT / "tasks" / "settings.py").read_text()
+    declared, loading = (ROOT / "tasks" / "settings.py").read_text().split("\ndef load_settings")
+    read |= set(re.findall(r"settings\.(\w+)", loading))
     for name, body in re.findall(r"    def (\w+)\(self[^\n]*\n((?:        .*\n|\n)+)", declared) * 2:
         if name in read:  # a property
             read |= set(re.findall(r"self\.(\w+)", body))
@@ -234,7 +241,11 @@ def test_flags_of_a_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
+    ("command", "names"), [
+        ("serve", set(Settings.model_fields)),
+        ("worker", set(options.OF_A_WORKER)),
+        ("compile", set(options.OF_A_MODEL) - {"model_name", "model_revision"}),
+    ]
 )
 def test_help_is_readable(command: str, names: set[str]) -> None:
     """In 80 columns the help shows each flag uncut, under its group, with its default."""

@@ -25,9 +25,19 @@ PIECE = 64 * 1024
 Pieces = Callable[[Job, Iterable[Line]], Iterator[bytes]]
 
 
+def unknown(_: str | None) -> dict[str, bool]:
+    """What is said of a model of which nothing is known."""
+    return {}
+
+
 def as_csv(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
     """CSV as callers get it if they ask for nothing else."""
     return csv_file(job, lines, raw=False)
+
+
+def as_ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
+    """NDJSON of a model of which nothing is known."""
+    return ndjson(job, lines, unknown)
 
 
 def table(job: Job, lines: Iterable[Line], *, raw: bool = False) -> list[list[str]]:
@@ -47,7 +57,7 @@ class Lines:
         self.taken = 0
         self._entry = entry
         one = Line(0, entry, GOOD, "m", cached=False)
-        self.line_bytes = len(orjson.dumps(json_page(job, [one])))
+        self.line_bytes = len(orjson.dumps(json_page(job, [one], unknown)))
         self._total = 1 + 4 * PAGE_BYTES // self.line_bytes
 
     def __iter__(self) -> Iterator[Line]:
@@ -72,7 +82,7 @@ WIDE = job_with("text", *(f"{i:03}".ljust(32, "\x01") for i in range(MAX_COLUMNS
 def test_a_page_has_few_bytes(job: Job, entry: Entry) -> None:
     """A page of JSON ends soon after its limit of bytes, whatever its lines are, and no further line is read."""
     lines = Lines(job, entry)
-    items = json_page(job, lines)
+    items = json_page(job, lines, unknown)
     assert PAGE_BYTES <= len(orjson.dumps(items)) <= PAGE_BYTES + lines.line_bytes + 10 * len(items)
     assert len(items) == lines.taken
 
@@ -80,11 +90,11 @@ def test_a_page_has_few_bytes(job: Job, entry: Entry) -> None:
 def test_a_page_has_a_line() -> None:
     """A page has one line at least, so that whoever follows `next` comes to the end; and none if there is none."""
     line = Line(0, Entry("x" * (PAGE_BYTES + 1)), GOOD, "m", cached=False)
-    assert len(json_page(JOB, [line, line])) == 1
-    assert json_page(JOB, []) == []
+    assert len(json_page(JOB, [line, line], unknown)) == 1
+    assert json_page(JOB, [], unknown) == []
 
 
-@pytest.mark.parametrize("write", [ndjson, as_csv])
+@pytest.mark.parametrize("write", [as_ndjson, as_csv])
 @pytest.mark.parametrize(
     ("job", "entry"),
     [(JOB, Entry("short")), (JOB, Entry("\x01" * 500_000)), (WIDE, Entry("", None, ("",) * (MAX_COLUMNS - 1)))],
@@ -116,7 +126,7 @@ lines_of = st.lists(
 @given(lines_of)
 def test_pieces_are_whole(lines: list[Line]) -> None:
     """Pieces together are one line of NDJSON, or one row of CSV below the header, for each line of the job."""
-    assert [json.loads(line)["text"] for line in b"".join(ndjson(JOB, lines)).splitlines()] == [
+    assert [json.loads(line)["text"] for line in b"".join(as_ndjson(JOB, lines)).splitlines()] == [
         line.entry.text for line in lines
     ]
     assert [row[0] for row in table(JOB, lines, raw=True)] == ["text", *(line.entry.text for line in lines)]

@@ -1,0 +1,353 @@
+"""The process that compiles a checkpoint: torch to graph, graph to int8, and the gate. `model.compiling` starts it.
+
+It reads one line from standard input, what to do, and ends when standard input does; to standard output it writes what
+it is doing, and in the last line what came of it. The graph is left in the folder that it was told.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.checkpoint import Checkpoint, Loaded, load
+from model.compiling import read_request
+from model.description import Trial
+from model.digests import MANIFEST, Manifest, Usage, sha256
+from model.engines.compiled import GRAPH_FILES, CompiledEngine
+from model.errors import ModelError
+from model.gate import LEAST_SPREAD, alone, judge, measured, spread
+from model.instructions import instruction_set, overflows
+from model.samples import gate_texts
+
+if TYPE_CHECKING:
+    import openvino
+    from tokenizers import Tokenizer
+
+    from model.graphs import Inputs
+    from model.types import FloatArray
+
+_KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_PASSES = 2
+"""How often the quantisation reads all texts: for SmoothQuant, and for the scales."""
+_SPARE_BYTES = 1 << 20
+
+
+class Unsuitable(Exception):
+    """No form of the model can be compiled; the message says why."""
+
+
+class Full(Exception):
+    """There is no room for the graph. With more room it may pass, so this is not remembered."""
+
+
+@dataclass
+class _Reference:
+    """What torch says in fp32."""
+
+    scores: FloatArray
+    texts_per_s: float
+
+
+class Maker:
+    """Compiles a checkpoint to one form after the other, until one passes the gate."""
+
+    def __init__(self, asked: Mapping[str, Any], checkpoint: Checkpoint, loaded: Loaded, out: IO[str]) -> None:
+        """Nothing is made yet.
+
+        Args:
+            asked: see `model.compiling`.
+            checkpoint: the checkpoint.
+            loaded: the checkpoint in memory, in fp32.
+            out: is told of each step.
+        """
+        self._part = Path(asked["part"])
+        self._texts: Sequence[str] = asked["texts"]
+        self._how: dict[str, Any] = {"batch_size": asked["batch_size"], "threads": asked["threads"]}
+        self._checkpoint = checkpoint
+        self._loaded = loaded
+        self._out = out
+        self._gate = gate_texts()
+        self._reference: _Reference | None = None
+        self._plain: openvino.Model | None = None
+
+    def tell(self, step: str, share: float | None = None) -> None:
+        """Says what is being done, and how much of it is done."""
+        say(self._out, step=step, share=share)
+
+    def run(self, forms: Sequence[str]) -> tuple[list[Trial], bool]:
+        """Tries the forms. Returns what the gate found, and whether that would be so another time as well."""
+        trials: list[Trial] = []
+        usage = Usage()
+        lasting = True
+        try:
+            tokenizer, usage, self._plain = self._stored_tokenizer(), self._usage(), self._converted()
+        except Unsuitable as error:
+            trials = [Trial(form, False, str(error)) for form in forms]
+            forms = ()
+        for form in forms:
+            try:
+                trials.append(self._tried(form, tokenizer, replace(usage, precision=_precision(form))))
+            except (Full, MemoryError) as error:
+                lasting = False
+                trials.append(Trial(form, False, str(error) or "not enough memory"))
+            except Exception as error:  # of any kind: the next form may do
+                trials.append(Trial(form, False, _in_a_line(error)))
+            if trials[-1].passed:
+                break
+            self._clear()
+        try:
+            self._write_manifest(trials, usage if trials[-1].passed else Usage())
+        except OSError:
+            lasting = False
+        return trials, lasting
+
+    def _tried(self, form: str, tokenizer: Tokenizer, usage: Usage) -> Trial:
+        """Makes the graph of a form, and compares it with torch.
+
+        Raises:
+            Full: there is no room for it.
+        """
+        if form == "int8" and find_spec("nncf") is None:
+            return Trial(form, False, "NNCF is not installed (the extra `torch` has it)")
+        if form == "bf16" and "BF16" not in _capabilities():
+            return Trial(form, False, "this processor has no bf16")
+        graph = self._int8() if form == "int8" else self._plain
+        self._write(graph, tokenizer, form)
+        Manifest(self._loaded.max_tokens, self._digests(), usage, self._described(form, ())).write(self._part)
+        del graph
+        self.tell("checking", 0.0)
+        if self._reference is None:
+            self._reference = self._torch()
+        engine = CompiledEngine(self._part, analysis=self._checkpoint.classes.analysis, **self._how)
+        engine.warm()
+        scores, texts_per_s = measured(engine, self._gate, lambda share: self.tell("checking", 0.8 + share / 10))
+        single = alone(engine, self._gate)
+        return judge(form, self._reference.scores, scores, single, texts_per_s / self._reference.texts_per_s)
+
+    def _torch(self) -> _Reference:
+        from model.engines.pipeline import PipelineEngine
+
+        engine = PipelineEngine(self._checkpoint, device="cpu", loaded=self._loaded, **self._how)
+        scores, texts_per_s = measured(engine, self._gate, lambda share: self.tell("checking", share * 0.8))
+        if spread(scores) < LEAST_SPREAD:
+            say(self._out, flat=spread(scores))
+        return _Reference(scores, texts_per_s)
+
+    def _converted(self) -> openvino.Model:
+        """The graph in fp32.
+
+        Raises:
+            Unsuitable: there is none.
+        """
+        from model.graphs import traced
+
+        self.tell("converting")
+        try:
+            return traced(self._loaded.model, lambda output: output.logits, self._names())
+        except MemoryError:
+            raise
+        except Exception as error:  # of any kind: torch's and OpenVINO's have no common one
+            raise Unsuitable(f"OpenVINO cannot convert it ({_in_a_line(error)})") from error
+
+    def _int8(self) -> openvino.Model:
+        import nncf
+
+        from model.graphs import quantised
+
+        nncf.set_log_level("ERROR")
+        names = self._names()
+        encoded = [
+            self._loaded.tokenizer(text, truncation=True, max_length=self._loaded.max_tokens) for text in self._texts
+        ]
+        inputs = [{name: np.array([one[name]], dtype=np.int32) for name in names} for one in encoded]
+        fix = nncf.OverflowFix.ENABLE if overflows(instruction_set()) else nncf.OverflowFix.DISABLE
+        try:
+            return quantised(self._plain, _Counted(inputs, self), advanced_parameters=_advanced(nncf, overflow_fix=fix))
+        except (AttributeError, RuntimeError):
+            # SmoothQuant fails where layers share their weights (nncf#4172), as in ALBERT.
+            return quantised(
+                self._plain,
+                _Counted(inputs, self),
+                advanced_parameters=_advanced(nncf, overflow_fix=fix, smooth=False),
+            )
+
+    def _names(self) -> tuple[str, ...]:
+        """The model's inputs, in the order in which the graph has them."""
+        given = self._loaded.inputs
+        if "input_ids" not in given or not set(given) <= set(_KNOWN_INPUTS):
+            raise Unsuitable(f"a compiled model takes token ids and their types, and not {', '.join(given)}")
+        return tuple(name for name in _KNOWN_INPUTS if name in given)
+
+    def _usage(self) -> Usage:
+        tokenizer, names = self._loaded.tokenizer, self._names()
+        padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+        return Usage(
+            inputs=names,
+            padding=tuple(padding.get(name, 0) for name in names),
+            pad_left=tokenizer.padding_side == "left",
+            logits=True,
+            temperature=self._checkpoint.temperature or 1.0,
+            matrix=tuple(map(tuple, self._checkpoint.classes.matrix.tolist())),
+        )
+
+    def _stored_tokenizer(self) -> Tokenizer:
+        """The tokenizer as the compiled engine reads it.
+
+        Raises:
+            Unsuitable: it cannot be stored so, or would give other tokens.
+        """
+        from tokenizers import Tokenizer
+        from transformers import convert_slow_tokenizer
+
+        tokenizer, most = self._loaded.tokenizer, self._loaded.max_tokens
+        try:
+            backend = getattr(tokenizer, "backend_tokenizer", None)
+            stored: Tokenizer = Tokenizer.from_str(
+                (backend or convert_slow_tokenizer.convert_slow_tokenizer(tokenizer)).to_str()
+            )
+        except Exception as error:  # of any kind, as each tokenizer has a conversion of its own
+            raise Unsuitable(f"its tokenizer has no fast form ({_in_a_line(error)})") from error
+        stored.no_padding()
+        stored.enable_truncation(most, direction=tokenizer.truncation_side)
+        expected = tokenizer(self._gate, truncation=True, max_length=most)
+        found = stored.encode_batch(self._gate)
+        same = [one.ids for one in found] == expected["input_ids"]
+        if "token_type_ids" in self._names():
+            same = same and [one.type_ids for one in found] == expected["token_type_ids"]
+        if not same:
+            raise Unsuitable("its tokenizer's fast form gives other tokens")
+        return stored
+
+    def _write(self, graph: openvino.Model, tokenizer: Tokenizer, form: str) -> None:
+        import openvino
+
+        small = form != "fp32"
+        size = _bytes(graph, 2 if small else 4)
+        free = shutil.disk_usage(self._part).free
+        if free < size + _SPARE_BYTES:
+            raise Full(f"the disk has {free >> 20} MiB left for a graph of {size >> 20} MiB")
+        try:
+            tokenizer.save(str(self._part / "tokenizer.json"))
+            openvino.save_model(graph, self._part / "graph.xml", compress_to_fp16=small)
+            for name in GRAPH_FILES:
+                with (self._part / name).open("rb+") as file:
+                    os.fsync(file.fileno())  # the last moment at which some disks say that they are full
+        except Exception as error:  # of any kind, as OpenVINO's says nothing of the cause
+            if _no_room(error, self._part):
+                raise Full("the disk is full") from error
+            raise
+
+    def _described(self, form: str, trials: Sequence[Trial]) -> Any:
+        return replace(self._checkpoint.description(form, self._loaded.max_tokens), trials=tuple(trials))
+
+    def _digests(self) -> dict[str, str]:
+        return {name: sha256(self._part / name) for name in GRAPH_FILES}
+
+    def _write_manifest(self, trials: Sequence[Trial], usage: Usage) -> None:
+        passed = trials[-1].passed
+        Manifest(
+            self._loaded.max_tokens,
+            self._digests() if passed else {},
+            replace(usage, precision=_precision(trials[-1].form)),
+            self._described(trials[-1].form if passed else "pipeline", trials),
+        ).write(self._part)
+
+    def _clear(self) -> None:
+        for name in (*GRAPH_FILES, MANIFEST):
+            with suppress(OSError):
+                (self._part / name).unlink()
+
+
+class _Counted(Collection["Inputs"]):
+    """The texts that a quantisation reads; how far it is follows from how many were read."""
+
+    def __init__(self, inputs: Sequence[Inputs], maker: Maker) -> None:
+        self._inputs, self._maker, self._read = inputs, maker, 0
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._inputs
+
+    def __iter__(self) -> Iterator[Inputs]:
+        for one in self._inputs:
+            self._maker.tell("quantising", min(1.0, self._read / (_PASSES * len(self._inputs))))
+            self._read += 1
+            yield one
+
+
+def _advanced(nncf: Any, *, overflow_fix: object, smooth: bool = True) -> Any:
+    given: dict[str, Any] = {"overflow_fix": overflow_fix}
+    if not smooth:
+        given["smooth_quant_alphas"] = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+    return nncf.AdvancedQuantizationParameters(**given)
+
+
+def _capabilities() -> Sequence[str]:
+    import openvino
+
+    found: Sequence[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
+
+
+def _precision(form: str) -> str:
+    return "bf16" if form == "bf16" else "f32"
+
+
+def _bytes(graph: openvino.Model, width: int) -> int:
+    """About how many bytes a graph's constants take, with numbers of at most `width` bytes."""
+    return sum(
+        int(np.prod(node.output(0).shape)) * min(width, node.output(0).element_type.size)
+        for node in graph.get_ops()
+        if node.get_type_name() == "Constant"
+    )
+
+
+def _no_room(error: BaseException, folder: Path) -> bool:
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or shutil.disk_usage(folder).free < _SPARE_BYTES
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def say(out: IO[str], **what: object) -> None:
+    """Writes one line."""
+    print(json.dumps(what), file=out, flush=True)
+
+
+def _end_with_standard_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Does what the line on standard input asks for."""
+    os.umask(0o077)
+    # Libraries write to standard output, too; what they write is a complaint.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    checkpoint, asked = read_request(sys.stdin.readline())
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    try:
+        say(out, step="loading", share=None)
+        trials, lasting = Maker(asked, checkpoint, load(checkpoint), out).run(asked["forms"])
+        say(out, trials=[asdict(trial) for trial in trials], lasting=lasting)
+    except ModelError as error:
+        say(out, refused=type(error).__name__, message=str(error))
+    out.flush()
+    os._exit(0)  # at once: what is in memory needs no tidying up
