@@ -4,6 +4,7 @@
 # make fault   longer tests: real faults in real processes
 # make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
+# make bench MODEL=FOLDER   the same for a model of yours: compiled, by torch, and in a plain service; 10 minutes, or 2
 # make soak    checks under mixed load that nothing grows: make soak [MINUTES=30]
 # make wheel   dist/sentiq-*.whl, for pip install on another machine
 # make locks   locks/*.txt, what `make run` installs with the digest of each file, anew from constraints.txt
@@ -53,7 +54,7 @@ model: $(VENV)/.training
 
 # The benchmark makes the environments of the other systems itself: .venv-bench and .venv-bench-infinity.
 bench: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m benchmarks.bench $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)") $(if $(MODEL),--model "$(MODEL)")
 
 MINUTES ?= 30
 

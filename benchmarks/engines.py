@@ -139,7 +139,7 @@ def measure(
     return out
 
 
-def _environment() -> str:
+def environment() -> str:
     """One line with date, processor and versions."""
     versions = []
     for package in ("openvino", "transformers", "torch", "tokenizers", "numpy"):
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a round")
     arguments = parser.parse_args()
     texts = [example.text for example in data.read(arguments.data)]
-    print(_environment(), end="\n\n")
+    print(environment(), end="\n\n")
     print(
         "| threads x processes | engine | texts/s | lowest to highest | one text, ms"
         " | load and warm, s | memory of a process, MiB |"

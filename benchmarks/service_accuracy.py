@@ -1,10 +1,11 @@
 """Sends a labelled file through a running Sentiq and compares the answers with the engine's own.
 
     python -m benchmarks.service_accuracy FILE.tsv.gz --url http://127.0.0.1:8000 [--singles 3000] [--connections 32]
+    python -m benchmarks.service_accuracy DATA/dev/*.tsv.gz --model FOLDER --engine pipeline --singles 0
 
-All rows go through `/batch_predict` as one job, and the first distinct ones also through `/predict`, each made unknown
-to the cache by a request of its own. Prints macro recall of both ways, wall times, statuses, and the largest difference
-between scores.
+The second compares what a compiled model answers with the same model run by torch in fp32. All rows go through
+`/batch_predict` as one job, and the first distinct ones also through `/predict`, each made unknown to the cache by a
+request of its own. Prints macro recall of both ways, wall times, statuses, and the largest difference between scores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from model.engine import Engine
 from model.engines.registry import load_engine
 from model.labels import LABELS
 from model.text import clean
@@ -89,36 +91,46 @@ def _difference(scores: dict[str, float], direct: np.ndarray) -> float:  # type:
     return max(abs(scores[label] - float(direct[i])) for i, label in enumerate(LABELS))
 
 
-def main() -> None:
-    """Compares and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--singles", type=int, default=3000)
-    parser.add_argument("--connections", type=int, default=32)
-    arguments = parser.parse_args()
-
-    with gzip.open(arguments.file, "rt", encoding="utf-8", newline="\n") as file:
-        next(file)
+def compare(file: Path, url: str, engine: Engine, singles: int, connections: int) -> None:
+    """Sends one file both ways, and prints what differs from the engine."""
+    with gzip.open(file, "rt", encoding="utf-8", newline="\n") as lines:
+        next(lines)
         rows = [
             (text, [name.lower() for name in LABELS].index(label))
-            for text, _, label in (line.rstrip("\n").rpartition("\t") for line in file)
+            for text, _, label in (line.rstrip("\n").rpartition("\t") for line in lines)
         ]
     texts, gold = [text for text, _ in rows], np.array([label for _, label in rows])
-    engine = load_engine(
-        "default", revision=None, engine="auto", device="auto", batch_size=32, threads=0, label_map=None
-    )
     direct = engine.score([clean(text) for text in texts]).probabilities
+    print(f"{file.name}, {len(texts)} texts, compared with {engine.identity}")
+    if singles:
+        _compare_singles(texts, direct, url, singles, connections)
 
-    distinct = list({clean(text): i for i, text in enumerate(texts) if clean(text)}.values())[: arguments.singles]
+    items, wall_s = run_job(url, texts)
+    assert all(item["status"] == "done" for item in items)
+    assert [item["position"] for item in items] == list(range(len(texts)))
+    served = np.array([[item["scores"][label] for label in LABELS] for item in items], dtype=np.float32)
+    print(f"/batch_predict: {len(items)} lines, {wall_s:.1f} s, {len(items) / wall_s:.0f} a second")
+    ours, theirs = (100 * metrics(each, gold).macro_recall for each in (served, direct))
+    print(f"  macro recall {ours:.2f}; the engine directly {theirs:.2f}; difference {ours - theirs:+.2f}")
+    print(f"  labels that differ: {int((served.argmax(1) != direct.argmax(1)).sum())}; ", end="")
+    print(f"largest difference of a score: {np.abs(served - direct).max():.6f}", flush=True)
+
+
+def _compare_singles(
+    texts: list[str],
+    direct: np.ndarray,  # type: ignore[type-arg]
+    url: str,
+    singles: int,
+    connections: int,
+) -> None:
+    distinct = list({clean(text): i for i, text in enumerate(texts) if clean(text)}.values())[:singles]
     started = time.perf_counter()
-    answers, seconds = run_singles(arguments.url, [texts[i] for i in distinct], arguments.connections)
+    answers, seconds = run_singles(url, [texts[i] for i in distinct], connections)
     wall_s = time.perf_counter() - started
     statuses = collections.Counter(status for status, _ in answers)
     good = [(body, i) for (status, body), i in zip(answers, distinct, strict=True) if status == 200]
     print(
-        f"/predict: {len(answers)} distinct texts, {arguments.connections} connections, {wall_s:.1f} s,"
-        f" statuses {dict(statuses)}"
+        f"/predict: {len(answers)} distinct texts, {connections} connections, {wall_s:.1f} s, statuses {dict(statuses)}"
     )
     print(f"  {len(answers) / wall_s:.0f} a second, p50 and p95 {np.percentile(seconds, [50, 95]) * 1e3} ms")
     print(f"  cached: {sum(body['cached'] for body, _ in good)}; labels that differ from the engine's: ", end="")
@@ -128,17 +140,20 @@ def main() -> None:
         f" {max((_difference(body['scores'], direct[i]) for body, i in good), default=0):.6f}"
     )
 
-    lines, wall_s = run_job(arguments.url, texts)
-    assert all(line["status"] == "done" for line in lines)
-    assert [line["position"] for line in lines] == list(range(len(texts)))
-    served = np.array([[line["scores"][label] for label in LABELS] for line in lines], dtype=np.float32)
-    print(f"/batch_predict: {len(lines)} lines, {wall_s:.1f} s, {len(lines) / wall_s:.0f} a second")
-    print(
-        f"  macro recall {100 * metrics(served, gold).macro_recall:.2f};"
-        f" the engine directly {100 * metrics(direct, gold).macro_recall:.2f}"
-    )
-    print(f"  labels that differ: {int((served.argmax(1) != direct.argmax(1)).sum())}; ", end="")
-    print(f"largest difference of a score: {np.abs(served - direct).max():.6f}")
+
+def main() -> None:
+    """Compares and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--singles", type=int, default=3000, help="texts that are sent alone too")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--model", default="default", help="the model to compare with, as in MODEL_NAME")
+    parser.add_argument("--engine", default="auto", help="`pipeline` compares what is served with torch in fp32")
+    arguments = parser.parse_args()
+    engine = load_engine(arguments.model, engine=arguments.engine, device="auto", batch_size=32, threads=0)
+    for file in arguments.files:
+        compare(file, arguments.url, engine, arguments.singles, arguments.connections)
 
 
 if __name__ == "__main__":

@@ -15,22 +15,30 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
+from model.compiling import Compiling
 from model.engine import Engine
 from model.engines.registry import load_engine
 from model.labels import LABELS
+from model.source import DEFAULT
 
 CALL_TEXTS = 32
 CALLERS = 2
 THREADS = tuple(sorted({1, os.cpu_count() or 1}))
 
 
-def _serve(pipe: Connection) -> None:
-    engines = {threads: load_engine("default", engine="compiled", device="cpu", threads=threads) for threads in THREADS}
+def _serve(pipe: Connection, model: str, artefacts: Path | None) -> None:
+    compiling = None if artefacts is None else Compiling(artefacts)
+    engines = {
+        threads: load_engine(model, engine="compiled", device="cpu", threads=threads, compiling=compiling)
+        for threads in THREADS
+    }
     for engine in engines.values():
         engine.warm()
-    pipe.send(engines[1].identity)
+    told = engines[1].description
+    pipe.send((engines[1].identity, dict(zip(told.names, told.mapped, strict=True))))
     for verb, threads, texts, seconds in iter(pipe.recv, None):
         engine = engines[threads]
         if verb == "labels":
@@ -66,12 +74,18 @@ def _calls(engine: Engine, texts: Sequence[str], size: int, seconds: float) -> l
 class RawEngine:
     """The engine's process."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = DEFAULT, artefacts: Path | None = None) -> None:
+        """`artefacts`: the folder that holds the compiled model if it is not the embedded one."""
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there,), daemon=True)
+        self._process = context.Process(target=_serve, args=(there, model, artefacts), daemon=True)
         self._process.start()
-        self.identity: str = self._pipe.recv()
+        there.close()  # so that the end of the process ends the wait for its answer
+        self.identity: str
+        self.meaning: dict[str, str] | None
+        """The class that each label of the model counts as; None if several count as one, whose scores are added."""
+        self.identity, meaning = self._pipe.recv()
+        self.meaning = meaning if len(set(meaning.values())) == len(meaning) else None
 
     def _ask(self, *question: Any) -> Any:
         self._pipe.send(question)

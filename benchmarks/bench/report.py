@@ -34,7 +34,7 @@ scores are 0.2 or more apart.) All texts are sent as the model's cleaning leaves
 """
 
 
-def _cell(values: Sequence[float], form: str) -> str:
+def cell(values: Sequence[float], form: str) -> str:
     """The median, and the range if there are several values."""
     if not values:
         return ""
@@ -90,10 +90,10 @@ def ratio_rows(records: list[Record]) -> list[list[str]]:
         rows.append(
             [
                 scenario,
-                _cell(list(ours.values()), ",.1f"),
-                _cell(ratios(ours, values(records, scenario, "baseline", "answers_per_s")), ".2f"),
-                _cell([per_text * each for each in ratios(ours, raw)], ".0%"),
-                _cell(ratios(ours, values(records, scenario, "bare WSGI", "answers_per_s")), ".0%"),
+                cell(list(ours.values()), ",.1f"),
+                cell(ratios(ours, values(records, scenario, "baseline", "answers_per_s")), ".2f"),
+                cell([per_text * each for each in ratios(ours, raw)], ".0%"),
+                cell(ratios(ours, values(records, scenario, "bare WSGI", "answers_per_s")), ".0%"),
             ]
         )
     return rows
@@ -108,7 +108,7 @@ def http_rows(records: list[Record]) -> list[list[str]]:
         runs = [each for each in records if (each["scenario"], each["system"]) == (scenario, system)]
         other = {status: sum(run["other"].get(status, 0) for run in runs) for run in runs for status in run["other"]}
         times = [
-            _cell(list(values(records, scenario, system, key).values()), ",.1f")
+            cell(list(values(records, scenario, system, key).values()), ",.1f")
             for key in ("p50_ms", "p95_ms", "p99_ms")
         ]
         told = ", ".join(f"{status}: {count}" for status, count in sorted(other.items())) or "0"
@@ -117,7 +117,7 @@ def http_rows(records: list[Record]) -> list[list[str]]:
             [
                 scenario,
                 system,
-                _cell(list(values(records, scenario, system, "answers_per_s").values()), ",.1f"),
+                cell(list(values(records, scenario, system, "answers_per_s").values()), ",.1f"),
                 *times,
                 told + void,
             ]
@@ -130,7 +130,7 @@ def _figures(
 ) -> list[list[str]]:
     """Rows of named figures (title -> scenario, key, format), with a column for each system."""
     return [
-        [title, *(_cell(list(values(records, scenario, system, key).values()), form) for system in systems)]
+        [title, *(cell(list(values(records, scenario, system, key).values()), form) for system in systems)]
         for title, (scenario, key, form) in columns.items()
     ]
 
@@ -175,7 +175,7 @@ def markdown(facts: dict[str, Any], records: list[Record]) -> str:
     threads = list(dict.fromkeys(each["system"] for each in records if each["scenario"] == "raw engine"))
     checked, wrong = (sum(each.get(key, 0) for each in records) for key in ("checked", "wrong"))
     lone, own = values(records, "uncached, 1", "Sentiq", "p50_ms"), engine(records, "lone_ms", min)
-    above = _cell([lone[number] - own[number] for number in lone.keys() & own.keys()], "+.1f")
+    above = cell([lone[number] - own[number] for number in lone.keys() & own.keys()], "+.1f")
     starts = list(dict.fromkeys(each["system"] for each in records if each["scenario"] == "cold start"))
     parts = [
         "# Performance\n",

@@ -31,6 +31,9 @@ class System(Service):
     engine's two highest scores are close.
     """
 
+    own_labels = True
+    """Whether it answers with the model's own labels instead of the classes that these count as."""
+
     restless = False
     """Whether it uses the processor while idle, and so is paused while others are measured."""
 
@@ -73,6 +76,7 @@ class Sentiq(services.Sentiq, System):
     """Sentiq. A small batch is answered at once, with `Prefer: return=representation`."""
 
     exact = True
+    own_labels = False
 
     def batch(self, connection: HTTPConnection, texts: Sequence[str]) -> Batch:
         """Sends one request, which waits for the predictions."""
@@ -90,14 +94,25 @@ class Sentiq(services.Sentiq, System):
         return job["done"], seconds, [Answer(200, line["label"], line["cached"]) for line in page["items"]]
 
 
+class Pipelined(Sentiq):
+    """Sentiq that runs the same model by torch."""
+
+    name = "Sentiq, pipeline"
+    exact = False
+
+    def environment(self) -> dict[str, str]:
+        """The engine, beside the further settings."""
+        return super().environment() | {"ENGINE": "pipeline"}
+
+
 class Baseline(System):
     """benchmarks/baseline/service.py under uvicorn, with a Redis server over TCP that writes nothing to disk."""
 
     name = "baseline"
 
-    def __init__(self, folder: Path, python: Path) -> None:
+    def __init__(self, folder: Path, python: Path, model: Path = DEFAULT_FOLDER) -> None:
         super().__init__(folder)
-        self._python, self._redis_port = str(python), str(free_port())
+        self._python, self._model, self._redis_port = str(python), str(model), str(free_port())
 
     def commands(self) -> list[list[str]]:
         """The commands of the Redis server and of uvicorn."""
@@ -129,7 +144,7 @@ class Baseline(System):
     def environment(self) -> dict[str, str]:
         """The model's folder, which has the same weights as safetensors."""
         return {
-            "MODEL": str(DEFAULT_FOLDER),
+            "MODEL": self._model,
             "REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
             "HF_HUB_OFFLINE": "1",
         }

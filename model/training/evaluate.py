@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from model.compiling import Compiling
 from model.engine import Engine
 from model.engines.registry import load_engine
 from model.errors import ModelError
@@ -68,6 +69,9 @@ def main(
     label_map: Annotated[
         str | None, typer.Option(help='The model\'s classes to ours, as JSON: {"LABEL_0": "NEGATIVE"}.')
     ] = None,
+    compiled: Annotated[
+        Path, typer.Option(help="Where compiled models are kept, as DATA_DIR/compiled of a service.")
+    ] = Path("runs/compiled"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
 ) -> None:
     """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
@@ -80,6 +84,7 @@ def main(
             batch_size=batch_size,
             threads=threads,
             label_map=json.loads(label_map) if label_map else None,
+            compiling=Compiling(compiled),
         )
         loaded.warm()
     except ModelError as error:

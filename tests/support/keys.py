@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -10,7 +11,8 @@ _QUEUES = ("interactive", "batch")
 
 def _is_kombus(key: str) -> bool:
     """Whether a key belongs to kombu: bindings, the lists of messages (one per priority), unacknowledged messages."""
-    queue = key.partition("\x06\x16")[0].partition("+")[0]  # the name of another analysis follows the plus
+    # The name of a model other than the default one follows the @, that of another analysis the plus.
+    queue = re.split("[@+]", key.partition("\x06\x16")[0])[0]
     return key.startswith(("_kombu.binding", "unacked")) or queue in _QUEUES
 
 

@@ -151,8 +151,6 @@ class JobResponse(BaseModel):
     model: Annotated[
         str | None, Field(description="The identity of the model that scored; null until a text was scored.")
     ]
-    calibrated: Calibrated = None
-    two_class: TwoClass = None
     texts_per_s: Annotated[
         float | None,
         Field(
@@ -169,6 +167,8 @@ class JobResponse(BaseModel):
     owner: Annotated[
         str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
     ] = None
+    calibrated: Calibrated = None
+    two_class: TwoClass = None
 
 
 class JobsResponse(BaseModel):

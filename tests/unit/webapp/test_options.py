@@ -277,6 +277,9 @@ def test_roles() -> None:
         (("worker",), 2, "Missing argument"),
         (("worker", "nobody"), 2, "Invalid value for 'role': 'nobody' is not one of"),
         (("worker", "batch", "--port", "1"), 2, "No such option: --port"),
+        (("compile",), 2, "Missing argument"),
+        (("compile", "default", "--redis-url", "redis://x"), 2, "No such option: --redis-url"),
+        (("compile", "default", "--batch-size=0"), EX_CONFIG, "Sentiq cannot start: --batch-size: "),
     ],
 )
 def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> None:
