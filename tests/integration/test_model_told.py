@@ -154,6 +154,8 @@ def test_worker_of_the_version_before(make_stack: Callable[..., Stack]) -> None:
     stack.web.terminate()
     for key in stack.redis.scan_iter("sentiq:worker:*"):
         stack.redis.delete(key)  # of its two marks, the one that the version before writes is left
+    for key in stack.redis.scan_iter("sentiq:w:*"):
+        stack.redis.expire(key, 60)
     stack.start_web()
     model = stack.http.get("/model").json()
     assert model["model"] == "stub@1/stub"
