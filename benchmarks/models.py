@@ -27,7 +27,8 @@ from benchmarks.bench.texts import Texts
 from benchmarks.engines import environment
 from model.compiling import Compiling
 from model.description import Description
-from model.engines.registry import DEFAULT, load_engine
+from model.engines.registry import load_engine
+from model.source import DEFAULT
 
 CALL_TEXTS = 32
 _ENGINES = ("pipeline", "compiled")
@@ -144,7 +145,14 @@ def rows(model: str, found: dict[str, Measured]) -> list[list[str]]:
     return out
 
 
-HEADS = ("model", "engine", "one text, ms", f"texts/s, calls of {CALL_TEXTS}", "/ torch", "first start, s")
+HEADS: tuple[str, ...] = (
+    "model",
+    "engine",
+    "one text, ms",
+    f"texts/s, calls of {CALL_TEXTS}",
+    "/ torch",
+    "first start, s",
+)
 HEADS += ("second start, s", "memory, MB")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class ModelBench(Bench):
         for turn, scenario in enumerate(("first start", "second start")):
             for name, make in factories.items():
                 system = self.systems[name] = make(self.folder / name.replace(", ", "-"))
-                self.note(scenario, name, 0, seconds=system.start(lambda s=system: self.up(s), self.plan.start_limit_s))
+                seconds = system.start(partial(self.up, system), self.plan.start_limit_s)
+                self.note(scenario, name, 0, seconds=seconds)
                 if turn == 0:
                     system.close()
         told = self.systems[Sentiq.name]

@@ -20,8 +20,9 @@ from typing import Any
 
 from model.compiling import Compiling
 from model.engine import Engine
-from model.engines.registry import DEFAULT, load_engine
+from model.engines.registry import load_engine
 from model.labels import LABELS
+from model.source import DEFAULT
 
 CALL_TEXTS = 32
 CALLERS = 2

@@ -224,16 +224,18 @@ class PipelineEngine:
     def _logits(self, inputs: _Inputs) -> torch.Tensor:
         """The model's outputs for a batch, on its device; halves a batch that does not fit into the GPU's memory."""
         rows, length = inputs["input_ids"].shape
+        failed = False  # not so for a batch that was made before the limit was lowered
         if rows == 1 or self._max_cells is None or rows * length <= self._max_cells:
             try:
                 return self._forward(inputs)
             except torch.OutOfMemoryError:
                 if rows == 1:
                     raise
+                failed = True
         # Not inside the handler: there the error would keep alive the frames, and so the memory, of the batch that did
         # not fit.
         half = (rows + 1) // 2
-        if self._max_cells is not None and half * length < self._max_cells:
+        if failed and self._max_cells is not None and half * length < self._max_cells:
             self._max_cells = half * length
             _log.warning(
                 "a batch of %d rows of %d tokens does not fit into memory; from now on batches have at most %d tokens",

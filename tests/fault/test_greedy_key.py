@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 MODEL = "stub?delay_s=0.0012&word_s=0.00008"
 """It takes eleven times as long for the longest texts as for short ones, and sleeps meanwhile."""
-JOBS, CALLERS = Greed(60, 60, 20), Greed(100, 2000)
+JOBS, CALLERS = Greed(60, 60, 200), Greed(100, 2000)
 TEXTS, CALLS = 1000, 30
 
 
@@ -60,7 +60,7 @@ class Modest:
 
 @pytest.mark.timeout(400)
 def test_greedy_key(make_stack: Callable[..., Stack]) -> None:
-    """Beside a key that has 60 small jobs and 100 connections with long texts at all times, another key's job takes
+    """Beside a key that has 60 jobs and 100 connections with long texts at all times, another key's job takes
     hardly more than twice as long as alone, and its calls are answered within a fraction of the greedy ones' wait.
 
     The bounds are generous, since other load on the machine slows the second part down more than the first.

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bench import machine, report
-from benchmarks.bench.__main__ import QUICK, Bench
 from benchmarks.bench.load import parse_wrk, percentiles
 from benchmarks.bench.plots import plot
+from benchmarks.bench.rounds import QUICK, Bench
 from benchmarks.bench.systems import Baseline, Sentiq
 from benchmarks.bench.texts import Texts, write_lines, zipf
 from benchmarks.services import Answer

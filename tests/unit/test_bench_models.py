@@ -20,8 +20,9 @@ from benchmarks.bench.systems import Baseline, Pipelined, Sentiq
 from benchmarks.bench.texts import Texts
 from benchmarks.checkpoints import Shape
 from benchmarks.services import Answer
-from model.engines.registry import DEFAULT, load_engine
+from model.engines.registry import load_engine
 from model.labels import LABELS
+from model.source import DEFAULT
 
 HTTP = {"connections": 32, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "other": {}, "wrong": 0, "checked": 5}
 PLAIN = Texts(None).plain[:1500]

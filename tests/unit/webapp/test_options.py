@@ -241,11 +241,7 @@ def test_flags_of_a_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [
-        ("serve", set(Settings.model_fields)),
-        ("worker", set(options.OF_A_WORKER)),
-        ("compile", set(options.OF_A_MODEL) - {"model_name", "model_revision"}),
-    ]
+    ("command", "names"), [("serve", set(Settings.model_fields)), ("worker", set(options.OF_A_WORKER))]
 )
 def test_help_is_readable(command: str, names: set[str]) -> None:
     """In 80 columns the help shows each flag uncut, under its group, with its default."""
@@ -281,6 +277,9 @@ def test_roles() -> None:
         (("worker",), 2, "Missing argument"),
         (("worker", "nobody"), 2, "Invalid value for 'role': 'nobody' is not one of"),
         (("worker", "batch", "--port", "1"), 2, "No such option: --port"),
+        (("compile",), 2, "Missing argument"),
+        (("compile", "default", "--redis-url", "redis://x"), 2, "No such option: --redis-url"),
+        (("compile", "default", "--batch-size=0"), EX_CONFIG, "Sentiq cannot start: --batch-size: "),
     ],
 )
 def test_what_is_refused(words: tuple[str, ...], status: int, sentence: str) -> None:
