@@ -29,6 +29,7 @@ from model.engines.registry import load_engine
 from model.labels import LABELS
 from model.text import clean
 from model.training.metrics import metrics
+from model.types import FloatArray, IntArray
 
 
 def _get(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, dict]:  # type: ignore[type-arg]
@@ -91,8 +92,12 @@ def _difference(scores: dict[str, float], direct: np.ndarray) -> float:  # type:
     return max(abs(scores[label] - float(direct[i])) for i, label in enumerate(LABELS))
 
 
-def compare(file: Path, url: str, engine: Engine, singles: int, connections: int) -> None:
-    """Sends one file both ways, and prints what differs from the engine."""
+def compare(
+    file: Path, url: str, engine: Engine, singles: int, connections: int
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Sends one file both ways, and prints what differs from the engine. Returns the scores of the service and of the
+    engine, and the right labels.
+    """
     with gzip.open(file, "rt", encoding="utf-8", newline="\n") as lines:
         next(lines)
         rows = [
@@ -114,6 +119,7 @@ def compare(file: Path, url: str, engine: Engine, singles: int, connections: int
     print(f"  macro recall {ours:.2f}; the engine directly {theirs:.2f}; difference {ours - theirs:+.2f}")
     print(f"  labels that differ: {int((served.argmax(1) != direct.argmax(1)).sum())}; ", end="")
     print(f"largest difference of a score: {np.abs(served - direct).max():.6f}", flush=True)
+    return served, direct, gold
 
 
 def _compare_singles(
@@ -152,8 +158,11 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", help="`pipeline` compares what is served with torch in fp32")
     arguments = parser.parse_args()
     engine = load_engine(arguments.model, engine=arguments.engine, device="auto", batch_size=32, threads=0)
-    for file in arguments.files:
-        compare(file, arguments.url, engine, arguments.singles, arguments.connections)
+    found = [compare(file, arguments.url, engine, arguments.singles, arguments.connections) for file in arguments.files]
+    if len(found) > 1:
+        served, direct, gold = (np.concatenate(part) for part in zip(*found, strict=True))
+        ours, theirs = (100 * metrics(each, gold).macro_recall for each in (served, direct))
+        print(f"all {len(gold)} texts: macro recall {ours:.2f}; the engine directly {theirs:.2f}; {ours - theirs:+.2f}")
 
 
 if __name__ == "__main__":
