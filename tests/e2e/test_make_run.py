@@ -225,7 +225,11 @@ def test_given_redis_is_used_and_no_server_started(launch: Launch, make_stack: C
         ({"BATCH_SIZE": "many"}, "BATCH_SIZE: ", EX_CONFIG),
         ({"WEB_METRICS_PORT": 9000, "METRICS_PORT": 9000}, "METRICS_PORT: the web's metrics and", EX_CONFIG),
         ({"model": "/no/such/model"}, "there is no folder /no/such/model", EX_CONFIG),
-        ({"model": "/", "ENGINE": "compiled", "LOG_FORMAT": "json"}, "/ has no compiled graph", EX_CONFIG),
+        (
+            {"model": "/", "ENGINE": "compiled", "LOG_FORMAT": "json"},
+            "/ has no config.json, so it is no Hugging Face model",
+            EX_CONFIG,
+        ),
         (
             {"model": "default", "ANALYSIS": "tests.support.analyses:SPAM", "PYTHONPATH": str(ROOT)},
             "3 classes, but the analysis spam has 2",

@@ -42,7 +42,7 @@ def test_chunk_does_not_hold_up_a_job(make_stack: Callable[..., Stack]) -> None:
     app.send_task(TASK, args=[{"v": 2}], queue="batch", task_id=name, headers={SENT_AT: 1.5}, ignore_result=True)
     (worker,) = stack.workers
     wait_until(lambda: f"chunk {name} goes back" in worker.log, what="the chunk to be given back")
-    job = stack.submit([f"good {uuid.uuid4().hex}" for _ in range(200)])
+    job = stack.submit([f"good {uuid.uuid4().hex}" for _ in range(300)])
     assert int(stack.redis.hget(job_key(job["id"]), "chunks") or 0) > 4
     assert stack.ended(job)["status"] == "succeeded"
     worker.terminate()

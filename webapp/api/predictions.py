@@ -28,7 +28,7 @@ def job_of(text: str, model: str | None, jobs: JobService, prefer: Preferences, 
     job, _ = jobs.submit(Submission([(1, Entry(text))], model=model, caller=caller().id, owner=caller().owner))
     if waited:
         metrics.PENDING.inc()
-    return accepted(job, prefer)
+    return accepted(job, prefer, {})  # nothing has scored yet
 
 
 def model_body(info: ModelInfo) -> dict[str, object]:
