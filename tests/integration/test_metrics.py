@@ -120,7 +120,9 @@ def test_one_round_trip(server: Stack, send: ChunkSender) -> None:
 def test_ready_workers(server: Stack) -> None:
     """Workers that are ready with the model that the settings ask for are counted by role, with their rates."""
     presence = Presence(connect(server.url, timeout_s=1.0))
-    for number, (role, tag) in enumerate([("batch"), ("batch"), ("batch", "other@-"), ("interactive")]):
+    for number, (role, tag) in enumerate(
+        [("batch", "stub@-"), ("batch", "stub@-"), ("batch", "other@-"), ("interactive", "stub@-")]
+    ):
         presence.announce(WorkerMark(str(number), role, "stub@1/stub", tag, "cpu", texts_per_s=10.0, started_at=0.0))
     server.environment["MODEL_NAME"], before = "stub", server.environment["MODEL_NAME"]
     try:
