@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 from flask import Blueprint, Response, request, url_for
@@ -52,7 +52,7 @@ def nothing() -> Response:
     return response
 
 
-def accepted(job: Job, prefer: Preferences, flags: Mapping[str, object]) -> Response:
+def accepted(job: Job, prefer: Preferences, flags: dict[str, object]) -> Response:
     """202 with the address of the job, where the results will be. `flags`: what is said of its model."""
     response = Response(orjson.dumps(job_body(job) | flags), status=202, mimetype="application/json")
     response.headers["Location"] = url_for("jobs.job", job_id=job.id)
@@ -183,7 +183,7 @@ def jobs_blueprint(
             raise
         if prefer.wait_s is not None:
             job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
-        response = accepted(job, prefer, answers.flags(job.model))
+        response = accepted(job, prefer, {**answers.flags(job.model)})
         if replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
@@ -227,7 +227,7 @@ def jobs_blueprint(
             jobs.remove(job_id)
             return nothing()
         job = jobs.cancel(job_id)
-        return accepted(job, Preferences(respond_async=False, wait_s=None), answers.flags(job.model))
+        return accepted(job, Preferences(respond_async=False, wait_s=None), {**answers.flags(job.model)})
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
