@@ -16,6 +16,10 @@ _SMALL = 10
 """A request is small if it costs at most this part of what it would wait for. Requests of about the same cost never do:
 a worker has fewer threads.
 """
+_LONGER = 3
+"""A small request has a call of its own only beside texts that cost so many times as much: with texts like its own it
+is cheaper in the next call, and does not wait for long.
+"""
 
 
 class _Ask:
@@ -37,9 +41,9 @@ class MergingEngine:
     """Scores the texts of several threads in one call of the engine, since larger batches cost less per text.
 
     Only a few calls run at a time; the requests that arrive meanwhile go together into the next call. A request that is
-    small beside what it would wait for has a call of its own at once, one at a time: the engine works on it between the
-    micro-batches of the others. If a call raises, each of its requests is scored again separately, so that a request
-    never gets an error caused by another one.
+    small beside the long texts that it would wait for has a call of its own at once, one at a time: the engine works on
+    it between the micro-batches of the others. If a call raises, each of its requests is scored again separately, so
+    that a request never gets an error caused by another one.
     """
 
     def __init__(
@@ -112,9 +116,11 @@ class MergingEngine:
 
     def _is_small(self, ask: _Ask) -> bool:
         """Whether a request costs little beside what it would wait for."""
-        wait = min(sum(other.cost for other in call) for call in self._running)
-        wait += sum(other.cost for other in self._asks) - ask.cost
-        return not self._small and _SMALL * ask.cost <= wait
+        if self._small:
+            return False
+        waits = [other for call in (*self._running, self._asks) for other in call if other is not ask]
+        wait, texts = sum(other.cost for other in waits), sum(len(other.texts) for other in waits)
+        return _SMALL * ask.cost <= wait and _LONGER * ask.cost * texts <= wait * len(ask.texts)
 
     def _gathered(self) -> list[_Ask]:
         asks: list[_Ask] = []

@@ -114,13 +114,12 @@ def test_alone() -> None:
 
 
 def test_a_small_request_waits_for_nothing_large() -> None:
-    """While only large calls run, a request for few texts has a call of its own at once; one for as many waits.
-
-    So does another small one, as long as the first is being scored.
+    """While only large calls with long texts run, a request for a short one has a call of its own at once; one for as
+    many long ones waits. So does another small one, as long as the first is being scored.
     """
     gate = Gate()
-    engine = MergingEngine(gate, max_cost=lambda: 100, calls=2)
-    large = [f"text {n}" for n in range(40)]
+    engine = MergingEngine(gate, max_cost=lambda: 1000, cost=lambda texts: sum(map(len, texts)), calls=2)
+    large = [f"a longer text with the number {n:02}" for n in range(25)]
     with ThreadPoolExecutor(8) as pool:
         running = []
         for number in (1, 2):
@@ -136,7 +135,7 @@ def test_a_small_request_waits_for_nothing_large() -> None:
         answers = [one.result(30) for one in running]
     asked = [large, large, large[1:], ["good"], ["bad"]]
     assert all(same(answer, texts) for answer, texts in zip(answers, asked, strict=True))
-    assert [len(texts) for texts in gate.calls] == [40, 40, 1, 40]
+    assert [len(texts) for texts in gate.calls] == [25, 25, 1, 25]
 
 
 def test_small_goes_by_cost() -> None:
@@ -200,3 +199,13 @@ def test_an_answer_waits_for_no_further_call() -> None:
         for _ in range(3 * rounds):
             steps.step.release()
         busy.result(30)
+
+
+def test_texts_of_one_length_share_calls() -> None:
+    """A request for few texts waits for large calls of texts like its own: together they cost less."""
+    gate = Gate()
+    engine = MergingEngine(gate, max_cost=lambda: 100, calls=1)
+    with ThreadPoolExecutor(8) as pool:
+        answers = ask(engine, gate, pool, [[f"text {n}" for n in range(40)], ["good"], ["bad"]])
+    assert [len(texts) for texts in gate.calls] == [40, 2]
+    assert same(answers[1], ["good"])
