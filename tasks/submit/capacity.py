@@ -12,7 +12,7 @@ CHUNKS_UNDER_WAY = 2
 While one is scored, the next is on its way; with more, chunks would only be smaller."""
 CALLER_CHUNK_S = 0.5
 """The longest time, in seconds, that a chunk of callers' texts should take to score."""
-SHARED_CHUNK_S = 0.15
+SHARED_CHUNK_S = 0.05
 """The same while several callers send texts: each of them waits for the others' chunks that are under way."""
 _SHARED_PART = 0.35
 """The least part of the time that a chunk is under way that it should take to score, while several callers send texts:

@@ -62,5 +62,5 @@ def test_several_callers(server: Stack) -> None:
     assert capacity.chunk_cost(10.0) == capacity.chunk_cost(None) == 1000 * CALLER_CHUNK_S
     assert other.identity
     assert known.identity
-    assert capacity.chunk_cost(0.8) == 1000 * SHARED_CHUNK_S
+    assert capacity.chunk_cost(0.2) == 1000 * SHARED_CHUNK_S
     assert capacity.chunk_cost(2.0) == 350
