@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PASSES = 2
 """How often the quantisation reads all texts: for SmoothQuant, and for the scales."""
+_PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\"]*[\\/][^\s'\"]*")
 _SPARE_BYTES = 1 << 20
 _ALPHAS = (0.8, 0.9, 0.7)
 """How much of the activations' range SmoothQuant moves into the weights, in the order in which it is tried: the best
@@ -108,7 +110,7 @@ class Maker:
                 lasting = False
                 trials.append(Trial(form, False, str(error) or "not enough memory"))
             except Exception as error:  # of any kind: the next form may do
-                trials.append(Trial(form, False, _in_a_line(error)))
+                trials.append(Trial(form, False, in_a_line(error)))
             if trials[-1].passed:
                 break
             self._clear()
@@ -185,7 +187,7 @@ class Maker:
         except MemoryError:
             raise
         except Exception as error:  # of any kind: torch's and OpenVINO's have no common one
-            raise Unsuitable(f"OpenVINO cannot convert it ({_in_a_line(error)})") from error
+            raise Unsuitable(f"OpenVINO cannot convert it ({in_a_line(error)})") from error
 
     def _int8(self, alpha: float | None) -> openvino.Model:
         """The graph in int8; `alpha` is SmoothQuant's, None for none."""
@@ -237,7 +239,7 @@ class Maker:
                 (backend or convert_slow_tokenizer.convert_slow_tokenizer(tokenizer)).to_str()
             )
         except Exception as error:  # of any kind, as each tokenizer has a conversion of its own
-            raise Unsuitable(f"its tokenizer has no fast form ({_in_a_line(error)})") from error
+            raise Unsuitable(f"its tokenizer has no fast form ({in_a_line(error)})") from error
         stored.no_padding()
         stored.enable_truncation(most, direction=tokenizer.truncation_side)
         expected = tokenizer(self._gate, truncation=True, max_length=most)
@@ -333,8 +335,9 @@ def _no_room(error: BaseException, folder: Path) -> bool:
     return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or shutil.disk_usage(folder).free < _SPARE_BYTES
 
 
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+def in_a_line(error: BaseException) -> str:
+    """An error as `/model` may tell it: in one line, without the paths of files."""
+    return _PATH.sub("...", " ".join(f"{type(error).__name__}: {error}".split()))[:300]
 
 
 def say(out: IO[str], **what: object) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from model.engines.registry import load_engine
 from model.gate import LEAST_SPREAD, alone, judge, measured, spread
+from model.making import in_a_line
 from model.types import FloatArray
 
 COUNT = 400
@@ -119,3 +120,16 @@ def test_spread() -> None:
     flat = np.tile(np.array([0.4, 0.35, 0.25], np.float32), (COUNT, 1))
     flat[::2, 0] += 0.005
     assert spread(flat) < LEAST_SPREAD < spread(scores())
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no file /home/ann/models/x.bin here", "OSError: no file ... here"),
+        ("'/srv/a/b': two\nlines of owner/name", "OSError: '...': two lines of owner/name"),
+        (r"C:\models\x is gone", "OSError: ... is gone"),
+    ],
+)
+def test_reasons_hold_no_paths(said: str, told: str) -> None:
+    """What a library says of an error is told in one line, and without the paths of files."""
+    assert in_a_line(OSError(said)) == told
