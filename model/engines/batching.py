@@ -112,10 +112,10 @@ def shapes(batch_size: int, max_tokens: int) -> Shapes:
     return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=256, call_cost=25)
 
 
-def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None = None) -> list[Group]:
+def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int) -> list[Group]:
     """Groups of at most `batch_size` texts of similar length, without padded rows, the longest texts first.
 
-    With `max_cells`, a group also has at most that many tokens including padding; a longer text has its own group.
+    A group has at most `max_cells` tokens including padding; a longer text has its own group.
     The longest texts come first so that memory is allocated once, and a batch that does not fit is noticed at once.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
@@ -123,7 +123,7 @@ def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None
     start = 0
     while start < len(order):
         length = lengths[order[start]]
-        size = batch_size if max_cells is None else min(batch_size, max(1, max_cells // max(1, length)))
+        size = min(batch_size, max(1, max_cells // max(1, length)))
         rows = tuple(order[start : start + size])
         groups.append(Group(rows, len(rows), length))
         start += size
