@@ -207,6 +207,7 @@ class Maker:
             padding=tuple(padding.get(name, 0) for name in names),
             pad_left=tokenizer.padding_side == "left",
             logits=True,
+            own_lengths=True,
             temperature=self._checkpoint.temperature or 1.0,
             matrix=tuple(map(tuple, self._checkpoint.classes.matrix.tolist())),
         )

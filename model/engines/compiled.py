@@ -107,7 +107,7 @@ class CompiledEngine:
         self._usage = usage
         self._matrix = np.array(usage.matrix, dtype=np.float32)
         self._max_tokens = manifest.max_tokens
-        self._shapes = shapes(batch_size, manifest.max_tokens)
+        self._shapes = shapes(batch_size, manifest.max_tokens, own_lengths=usage.own_lengths)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()

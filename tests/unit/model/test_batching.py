@@ -25,6 +25,18 @@ def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: in
     assert [group.length for group in groups] == sorted((group.length for group in groups), reverse=True)
 
 
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), parts=st.integers(1, 4))
+def test_own_lengths(lengths: list[int], batch_size: int, parts: int) -> None:
+    """If asked for, every text is padded to the same length as when it is alone, whatever it is scored with."""
+    few = shapes(batch_size, 256, own_lengths=True)
+    groups = few.plan(lengths, parts)
+    assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
+    for group in groups:
+        assert {few.plan([lengths[row]])[0].length for row in group.rows} == {group.length}
+        assert len(group.rows) <= group.batch
+        assert (group.batch, group.length) in set(few.all())
+
+
 @given(lengths=LENGTHS, max_cells=st.integers(256, 2000))
 def test_groups_by_tokens_are_full(lengths: list[int], max_cells: int) -> None:
     """No group has room for the longest text of the next: a GPU gets as few batches as the budget allows."""
