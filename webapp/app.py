@@ -18,7 +18,6 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.uploads import UploadLimits
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -27,6 +26,7 @@ from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
+from webapp.reading.texts import Limits as UploadLimits
 
 _TEXT_BYTES = 1024 * 1024
 """The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""

@@ -52,7 +52,9 @@ class Entry:
     text: str
     id: str | int | None = None
     columns: tuple[str, ...] = ()
-    """The other columns of its CSV row, in the header's order."""
+    """The other columns of its row, in the header's order; fewer, where columns were found after it."""
+    error: str | None = None
+    """The code of its error, if it could not be read; then `text` is the row as it stands in the file."""
 
     @property
     def memory_bytes(self) -> int:

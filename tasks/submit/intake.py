@@ -70,7 +70,8 @@ class Fingerprint:
 
     def add(self, entry: Entry) -> None:
         """Adds the submission's next entry."""
-        self._hash.update(orjson.dumps([entry.text, entry.id, entry.columns]))
+        parts = [entry.text, entry.id, entry.columns]
+        self._hash.update(orjson.dumps(parts if entry.error is None else [*parts, entry.error]))
 
     def hex(self) -> str:
         """The hash of all entries so far, in hex."""
@@ -221,6 +222,10 @@ class Intake:
         for position, entry in enumerate(entries):
             if position % _LINES_AT_ONCE == 0:
                 time.sleep(0)
+            if entry.error is not None:
+                keys.append(None)
+                errors.append(Failed(entry.error))
+                continue
             try:
                 cleaned = self._cleaned(entry.text)
             except InvalidText as error:

@@ -15,12 +15,15 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners, events
-from webapp.api.requests import Preferences, list_header, parse_json, preferences
+from webapp.api.requests import Preferences, list_header, preferences
 from webapp.api.results import csv_file, gzipped, json_page, ndjson
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
-from webapp.api.uploads import UploadLimits, read_upload
-from webapp.front.errors import IncompleteBody, UploadRefused
+from webapp.api.uploads import read_upload
+from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
+from webapp.reading.json_values import parse_json
+from webapp.reading.refusals import UploadRefused
+from webapp.reading.texts import Limits
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -106,7 +109,7 @@ seconds, the caller, and the name of the model that was asked for."""
 
 def jobs_blueprint(
     jobs: JobService,
-    limits: UploadLimits,
+    limits: Limits,
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
     *,

@@ -43,6 +43,7 @@ from tasks.errors import (
 from tasks.store.limits import Standing
 from tasks.wording import in_words
 from webapp.front.visit import visit
+from webapp.reading.refusals import MalformedJson, UploadRefused
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -78,23 +79,8 @@ MOST_FAULTS = 20
 _log = structlog.get_logger(__name__)
 
 
-class MalformedJson(Exception):
-    """The body is not JSON."""
-
-
 class UnsupportedType(Exception):
     """The body is of a type that this endpoint does not read; the message says which types it reads."""
-
-
-class UploadRefused(Exception):
-    """The upload is refused; the message says why in one sentence, without the user's text."""
-
-    def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.line = line
-        """The number, from 1, of the line where the record at fault begins."""
 
 
 class IncompleteBody(UploadRefused):

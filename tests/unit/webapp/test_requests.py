@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
 from webapp.api.batches import SMALL_BYTES, read_batch
-from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, parse_json, preferences
+from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, preferences
 from webapp.api.schemas import BatchRequest, JobsQuery, PredictRequest, ResultsQuery, UploadQuery
-from webapp.front.errors import MOST_FAULTS, MalformedJson, UnsupportedType
+from webapp.front.errors import MOST_FAULTS, UnsupportedType
+from webapp.reading.json_values import parse_json
+from webapp.reading.refusals import MalformedJson
 
 APP = Flask(__name__)
 

@@ -20,20 +20,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.jobs.job import Entry
-from webapp.api.records import LONGEST_ID, MAX_BLANK_LINES
 from webapp.api.uploads import (
     MAX_FIELD_BYTES,
     MAX_HEADERS_BYTES,
-    MAX_JSON_BYTES,
     MAX_PARTS,
     PIECE_BYTES,
-    Upload,
-    UploadLimits,
     read_upload,
 )
-from webapp.front.errors import MalformedJson, UploadRefused
+from webapp.reading.json_files import MAX_JSON_BYTES
+from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.texts import LONGEST_ID, MAX_BLANK_LINES, Limits, Texts
 
-LIMITS = UploadLimits(max_bytes=2**30, max_line_bytes=2**20)
+LIMITS = Limits(max_bytes=2**30, max_line_bytes=2**20)
 JSON, NDJSON, CSV, PLAIN = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 BOM = b"\xef\xbb\xbf"
 
@@ -43,9 +41,9 @@ def opened(
     content_type: str,
     *,
     encoding: str = "",
-    limits: UploadLimits = LIMITS,
+    limits: Limits = LIMITS,
     query: Mapping[str, str] | None = None,
-) -> Upload:
+) -> Texts:
     """The upload, before its entries are iterated."""
     body = [raw] if isinstance(raw, bytes) else raw
     return read_upload(body, content_type=content_type, content_encoding=encoding, query=query or {}, limits=limits)
@@ -115,17 +113,17 @@ def test_plain_lines(raw: bytes, texts: list[str]) -> None:
 
 
 def test_ndjson_lines() -> None:
-    """A line is a string or an object with its text and an id; other keys and blank lines are ignored."""
+    """A line is a string or an object with its text and an id; other keys are columns, and blank lines are ignored."""
     raw = (
         b'"a"\n\n{"text": "b", "id": "x", "k": [1]}\r\n \t\r\n'
         b'{"text":"", "id": -7}\n{"id":null,"text":"c"}\n{"text":"d","text":"e"}'
     )
     assert read(raw, NDJSON) == [
         (1, Entry("a")),
-        (3, Entry("b", "x")),
-        (5, Entry("", -7)),
-        (6, Entry("c")),
-        (7, Entry("e")),
+        (3, Entry("b", "x", ("x", "[1]"))),
+        (5, Entry("", -7, ("-7", ""))),
+        (6, Entry("c", None, ("", ""))),
+        (7, Entry("e", None, ("", ""))),
     ]
 
 
@@ -453,7 +451,7 @@ def test_line_too_long(content_type: str, before: bytes, head: bytes, tail: byte
     """The limit of a line is exact to the byte, for a CSV row including the newlines in its quotes, whether or not the
     line's end has come.
     """
-    limits = UploadLimits(10**6, 100)
+    limits = Limits(10**6, 100)
     text = b"a" * (100 - len(head) - len(tail))
     assert len(read(before + head + text + tail + newline, content_type, limits=limits)) == 1
     line = before.count(b"\n") + 1
@@ -487,7 +485,7 @@ def peak_bytes(task: Callable[[], object]) -> int:
 )
 def test_a_record_without_end(content_type: str, head: bytes, piece: bytes, line: int) -> None:
     """A line or a quote that never ends is refused at the limit of a line, and takes no more memory than that."""
-    limits = UploadLimits(2**40, 100_000)
+    limits = Limits(2**40, 100_000)
 
     def endless() -> None:
         assert fault(itertools.chain([head], itertools.repeat(piece)), content_type, limits=limits) == (
@@ -558,7 +556,7 @@ def test_errors_of_the_body(content_type: str) -> None:
 
 def test_bytes_as_sent() -> None:
     """An upload may be as large as the limit and no larger, in one piece or in many."""
-    limits = UploadLimits(1000, 100)
+    limits = Limits(1000, 100)
     raw = b"a" * 99 + b"\n"
     assert len(read([raw] * 10, PLAIN, limits=limits)) == 10
     for body in ([raw] * 10 + [b"a"], [raw * 10 + b"a"], itertools.repeat(raw)):
@@ -612,7 +610,7 @@ def test_gzip_bomb() -> None:
     """A file is decompressed piece by piece, and no further than to the limit."""
     bomb = gzip.compress((b"a" * 99 + b"\n") * 1_000_000, 9)
     assert len(bomb) < 1_000_000
-    limits = UploadLimits(4_000_000, 1000)
+    limits = Limits(4_000_000, 1000)
 
     def detonate() -> None:
         entries = opened(bomb, PLAIN, encoding="gzip", limits=limits).entries
@@ -625,7 +623,7 @@ def test_gzip_bomb() -> None:
 
 def test_unpacked_bytes() -> None:
     """The decompressed bytes may be as many as the limit and no more."""
-    limits = UploadLimits(1000, 1000)
+    limits = Limits(1000, 1000)
     assert len(read(gzip.compress(b"a\n" * 500), PLAIN, encoding="gzip", limits=limits)) == 500
     assert fault(gzip.compress(b"a\n" * 500 + b"a"), PLAIN, encoding="gzip", limits=limits) == (
         413,
@@ -944,7 +942,7 @@ def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataOb
     """Any bytes are either read as entries or refused, and the result is the same however they are cut."""
     if encoding == "packed":
         raw, encoding = gzip.compress(raw), "gzip"
-    limits = UploadLimits(3000, 100)
+    limits = Limits(3000, 100)
 
     def outcome(pieces: list[bytes]) -> tuple[list[tuple[int, Entry]], object]:
         entries: list[tuple[int, Entry]] = []
@@ -988,7 +986,7 @@ def test_others_have_turns_while_a_file_is_unpacked(monkeypatch: pytest.MonkeyPa
     try:
         size = 100 * PIECE_BYTES
         raw = gzip.compress(b'"' + b"a" * 1000 + b'"' + b" " * size)
-        assert len(read(raw, NDJSON, encoding="gzip", limits=UploadLimits(2**30, max_line_bytes=2**30))) == 1
+        assert len(read(raw, NDJSON, encoding="gzip", limits=Limits(2**30, max_line_bytes=2**30))) == 1
     finally:
         greenlet.kill()
     assert turns >= 100

@@ -1,0 +1,78 @@
+"""Reads a file of any kind: `bytes -> UTF-8 -> rows, lines or values -> entries`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tasks.jobs.job import Entry
+from webapp.reading.csv_files import read_csv
+from webapp.reading.encodings import as_utf8, require_codec
+from webapp.reading.json_files import Batch, read_json, read_ndjson
+from webapp.reading.lines import decoded, line_end, numbered_lines
+from webapp.reading.texts import Found, Limits, Options, Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of files."""
+
+    name: str
+    """As messages call it."""
+    options: tuple[str, ...]
+    """The options that have an effect."""
+    read: Callable[[Iterator[bytes], Options, Limits, Found, Batch], Texts]
+
+
+def read(
+    pieces: Iterator[bytes], kind: str, options: Options, limits: Limits, *, batch: Batch, charset: str | None = None
+) -> Texts:
+    """The texts of a file, read as far as its entries begin.
+
+    Args:
+        pieces: the file, unpacked.
+        kind: a name of KINDS.
+        options: what the caller says of it.
+        limits: how much of it is read.
+        batch: see `webapp.reading.json_files.Batch`.
+        charset: the encoding that the file's media type says, by Python's name; `options.encoding` takes precedence.
+
+    Raises:
+        UploadRefused: here, or while the entries are iterated.
+        MalformedJson, and what `batch` raises: the file is declared as JSON, but is none.
+    """
+    chosen = KINDS[kind]
+    options.require_effect(chosen.options, chosen.name)
+    declared = charset if options.encoding is None else require_codec(options.encoding)
+    found = Found()
+    return chosen.read(as_utf8(pieces, declared, found), options, limits, found, batch)
+
+
+def _csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
+    return read_csv(pieces, options, limits, found)
+
+
+def _tsv(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
+    return read_csv(pieces, options, limits, found, usual="\t")
+
+
+def _ndjson(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
+    return read_ndjson(pieces, options, limits, found)
+
+
+def _plain(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
+    end, pieces = line_end(pieces, quotes=False)
+    lines = numbered_lines(pieces, limits.max_line_bytes, end)
+    entries = ((number, Entry(decoded(line, number).removesuffix("\r"))) for number, line in lines)
+    return Texts(entries, found)
+
+
+_OF_TABLES = ("column", "delimiter", "encoding", "quote", "escape", "header", "skip", "on_error")
+_OF_JSON = ("column", "encoding", "on_error")
+KINDS = {
+    "csv": Kind("a CSV file", _OF_TABLES, _csv),
+    "tsv": Kind("a TSV file", _OF_TABLES, _tsv),
+    "ndjson": Kind("NDJSON", _OF_JSON, _ndjson),
+    "json": Kind("JSON", _OF_JSON, read_json),
+    "plain": Kind("plain lines", ("encoding",), _plain),
+}
