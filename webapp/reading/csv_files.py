@@ -25,6 +25,9 @@ _DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 _HEAD_LINES = 5
 """Rows that are looked at for the delimiter of a file without a header."""
 _HEAD_BYTES = 64 * 1024
+_MOST_HEAD_LINES = 100
+_MOST_LINES = 1000
+"""Lines of a row that are kept, to see whether they are rows of their own."""
 _SEP = re.compile(r'"?sep=(.)"?\r?', re.IGNORECASE)
 """The first line with which spreadsheets name the delimiter."""
 _PLAIN_QUOTES = (
@@ -131,7 +134,12 @@ def _head(lines: Numbered, head: Sequence[tuple[int, bytes]], dialect: Dialect, 
     quotes = sum(line.count(quote) for _, line in head) if quote is not None else 0
     more: list[tuple[int, bytes]] = []
     size, whole = sum(len(line) for _, line in head), int(quotes % 2 == 0)
-    while whole < rows and size < _HEAD_BYTES and (numbered := next(lines, None)) is not None:
+    while (
+        whole < rows
+        and size < _HEAD_BYTES
+        and len(more) < _MOST_HEAD_LINES
+        and (numbered := next(lines, None)) is not None
+    ):
         more.append(numbered)
         size += len(numbered[1]) + 1
         quotes += numbered[1].count(quote) if quote is not None else 0
@@ -178,15 +186,19 @@ def csv_rows(
         ends_quoted: whether the caller says that quotes are right, however many lines they take in.
     """
     physical: list[str] = []
-    row_bytes = number = known = 0
+    row_bytes = row_lines = number = known = 0
     full = False
+    most_lines = _MOST_LINES if options.own_errors else max_line_bytes
 
     def texts() -> Iterator[str]:
-        nonlocal row_bytes, number, full
+        nonlocal row_bytes, row_lines, number, full
         for number, line in lines:
+            text = decoded(line, number) + end
             row_bytes += len(line)
-            physical.append(text := decoded(line, number) + end)
-            if row_bytes > max_line_bytes:
+            row_lines += 1
+            if row_lines <= _MOST_LINES:
+                physical.append(text)
+            if row_bytes > max_line_bytes or row_lines >= most_lines:
                 full = True
                 return
             row_bytes += 1  # empty lines count too, or a quote that is never closed could gather them for ever
@@ -196,29 +208,29 @@ def csv_rows(
     reader = dialect.reader(texts())
     while True:
         physical.clear()
-        row_bytes = 0
+        row_bytes = row_lines = 0
         fault: UploadRefused | None = None
         row: list[str] | None = None
         try:
             row = next(reader)
         except StopIteration:
-            if not physical:
+            if not row_lines:
                 return
         except UploadRefused as refused:
             if refused.line == number + 1:
-                refused.line -= len(physical)  # where the row begins, not the line within its quotes
+                refused.line -= row_lines  # where the row begins, not the line within its quotes
             raise
         except csv.Error as error:
-            fault = _fault(error, number - len(physical) + 1)
-        begin = number - len(physical) + 1
+            fault = _fault(error, number - row_lines + 1)
+        begin = number - row_lines + 1
         if full:
             fault = too_long(max_line_bytes, begin)
-            if len(physical) == 1 or not options.own_errors:
+            if row_lines == 1 or not options.own_errors:
                 raise fault
             full, reader = False, dialect.reader(texts())
         if row is not None and fault is None:
-            if len(physical) > 1 and not ends_quoted and swallowed.rows(physical):
-                fault = _swallowed(len(physical) - 1, begin)
+            if row_lines > 1 and not ends_quoted and swallowed.rows(physical):
+                fault = _swallowed(row_lines - 1, begin)
             else:
                 if known < KNOWN_ROWS:
                     known += 1

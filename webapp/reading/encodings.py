@@ -30,6 +30,8 @@ _BOMS = (
 )
 _HEAD_BYTES = 64
 """How far the beginning is looked at for UTF-16 without a mark."""
+_FEW = 0x06
+"""The first bytes of the letters of Europe and the Near East in UTF-16 are at most this."""
 _CHECKED_BYTES = 64 * 1024
 """From the first byte that is not ASCII on, so much has to be UTF-8 for the file to be read as UTF-8."""
 _PIECE_BYTES = 64 * 1024
@@ -98,22 +100,27 @@ def as_utf8(pieces: Iterable[bytes], declared: str | None, found: Told) -> Itera
         UploadRefused: `invalid_encoding`. Bytes that are not UTF-8 in a file that is taken for UTF-8 are passed on:
             whoever reads the lines knows the line best.
     """
-    pieces = iter(pieces)
-    head, pieces = _head(pieces, _HEAD_BYTES)
+    head, rest = _head(iter(pieces), 2)
+    if head[:1] in (b"\xef", b"\xfe", b"\xff") or min(head[:2], default=9) <= _FEW:
+        head, rest = _head(chain([head], rest), _HEAD_BYTES)
     for mark, codec, told in _BOMS:
         if head.startswith(mark):
             found.encoding, found.bom = told, True
-            rest = chain([head[len(mark) :]], pieces)
-            return rest if codec == "utf-8" else _transcoded(rest, codec)
-    rest = chain([head], pieces)
+            rest = chain([head[len(mark) :]], rest)
+            yield from rest if codec == "utf-8" else _transcoded(rest, codec)
+            return
+    rest = chain([head], rest)
+    found.encoding = "utf-8"
     if declared is not None and declared not in _UTF_8:
         found.encoding = codecs.lookup(declared).name
-        return _declared(rest, declared, found)
-    found.encoding = "utf-8"
-    if declared is None and (codec := _utf16(head)) is not None:
-        found.encoding, found.guessed = codec, True
-        return _transcoded(rest, codec)
-    return rest if declared is not None else _looked_at(rest, found)
+        yield from _declared(rest, declared, found)
+    elif declared is not None:
+        yield from rest
+    elif (codec_found := _utf16(head)) is not None:
+        found.encoding, found.guessed = codec_found, True
+        yield from _transcoded(rest, codec_found)
+    else:
+        yield from _looked_at(rest, found)
 
 
 def _head(pieces: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
@@ -130,7 +137,7 @@ def _utf16(head: bytes) -> str | None:
         return None
     head = head[:_HEAD_BYTES]
     for codec, high, low in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-        if max(high) <= 0x06 < max(low):
+        if max(high) <= _FEW < max(low):
             return codec
     return None
 

@@ -72,14 +72,15 @@ def _first_value(pieces: Iterator[bytes], max_line_bytes: int) -> tuple[bytes, I
     something after it.
     """
     head = bytearray()
-    seen = 0
-    end = -1
-    while (end := head.find(b"\n", seen)) < 0 or not head[seen:end].strip(_BLANKS):
-        seen = end + 1 if end >= 0 else len(head)
-        if end < 0:
-            if len(head) > max_line_bytes or (piece := next(pieces, None)) is None:
-                return bytes(head), pieces, False
-            head += piece
+    begin = seen = 0
+    while (end := head.find(b"\n", seen)) < 0 or not head[begin:end].strip(_BLANKS):
+        if end >= 0:
+            begin = seen = end + 1
+            continue
+        seen = len(head)
+        if seen > max_line_bytes or (piece := next(pieces, None)) is None:
+            return bytes(head), pieces, False
+        head += piece
     try:
         parse_json(bytes(head[:end]))
     except MalformedJson:

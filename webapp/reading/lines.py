@@ -15,7 +15,7 @@ Numbered = Iterator[tuple[int, bytes]]
 """Lines without their ends, numbered from 1."""
 _LOOKED_AT_BYTES = 64 * 1024
 """Of the beginning, to see how lines end."""
-_ENDS = {quote: re.compile(rb'"[^"]*"?|\r\n?|\n' if quote else rb"\r\n?|\n") for quote in (False, True)}
+_SIGNS = re.compile(rb'["\r\n]')
 
 
 def numbered_lines(pieces: Iterable[bytes], max_line_bytes: int, end: bytes = b"\n") -> Numbered:
@@ -48,18 +48,22 @@ def line_end(pieces: Iterable[bytes], *, quotes: bool) -> tuple[bytes, Iterator[
         quotes: whether ends within double quotes belong to the text.
     """
     pieces = iter(pieces)
-    head = bytearray()
-    looked_at = 0
-    more = True
-    ends: set[bytes] = set()
-    while more and not ends & {b"\n", b"\r\n"} and looked_at < _LOOKED_AT_BYTES:
-        more = (piece := next(pieces, None)) is not None
-        head += piece or b""
-        if not more or len(head) >= 2 * looked_at:
-            looked_at = len(head)
-            found = (one[0] for one in _ENDS[quotes].finditer(head[:_LOOKED_AT_BYTES]))
-            ends = {end for end in found if not end.startswith(b'"')}
-    return b"\r" if ends == {b"\r"} else b"\n", chain([bytes(head)], pieces)
+    taken: list[bytes] = []
+    size = 0
+    inside = old = False
+    for piece in pieces:
+        taken.append(piece)
+        for sign in _SIGNS.finditer(piece[: _LOOKED_AT_BYTES - size]):
+            if sign[0] == b'"':
+                inside = quotes and not inside
+            elif not inside and sign[0] == b"\n":
+                return b"\n", chain(taken, pieces)
+            elif not inside:
+                old = True
+        size += len(piece)
+        if size >= _LOOKED_AT_BYTES:
+            break
+    return b"\r" if old else b"\n", chain(taken, pieces)
 
 
 def decoded(line: bytes, number: int) -> str:

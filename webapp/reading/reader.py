@@ -61,10 +61,14 @@ def _ndjson(pieces: Iterator[bytes], options: Options, limits: Limits, found: Fo
 
 
 def _plain(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
+    return Texts(_plain_entries(pieces, limits), found)
+
+
+def _plain_entries(pieces: Iterator[bytes], limits: Limits) -> Iterator[tuple[int, Entry]]:
+    """Yields each line as a text, even an empty one."""
     end, pieces = line_end(pieces, quotes=False)
-    lines = numbered_lines(pieces, limits.max_line_bytes, end)
-    entries = ((number, Entry(decoded(line, number).removesuffix("\r"))) for number, line in lines)
-    return Texts(entries, found)
+    for number, line in numbered_lines(pieces, limits.max_line_bytes, end):
+        yield number, Entry(decoded(line, number).removesuffix("\r"))
 
 
 _OF_TABLES = ("column", "delimiter", "encoding", "quote", "escape", "header", "skip", "on_error")

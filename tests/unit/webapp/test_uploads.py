@@ -146,11 +146,10 @@ def test_ndjson_types(content_type: str) -> None:
     [
         b"a",
         b"1",
-        b"null",
         b'["a"]',
         b"{}",
         b'{"text": 1}',
-        b'{"text": null, "id": 1}',
+        b'{"text": null, "id": true}',
         b'{"text": "a", "id": true}',
         b'{"text": "a", "id": 1.0}',
         b'{"text": "a", "id": []}',
@@ -245,8 +244,7 @@ def test_csv_unnamed_column() -> None:
 @pytest.mark.parametrize(
     ("raw", "code", "line"),
     [
-        (b"text,n,n\n", "malformed_line", 1),
-        (b"text,,\na,b,c\n", "malformed_line", 1),
+        (b"text,n,text\n", "malformed_line", 1),
         (b"\ntext\na\n", "malformed_line", 1),
         (b"tweet,n\na,1\n", "unknown_column", 1),
         (b"Text\na\n", "unknown_column", 1),
@@ -292,12 +290,13 @@ def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
 def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
-    """If the header looks separated by another character, the refusal names the option that says so; following it
-    helps.
+    """A delimiter that the header makes certain is found; one that is asked for, and wrong, is refused with the one that
+    the header seems to have.
     """
     raw = f"text{delimiter}n\na{delimiter}1\n".encode()
-    assert f"?delimiter={name}." in str(refused(raw, CSV))
-    assert texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
+    upload = opened(raw, CSV)
+    assert (upload.columns, upload.found.delimiter) == (("text", "n"), delimiter)
+    assert texts_of(raw, CSV) == texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
     assert "delimiter" not in str(refused(raw.replace(delimiter.encode(), b","), CSV, query={"column": "x"}))
     assert "?delimiter=,." in str(refused(b"text,n\na,1\n", CSV, query={"delimiter": name}))
 
@@ -355,14 +354,24 @@ def test_json_callback() -> None:
     }
 
 
-@pytest.mark.parametrize("raw", [b"", b"nul", b'{"texts": ["a"]', b'{"texts": ["\xff"]}', b"[" * 5000])
+@pytest.mark.parametrize("raw", [b"", b"nul", b'{"texts": ["a"]', b'{"texts": [' * 5000])
 def test_json_malformed(raw: bytes) -> None:
     """What is not JSON is malformed, as in every other request."""
     with pytest.raises(MalformedJson):
         opened(raw, JSON)
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"{}", b'{"texts": []}', b'{"texts": [1]}', b'{"texts": ["a"], "column": "x"}'])
+@pytest.mark.parametrize(
+    "raw", [b"[" * 5000, b'["a", ', b'["a" "b"]', b"[NaN]", b'["\xc3\xa9", nul]', b'["a"] 1', b"[,]"]
+)
+def test_json_malformed_array(raw: bytes) -> None:
+    """An array that is not JSON is malformed, with the position of the item where it is."""
+    error = refused(raw, JSON)
+    assert (error.status, error.code) == (400, "malformed_json")
+    assert error.line in (1, 2)
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"1", b'{"texts": []}', b'{"texts": [1]}', b'{"texts": ["a"], "column": "x"}'])
 def test_json_invalid(raw: bytes) -> None:
     """JSON that is not a batch of texts raises pydantic's error."""
     with pytest.raises(ValidationError):
@@ -412,9 +421,9 @@ def test_charset(charset: str) -> None:
         ("text/html", ""),
         ("application/gzip", ""),
         ("application/x-www-form-urlencoded", ""),
-        ("text/plain; charset=latin-1", ""),
-        ("text/csv; charset=utf-16", ""),
-        ("application/json; charset=utf-32", ""),
+        ("text/plain; charset=none", ""),
+        ("text/csv; charset=zip", ""),
+        ("application/json; charset=unicode_escape", ""),
         ("text/plain", "br"),
         ("text/plain", "gzip, gzip"),
     ],
@@ -521,13 +530,15 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
     ("content_type", "pieces", "needed"),
     [
         (PLAIN, [b"a\n", b"b\n"], 0),
-        (NDJSON, [b'"a"\n', b'"b"\n'], 0),
+        (NDJSON, [b'"a"\n', b'"b"\n'], 1),
         (CSV, [b"te", b"xt\na\n", b"b"], 2),
-        (FORM, [part(b"x", "column"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 2),
+        (FORM, [part(b"x", "csrf"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 2),
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
-    """Until the entries are iterated, only what comes before them is read."""
+    """Until the entries are iterated, only what comes before them is read; and of NDJSON the first line, whose keys are
+    columns.
+    """
     taken = 0
 
     def body() -> Iterator[bytes]:
@@ -673,7 +684,7 @@ def test_form_file(filename: str, content_type: str | None, content: bytes) -> N
         ("csv", ""),
         ("x.gz", "application/gzip"),
         ("x.pdf", "application/pdf"),
-        ("x.csv", "text/csv; charset=latin-1"),
+        ("x.csv", "text/csv; charset=idna"),
     ],
 )
 def test_form_file_unsupported(filename: str, content_type: str | None) -> None:
@@ -829,6 +840,7 @@ def test_any_plain(data: st.DataObject, lines: list[str], newline: str, end: boo
     assume(end or lines[-1] != "")
     raw = newline.join(lines) + (newline if end else "")
     assume(not raw.startswith("\ufeff"))
+    assume("\n" in raw or "\r" not in raw)  # lines that end as on old Macs
     assert read_any_way(data, raw.encode(), PLAIN) == [Entry(line) for line in lines]
 
 
@@ -839,9 +851,7 @@ def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, ne
     ids = st.none() | st.text(max_size=20) | st.integers(-(2**63), 2**64 - 1)
     entries = [Entry(text, data.draw(ids)) for text in values]
     lines = [
-        json.dumps(
-            entry.text if entry.id is None else {"id": entry.id, "n": 1, "text": entry.text}, ensure_ascii=ascii_only
-        )
+        json.dumps(entry.text if entry.id is None else {"id": entry.id, "text": entry.text}, ensure_ascii=ascii_only)
         for entry in entries
     ]
     raw = newline.join(lines) + data.draw(st.sampled_from(["", newline]))
