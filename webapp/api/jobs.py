@@ -24,6 +24,7 @@ from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
 from webapp.reading.refusals import UploadRefused
 from webapp.reading.texts import Limits
+from webapp.sandbox.process import Sandbox
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -112,6 +113,7 @@ def jobs_blueprint(
     limits: Limits,
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
+    sandbox: Sandbox,
     *,
     predict_timeout_s: float,
 ) -> Blueprint:
@@ -164,6 +166,7 @@ def jobs_blueprint(
                 content_encoding=request.headers.get("Content-Encoding", ""),
                 query=query.model_dump(include={"column", "delimiter"}, exclude_none=True),
                 limits=limits,
+                unpack=sandbox.unpack,
             )
             header = None
             if upload.columns is not None and upload.text_column is not None:

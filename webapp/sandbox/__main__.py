@@ -10,9 +10,9 @@ import orjson
 
 from tasks.errors import TooManyFiles
 from webapp.reading.refusals import UploadRefused
+from webapp.reading.signatures import PARQUET, ZIP
 from webapp.sandbox.limits import confine, take_turn
 from webapp.sandbox.messages import VARIABLE, Teller
-from webapp.reading.signatures import PARQUET, ZIP
 
 TOO_MUCH = UploadRefused(413, "request_entity_too_large", "It takes too much memory to read this file; send it as CSV.")
 

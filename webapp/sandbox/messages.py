@@ -1,11 +1,11 @@
 """What a sandboxed process says, one message after another: each is a line of JSON.
 
-    {"head": {...}}       what the file is: of a table its `sheet` and `sheets`, of a zip file the name of its `file`
-    {"rows": [[n, row]]}  rows of a table, each with its number from 1
-    {"piece": n}          the next n bytes of the zip file's file follow
-    {"refused": [...]}    the arguments of UploadRefused; the last message
-    {"busy": 1}           others are being read; the last message
-    {"end": 1}            all is said; if this is missing, the process has been ended
+{"head": {...}}       what the file is: of a table its `sheet` and `sheets`, of a zip file the name of its `file`
+{"rows": [[n, row]]}  rows of a table, each with its number from 1
+{"piece": n}          the next n bytes of the zip file's file follow
+{"refused": [...]}    the arguments of UploadRefused; the last message
+{"busy": 1}           others are being read; the last message
+{"end": 1}            all is said; if this is missing, the process has been ended
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ def tell_parquet(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
     except pyarrow.ArrowMemoryError:
         raise MemoryError from None
     except (pyarrow.ArrowException, OSError):
-        raise UploadRefused(422, "unreadable_file", "The Parquet file is damaged, or of a kind that is not read.") from None
+        raise UploadRefused(
+            422, "unreadable_file", "The Parquet file is damaged, or of a kind that is not read."
+        ) from None
 
 
 def _rows(table: Any, asked: dict[str, Any]) -> Iterator[Row]:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,6 +71,7 @@ class Sandbox:
             try:
                 assert process.stdout is not None
                 yield from _messages(process.stdout, 8 * self._max_line_bytes + 2 * BATCH_BYTES)
+                process.wait()
             except _Ended:
                 raise _why(process.wait()) from None
             finally:
@@ -85,19 +86,13 @@ class Sandbox:
             process = self._start({"writes": True, "folder": folder}, subprocess.PIPE, file)
             assert process.stdin is not None
             try:
-                batch: list[bytes] = []
-                for row in rows:
-                    batch.append(orjson.dumps(row))
-                    if len(batch) == 100:
-                        process.stdin.write(b"\n".join(batch) + b"\n")
-                        batch.clear()
-                        time.sleep(0)
-                process.stdin.write(b"".join(line + b"\n" for line in batch))
-                process.stdin.close()
-            except BrokenPipeError:
-                pass
+                with suppress(BrokenPipeError):  # its status says more
+                    for batch in _batches(rows):
+                        process.stdin.write(batch)
+                    process.stdin.close()
+                status = process.wait()
             finally:
-                status = process.wait() if process.stdin.closed else process.kill()
+                process.kill()
             if status != 0:
                 raise RuntimeError(f"the process that writes a spreadsheet ended with status {status}")
             file.seek(0)
@@ -124,7 +119,9 @@ class Sandbox:
                 raise StorageFull from error
             raise
 
-    def _start(self, asked: dict[str, object], stdin: int | IO[bytes], stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, asked: dict[str, object], stdin: int | IO[bytes], stdout: int | IO[bytes]
+    ) -> subprocess.Popen[bytes]:
         passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         return subprocess.Popen(
@@ -135,6 +132,18 @@ class Sandbox:
             env=passed_on | {"PYTHONPATH": path, VARIABLE: orjson.dumps(asked).decode()},
             cwd="/",
         )
+
+
+def _batches(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """Rows as JSON, one to a line, many at once; others have turns between."""
+    batch = bytearray()
+    for row in rows:
+        batch += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        if len(batch) >= BATCH_BYTES:
+            yield bytes(batch)
+            batch.clear()
+            time.sleep(0)
+    yield bytes(batch)
 
 
 class _Ended(Exception):

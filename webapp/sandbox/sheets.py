@@ -32,7 +32,9 @@ def tell_sheet(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
     except calamine.PasswordError:
         raise UploadRefused(422, "unreadable_file", "The spreadsheet is protected by a password.") from None
     except calamine.CalamineError:
-        raise UploadRefused(422, "unreadable_file", "The spreadsheet is damaged, or of a kind that is not read.") from None
+        raise UploadRefused(
+            422, "unreadable_file", "The spreadsheet is damaged, or of a kind that is not read."
+        ) from None
     if (width := sheet.total_width) > MAX_COLUMNS:
         detail = f"The sheet {quoted(sheet.name)} has {width} columns; at most {MAX_COLUMNS} are read."
         raise UploadRefused(422, "header_too_long", detail)
@@ -66,8 +68,8 @@ def _chosen(book: calamine.CalamineWorkbook, asked: dict[str, Any]) -> calamine.
             names = listed(visible)
             what = "rows" if asked["header"] is False else "the column asked for"
             detail = (
-                f"Several sheets have {what}, {quoted(with_column[0].name)} and {quoted(name)} among them. Say which one"
-                f" is meant: ?sheet=NAME. The sheets are {names}."
+                f"Several sheets have {what}, {quoted(with_column[0].name)} and {quoted(name)} among them."
+                f" Say which one is meant: ?sheet=NAME. The sheets are {names}."
             )
             raise UploadRefused(422, "unknown_sheet", detail)
     if not with_cells:

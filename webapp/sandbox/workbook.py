@@ -33,7 +33,9 @@ def write_workbook(rows: IO[bytes], out: IO[bytes], asked: dict[str, Any]) -> No
         for place, cell in enumerate(orjson.loads(line)):
             if isinstance(cell, str):
                 if cell:
-                    sheet.write_string(number, place, cell if len(cell) <= LONGEST_CELL else f"{cell[: LONGEST_CELL - 1]}…")
+                    sheet.write_string(
+                        number, place, cell if len(cell) <= LONGEST_CELL else f"{cell[: LONGEST_CELL - 1]}…"
+                    )
             elif cell is not None:
                 sheet.write_number(number, place, cell)
     book.close()

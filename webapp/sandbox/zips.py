@@ -74,11 +74,15 @@ def tell_file(archive: ZipFile, tell: Teller) -> None:
 
 def _only(archive: ZipFile) -> ZipInfo:
     if any(name in _DOCUMENTS for name in archive.namelist()):
-        raise UploadRefused(415, "unsupported_media_type", "The file is a document, but no spreadsheet of Excel or ODS.")
+        raise UploadRefused(
+            415, "unsupported_media_type", "The file is a document, but no spreadsheet of Excel or ODS."
+        )
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
     if len(members) != 1:
         names = f" ({listed([member.filename for member in members])})" if members else ""
-        detail = f"This is a zip file that holds {len(members)} files{names}; it must hold one. Send the files one by one."
+        detail = (
+            f"This is a zip file that holds {len(members)} files{names}; it must hold one. Send the files one by one."
+        )
         raise UploadRefused(422, "unreadable_file", detail)
     if members[0].flag_bits & _ENCRYPTED:
         raise UploadRefused(422, "unreadable_file", "The zip file is protected by a password.")
