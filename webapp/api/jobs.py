@@ -10,7 +10,7 @@ import orjson
 from flask import Blueprint, Response, request, url_for
 
 from tasks.errors import JobNotFound
-from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
+from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, Source, job_facts
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
@@ -23,7 +23,7 @@ from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
 from webapp.reading.refusals import UploadRefused
-from webapp.reading.texts import Limits
+from webapp.reading.texts import OPTIONS, Limits, Texts
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -81,7 +81,19 @@ def _body() -> Iterator[bytes]:
 
 def _may_be_small() -> bool:
     plain = request.mimetype == "application/json" and "Content-Encoding" not in request.headers
+    plain = plain and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
     return plain and 0 < (request.content_length or 0) <= _AT_ONCE_BYTES
+
+
+def _header(upload: Texts) -> Header | None:
+    if upload.columns is None or upload.text_column is None:
+        return None
+    return Header(upload.columns, upload.text_column)
+
+
+def _source(upload: Texts) -> Source | None:
+    found = upload.found
+    return Source(found.encoding, found.guessed, found.delimiter, found.bom) if found.encoding is not None else None
 
 
 def _drain(body: Iterator[bytes]) -> None:
@@ -126,7 +138,10 @@ def jobs_blueprint(
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
-        batch = BatchRequest.read(parse_json(raw))
+        value = parse_json(raw)
+        if not (isinstance(value, dict) and "texts" in value):
+            return 0
+        batch = BatchRequest.read(value)
         count = len(batch.texts)
         if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
             return 0
@@ -162,17 +177,15 @@ def jobs_blueprint(
                 body,
                 content_type=request.headers.get("Content-Type", ""),
                 content_encoding=request.headers.get("Content-Encoding", ""),
-                query=query.model_dump(include={"column", "delimiter"}, exclude_none=True),
+                query=query.model_dump(include=set(OPTIONS), exclude_none=True),
                 limits=limits,
             )
-            header = None
-            if upload.columns is not None and upload.text_column is not None:
-                header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
                 Submission(
                     upload.entries,
-                    header,
+                    _header(upload),
+                    lambda: (_header(upload), _source(upload)),
                     callback_url,
                     upload.options.get("model", query.model),
                     key,

@@ -11,7 +11,6 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from posixpath import splitext
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -24,7 +23,7 @@ from webapp.api.patches import whole_boundary
 from webapp.reading.encodings import codec_of
 from webapp.reading.reader import read
 from webapp.reading.refusals import UploadRefused, no_texts
-from webapp.reading.texts import Limits, Options, Texts
+from webapp.reading.texts import OPTIONS, Limits, Options, Texts
 
 PIECE_BYTES = 64 * 1024
 MAX_FIELD_BYTES = 8 * 1024
@@ -35,7 +34,7 @@ MAX_PARTS = 20
 
 _SAID = ("callback_url", "model")
 """The fields that say nothing of how the file is read."""
-_FIELDS = (*(one.name for one in fields(Options)), *_SAID)
+_FIELDS = (*OPTIONS, *_SAID)
 _GZIP = ("application/gzip", "application/x-gzip")
 _SUPPORTED = (
     "Send application/json, application/x-ndjson, text/csv or text/plain,"
