@@ -11,7 +11,6 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from posixpath import splitext
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -25,7 +24,7 @@ from webapp.reading.encodings import codec_of
 from webapp.reading.packed import Unpack
 from webapp.reading.reader import ENDINGS, PACKED, read
 from webapp.reading.refusals import UploadRefused, no_texts
-from webapp.reading.texts import Limits, Options, Texts
+from webapp.reading.texts import OPTIONS, Limits, Options, Texts
 
 PIECE_BYTES = 64 * 1024
 MAX_FIELD_BYTES = 8 * 1024
@@ -36,11 +35,11 @@ MAX_PARTS = 20
 
 _SAID = ("callback_url", "model")
 """The fields that say nothing of how the file is read."""
-_FIELDS = (*(one.name for one in fields(Options)), *_SAID)
+_FIELDS = (*OPTIONS, *_SAID)
 _GZIP = ("application/gzip", "application/x-gzip")
 _SUPPORTED = (
-    "Send application/json, application/x-ndjson, text/csv, text/plain, a spreadsheet (.xlsx, .xls, .ods) or a zip file,"
-    " or a file of one of these types as multipart/form-data."
+    "Send application/json, application/x-ndjson, text/csv, text/plain, a spreadsheet (.xlsx, .xls, .ods) or a zip"
+    " file, or a file of one of these types as multipart/form-data."
 )
 
 

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterator
 
 from webapp.reading.json_values import parse_json
-from webapp.reading.lines import NOT_UTF8
-from webapp.reading.refusals import MalformedJson, UploadRefused, too_long
+from webapp.reading.refusals import NOT_UTF8, MalformedJson, UploadRefused, too_long
 
 _AT_ONCE_BYTES = 16 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")

@@ -204,7 +204,7 @@ def csv_rows(
             row_bytes += 1  # empty lines count too, or a quote that is never closed could gather them for ever
             yield text
 
-    swallowed = Swallowed(dialect)
+    swallowed = Swallowed(dialect.delimiter)
     reader = dialect.reader(texts())
     while True:
         physical.clear()

@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Protocol
 
 from webapp.reading.guess import GUESS_BYTES, guessed_encoding
-from webapp.reading.refusals import UploadRefused, invalid_option
+from webapp.reading.refusals import NOT_UTF8, UploadRefused, invalid_option
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8", "utf-8"),
@@ -38,7 +38,6 @@ _PIECE_BYTES = 64 * 1024
 _SURELY_UTF8 = 3
 """So many bytes within characters of UTF-8, and none that is not UTF-8, are no accident in an encoding of one byte a
 character: a capital letter with an accent before a sign, three times, and no other accent."""
-NOT_UTF8 = "The line is not UTF-8. If the file has another encoding, say which: ?encoding=NAME, such as cp1252."
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 _UTF_8 = ("utf_8", "utf_8_sig", "ascii")

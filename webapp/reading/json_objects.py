@@ -101,7 +101,7 @@ class Objects:
 
 
 def _flat(value: dict[str, object], path: list[str]) -> dict[str, object]:
-    """An object with the keys of the objects on the path in their places: `{"data": {"text": 1}}` as `{"data.text": 1}`."""
+    """An object with the keys of the objects on the path in their places: `{"a": {"b": 1}}` as `{"a.b": 1}`."""
     flat: dict[str, object] = {}
     before = ""
     for part in path[:-1]:

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from webapp.reading.encodings import NOT_UTF8
-from webapp.reading.refusals import UploadRefused, too_long
+from webapp.reading.refusals import NOT_UTF8, UploadRefused, too_long
 
 Numbered = Iterator[tuple[int, bytes]]
 """Lines without their ends, numbered from 1."""

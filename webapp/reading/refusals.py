@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NOT_UTF8 = "The line is not UTF-8. If the file has another encoding, say which: ?encoding=NAME, such as cp1252."
+
 
 class MalformedJson(Exception):
     """The body is not JSON."""

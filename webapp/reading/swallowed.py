@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
 KNOWN_ROWS = 200
 """As many rows as are compared with; others need not be noted."""
 _SHAPE = re.compile(r"\d+|[^\W\d_]+")
-
-
-class _Dialect(Protocol):
-    delimiter: str
 
 
 class Swallowed:
@@ -23,8 +18,8 @@ class Swallowed:
     characters, is a row: as many cells, and before and after the text such cells as there are in other rows.
     """
 
-    def __init__(self, dialect: _Dialect) -> None:
-        self._delimiter = dialect.delimiter
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
         self._width = 0
         self._known: list[set[str]] = []
 

@@ -80,6 +80,10 @@ class Options:
         return self.on_error == "line"
 
 
+OPTIONS = tuple(one.name for one in fields(Options))
+"""The names of all options."""
+
+
 def _yes_or_no(value: str) -> bool:
     if value.lower() in ("true", "yes", "1", "on"):
         return True

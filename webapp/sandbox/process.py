@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
 import orjson
@@ -79,10 +80,15 @@ class Sandbox:
                 if process.stdout is not None:
                     process.stdout.close()
 
-    @contextmanager
-    def workbook(self, rows: Iterable[Sequence[object]]) -> Iterator[IO[bytes]]:
-        """A spreadsheet of these rows, the header first: an open file."""
-        with self._place(), self._file() as file, tempfile.TemporaryDirectory(dir=self._folder) as folder:
+    def workbook(self, rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+        """A spreadsheet of these rows, the header first, in pieces. It is whole before this returns: what goes wrong is
+        raised here.
+        """
+        pieces = self._workbook(rows)
+        return chain([next(pieces)], pieces)
+
+    def _workbook(self, rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+        with self._place(), self._file() as file, TemporaryDirectory(dir=self._folder) as folder:
             process = self._start({"writes": True, "folder": folder}, subprocess.PIPE, file)
             assert process.stdin is not None
             try:
@@ -96,7 +102,8 @@ class Sandbox:
             if status != 0:
                 raise RuntimeError(f"the process that writes a spreadsheet ended with status {status}")
             file.seek(0)
-            yield file
+            while piece := file.read(BATCH_BYTES):
+                yield piece
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -112,7 +119,7 @@ class Sandbox:
         """A file without a name, which nobody else can open and which ends with its last user."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=self._folder) as file:
+            with TemporaryFile(dir=self._folder) as file:
                 yield file
         except OSError as error:
             if error.errno in _NO_ROOM:

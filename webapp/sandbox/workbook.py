@@ -9,7 +9,6 @@ import xlsxwriter
 
 LONGEST_CELL = 32_767
 """The most characters in a cell of a spreadsheet."""
-MOST_ROWS = 1_048_576
 _SHEET = "Results"
 
 

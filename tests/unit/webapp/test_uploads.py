@@ -290,8 +290,8 @@ def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
 def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
-    """A delimiter that the header makes certain is found; one that is asked for, and wrong, is refused with the one that
-    the header seems to have.
+    """A delimiter that the header makes certain is found; one that is asked for, and wrong, is refused with the one
+    that the header seems to have.
     """
     raw = f"text{delimiter}n\na{delimiter}1\n".encode()
     upload = opened(raw, CSV)
