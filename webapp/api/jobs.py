@@ -22,7 +22,7 @@ from webapp.api.uploads import read_upload
 from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
-from webapp.reading.refusals import UploadRefused
+from webapp.reading.refusals import UploadRefused, invalid_option
 from webapp.reading.texts import OPTIONS, Limits, Texts
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -252,6 +252,10 @@ def jobs_blueprint(
         list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
+        if query.like_input and (wanted != "csv" or found.source is None or found.source.delimiter is None):
+            raise invalid_option(
+                "`like_input` has no effect but on the CSV of a job that was sent as CSV; leave it out."
+            )
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
@@ -266,7 +270,11 @@ def jobs_blueprint(
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = ndjson(found, lines, answers.flags) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
+        pieces = (
+            ndjson(found, lines, answers.flags)
+            if wanted == "ndjson"
+            else csv_file(found, lines, raw=query.raw, like_input=query.like_input)
+        )
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

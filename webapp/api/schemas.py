@@ -321,6 +321,12 @@ class ResultsQuery(_Asked):
             " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
         ),
     ] = False
+    like_input: Annotated[
+        bool,
+        Field(
+            description="For CSV: the delimiter, and the byte order mark if there was one, of the CSV that was sent."
+        ),
+    ] = False
 
 
 Form = Annotated[
