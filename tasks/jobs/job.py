@@ -70,13 +70,18 @@ PageLine = tuple[Entry, int | Outcome]
 class Source:
     """What was found out of the file that a job came from."""
 
-    encoding: str
+    encoding: str | None = None
+    """None for a spreadsheet, and for Parquet."""
     guessed: bool = False
     """Whether neither the file nor the caller said the encoding."""
     delimiter: str | None = None
     """Of a CSV file."""
     bom: bool = False
     """Whether the file began with a byte order mark."""
+    sheet: str | None = None
+    """The name of the sheet of a spreadsheet that was read."""
+    file: str | None = None
+    """The name of the file in a zip file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,8 @@ TOLD = (
     "encoding",
     "guessed",
     "delimiter",
+    "sheet",
+    "file",
     "texts_per_s",
     "eta_s",
     "created_at",
@@ -242,7 +249,7 @@ TOLD = (
     "callback",
 )
 """The fields of a job that callers see, in this order; of these, `_NOT_ALWAYS` only where there are any."""
-_OF_SOURCE = ("encoding", "guessed", "delimiter")
+_OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
 _NOT_ALWAYS = ("requested_model", *_OF_SOURCE)
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
@@ -253,6 +260,8 @@ def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     given: dict[str, object] = {"requested_model": job.requested_model}
     if job.source is not None:
         given |= {name: getattr(job.source, name) for name in _OF_SOURCE}
+        if job.source.encoding is None:
+            del given["guessed"]
     return {
         name: _told(name, getattr(job, name)) if name not in _NOT_ALWAYS else given[name]
         for name in names

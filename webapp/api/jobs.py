@@ -16,14 +16,15 @@ from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners, events
 from webapp.api.requests import Preferences, list_header, preferences
-from webapp.api.results import csv_file, gzipped, json_page, ndjson
+from webapp.api.results import MOST_ROWS, csv_file, gzipped, json_page, ndjson, workbook_rows
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
 from webapp.api.uploads import read_upload
 from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
 from webapp.reading.refusals import UploadRefused, invalid_option
-from webapp.reading.texts import OPTIONS, Limits, Texts
+from webapp.reading.texts import OPTIONS, Found, Limits, Texts
+from webapp.sandbox.process import Sandbox
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -38,7 +39,8 @@ _AT_ONCE_BYTES = 256 * 1024
 _DRAIN_S = 10.0
 """The rest of a refused upload is read for at most this long: a client that is still sending would not see the answer.
 """
-_FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv", _XLSX: "xlsx"}
 
 
 def job_body(job: Job) -> dict[str, object]:
@@ -93,7 +95,9 @@ def _header(upload: Texts) -> Header | None:
 
 def _source(upload: Texts) -> Source | None:
     found = upload.found
-    return Source(found.encoding, found.guessed, found.delimiter, found.bom) if found.encoding is not None else None
+    if found == Found():
+        return None
+    return Source(found.encoding, found.guessed, found.delimiter, found.bom, found.sheet, found.file)
 
 
 def _drain(body: Iterator[bytes]) -> None:
@@ -124,6 +128,7 @@ def jobs_blueprint(
     limits: Limits,
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
+    sandbox: Sandbox,
     *,
     predict_timeout_s: float,
 ) -> Blueprint:
@@ -179,6 +184,7 @@ def jobs_blueprint(
                 content_encoding=request.headers.get("Content-Encoding", ""),
                 query=query.model_dump(include=set(OPTIONS), exclude_none=True),
                 limits=limits,
+                unpack=sandbox.unpack,
             )
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
@@ -256,6 +262,8 @@ def jobs_blueprint(
             raise invalid_option(
                 "`like_input` has no effect but on the CSV of a job that was sent as CSV; leave it out."
             )
+        if wanted == "xlsx":
+            return workbook(found, query)
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
@@ -268,13 +276,28 @@ def jobs_blueprint(
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
 
+    def workbook(found: Job, query: ResultsQuery) -> Response:
+        if query.raw:
+            raise invalid_option("`raw` has no effect on .xlsx, whose cells are never formulas; leave it out.")
+        count = max(0, min(found.total - query.cursor, found.total if query.limit is None else query.limit))
+        if count > MOST_ROWS - 1:
+            raise invalid_option(
+                f"A sheet has room for {MOST_ROWS - 1} lines, and these are {count}; fetch them in parts (`cursor`,"
+                " `limit`), or as CSV."
+            )
+        pieces = sandbox.workbook(workbook_rows(found, jobs.lines(found, query.cursor, count)))
+        response = Response(mimetype=_XLSX)
+        response.headers["Vary"] = "Accept"
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.xlsx"'
+        response.response = pieces
+        return response
+
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = (
-            ndjson(found, lines, answers.flags)
-            if wanted == "ndjson"
-            else csv_file(found, lines, raw=query.raw, like_input=query.like_input)
-        )
+        if wanted == "ndjson":
+            pieces = ndjson(found, lines, answers.flags)
+        else:
+            pieces = csv_file(found, lines, raw=query.raw, like_input=query.like_input)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

@@ -18,6 +18,10 @@ from tasks.store.outcomes import Failed
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
 _AFTER_SCORES = ("truncated", "error", "model")
+MOST_ROWS = 1_048_576
+"""The most rows of a spreadsheet."""
+_EXACT = 2**53
+"""Spreadsheets keep whole numbers up to this; longer ones would get other digits."""
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of a page of JSON; it ends with the line that reaches this."""
 _PIECE_BYTES = 64 * 1024
@@ -121,6 +125,14 @@ def csv_file(job: Job, lines: Iterable[Line], *, raw: bool, like_input: bool = F
             out.truncate()
         writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line)])
     yield out.getvalue().encode()
+
+
+def workbook_rows(job: Job, lines: Iterable[Line]) -> Iterator[list[object]]:
+    """The rows of a spreadsheet of lines, the header first, as in `csv_file`; numbers are numbers."""
+    yield list(_all_unlike([*_own_columns(job), *_result_columns(job.analysis)]))
+    for line in lines:
+        own = [str(cell) if isinstance(cell, int) and abs(cell) > _EXACT else cell for cell in _own_fields(job, line)]
+        yield [*own, *_result_fields(job, line)]
 
 
 def _harmless(cells: Iterable[object]) -> list[object]:

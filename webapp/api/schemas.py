@@ -164,6 +164,8 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
+    file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     owner: Annotated[
         str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
     ] = None
@@ -235,6 +237,13 @@ class UploadQuery(_Asked):
     ] = None
     skip: Annotated[
         int | None, Field(ge=0, le=1_000_000, description="For tables: how many lines there are before the header.")
+    ] = None
+    sheet: Annotated[
+        str | None,
+        Field(
+            description="For spreadsheets: the name of the sheet, or its number from 1. Default: the one that has the"
+            " column."
+        ),
     ] = None
     on_error: Annotated[
         Literal["refuse", "line"] | None,
@@ -311,9 +320,9 @@ class ResultsQuery(_Asked):
             " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
-    format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
-        None
-    )
+    format: Annotated[
+        Literal["json", "ndjson", "csv", "xlsx"] | None, Field(description="Takes precedence over `Accept`.")
+    ] = None
     raw: Annotated[
         bool,
         Field(
@@ -324,7 +333,7 @@ class ResultsQuery(_Asked):
     like_input: Annotated[
         bool,
         Field(
-            description="For CSV: the delimiter, and the byte order mark if there was one, of the CSV that was sent."
+            description="For CSV: with the delimiter and, if it had one, the byte order mark of the CSV that was sent."
         ),
     ] = False
 

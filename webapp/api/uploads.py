@@ -21,7 +21,8 @@ from tasks.jobs.job import Entry
 from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.reading.encodings import codec_of
-from webapp.reading.reader import read
+from webapp.reading.packed import Unpack
+from webapp.reading.reader import ENDINGS, PACKED, read
 from webapp.reading.refusals import UploadRefused, no_texts
 from webapp.reading.texts import OPTIONS, Limits, Options, Texts
 
@@ -37,13 +38,19 @@ _SAID = ("callback_url", "model")
 _FIELDS = (*OPTIONS, *_SAID)
 _GZIP = ("application/gzip", "application/x-gzip")
 _SUPPORTED = (
-    "Send application/json, application/x-ndjson, text/csv or text/plain,"
-    " or a file of one of these types as multipart/form-data."
+    "Send application/json, application/x-ndjson, text/csv, text/plain, a spreadsheet (.xlsx, .xls, .ods) or a zip"
+    " file, or a file of one of these types as multipart/form-data."
 )
 
 
 def read_upload(
-    body: Iterable[bytes], *, content_type: str, content_encoding: str, query: Mapping[str, str], limits: Limits
+    body: Iterable[bytes],
+    *,
+    content_type: str,
+    content_encoding: str,
+    query: Mapping[str, str],
+    limits: Limits,
+    unpack: Unpack | None = None,
 ) -> Texts:
     """The upload in a request's body, read as far as its entries begin; it has one at least.
 
@@ -51,6 +58,7 @@ def read_upload(
         body: the bytes as they come in, in pieces of any size.
         content_type: the whole header.
         query: what is said of the file: see `webapp.reading.texts.Options`. Fields of the form take precedence.
+        unpack: unpacks spreadsheets, zip files and Parquet; None if they are refused.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
@@ -77,7 +85,7 @@ def read_upload(
         charset, kind = _charset(parameters), _kind(mimetype)
     try:
         options = Options.of({**query, **said})
-        upload = read(pieces, kind, options, limits, batch=_batch, charset=charset)
+        upload = read(pieces, kind, options, limits, batch=_batch, charset=charset, unpack=unpack)
     except UploadRefused as error:
         if error.code == "unknown_column" and in_form:
             late = " In a form, only fields before the file count."
@@ -96,20 +104,21 @@ _TYPES: dict[str, str] = {
     "text/csv": "csv",
     "text/tab-separated-values": "tsv",
     "text/plain": "plain",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": PACKED,
+    "application/vnd.ms-excel.sheet.macroenabled.12": PACKED,
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12": PACKED,
+    "application/vnd.oasis.opendocument.spreadsheet": PACKED,
+    "application/zip": PACKED,
+    "application/x-zip-compressed": PACKED,
+    "application/vnd.apache.parquet": PACKED,
 }
-_ENDINGS: dict[str, str] = {
-    ".json": "json",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "plain",
-}
+_OF_EXCEL = "application/vnd.ms-excel"
+"""What browsers on a machine with Excel call a CSV file, too."""
 
 
 def _kind(mimetype: str, ending: str = "") -> str:
     """The kind of a file by its media type or, if that says nothing, by the ending of its name."""
-    kind = _TYPES.get(mimetype.lower()) or _ENDINGS.get(ending)
+    kind = _TYPES.get(mimetype.lower()) or ENDINGS.get(ending) or (PACKED if mimetype.lower() == _OF_EXCEL else None)
     if kind is None:
         raise UploadRefused(415, "unsupported_media_type", _SUPPORTED)
     return kind

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
 
-FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
+FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".xlsx": "xlsx"}
 
 
 _COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": "sentiq cancel JOB"}
@@ -130,7 +130,7 @@ class Batch:
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
-                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}.")
+                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}{_origin(self._job)}.")
             self._screen.stage("Scoring")
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
@@ -227,6 +227,13 @@ class Batch:
         state = "" if job.status == "succeeded" else f", {job.status}"
         where = "" if self._output.path is None else f" -> {self._output.path}"
         return f"{_lines(job.total)}{state}{took}: {', '.join(counts)}{where}"
+
+
+def _origin(job: Job) -> str:
+    """Where in the file the texts were found, if it might have been elsewhere."""
+    parts = [f"the file {job.file} in it"] if job.file is not None else []
+    parts += [f"the sheet {job.sheet}"] if job.sheet is not None else []
+    return f", of {' and '.join(parts)}" if parts else ""
 
 
 def _lines(count: int) -> str:

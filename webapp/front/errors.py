@@ -34,6 +34,7 @@ from tasks.errors import (
     StorageFull,
     StorageQuotaExceeded,
     TextFailed,
+    TooManyFiles,
     TooManyJobs,
     TooManyTexts,
     Unauthorized,
@@ -67,6 +68,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyFiles: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelNotServed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -131,7 +133,7 @@ def _sentiment_error(error: SentimentError) -> Response:
         retry_after_s = error.retry_after_s
     if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
         visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
-    elif isinstance(error, TooManyJobs | StorageFull):
+    elif isinstance(error, TooManyJobs | StorageFull | TooManyFiles):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
     elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S

@@ -1,8 +1,9 @@
 """Which encoding bytes have that are not UTF-8, if that is sure.
 
-charset-normalizer says in which encodings they are not a mess. Often that is several: `Très` and `Trčs` are equal to it.
-So each reading is looked at once more: is it written with the letters of one language, and are its signs where signs
-belong? One reading has to be left. A guess that is wrong would be scored like any text, so in doubt there is none.
+charset-normalizer says in which encodings they are not a mess. Often that is several: to it, `Très` and `Trčs` are
+equal. So each reading is looked at once more: is it written with the letters of one language, and are its signs where
+signs belong? One reading has to be left. A guess that is wrong would be scored like any text, so in doubt there is
+none.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ _SAMPLE_BYTES = 8 * 1024
 _LINES = re.compile(rb"[^\n\r]{0,200}[\x80-\xff][^\n\r]{0,199}")
 _CANDIDATES = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "koi8_u", "cp866",
-    "mac_roman", "mac_cyrillic", "cp437", "cp850", "cp852", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15", "cp932",
-    "euc_jp", "gb18030", "big5", "cp949",
+    "mac_roman", "mac_cyrillic", "cp437", "cp850", "cp852", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15",
+    "cp932", "euc_jp", "gb18030", "big5", "cp949",
 ]  # fmt: skip
 _MARGIN = 0.1
 """Readings that are so much more of a mess than the best one are out."""
+_LEAST = 2
+"""Of one letter nobody can tell what it is."""
 _FEW = 0.02
 """Letters of other languages, as in names, and signs in odd places may be so large a share."""
 _LANGUAGES = {
-    "English": "éèïçñöäü", "French": "àâæçéèêëîïôœùûüÿ", "German": "äöüßé", "Spanish": "áéíñóúüªº",
+    "English": "éèïçñöäü", "French": "àâæçéèêëîïôœùûü", "German": "äöüßé", "Spanish": "áéíñóúüªº",
     "Portuguese": "ãáâàçéêíóôõúüªº", "Italian": "àèéìíîòóùú", "Catalan": "àçèéíïòóúü·", "Dutch": "éëïóöüè",
     "Swedish": "åäöéü", "Danish": "æøåéöä", "Icelandic": "áðéíóúýþæö", "Polish": "ąćęłńóśźż",
     "Czech": "áčďéěíňóřšťúůýž", "Slovak": "áäčďéíĺľňóôŕšťúýž", "Hungarian": "áéíóöőúüű", "Romanian": "ăâîșțşţ",
@@ -105,7 +108,7 @@ def _is_written(text: str, name: str) -> bool:
             else:
                 odd += 1
         before = sign
-    if odd > _FEW * count:
+    if count < _LEAST or odd > _FEW * count:
         return False
     total = sum(letters.values())
     return any(

@@ -15,7 +15,7 @@ from webapp.reading.columns import id_column, text_column
 from webapp.reading.refusals import UploadRefused, malformed, no_texts
 from webapp.reading.texts import Found, Options, Texts, check_blank, check_header, entry_id
 
-_EXAMPLES = 3
+_ROWS_AHEAD = 20
 OWN_ERRORS = "To give such rows an error of their own instead: ?on_error=line."
 
 
@@ -57,7 +57,7 @@ def read_table(rows: Iterator[Row], options: Options, found: Found, raw: Callabl
 
     def examples() -> list[list[str]]:
         with suppress(UploadRefused):  # what is wrong with the header comes first
-            ahead.extend(islice(rows, _EXAMPLES))
+            ahead.extend(islice(rows, _ROWS_AHEAD))
         return [row for _, row in ahead if not isinstance(row, Unreadable)]
 
     column = text_column(header, options, line, examples)

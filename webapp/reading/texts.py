@@ -44,6 +44,8 @@ class Options:
     """False: the first row is a row like all others."""
     skip: int | None = None
     """Lines before the header."""
+    sheet: str | None = None
+    """Of a spreadsheet: the name of the sheet that is read, or its number from 1."""
     on_error: Literal["refuse", "line"] | None = None
     """`line`: a row that cannot be read has its own error; otherwise the file is refused."""
 
@@ -101,6 +103,12 @@ class Found:
     """Of a CSV file."""
     bom: bool = False
     """Whether the file begins with a byte order mark."""
+    sheet: str | None = None
+    """Of a spreadsheet: the name of the sheet that is read."""
+    sheets: tuple[str, ...] = ()
+    """Of a spreadsheet: the names of all sheets that are not hidden."""
+    file: str | None = None
+    """Of a zip file: the name of the file in it."""
 
 
 @dataclass(slots=True)
