@@ -258,6 +258,10 @@ def jobs_blueprint(
         list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
+        if query.like_input and (wanted != "csv" or found.source is None or found.source.delimiter is None):
+            raise invalid_option(
+                "`like_input` has no effect but on the CSV of a job that was sent as CSV; leave it out."
+            )
         if wanted == "xlsx":
             return workbook(found, query)
         if wanted != "json":
@@ -290,7 +294,10 @@ def jobs_blueprint(
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = ndjson(found, lines, answers.flags) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
+        if wanted == "ndjson":
+            pieces = ndjson(found, lines, answers.flags)
+        else:
+            pieces = csv_file(found, lines, raw=query.raw, like_input=query.like_input)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
 from webapp.front.errors import IncompleteBody, UnsupportedType
+from webapp.reading.encodings import codec_of
 from webapp.reading.json_values import parse_json
 
 LONGEST_WAIT_S = 60.0
@@ -20,7 +21,8 @@ def json_body() -> object:
     """The request's JSON body.
 
     Raises:
-        UnsupportedType: the body is not declared as application/json, or is compressed.
+        UnsupportedType: the body is not declared as application/json, is compressed, or is not in UTF-8 by its charset.
+        InvalidEncoding: the body is not UTF-8.
         MalformedJson: the body is not JSON.
         IncompleteBody: the body is shorter than the request said.
         RequestEntityTooLarge: the body is larger than any text needs, or than MAX_UPLOAD_BYTES (werkzeug's error).
@@ -29,6 +31,8 @@ def json_body() -> object:
         raise UnsupportedType("Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedType("Send the body uncompressed.")
+    if codec_of(request.mimetype_params.get("charset", "utf-8")) not in ("utf_8", "ascii"):
+        raise UnsupportedType("Send the body in UTF-8.")
     length = request.content_length
     try:
         raw = request.get_data(cache=False)

@@ -330,6 +330,12 @@ class ResultsQuery(_Asked):
             " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
         ),
     ] = False
+    like_input: Annotated[
+        bool,
+        Field(
+            description="For CSV: with the delimiter and, if it had one, the byte order mark of the CSV that was sent."
+        ),
+    ] = False
 
 
 Form = Annotated[

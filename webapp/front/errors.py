@@ -44,7 +44,7 @@ from tasks.errors import (
 from tasks.store.limits import Standing
 from tasks.wording import in_words
 from webapp.front.visit import visit
-from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -188,6 +188,8 @@ def problem_of(error: Exception) -> Response:
             return problem(error.status, error.code, str(error), line=error.line)
         case MalformedJson():
             return problem(400, "malformed_json", "The body is not valid JSON.")
+        case InvalidEncoding():
+            return problem(400, "invalid_encoding", "The body is not valid UTF-8.")
         case ValidationError():
             return _invalid_fields(error)
         case UnsupportedType():

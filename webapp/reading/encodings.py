@@ -35,6 +35,8 @@ _FEW = 0x06
 _CHECKED_BYTES = 64 * 1024
 """From the first byte that is not ASCII on, so much has to be UTF-8 for the file to be read as UTF-8."""
 _PIECE_BYTES = 64 * 1024
+_LINE_BYTES = 200
+"""What comes before the first byte that is not ASCII, and helps to see what it is."""
 _SURELY_UTF8 = 3
 """So many bytes within characters of UTF-8, and none that is not UTF-8, are no accident in an encoding of one byte a
 character: a capital letter with an accent before a sign, three times, and no other accent."""
@@ -142,11 +144,12 @@ def _utf16(head: bytes) -> str | None:
 
 
 class _Ascii:
-    """The beginning of a file that is ASCII, and how long it was."""
+    """The beginning of a file that is ASCII, how long it is, and how it ends."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self.offset = self.lines = 0
+        self.end = b""
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
@@ -156,6 +159,7 @@ class _Ascii:
                 piece = piece[: first.start()]
             self.offset += len(piece)
             self.lines += piece.count(b"\n")
+            self.end = (self.end + piece)[-_LINE_BYTES:] if len(piece) < _LINE_BYTES else piece[-_LINE_BYTES:]
             if piece:
                 yield piece
             if first is not None:
@@ -191,7 +195,7 @@ def _looked_at(pieces: Iterator[bytes], found: Told) -> Iterator[bytes]:
         yield from rest
         return
     window, rest = _head(chain([window], rest), GUESS_BYTES - begin.offset)
-    codec = guessed_encoding(window[: GUESS_BYTES - begin.offset])
+    codec = guessed_encoding(begin.end + window[: GUESS_BYTES - begin.offset])
     if codec is None:
         raise UploadRefused(
             422, "invalid_encoding", NOT_UTF8, begin.lines + 1 + window.count(b"\n", 0, _valid_bytes(window))

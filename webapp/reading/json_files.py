@@ -17,7 +17,7 @@ from webapp.reading.array_items import array_items
 from webapp.reading.json_objects import Objects
 from webapp.reading.json_values import parse_json
 from webapp.reading.lines import Numbered, decoded, line_end, numbered_lines
-from webapp.reading.refusals import MalformedJson, UploadRefused, malformed
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused, malformed
 from webapp.reading.texts import Found, Limits, Options, Texts, check_blank
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -83,7 +83,7 @@ def _first_value(pieces: Iterator[bytes], max_line_bytes: int) -> tuple[bytes, I
         head += piece
     try:
         parse_json(bytes(head[:end]))
-    except MalformedJson:
+    except (MalformedJson, InvalidEncoding):
         return bytes(head), pieces, False
     while not head[end:].strip(_BLANKS):
         if len(head) > MAX_JSON_BYTES or (piece := next(pieces, None)) is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from codecs import BOM_UTF8
+from contextlib import suppress
 
 import orjson
 
-from webapp.reading.refusals import MalformedJson
+from webapp.reading.refusals import InvalidEncoding, MalformedJson
 
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_HIGH = re.compile(rb"%b(?!%b)" % (_HIGH, _LOW))
@@ -18,15 +20,23 @@ _PART = re.compile(rb"(?:[^\\]+|%b%b|\\u[0-9a-fA-F]{4}|\\[^u]){1,2000}" % (_HIGH
 
 
 def parse_json(raw: bytes) -> object:
-    """Parses JSON; an escaped lone surrogate is read as U+FFFD.
+    """Parses JSON; an escaped lone surrogate is read as U+FFFD, and a byte order mark is left out.
 
     Raises:
+        InvalidEncoding: the bytes are not UTF-8.
         MalformedJson: the bytes are not JSON.
     """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         pass
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidEncoding from None
+    raw = raw.removeprefix(BOM_UTF8)
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(raw)
     try:
         return orjson.loads(without_lone_surrogates(raw))
     except orjson.JSONDecodeError:

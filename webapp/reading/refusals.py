@@ -9,6 +9,10 @@ class MalformedJson(Exception):
     """The body is not JSON."""
 
 
+class InvalidEncoding(Exception):
+    """The body is not UTF-8."""
+
+
 class UploadRefused(Exception):
     """The upload is refused; the message says why in one sentence, without the user's text."""
 
