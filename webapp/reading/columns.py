@@ -123,7 +123,7 @@ def _looks_like_texts(columns: Sequence[Sequence[str]]) -> int | None:
     for place, cells in enumerate(columns):
         if place % 20 == 0:
             time.sleep(0)
-        words = [len(_WORD.findall(_NO_PROSE.sub(" ", cell[:500]))) for cell in cells]
+        words = [len(_WORD.findall(_NO_PROSE.sub(" ", cell[:200]))) for cell in cells]
         average = sum(words) / len(words) if words else 0.0
         if average > best:
             best, best_place = average, place

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from webapp.reading.names import listed, quoted
 from webapp.reading.refusals import UploadRefused
-from webapp.reading.signatures import LENGTH, is_packed
+from webapp.reading.signatures import is_packed, may_be_packed
 from webapp.reading.tables import Row, read_table
 from webapp.reading.texts import Found, Options, Texts
 
@@ -36,7 +36,7 @@ class Inner:
 def peeked(pieces: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
     """Whether the file is packed, by its first bytes; and all pieces."""
     start = b""
-    while len(start) < LENGTH and (piece := next(pieces, None)) is not None:
+    while may_be_packed(start) and (piece := next(pieces, None)) is not None:
         start += piece
     return is_packed(start), chain([start], pieces)
 

@@ -18,12 +18,13 @@ TOO_MUCH = UploadRefused(413, "request_entity_too_large", "It takes too much mem
 
 
 def _tell(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
-    """Tells what is in the file. Each parser is imported for its own files alone."""
+    """Tells what is in the file. Each parser is imported for its own files alone. What needs much memory takes turns."""
     start = file.read(8)
     file.seek(0)
     if start.startswith(PARQUET):
         from webapp.sandbox.parquet import tell_parquet
 
+        take_turn(asked["turn"])
         tell_parquet(file, asked, tell)
         return
     if start.startswith(ZIP):
@@ -36,6 +37,7 @@ def _tell(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
         file.seek(0)
     from webapp.sandbox.sheets import tell_sheet
 
+    take_turn(asked["turn"])
     tell_sheet(file, asked, tell)
 
 
@@ -43,7 +45,6 @@ def read(asked: dict[str, Any]) -> None:
     """Reads the file on standard input."""
     tell = Teller(sys.stdout.buffer)
     try:
-        take_turn(asked["turn"])
         with open(0, "rb", closefd=False) as file:
             _tell(file, asked, tell)
     except UploadRefused as refused:

@@ -7,8 +7,10 @@ from typing import IO, Any
 import orjson
 import xlsxwriter
 
-LONGEST_CELL = 32_767
-"""The most characters in a cell of a spreadsheet."""
+_LONGEST_CELL = 32_767
+"""The most characters in a cell of a spreadsheet, where emoji and the like are two."""
+_NO_XML = str.maketrans(dict.fromkeys("\ufffe\uffff", "\ufffd"))
+"""Signs for which XML has no form; XlsxWriter writes those of control itself."""
 _SHEET = "Results"
 
 
@@ -32,10 +34,19 @@ def write_workbook(rows: IO[bytes], out: IO[bytes], asked: dict[str, Any]) -> No
         for place, cell in enumerate(orjson.loads(line)):
             if isinstance(cell, str):
                 if cell:
-                    sheet.write_string(
-                        number, place, cell if len(cell) <= LONGEST_CELL else f"{cell[: LONGEST_CELL - 1]}…"
-                    )
+                    sheet.write_string(number, place, _fitting(cell))
             elif cell is not None:
                 sheet.write_number(number, place, cell)
     book.close()
     out.flush()
+
+
+def _fitting(text: str) -> str:
+    """A text that a cell has room for; `…` shows where it is cut."""
+    text = text.translate(_NO_XML) if "\ufffe" in text or "\uffff" in text else text
+    if 2 * len(text) <= _LONGEST_CELL:
+        return text
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * _LONGEST_CELL:
+        return text
+    return units[: 2 * (_LONGEST_CELL - 1)].decode("utf-16-le", "ignore") + "…"

@@ -269,9 +269,8 @@ def test_csv_refused(raw: bytes, code: str, line: int) -> None:
 def test_csv_unknown_column_tells_the_header() -> None:
     """The refusal names the columns that exist, shortened, because in a file without a header they are texts."""
     detail = str(refused(",".join(f"{i}" * 100 for i in range(50)).encode(), CSV))
-    assert "`" + "4" * 30 + "`" in detail
-    assert "3" * 31 not in detail
-    assert detail.count("`") == 2 + 10 * 2
+    assert "`" + "4" * 59 + "…`" in detail
+    assert "4" * 60 not in detail
 
 
 @pytest.mark.parametrize(
@@ -529,15 +528,15 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
 @pytest.mark.parametrize(
     ("content_type", "pieces", "needed"),
     [
-        (PLAIN, [b"a\n", b"b\n"], 0),
+        (PLAIN, [b"a\n", b"b\n"], 1),
         (NDJSON, [b'"a"\n', b'"b"\n'], 1),
         (CSV, [b"te", b"xt\na\n", b"b"], 2),
-        (FORM, [part(b"x", "csrf"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 2),
+        (FORM, [part(b"x", "csrf"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 3),
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
-    """Until the entries are iterated, only what comes before them is read; and of NDJSON the first line, whose keys are
-    columns.
+    """Until the entries are iterated, only what comes before them is read; the first piece, which shows whether the file
+    is packed; and of NDJSON the first line, whose keys are columns.
     """
     taken = 0
 
@@ -680,7 +679,7 @@ def test_form_file(filename: str, content_type: str | None, content: bytes) -> N
     ("filename", "content_type"),
     [
         ("x", None),
-        ("x.xlsx", None),
+        ("x.docx", None),
         ("csv", ""),
         ("x.gz", "application/gzip"),
         ("x.pdf", "application/pdf"),
