@@ -143,8 +143,8 @@ class Batch:
                 self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}{_origin(self._job)}.")
                 if self._job.guessed:
                     self._screen.say(
-                        f"The file says no encoding; it was read as {self._job.encoding}. If that is wrong, say another:"
-                        " --encoding."
+                        f"The file says no encoding; it was read as {self._job.encoding}."
+                        " If that is wrong, say another: --encoding."
                     )
             self._screen.stage("Scoring")
             self._on_progress(self._job)
@@ -196,9 +196,8 @@ class Batch:
         def on_download(got: int) -> None:
             self._screen.show(0, None, _megabytes(got, None))
 
-        self._sentiq.download(
-            job, target, self._output.format, raw=self._raw, like_input=self._like_input, on_download=on_download
-        )
+        how = {"raw": self._raw, "like_input": self._like_input}
+        self._sentiq.download(job, target, self._output.format, **how, on_download=on_download)
         sys.stdout.flush()
 
     def _interrupted(self) -> None:

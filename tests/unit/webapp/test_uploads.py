@@ -535,8 +535,8 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
-    """Until the entries are iterated, only what comes before them is read; the first piece, which shows whether the file
-    is packed; and of NDJSON the first line, whose keys are columns.
+    """Until the entries are iterated, only what comes before them is read; the first piece, which shows whether the
+    file is packed; and of NDJSON the first line, whose keys are columns.
     """
     taken = 0
 
