@@ -71,5 +71,6 @@ def handmade(rows: Iterable[str], shared: Iterable[str] = (), *, count: int = 1)
 
 
 def cell(place: str, text: str) -> str:
-    """A cell with a text, as XML."""
-    return f'<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>'
+    """A cell with a text, as XML; without a place it is the next one."""
+    where = f' r="{place}"' if place else ""
+    return f'<c{where} t="inlineStr"><is><t>{text}</t></is></c>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 import typer
 from rich.console import Console
@@ -25,11 +27,21 @@ _COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": 
 """What does on the command line what the service's sentences tell callers by HTTP to do."""
 
 
+_QUERY = re.compile(r"\?(column|delimiter|encoding|escape|header|on_error|quote|sheet|skip)=(\S+?)(?=[.,;:]*(\s|$))")
+"""An option as the service's sentences name it."""
+
+
 def in_commands(sentence: str) -> str:
-    """A sentence of the service, with commands in place of requests."""
+    """A sentence of the service, with commands in place of requests, and options in place of queries."""
     for asked, command in _COMMANDS.items():
         sentence = sentence.replace(asked, command)
-    return sentence
+    return _QUERY.sub(_option, sentence)
+
+
+def _option(query: re.Match[str]) -> str:
+    if query[0] == "?header=false":
+        return "--no-header"
+    return f"--{query[1].replace('_', '-')} {shlex.quote(unquote(query[2]))}"
 
 
 class Screen:

@@ -472,8 +472,8 @@ def _cropped(text: str) -> str:
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and "?delimiter=" in error.detail:
-        return " Give it: --delimiter."
+    if error.code == "unknown_column" and ("?column=" in error.detail or "?delimiter=" in error.detail):
+        return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 
 

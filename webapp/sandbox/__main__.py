@@ -18,13 +18,15 @@ TOO_MUCH = UploadRefused(413, "request_entity_too_large", "It takes too much mem
 
 
 def _tell(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
-    """Tells what is in the file. Each parser is imported for its own files alone. What needs much memory takes turns."""
+    """Tells what is in the file. Each parser is imported for its own files alone, and takes turns with others if it
+    needs much memory.
+    """
     start = file.read(8)
     file.seek(0)
     if start.startswith(PARQUET):
         from webapp.sandbox.parquet import tell_parquet
 
-        take_turn(asked["turn"])
+        take_turn(asked["turn"], asked["wait_s"])
         tell_parquet(file, asked, tell)
         return
     if start.startswith(ZIP):
@@ -37,7 +39,7 @@ def _tell(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
         file.seek(0)
     from webapp.sandbox.sheets import tell_sheet
 
-    take_turn(asked["turn"])
+    take_turn(asked["turn"], asked["wait_s"])
     tell_sheet(file, asked, tell)
 
 

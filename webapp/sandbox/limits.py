@@ -14,7 +14,6 @@ MEMORY_BYTES = 512 * 1024 * 1024
 """A table of 100,000 rows needs a tenth of it."""
 _ADDRESSES_BYTES = 4 * MEMORY_BYTES
 CPU_S = 60
-_WAIT_S = 60
 _NICENESS = 5
 
 
@@ -34,9 +33,13 @@ def confine(*, writes: bool) -> None:
         score.write("1000")  # if memory runs out all the same, this process ends, not one that serves
 
 
-def take_turn(path: str) -> None:
+def take_turn(path: str, wait_s: int) -> None:
     """Waits until no other process of this service parses a file: together they might need too much memory. The turn
     ends with the process.
+
+    Args:
+        path: the file that is locked.
+        wait_s: for how many seconds.
 
     Raises:
         TooManyFiles: it took too long.
@@ -46,7 +49,7 @@ def take_turn(path: str) -> None:
         raise TooManyFiles
 
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(_WAIT_S)
+    signal.alarm(wait_s)
     turn = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(turn, fcntl.LOCK_EX)
     signal.alarm(0)

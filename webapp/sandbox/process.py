@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,14 +37,16 @@ _log = logging.getLogger(__name__)
 class Sandbox:
     """Reads and writes files in processes of their own; a web process has one."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, max_line_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, max_line_bytes: int, wait_s: int = 60) -> None:
         """Makes a sandbox; nothing is started yet.
 
         Args:
             folder: where files are kept while they are needed; made for this user alone.
             max_bytes: the most bytes that a file may have when it is unpacked.
             max_line_bytes: the most bytes in a row of a table.
+            wait_s: how many seconds a file waits for those before it.
         """
+        self._wait_s = wait_s
         self._folder, self._max_bytes, self._max_line_bytes = folder, max_bytes, max_line_bytes
         self._places = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -68,7 +71,9 @@ class Sandbox:
             file.seek(0)
             limits = {"max_bytes": self._max_bytes, "max_line_bytes": self._max_line_bytes}
             turn = str(self._folder / "turn")
-            process = self._start({**asked, **limits, "turn": turn, "writes": False}, file, subprocess.PIPE)
+            process = self._start(
+                {**asked, **limits, "turn": turn, "wait_s": self._wait_s, "writes": False}, file, subprocess.PIPE
+            )
             try:
                 assert process.stdout is not None
                 yield from _messages(process.stdout, 8 * self._max_line_bytes + 2 * BATCH_BYTES)
@@ -130,13 +135,14 @@ class Sandbox:
         self, asked: dict[str, object], stdin: int | IO[bytes], stdout: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
         passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:  # else Python finds it, after its own modules
+            passed_on["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "webapp.sandbox"],
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.DEVNULL,
-            env=passed_on | {"PYTHONPATH": path, VARIABLE: orjson.dumps(asked).decode()},
+            env=passed_on | {VARIABLE: orjson.dumps(asked).decode()},
             cwd="/",
         )
 

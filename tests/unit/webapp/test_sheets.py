@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import io
 import os
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.errors import TooManyFiles
 from tasks.jobs.job import Entry
 from tests.support.sheets import cell, handmade, xlsx, zipped
 from webapp.api.uploads import PIECE_BYTES, read_upload
@@ -344,6 +347,32 @@ def test_nothing_is_left_behind(sandbox: Sandbox, tmp_path: Path) -> None:
     assert texts_of(box, xlsx({"S": [["text"], ["good"]]})) == ["good"]  # its turn has come: the first one has ended
 
 
+def test_files_wait_for_their_turn(tmp_path: Path) -> None:
+    """Spreadsheets of one folder are read one after the other; who waits for too long is told to come back later. Zip
+    files of texts need no turn.
+    """
+    box = Sandbox(tmp_path, max_bytes=LIMITS.max_bytes, max_line_bytes=LIMITS.max_line_bytes, wait_s=1)
+    raw = xlsx({"S": [["text"], ["good"]]})
+    assert texts_of(box, raw) == ["good"]
+    with (tmp_path / "turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        with pytest.raises(TooManyFiles):
+            opened(box, raw)
+        assert texts_of(box, zipped({"a.csv": b"text\ngood\n"}), "application/zip") == ["good"]
+    assert texts_of(box, raw) == ["good"]
+
+
+def test_few_files_are_read_at_once(tmp_path: Path) -> None:
+    """A ninth file at the same time is refused until one of the eight is done or given up."""
+    box = Sandbox(tmp_path, max_bytes=LIMITS.max_bytes, max_line_bytes=LIMITS.max_line_bytes)
+    raw = zipped({"a.csv": b"text\n" + os.urandom(200_000).hex().encode()})
+    uploads = [opened(box, raw, "application/zip") for _ in range(8)]
+    with pytest.raises(TooManyFiles):
+        opened(box, raw, "application/zip")
+    del uploads[3]
+    assert len(texts_of(box, raw, "application/zip")) == 1
+
+
 def test_secrets_stay_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that parses a file has none of the service's keys and passwords in its environment."""
     monkeypatch.setenv("API_KEYS", "ann:secret")
@@ -375,6 +404,26 @@ def test_parquet(sandbox: Sandbox) -> None:
         Entry("", None, ("2", "", "[]")),
     ]
     assert refused(sandbox, b"PAR1" + b"x" * 100 + b"PAR1", "text/csv").code == "unreadable_file"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the memory of a process is read from /proc")
+def test_memory_of_a_large_sheet(sandbox: Sandbox) -> None:
+    """A spreadsheet of 100,000 rows takes less than 300 MB in its own process, and next to nothing in this one."""
+    text = "word " * 20
+    rows = (f"<row>{cell('', f'{text}{number}')}<c><v>{number}</v></c></row>" for number in range(100_000))
+    raw = handmade(chain([f"<row>{cell('', 'text')}{cell('', 'n')}</row>"], rows))
+    before = _peak_kb(os.getpid())
+    upload = opened(sandbox, raw)
+    assert sum(1 for _ in islice(upload.entries, 99_000)) == 99_000
+    child = max(map(int, Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()))
+    assert 50_000 < _peak_kb(child) < 300_000
+    assert sum(1 for _ in upload.entries) == 1000
+    assert _peak_kb(os.getpid()) - before < 20_000
+
+
+def _peak_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 def written(sandbox: Sandbox, rows: Sequence[Sequence[object]]) -> list[list[object]]:
