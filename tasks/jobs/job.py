@@ -248,9 +248,9 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""The fields of a job that callers see, in this order; of these, `_NOT_ALWAYS` only where there are any."""
+"""The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
 _OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
-_NOT_ALWAYS = ("requested_model", *_OF_SOURCE)
+NOT_ALWAYS = ("requested_model", *_OF_SOURCE)
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
@@ -263,9 +263,9 @@ def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
         if job.source.encoding is None:
             del given["guessed"]
     return {
-        name: _told(name, getattr(job, name)) if name not in _NOT_ALWAYS else given[name]
+        name: _told(name, getattr(job, name)) if name not in NOT_ALWAYS else given[name]
         for name in names
-        if name not in _NOT_ALWAYS or given.get(name) is not None
+        if name not in NOT_ALWAYS or given.get(name) is not None
     }
 
 

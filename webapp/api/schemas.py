@@ -164,6 +164,13 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    encoding: Annotated[
+        str | None, Field(description="Of a file: its encoding. Not there before all of it has come in.")
+    ] = None
+    guessed: Annotated[
+        bool | None, Field(description="Of a file: whether neither the file nor the request says its encoding.")
+    ] = None
+    delimiter: Annotated[str | None, Field(description="Of CSV: the delimiter.")] = None
     sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
     file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     owner: Annotated[

@@ -77,7 +77,7 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
         UploadRefused: here, or while the entries are iterated.
     """
     dialect = _asked_for(options, usual)
-    end, pieces = line_end(pieces, quotes=dialect.quote == '"')
+    end, pieces = line_end(pieces, dialect.quote, dialect.escape)
     lines = numbered_lines(pieces, limits.max_line_bytes, end)
     for _ in range(options.skip or 0):
         next(lines, None)
@@ -130,8 +130,13 @@ def _asked_for(options: Options, usual: str) -> Dialect:
 
 def _head(lines: Numbered, head: Sequence[tuple[int, bytes]], dialect: Dialect, rows: int) -> list[tuple[int, bytes]]:
     """Further lines, until so many rows are whole."""
-    quote = dialect.quote.encode() if dialect.quote is not None else None
-    quotes = sum(line.count(quote) for _, line in head) if quote is not None else 0
+    quote = (dialect.quote or "").encode()
+    escaped = dialect.escape.encode() + quote if dialect.escape is not None else b"\n"
+
+    def count(line: bytes) -> int:
+        return line.count(quote) - line.count(escaped) if quote else 0
+
+    quotes = sum(count(line) for _, line in head)
     more: list[tuple[int, bytes]] = []
     size, whole = sum(len(line) for _, line in head), int(quotes % 2 == 0)
     while (
@@ -142,7 +147,7 @@ def _head(lines: Numbered, head: Sequence[tuple[int, bytes]], dialect: Dialect, 
     ):
         more.append(numbered)
         size += len(numbered[1]) + 1
-        quotes += numbered[1].count(quote) if quote is not None else 0
+        quotes += count(numbered[1])
         whole += quotes % 2 == 0
     return more
 

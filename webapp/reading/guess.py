@@ -23,17 +23,24 @@ _CANDIDATES = [
     "mac_roman", "mac_cyrillic", "cp437", "cp850", "cp852", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15",
     "cp932", "euc_jp", "gb18030", "big5", "cp949",
 ]  # fmt: skip
-_MARGIN = 0.1
+_EAST_ASIAN = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
+_MOST = 0.4
+"""More of a mess than that is no text. Accents alone make a fifth."""
+_MARGIN = 0.2
 """Readings that are so much more of a mess than the best one are out."""
+_MORE_LIKE = 0.2
+"""If one reading is so much more like some language than another, the other is out."""
 _LEAST = 2
 """Of one letter nobody can tell what it is."""
+_LEAST_LETTERS = 8
+"""So many different letters other than Latin ones."""
 _FEW = 0.02
 """Letters of other languages, as in names, and signs in odd places may be so large a share."""
 _LANGUAGES = {
     "English": "éèïçñöäü", "French": "àâæçéèêëîïôœùûü", "German": "äöüßé", "Spanish": "áéíñóúüªº",
     "Portuguese": "ãáâàçéêíóôõúüªº", "Italian": "àèéìíîòóùú", "Catalan": "àçèéíïòóúü·", "Dutch": "éëïóöüè",
     "Swedish": "åäöéü", "Danish": "æøåéöä", "Icelandic": "áðéíóúýþæö", "Polish": "ąćęłńóśźż",
-    "Czech": "áčďéěíňóřšťúůýž", "Slovak": "áäčďéíĺľňóôŕšťúýž", "Hungarian": "áéíóöőúüű", "Romanian": "ăâîșțşţ",
+    "Czech": "áčďéěíňóřšťúůýž", "Slovak": "áäčďéíľňóôšťúýž", "Hungarian": "áéíóöőúüű", "Romanian": "ăâîșțşţ",
     "Croatian": "čćđšž", "Estonian": "äöõüšž", "Latvian": "āčēģīķļņšūž", "Lithuanian": "ąčęėįšųūž",
     "Turkish": "çğıöşüâîûi̇", "Russian": "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
     "Ukrainian": "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя", "Bulgarian": "абвгдежзийклмнопрстуфхцчшщъьюя",
@@ -52,12 +59,14 @@ _ALONE = frozenset("àáâåéèíóòôöúæøªº")
 def guessed_encoding(raw: bytes) -> str | None:
     """Python's name of the encoding, if it is sure."""
     sample = _sample(raw)
-    best: dict[str, str] = {}
-    for name, text in _plausible(sample):
+    written: dict[str, tuple[float, str]] = {}
+    for name, text, coherence in _plausible(sample):
         time.sleep(0)  # lets others have a turn
-        if text not in best and _is_written(text, name):
-            best[text] = name
-    return next(iter(best.values())) if len(best) == 1 else None
+        if text not in written and _is_written(text, name):
+            written[text] = coherence, name
+    most = max((coherence for coherence, _ in written.values()), default=0.0)
+    left = [name for coherence, name in written.values() if coherence > most - _MORE_LIKE]
+    return left[0] if len(left) == 1 else None
 
 
 def _sample(raw: bytes) -> bytes:
@@ -71,21 +80,26 @@ def _sample(raw: bytes) -> bytes:
     return b"\n".join(parts[::step])[: 2 * _SAMPLE_BYTES]
 
 
-def _plausible(sample: bytes) -> list[tuple[str, str]]:
-    """The readings that are little of a mess, with the names of their encodings, the usual one first."""
-    found = from_bytes(sample, cp_isolation=_CANDIDATES)
+def _plausible(sample: bytes) -> list[tuple[str, str, float]]:
+    """The readings that are little of a mess: the names of their encodings, the usual one first, the text, and how much
+    its letters are as frequent as in some language.
+    """
+    found = from_bytes(sample, cp_isolation=_CANDIDATES, threshold=_MOST)
     least = min((match.chaos for match in found), default=0.0)
     readings = []
     for name in _CANDIDATES:
         for match in found:
-            if match.chaos <= least + _MARGIN and name in (match.encoding, *match.could_be_from_charset):
-                readings.append((name, str(match)))
+            if match.chaos <= least + (_MARGIN / 2 if name in _EAST_ASIAN else _MARGIN) and name in (
+                match.encoding,
+                *match.could_be_from_charset,
+            ):
+                readings.append((name, str(match), match.coherence))
     return readings
 
 
 def _is_written(text: str, name: str) -> bool:
     """Whether it can be a text of some language that is written in this encoding."""
-    if name in ("cp932", "euc_jp", "gb18030", "big5", "cp949"):
+    if name in _EAST_ASIAN:
         return _is_east_asian(text, name)
     letters: dict[str, int] = {}
     odd = count = 0
@@ -110,6 +124,8 @@ def _is_written(text: str, name: str) -> bool:
         before = sign
     if count < _LEAST or odd > _FEW * count:
         return False
+    if any(letter > _LAST_LATIN for letter in letters) and len(letters) < _LEAST_LETTERS:
+        return False
     total = sum(letters.values())
     return any(
         sum(n for letter, n in letters.items() if letter not in alphabet) <= _FEW * total for alphabet in _ALPHABETS
@@ -127,10 +143,11 @@ def _is_east_asian(text: str, name: str) -> bool:
     if name in ("cp932", "euc_jp"):
         return kana >= 0.2 * len(signs) and not hangul
     if name == "cp949":
-        return hangul >= 0.8 * len(signs)
+        usual = sum(len(sign.encode("euc_kr", "replace")) == 2 for sign in signs)
+        return hangul >= 0.8 * len(signs) and usual >= (1 - _FEW) * len(signs)
     if kana or hangul:
         return False
     # The commonest half of the signs stands before the others: nearly all of a text is among them.
-    codec, highest = ("gb18030", 0xD7) if name == "gb18030" else ("big5", 0xC6)
-    common = sum(sign.encode(codec, "replace")[0] <= highest for sign in signs)
-    return common >= 0.9 * len(signs) and all(len(sign.encode(codec, "replace")) == 2 for sign in signs)
+    lowest, highest = (0xB0, 0xD7) if name == "gb18030" else (0xA4, 0xC6)
+    common = sum(lowest <= sign.encode(name, "replace")[0] <= highest for sign in signs)
+    return common >= 0.9 * han

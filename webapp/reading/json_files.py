@@ -113,17 +113,18 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
         if column is not None:
             options.require_effect((), "a batch of texts")
         texts = batch(raw)
-        texts.found = found
+        if found.encoding != "utf-8":  # else there is nothing to say
+            texts.found = found
         return texts
     inside = raw
     path = column
     while path is not None or inside is raw:
         first, _, rest = (path or "").partition(".")
-        arrays = [name for name, value in keys.items() if bytes(value[:1]) == b"["]
-        if first in keys and bytes(keys[first])[:1] in (b"[", b"{") and (rest or first in arrays):
-            inside, path = bytes(keys[first]), rest or None
+        arrays = [name for name, value in keys.items() if value.startswith(b"[")]
+        if first in keys and keys[first].startswith((b"[", b"{")) and (rest or first in arrays):
+            inside, path = keys[first], rest or None
         elif len(arrays) == 1 or "data" in arrays:
-            inside = bytes(keys["data" if "data" in arrays else arrays[0]])
+            inside = keys["data" if "data" in arrays else arrays[0]]
         else:
             break
         if inside[:1] == b"[":
@@ -136,9 +137,10 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
     return objects.texts(iter([(1, value)]))
 
 
-def _keys(raw: bytes) -> dict[str, msgspec.Raw]:
+def _keys(raw: bytes) -> dict[str, bytes]:
+    """The keys of an object, with their values as they stand; none if it is no object."""
     try:
-        return _DOCUMENT.decode(raw)
+        return {name: bytes(value) for name, value in _DOCUMENT.decode(raw).items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
 
@@ -149,7 +151,7 @@ def _array(pieces: Iterator[bytes], options: Options, limits: Limits, found: Fou
 
 
 def _lines(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found) -> Texts:
-    end, pieces = line_end(pieces, quotes=False)
+    end, pieces = line_end(pieces)
     objects = Objects(options, found, options.column)
     return objects.texts(_values(numbered_lines(pieces, limits.max_line_bytes, end), options))
 

@@ -14,7 +14,6 @@ Numbered = Iterator[tuple[int, bytes]]
 """Lines without their ends, numbered from 1."""
 _LOOKED_AT_BYTES = 64 * 1024
 """Of the beginning, to see how lines end."""
-_SIGNS = re.compile(rb'["\r\n]')
 
 
 def numbered_lines(pieces: Iterable[bytes], max_line_bytes: int, end: bytes = b"\n") -> Numbered:
@@ -38,27 +37,43 @@ def numbered_lines(pieces: Iterable[bytes], max_line_bytes: int, end: bytes = b"
         yield number + 1, bytes(rest)
 
 
-def line_end(pieces: Iterable[bytes], *, quotes: bool) -> tuple[bytes, Iterator[bytes]]:
+def line_end(
+    pieces: Iterable[bytes], quote: str | None = None, escape: str | None = None
+) -> tuple[bytes, Iterator[bytes]]:
     """How lines end: `\\r` in files of old Macs, which have no other ends as far as is looked; else `\\n`, before which
     a `\\r` may be. The second value is all of the pieces.
 
     Args:
         pieces: the file.
-        quotes: whether ends within double quotes belong to the text.
+        quote: between quotes, an end belongs to the text.
+        escape: what follows it belongs to the text.
     """
     pieces = iter(pieces)
     taken: list[bytes] = []
     size = 0
     inside = old = False
+    half_before = b""
+    quoting = quote.encode() if quote is not None else None
+    escaping = escape.encode() if escape is not None else None
+    parts = [
+        b"[\r\n]",
+        *([re.escape(quoting)] if quoting else []),
+        *([re.escape(escaping) + b".?"] if escaping else []),
+    ]
+    signs = re.compile(b"|".join(parts), re.DOTALL)
     for piece in pieces:
         taken.append(piece)
-        for sign in _SIGNS.finditer(piece[: _LOOKED_AT_BYTES - size]):
-            if sign[0] == b'"':
-                inside = quotes and not inside
-            elif not inside and sign[0] == b"\n":
-                return b"\n", chain(taken, pieces)
-            elif not inside:
+        half = b""
+        for sign in signs.finditer(half_before + piece[: _LOOKED_AT_BYTES - size]):
+            if quoting is not None and sign[0] == quoting:
+                inside = not inside
+            elif sign[0] in (b"\r", b"\n") and not inside:
+                if sign[0] == b"\n":
+                    return b"\n", chain(taken, pieces)
                 old = True
+            elif sign[0] == escaping:
+                half = sign[0]  # what it escapes is in the next piece
+        half_before = half
         size += len(piece)
         if size >= _LOOKED_AT_BYTES:
             break

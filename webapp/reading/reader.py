@@ -93,7 +93,7 @@ def _plain(pieces: Iterator[bytes], options: Options, limits: Limits, found: Fou
 
 def _plain_entries(pieces: Iterator[bytes], limits: Limits) -> Iterator[tuple[int, Entry]]:
     """Yields each line as a text, even an empty one."""
-    end, pieces = line_end(pieces, quotes=False)
+    end, pieces = line_end(pieces)
     for number, line in numbered_lines(pieces, limits.max_line_bytes, end):
         yield number, Entry(decoded(line, number).removesuffix("\r"))
 
