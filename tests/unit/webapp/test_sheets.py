@@ -248,6 +248,12 @@ def test_zip_of_one_file(sandbox: Sandbox) -> None:
     assert ([entry.text for _, entry in inside.entries], inside.found.sheet) == (["good"], "S")
 
 
+def test_case_of_a_zip_file(sandbox: Sandbox) -> None:
+    """The zip file among the files that people brought is read."""
+    raw = (Path(__file__).resolve().parents[2] / "cases" / "reviews.zip").read_bytes()
+    assert texts_of(sandbox, raw, "application/zip") == ["Good"]
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [
