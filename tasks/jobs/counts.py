@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from tasks.store.outcomes import Failed, Outcome
 
 _FAILED_FIELD = "failed"
+_REFUSED_FIELD = "unsupported_language"
 
 
 def label_field(index: int) -> str:
@@ -17,7 +18,9 @@ def label_field(index: int) -> str:
 
 def field_of(outcome: Outcome) -> str:
     """The field of a job's hash that grows by a line with this outcome."""
-    return _FAILED_FIELD if isinstance(outcome, Failed) else label_field(outcome.decided)
+    if isinstance(outcome, Failed):
+        return _FAILED_FIELD
+    return _REFUSED_FIELD if outcome.remarks.refused else label_field(outcome.decided)
 
 
 def growth(lines: Counter[str]) -> dict[str, int]:

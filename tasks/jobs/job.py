@@ -150,6 +150,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that have a prediction or an error."""
     failed: int = 0
     """Lines that have an error."""
+    unsupported_language: int = 0
+    """Lines without a label, as the model does not read their language; they have not failed."""
     cached: int = 0
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
@@ -229,6 +231,7 @@ TOLD = (
     "total",
     "done",
     "failed",
+    "unsupported_language",
     "cached",
     "duplicates",
     "labels",

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 import redis
 
-from model.engine import Engine
+from model.engine import Engine, Scores
 from model.engines.merging import CALLER
 from tasks import metrics
 from tasks.discretion import frames, told
@@ -22,7 +22,7 @@ from tasks.jobs import keys
 from tasks.jobs.running import RunningJobs
 from tasks.queue.turns import Turn
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Failed, Outcome, digest, scored
+from tasks.store.outcomes import NO_REMARKS, Failed, Outcome, Remarks, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
@@ -62,11 +62,22 @@ class LaterVersion(Exception):
     """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
+Says = Callable[[Sequence[str], Scores], list[Remarks]]
+"""What is said of texts besides their scores; see `tasks.work.remarks`."""
+
+
+def _nothing(texts: Sequence[str], scores: Scores) -> list[Remarks]:
+    return [NO_REMARKS] * len(texts)
+
+
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
-    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns) -> None:
+    def __init__(
+        self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns, says: Says = _nothing
+    ) -> None:
         self._engine = engine
+        self._says = says
         self._cache = cache
         self._jobs = jobs
         self._turns = turns
@@ -178,7 +189,8 @@ class Scorer:
         try:
             scores = self._engine.score(texts)
             outcomes: list[Outcome] = [
-                scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)
+                scored(*parts)
+                for parts in zip(scores.probabilities, scores.truncated, self._says(texts, scores), strict=True)
             ]
         except Exception as error:  # of any kind: the engine's library raises, because of one text or of all
             if len(texts) == 1:

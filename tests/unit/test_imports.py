@@ -40,7 +40,7 @@ READING = (
 )
 CLIENT = ("webapp", "webapp.client", "tasks", *READING, "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
-HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
+HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime", "eldc")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -14,6 +14,7 @@ from tasks.jobs.job import Line
 from tasks.store.outcomes import Scored
 from tasks.submit.service import Prediction
 from webapp.api.results import line_body
+from webapp.api.said import said
 
 
 class PredictionAnswers:
@@ -28,21 +29,21 @@ class PredictionAnswers:
     def prediction(self, text: str, prediction: Prediction, started: float) -> bytes:
         """The answer for one text. `started`: when its request came in, by `time.perf_counter`."""
         scored = prediction.scored
-        decided = scored.decided
-        self._counts.add(decided, cached=prediction.cached)
+        flags = self.flags(prediction.model)
+        self._count(scored, cached=prediction.cached)
         return orjson.dumps(
             {
                 "text": text,
-                "label": self._classes[decided],
-                "confidence": scored.confidence,
-                "scores": dict(zip(self._classes, scored.scores, strict=True)),
-                "truncated": scored.truncated,
+                **said(scored, self._classes, flags),
                 "cached": prediction.cached,
                 "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
                 "model": prediction.model,
-                **self.flags(prediction.model),
+                **flags,
             }
         )
+
+    def _count(self, scored: Scored, *, cached: bool) -> None:
+        self._counts.add(None if scored.remarks.refused else scored.decided, cached=cached)
 
     def flags(self, identity: str | None) -> dict[str, bool]:
         """What an answer says of the model that scored, after its identity; nothing while that is not known."""
@@ -57,5 +58,5 @@ class PredictionAnswers:
         """The answer for a batch that did not become a job."""
         for line in lines:
             if isinstance(line.outcome, Scored):
-                self._counts.add(line.outcome.decided, cached=line.cached)
+                self._count(line.outcome, cached=line.cached)
         return orjson.dumps({"items": [line_body(None, line, self._classes, self.flags) for line in lines]})

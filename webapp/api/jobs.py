@@ -285,7 +285,7 @@ def jobs_blueprint(
                 f"A sheet has room for {MOST_ROWS - 1} lines, and these are {count}; fetch them in parts (`cursor`,"
                 " `limit`), or as CSV."
             )
-        pieces = sandbox.workbook(workbook_rows(found, jobs.lines(found, query.cursor, count)))
+        pieces = sandbox.workbook(workbook_rows(found, jobs.lines(found, query.cursor, count), answers.flags))
         response = Response(mimetype=_XLSX)
         response.headers["Vary"] = "Accept"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.xlsx"'
@@ -297,7 +297,7 @@ def jobs_blueprint(
         if wanted == "ndjson":
             pieces = ndjson(found, lines, answers.flags)
         else:
-            pieces = csv_file(found, lines, raw=query.raw, like_input=query.like_input)
+            pieces = csv_file(found, lines, answers.flags, raw=query.raw, like_input=query.like_input)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

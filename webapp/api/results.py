@@ -8,16 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
 from model.analysis import Analysis
+from model.warnings import UNCERTAIN
 from tasks.jobs.job import Entry, Header, Job, JobStatus, Line
 from tasks.store.outcomes import Failed
+from webapp.api.said import Flags, said, warnings
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
-_AFTER_SCORES = ("truncated", "error", "model")
+_AFTER_SCORES = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings")
 MOST_ROWS = 1_048_576
 """The most rows of a spreadsheet."""
 _EXACT = 2**53
@@ -38,10 +40,6 @@ def _status(job: Job | None, line: Line) -> str:
     return "failed" if isinstance(line.outcome, Failed) else "done"
 
 
-Flags = Callable[[str | None], dict[str, bool]]
-"""What is said of the model of an identity: see `webapp.api.answers.PredictionAnswers.flags`."""
-
-
 def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags) -> dict[str, object]:
     """One line as it is written in JSON. `job` is None for a text that was answered without a job; `classes` name the
     scores.
@@ -57,15 +55,8 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
     if isinstance(outcome, Failed):
         body["error"] = {"code": outcome.code}
     elif outcome is not None:
-        body |= {
-            "label": classes[outcome.decided],
-            "confidence": outcome.confidence,
-            "scores": dict(zip(classes, outcome.scores, strict=True)),
-            "truncated": outcome.truncated,
-            "cached": line.cached,
-            "model": line.model,
-            **flags(line.model),
-        }
+        told = flags(line.model)
+        body |= {**said(outcome, classes, told), "cached": line.cached, "model": line.model, **told}
     return body
 
 
@@ -97,7 +88,7 @@ def ndjson(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-def csv_file(job: Job, lines: Iterable[Line], *, raw: bool, like_input: bool = False) -> Iterator[bytes]:
+def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool, like_input: bool = False) -> Iterator[bytes]:
     """Lines as CSV, in pieces, the header first.
 
     The header has the names of the columns: those of the upload, then those of the result, with `sentiq_` before a name
@@ -107,6 +98,7 @@ def csv_file(job: Job, lines: Iterable[Line], *, raw: bool, like_input: bool = F
     Args:
         job: the job.
         lines: its lines.
+        flags: what is said of the models that scored them.
         raw: whether the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula
             get a single quote in front.
         like_input: whether the delimiter and the byte order mark are those of the file that the job came from.
@@ -123,16 +115,16 @@ def csv_file(job: Job, lines: Iterable[Line], *, raw: bool, like_input: bool = F
             yield out.getvalue().encode()
             out.seek(0)
             out.truncate()
-        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line)])
+        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line, flags)])
     yield out.getvalue().encode()
 
 
-def workbook_rows(job: Job, lines: Iterable[Line]) -> Iterator[list[object]]:
+def workbook_rows(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[list[object]]:
     """The rows of a spreadsheet of lines, the header first, as in `csv_file`; numbers are numbers."""
     yield list(_all_unlike([*_own_columns(job), *_result_columns(job.analysis)]))
     for line in lines:
         own = [str(cell) if isinstance(cell, int) and abs(cell) > _EXACT else cell for cell in _own_fields(job, line)]
-        yield [*own, *_result_fields(job, line)]
+        yield [*own, *_result_fields(job, line, flags)]
 
 
 def _harmless(cells: Iterable[object]) -> list[object]:
@@ -201,15 +193,30 @@ def _own_fields(job: Job, line: Line) -> list[object]:
     return [entry.id, entry.text] if job.has_ids else [entry.text]
 
 
-def _result_fields(job: Job, line: Line) -> list[object]:
-    outcome, classes = line.outcome, len(job.analysis.classes)
-    head = [line.position, _status(job, line)]
-    if outcome is None:
-        return [*head, *[None] * (5 + classes)]
+def _result_fields(job: Job, line: Line, flags: Flags) -> list[object]:
+    outcome, classes = line.outcome, job.analysis.classes
+    found: dict[str, object] = {"position": line.position, "status": _status(job, line)}
+    scores: Sequence[object] = [None] * len(classes)
     if isinstance(outcome, Failed):
-        return [*head, *[None] * (3 + classes), outcome.code, None]
-    label, truncated = job.analysis.classes[outcome.decided], str(outcome.truncated).lower()
-    return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model]
+        found["error"] = outcome.code
+    elif outcome is not None:
+        remarks = outcome.remarks
+        if not remarks.refused:
+            found |= {"label": classes[outcome.decided], "confidence": outcome.confidence}
+            scores = outcome.scores
+        if remarks.language is not None:
+            found |= {"language": remarks.language.code, "language_sureness": remarks.language.sureness}
+        found |= {
+            "truncated": _word(outcome.truncated),
+            "model": line.model,
+            "uncertain": _word(UNCERTAIN in remarks.warnings),
+            "warnings": " ".join(warnings(outcome, flags(line.model))),
+        }
+    return [*map(found.get, _BEFORE_SCORES), *scores, *map(found.get, _AFTER_SCORES)]
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
