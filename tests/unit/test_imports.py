@@ -115,7 +115,7 @@ def test_the_client_imports_little() -> None:
     no other packages than those of the base installation. The commands that run a service may, inside a function.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    base = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
+    base = {re.match(r"[\w-]+", line)[0].lower().replace("-", "_") for line in project["dependencies"]}  # type: ignore[index]
     for name, path in MODULES.items():
         if not name.startswith("webapp.client") and name not in CLIENT:
             continue

@@ -169,7 +169,7 @@ def _upload_body() -> dict[str, Any]:
                 "type": "array",
                 "minItems": 1,
                 "items": {"type": ["string", "object", "null"]},
-                "description": 'Strings, or objects as in NDJSON. It may also be the value of a key: `{"data": [...]}`.',
+                "description": 'Strings, or objects as in NDJSON. It may be the value of a key: `{"data": [...]}`.',
             },
         ]
     }

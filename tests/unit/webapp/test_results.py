@@ -206,3 +206,34 @@ def test_no_two_columns_have_one_name(job: Job, own: list[str], renamed: list[st
     assert len(set(names)) == len(names)
     assert names[: len(own)] == own
     assert set(renamed) <= set(names)
+
+
+@pytest.mark.parametrize("marks", ["", "\ufeff", "\ufeff\ufeff"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\uff1d"])
+def test_no_formulas_after_marks(marks: str, sign: str) -> None:
+    """A byte order mark before a formula is nothing that a spreadsheet minds: the cell gets its quote, and names do."""
+    cell = f"{marks}{sign}1+1"
+    job = job_with("text", cell)
+    rows = table(job, [Line(0, Entry(cell, None, (cell,)), GOOD, "m", cached=False)])
+    assert rows[0][1] == rows[1][0] == rows[1][1] == f"'{cell}"
+    assert table(job, [Line(0, Entry(cell, None, ("\ufeffa",)), GOOD, "m", cached=False)], raw=True)[1][0] == cell
+
+
+def test_names_that_are_there_twice() -> None:
+    """Columns of one name keep their cells apart, in JSON and CSV, and none takes the name of another."""
+    job = job_with("text", "a", "a", "", "", "a_2")
+    line = Line(0, Entry("x", None, ("1", "2", "3", "4", "5")), GOOD, "m", cached=False)
+    (body,) = json_page(job, [line], unknown)
+    assert list(json.loads(orjson.dumps(body))["columns"].items()) == [
+        ("a", "1"), ("a_3", "2"), ("", "3"), ("_2", "4"), ("a_2", "5"),
+    ]  # fmt: skip
+    assert table(job, [line])[0][:6] == ["text", "a", "a_3", "", "_2", "a_2"]
+
+
+def test_columns_that_came_late() -> None:
+    """A line that came before a column was known has an empty cell there, and its id where ids are a column."""
+    job = job_with("text", "id", "n")
+    lines = [Line(0, Entry("x", 7), GOOD, "m", cached=False), Line(1, Entry("y", 8, ("8",)), GOOD, "m", cached=False)]
+    assert [row[:3] for row in table(job, lines)[1:]] == [["x", "7", ""], ["y", "8", ""]]
+    bodies = [json.loads(orjson.dumps(body)) for body in json_page(job, lines, unknown)]
+    assert [body["columns"] for body in bodies] == [{"id": "7", "n": ""}, {"id": "8", "n": ""}]
