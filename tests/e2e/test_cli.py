@@ -403,7 +403,7 @@ def test_batch_spreadsheet(sentiq: Sentiq) -> None:
     and `--raw`, which spreadsheets have no use for, is refused before anything is sent.
     """
     texts = new_texts(2)
-    notes = [["about", "text"], [1, "x"]]
+    notes: list[list[object]] = [["about", "text"], [1, "x"]]
     (sentiq.folder / "in.xlsx").write_bytes(xlsx({"Jan": [["text"], *([text] for text in texts)], "Notes": notes}))
     assert b"Say which one" in sentiq.run("batch", "in.xlsx", status=1).stderr
     done = sentiq.run("batch", "in.xlsx", "--sheet", "Jan")

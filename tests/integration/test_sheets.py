@@ -34,7 +34,7 @@ def test_there_and_back(service: Stack) -> None:
     scores as numbers, and no text is a formula.
     """
     texts = [*new_texts(3), "=HYPERLINK(1)"]
-    table = [["n", "text"], *([number, text] for number, text in enumerate(texts))]
+    table: list[list[object]] = [["n", "text"], *([number, text] for number, text in enumerate(texts))]
     answer = upload(service, xlsx({"Notes": [["about"]], "Reviews": table}))
     assert answer.status_code == 202, answer.text
     assert answer.json()["sheet"] == "Reviews"

@@ -279,6 +279,8 @@ def jobs_blueprint(
     def workbook(found: Job, query: ResultsQuery) -> Response:
         if query.raw:
             raise invalid_option("`raw` has no effect on .xlsx, whose cells are never formulas; leave it out.")
+        if query.like_input:
+            raise invalid_option("`like_input` has no effect on .xlsx; leave it out.")
         count = max(0, min(found.total - query.cursor, found.total if query.limit is None else query.limit))
         if count > MOST_ROWS - 1:
             raise invalid_option(

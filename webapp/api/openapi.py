@@ -79,14 +79,14 @@ _LAST_EVENT_ID = {
     "schema": {"type": "string"},
 }
 _UPLOADS = {
-    "application/x-ndjson": "Each line is a JSON string, or an object with `text` and optionally `id`;"
-    " other keys and blank lines are ignored.",
+    "application/x-ndjson": "Each line is a JSON string, or an object with `text` (or ?column=) and optionally `id`;"
+    " other keys come back with the result, and blank lines are ignored.",
     "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
     " the other columns come back with the result.",
     "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
     "multipart/form-data": "One file of these types, recognised by its type or name;"
-    " the fields `column`, `delimiter`, `callback_url` and `model` come before it.",
+    " the parameters of the query may be fields before it.",
 }
 _REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 _RATE_LIMITS = {
@@ -158,15 +158,26 @@ def _upload_body() -> dict[str, Any]:
         "required": ["file"],
         "description": _UPLOADS["multipart/form-data"],
         "properties": {
-            **{name: {"type": "string"} for name in ("column", "delimiter", "callback_url", "model")},
+            **{name: {"type": "string"} for name in schemas.UploadQuery.model_fields},
             "file": {"type": "string", "format": "binary"},
         },
+    }
+    json = {
+        "anyOf": [
+            {"$ref": _REF.format(model=schemas.BatchRequest.__name__)},
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": ["string", "object", "null"]},
+                "description": 'Strings, or objects as in NDJSON. It may also be the value of a key: `{"data": [...]}`.',
+            },
+        ]
     }
     return {
         "required": True,
         "description": "Any of these types, optionally compressed with gzip (`Content-Encoding: gzip`)."
-        " All but JSON is read as a stream.",
-        "content": _content(schemas.BatchRequest) | types,
+        " All but objects of JSON is read as a stream.",
+        "content": {"application/json": {"schema": json}} | types,
     }
 
 

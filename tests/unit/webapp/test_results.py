@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from model.analysis import Analysis
 from tasks.jobs.job import Entry, Header, Job, Line
 from tasks.store.outcomes import Failed, Scored
-from webapp.api.results import PAGE_BYTES, csv_file, json_page, ndjson
+from webapp.api.results import PAGE_BYTES, csv_file, json_page, ndjson, workbook_rows
 from webapp.reading.texts import MAX_COLUMNS
 
 JOB = Job(id="1" * 32, created_at=1.0, expires_at=2.0, chunk_size=3, window=4, total=10_000)
@@ -48,6 +49,29 @@ def table(job: Job, lines: Iterable[Line], *, raw: bool = False) -> list[list[st
 def job_with(*names: str, text: int = 0) -> Job:
     """A job of a CSV file with these columns."""
     return Job(id="1" * 32, created_at=1.0, expires_at=2.0, chunk_size=3, window=4, header=Header(names, text))
+
+
+def test_rows_of_a_spreadsheet_are_those_of_csv() -> None:
+    """A spreadsheet of results has the columns and lines of the CSV file, unquoted; scores are numbers, and an id with
+    more digits than a spreadsheet keeps is a string.
+    """
+    job = job_with("text", "label")
+    lines = [
+        Line(0, Entry("=1", None, ("x",)), GOOD, "m", cached=False),
+        Line(1, Entry("b", None, ("",)), None, None, False),
+    ]
+    header, *rows = workbook_rows(job, lines, unknown)
+    in_csv = table(job, lines, raw=True)
+    assert header == in_csv[0]
+    assert [["" if cell is None else cell for cell in row[:4]] for row in rows] == [
+        ["=1", "x", 0, "done"],
+        ["b", "", 1, "pending"],
+    ]
+    assert isinstance(rows[0][list(header).index("confidence")], float)
+    numbered = msgspec.structs.replace(JOB, has_ids=True)
+    assert next(islice(workbook_rows(numbered, [Line(0, Entry("a", 2**63), None, None, False)], unknown), 1, 2))[
+        0
+    ] == str(2**63)
 
 
 class Lines:

@@ -136,7 +136,7 @@ def test_missing_column_names_the_sheet(sandbox: Sandbox) -> None:
 
 def test_empty_rows_and_columns_around_a_table(sandbox: Sandbox) -> None:
     """A table may begin anywhere; empty rows are no lines, and an empty cell of the column is an empty text."""
-    rows = [[], [None, None, "text", "n"], [], [None, None, "good", 1], [], [None, None, None, 2]]
+    rows: list[list[object]] = [[], [None, None, "text", "n"], [], [None, None, "good", 1], [], [None, None, None, 2]]
     upload = opened(sandbox, xlsx({"S": rows}))
     assert list(upload.entries) == [(4, Entry("good", None, ("1",))), (6, Entry("", None, ("2",)))]
 
@@ -214,8 +214,8 @@ _CELLS = st.one_of(
 @given(rows=st.lists(st.lists(_CELLS, min_size=3, max_size=3), min_size=1, max_size=8), by_openpyxl=st.booleans())
 def test_any_table_comes_back(sandbox: Sandbox, rows: Sequence[Sequence[object]], by_openpyxl: bool) -> None:
     """Whatever table is written by openpyxl or XlsxWriter is read row for row."""
-    header = ["text", "a", "b", "c"]
-    below = [[f"x{number}", *row] for number, row in enumerate(rows)]
+    header: list[object] = ["text", "a", "b", "c"]
+    below: list[list[object]] = [[f"x{number}", *row] for number, row in enumerate(rows)]
     if by_openpyxl:
         out = io.BytesIO()
         book = openpyxl.Workbook()
