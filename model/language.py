@@ -21,7 +21,7 @@ LEAST_TOLD_BYTES = 10
 """With fewer, no language is told at all."""
 MOST_CHARS = 4000
 """The characters of a text that are looked at."""
-LEAST_LEAD = 0.15
+LEAST_LEAD = 0.25
 """How far a language's score has to be above those of all languages that the model reads."""
 _SCORES = 20
 """Languages whose scores are compared; what is not among them has none."""

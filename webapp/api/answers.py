@@ -31,16 +31,12 @@ class PredictionAnswers:
         scored = prediction.scored
         flags = self.flags(prediction.model)
         self._count(scored, cached=prediction.cached)
-        return orjson.dumps(
-            {
-                "text": text,
-                **said(scored, self._classes, flags),
-                "cached": prediction.cached,
-                "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
-                "model": prediction.model,
-                **flags,
-            }
-        )
+        body = said(scored, self._classes, flags, {"text": text})
+        body["cached"] = prediction.cached
+        body["processing_time_ms"] = int((time.perf_counter() - started) * 1_000_000) / 1000
+        body["model"] = prediction.model
+        body |= flags
+        return orjson.dumps(body)
 
     def _count(self, scored: Scored, *, cached: bool) -> None:
         self._counts.add(None if scored.remarks.refused else scored.decided, cached=cached)

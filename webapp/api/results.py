@@ -56,7 +56,8 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
         body["error"] = {"code": outcome.code}
     elif outcome is not None:
         told = flags(line.model)
-        body |= {**said(outcome, classes, told), "cached": line.cached, "model": line.model, **told}
+        said(outcome, classes, told, body)
+        body |= {"cached": line.cached, "model": line.model, **told}
     return body
 
 

@@ -11,37 +11,35 @@ Flags = Callable[[str | None], dict[str, bool]]
 """What is said of the model of an identity: see `webapp.api.answers.PredictionAnswers.flags`."""
 
 
-def said(scored: Scored, classes: Sequence[str], flags: dict[str, bool]) -> dict[str, object]:
-    """Label, scores, language and warnings of a text. A text that is refused for its language has no label.
+def said(scored: Scored, classes: Sequence[str], flags: dict[str, bool], body: dict[str, object]) -> dict[str, object]:
+    """Adds label, scores, language and warnings of a text to an answer's body, and returns that.
+
+    A text that is refused for its language has no label.
 
     Args:
         scored: its outcome.
         classes: the names of the scores.
         flags: what is said of the model that scored.
+        body: the beginning of the answer; it is changed, as copies take their time in each answer.
     """
     remarks = scored.remarks
-    language = remarks.language
-    shown: dict[str, object]
     if remarks.refused:
-        shown = {"label": None, "confidence": None, "scores": None}
+        body["label"] = body["confidence"] = body["scores"] = None
     else:
-        shown = {
-            "label": classes[scored.decided],
-            "confidence": scored.confidence,
-            "scores": dict(zip(classes, scored.scores, strict=True)),
-        }
-    shown["language"] = None if language is None else {"code": language.code, "sureness": language.sureness}
-    shown["uncertain"] = UNCERTAIN in remarks.warnings
-    shown["warnings"] = warnings(scored, flags)
-    shown["truncated"] = scored.truncated
-    return shown
+        body["label"] = classes[scored.decided]
+        body["confidence"] = scored.confidence
+        body["scores"] = dict(zip(classes, scored.scores, strict=True))
+    language = remarks.language
+    body["language"] = None if language is None else {"code": language.code, "sureness": language.sureness}
+    body["uncertain"] = UNCERTAIN in remarks.warnings
+    body["warnings"] = warnings(scored, flags)
+    body["truncated"] = scored.truncated
+    return body
 
 
-def warnings(scored: Scored, flags: dict[str, bool]) -> list[str]:
+def warnings(scored: Scored, flags: dict[str, bool]) -> tuple[str, ...]:
     """The warnings of a text, those of its worker first: see `model.warnings`."""
-    found = list(scored.remarks.warnings)
+    found = scored.remarks.warnings
     if scored.truncated:
-        found.append(TRUNCATED)
-    if "two_class" in flags:
-        found.append(TWO_CLASS)
-    return found
+        found = (*found, TRUNCATED)
+    return (*found, TWO_CLASS) if "two_class" in flags else found

@@ -25,6 +25,25 @@ def test_sentences_in_other_languages(name: str) -> None:
     assert [code for code, one in found if one.code == "en"] == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mario Rossi, Anna Bianchi and Giulia Ferrari at Teatro San Carlo",
+        "Bayern Munich vs Borussia Dortmund live stream",
+        "Rendezvous at Cafe de Paris Monte Carlo",
+    ],
+)
+def test_names_are_not_foreign(text: str) -> None:
+    """A language that leads by little is not sure: a text full of foreign names is scored."""
+    assert ENGLISH.find(text).code != "en"
+    assert not ENGLISH.find(text).foreign
+
+
+def test_a_clear_lead() -> None:
+    """A text without accents that has words of English, too, is foreign all the same."""
+    assert ENGLISH.find("ma come si fa a perdere una partita del genere in casa").foreign
+
+
 def test_english_is_not_foreign() -> None:
     """No English tweet, review or complaint of ours is taken for another language."""
     texts = gate_texts()
@@ -69,6 +88,7 @@ def test_what_a_model_reads() -> None:
     assert not Languages(["en", "de"]).find(GERMAN).foreign
     norwegian = "Tusen takk for hjelpen i går, det betydde veldig mye for meg."
     assert ENGLISH.find(norwegian).foreign
+    assert Languages(["nb"]).judges
     assert not Languages(["nb"]).find(norwegian).foreign
 
 

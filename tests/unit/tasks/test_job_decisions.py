@@ -279,6 +279,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
+        "unsupported_language",
         *("duplicates", "scored", "chunks", "work", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 

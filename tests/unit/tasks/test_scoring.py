@@ -23,12 +23,13 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.turns import Turn, Turns
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
-from tasks.store.outcomes import Failed, Outcome, Scored, digest, scored
+from tasks.store.outcomes import Failed, Language, Outcome, Remarks, Scored, digest, scored
 from tasks.work.scoring import NEWER_PAUSE_S, SUSPECT_LIMIT, LaterVersion, NotStored, Scorer
 from tests.support.jobs import MODEL, make_job
 from tests.support.stack import Stack
 
 TAG = "stub@-"
+FOREIGN = Remarks(Language("de", 0.75), ("unsupported_language",), refused=True)
 
 
 class CountingEngine(StubEngine):
@@ -73,6 +74,8 @@ class Bench:
         self.on_send: Callable[[], None] = lambda: None
         self.turns = RecordedTurns(server, self)
         self.scorer = Scorer(self.engine, self.cache, self.running, self.turns)
+        self.remarking = Scorer(self.engine, self.cache, self.running, self.turns, remarks)
+        """One that finds every text with `fremd` to be in a language that the model does not read."""
 
     def job(self, texts: Sequence[str], *, size: int = 3, window: int = 2) -> str:
         """A job of distinct unknown texts."""
@@ -85,6 +88,11 @@ class Bench:
     def outcomes(self, job_id: str) -> list[Outcome | None]:
         """The outcomes of a job's lines."""
         return [line.outcome for line in self.kept.lines(self.kept.get(job_id), 0, 1000)]
+
+
+def remarks(texts: Sequence[str], scores: Scores) -> list[Remarks]:
+    """What the remarking scorer says of texts."""
+    return [FOREIGN if "fremd" in text else Remarks(Language("en", 0.5)) for text in texts]
 
 
 def defects() -> float:
@@ -127,6 +135,36 @@ def test_delivered_twice(bench: Bench) -> None:
     reply = bench.cache.await_reply("sentiq:r:late", 1)
     assert reply is not None
     assert reply.outcomes == {digest("good"): direct("good")}
+
+
+def test_remarks(bench: Bench) -> None:
+    """What is said of texts goes with their scores into the cache, into replies, and to the lines of jobs, which count
+    refused lines under no label. A job of such lines alone has not failed.
+    """
+    texts = ["good", "good fremd"]
+    bench.cache.claim(None, TAG, [digest(text) for text in texts], "sentiq:r:me")
+    bench.remarking.score({"tag": TAG, "texts": texts}, "c1")
+    reply = bench.cache.await_reply("sentiq:r:me", 1)
+    assert reply is not None
+    expected = [
+        scored(direct(text).scores, False, one)
+        for text, one in zip(texts, remarks(texts, StubEngine().score(texts)), strict=True)
+    ]
+    assert [reply.outcomes[digest(text)] for text in texts] == expected
+    assert bench.cache.get_many(MODEL, [digest(text) for text in texts]) == expected
+
+    job_id = bench.job(["fremd eins", "good two", "fremd drei", "poison"])
+    for number in range(2):
+        bench.remarking.score({"tag": TAG, "job": job_id, "n": number}, f"{job_id}.{number}")
+    job = bench.kept.get(job_id)
+    assert (job.status, job.done, job.unsupported_language, job.failed) == (JobStatus.SUCCEEDED, 4, 2, 1)
+    assert job.labels == {"NEGATIVE": 0, "NEUTRAL": 0, "POSITIVE": 1}
+    lines = [outcome.remarks for outcome in bench.outcomes(job_id) if isinstance(outcome, Scored)]
+    assert lines == [FOREIGN, Remarks(Language("en", 0.5)), FOREIGN]
+
+    job_id = bench.job(["fremd vier"])
+    bench.remarking.score({"tag": TAG, "job": job_id, "n": 0}, f"{job_id}.0")
+    assert bench.kept.get(job_id).status == JobStatus.SUCCEEDED
 
 
 def test_job_chunk(bench: Bench) -> None:

@@ -15,13 +15,13 @@ SCORES = (0.1, 0.2, 0.7)
 
 def test_plain() -> None:
     """A text without remarks has its label and scores, no language and no warning."""
-    assert said(Scored(SCORES, False), CLASSES, {}) == {
+    assert said(Scored(SCORES, False), CLASSES, {}, {}) == {
         "label": "POSITIVE",
         "confidence": 0.7,
         "scores": dict(zip(CLASSES, SCORES, strict=True)),
         "language": None,
         "uncertain": False,
-        "warnings": [],
+        "warnings": (),
         "truncated": False,
     }
 
@@ -29,17 +29,17 @@ def test_plain() -> None:
 def test_refused() -> None:
     """A text that is refused for its language has neither label nor scores, and says which language it is."""
     found = said(
-        Scored(SCORES, False, Remarks(Language("es", 0.9), ("unsupported_language",), refused=True)), CLASSES, {}
+        Scored(SCORES, False, Remarks(Language("es", 0.9), ("unsupported_language",), refused=True)), CLASSES, {}, {}
     )
     assert (found["label"], found["confidence"], found["scores"]) == (None, None, None)
-    assert (found["language"], found["warnings"]) == ({"code": "es", "sureness": 0.9}, ["unsupported_language"])
+    assert (found["language"], found["warnings"]) == ({"code": "es", "sureness": 0.9}, ("unsupported_language",))
 
 
 def test_all_warnings() -> None:
     """Warnings of the worker come first, then those that the outcome and the model give."""
     remarks = Remarks(None, ("uncertain", "no_words"))
-    found = said(Scored(SCORES, True, remarks), CLASSES, {"calibrated": True, "two_class": True})
-    assert (found["warnings"], found["uncertain"]) == (["uncertain", "no_words", "truncated", "two_class"], True)
+    found = said(Scored(SCORES, True, remarks), CLASSES, {"calibrated": True, "two_class": True}, {})
+    assert (found["warnings"], found["uncertain"]) == (("uncertain", "no_words", "truncated", "two_class"), True)
 
 
 def test_one_list_of_warnings() -> None:
