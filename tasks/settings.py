@@ -165,6 +165,10 @@ class Settings(BaseSettings):
     """
     max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
     """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
+    long_texts: Literal["windows", "truncate", "refuse"] = "windows"
+    """What becomes of a text that is longer than the model reads at once: it is read whole, in windows; or only its
+    beginning is, which the answer says; or it has an error of its own.
+    """
     max_batch_texts: PositiveInt = 1_000_000
     """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024

@@ -8,6 +8,7 @@ from functools import partial
 
 from flask import Flask
 
+from tasks.cost import charges, costs
 from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
@@ -103,6 +104,8 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         models,
         parts.cleaned,
         ends,
+        cost=parts.cost,
+        charge=charges(whole=settings.long_texts == "windows"),
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
         callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
@@ -130,6 +133,7 @@ class _Parts:
         self.presence = Presence(self.cache_server)
         self.celery = create_celery(settings)
         self.cleaned = cleaner(settings.max_text_chars)
+        self.cost = costs(whole=settings.long_texts == "windows")
         self.listeners: list[Coalescer[Answer] | Replies] = []
         self._me = uuid.uuid4().hex
         self._recent = RecentPredictions()
@@ -170,6 +174,7 @@ class _Parts:
             chunk_limit=capacity.chunk_cost,
             max_under_way=capacity.chunks_under_way,
             expire_after_s=EXPIRE_S,
+            cost=self.cost,
         )
         listening = connect(settings.cache_url, timeout_s=2 * LOST_REPLY_S, blocking=True)
         replies = Replies(

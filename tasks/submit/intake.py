@@ -90,6 +90,7 @@ class Intake:
         chunk_size: int,
         max_texts: int,
         cleaned: Callable[[str], str],
+        cost: Callable[[str], int] = cost,
         send: Callable[[Sequence[int]], None],
         alive: Callable[[], None],
     ) -> None:
@@ -104,6 +105,7 @@ class Intake:
                 has fewer. The index of its first text is a multiple of this all the same.
             max_texts: the most texts of the job.
             cleaned: cleans a text; raises InvalidText.
+            cost: what a text costs to score (`tasks.cost`).
             send: sends the chunks with these numbers, or lets them wait for their turn.
             alive: called now and then while texts come in slowly.
         """
@@ -114,6 +116,7 @@ class Intake:
         self._chunk_size = chunk_size
         self._max_texts = max_texts
         self._cleaned = cleaned
+        self._cost = cost
         self._send = send
         self._alive = alive
         self._seen = SeenTexts()
@@ -252,7 +255,7 @@ class Intake:
         chunk = self._chunks[-1]
         chunk.texts.append(text)
         chunk.weights.append(1)
-        self._costs[-1] += cost(text)
+        self._costs[-1] += self._cost(text)
         self._chunk_bytes += getsizeof(text)
         return (self._stored_chunks + len(self._chunks) - 1) * self._chunk_size + len(chunk.texts) - 1
 

@@ -12,6 +12,7 @@ import redis
 
 from model.analysis import Analysis
 from tasks import metrics
+from tasks.cost import Count
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
@@ -55,6 +56,8 @@ class JobService:
         cleaned: Callable[[str], str],
         ends: JobEnds,
         *,
+        cost: Count,
+        charge: Count,
         analysis: Analysis,
         max_texts: int,
         callbacks: Callable[[str | None], bool],
@@ -71,6 +74,8 @@ class JobService:
             models: the models that jobs may ask for.
             cleaned: see `tasks.submit.predictor.cleaner`.
             ends: notifies callers that wait for a job.
+            cost: what a text costs to score.
+            charge: as how many texts one counts against its caller's quota.
             analysis: the analysis of the jobs' texts.
             max_texts: the most texts of a job.
             callbacks: whether the service sends any for the jobs of an API key, given by name.
@@ -84,6 +89,8 @@ class JobService:
         self._models = models
         self._cleaned = cleaned
         self._ends = ends
+        self._cost = cost
+        self._charge = charge
         self._analysis = analysis
         self._max_texts = max_texts
         self._callbacks = callbacks
@@ -135,7 +142,8 @@ class JobService:
     def _receive(self, job_id: str, submission: Submission, served: ServedModel) -> str:
         served.require_workers(submission.model)
         if submission.bill is not None:
-            submission = replace(submission, entries=submission.bill.counted(submission.entries))
+            counted = submission.bill.counted(submission.entries, lambda numbered: self._charge(numbered[1].text))
+            submission = replace(submission, entries=counted)
         size = min(max(1, int(served.known.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
         window = max(WINDOW, 2 * served.known.workers("batch"))
         self._incoming.begin(
@@ -168,6 +176,7 @@ class JobService:
             chunk_size=size,
             max_texts=self._max_texts,
             cleaned=self._cleaned,
+            cost=self._cost,
             send=send,
             alive=alive,
         )

@@ -8,17 +8,18 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import celeryconfig
 from model.engine import Engine
 from model.engines.merging import MergingEngine
+from model.engines.windowed import WindowedEngine
 from model.source import short_name
 from tasks import metrics
 from tasks.background import Loop
-from tasks.cost import cost
+from tasks.cost import costs
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.loading import load
@@ -91,10 +92,12 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         with watchdog.engine_call(spent), rate.engine_call(spent):
             yield
 
+    whole = settings.long_texts == "windows"
+    cost = costs(whole=whole)
     engine = MergingEngine(
-        engine,
+        WindowedEngine(engine) if whole and engine.description.max_tokens else engine,
         max_cost=lambda: role.cost_together(rate.texts_per_s),
-        cost=_cost_of,
+        cost=lambda texts: sum(map(cost, texts)),
         on_call=metrics.engine_call,
         around=around,
     )
@@ -145,10 +148,6 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         ],
         when_told_to_end=[stop.set, scorer.stop],
     )
-
-
-def _cost_of(texts: Sequence[str]) -> int:
-    return sum(map(cost, texts))
 
 
 def _new_id(role: Role) -> str:
