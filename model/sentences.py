@@ -47,6 +47,12 @@ def sentences(text: str) -> list[Span]:
     return found
 
 
+def stripped(text: str, span: Span) -> Span:
+    """A part of a text without the blanks around it."""
+    part = text[span.start : span.end]
+    return Span(span.start + len(part) - len(part.lstrip()), span.start + len(part.rstrip()))
+
+
 def _ends(text: str, start: int, border: re.Match[str]) -> bool:
     if border.lastgroup == "wide":
         return True
@@ -70,9 +76,7 @@ def _ends(text: str, start: int, border: re.Match[str]) -> bool:
 
 def _add(found: list[Span], text: str, start: int, end: int) -> int:
     """Adds the sentence without its blanks; marks alone belong to the one before."""
-    part = text[start:end]
-    first = start + len(part) - len(part.lstrip())
-    last = start + len(part.rstrip())
+    first, last = stripped(text, Span(start, end))
     if first >= last:
         return end
     if found and _NOTHING.fullmatch(text, first, last):
