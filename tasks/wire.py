@@ -10,6 +10,10 @@ During a rolling upgrade, workers and web processes of two versions run side by 
   cannot read it is a job's uneven page (`write_page`): until the upgrade is over, web processes of this version have
   to show such lines. A new form of outcome rows raises the version of every
   format that contains rows.
+- What is said of a text besides its row (`tasks.store.outcomes.Remarks`) stands beside the rows, in fields of its own,
+  so that the version before reads the rows. `Remarks` may get new fields. In the cache, where a row was all there was,
+  one with remarks is an object of version 2: for web processes of the version before it is missing, and they send the
+  text to a worker, which finds it there or scores it again.
 - Data that cannot be read raises `FormatError`; if it is of a later version, `NewerFormat`. In that case, a chunk goes
   back into the queue for a worker that can read it, a prediction in the cache counts as missing, a worker mark is left
   out, a reply makes the web process look into the cache, and a job's lines have to be shown by another web process.
@@ -29,7 +33,7 @@ import msgspec
 from msgspec import Struct
 
 from model.description import Description
-from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.store.outcomes import NO_REMARKS, Failed, Outcome, Remarks, Scored
 
 T = TypeVar("T")
 
@@ -82,26 +86,48 @@ def to_row(outcome: Outcome) -> Row:
     return (*outcome.scores, int(outcome.truncated)) if isinstance(outcome, Scored) else outcome.code
 
 
-def from_row(row: Row) -> Outcome:
-    """Turns a row into an outcome; the reverse of `to_row`."""
+def to_remarks(outcome: Outcome) -> Remarks | None:
+    """What stands beside an outcome's row; None if there is nothing."""
+    if isinstance(outcome, Scored) and outcome.remarks != NO_REMARKS:
+        return outcome.remarks
+    return None
+
+
+def from_row(row: Row, remarks: Remarks | None = None) -> Outcome:
+    """Turns a row, and what stands beside it, into an outcome; the reverse of `to_row` and `to_remarks`."""
     if isinstance(row, str):
         return Failed(row)
     if len(row) < 2 or row[-1] not in (0, 1):
         raise FormatError("an outcome that cannot be read")
-    return Scored(row[:-1], row[-1] == 1)
+    return Scored(row[:-1], row[-1] == 1, remarks or NO_REMARKS)
 
 
-_row: Callable[[bytes], Row] = _reader(Row, "an outcome")
+class _RowWithRemarks(Struct, frozen=True):
+    """A prediction with remarks, in the cache; `cache_settle.lua` composes it."""
+
+    row: Row
+    remarks: Remarks
+    v: Literal[2]
 
 
-def write_outcome(outcome: Outcome) -> bytes:
-    """An outcome in the short form that the cache keeps, and that a script composes into replies."""
+_cached: Callable[[bytes], Row | _RowWithRemarks] = _reader(Row | _RowWithRemarks, "an outcome", known=2)
+
+
+def write_row(outcome: Outcome) -> bytes:
+    """An outcome's row, which the script `cache_settle.lua` composes into predictions and replies."""
     return _encode(to_row(outcome))
 
 
-def read_outcome(raw: bytes) -> Outcome:
-    """The reverse of `write_outcome`."""
-    return from_row(_row(raw))
+def write_remarks(outcome: Outcome) -> bytes:
+    """What stands beside an outcome's row, for the same script; empty if there is nothing."""
+    remarks = to_remarks(outcome)
+    return b"" if remarks is None else _encode(remarks)
+
+
+def read_cached(raw: bytes) -> Outcome:
+    """Reads what the script `cache_settle.lua` has stored of an outcome."""
+    found = _cached(raw)
+    return from_row(found.row, found.remarks) if isinstance(found, _RowWithRemarks) else from_row(found)
 
 
 class Reply(Struct, frozen=True):
@@ -115,6 +141,8 @@ class _Reply(Struct, frozen=True):
     model: str
     rows: dict[str, Row]
     v: V1 = 1
+    remarks: dict[str, Remarks] = {}
+    """By digest, of those outcomes that have any."""
 
 
 _reply: Callable[[bytes], _Reply] = _reader(_Reply, "a reply")
@@ -123,7 +151,8 @@ _reply: Callable[[bytes], _Reply] = _reader(_Reply, "a reply")
 def read_reply(raw: bytes) -> Reply:
     """Reads a reply, which the script `cache_settle.lua` has composed of rows."""
     found = _reply(raw)
-    return Reply(found.model, {digest: from_row(row) for digest, row in found.rows.items()})
+    remarks = found.remarks
+    return Reply(found.model, {digest: from_row(row, remarks.get(digest)) for digest, row in found.rows.items()})
 
 
 # Chunks, in the messages of the queue
@@ -192,6 +221,8 @@ class PageRow(Struct, frozen=True, array_like=True):
     id: str | int | None = None
     columns: tuple[str, ...] = ()
     """The other columns of the line's CSV row, in the header's order."""
+    remarks: Remarks | None = None
+    """What stands beside the outcome, if it was known and there is anything."""
 
 
 class StoredPage(Struct, frozen=True, array_like=True):
@@ -217,6 +248,18 @@ class ChunkResult(Struct, frozen=True):
     """The identity of the model that scored."""
     rows: Sequence[Row]
     v: V1 = 1
+    remarks: Sequence[Remarks | None] = []
+    """What stands beside each row; empty in results of the version before."""
+
+    def outcome(self, place: int) -> Outcome:
+        """The outcome of the text at a place, from 0."""
+        return from_row(self.rows[place], self.remarks[place] if self.remarks else None)
+
+
+def chunk_result(model: str, outcomes: Sequence[Outcome]) -> ChunkResult:
+    """A result in the form in which it is stored."""
+    remarks = list(map(to_remarks, outcomes))
+    return ChunkResult(model, list(map(to_row, outcomes)), remarks=remarks if any(remarks) else [])
 
 
 class _Meta(Struct, frozen=True):
@@ -288,7 +331,10 @@ def write_result(task_id: str, result: ChunkResult) -> bytes:
 
 def read_result(raw: bytes) -> ChunkResult:
     """The reverse of `write_result`."""
-    return _result(_meta(raw).result)
+    result = _result(_meta(raw).result)
+    if result.remarks and len(result.remarks) != len(result.rows):
+        raise FormatError("a chunk's result whose rows and remarks differ in number")
+    return result
 
 
 def write_key_use(use: KeyUse) -> bytes:

@@ -31,7 +31,7 @@ from tasks.store.connections import Client
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
 from tasks.tracing import NOBODY, Origin
-from tasks.wire import PageRow, StoredPage, Todo, from_row, read_todo, to_row, write_page, write_todo
+from tasks.wire import PageRow, StoredPage, Todo, read_todo, to_remarks, to_row, write_page, write_todo
 
 JOB_BYTES = 2048
 """What a job counts for that has no lines: about the memory of its keys and of its places in lists."""
@@ -201,7 +201,7 @@ class IncomingJobs:
             if result is None:
                 raise JobNotFound  # results are stored before a chunk counts as done, so this one was deleted
             for text, repeated in page.late[chunk].items():
-                lines[field_of(from_row(result.rows[text]))] += repeated
+                lines[field_of(result.outcome(text))] += repeated
         self._count_late(job_id, page.number, _json(growth(lines)))
 
     def touch(self, job_id: str) -> None:
@@ -234,7 +234,9 @@ class IncomingJobs:
 
 
 def _row(entry: Entry, where: int | Outcome) -> PageRow:
-    return PageRow(entry.text, where if isinstance(where, int) else to_row(where), entry.id, entry.columns)
+    if isinstance(where, int):
+        return PageRow(entry.text, where, entry.id, entry.columns)
+    return PageRow(entry.text, to_row(where), entry.id, entry.columns, to_remarks(where))
 
 
 def _json(value: Mapping[Any, Any]) -> bytes:

@@ -14,8 +14,8 @@ from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
 from tasks.store.connections import Client
-from tasks.store.outcomes import Failed
-from tasks.wire import FormatError, PageRow, Row, from_row, read_page
+from tasks.store.outcomes import Failed, Outcome
+from tasks.wire import FormatError, PageRow, from_row, read_page
 
 _log = logging.getLogger(__name__)
 
@@ -159,20 +159,20 @@ class KeptJobs:
                 yield _line(start, page.model, row, outcomes)
                 start += 1
 
-    def _outcomes(self, job: Job, rows: Sequence[PageRow]) -> dict[int, tuple[Row, str]]:
+    def _outcomes(self, job: Job, rows: Sequence[PageRow]) -> dict[int, tuple[Outcome, str]]:
         """The outcomes that workers have found for rows, each with its model, by the number of the text."""
         wanted: defaultdict[int, list[int]] = defaultdict(list)
         for row in rows:
             if isinstance(row.where, int):
                 wanted[row.where // job.chunk_size].append(row.where)
-        found: dict[int, tuple[Row, str]] = {}
+        found: dict[int, tuple[Outcome, str]] = {}
         chunks = sorted(wanted)
         for begin in range(0, len(chunks), _CHUNKS_AT_ONCE):
             some = chunks[begin : begin + _CHUNKS_AT_ONCE]
             results = self._results.fetch([chunk_id(job.id, chunk) for chunk in some])
             for chunk, result in zip(some, results, strict=True):
                 if result is not None:
-                    found |= {text: (result.rows[text % job.chunk_size], result.model) for text in wanted[chunk]}
+                    found |= {text: (result.outcome(text % job.chunk_size), result.model) for text in wanted[chunk]}
         return found
 
 
@@ -198,11 +198,11 @@ class _Places:
         return self._first_uneven + after - 1, self._starts[after - 1]
 
 
-def _line(position: int, model: str | None, row: PageRow, outcomes: Mapping[int, tuple[Row, str]]) -> Line:
+def _line(position: int, model: str | None, row: PageRow, outcomes: Mapping[int, tuple[Outcome, str]]) -> Line:
     entry = Entry(row.text, row.id, row.columns)
     if not isinstance(row.where, int):
-        outcome = from_row(row.where)
+        outcome = from_row(row.where, row.remarks)
         return Line(position, entry, outcome, model, cached=not isinstance(outcome, Failed))
     if (found := outcomes.get(row.where)) is None:
         return Line(position, entry, None, None, cached=False)
-    return Line(position, entry, from_row(found[0]), found[1], cached=False)
+    return Line(position, entry, *found, cached=False)

@@ -18,7 +18,7 @@ from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome
-from tasks.wire import ChunkResult, Todo, read_todo, to_row
+from tasks.wire import Todo, chunk_result, read_todo
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class RunningJobs:
 
     def store_results(self, job_id: str, number: int, outcomes: Sequence[Outcome], model: str) -> None:
         """Stores a chunk's outcomes, in the order of its texts. The chunk does not count as done yet: see `finish`."""
-        self._results.store(chunk_id(job_id, number), ChunkResult(model, [to_row(outcome) for outcome in outcomes]))
+        self._results.store(chunk_id(job_id, number), chunk_result(model, outcomes))
 
     def finish(
         self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str

@@ -20,7 +20,7 @@ from tasks.store.client import Client, Pipeline
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome, Scored
 from tasks.store.scripts import load_script
-from tasks.wire import FormatError, Reply, read_outcome, read_reply, write_outcome
+from tasks.wire import FormatError, Reply, read_cached, read_reply, write_remarks, write_row
 
 MARK_TTL_S = 15
 """Seconds that an in-flight mark keeps others from sending the text: a little more than redelivery takes."""
@@ -148,7 +148,8 @@ class PredictionCache:
             keys.append(self._attempts(ended))
         args: list[str | int | bytes] = [self._ttl_s, REPLY_TTL_S, msgspec.json.encode(identity)]
         for digest, outcome in outcomes.items():
-            args += [digest, write_outcome(outcome), int(may_store and isinstance(outcome, Scored))]
+            kept = int(may_store and isinstance(outcome, Scored))
+            args += [digest, write_row(outcome), kept, write_remarks(outcome)]
         self._settle(keys=keys, args=args)
 
     def await_reply(self, reply_key: str, timeout_s: float) -> Reply | None:
@@ -193,7 +194,7 @@ def _decoded(value: bytes | None) -> Scored | None:
     if value is None:
         return None
     try:
-        outcome = read_outcome(value)
+        outcome = read_cached(value)
     except FormatError:
         return None  # of another version: this process has the text scored again
     return outcome if isinstance(outcome, Scored) else None

@@ -14,11 +14,33 @@ _PLACES = 6
 """Decimal places of a score, rounded in the worker so that a fresh answer equals the cached one to the last digit."""
 
 
+class Language(Struct, frozen=True, array_like=True, gc=False):
+    """The language that a text was found to be in."""
+
+    code: str
+    """ISO 639-1, such as `en`; ISO 639-3 where a language has no code of two letters."""
+    sureness: float
+    """From 0 to 1: see `model.language`."""
+
+
+class Remarks(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a worker says of a text besides its scores; stored and sent with them. Each has a default: not said."""
+
+    language: Language | None = None
+    """None if nothing can be told, as of a very short text, or was not asked."""
+    warnings: tuple[str, ...] = ()
+    """Of `model.warnings`, those that the worker gives."""
+
+
+NO_REMARKS = Remarks()
+
+
 class Scored(Struct, frozen=True, gc=False):
     """A scored text: its scores in the order of the analysis's classes, each from 0 to 1, with a sum of 1."""
 
     scores: tuple[float, ...]
     truncated: bool
+    remarks: Remarks = NO_REMARKS
 
     @property
     def decided(self) -> int:
@@ -50,9 +72,9 @@ class Answer(NamedTuple):
     """Whether the outcome was known before this caller came."""
 
 
-def scored(probabilities: Sequence[float], truncated: bool) -> Scored:
+def scored(probabilities: Sequence[float], truncated: bool, remarks: Remarks = NO_REMARKS) -> Scored:
     """Scores in the form in which they are stored and answered: plain rounded floats."""
-    return Scored(tuple(round(float(value), _PLACES) for value in probabilities), bool(truncated))
+    return Scored(tuple(round(float(value), _PLACES) for value in probabilities), bool(truncated), remarks)
 
 
 def digest(text: str) -> str:

@@ -21,7 +21,7 @@ from model.text import clean
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.store.connections import connect
 from tasks.store.outcomes import Scored, digest
-from tasks.wire import read_outcome
+from tasks.wire import read_cached
 from tests.support.faults import MODEL, OTHER_MODEL, OTHER_WORKER, Trial, expected
 from tests.support.launched import Launched
 from tests.support.stack import ROOT, Process
@@ -142,7 +142,7 @@ def test_worker_of_another_model_joins(launch: Launch, roles: tuple[str, ...]) -
             model, _, of = rest.rpartition(":")
             if of not in texts or (value := redis.get(key)) is None:
                 continue
-            outcome = read_outcome(value)
+            outcome = read_cached(value)
             assert isinstance(outcome, Scored), key
             assert (LABELS[outcome.decided], outcome.confidence) == expected(texts[of], model), key
             checked += 1

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.store.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
 from tasks.store.connections import connect
-from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.store.outcomes import Failed, Language, Outcome, Remarks, Scored
 from tasks.wire import NewerFormat, Reply
 from tests.support.stack import Stack
 
@@ -33,6 +33,27 @@ def test_settled_is_known(cache: PredictionCache, server: Stack) -> None:
     assert cache.get_many("other@1/stub", ["a"]) == [None]
     assert cache.get_many(MODEL, []) == []
     assert 90 < server.redis.ttl(f"sentiq:p:{MODEL}:a") <= 100
+
+
+def test_remarks_are_kept_and_told(cache: PredictionCache, server: Stack) -> None:
+    """What a worker says of a text besides its scores is in the cache and in replies, beside texts without remarks.
+
+    The rows of a reply are those that the version before reads.
+    """
+    said = Scored((0.1, 0.2, 0.7), False, Remarks(Language("es", 0.99), ("unsupported_language",)))
+    outcomes: dict[str, Outcome] = {"a": said, "b": GOOD, "c": Failed("text_failed"), "d": said}
+    cache.claim(MODEL, TAG, list(outcomes), "sentiq:r:me")
+    cache.claim(MODEL, TAG, list(outcomes), "sentiq:r:raw")
+    cache.settle(MODEL, TAG, outcomes)
+    assert cache.get_many(MODEL, list(outcomes)) == [said, GOOD, None, said]
+    assert cache.await_reply("sentiq:r:me", 1) == Reply(MODEL, outcomes)
+    raw = orjson.loads(server.redis.lpop("sentiq:r:raw"))
+    assert raw["rows"] == {
+        "a": [0.1, 0.2, 0.7, 0],
+        "b": [0.1, 0.2, 0.7, 0],
+        "c": "text_failed",
+        "d": [0.1, 0.2, 0.7, 0],
+    }
 
 
 def test_thousands_in_order(cache: PredictionCache) -> None:

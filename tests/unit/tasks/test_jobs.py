@@ -23,12 +23,12 @@ from tasks.jobs.running import RunningJobs
 from tasks.queue.app import create_celery
 from tasks.store.cache import PredictionCache
 from tasks.store.connections import connect
-from tasks.store.outcomes import Failed, Outcome, Scored, digest
+from tasks.store.outcomes import Failed, Language, Outcome, Remarks, Scored, digest
 from tasks.wire import ChunkResult, FormatError
 from tests.support.jobs import MODEL, TakenIn, cleaned, make_job
 from tests.support.stack import Stack
 
-POSITIVE, NEGATIVE = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True)
+POSITIVE, NEGATIVE = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), True, Remarks(Language("en", 0.9)))
 TAG = "stub@-"
 
 
@@ -287,15 +287,9 @@ def test_results_line_up(store: Store, texts: list[str], size: int, pad: int, or
         key = cleaned(text) if text.strip() else ""
         if key == "":
             return Failed("empty_text")
-        return (
-            Failed("text_failed")
-            if key == "bad"
-            else Scored((0.7, 0.2, 0.1), False)
-            if key < "t1"
-            else Scored((0.1, 0.2, 0.7), False)
-        )
+        return Failed("text_failed") if key == "bad" else NEGATIVE if key < "t1" else Scored((0.1, 0.2, 0.7), False)
 
-    store.know("known", Scored((0.7, 0.2, 0.1), False))
+    store.know("known", NEGATIVE)
     texts = [*texts, *[f"p{i % 700}" for i in range(pad * PAGE_LINES)], *texts]
     job_id = store.make(texts, size=size, window=10_000)
     job = store.kept.get(job_id)
@@ -656,7 +650,10 @@ def test_results_are_celerys(store: Store, server: Stack) -> None:
     store.results.store("0" * 32 + ".7", ChunkResult(MODEL, [(1.0, 0.0, 0.0, 0)]))
     store.results.store("0" * 32 + ".7", ChunkResult(MODEL, []))
     result = app.AsyncResult("0" * 32 + ".7")
-    assert (result.state, result.result) == ("SUCCESS", {"model": MODEL, "rows": [[1.0, 0.0, 0.0, 0]], "v": 1})
+    assert (result.state, result.result) == (
+        "SUCCESS",
+        {"model": MODEL, "rows": [[1.0, 0.0, 0.0, 0]], "v": 1, "remarks": []},
+    )
     assert result.date_done is not None
     store.results.forget(["0" * 32 + ".7"])
     assert app.AsyncResult("0" * 32 + ".7").state == "PENDING"

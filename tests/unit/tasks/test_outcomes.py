@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.store.outcomes import Failed, Scored, digest, scored
-from tasks.wire import read_outcome, write_outcome
+from tasks.wire import read_cached, write_row
 
 probabilities = (
     st.tuples(*[st.floats(0, 1)] * 3)
@@ -19,7 +19,7 @@ probabilities = (
 def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
     """An outcome read from its JSON row is the same to the last digit, with the same class and confidence."""
     fresh = scored(row, truncated)
-    cached = read_outcome(write_outcome(fresh))
+    cached = read_cached(write_row(fresh))
     assert cached == fresh
     assert isinstance(cached, Scored)
     assert (cached.decided, cached.confidence) == (fresh.decided, fresh.confidence)
@@ -29,7 +29,7 @@ def test_row_round_trip(row: tuple[float, ...], truncated: bool) -> None:
 @given(st.from_regex(r"[a-z_]{1,20}", fullmatch=True))
 def test_failure_round_trip(code: str) -> None:
     """A failure is read from its row with its code."""
-    assert read_outcome(write_outcome(Failed(code))) == Failed(code)
+    assert read_cached(write_row(Failed(code))) == Failed(code)
 
 
 @given(st.text(), st.text())

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.description import Description, Trial
-from tasks.store.outcomes import Failed, Outcome, Scored
+from tasks.store.outcomes import Failed, Language, Outcome, Remarks, Scored
 from tasks.wire import (
     Chunk,
     ChunkResult,
@@ -27,32 +27,36 @@ from tasks.wire import (
     TextsChunk,
     Todo,
     WorkerMark,
+    chunk_result,
     from_row,
+    read_cached,
     read_chunk,
     read_compiling,
     read_key_use,
     read_mark,
-    read_outcome,
     read_page,
     read_reply,
     read_result,
     read_todo,
+    to_remarks,
     to_row,
     write_chunk,
     write_compiling,
     write_key_use,
     write_mark,
     write_mark_before,
-    write_outcome,
     write_page,
+    write_remarks,
     write_result,
+    write_row,
     write_todo,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 counts = st.integers(0, 2**53)
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=8).map(tuple)
-outcomes = st.builds(Scored, scores, st.booleans()) | st.builds(Failed, texts)
+remarks = st.builds(Remarks, st.none() | st.builds(Language, texts, st.floats(0, 1)), st.lists(texts).map(tuple))
+outcomes = st.builds(Scored, scores, st.booleans(), remarks) | st.builds(Failed, texts)
 rows = outcomes.map(to_row)
 chunks = st.builds(TextsChunk, texts, st.lists(texts)) | st.builds(JobChunk, texts, texts, counts)
 todos = st.lists(st.tuples(texts, counts)).map(lambda pairs: Todo([text for text, _ in pairs], [n for _, n in pairs]))
@@ -62,9 +66,10 @@ page_rows = st.builds(
     counts | rows,
     st.none() | texts | st.integers(-(2**63), 2**63 - 1),
     st.lists(texts, max_size=3).map(tuple),
+    st.none() | remarks,
 )
 pages = st.builds(StoredPage, st.none() | texts, st.lists(page_rows, max_size=5))
-results = st.builds(ChunkResult, texts, st.lists(rows, max_size=5))
+results = st.builds(chunk_result, texts, st.lists(outcomes, max_size=5))
 trials = st.builds(Trial, texts, st.booleans(), texts, st.integers(0, 999), *[st.floats(0, 1e9)] * 5)
 descriptions = st.builds(
     Description,
@@ -106,7 +111,7 @@ def _read_message(raw: bytes) -> Chunk:
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "chunk": _read_message,
-    "outcome": read_outcome,
+    "cached": read_cached,
     "reply": read_reply,
     "result": read_result,
     "key use": read_key_use,
@@ -123,8 +128,17 @@ readers = pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 
 @given(outcomes)
 def test_outcome(outcome: Scored | Failed) -> None:
-    """An outcome with any number of classes is read as it was written."""
-    assert read_outcome(write_outcome(outcome)) == outcome
+    """An outcome with any number of classes is its row and what stands beside it. The version before reads the row."""
+    assert from_row(to_row(outcome), to_remarks(outcome)) == outcome
+    row, beside = write_row(outcome), write_remarks(outcome)
+    read = json.loads(row)
+    if isinstance(outcome, Scored):
+        assert read == [*outcome.scores, int(outcome.truncated)]
+    else:
+        assert (read, beside) == (outcome.code, b"")
+    assert read_cached(row) == from_row(to_row(outcome))
+    if beside:
+        assert read_cached(b'{"v":2,"row":%b,"remarks":%b}' % (row, beside)) == outcome
 
 
 @given(chunks)
@@ -158,7 +172,7 @@ def test_page(page: StoredPage) -> None:
     assert [line[1] for line in lines] == [
         list(row.where) if isinstance(row.where, tuple) else row.where for row in page.rows
     ]
-    assert [line[2:] for line in lines] == [[row.id, list(row.columns)] for row in page.rows]
+    assert [line[2:4] for line in lines] == [[row.id, list(row.columns)] for row in page.rows]
 
 
 @given(texts, results)
@@ -198,7 +212,7 @@ def test_key_use(use: KeyUse) -> None:
 
 def test_outcomes_of_the_version_before() -> None:
     """An outcome in the cache and a reply of the version before are read."""
-    assert read_outcome(b"[0.12345,0.2,0.67655,1]") == Scored((0.12345, 0.2, 0.67655), True)
+    assert read_cached(b"[0.12345,0.2,0.67655,1]") == Scored((0.12345, 0.2, 0.67655), True)
     reply = b'{"model":"stub@1/stub","rows":{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa":[0.12345,0.2,0.67655,1],'
     reply += b'"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb":"text_failed"}}'
     found: dict[str, Outcome] = {"a" * 32: Scored((0.12345, 0.2, 0.67655), True), "b" * 32: Failed("text_failed")}
@@ -250,6 +264,14 @@ def test_mark_of_the_version_before() -> None:
 # A later version
 
 
+def test_remarks_are_missing_to_the_version_before() -> None:
+    """A prediction with remarks has the version 2, by which the version before knows that it cannot read it."""
+    raw = b'{"v":2,"row":[0.1,0.9,0],"remarks":{"language":["es",0.99],"warnings":["uncertain"],"new":1}}'
+    assert read_cached(raw) == Scored((0.1, 0.9), False, Remarks(Language("es", 0.99), ("uncertain",)))
+    with pytest.raises(FormatError):
+        read_cached(raw.replace(b'"v":2', b'"v":1'))
+
+
 def test_uneven_page() -> None:
     """A page that the version before would misread has a version that it refuses; this version reads it as it was."""
     page = StoredPage("m", [PageRow("a", 1), PageRow("b", (0.5, 0.5, 0), 7, ("x",))])
@@ -264,8 +286,9 @@ def test_uneven_page() -> None:
         (READERS["chunk"], b'{"v":1,"kind":"texts","tag":"t","texts":["a"],"new":[1]}'),
         (READERS["chunk"], b'{"v":1,"kind":"job","tag":"t","job":"j","n":1,"new":{}}'),
         (read_reply, b'{"v":1,"model":"m","rows":{},"new":1}'),
+        (read_reply, b'{"v":1,"model":"m","rows":{},"remarks":{"a":{"new":1}}}'),
         (read_result, b'{"status":"SUCCESS","result":{"v":1,"model":"m","rows":[],"new":1}}'),
-        (READERS["page"], b'["m",[["a",1,null,[],"new"]]]'),
+        (READERS["page"], b'["m",[["a",1,null,[],null,"new"]]]'),
     ],
 )
 def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> None:
@@ -277,7 +300,7 @@ def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> 
 @given(st.integers(2, 2**60), st.dictionaries(st.sampled_from(["tag", "kind", "rows", "job"]), st.integers()))
 def test_newer_version(read: Callable[[bytes], object], version: int, rest: dict[str, Any]) -> None:
     """An object of a later version raises NewerFormat, whatever else is in it; an unreadable one does not."""
-    newer: dict[str, Any] = {"v": version + (read is READERS["page"])} | rest
+    newer: dict[str, Any] = {"v": version + (read in (READERS["page"], read_cached))} | rest
     if read is read_result:
         newer = {"status": "SUCCESS", "result": newer}
     with pytest.raises(NewerFormat):
@@ -339,6 +362,12 @@ def test_weights_of_other_texts() -> None:
     """A job's chunk with another number of weights than texts is refused, as it would be counted wrongly."""
     with pytest.raises(FormatError):
         read_todo(_packed([["a", "b"], [1]]))
+
+
+def test_remarks_of_other_rows() -> None:
+    """A chunk's result with another number of remarks than rows is refused, as they would be those of other texts."""
+    with pytest.raises(FormatError):
+        read_result(b'{"status":"SUCCESS","result":{"v":1,"model":"m","rows":["a","b"],"remarks":[null]}}')
 
 
 def test_error_quotes_nothing() -> None:
