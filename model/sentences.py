@@ -14,8 +14,52 @@ class Span(NamedTuple):
 
 
 _SHORT = frozenset(
-    """mr mrs ms dr prof sr jr st vs eg ie etc inc ltd corp vol dept est approx sen rep gov capt lt col sgt rev hon jan feb apr
-    jun jul aug sep sept oct nov dec mt ft ave blvd rd""".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "vs",
+        "eg",
+        "ie",
+        "etc",
+        "inc",
+        "ltd",
+        "corp",
+        "vol",
+        "dept",
+        "est",
+        "approx",
+        "sen",
+        "rep",
+        "gov",
+        "capt",
+        "lt",
+        "col",
+        "sgt",
+        "rev",
+        "hon",
+        "jan",
+        "feb",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mt",
+        "ft",
+        "ave",
+        "blvd",
+        "rd",
+    ]
 )
 """Words after which a full stop ends an abbreviation, mostly."""
 _BORDER = re.compile(

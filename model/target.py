@@ -15,15 +15,16 @@ from model.sentences import Span, sentences, stripped
 MOST_CHARS = 100
 """The most characters of a target."""
 _INSIDE = 4
-"""A target of so many letters or more is found inside a longer hashtag or mention, too: Trump in #VoteTrump2016. Shorter
-ones are in too many other words.
+"""A target of so many letters or more is found inside a longer hashtag or mention, too: Trump in #VoteTrump2016.
+Shorter ones are in too many other words.
 """
 _FREE = 0x0590
 """From here on are scripts that join words to others, or put no blanks between them: a target may stand anywhere."""
 _APOSTROPHE = "['\u2019]"
 _VARIANTS = {"'": _APOSTROPHE, "\u2019": _APOSTROPHE, "&": "&(?:amp;)?"}
 _CLAUSE = re.compile(
-    r";(?=\s)|\s[-\u2013\u2014]+\s|\u2014|[,.]?\s+(?=(?:but|while|whereas|although|though|however|yet|unlike)\s)", re.IGNORECASE
+    r";(?=\s)|\s[-\u2013\u2014]+\s|\u2014|[,.]?\s+(?=(?:but|while|whereas|although|though|however|yet|unlike)\s)",
+    re.IGNORECASE,
 )
 """Where a sentence turns to something else."""
 _OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+")
@@ -39,8 +40,8 @@ def is_target(target: str) -> bool:
 
 @lru_cache(maxsize=256)
 def names(target: str) -> re.Pattern[str]:
-    """A pattern that finds a target: in upper and lower case, with 's or a plural s, and in hashtags and mentions, where
-    its words are joined.
+    """A pattern that finds a target: in upper and lower case, with 's or a plural s, and in hashtags and mentions,
+    where its words are joined.
     """
     words = [word for word in re.split(r"[\s_.\-]+", target.lstrip("#@ ")) if word]
     body = r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words)

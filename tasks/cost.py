@@ -1,5 +1,5 @@
-"""What a text costs to score, estimated by its length: shares of the workers are by cost, not by number of texts; and as
-how many texts it counts against callers' limits.
+"""What a text costs to score, estimated by its length: shares of the workers are by cost, not by number of texts; and
+as how many texts it counts against callers' limits.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
+from tasks.long_texts import fits
 from tasks.models import DEFAULT, Model, each_once
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
@@ -129,7 +130,7 @@ class _Parts:
     def __init__(self, settings: Settings, tracing: Tracing | None) -> None:
         self.cache_server, broker, self.results = servers = _clients(settings)
         self.servers = set(servers)
-        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl)
+        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts))
         self.presence = Presence(self.cache_server)
         self.celery = create_celery(settings)
         self.cleaned = cleaner(settings.max_text_chars)

@@ -68,9 +68,7 @@ class WindowedEngine:
             part = self._engine.score([window.text for _, window in waiting])
             _add(work, part.work)
             again: list[tuple[int, Window]] = []
-            for (row, window), probabilities, was_cut in zip(
-                waiting, part.probabilities, part.truncated, strict=True
-            ):
+            for (row, window), probabilities, was_cut in zip(waiting, part.probabilities, part.truncated, strict=True):
                 if was_cut and len(window.text) > 1:
                     again += [(row, smaller) for smaller in self._smaller(texts[row], window)]
                 else:
@@ -78,9 +76,9 @@ class WindowedEngine:
                     tokens[row] += window.tokens
                     numbers[row] += 1
             waiting = again
-        probabilities: FloatArray = (sums / tokens[:, None]).astype(np.float32)
+        means: FloatArray = (sums / tokens[:, None]).astype(np.float32)
         counted: IntArray = numbers
-        return Scores(probabilities, np.zeros(len(texts), np.bool_), work, counted)
+        return Scores(means, np.zeros(len(texts), np.bool_), work, counted)
 
     def _divided(self, text: str, *, truncated: bool) -> list[Window]:
         """The windows of a text that may be long. `truncated`: the engine says that it is."""

@@ -83,6 +83,10 @@ class Callback:
     attempts: int
 
 
+LinePart = tuple[int, int, Outcome | None]
+"""Where a part of a line's text begins and ends, and its outcome; None while it has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a job: the text as it was sent in, and its outcome (None while it has none)."""
@@ -92,6 +96,9 @@ class Line:
     outcome: Outcome | None
     model: str | None
     cached: bool
+    sentences: tuple[LinePart, ...] = ()
+    words: tuple[LinePart, ...] = ()
+    """Each stands for the text without it."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +145,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     requested_model: str | None = None
     """The name of the model that the caller asked for; None if it named none. In the hash it is part of the analysis.
     """
+    target: str | None = None
+    """What its texts are scored towards; None for no target."""
+    sentences: bool = False
+    """Whether each sentence gets an answer of its own."""
+    explain: bool = False
+    """Whether each word gets its weight."""
     labels: dict[str, int] = {}
     """Lines with a prediction, by label (all 0 if not given); in the hash they are `label0` and so on."""
     scored: int = 0
@@ -212,6 +225,7 @@ TOLD = (
     "duplicates",
     "labels",
     "requested_model",
+    "target",
     "model",
     "texts_per_s",
     "eta_s",
@@ -221,15 +235,16 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""The fields of a job that callers see, in this order; `requested_model` only where there is one."""
+"""The fields of a job that callers see, in this order; those of `NAMED` only where there is one."""
+NAMED = ("requested_model", "target")
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback"))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    named = job.requested_model is not None
-    return {name: _told(name, getattr(job, name)) for name in names if named or name != "requested_model"}
+    shown = (name for name in names if name not in NAMED or getattr(job, name) is not None)
+    return {name: _told(name, getattr(job, name)) for name in shown}
 
 
 def _told(name: str, value: Any) -> Any:

@@ -30,6 +30,8 @@ class Remarks(Struct, frozen=True, omit_defaults=True, gc=False):
     """None if nothing can be told, as of a very short text, or was not asked."""
     warnings: tuple[str, ...] = ()
     """Of `model.warnings`, those that the worker gives."""
+    windows: int = 1
+    """In how many windows the text was read: see `model.windows`."""
 
 
 NO_REMARKS = Remarks()

@@ -42,8 +42,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text and all that has to be scored to answer what is asked of it. Places are those in the text as it was sent.
-    """
+    """A text and all that has to be scored to answer what is asked of it. Places are in the text as it was sent."""
 
     text: str
     """As it was sent."""

@@ -6,11 +6,12 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import redis
 
 from model.analysis import Analysis
+from model.sentences import sentences
 from tasks import metrics
 from tasks.cost import Count
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
@@ -20,6 +21,7 @@ from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs, Place
 from tasks.jobs.keys import chunk_id
 from tasks.store.cache import PredictionCache
+from tasks.submit.asked import Asked
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
@@ -142,7 +144,9 @@ class JobService:
     def _receive(self, job_id: str, submission: Submission, served: ServedModel) -> str:
         served.require_workers(submission.model)
         if submission.bill is not None:
-            counted = submission.bill.counted(submission.entries, lambda numbered: self._charge(numbered[1].text))
+            counted = submission.bill.counted(
+                submission.entries, lambda numbered: self._charged(numbered[1].text, submission.asked)
+            )
             submission = replace(submission, entries=counted)
         size = min(max(1, int(served.known.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
         window = max(WINDOW, 2 * served.known.workers("batch"))
@@ -157,6 +161,7 @@ class JobService:
             origin=self._origin(),
             analysis=self._analysis,
             requested_model=submission.model,
+            **asdict(submission.asked),
         )
 
         def send(chunks: Sequence[int]) -> None:
@@ -176,6 +181,7 @@ class JobService:
             chunk_size=size,
             max_texts=self._max_texts,
             cleaned=self._cleaned,
+            asked=submission.asked,
             cost=self._cost,
             send=send,
             alive=alive,
@@ -188,6 +194,10 @@ class JobService:
         self._incoming.seal(job_id)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
+
+    def _charged(self, text: str, asked: Asked) -> int:
+        """As how many texts a line's text counts against its caller's quota."""
+        return self._charge(text) + (len(sentences(text)) if asked.sentences else 0)
 
     def _discard(self, job_id: str, submission: Submission) -> None:
         """Keeps no job whose id nobody knows, and gives back what it has not used of the quota.

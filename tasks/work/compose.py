@@ -23,6 +23,7 @@ from tasks.cost import costs
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.loading import load
+from tasks.long_texts import fits
 from tasks.models import Model
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
@@ -112,7 +113,13 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
     turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
-    scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns)
+    scorer = Scorer(
+        engine,
+        PredictionCache(cache, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts)),
+        jobs,
+        turns,
+        refuse_long=settings.long_texts == "refuse",
+    )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))

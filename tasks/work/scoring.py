@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import redis
@@ -16,12 +17,12 @@ import redis
 from model.engine import Engine
 from tasks import metrics
 from tasks.discretion import frames, told
-from tasks.errors import TextFailed
+from tasks.errors import TextBeyondModel, TextFailed
 from tasks.jobs import keys
 from tasks.jobs.running import RunningJobs
 from tasks.queue.turns import Turn
 from tasks.store.cache import PredictionCache
-from tasks.store.outcomes import Failed, Outcome, digest, scored
+from tasks.store.outcomes import NO_REMARKS, Failed, Outcome, Remarks, digest, scored
 from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
@@ -64,8 +65,18 @@ class LaterVersion(Exception):
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
-    def __init__(self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cache: PredictionCache,
+        jobs: RunningJobs,
+        turns: TakesTurns,
+        *,
+        refuse_long: bool = False,
+    ) -> None:
+        """`refuse_long`: whether texts that are longer than the model reads are failed."""
         self._engine = engine
+        self._refuse_long = refuse_long
         self._cache = cache
         self._jobs = jobs
         self._turns = turns
@@ -175,9 +186,8 @@ class Scorer:
         """The outcomes of texts; if the engine raises, the texts are halved until each bad one is alone."""
         try:
             scores = self._engine.score(texts)
-            outcomes: list[Outcome] = [
-                scored(row, cut) for row, cut in zip(scores.probabilities, scores.truncated, strict=True)
-            ]
+            windows = repeat(1) if scores.windows is None else scores.windows.tolist()
+            outcomes = list(map(self._outcome, scores.probabilities, scores.truncated, windows))
         except Exception as error:  # of any kind: the engine's library raises, because of one text or of all
             if len(texts) == 1:
                 who = len(texts[0]), digest(texts[0]), type(error).__name__
@@ -189,6 +199,11 @@ class Scorer:
             return outcomes
         half = len(texts) // 2
         return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
+
+    def _outcome(self, probabilities: Sequence[float], truncated: bool, windows: int) -> Outcome:
+        if truncated and self._refuse_long:
+            return Failed(TextBeyondModel.code)
+        return scored(probabilities, truncated, NO_REMARKS if windows == 1 else Remarks(windows=windows))
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
         """Scores a text of a chunk that ended a worker: notes it before, stores it after, or fails it at the limit."""

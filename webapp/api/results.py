@@ -15,9 +15,10 @@ import orjson
 from model.analysis import Analysis
 from tasks.jobs.job import Job, JobStatus, Line
 from tasks.store.outcomes import Failed
+from webapp.api.parts import sentences_body, words_body
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
-_AFTER_SCORES = ("truncated", "error", "model")
+_AFTER_SCORES = ("truncated", "error", "model", "windows")
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of a page of JSON; it ends with the line that reaches this."""
 _PIECE_BYTES = 64 * 1024
@@ -56,10 +57,15 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
             "confidence": outcome.confidence,
             "scores": dict(zip(classes, outcome.scores, strict=True)),
             "truncated": outcome.truncated,
+            "windows": outcome.remarks.windows,
             "cached": line.cached,
             "model": line.model,
             **flags(line.model),
         }
+        if line.sentences:
+            body["sentences"] = sentences_body(entry.text, line.sentences, classes)
+        if line.words:
+            body["words"] = words_body(entry.text, outcome, line.words)
     return body
 
 
@@ -157,11 +163,12 @@ def _result_fields(job: Job, line: Line) -> list[object]:
     outcome, classes = line.outcome, len(job.analysis.classes)
     head = [line.position, _status(job, line)]
     if outcome is None:
-        return [*head, *[None] * (5 + classes)]
+        return [*head, *[None] * (6 + classes)]
     if isinstance(outcome, Failed):
-        return [*head, *[None] * (3 + classes), outcome.code, None]
+        return [*head, *[None] * (3 + classes), outcome.code, None, None]
     label, truncated = job.analysis.classes[outcome.decided], str(outcome.truncated).lower()
-    return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model]
+    windows = outcome.remarks.windows
+    return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model, windows]
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -35,9 +35,9 @@ MAX_COLUMNS = 1000
 MAX_HEADER_BYTES = 32 * 1024
 """Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
-_FIELDS = ("column", "delimiter", "callback_url", "model")
-_OPTIONS = ("callback_url", "model")
+_OPTIONS = ("callback_url", "model", "target", "sentences")
 """The fields that say nothing of how the file is read."""
+_FIELDS = ("column", "delimiter", *_OPTIONS)
 _DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
 """The usual delimiters, and how they are asked for."""
 _GZIP = ("application/gzip", "application/x-gzip")
@@ -73,7 +73,7 @@ class Upload:
     text_column: int | None = None
     """The index in `columns` of the column with the texts."""
     options: dict[str, str] = field(default_factory=dict)
-    """`callback_url` and `model`, if a JSON body or fields of the form have them."""
+    """Those of `_OPTIONS` that a JSON body or fields of the form have, as texts."""
 
 
 def read_upload(
@@ -135,7 +135,9 @@ def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: Upload
             raise UploadRefused(413, "request_entity_too_large", detail)
     batch = read_batch(bytes(raw))
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
-    options = {name: value for name in _OPTIONS if (value := getattr(batch, name)) is not None}
+    options = {name: value for name in _OPTIONS[:3] if (value := getattr(batch, name)) is not None}
+    if batch.sentences:
+        options["sentences"] = "true"
     return Upload(entries, options=options)
 
 

@@ -39,7 +39,13 @@ def test_forms_of_a_name(text: str, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "target"),
-    [("A trumpet solo", "Trump"), ("The #musical began", "us"), ("I use it", "us"), ("", "Trump"), ("Nothing", "Trump")],
+    [
+        ("A trumpet solo", "Trump"),
+        ("The #musical began", "us"),
+        ("I use it", "us"),
+        ("", "Trump"),
+        ("Nothing", "Trump"),
+    ],
 )
 def test_other_words_are_not_the_name(text: str, target: str) -> None:
     """A target is not found within longer words, nor a short one within hashtags."""
@@ -52,7 +58,11 @@ def test_other_words_are_not_the_name(text: str, target: str) -> None:
         ("I like the Galaxy. Nobody likes the Pixel.", "Pixel", ["Nobody likes the Pixel."]),
         ("I like the Galaxy, but the Pixel's camera is bad.", "pixel", ["but the Pixel's camera is bad."]),
         ("I like the Galaxy, but the Pixel's camera is bad.", "galaxy", ["I like the Galaxy,"]),
-        ("It rained. I bought the Pixel. It broke. My old Galaxy works.", "Pixel", ["I bought the Pixel.", "It broke."]),
+        (
+            "It rained. I bought the Pixel. It broke. My old Galaxy works.",
+            "Pixel",
+            ["I bought the Pixel.", "It broke."],
+        ),
         ("The Pixel: good. The Galaxy: bad. pixel, again", "Pixel", ["The Pixel: good.", "pixel, again"]),
         ("Pixel, but it is slow and hot", "Pixel", ["Pixel, but it is slow and hot"]),
     ],
