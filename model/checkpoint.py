@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from model.analysis import Analysis
 from model.configuration import class_names, read_config, read_json, require_choice, temperature_of
 from model.description import Description
-from model.digests import combined, find_manifest, sha256
+from model.digests import EMOJI_WORDS, Manifest, combined, find_manifest, sha256
 from model.errors import MissingHead, ModelNotFound, ModelRefused
 from model.labels import SENTIMENT, Classes, own_classes, understood
 from model.source import is_local, local_folder, short_name
@@ -58,6 +58,8 @@ class Checkpoint:
     """Whether there is a temperature, or one is part of the weights, as in the embedded model."""
     suffix: str
     """How identities of engines end: a digest of the label map if there is one, and the analysis's suffix."""
+    emoji_words: bool = False
+    """Whether emoji that the tokenizer does not know are put into words: see `model.emoji`."""
 
     def description(self, form: str, max_tokens: int) -> Description:
         """What is told of the model when it runs in this form."""
@@ -141,12 +143,13 @@ def find_checkpoint(
     return Checkpoint(
         name=short_name(name),
         folder=folder,
-        version=_version(folder) if is_local(name) else folder.name[:12],
+        version=_version(folder, manifest) if is_local(name) else folder.name[:12],
         config=config,
         classes=classes,
         temperature=temperature,
         calibrated=temperature is not None or manifest is not None,
         suffix=(f"+{mapped}" if mapped else "") + analysis.suffix,
+        emoji_words=manifest is not None and manifest.emoji_words,
     )
 
 
@@ -272,10 +275,13 @@ def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transfor
     return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
 
 
-def _version(folder: Path) -> str:
+def _version(folder: Path, manifest: Manifest | None) -> str:
     """A digest of a folder's files: it distinguishes weights of the same name."""
     files = [
         *sorted(folder.glob("*.safetensors")),
         *(folder / n for n in ("config.json", "tokenizer.json", "vocab.txt")),
     ]
-    return combined(f"{file.name} {sha256(file)}" for file in files if file.is_file())
+    digests = [f"{file.name} {sha256(file)}" for file in files if file.is_file()]
+    if manifest is not None and manifest.emoji_words:
+        digests.append(EMOJI_WORDS)
+    return combined(digests)

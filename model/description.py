@@ -46,5 +46,9 @@ class Description:
     """Whether the logits are divided by a temperature that was fitted on validation texts."""
     max_tokens: int = 0
     """The most tokens of a text that are read; 0 if the engine has no such limit."""
+    languages: tuple[str, ...] = ()
+    """The languages that it reads, ISO 639-1; empty if that is unknown: then no text is refused for its language."""
+    uncertain_below: float | None = None
+    """The confidence below which an answer is called uncertain; None for never."""
     trials: tuple[Trial, ...] = ()
     """What the gate found, the fastest form first; empty for a model that was not compiled here."""

@@ -26,6 +26,10 @@ def combined(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]
 
 
+EMOJI_WORDS = "emoji in words, 1"
+"""Stands for `model.emoji` in digests: the number grows when it gives other words, so that no old answer is used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How a compiled graph is fed, and what becomes of its output."""
@@ -57,12 +61,20 @@ class Manifest:
     usage: Usage = Usage()
     description: Description | None = None
     """What is told of the model; None for an exported model, whose graph has the classes of the analysis."""
+    emoji_words: bool = False
+    """Whether emoji that the tokenizer does not know are put into words: see `model.emoji`."""
+    uncertain_below: float | None = None
+    """The confidence below which an answer is called uncertain: see `model.training.certainty`."""
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` into the folder."""
         content: dict[str, Any] = {"max_tokens": self.max_tokens, "sha256": self.sha256}
         if self.description is not None:
             content |= {"usage": asdict(self.usage), "description": asdict(self.description)}
+        if self.emoji_words:
+            content["emoji_words"] = True
+        if self.uncertain_below is not None:
+            content["uncertain_below"] = self.uncertain_below
         (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
 
     def verified(self, folder: Path, files: Iterable[str]) -> str:
@@ -83,6 +95,8 @@ class Manifest:
                 )
         if self.usage != Usage():  # of an exported model, the files say everything
             digests.append(json.dumps(asdict(self.usage), sort_keys=True))
+        if self.emoji_words:
+            digests.append(EMOJI_WORDS)
         return combined(digests)
 
 
@@ -92,6 +106,12 @@ def find_manifest(folder: Path) -> Manifest | None:
         return read_manifest(folder)
     except (ModelNotFound, ValueError, KeyError, TypeError):
         return None
+
+
+def stated_threshold(folder: Path) -> float | None:
+    """The confidence below which an exported model's answers are uncertain; None for any other model."""
+    manifest = find_manifest(folder)
+    return None if manifest is None else manifest.uncertain_below
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,7 +127,13 @@ def read_manifest(folder: Path) -> Manifest:
     raw = json.loads(path.read_text())
     most, digests = int(raw["max_tokens"]), dict(raw["sha256"])
     if "description" not in raw:
-        return Manifest(most, digests)
+        below = raw.get("uncertain_below")
+        return Manifest(
+            most,
+            digests,
+            emoji_words=bool(raw.get("emoji_words", False)),
+            uncertain_below=None if below is None else float(below),
+        )
     return Manifest(most, digests, Usage(**known(Usage, raw["usage"])), read_description(raw["description"]))
 
 

@@ -102,7 +102,7 @@ class TextBeyondModel(InvalidText):
 class NotMentioned(InvalidText):
     """The text does not name the target. Callers get it as an answer without a label."""
 
-    code = "not_mentioned"
+    code = "not_mentioned"  # as in `model.warnings`, which clients need not have
 
     def __init__(self) -> None:
         super().__init__("The text does not name the target.")

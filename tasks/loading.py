@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from model.compiling import Compiling, Progress
+from model.digests import combined, stated_threshold
 from model.engine import Engine
 from model.engines.registry import load_engine
+from model.language import stated
+from model.source import DEFAULT, DEFAULT_FOLDER
 from tasks.settings import Settings
 
 
@@ -14,7 +20,7 @@ def load(settings: Settings, device: str, *, progress: Progress) -> Engine:
     Raises:
         ModelError: the model does not exist or cannot be served.
     """
-    return load_engine(
+    engine = load_engine(
         settings.model_name,
         revision=settings.model_revision,
         engine=settings.engine,
@@ -31,3 +37,21 @@ def load(settings: Settings, device: str, *, progress: Progress) -> Engine:
         ),
         progress=progress,
     )
+    about = engine.description
+    stub = about.form == "stub"
+    languages = settings.model_languages or (() if stub else stated(settings.model_name, settings.model_revision))
+    below = settings.uncertain_below
+    if below is None and about.calibrated:
+        below = stated_threshold(DEFAULT_FOLDER if settings.model_name == DEFAULT else Path(settings.model_name))
+    engine.description = replace(about, languages=languages, uncertain_below=below)  # type: ignore[misc]
+    engine.identity += _suffix(settings)  # type: ignore[misc]
+    return engine
+
+
+def _suffix(settings: Settings) -> str:
+    """The end of the identity where settings change what is said of a text: with others, it is scored again.
+
+    Nothing for the defaults.
+    """
+    said = (settings.model_languages, settings.other_languages, settings.uncertain_below)
+    return "" if said == ((), "refuse", None) else f"~{combined(map(repr, said))[:6]}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from model.warnings import NO_WORDS, UNCERTAIN, UNSUPPORTED_LANGUAGE
 from tasks.patches import sparse_files
 
 if TYPE_CHECKING:  # it imports numpy, which a web process must not load
@@ -45,6 +46,7 @@ WAITING = Gauge("sentiment_waiting_texts", "Texts of /predict that wait now.", m
 # Workers
 TEXTS_SCORED = Counter("sentiment_texts_scored_total", "Texts that the engine scored.")
 TEXTS_FAILED = Counter("sentiment_texts_failed_total", "Texts that the engine could not score, even alone.")
+TEXT_WARNINGS = Counter("sentiment_text_warnings_total", "Texts that were scored with a warning.", ["warning"])
 DEFECTS = Counter("sentiment_defects_total", "Chunks given up because of a defect in Sentiq.")
 ENGINE_SECONDS = Counter("sentiment_engine_seconds_total", "Seconds spent inside the engine.")
 CALL_TEXTS = Histogram(
@@ -92,12 +94,15 @@ WEB = (
     *(BACKGROUND_ERRORS, BACKGROUND_ROUND),
 )
 WORKER = (
-    *(TEXTS_SCORED, TEXTS_FAILED, DEFECTS, ENGINE_SECONDS, CALL_TEXTS, BATCH_TEXTS, TOKENS, CELLS),
+    *(TEXTS_SCORED, TEXTS_FAILED, TEXT_WARNINGS, DEFECTS, ENGINE_SECONDS, CALL_TEXTS, BATCH_TEXTS, TOKENS, CELLS),
     *(QUEUE_WAIT_SECONDS, REDELIVERIES, MODEL_INFO),
     *(BACKGROUND_ERRORS, BACKGROUND_ROUND),
 )
 for _loop, _kind in itertools.product(LOOPS, ("expected", "defect")):
     BACKGROUND_ERRORS.labels(_loop, _kind)
+
+for _warning in (UNSUPPORTED_LANGUAGE, UNCERTAIN, NO_WORDS):
+    TEXT_WARNINGS.labels(_warning)
 
 LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
     CACHE_LOOKUPS.labels(result) for result in ("recent", "hit", "miss", "error")
@@ -106,14 +111,17 @@ LOOKUP_RECENT, LOOKUP_HIT, LOOKUP_MISS, LOOKUP_ERROR = (
 
 
 class PredictionCounts:
-    """Counts the answers of `/predict` by class; each class has a series from the start."""
+    """Counts the answers of `/predict` by class; each class, and none, has a series from the start."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._series = [[PREDICTIONS.labels(label, source) for source in ("fresh", "cache")] for label in classes]
+        sources = ("fresh", "cache")
+        self._series = {n: [PREDICTIONS.labels(label, source) for source in sources] for n, label in enumerate(classes)}
+        self._none = [PREDICTIONS.labels(UNSUPPORTED_LANGUAGE, source) for source in sources]
 
-    def add(self, decided: int, *, cached: bool) -> None:
-        """Counts one text under a class, given by its index."""
-        self._series[decided][cached].inc()
+    def add(self, decided: int | None, *, cached: bool) -> None:
+        """Counts one text under a class, given by its index; None if it has no label for its language."""
+        series = self._none if decided is None else self._series[decided]
+        series[cached].inc()
 
 
 def engine_call(texts: int, seconds: float, work: Work | None) -> None:

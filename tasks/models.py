@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model.analysis import Analysis
+from model.language import as_codes
 from tasks.errors import SettingsRefused
 
 DEFAULT = "*"
@@ -15,17 +16,18 @@ DEFAULT = "*"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _WITH_REVISION = re.compile(r"([A-Za-z0-9_][\w.-]*(?:/[\w.-]+)?)@(\S+)")
 """A name on the hub (or the stub) and a revision of it. A folder is given with its path, and has none."""
-_FACTS = {"name", "revision", "label_map"}
+_FACTS = {"name", "revision", "label_map", "languages"}
 _EXAMPLE = '{"de": "oliverguhr/german-sentiment-bert", "*": "default"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model comes from: what MODEL_NAME, MODEL_REVISION and LABEL_MAP say of one."""
+    """Where a model comes from: what MODEL_NAME, MODEL_REVISION, LABEL_MAP and MODEL_LANGUAGES say of one."""
 
     name: str = "default"
     revision: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,23 @@ def _source(name: str, given: object) -> Source:
         given = {"name": parts[1], "revision": parts[2]} if parts is not None else {"name": given}
     facts = dict(given) if isinstance(given, dict) else {}
     words, labels = [facts.get("name"), facts.get("revision", "-")], facts.get("label_map", {})
+    given_languages = facts.get("languages", [])
     if (
         not all(isinstance(word, str) and word for word in words)
         or facts.keys() - _FACTS
         or not isinstance(labels, dict)
+        or not isinstance(given_languages, list)
         or not all(isinstance(label, str) for label in labels.values())
     ):
         raise ValueError(
             f"`{name}` must be a model as MODEL_NAME takes it, with @REVISION where one is wanted, or an object like"
-            ' {"name": "my/model", "revision": "v2", "label_map": {"LABEL_0": "NEGATIVE"}}'
+            ' {"name": "my/model", "revision": "v2", "label_map": {"LABEL_0": "NEGATIVE"}, "languages": ["de"]}'
         )
-    return Source(**facts)
+    try:
+        languages = as_codes(given_languages)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from None
+    return Source(**facts | {"languages": languages})
 
 
 def require_one_meaning(sources: Mapping[str, Source], default: Source) -> None:
@@ -116,13 +124,16 @@ def require_one_meaning(sources: Mapping[str, Source], default: Source) -> None:
     own = sources.get(DEFAULT, default)
     if default not in (own, Source()):
         raise ValueError(
-            "gives a model for `*`, and MODEL_NAME, MODEL_REVISION or LABEL_MAP say something else of it; leave one out"
+            "gives a model for `*`, and MODEL_NAME, MODEL_REVISION, LABEL_MAP or MODEL_LANGUAGES say something else of"
+            " it; leave one out"
         )
     seen: dict[tuple[str, str | None], tuple[str, Source]] = {}
     for name, source in {DEFAULT: own, **sources}.items():
         other, same = seen.setdefault((source.name, source.revision), (name, source))
         if same.label_map != source.label_map:
             raise ValueError(f"`{other}` and `{name}` are the same model with different label maps")
+        if same.languages != source.languages:
+            raise ValueError(f"`{other}` and `{name}` are the same model with different languages")
 
 
 def models_by_name(sources: Mapping[str, Source], default: Source, analysis: Analysis) -> dict[str, Model]:

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from model.analysis import Analysis, find_analysis
 from model.engines.registry import ENGINES
 from model.errors import AnalysisNotFound
+from model.language import as_codes
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.long_texts import LongTexts
@@ -58,7 +59,12 @@ def _declared(name: object) -> Analysis:
 
 def _source_of(fields: Mapping[str, Any]) -> Source:
     """The source of the default model, from the fields that were valid."""
-    return Source(fields.get("model_name", "default"), fields.get("model_revision"), fields.get("label_map", {}))
+    return Source(
+        fields.get("model_name", "default"),
+        fields.get("model_revision"),
+        fields.get("label_map", {}),
+        fields.get("model_languages", ()),
+    )
 
 
 def _key_file(path: Path) -> str:
@@ -124,6 +130,18 @@ class Settings(BaseSettings):
     label_map: Annotated[dict[str, str], NoDecode] = {}
     """JSON that maps a model's own class names to those of the analysis (`NEGATIVE`, `NEUTRAL`, `POSITIVE`), where they
     cannot be guessed.
+    """
+    model_languages: Annotated[tuple[str, ...], NoDecode] = ()
+    """The languages that the model reads, as codes separated by commas: `en,de`. Without it, those that the model's own
+    card names; if it names none, no text is refused for its language.
+    """
+    other_languages: Literal["refuse", "score"] = "refuse"
+    """What becomes of a text that is surely in a language that the model does not read: `refuse` answers it without a
+    label, `score` as any other; both say `unsupported_language`.
+    """
+    uncertain_below: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The confidence below which an answer is called `uncertain`; 0 for never. Without it, the model's own threshold,
+    which the embedded model has.
     """
     models: Annotated[dict[str, Source], NoDecode, PlainValidator(parse_models)] = {}
     """JSON that gives models names by which requests choose among them: `{"de": "my/german-model", "*": "default"}`.
@@ -321,6 +339,11 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://, for example http://localhost:4318")
         return url
 
+    @field_validator("model_languages", mode="before")
+    @classmethod
+    def _are_languages(cls, value: object) -> object:
+        return as_codes(re.findall(r"[^\s,]+", value)) if isinstance(value, str) else value
+
     @field_validator("label_map", mode="before")
     @classmethod
     def _is_json(cls, value: object) -> object:
@@ -393,13 +416,14 @@ class Settings(BaseSettings):
     @property
     def served(self) -> dict[str, Model]:
         """The models that the service serves, by each of their names, the default one first."""
-        default = Source(self.model_name, self.model_revision, self.label_map)
+        default = Source(self.model_name, self.model_revision, self.label_map, self.model_languages)
         return models_by_name(self.models, default, self.analysis)
 
     def of(self, model: Model) -> Settings:
         """These settings with a model of MODELS in the place of MODEL_NAME, for what loads it."""
-        name, revision, label_map = model.source.name, model.source.revision, model.source.label_map
-        return self.model_copy(update={"model_name": name, "model_revision": revision, "label_map": dict(label_map)})
+        source = model.source
+        own = {"model_name": source.name, "model_revision": source.revision, "label_map": dict(source.label_map)}
+        return self.model_copy(update=own | {"model_languages": source.languages})
 
     @property
     def model_tag(self) -> str:

@@ -19,6 +19,7 @@ from model.analysis import Analysis
 from model.artefacts import Artefact
 from model.description import Description
 from model.digests import Usage, read_manifest
+from model.emoji import EmojiWords
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
 from model.errors import ModelRefused
@@ -105,6 +106,7 @@ class CompiledEngine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()
+        self._in_words = EmojiWords(self._knows) if manifest.emoji_words else None
         kept = (self._tokenizer.truncation or {}).get("direction", "right")
         self._tokenizer.enable_truncation(manifest.max_tokens, direction=kept)
         self._graph = openvino.Core().compile_model(
@@ -189,6 +191,8 @@ class CompiledEngine:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[dict[str, list[list[int]]], BoolArray]:
         """The graph's inputs but the mask, for each text at most `max_tokens`; and which texts were longer."""
+        if self._in_words is not None:
+            texts = list(map(self._in_words, texts))
         windows = [cut(text, self._max_tokens) for text in texts]
         encodings = self._tokenizer.encode_batch_fast([window for window, _ in windows])
         longer = [
@@ -198,6 +202,9 @@ class CompiledEngine:
         if _TYPES in self._usage.inputs:
             columns[_TYPES] = [encoding.type_ids for encoding in encodings]
         return columns, np.array(longer, dtype=np.bool_)
+
+    def _knows(self, sign: str) -> bool:
+        return self._tokenizer.token_to_id(sign) is not None
 
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int, *, small: bool = False) -> FloatArray:
         """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from model.checkpoint import Checkpoint, Loaded, load
+from model.emoji import EmojiWords
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import ModelRefused
@@ -98,6 +99,8 @@ class PipelineEngine:
         self._matrix = checkpoint.classes.matrix
         self._temperature = checkpoint.temperature or 1.0
         self._tokenizer, self._inputs = tokenizer, loaded.inputs
+        known = frozenset(tokenizer.get_vocab()) if checkpoint.emoji_words else frozenset()
+        self._in_words = EmojiWords(known.__contains__) if checkpoint.emoji_words else None
         # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
         # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
@@ -198,6 +201,8 @@ class PipelineEngine:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[dict[str, list[int]]], BoolArray]:
         """The model's inputs for each text, at most `max_tokens` long, and which texts were longer."""
+        if self._in_words is not None:
+            texts = list(map(self._in_words, texts))
         windows = [cut(text, self._max_tokens) for text in texts]
         truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
         with self._tokenizing:

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_EMPTY = "face with sign black white heavy emoji symbol for of and component modifier fitzpatrick type"
-_EMPTY_WORDS = frozenset(_EMPTY.split())
+from model.emoji import words
 
 
 def frequent(texts: Iterable[str], at_least: int) -> list[str]:
@@ -22,12 +21,6 @@ def frequent(texts: Iterable[str], at_least: int) -> list[str]:
     for text in texts:
         counts.update({char for char in text if ord(char) > 0x2000 and unicodedata.category(char) == "So"})
     return [char for char, count in counts.most_common() if count >= at_least]
-
-
-def words(char: str) -> str:
-    """The meaningful words of an emoji's Unicode name, such as "smiling heart shaped eyes"."""
-    name = unicodedata.name(char, "").lower().replace("-", " ").split()
-    return " ".join([word for word in name if word not in _EMPTY_WORDS] or name)
 
 
 def add_to(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, emoji: list[str]) -> int:

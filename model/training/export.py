@@ -56,7 +56,7 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     files = sorted(path for path in part.iterdir())
     for path in files:
         path.chmod(0o644)
-    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}).write(part)
+    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}, emoji_words=True).write(part)
 
     out.mkdir(parents=True, exist_ok=True)
     # The manifest goes last: until then digests differ, so that a reader refuses the folder and never loads a mixture.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from model.warnings import NOT_MENTIONED
 from tasks.store.outcomes import Failed, Outcome
 
 _FAILED_FIELD = "failed"
+_REFUSED_FIELD = "unsupported_language"
 
 
 def label_field(index: int) -> str:
@@ -17,7 +19,9 @@ def label_field(index: int) -> str:
 
 def field_of(outcome: Outcome) -> str:
     """The field of a job's hash that grows by a line with this outcome."""
-    return _FAILED_FIELD if isinstance(outcome, Failed) else label_field(outcome.decided)
+    if isinstance(outcome, Failed):
+        return NOT_MENTIONED if outcome.code == NOT_MENTIONED else _FAILED_FIELD
+    return _REFUSED_FIELD if outcome.remarks.refused else label_field(outcome.decided)
 
 
 def growth(lines: Counter[str]) -> dict[str, int]:

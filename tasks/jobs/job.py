@@ -136,6 +136,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that have a prediction or an error."""
     failed: int = 0
     """Lines that have an error."""
+    unsupported_language: int = 0
+    """Lines without a label, as the model does not read their language; they have not failed."""
+    not_mentioned: int = 0
+    """Lines without a label, as they do not name the job's target; they have not failed."""
     cached: int = 0
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
@@ -221,11 +225,13 @@ TOLD = (
     "total",
     "done",
     "failed",
+    "unsupported_language",
     "cached",
     "duplicates",
     "labels",
     "requested_model",
     "target",
+    "not_mentioned",
     "model",
     "texts_per_s",
     "eta_s",
@@ -235,15 +241,16 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""The fields of a job that callers see, in this order; those of `NAMED` only where there is one."""
-NAMED = ("requested_model", "target")
+"""The fields of a job that callers see, in this order; those of `SOMETIMES` only where they are asked for."""
+SOMETIMES = {"requested_model": "requested_model", "target": "target", "not_mentioned": "target"}
+"""Fields that are told only of jobs that have another field."""
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback"))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    shown = (name for name in names if name not in NAMED or getattr(job, name) is not None)
+    shown = (name for name in names if name not in SOMETIMES or getattr(job, SOMETIMES[name]) is not None)
     return {name: _told(name, getattr(job, name)) for name in shown}
 
 

@@ -20,7 +20,7 @@ class Language(Struct, frozen=True, array_like=True, gc=False):
     code: str
     """ISO 639-1, such as `en`; ISO 639-3 where a language has no code of two letters."""
     sureness: float
-    """From 0 to 1: see `model.language`."""
+    """From 0 to 1: see `model.language.Found`."""
 
 
 class Remarks(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -30,6 +30,8 @@ class Remarks(Struct, frozen=True, omit_defaults=True, gc=False):
     """None if nothing can be told, as of a very short text, or was not asked."""
     warnings: tuple[str, ...] = ()
     """Of `model.warnings`, those that the worker gives."""
+    refused: bool = False
+    """Whether the text gets no label, as the model does not read its language (OTHER_LANGUAGES)."""
     windows: int = 1
     """In how many windows the text was read: see `model.windows`."""
 

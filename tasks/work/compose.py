@@ -41,6 +41,7 @@ from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
 from tasks.work.metrics_server import serve_metrics
 from tasks.work.rate import Rate, measure
+from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
 from tasks.work.scoring import Scorer
 from tasks.work.serving import Worker
@@ -113,11 +114,13 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
     turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
+    remarker = Remarker(engine.description, refuse=settings.other_languages == "refuse")
     scorer = Scorer(
         engine,
         PredictionCache(cache, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts)),
         jobs,
         turns,
+        remarker.say,
         refuse_long=settings.long_texts == "refuse",
     )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)

@@ -13,8 +13,9 @@ from itertools import repeat
 from typing import Protocol, TypeVar
 
 import redis
+from msgspec.structs import replace
 
-from model.engine import Engine
+from model.engine import Engine, Scores
 from tasks import metrics
 from tasks.discretion import frames, told
 from tasks.errors import TextBeyondModel, TextFailed
@@ -62,6 +63,14 @@ class LaterVersion(Exception):
     """Only a worker of a later version can read the chunk; it must wait for one without delaying other chunks."""
 
 
+Says = Callable[[Sequence[str], Scores], list[Remarks]]
+"""What is said of texts besides their scores; see `tasks.work.remarks`."""
+
+
+def _nothing(texts: Sequence[str], scores: Scores) -> list[Remarks]:
+    return [NO_REMARKS] * len(texts)
+
+
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
@@ -71,11 +80,13 @@ class Scorer:
         cache: PredictionCache,
         jobs: RunningJobs,
         turns: TakesTurns,
+        says: Says = _nothing,
         *,
         refuse_long: bool = False,
     ) -> None:
         """`refuse_long`: whether texts that are longer than the model reads are failed."""
         self._engine = engine
+        self._says = says
         self._refuse_long = refuse_long
         self._cache = cache
         self._jobs = jobs
@@ -187,7 +198,8 @@ class Scorer:
         try:
             scores = self._engine.score(texts)
             windows = repeat(1) if scores.windows is None else scores.windows.tolist()
-            outcomes = list(map(self._outcome, scores.probabilities, scores.truncated, windows))
+            said = self._says(texts, scores)
+            outcomes = list(map(self._outcome, scores.probabilities, scores.truncated, said, windows))
         except Exception as error:  # of any kind: the engine's library raises, because of one text or of all
             if len(texts) == 1:
                 who = len(texts[0]), digest(texts[0]), type(error).__name__
@@ -200,10 +212,10 @@ class Scorer:
         half = len(texts) // 2
         return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
 
-    def _outcome(self, probabilities: Sequence[float], truncated: bool, windows: int) -> Outcome:
+    def _outcome(self, probabilities: Sequence[float], truncated: bool, remarks: Remarks, windows: int) -> Outcome:
         if truncated and self._refuse_long:
             return Failed(TextBeyondModel.code)
-        return scored(probabilities, truncated, NO_REMARKS if windows == 1 else Remarks(windows=windows))
+        return scored(probabilities, truncated, remarks if windows == 1 else replace(remarks, windows=windows))
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
         """Scores a text of a chunk that ended a worker: notes it before, stores it after, or fails it at the limit."""

@@ -91,6 +91,7 @@ def test_predict(sentiq: Sentiq) -> None:
     assert [first.label] == labels([text])
     assert (first.cached, second.cached) == (False, True)
     assert (first.text, first.scores, first.model) == (text, second.scores, second.model)
+    assert first.scores is not None
     assert first.confidence == max(first.scores.values())
     assert first.processing_time_ms is not None
 

@@ -11,7 +11,6 @@ import orjson
 from model.analysis import Analysis
 from model.description import Description
 from tasks import metrics
-from tasks.errors import NotMentioned
 from tasks.jobs.job import Line, LinePart
 from tasks.store.outcomes import Scored
 from tasks.submit.asked import Part, Reading
@@ -19,6 +18,7 @@ from tasks.submit.predictor import Outcomes
 from tasks.submit.service import Prediction
 from webapp.api.parts import about_body, sentences_body, words_body
 from webapp.api.results import line_body
+from webapp.api.said import not_mentioned, said
 
 _NO_PARTS: Mapping[str, object] = MappingProxyType({})
 
@@ -44,20 +44,16 @@ class PredictionAnswers:
             parts: what is said of its parts.
         """
         scored = prediction.scored
-        decided = scored.decided
-        self._counts.add(decided, cached=prediction.cached)
+        flags = self.flags(prediction.model)
+        self._count(scored, cached=prediction.cached)
         return orjson.dumps(
             {
                 "text": text,
-                "label": self._classes[decided],
-                "confidence": scored.confidence,
-                "scores": dict(zip(self._classes, scored.scores, strict=True)),
-                "truncated": scored.truncated,
-                "windows": scored.remarks.windows,
+                **said(scored, self._classes, flags),
                 "cached": prediction.cached,
                 "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
                 "model": prediction.model,
-                **self.flags(prediction.model),
+                **flags,
                 **parts,
             }
         )
@@ -82,19 +78,17 @@ class PredictionAnswers:
         return orjson.dumps(
             {
                 "text": text,
-                "label": None,
-                "confidence": None,
-                "scores": None,
-                "truncated": False,
-                "windows": 0,
+                **not_mentioned(),
                 "cached": False,
                 "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
                 "model": None,
                 "target": target,
                 "about": [],
-                "warnings": [NotMentioned.code],
             }
         )
+
+    def _count(self, scored: Scored, *, cached: bool) -> None:
+        self._counts.add(None if scored.remarks.refused else scored.decided, cached=cached)
 
     def flags(self, identity: str | None) -> dict[str, bool]:
         """What an answer says of the model that scored, after its identity; nothing while that is not known."""
@@ -109,5 +103,5 @@ class PredictionAnswers:
         """The answer for a batch that did not become a job."""
         for line in lines:
             if isinstance(line.outcome, Scored):
-                self._counts.add(line.outcome.decided, cached=line.cached)
+                self._count(line.outcome, cached=line.cached)
         return orjson.dumps({"items": [line_body(None, line, self._classes, self.flags) for line in lines]})

@@ -264,7 +264,11 @@ def jobs_blueprint(
 
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = ndjson(found, lines, answers.flags) if wanted == "ndjson" else csv_file(found, lines, raw=query.raw)
+        pieces = (
+            ndjson(found, lines, answers.flags)
+            if wanted == "ndjson"
+            else csv_file(found, lines, answers.flags, raw=query.raw)
+        )
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

@@ -26,7 +26,7 @@ def sentences_body(text: str, parts: Iterable[LinePart], classes: Sequence[str])
     bodies = []
     for start, end, scored in parts:
         body = part_body(text, start, end)
-        if not isinstance(scored, Scored):
+        if not isinstance(scored, Scored) or scored.remarks.refused:
             body |= {"label": None, "confidence": None, "scores": None}
         else:
             body |= {

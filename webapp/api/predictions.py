@@ -21,7 +21,18 @@ from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import ModelQuery, PredictRequest
 from webapp.front.visit import caller, visit
 
-_DESCRIBED = ("name", "form", "classes", "guessed", "two_class", "calibrated", "max_tokens", "gate")
+_DESCRIBED = (
+    "name",
+    "form",
+    "classes",
+    "guessed",
+    "two_class",
+    "calibrated",
+    "languages",
+    "uncertain_below",
+    "max_tokens",
+    "gate",
+)
 
 
 def charge_further(texts: int) -> None:
@@ -61,6 +72,8 @@ def model_body(info: ModelInfo) -> dict[str, object]:
         "guessed": about.guessed,
         "two_class": about.two_class,
         "calibrated": about.calibrated,
+        "languages": about.languages,
+        "uncertain_below": about.uncertain_below,
         "max_tokens": about.max_tokens or None,
         "gate": about.trials,
     }

@@ -8,17 +8,19 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
 from model.analysis import Analysis
+from model.warnings import NOT_MENTIONED, UNCERTAIN
 from tasks.jobs.job import Job, JobStatus, Line
 from tasks.store.outcomes import Failed
 from webapp.api.parts import sentences_body, words_body
+from webapp.api.said import Flags, not_mentioned, said, warnings
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
-_AFTER_SCORES = ("truncated", "error", "model", "windows")
+_AFTER_SCORES = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings", "windows")
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of a page of JSON; it ends with the line that reaches this."""
 _PIECE_BYTES = 64 * 1024
@@ -30,11 +32,7 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d"
 def _status(job: Job | None, line: Line) -> str:
     if line.outcome is None:
         return "cancelled" if job is not None and job.status is JobStatus.CANCELLED else "pending"
-    return "failed" if isinstance(line.outcome, Failed) else "done"
-
-
-Flags = Callable[[str | None], dict[str, bool]]
-"""What is said of the model of an identity: see `webapp.api.answers.PredictionAnswers.flags`."""
+    return "failed" if isinstance(line.outcome, Failed) and line.outcome.code != NOT_MENTIONED else "done"
 
 
 def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags) -> dict[str, object]:
@@ -49,19 +47,13 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
         at, names = job.header.text, job.header.names
         body["columns"] = dict(zip(names[:at] + names[at + 1 :], entry.columns, strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failed) and outcome.code == NOT_MENTIONED:
+        body |= not_mentioned()
+    elif isinstance(outcome, Failed):
         body["error"] = {"code": outcome.code}
     elif outcome is not None:
-        body |= {
-            "label": classes[outcome.decided],
-            "confidence": outcome.confidence,
-            "scores": dict(zip(classes, outcome.scores, strict=True)),
-            "truncated": outcome.truncated,
-            "windows": outcome.remarks.windows,
-            "cached": line.cached,
-            "model": line.model,
-            **flags(line.model),
-        }
+        told = flags(line.model)
+        body |= {**said(outcome, classes, told), "cached": line.cached, "model": line.model, **told}
         if line.sentences:
             body["sentences"] = sentences_body(entry.text, line.sentences, classes)
         if line.words:
@@ -97,7 +89,7 @@ def ndjson(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-def csv_file(job: Job, lines: Iterable[Line], *, raw: bool) -> Iterator[bytes]:
+def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool) -> Iterator[bytes]:
     """Lines as CSV, in pieces, the header first.
 
     The header has the names of the columns: those of the upload, then those of the result, with `sentiq_` before a name
@@ -107,6 +99,7 @@ def csv_file(job: Job, lines: Iterable[Line], *, raw: bool) -> Iterator[bytes]:
     Args:
         job: the job.
         lines: its lines.
+        flags: what is said of the models that scored them.
         raw: whether the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula
             get a single quote in front.
     """
@@ -119,7 +112,7 @@ def csv_file(job: Job, lines: Iterable[Line], *, raw: bool) -> Iterator[bytes]:
             yield out.getvalue().encode()
             out.seek(0)
             out.truncate()
-        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line)])
+        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line, flags)])
     yield out.getvalue().encode()
 
 
@@ -159,16 +152,31 @@ def _own_fields(job: Job, line: Line) -> list[object]:
     return [entry.id, entry.text] if job.has_ids else [entry.text]
 
 
-def _result_fields(job: Job, line: Line) -> list[object]:
-    outcome, classes = line.outcome, len(job.analysis.classes)
-    head = [line.position, _status(job, line)]
-    if outcome is None:
-        return [*head, *[None] * (6 + classes)]
+def _result_fields(job: Job, line: Line, flags: Flags) -> list[object]:
+    outcome, classes = line.outcome, job.analysis.classes
+    found: dict[str, object] = {"position": line.position, "status": _status(job, line)}
+    scores: Sequence[object] = [None] * len(classes)
     if isinstance(outcome, Failed):
-        return [*head, *[None] * (3 + classes), outcome.code, None, None]
-    label, truncated = job.analysis.classes[outcome.decided], str(outcome.truncated).lower()
-    windows = outcome.remarks.windows
-    return [*head, label, outcome.confidence, *outcome.scores, truncated, None, line.model, windows]
+        found["warnings" if outcome.code == NOT_MENTIONED else "error"] = outcome.code
+    elif outcome is not None:
+        remarks = outcome.remarks
+        if not remarks.refused:
+            found |= {"label": classes[outcome.decided], "confidence": outcome.confidence}
+            scores = outcome.scores
+        if remarks.language is not None:
+            found |= {"language": remarks.language.code, "language_sureness": remarks.language.sureness}
+        found |= {
+            "truncated": _word(outcome.truncated),
+            "model": line.model,
+            "uncertain": _word(UNCERTAIN in remarks.warnings),
+            "warnings": " ".join(warnings(outcome, flags(line.model))),
+            "windows": remarks.windows,
+        }
+    return [*map(found.get, _BEFORE_SCORES), *scores, *map(found.get, _AFTER_SCORES)]
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from pydantic_core import PydanticCustomError
 
 from model.target import MOST_CHARS, is_target
+from model.warnings import WARNINGS
 from webapp.front.errors import MOST_FAULTS
 
 Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
@@ -159,13 +160,37 @@ class WordResponse(PartResponse):
     ]
 
 
+class LanguageResponse(BaseModel):
+    """The language that a text was found to be in."""
+
+    code: Annotated[str, Field(description="ISO 639-1.", examples=["en"])]
+    sureness: Annotated[
+        float, Field(ge=0, le=1, description="How far it leads before the next likely language, from 0 to 1.")
+    ]
+
+
+Warnings = Annotated[
+    list[Literal["unsupported_language", "uncertain", "truncated", "two_class", "no_words", "not_mentioned"]],
+    Field(description=" ".join(f"`{code}`: {meaning}" for code, meaning in WARNINGS.items())),
+]
+Uncertain = Annotated[bool, Field(description="The confidence is below UNCERTAIN_BELOW, or the model's threshold.")]
+FoundLanguage = Annotated[
+    LanguageResponse | None, Field(description="Null if nothing can be told, as of a very short text.")
+]
+
+
 class PredictionResponse(BaseModel):
-    """One text's prediction."""
+    """One text's prediction. Label, confidence and scores are null if the model does not read the text's language
+    (OTHER_LANGUAGES).
+    """
 
     text: Annotated[str, Field(description="The text as it was sent.")]
-    label: Annotated[Label | None, Field(description="Null if the text does not name the target.")]
+    label: Label | None
     confidence: Annotated[Score | None, Field(description="The highest of the scores.")]
     scores: Scores | None
+    language: FoundLanguage
+    uncertain: Uncertain
+    warnings: Warnings
     cached: Annotated[bool, Field(description="The prediction was in the cache already.")]
     processing_time_ms: Annotated[
         float, Field(ge=0, description="Milliseconds from the request's arrival to its answer, within the service.")
@@ -177,7 +202,6 @@ class PredictionResponse(BaseModel):
     ] = 1
     calibrated: Calibrated = None
     two_class: TwoClass = None
-    warnings: Annotated[list[str] | None, Field(examples=[["not_mentioned"]])] = None
     target: Annotated[str | None, Field(description="As it was asked for; not there if it was not.")] = None
     about: Annotated[
         list[PartResponse] | None,
@@ -212,6 +236,9 @@ class JobResponse(BaseModel):
     total: int
     done: Annotated[int, Field(description="Lines that have a prediction or an error.")]
     failed: Annotated[int, Field(description="Lines that have an error.")]
+    unsupported_language: Annotated[
+        int, Field(description="Lines without a label, as the model does not read their language.")
+    ]
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
@@ -219,6 +246,9 @@ class JobResponse(BaseModel):
         str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
     ] = None
     target: Annotated[str | None, Field(description="What the texts are scored towards; not there if nothing.")] = None
+    not_mentioned: Annotated[
+        int | None, Field(description="Lines without a label, as they do not name the target; not there without one.")
+    ] = None
     model: Annotated[
         str | None, Field(description="The identity of the model that scored; null until a text was scored.")
     ]
@@ -320,6 +350,9 @@ class LineResponse(BaseModel):
     scores: Scores | None = None
     cached: bool | None = None
     model: str | None = None
+    language: FoundLanguage = None
+    uncertain: bool | None = None
+    warnings: Warnings | None = None
     truncated: bool | None = None
     windows: int | None = None
     calibrated: Calibrated = None
@@ -509,6 +542,12 @@ class ModelResponse(BaseModel):
     ]
     calibrated: Annotated[
         bool | None, Field(description="Whether scores were fitted to the shares of right answers (a temperature).")
+    ]
+    languages: Annotated[
+        list[str] | None, Field(description="The languages that it reads, ISO 639-1; empty if that is unknown.")
+    ]
+    uncertain_below: Annotated[
+        float | None, Field(description="The confidence below which an answer is `uncertain`; null for never.")
     ]
     max_tokens: Annotated[int | None, Field(description="The tokens of a text that are read; null if all are.")]
     gate: Annotated[

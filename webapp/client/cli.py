@@ -25,7 +25,7 @@ from typer.core import TyperGroup
 
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
-from webapp.client import DEFAULT_URL, Job, Sentiq, SentiqError, Status
+from webapp.client import DEFAULT_URL, Job, Prediction, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.usage import plain_words
 
@@ -146,9 +146,17 @@ def predict(
             if _wants_json(context):
                 _print_json(asdict(prediction))
             else:
-                print(f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}", flush=True)
+                print(_one_line(prediction, text), flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _one_line(prediction: Prediction, text: str) -> str:
+    if prediction.label is None or prediction.confidence is None:
+        code = "?" if prediction.language is None else prediction.language["code"]
+        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: unsupported_language, {code})"
+    warned = f"  ({', '.join(prediction.warnings)})" if prediction.warnings else ""
+    return f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}{warned}"
 
 
 @app.command()
@@ -360,7 +368,8 @@ def _tell(context: typer.Context, job: Job) -> None:
         "job": job.id,
         "status": f"{job.status}, its file is still coming in" if job.receiving else job.status,
         "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache,"
-        f" {job.duplicates:,} repeated",
+        f" {job.duplicates:,} repeated"
+        + (f", {job.unsupported_language:,} in other languages" if job.unsupported_language else ""),
         "labels": ", ".join(f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())),
         "model": job.model
         if job.requested_model is None

@@ -8,11 +8,11 @@ SentiqError         the service refused, or did not answer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict
 
 Label = Literal["NEGATIVE", "NEUTRAL", "POSITIVE"]
 """The labels of sentiment, which is what a service answers unless its ANALYSIS says otherwise. At run time a label is
@@ -37,18 +37,30 @@ class _Answer:
             return cls(**{name: body[name] for name in cls.__slots__ if name in body})
 
 
+class Language(TypedDict):
+    """The language that a text was found to be in; `sureness` is from 0 to 1."""
+
+    code: str
+    sureness: float
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction(_Answer):
     """One text's prediction. `processing_time_ms` is None if it came by way of a job."""
 
     text: str
-    label: Label
-    confidence: float
-    scores: Mapping[Label, float]
+    label: Label | None
+    """None if the model does not read the text's language (`unsupported_language`); so are confidence and scores."""
+    confidence: float | None
+    scores: Mapping[Label, float] | None
     model: str
     cached: bool
     truncated: bool
     processing_time_ms: float | None = None
+    language: Language | None = None
+    uncertain: bool = False
+    warnings: Sequence[str] = ()
+    """`unsupported_language`, `uncertain`, `truncated`, `two_class`, `no_words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class Job(_Answer):
     """The name of the model that was asked for, if any; `model` is the identity of the one that scored."""
     owner: str | None = None
     """The name of the key that made it, which the service tells keys with the scope admin alone."""
+    unsupported_language: int = 0
+    """Lines without a label, as the model does not read their language."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -110,6 +124,9 @@ class Line(_Answer):
     cached: bool | None = None
     model: str | None = None
     error: str | None = None
+    language: Language | None = None
+    uncertain: bool = False
+    warnings: Sequence[str] = ()
 
 
 class SentiqError(Exception):

@@ -263,16 +263,17 @@ def test_new_emoji_starts_as_the_words_of_its_name(tiny: Callable[..., Path]) ->
     import transformers
 
     folder = str(tiny())
+    from model.emoji import words
     from model.training import emoji
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
-    assert emoji.words("💘") == "heart arrow"
+    assert words("💘") == "heart arrow"
     assert emoji.add_to(tokenizer, model, ["😂", "💘"]) == 1
     added = tokenizer.convert_tokens_to_ids("💘")
     assert tokenizer.tokenize("a💘") == ["a", "💘"]
     weight = model.get_input_embeddings().weight
-    expected = weight[tokenizer(emoji.words("💘"), add_special_tokens=False)["input_ids"]].mean(0)
+    expected = weight[tokenizer(words("💘"), add_special_tokens=False)["input_ids"]].mean(0)
     assert torch.allclose(weight[added], expected)
 
 

@@ -32,7 +32,7 @@ def unknown(_: str | None) -> dict[str, bool]:
 
 def as_csv(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
     """CSV as callers get it if they ask for nothing else."""
-    return csv_file(job, lines, raw=False)
+    return csv_file(job, lines, unknown, raw=False)
 
 
 def as_ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
@@ -42,7 +42,7 @@ def as_ndjson(job: Job, lines: Iterable[Line]) -> Iterator[bytes]:
 
 def table(job: Job, lines: Iterable[Line], *, raw: bool = False) -> list[list[str]]:
     """The rows of a CSV file of results."""
-    return list(csv.reader(io.StringIO(b"".join(csv_file(job, lines, raw=raw)).decode(), newline="")))
+    return list(csv.reader(io.StringIO(b"".join(csv_file(job, lines, unknown, raw=raw)).decode(), newline="")))
 
 
 def job_with(*names: str, text: int = 0) -> Job:
