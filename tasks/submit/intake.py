@@ -229,8 +229,8 @@ class Intake:
     def _clean(
         self, entries: Sequence[Entry]
     ) -> tuple[list[str | None], dict[str, str], list[Failed], dict[int, tuple[Sequence[Part], Sequence[Part]]]]:
-        """Each entry's digest, the cleaned texts by digest, the error of each entry that has no digest, and by place the
-        parts of entries that have any: sentences and words.
+        """Each entry's digest, the cleaned texts by digest, the error of each entry that has no digest, and, by place,
+        the parts of entries that have any: sentences and words.
         """
         keys: list[str | None] = []
         texts: dict[str, str] = {}

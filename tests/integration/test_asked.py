@@ -1,4 +1,4 @@
-"""What may be asked of a text on a running service: all of a long text, a target, its sentences, why it has its label."""
+"""What may be asked of a text on a running service: all of a long text, a target, its sentences, and why."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def long_text() -> str:
 
 
 def test_long_text_is_read_whole(service: Stack) -> None:
-    """All of a long text counts, not only its beginning; the answer says in how many windows it was read, and the cached
-    one is the same.
+    """All of a long text counts, not only its beginning; the answer says in how many windows it was read, and the
+    cached one is the same.
     """
     text = long_text()
     fresh, cached = ask(service, text), ask(service, text)
@@ -107,17 +107,18 @@ def test_all_at_once(service: Stack) -> None:
 
 def test_jobs_towards_a_target_with_sentences(service: Stack) -> None:
     """A job has one target for all its lines, and its lines have their sentences; a line that does not name the target
-    has the error `not_mentioned`. Each line counts once, however many sentences it has.
+    has no label, and is counted apart. Each line counts once, however many sentences it has.
     """
     first = f"{new_text('The Pixel is great')}. It rained. The Galaxy is bad."
     texts = [first, "The Galaxy is bad.", first, new_text("A pixel, awful")]
     response = service.http.post("/batch_predict", json={"texts": texts, "target": "Pixel", "sentences": True})
     job = service.ended(response.json())
-    assert (job["target"], job["total"], job["done"], job["failed"]) == ("Pixel", 4, 4, 1)
+    assert (job["target"], job["total"], job["done"], job["failed"]) == ("Pixel", 4, 4, 0)
+    assert (job["status"], job["not_mentioned"]) == ("succeeded", 1)
     assert job["labels"] == {"NEGATIVE": 1, "NEUTRAL": 0, "POSITIVE": 2}
     lines = service.items(job)
     assert [line.get("label") for line in lines] == ["POSITIVE", None, "POSITIVE", "NEGATIVE"]
-    assert lines[1]["error"] == {"code": "not_mentioned"}
+    assert (lines[1]["status"], lines[1]["warnings"]) == ("done", ["not_mentioned"])
     assert [one["label"] for one in lines[0]["sentences"]] == ["POSITIVE", "NEUTRAL", "NEGATIVE"]
     assert lines[0]["sentences"] == lines[2]["sentences"]
     told = ask(service, first, target="Pixel", sentences=True)
@@ -133,7 +134,7 @@ def test_upload_towards_a_target(service: Stack) -> None:
     job = service.ended(response.json())
     table = service.http.get(f"{job['links']['results']}?format=csv").text
     rows = list(csv.DictReader(io.StringIO(table)))
-    assert [row["error"] for row in rows] == ["not_mentioned", "not_mentioned", ""]
+    assert [row["warnings"] for row in rows] == ["not_mentioned", "not_mentioned", ""]
     assert int(rows[2]["windows"]) > 5
 
 

@@ -48,7 +48,7 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
         body["columns"] = dict(zip(names[:at] + names[at + 1 :], entry.columns, strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}
     if isinstance(outcome, Failed) and outcome.code == NOT_MENTIONED:
-        body |= not_mentioned()
+        body |= {**not_mentioned(), "cached": False, "model": None}
     elif isinstance(outcome, Failed):
         body["error"] = {"code": outcome.code}
     elif outcome is not None:

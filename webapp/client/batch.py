@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import typer
 from rich.console import Console
@@ -125,7 +125,7 @@ class Batch:
         self._sentiq, self._screen, self._output, self._again, self._raw = sentiq, screen, output, again, raw
         self._job: Job | None = None
 
-    def run(self, file: Path | None, resume: str | None, **options: str | None) -> Job:
+    def run(self, file: Path | None, resume: str | None, **options: Any) -> Job:
         """Sends the file (`-` is stdin) or resumes a job, waits for it, and writes its results."""
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
@@ -149,7 +149,7 @@ class Batch:
         self._screen.say(self._summary(self._job))
         return self._job
 
-    def _upload(self, file: Path, options: dict[str, str | None]) -> Job:
+    def _upload(self, file: Path, options: dict[str, Any]) -> Job:
         total = file.stat().st_size if str(file) != "-" and file.is_file() else None
         if not self._screen.live:
             self._screen.say(f"Sending {'stdin' if str(file) == '-' else file} to {self._sentiq.url}.")
@@ -223,6 +223,8 @@ class Batch:
         counts = [f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())]
         if job.unsupported_language:
             counts.append(f"{job.unsupported_language:,} in languages that the model does not read")
+        if job.not_mentioned:
+            counts.append(f"{job.not_mentioned:,} that do not name {job.target}")
         if job.failed:
             counts.append(f"{job.failed:,} failed (their field `error` says why)")
         took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"

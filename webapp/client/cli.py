@@ -27,11 +27,14 @@ from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Prediction, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
+from webapp.client.explained import show
 from webapp.client.usage import plain_words
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
 """How long `sentiq batch` tries again: nobody watches a long job, and it should survive an update of the service."""
+_ASKED = ("target", "about", "sentences", "words")
+"""What a prediction has only if it was asked for."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
@@ -79,6 +82,11 @@ ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A model of the service, where it has several.", show_default="its own choice"),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Score what is said about this person or thing alone.", show_default="the whole"),
+]
+WithSentences = Annotated[bool, typer.Option("--sentences", help="Score each sentence, too.")]
 AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
@@ -123,6 +131,11 @@ def predict(
         ),
     ] = None,
     model: ModelName = None,
+    target: Target = None,
+    sentences: WithSentences = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how much each word weighs: green for the label, red against it.")
+    ] = False,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
@@ -133,7 +146,9 @@ def predict(
         numbered = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines()
         for place, text in numbered:
             try:
-                prediction = sentiq.predict(text, model=model, timeout_s=60)
+                prediction = sentiq.predict(
+                    text, model=model, target=target, sentences=sentences, explain=explain, timeout_s=60
+                )
             except SentiqError as error:
                 if error.code == "unknown_model" or (error.status != 422 and error.code != "text_failed"):
                     raise
@@ -144,17 +159,21 @@ def predict(
                     _complain(f"{place}: {error} {_cropped(text)}".rstrip())
                 continue
             if _wants_json(context):
-                _print_json(asdict(prediction))
+                body = asdict(prediction)
+                _print_json({name: value for name, value in body.items() if value is not None or name not in _ASKED})
             else:
                 print(_one_line(prediction, text), flush=True)
+                show(prediction)
     if failed:
         raise typer.Exit(1)
 
 
 def _one_line(prediction: Prediction, text: str) -> str:
     if prediction.label is None or prediction.confidence is None:
-        code = "?" if prediction.language is None else prediction.language["code"]
-        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: unsupported_language, {code})"
+        why = ", ".join(prediction.warnings)
+        if prediction.language is not None:
+            why = f"{why}, {prediction.language['code']}"
+        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: {why})"
     warned = f"  ({', '.join(prediction.warnings)})" if prediction.warnings else ""
     return f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}{warned}"
 
@@ -195,6 +214,8 @@ def batch(
         ),
     ] = False,
     model: ModelName = None,
+    target: Target = None,
+    sentences: WithSentences = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
@@ -219,7 +240,14 @@ def batch(
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
         again = ["--raw"] * raw + ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
         job = Batch(sentiq, screen, chosen, again, raw=raw).run(
-            file, resume, column=column, delimiter=delimiter, content_type=type, model=model
+            file,
+            resume,
+            column=column,
+            delimiter=delimiter,
+            content_type=type,
+            model=model,
+            target=target,
+            sentences=sentences,
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
