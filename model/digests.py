@@ -48,6 +48,11 @@ class Usage:
     """Turns the probabilities of the model's classes into those of the analysis."""
     precision: str = "f32"
     """The arithmetic of what is not int8."""
+    own_lengths: bool = False
+    """Whether texts are only scored with those that are padded to the same length.
+
+    A text's score alone and in a batch is then the same to the last bit. With other padding, sums differ in their last
+    bit, and now and then a number is rounded to another int8."""
 
 
 @dataclass(frozen=True, slots=True)

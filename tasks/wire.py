@@ -165,6 +165,8 @@ class TextsChunk(Struct, frozen=True, tag_field="kind", tag="texts"):
     """The model tag: the name and revision that are asked for."""
     texts: list[str]
     v: V1 = 1
+    caller: str = ""
+    """A digest that is the same in all chunks with texts of this caller alone; empty if there are texts of several."""
 
 
 class JobChunk(Struct, frozen=True, tag_field="kind", tag="job"):

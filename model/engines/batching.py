@@ -51,6 +51,8 @@ class Shapes:
     """The most tokens (batch times length) of one call; a single row may have more."""
     call_cost: int
     """The fixed cost of a call, expressed in tokens: it weighs padding against an additional call."""
+    own_lengths: bool = False
+    """Whether a text is only padded to the next length, and never to that of a longer text."""
 
     def all(self) -> Iterator[tuple[int, int]]:
         """Every shape (batch, length) that `plan` may choose."""
@@ -84,24 +86,26 @@ class Shapes:
                 allowed[length].append(batch)
         # best[i]: the lowest cost of scoring the i shortest texts, and the batch size of the last group among them.
         best: list[tuple[int, int]] = [(0, 0)]
-        for end, step in enumerate(steps, start=1):
+        firsts = np.searchsorted(steps, steps).tolist() if self.own_lengths else [0] * len(order)
+        for end, (step, first) in enumerate(zip(steps, firsts, strict=True), start=1):
             length = self.lengths[step]
             best.append(
                 min(
-                    (best[max(0, end - batch)][0] + self.call_cost + batch * length, batch) for batch in allowed[length]
+                    (best[max(first, end - batch)][0] + self.call_cost + batch * length, batch)
+                    for batch in allowed[length]
                 )
             )
         groups = []
         end = len(order)
         while end:
             batch = best[end][1]
-            start = max(0, end - batch)
+            start = max(firsts[end - 1], end - batch)
             groups.append(Group(tuple(order[start:end]), batch, self.lengths[steps[end - 1]]))
             end = start
         return groups[::-1]
 
 
-def shapes(batch_size: int, max_tokens: int) -> Shapes:
+def shapes(batch_size: int, max_tokens: int, *, own_lengths: bool = False) -> Shapes:
     """The input shapes of a compiled graph: batch sizes in powers of two, lengths in steps that are small for tweets.
 
     They were chosen by measurement on a stream of tweets in batches of 1 to 32: see docs/engines.md.
@@ -109,13 +113,13 @@ def shapes(batch_size: int, max_tokens: int) -> Shapes:
     batches = tuple(2**n for n in range(batch_size.bit_length()) if 2**n < batch_size)
     steps = [16, 24, 32, 40, 48, 64, 128, 256, 512]
     lengths = tuple(step for step in steps if step < max_tokens)
-    return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=256, call_cost=25)
+    return Shapes((*batches, batch_size), (*lengths, max_tokens), max_cells=256, call_cost=25, own_lengths=own_lengths)
 
 
-def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None = None) -> list[Group]:
+def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int) -> list[Group]:
     """Groups of at most `batch_size` texts of similar length, without padded rows, the longest texts first.
 
-    With `max_cells`, a group also has at most that many tokens including padding; a longer text has its own group.
+    A group has at most `max_cells` tokens including padding; a longer text has its own group.
     The longest texts come first so that memory is allocated once, and a batch that does not fit is noticed at once.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
@@ -123,7 +127,7 @@ def sorted_groups(lengths: Sequence[int], batch_size: int, max_cells: int | None
     start = 0
     while start < len(order):
         length = lengths[order[start]]
-        size = batch_size if max_cells is None else min(batch_size, max(1, max_cells // max(1, length)))
+        size = min(batch_size, max(1, max_cells // max(1, length)))
         rows = tuple(order[start : start + size])
         groups.append(Group(rows, len(rows), length))
         start += size

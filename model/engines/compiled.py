@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +38,11 @@ _PART_TEXTS = 64
 
 
 _SMALL_CHARS = 1000
-"""Texts of at most this many characters in all are a call of about one micro-batch."""
+"""Texts of at most this many characters in all are a small call, of about one micro-batch."""
+_SMALL_AGAIN_S = 1.0
+"""Seconds for which another small call is expected after one."""
+_LONG = 128
+"""The length from which a group takes so long that it is no loss if the next one is not ready at its end."""
 
 
 def _cores() -> int:
@@ -102,7 +108,7 @@ class CompiledEngine:
         self._usage = usage
         self._matrix = np.array(usage.matrix, dtype=np.float32)
         self._max_tokens = manifest.max_tokens
-        self._shapes = shapes(batch_size, manifest.max_tokens)
+        self._shapes = shapes(batch_size, manifest.max_tokens, own_lengths=usage.own_lengths)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()
@@ -139,9 +145,12 @@ class CompiledEngine:
             )
         self._threads = threads
         self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-        # Two requests for each thread: the next group is ready while the result of the previous one is collected.
-        for _ in range(2 * threads):
+        # One more than threads: a group is ready when a thread has done one. With two more, texts are scored no faster,
+        # and a small call has to wait for those, too.
+        for _ in range(threads + 1):
             self._idle.put(self._graph.create_infer_request())
+        self._small_at = -math.inf
+        """When a small call last came while others were running."""
         # A large call keeps its requests to its end; a small one need not wait for that.
         self._reserve: SimpleQueue[openvino.InferRequest] = SimpleQueue()
         self._reserve.put(self._graph.create_infer_request())
@@ -181,7 +190,7 @@ class CompiledEngine:
             ids = columns["input_ids"]
             # The largest first: the small ones at the end let all threads finish at about the same time.
             for group in reversed(
-                self._shapes.plan([len(row) for row in ids], parts=self._idle.qsize() - self._threads)
+                self._shapes.plan([len(row) for row in ids], parts=min(self._idle.qsize(), self._threads))
             ):
                 laid = _laid(
                     self._usage, group, {name: [column[i] for i in group.rows] for name, column in columns.items()}
@@ -209,7 +218,11 @@ class CompiledEngine:
     def _infer(self, groups: Iterable[tuple[Group, list[_Ids]]], count: int, *, small: bool = False) -> FloatArray:
         """Class probabilities, shape (count, classes); as many groups run in parallel as there are threads."""
         out = np.full((count, len(self.analysis.classes)), np.nan, dtype=np.float32)
-        idle = self._reserve if small and self._idle.empty() else self._idle
+        idle = self._idle
+        if small:
+            if idle.qsize() <= self._threads:
+                self._small_at = time.monotonic()
+            idle = self._reserve if idle.empty() else idle
         running: deque[tuple[Group, Any, object]] = deque()
 
         def collect() -> openvino.InferRequest:
@@ -225,12 +238,17 @@ class CompiledEngine:
 
         try:
             for group, inputs in groups:
-                try:
-                    request = idle.get_nowait()
-                except Empty:
-                    # A call with running requests waits for its own: two calls that wait for each other's requests
-                    # would be a deadlock.
-                    request = collect() if running else idle.get()
+                request = None
+                while request is None:
+                    if not running:
+                        request = idle.get()
+                    elif idle.qsize() > self._kept_free(group):
+                        with contextlib.suppress(Empty):
+                            request = idle.get_nowait()
+                    else:
+                        # A call with running requests waits for its own: two calls that wait for each other's requests
+                        # would be a deadlock.
+                        idle.put(collect())
                 running.append((group, request, inputs))
                 request.start_async(inputs, share_inputs=True)
             while running:
@@ -242,6 +260,13 @@ class CompiledEngine:
                 idle.put(request)
             raise
         return out
+
+    def _kept_free(self, group: Group) -> int:
+        """How many requests a call with this group leaves to others.
+
+        While small calls come, long texts do without the group that is ready: a small call would have to wait for it.
+        """
+        return int(group.length >= _LONG and time.monotonic() - self._small_at < _SMALL_AGAIN_S)
 
     def _probabilities(self, logits: FloatArray) -> FloatArray:
         """The graph's outputs as probabilities of the analysis's classes, shape (rows, classes).

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -17,17 +18,21 @@ _SMALL = 10
 a worker has fewer threads.
 """
 _LONGER = 3
-"""A small request has a call of its own only beside texts that cost so many times as much: with texts like its own it
-is cheaper in the next call, and does not wait for long.
+"""Beside requests of its own caller, a small request has a call of its own only if their texts cost so many times as
+much: with texts like its own it is cheaper in the next call, and does not wait for long.
 """
+
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""Whose texts this thread scores, as any word; empty if they are of several callers, or nobody knows."""
 
 
 class _Ask:
-    __slots__ = ("answer", "cost", "error", "taken", "texts")
+    __slots__ = ("answer", "caller", "cost", "error", "taken", "texts")
 
     def __init__(self, texts: Sequence[str], cost: int) -> None:
         self.texts = texts
         self.cost = cost
+        self.caller = CALLER.get()
         self.taken = False
         self.answer: Scores | None = None
         self.error: Exception | None = None
@@ -41,9 +46,9 @@ class MergingEngine:
     """Scores the texts of several threads in one call of the engine, since larger batches cost less per text.
 
     Only a few calls run at a time; the requests that arrive meanwhile go together into the next call. A request that is
-    small beside the long texts that it would wait for has a call of its own at once, one at a time: the engine works on
-    it between the micro-batches of the others. If a call raises, each of its requests is scored again separately, so
-    that a request never gets an error caused by another one.
+    small beside other callers' that it would wait for, or beside long texts, has a call of its own at once, one at a
+    time: the engine works on it between the micro-batches of the others. If a call raises, each of its requests is
+    scored again separately, so that a request never gets an error caused by another one.
     """
 
     def __init__(
@@ -120,7 +125,10 @@ class MergingEngine:
             return False
         waits = [other for call in (*self._running, self._asks) for other in call if other is not ask]
         wait, texts = sum(other.cost for other in waits), sum(len(other.texts) for other in waits)
-        return _SMALL * ask.cost <= wait and _LONGER * ask.cost * texts <= wait * len(ask.texts)
+        if _SMALL * ask.cost > wait:
+            return False
+        others = any(other.caller != ask.caller or not ask.caller for other in waits)
+        return others or _LONGER * ask.cost * texts <= wait * len(ask.texts)
 
     def _gathered(self) -> list[_Ask]:
         asks: list[_Ask] = []

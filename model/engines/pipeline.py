@@ -28,6 +28,9 @@ For other lengths, attention on a GPU copies the mask (`preprocess_mask` in PyTo
 """
 MOST_ROWS = 32_768
 """The most texts in a batch measured in tokens: attention on a GPU fails from 65,536 on (pytorch#146704)."""
+CPU_CELLS = 1024
+"""The most tokens, including padding, of a batch of several texts on a CPU: with a long text, many short ones would be
+padded to its length. Larger batches are not faster."""
 CHARS_AHEAD = 8
 """Characters tokenised at a time for each token of a batch: enough for about two batches of English text."""
 
@@ -55,7 +58,7 @@ class PipelineEngine:
     """Scores with a sequence classification model whose classes can be mapped to those of the analysis.
 
     Weights load from safetensors only, and code that comes with a model is never run. On a CPU the engine computes in
-    fp32, in batches of a fixed number of texts; on a GPU in bf16 (fp16 where the GPU has no bf16), in batches of a
+    fp32, in batches of a number of texts; on a GPU in bf16 (fp16 where the GPU has no bf16), in batches of a
     fixed number of tokens: see docs/gpu.md.
     """
 
@@ -187,7 +190,7 @@ class PipelineEngine:
         lengths = [len(row["input_ids"]) for row in rows]
         if self._max_cells is not None:
             lengths = [min(-(-length // LENGTH_STEP) * LENGTH_STEP, self._max_tokens) for length in lengths]
-        groups = sorted_groups(lengths, self._batch_size if self._max_cells is None else MOST_ROWS, self._max_cells)
+        groups = sorted_groups(lengths, *self._most())
         batches = [
             ([positions[row] for row in group.rows], self._padded([rows[row] for row in group.rows], group.length))
             for group in groups
@@ -195,9 +198,14 @@ class PipelineEngine:
         tokens = [sum(len(rows[row]["input_ids"]) for row in group.rows) for group in groups]
         return _Part(positions, truncated, batches, tokens)
 
+    def _most(self) -> tuple[int, int]:
+        """The most texts in a batch, and the most tokens including padding."""
+        return (self._batch_size, CPU_CELLS) if self._max_cells is None else (MOST_ROWS, self._max_cells)
+
     def _most_rows(self, length: int) -> int:
         """The number of texts in a full batch of this length."""
-        return self._batch_size if self._max_cells is None else max(1, min(MOST_ROWS, self._max_cells // length))
+        rows, cells = self._most()
+        return max(1, min(rows, cells // length))
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[dict[str, list[int]]], BoolArray]:
         """The model's inputs for each text, at most `max_tokens` long, and which texts were longer."""

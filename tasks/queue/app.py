@@ -59,9 +59,9 @@ class ChunkSender:
         self._tag = model.tag
         self._interactive, self._batch = (queue_name(queue.name, model) for queue in celeryconfig.task_queues)
 
-    def send_texts(self, texts: list[str], origin: Origin = NOBODY) -> None:
-        """Sends texts of waiting callers as one chunk."""
-        self._send(write_chunk(TextsChunk(self._tag, texts)), origin, queue=self._interactive)
+    def send_texts(self, texts: list[str], origin: Origin = NOBODY, *, caller: str = "") -> None:
+        """Sends texts of waiting callers as one chunk. `caller`: see `TextsChunk`."""
+        self._send(write_chunk(TextsChunk(self._tag, texts, caller=caller)), origin, queue=self._interactive)
 
     def send_job_chunk(self, job_id: str, number: int, origin: Origin = NOBODY) -> None:
         """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`)."""

@@ -5,8 +5,8 @@ other processes have under way. While fewer than `max_under_way` chunks of this 
 leave at once as one chunk; otherwise texts gather. So a single text never waits for others, and under load one message
 carries many texts. Callers of the same text share one future. Texts are named by keys, which are their digests.
 
-Callers take turns by the cost of their texts (`tasks.submit.turns`). An extra chunk may be under way with texts of
-callers that have none under way, one of each: a lone text does not wait for others' chunks.
+Callers take turns by the cost of their texts (`tasks.submit.turns`). While there are several, an extra chunk may be
+under way with texts of callers that have none under way, one of each: a lone text does not wait for others' chunks.
 
 Works alike under threads and under gevent's patched threading.
 """
@@ -17,7 +17,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -44,8 +44,8 @@ class Claimed(NamedTuple, Generic[T]):
 
 Claim = Callable[[Mapping[str, str]], Claimed[T]]
 """A function that claims texts, given by key."""
-Send = Callable[[Mapping[str, str], Sequence[Any]], None]
-"""A function that sends texts, given by key, as one chunk on behalf of the given origins."""
+Send = Callable[[Mapping[str, str], Sequence[Any], Collection[str]], None]
+"""A function that sends texts, given by key, as one chunk on behalf of the given origins and callers."""
 Release = Callable[[Iterable[str]], Iterable[str]]
 """A function that gives claims up; it returns keys that other processes rely on, which must be sent all the same."""
 CLAIM_LIMIT = 256
@@ -199,6 +199,11 @@ class Coalescer(Generic[T]):
         """The number of texts that wait in this process."""
         return len(self._entries)
 
+    @property
+    def _several(self) -> bool:
+        """Whether several callers have sent texts lately."""
+        return self._clock() - self._another_at < SEVERAL_S
+
     def take_step(self, *, wait: bool = True) -> bool:
         """Makes one claim or sends one chunk; returns whether there was anything to do. `wait`: waits until there is.
 
@@ -229,7 +234,9 @@ class Coalescer(Generic[T]):
             self._claimed_last = False
             return None, lingering_s or (_EXPIRY_S if entries.chunks else None)
         self._claimed_last = gathered and not (self._claimed_last and may_send)
-        return (self._claim_gathered if self._claimed_last else partial(self._send_claimed, not has_place)), None
+        # In a chunk with others' texts, a lone text would be answered with the last of them.
+        extra = not has_place or (self._several and entries.may_send_extra)
+        return (self._claim_gathered if self._claimed_last else partial(self._send_claimed, extra)), None
 
     def _claim_gathered(self) -> None:
         with self._wake:  # CLAIMED ahead of the claim itself: a caller that leaves meanwhile must not drop the text
@@ -254,8 +261,7 @@ class Coalescer(Generic[T]):
                     self._entries.wait_elsewhere(entry)
 
     def _send_claimed(self, extra: bool) -> None:
-        several = self._clock() - self._another_at < SEVERAL_S
-        limit = self._chunk_limit(self._lingering.round_trip_s if several else None)
+        limit = self._chunk_limit(self._lingering.round_trip_s if self._several else None)
         with self._wake:
             chunk, left = self._entries.send(limit, extra=extra)
         relied_on: dict[str, str] = {}
@@ -268,10 +274,12 @@ class Coalescer(Generic[T]):
         with self._wake:
             chunk = [entry for entry in chunk if entry.state is not DONE]
             origins = [origin for entry in chunk for origin in entry.origins]
+            # The one in whose turn a text leaves stands for all that wait for it.
+            callers = {entry.share.caller for entry in chunk}
         if not chunk and not relied_on:
             return
         try:
-            self._send({entry.key: entry.text for entry in chunk} | relied_on, origins)
+            self._send({entry.key: entry.text for entry in chunk} | relied_on, origins, callers)
         except Exception as error:  # as above
             self._fail(chunk, error)
 

@@ -11,6 +11,7 @@ Every change of state goes through `Entries._move`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from enum import Enum
@@ -32,6 +33,9 @@ class State(Enum):
     )
     DONE = "answered, failed or dropped: no caller can reach it any more"
 
+
+_ALIKE = 2
+"""A text may cost so many times as much as another to be sent with it in an extra chunk."""
 
 # They are read several times for each text, and looking up a global takes half the time of an enum's attribute.
 GATHERED, CLAIMED, UNDER_WAY, ELSEWHERE, DONE = State
@@ -221,9 +225,19 @@ class Entries(Generic[T]):
             yield entry
 
     def _newcomers(self) -> Iterator[Entry[T]]:
+        """One text of each caller that has none under way; longer ones than the first have to wait for it.
+
+        A chunk is answered as a whole, and a short text must not wait for a long one.
+        """
+        most = math.inf
         for share in self._turns.newcomers():
             while share.claimed and not share.under_way:
-                yield next(iter(share.claimed.values()))
+                entry = next(iter(share.claimed.values()))
+                if entry.cost > most and entry.waiters:
+                    break
+                yield entry
+                if entry.state is UNDER_WAY:
+                    most = _ALIKE * entry.cost
 
     def wait_elsewhere(self, entry: Entry[T]) -> None:
         """Moves an entry to ELSEWHERE, or to DONE if nobody waits for it: it no longer belongs to a chunk under way."""

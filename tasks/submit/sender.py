@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import redis
 
@@ -85,7 +86,7 @@ class TextSender:
         metrics.LOOKUP_MISS.inc(len(keys) - len(known))
         return Claimed(known, [key for key in keys if key not in known])
 
-    def send(self, texts: Mapping[str, str], origins: Sequence[Origin]) -> None:
+    def send(self, texts: Mapping[str, str], origins: Sequence[Origin], callers: Collection[str] = ()) -> None:
         """The coalescer's `Send`: sends texts as one chunk.
 
         Raises:
@@ -97,7 +98,7 @@ class TextSender:
             if not self._memory.has_room(CALLERS_SHARE):
                 raise StorageFull
             with sending(self._tracing, origins, len(texts)) as origin:
-                self._chunks.send_texts(list(texts.values()), origin)
+                self._chunks.send_texts(list(texts.values()), origin, caller=_digest(callers))
         except Exception:  # of any kind: a mark without a message would keep other processes from sending the text
             self._cache.release(self._tag, texts)
             raise
@@ -106,3 +107,10 @@ class TextSender:
     def give_up(self, keys: Iterable[str]) -> list[str]:
         """The coalescer's `Release`: gives claims up; returns the digests that other processes still wait for."""
         return self._cache.give_up(self._tag, list(keys), self._reply_key)
+
+
+def _digest(callers: Collection[str]) -> str:
+    """Workers need not know who a caller is, only whether two chunks have the same one."""
+    if len(callers) != 1:
+        return ""
+    return hashlib.sha256(next(iter(callers)).encode()).hexdigest()[:12]

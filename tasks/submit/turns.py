@@ -77,9 +77,10 @@ class Turns(Generic[E]):
         share.turn += cost
 
     def newcomers(self) -> list[Share[E]]:
-        """The callers that have texts to send and none under way, those that had least first."""
+        """The callers that have texts to send and none under way, those whose next text costs least first."""
         return sorted(
-            (share for _, _, share in self._heap if share.claimed and not share.under_way), key=lambda share: share.turn
+            (share for _, _, share in self._heap if share.claimed and not share.under_way),
+            key=lambda share: (next(iter(share.claimed.values())).cost, share.turn),
         )
 
     def has_newcomers(self) -> bool:

@@ -16,6 +16,7 @@ import redis
 from msgspec.structs import replace
 
 from model.engine import Engine, Scores
+from model.engines.merging import CALLER
 from tasks import metrics
 from tasks.discretion import frames, told
 from tasks.errors import TextBeyondModel, TextFailed
@@ -117,7 +118,8 @@ class Scorer:
             match chunk:
                 case JobChunk(tag=tag, job=job_id, n=number):
                     self._score_job_chunk(job_id, number, tag, chunk_id)
-                case TextsChunk(tag=tag, texts=texts):
+                case TextsChunk(tag=tag, texts=texts, caller=caller):
+                    CALLER.set(caller)
                     outcomes = self._outcomes(chunk_id, tag, texts)
                     self._persist(lambda: self._cache.settle(self._engine.identity, tag, outcomes, chunk_id))
         except (NotStored, NewerFormat):

@@ -13,16 +13,28 @@ from model.engines.batching import CHARS_PER_TOKEN, Shapes, cut, shapes, sorted_
 LENGTHS = st.lists(st.integers(1, 256), max_size=80)
 
 
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.none() | st.integers(1, 2000))
-def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int | None) -> None:
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), max_cells=st.integers(1, 2000))
+def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: int, max_cells: int) -> None:
     """No group has more texts or (unless it has one text) more tokens than allowed; each text is in one group."""
     groups = sorted_groups(lengths, batch_size, max_cells)
     for group in groups:
         assert group.length == max(lengths[row] for row in group.rows)
         assert len(group.rows) == group.batch <= batch_size
-        assert max_cells is None or group.batch == 1 or group.batch * group.length <= max_cells
+        assert group.batch == 1 or group.batch * group.length <= max_cells
     assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
     assert [group.length for group in groups] == sorted((group.length for group in groups), reverse=True)
+
+
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), parts=st.integers(1, 4))
+def test_own_lengths(lengths: list[int], batch_size: int, parts: int) -> None:
+    """If asked for, every text is padded to the same length as when it is alone, whatever it is scored with."""
+    few = shapes(batch_size, 256, own_lengths=True)
+    groups = few.plan(lengths, parts)
+    assert sorted(row for group in groups for row in group.rows) == list(range(len(lengths)))
+    for group in groups:
+        assert {few.plan([lengths[row]])[0].length for row in group.rows} == {group.length}
+        assert len(group.rows) <= group.batch
+        assert (group.batch, group.length) in set(few.all())
 
 
 @given(lengths=LENGTHS, max_cells=st.integers(256, 2000))

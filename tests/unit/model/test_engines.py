@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -254,6 +255,35 @@ def test_a_few_texts_wait_for_no_large_call(compiled: CompiledEngine) -> None:
         assert len(many.result(30).probabilities) == 8
 
 
+def test_long_texts_leave_room_for_small_calls(compiled: Any) -> None:
+    """While small calls come, a call with long texts never has more groups under way than there are threads."""
+    most = 0
+    idle = compiled._idle
+
+    class Watched:
+        """The idle requests; notes how many were taken at once."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(idle, name)
+
+        def get_nowait(self) -> Any:
+            nonlocal most
+            request = idle.get_nowait()
+            most = max(most, compiled._threads + 1 - idle.qsize())
+            return request
+
+    compiled._idle, compiled._small_at = Watched(), -math.inf
+    try:
+        long = ["a text that is long enough " * 40] * 12
+        expected = compiled.score(long).probabilities
+        assert most == compiled._threads + 1
+        most, compiled._small_at = 0, math.inf
+        assert np.array_equal(compiled.score(long).probabilities, expected)
+        assert most == compiled._threads
+    finally:
+        compiled._idle, compiled._small_at = idle, -math.inf
+
+
 def test_threads_may_be_left_to_torch(load: Callable[..., PipelineEngine]) -> None:
     """The engine starts with the setting's default, 0: torch then uses a thread for each core."""
     assert np.isfinite(load(threads=0).score(["love it"]).probabilities).all()
@@ -276,6 +306,14 @@ def test_batches_by_tokens_have_room_for_so_many_full_texts(load: Callable[..., 
     assert all(rows * length <= 4 * 48 for rows, length in shapes)
     assert {length for _, length in shapes} <= set(range(8, 49, 8))
     assert max(rows for rows, _ in shapes) == 4 * 48 // 8
+
+
+def test_long_texts_leave_short_ones_alone(load: Callable[..., PipelineEngine]) -> None:
+    """On a CPU, a batch has at most 1,024 tokens with its padding: a few long texts do not make all others as long."""
+    engine = load(100)
+    with batches_seen() as shapes:
+        engine.score([*["a " * 500] * 22, *["love it"] * 70])
+    assert shapes == [(21, 48), (21, 48), (50, 4)]
 
 
 def test_batches_by_count_are_what_they_were(load: Callable[..., PipelineEngine]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.engine import Scores
-from model.engines.merging import MergingEngine
+from model.engines.merging import CALLER, MergingEngine
 from model.engines.stub import StubEngine
 from tests.support.waiting import wait_until
 
@@ -138,6 +138,30 @@ def test_a_small_request_waits_for_nothing_large() -> None:
     assert [len(texts) for texts in gate.calls] == [25, 25, 1, 25]
 
 
+def test_a_small_request_of_another_caller() -> None:
+    """A small request has a call of its own beside another caller's texts as short as its own, not beside its own
+    caller's.
+    """
+    gate = Gate()
+    engine = MergingEngine(gate, max_cost=lambda: 1000, calls=1)
+
+    def score(caller: str, texts: Sequence[str]) -> Scores:
+        CALLER.set(caller)
+        return engine.score(texts)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(score, "greedy", ["good"] * 30)]
+        wait_until(lambda: gate.calls, what="the first call")
+        answers.append(pool.submit(score, "greedy", ["bad"]))
+        wait_until(lambda: len(engine._asks) == 1, what="the greedy caller's second request to wait")
+        answers.append(pool.submit(score, "modest", ["good"]))
+        wait_until(lambda: gate.calls[1:] == [["good"]], what="the call of the other caller's request")
+        gate.open.set()
+        asked: list[list[str]] = [["good"] * 30, ["bad"], ["good"]]
+        assert all(same(answer.result(30), texts) for answer, texts in zip(answers, asked, strict=True))
+    assert gate.calls[2:] == [["bad"]]
+
+
 def test_small_goes_by_cost() -> None:
     """What is small goes by what texts cost, as does what fits into one call; an error of a small one is its own."""
     gate = Gate()
@@ -202,10 +226,10 @@ def test_an_answer_waits_for_no_further_call() -> None:
 
 
 def test_texts_of_one_length_share_calls() -> None:
-    """A request for few texts waits for large calls of texts like its own: together they cost less."""
+    """A request for few texts waits for its own caller's large calls of texts like these: together they cost less."""
     gate = Gate()
     engine = MergingEngine(gate, max_cost=lambda: 100, calls=1)
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8, initializer=CALLER.set, initargs=("one",)) as pool:
         answers = ask(engine, gate, pool, [[f"text {n}" for n in range(40)], ["good"], ["bad"]])
     assert [len(texts) for texts in gate.calls] == [40, 2]
     assert same(answers[1], ["good"])

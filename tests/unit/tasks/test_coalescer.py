@@ -79,7 +79,7 @@ def make(
     """A coalescer that uses a sender."""
     return Coalescer(
         lambda texts: Claimed({}, sender.claim(texts)),
-        lambda texts, _: sender.send(texts),
+        lambda texts, *_: sender.send(texts),
         sender.release,
         queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=patience_s),
         chunk_limit=lambda _: limit,
@@ -463,7 +463,7 @@ def test_sent_on_behalf_of_all_who_wait() -> None:
     sent: SimpleQueue[tuple[dict[str, str], list[object]]] = SimpleQueue()
     coalescer: Coalescer[str] = Coalescer(
         lambda texts: Claimed({}, texts),
-        lambda texts, origins: sent.put((dict(texts), list(origins))),
+        lambda texts, origins, _: sent.put((dict(texts), list(origins))),
         lambda keys: (),
         queue_limit=QueueLimit(max_texts=10),
         chunk_limit=lambda _: 10,
@@ -492,7 +492,7 @@ def test_every_caller_gets_their_own_answer(seed: int, limit: int, under_way: in
 
     coalescer: Coalescer[str] = Coalescer(
         lambda texts: Claimed({}, texts),
-        lambda texts, _: send(texts),
+        lambda texts, *_: send(texts),
         lambda _: (),
         queue_limit=QueueLimit(max_texts=10_000),
         chunk_limit=lambda _: limit,

@@ -171,7 +171,7 @@ class Coalescing(RuleBasedStateMachine):
         self.meanwhile()
         return Claimed({key: self.answer(key) for key, what in found.items() if what == "known"}, to_send)
 
-    def send(self, texts: Mapping[str, str], origins: Sequence[object]) -> None:
+    def send(self, texts: Mapping[str, str], origins: Sequence[object], _: object) -> None:
         """Checks that each text was claimed and is sent once; or fails, which gives the claims up."""
         assert texts == {key: f"text of {key}" for key in texts}
         assert set(origins) <= set(texts)

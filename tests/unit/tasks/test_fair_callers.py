@@ -30,7 +30,7 @@ class Web:
         self.refused: Counter[str] = Counter()
         self.coalescer: Coalescer[str] = Coalescer(
             lambda texts: Claimed({}, texts),
-            lambda texts, _: self._send(texts),
+            lambda texts, *_: self._send(texts),
             lambda keys: (),
             queue_limit=QueueLimit(max_texts=queue, rate=lambda: rate, patience_s=1.0, clock=lambda: self.now),
             chunk_limit=lambda round_trip_s: limit if round_trip_s is None else shared_limit,
@@ -85,6 +85,22 @@ def test_one_text_beside_many() -> None:
     web.now += 0.02
     web.go()
     assert set(more) <= set(web.chunks[2])
+
+
+def test_a_lone_text_is_not_answered_with_long_ones() -> None:
+    """A lone text beside another caller's leaves by itself even where there is a place for a chunk, and with texts that
+    cost about as much.
+    """
+    web = Web(shared_limit=30)
+    web.ask("modest")
+    web.go()
+    web.answer()
+    web.ask("greedy", 30, LONG)
+    first, second = web.ask("modest"), web.ask("another")
+    before = len(web.chunks)
+    web.go()
+    assert web.chunks[before] == [*first, *second]
+    assert {web.callers[key] for key in web.chunks[before + 1]} == {"greedy"}
 
 
 def test_lone_texts_of_many_callers() -> None:
@@ -175,7 +191,7 @@ def test_text_of_several_callers() -> None:
     web.coalescer.submit(keys[-1], "", caller="modest")
     web.coalescer.submit(keys[-2], "", caller="modest")
     web.answer()
-    assert {keys[-1], keys[-2]} <= set(web.chunks[-1])
+    assert {keys[-1], keys[-2]} <= {*web.chunks[-2], *web.chunks[-1]}
 
 
 def test_full_queue_of_another() -> None:

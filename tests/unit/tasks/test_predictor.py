@@ -246,7 +246,7 @@ def test_who_no_longer_waits_leaves(stack: Stack) -> None:
     """Callers whose time is over no longer count as waiting."""
     coalescer: Coalescer[Answer] = Coalescer(
         lambda texts: Claimed({}, texts),
-        lambda texts, origins: None,
+        lambda *_: None,
         lambda keys: (),
         queue_limit=QueueLimit(max_texts=3),
         chunk_limit=lambda _: 1,

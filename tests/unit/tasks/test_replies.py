@@ -30,7 +30,7 @@ class Web:
         self.recent = RecentPredictions()
         self.coalescer: Coalescer[Answer] = Coalescer(
             lambda texts: Claimed({}, self.cache.claim(None, TAG, list(texts), REPLY_KEY).to_send),
-            lambda texts, origins: None,
+            lambda *_: None,
             lambda keys: (),
             queue_limit=QueueLimit(max_texts=100),
             chunk_limit=lambda _: 100,
