@@ -22,12 +22,13 @@ RUN python deploy/requirements.py web > web.txt \
  && pip --python /venv/bin/python install --no-deps . \
  && rm /venv/lib/python3*/site-packages/celeryconfig.py
 
-# A third of OpenVINO is drivers for GPUs and NPUs; the compiled engine runs on the CPU.
+# A third of OpenVINO is drivers for GPUs and NPUs; the compiled engine runs on the CPU. Two thirds of eldc are its source.
 FROM build AS build-worker
 RUN python deploy/requirements.py worker > worker.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker.txt \
  && rm /venv/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
-       /venv/lib/python3*/site-packages/openvino/libs/cache.json
+       /venv/lib/python3*/site-packages/openvino/libs/cache.json \
+       /venv/lib/python3*/site-packages/eldc/*.[ch]
 
 # torch from PyPI brings the CUDA libraries that it was built with; the driver comes from the host (NVIDIA's container toolkit).
 FROM build AS build-worker-gpu
@@ -51,7 +52,7 @@ COPY model/*.py model/
 COPY model/engines/ model/engines/
 COPY model/patches/ model/patches/
 COPY model/samples/ model/samples/
-COPY model/default/*.json model/default/
+COPY model/default/*.json model/default/README.md model/default/
 COPY tasks/ tasks/
 
 FROM base AS web

@@ -54,8 +54,8 @@ def main(
         probabilities = scores(engine, [example.text for example in examples], path.name)
         right = probabilities.argmax(1) == known_labels(examples)
         found[path.name.removesuffix(".tsv.gz")] = probabilities.max(1), right
-    everything = tuple(np.concatenate(parts) for parts in zip(*found.values(), strict=True))
-    confidence, right = everything
+    confidence, right = (np.concatenate(parts) for parts in zip(*found.values(), strict=True))
+    everything = confidence, right
     below = threshold(confidence, right)
     print(engine.identity)
     print("| share answered | confidence from | all files | " + " | ".join(found) + " |")

@@ -69,7 +69,7 @@ class Manifest:
     emoji_words: bool = False
     """Whether emoji that the tokenizer does not know are put into words: see `model.emoji`."""
     uncertain_below: float | None = None
-    """The confidence below which an answer is called uncertain: see `model.training.certainty`."""
+    """The confidence below which an answer is called uncertain: see `benchmarks/certainty.py`."""
 
     def write(self, folder: Path) -> None:
         """Writes `manifest.json` into the folder."""

@@ -186,6 +186,23 @@ def test_predict(sentiq: Sentiq) -> None:
     assert shown[2].endswith("  plain \ufffd")
 
 
+def test_other_languages(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """A text in a language that the model does not read has no label and says why; a batch counts such lines apart."""
+    stack = make_stack(model="stub", WEB_CONCURRENCY=1, MODEL_LANGUAGES="en").start("interactive", "batch")
+    sentiq = Sentiq(stack.port, tmp_path)
+    foreign = "Das neue Album ist leider wirklich nur langweilig und viel zu lang."
+    shown = sentiq.run("predict", foreign, "@anna 123", "good").stdout.decode().splitlines()
+    assert shown[0] == f"-         -       {foreign}  (not scored: unsupported_language, de)"
+    assert shown[1].endswith("@anna 123  (no_words)")
+    assert shown[2].endswith("  good")
+    (tmp_path / "in.txt").write_text(f"{foreign}\ngood\n")
+    assert b": 0 negative, 0 neutral, 1 positive, 1 in languages that the model does not read -> in.sentiq" in (
+        sentiq.run("batch", "in.txt").stderr
+    )
+    job = json.loads(sentiq.run("jobs", "--json").stdout.splitlines()[0])
+    assert b"1 in other languages" in sentiq.run("job", job["id"]).stdout
+
+
 def test_predict_says_which_text(sentiq: Sentiq) -> None:
     """A text that cannot be scored is told by its number, since of a blank one nothing else can be shown."""
     done = sentiq.run("predict", "good", "", "bad", status=1)

@@ -23,12 +23,14 @@ from tests.support.texts import new_text
 from tests.support.waiting import wait_until
 from webapp.client import Sentiq
 
+AFTER = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings")
+"""The columns after those of the scores."""
 RESULT_COLUMNS = {
-    "SPAM": ["position", "status", "label", "confidence", "ham", "spam", "truncated", "error", "model"],
+    "SPAM": ["position", "status", "label", "confidence", "ham", "spam", *AFTER],
     "TOPICS": [
         *("position", "status", "label", "confidence"),
         *("sport", "music", "film", "food", "travel", "science", "score_status", "true-crime", "home 2", "any_other"),
-        *("truncated", "error", "model"),
+        *AFTER,
     ],
 }
 

@@ -33,7 +33,7 @@ STARTED_BY = {
 """What command lines start: they may import it, inside a function."""
 CLIENT = ("webapp", "webapp.client", "tasks", "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
-HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime")
+HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime", "eldc")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

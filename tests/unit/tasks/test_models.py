@@ -196,3 +196,36 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [model.name for model in served.settings] == ["*", "de"]
     with pytest.raises(UnknownModel, match=r"^No model has this name; this service has `de`, `german`, `en`\."):
         served.choose("it")
+
+
+def test_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each model of MODELS may say which languages it reads; MODEL_LANGUAGES is of that of MODEL_NAME alone."""
+    asked = {"de": {"name": "my/model", "languages": ["de-AT", "en"]}, "fr": "other/model"}
+    settings = settings_with(monkeypatch, asked, MODEL_LANGUAGES="en, ES")
+    served = settings.served
+    assert {name: model.source.languages for name, model in served.items()} == {
+        "*": ("en", "es"),
+        "de": ("de", "en"),
+        "fr": (),
+    }
+    assert [settings.of(model).model_languages for model in each_once(served)] == [("en", "es"), ("de", "en"), ()]
+
+
+@pytest.mark.parametrize(
+    ("models", "others"),
+    [
+        ({"de": {"name": "my/model", "languages": ["german"]}}, {}),
+        ({}, {"MODEL_LANGUAGES": "en, german"}),
+    ],
+)
+def test_language_that_is_no_code(monkeypatch: pytest.MonkeyPatch, models: object, others: dict[str, str]) -> None:
+    """A language that is no code ends the start with a sentence that names it."""
+    with pytest.raises(SettingsRefused, match="'german' is not a code of a language like `en`"):
+        settings_with(monkeypatch, models, **others)
+
+
+def test_one_model_with_two_sets_of_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two names for one model that say otherwise of its languages are refused."""
+    asked = {"a": {"name": "my/model", "languages": ["de"]}, "b": "my/model"}
+    with pytest.raises(SettingsRefused, match="`a` and `b` are the same model with different languages"):
+        settings_with(monkeypatch, asked)

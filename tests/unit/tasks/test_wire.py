@@ -80,6 +80,8 @@ descriptions = st.builds(
     st.booleans(),
     st.booleans(),
     st.integers(0, 999),
+    st.lists(texts).map(tuple),
+    st.none() | st.floats(0, 1),
     st.tuples(trials),
 )
 marks = st.builds(
