@@ -163,7 +163,9 @@ class KeptJobs:
         """The outcomes that workers have found for rows, each with its model, by the number of the text."""
         wanted: defaultdict[int, list[int]] = defaultdict(list)
         for row in rows:
-            for where in (row.where, *(part[2] for part in (*row.sentences, *row.words))):
+            if isinstance(row.where, int):
+                wanted[row.where // job.chunk_size].append(row.where)
+            for _, _, where in (*row.sentences, *row.words) if row.sentences or row.words else ():
                 if isinstance(where, int):
                     wanted[where // job.chunk_size].append(where)
         found: dict[int, tuple[Outcome, str]] = {}

@@ -124,6 +124,7 @@ class Intake:
         self._max_texts = max_texts
         self._cleaned = cleaned
         self._asked = asked
+        self._plain = asked == NOTHING
         self._cost = cost
         self._send = send
         self._alive = alive
@@ -240,7 +241,7 @@ class Intake:
             if position % _LINES_AT_ONCE == 0:
                 time.sleep(0)
             try:
-                if self._asked == NOTHING:
+                if self._plain:
                     cleaned = self._cleaned(entry.text)
                 else:
                     reading = read(entry.text, self._asked, self._cleaned)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.text import Text
 
 from webapp.client.types import Prediction, Word
 
+_BLANKS = re.compile(r"\s+")
 _HEAVIEST = 5
 """The words whose weights are told in figures: colours may not be seen."""
 _STRONG, _WEAK = 0.1, 0.02
@@ -21,11 +24,11 @@ def show(prediction: Prediction) -> None:
     for sentence in prediction.sentences or ():
         label, confidence = sentence["label"] or "-", sentence["confidence"]
         shown = "-" if confidence is None else f"{confidence:.4f}"
-        console.print(Text(f"  {label:<8}  {shown:<6}  {' '.join(sentence['text'].split())}"))
+        console.print(Text(f"  {label:<8}  {shown:<6}  {_one_line(sentence['text'])}"))
     if prediction.words:
         console.print(_coloured(prediction.text, prediction.words))
         heaviest = sorted(prediction.words, key=lambda word: -abs(word["weight"] or 0.0))[:_HEAVIEST]
-        told = [f"{' '.join(word['text'].split())} {word['weight'] or 0.0:+.3f}" for word in heaviest]
+        told = [f"{_one_line(word['text'])} {word['weight'] or 0.0:+.3f}" for word in heaviest]
         console.print(Text(f"  {', '.join(told)}"))
 
 
@@ -34,10 +37,14 @@ def _coloured(text: str, words: list[Word]) -> Text:
     line, at = Text("  "), 0
     for word in words:
         end = word["offset"] + word["length"]
-        line.append(" ".join(text[at : word["offset"]].splitlines()))
-        line.append(" ".join(text[word["offset"] : end].splitlines()), _style(word["weight"] or 0.0))
+        line.append(_one_line(text[at : word["offset"]]))
+        line.append(_one_line(text[word["offset"] : end]), _style(word["weight"] or 0.0))
         at = end
-    return line.append(" ".join(text[at:].splitlines()))
+    return line.append(_one_line(text[at:]))
+
+
+def _one_line(text: str) -> str:
+    return _BLANKS.sub(" ", text)
 
 
 def _style(weight: float) -> str:
