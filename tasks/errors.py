@@ -20,6 +20,7 @@
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── UploadTooSlow           the texts stopped coming in
+    ├── TooManyFiles            as many spreadsheets and zip files are being read as one process reads at once
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
@@ -243,6 +244,15 @@ class StorageFull(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The service has no room left. Texts that it knows are answered; try again later.")
+
+
+class TooManyFiles(SentimentError):
+    """Spreadsheets, zip files and Parquet take memory to read, so few are read at once."""
+
+    code = "too_many_files"
+
+    def __init__(self) -> None:
+        super().__init__("The service reads other spreadsheets or zip files at this moment; try again later.")
 
 
 class JobCancelled(SentimentError):

@@ -19,7 +19,6 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.uploads import UploadLimits
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -28,6 +27,8 @@ from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
+from webapp.reading.texts import Limits as UploadLimits
+from webapp.sandbox.process import Sandbox
 
 _TEXT_BYTES = 1024 * 1024
 """The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
@@ -61,6 +62,9 @@ def create_app(
     uploads = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
     # The limit for bodies that are read whole, which hold one text; uploads are streams with limits of their own.
     app.config["MAX_CONTENT_LENGTH"] = min(settings.max_upload_bytes, max(_TEXT_BYTES, uploads.max_line_bytes))
+    sandbox = Sandbox(
+        settings.data_dir.absolute() / "uploads", max_bytes=uploads.max_bytes, max_line_bytes=uploads.max_line_bytes
+    )
     csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
@@ -68,7 +72,13 @@ def create_app(
     for blueprint in (
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
-            sentiment.jobs, uploads, sentiment.predict_many, answers, predict_timeout_s=timeout_s, charge=charge
+            sentiment.jobs,
+            uploads,
+            sentiment.predict_many,
+            answers,
+            sandbox,
+            predict_timeout_s=timeout_s,
+            charge=charge,
         ),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),

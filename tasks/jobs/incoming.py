@@ -23,7 +23,7 @@ from tasks.errors import (
     UploadTooSlow,
 )
 from tasks.jobs.counts import field_of, growth
-from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, to_hash
+from tasks.jobs.job import UPLOAD_TTL_S, Entry, Header, Job, PageLine, Source, header_fields, source_fields, to_hash
 from tasks.jobs.keys import chunk_id
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
@@ -232,13 +232,21 @@ class IncomingJobs:
         """Keeps a job alive whose texts are coming in slowly."""
         self._touch(job_id, UPLOAD_TTL_S)
 
-    def seal(self, job_id: str) -> None:
+    def seal(self, job_id: str, header: Header | None = None, source: Source | None = None) -> None:
         """Notes that all texts have come in; from now on the job lives for its TTL.
+
+        Args:
+            job_id: the job.
+            header: its columns, where more were found than the job began with.
+            source: what was found out of its file.
 
         Raises:
             UploadTooSlow: the previous page was too long ago, and the job has expired.
         """
-        if self._seal(job_id, self._ttl_s) == b"gone":
+        facts: dict[str, bytes | int] = {} if header is None else header_fields(header)
+        if source is not None:
+            facts |= source_fields(source)
+        if self._seal(job_id, self._ttl_s, *(part for fact in facts.items() for part in fact)) == b"gone":
             raise UploadTooSlow
 
     def discard(self, job_id: str) -> int | None:

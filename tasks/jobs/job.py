@@ -52,7 +52,9 @@ class Entry:
     text: str
     id: str | int | None = None
     columns: tuple[str, ...] = ()
-    """The other columns of its CSV row, in the header's order."""
+    """The other columns of its row, in the header's order; fewer, where columns were found after it."""
+    error: str | None = None
+    """The code of its error, if it could not be read; then `text` is the row as it stands in the file."""
 
     @property
     def memory_bytes(self) -> int:
@@ -65,8 +67,26 @@ PageLine = tuple[Entry, int | Outcome]
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What was found out of the file that a job came from."""
+
+    encoding: str | None = None
+    """None for a spreadsheet, and for Parquet."""
+    guessed: bool = False
+    """Whether neither the file nor the caller said the encoding."""
+    delimiter: str | None = None
+    """Of a CSV file."""
+    bom: bool = False
+    """Whether the file began with a byte order mark."""
+    sheet: str | None = None
+    """The name of the sheet of a spreadsheet that was read."""
+    file: str | None = None
+    """The name of the file in a zip file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a CSV upload."""
+    """The names of the columns of an upload that has any."""
 
     names: tuple[str, ...]
     text: int
@@ -125,7 +145,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     todo_bytes: int = 0
     """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
     header: Header | None = None
-    """The CSV header; in the hash it is `columns` (JSON) and `text_column`."""
+    """The names of columns; in the hash they are `columns` (JSON) and `text_column`."""
+    source: Source | None = None
+    """In the hash it is JSON; not there before all texts have come in."""
     callback_url: str | None = None
     callback_state: str | None = None
     callback_attempts: int = 0
@@ -233,6 +255,11 @@ TOLD = (
     "target",
     "not_mentioned",
     "model",
+    "encoding",
+    "guessed",
+    "delimiter",
+    "sheet",
+    "file",
     "texts_per_s",
     "eta_s",
     "created_at",
@@ -241,17 +268,27 @@ TOLD = (
     "expires_at",
     "callback",
 )
-"""The fields of a job that callers see, in this order; those of `SOMETIMES` only where they are asked for."""
-SOMETIMES = {"requested_model": "requested_model", "target": "target", "not_mentioned": "target"}
-"""Fields that are told only of jobs that have another field."""
-TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback"))
+"""The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
+_OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
+NOT_ALWAYS = ("requested_model", "target", "not_mentioned", *_OF_SOURCE)
+TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    shown = (name for name in names if name not in SOMETIMES or getattr(job, SOMETIMES[name]) is not None)
-    return {name: _told(name, getattr(job, name)) for name in shown}
+    given: dict[str, object] = {"requested_model": job.requested_model, "target": job.target}
+    if job.target is not None:
+        given["not_mentioned"] = job.not_mentioned
+    if job.source is not None:
+        given |= {name: getattr(job.source, name) for name in _OF_SOURCE}
+        if job.source.encoding is None:
+            del given["guessed"]
+    return {
+        name: _told(name, getattr(job, name)) if name not in NOT_ALWAYS else given[name]
+        for name in names
+        if name not in NOT_ALWAYS or given.get(name) is not None
+    }
 
 
 def _told(name: str, value: Any) -> Any:
@@ -285,9 +322,21 @@ def to_hash(job: Job) -> dict[str, str | int | float | bytes]:
     facts |= {label_field(index): job.labels[label] for index, label in enumerate(job.analysis.classes)}
     facts["analysis"] = analysis_field(job.analysis, facts.pop("requested_model"))
     if (header := facts.pop("header")) is not None:
-        facts |= {"columns": orjson.dumps(header.names), "text_column": header.text}
+        facts |= header_fields(header)
+    if (source := facts.pop("source")) is not None:
+        facts |= source_fields(source)
     kept = {name: value for name, value in facts.items() if value is not None and value is not False}
     return {name: int(value) if value is True else value for name, value in kept.items()}
+
+
+def header_fields(header: Header) -> dict[str, bytes | int]:
+    """The names of columns as fields of a job's hash."""
+    return {"columns": orjson.dumps(header.names), "text_column": header.text}
+
+
+def source_fields(source: Source) -> dict[str, bytes]:
+    """What was found out of a file as a field of a job's hash."""
+    return {"source": orjson.dumps(source)}
 
 
 def from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
@@ -313,6 +362,8 @@ def _from_hash(job_id: str, stored: Mapping[bytes, bytes]) -> Job:
         facts["finished_at"] = facts["cancelled_at"]
     if "columns" in facts:
         facts["header"] = {"names": orjson.loads(facts["columns"]), "text": facts["text_column"]}
+    if "source" in facts:
+        facts["source"] = orjson.loads(facts["source"])
     if "analysis" in facts:
         facts["analysis"] = orjson.loads(facts["analysis"])
         facts["requested_model"] = facts["analysis"].pop("model", None)

@@ -17,7 +17,7 @@ import orjson
 from tasks.cost import cost
 from tasks.errors import InvalidText, TooManyTexts
 from tasks.jobs.incoming import IncomingJobs, Page, PagePart, Parts
-from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine
+from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine, Source
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
@@ -41,6 +41,9 @@ class Submission:
     entries: Iterable[tuple[int, Entry]]
     """The texts, each with the number of its line, from 1. If the iteration raises, the job is discarded."""
     header: Header | None = None
+    """The columns that are known before the texts come."""
+    found: Callable[[], tuple[Header | None, Source | None]] = lambda: (None, None)
+    """Once all texts have come: their columns, and what was found out of the file."""
     callback_url: str | None = None
     model: str | None = None
     """The name of the model that the caller asks for; None for the default one."""
@@ -75,7 +78,8 @@ class Fingerprint:
 
     def add(self, entry: Entry) -> None:
         """Adds the submission's next entry."""
-        self._hash.update(orjson.dumps([entry.text, entry.id, entry.columns]))
+        parts = [entry.text, entry.id, entry.columns]
+        self._hash.update(orjson.dumps(parts if entry.error is None else [*parts, entry.error]))
 
     def hex(self) -> str:
         """The hash of all entries so far, in hex."""
@@ -240,6 +244,10 @@ class Intake:
         for position, entry in enumerate(entries):
             if position % _LINES_AT_ONCE == 0:
                 time.sleep(0)
+            if entry.error is not None:
+                keys.append(None)
+                errors.append(Failed(entry.error))
+                continue
             try:
                 if self._plain:
                     cleaned = self._cleaned(entry.text)

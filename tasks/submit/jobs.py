@@ -191,7 +191,8 @@ class JobService:
         finally:
             metrics.LOOKUP_HIT.inc(intake.hits)
             metrics.LOOKUP_MISS.inc(intake.misses)
-        self._incoming.seal(job_id)
+        header, source = submission.found()
+        self._incoming.seal(job_id, header if header != submission.header else None, source)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
 

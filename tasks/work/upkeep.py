@@ -23,6 +23,7 @@ REPAIR_S = 5.0
 SETTLE_S = 2.0
 """Seconds after which a chunk that is still found nowhere is lost; before, it may be on its way between two places."""
 _LOCK = "sentiq:upkeep"
+_LOCK_MS = int(900 * REPAIR_S)
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +62,11 @@ class Upkeep:
         Chunks get lost if a connection breaks after the broker has taken a message out of its queue and before it has
         noted which worker has it. A chunk that was not lost after all still counts once.
         """
+        lock = f"{_LOCK}{self._model.suffix}"
         # The lock expires just before this worker's next turn.
-        if not self._broker.set(f"{_LOCK}{self._model.suffix}", 1, nx=True, px=int(900 * REPAIR_S)):
+        if not self._broker.set(lock, 1, nx=True, px=_LOCK_MS):
+            if self._broker.pttl(lock) > _LOCK_MS:  # the server's clock was set back
+                self._broker.pexpire(lock, _LOCK_MS)
             return 0
         for turn in self._turns.choose():
             self._turns.send(turn)

@@ -21,8 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
+from tests.support.sheets import xlsx, zipped
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.texts import labels, new_texts
 from tests.support.waiting import wait_until
@@ -396,6 +398,26 @@ def test_batch_other_csv(sentiq: Sentiq) -> None:
     ]
 
 
+def test_batch_spreadsheet(sentiq: Sentiq) -> None:
+    """A spreadsheet's results are beside it as a spreadsheet; which sheet was read is said. `--sheet` chooses another,
+    and `--raw`, which spreadsheets have no use for, is refused before anything is sent.
+    """
+    texts = new_texts(2)
+    notes = [["about", "text"], [1, "x"]]
+    (sentiq.folder / "in.xlsx").write_bytes(xlsx({"Jan": [["text"], *([text] for text in texts)], "Notes": notes}))
+    assert b"Say which one" in sentiq.run("batch", "in.xlsx", status=1).stderr
+    done = sentiq.run("batch", "in.xlsx", "--sheet", "Jan")
+    assert b"2 lines, of the sheet Jan." in done.stderr
+    header, *rows = openpyxl.load_workbook(sentiq.folder / "in.sentiq.xlsx").active.iter_rows(values_only=True)
+    assert (header[0], [row[0] for row in rows]) == ("text", texts)
+    assert [row[header.index("label")] for row in rows] == labels(texts)
+    refused = sentiq.run("batch", "in.xlsx", "--raw", "--force", status=2)
+    assert b"no effect" in refused.stderr
+    (sentiq.folder / "in.zip").write_bytes(zipped({"a.csv": f"text\n{texts[0]}\n".encode()}))
+    assert b"1 line, of the file a.csv in it." in sentiq.run("batch", "in.zip").stderr
+    assert [row["text"] for row in read_csv(sentiq.folder / "in.sentiq.csv")] == texts[:1]
+
+
 def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
     """An output that exists is left alone before anything is sent, unless `--force` is given."""
     (sentiq.folder / "in.txt").write_text("good\n")
@@ -449,8 +471,8 @@ def test_batch_bad_line(sentiq: Sentiq) -> None:
     assert "`comment`" in last
     assert "--column" in last
     (sentiq.folder / "in.csv").write_text("text;n\ngood;1\n")
-    last = sentiq.run("batch", "in.csv", status=1).stderr.decode().splitlines()[-1]
-    assert last.endswith("?delimiter=;. Give it: --delimiter.")
+    last = sentiq.run("batch", "in.csv", "--delimiter", ",", status=1).stderr.decode().splitlines()[-1]
+    assert last.endswith("say so: --delimiter ';'.")
     assert sentiq.leftovers() == []
 
 

@@ -28,10 +28,11 @@ from tasks.errors import EmptyText
 from tasks.settings import Settings
 from tasks.store.outcomes import digest
 from tasks.submit.predictor import cleaner
-from webapp.api.requests import parse_json, without_lone_surrogates
 from webapp.api.schemas import PredictRequest
-from webapp.api.uploads import UploadLimits, read_upload
-from webapp.front.errors import MalformedJson, UploadRefused
+from webapp.api.uploads import read_upload
+from webapp.reading.json_values import parse_json, without_lone_surrogates
+from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.texts import Limits
 
 TIMES = 8
 RATIO = 24.0
@@ -146,7 +147,7 @@ def test_tokenising(unit: str) -> None:
     check(lambda text: tokenizer.encode_batch_fast([cut(text, 128)[0]]), made, 100_000)
 
 
-LIMITS = UploadLimits(max_bytes=2**26, max_line_bytes=12 * 100_000 + 65_536)
+LIMITS = Limits(max_bytes=2**26, max_line_bytes=12 * 100_000 + 65_536)
 PIECE_BYTES = 16 * 1024
 
 

@@ -37,7 +37,8 @@ def test_ten_times_capacity(make_stack: Callable[..., Stack]) -> None:
     half = step(stack.port, 0.5 * capacity, 6)
     assert {arrival.status for arrival in half.arrivals} == {200}
     over = step(stack.port, 10 * capacity, 15)
-    if over.goodput < 0.9 * capacity:  # other load on the processors may cause this once, but hardly twice in a row
+    # Other load on the processors may cause either once, but hardly twice in a row.
+    if over.goodput < 0.9 * capacity or len(over.of(202)) >= 0.1 * len(over.of(200)):
         over = step(stack.port, 10 * capacity, 15)
     recovered_s = recovery_s(stack.port, usual_s=2 * alone_s)
     after = step(stack.port, 0.5 * capacity, 6)

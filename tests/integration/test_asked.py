@@ -127,7 +127,7 @@ def test_jobs_towards_a_target_with_sentences(service: Stack) -> None:
 
 def test_upload_towards_a_target(service: Stack) -> None:
     """An upload names its target in the query; the CSV of the results tells the windows of each line."""
-    upload = f"id,text\n1,{new_text('The Pixel is great')}\n2,nothing\n3,{long_text()}\n"
+    upload = f'id,text\n1,{new_text("The Pixel is great")}\n2,nothing\n3,"{long_text()}"\n'
     response = service.http.post(
         "/batch_predict?target=it", content=upload.encode(), headers={"Content-Type": "text/csv"}
     )

@@ -18,7 +18,7 @@ import webapp.front.errors
 from model.engines.stub import StubEngine
 from model.labels import SENTIMENT
 from tasks.errors import SentimentError
-from tasks.jobs.job import SOMETIMES, TOLD, Entry, Line
+from tasks.jobs.job import NOT_ALWAYS, TOLD, Entry, Line
 from tasks.settings import Settings
 from tasks.store.outcomes import Failed, Scored
 from tests.support.web import web_application
@@ -63,7 +63,7 @@ def test_examples_of_a_job_and_its_lines() -> None:
     """docs/api.md shows a job and lines with the fields that they have, in their order."""
     section = (ROOT / "docs" / "api.md").read_text().split("\n## A job and a line", 1)[1].split("\n## ", 1)[0]
     job, done, failed = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL))
-    assert list(job) == [*(name for name in TOLD if name not in SOMETIMES), "links", "calibrated"]
+    assert list(job) == [*(name for name in TOLD if name not in NOT_ALWAYS), "links", "calibrated"]
     JobResponse.model_validate_json(json.dumps(job), strict=True)
     assert (job["links"].keys(), job["labels"].keys()) == (JobLinks.model_fields.keys(), set(SENTIMENT.classes))
     shown = (

@@ -8,9 +8,9 @@ import msgspec
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from webapp.api.requests import parse_json, without_lone_surrogates
 from webapp.api.schemas import BatchRequest
-from webapp.front.errors import MalformedJson
+from webapp.reading.json_values import parse_json, without_lone_surrogates
+from webapp.reading.refusals import MalformedJson
 
 SMALL_BYTES = 1024 * 1024
 """A body of at most this size is parsed whole, and all of its faults are found."""

@@ -11,18 +11,22 @@ from flask import Blueprint, Response, request, url_for
 
 from tasks.cost import Count
 from tasks.errors import JobNotFound
-from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, job_facts
+from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, Source, job_facts
 from tasks.submit.asked import Asked
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners, events
-from webapp.api.requests import Preferences, list_header, parse_json, preferences
-from webapp.api.results import csv_file, gzipped, json_page, ndjson
+from webapp.api.requests import Preferences, list_header, preferences
+from webapp.api.results import MOST_ROWS, csv_file, gzipped, json_page, ndjson, workbook_rows
 from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
-from webapp.api.uploads import UploadLimits, read_upload
-from webapp.front.errors import IncompleteBody, UploadRefused
+from webapp.api.uploads import read_upload
+from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
+from webapp.reading.json_values import parse_json
+from webapp.reading.refusals import UploadRefused, invalid_option
+from webapp.reading.texts import OPTIONS, Found, Limits, Texts
+from webapp.sandbox.process import Sandbox
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -37,7 +41,8 @@ _AT_ONCE_BYTES = 256 * 1024
 _DRAIN_S = 10.0
 """The rest of a refused upload is read for at most this long: a client that is still sending would not see the answer.
 """
-_FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv", _XLSX: "xlsx"}
 
 
 def job_body(job: Job) -> dict[str, object]:
@@ -80,7 +85,21 @@ def _body() -> Iterator[bytes]:
 
 def _may_be_small() -> bool:
     plain = request.mimetype == "application/json" and "Content-Encoding" not in request.headers
+    plain = plain and request.mimetype_params.get("charset", "utf-8").lower() == "utf-8"
     return plain and 0 < (request.content_length or 0) <= _AT_ONCE_BYTES
+
+
+def _header(upload: Texts) -> Header | None:
+    if upload.columns is None or upload.text_column is None:
+        return None
+    return Header(upload.columns, upload.text_column)
+
+
+def _source(upload: Texts) -> Source | None:
+    found = upload.found
+    if found == Found():
+        return None
+    return Source(found.encoding, found.guessed, found.delimiter, found.bom, found.sheet, found.file)
 
 
 def _drain(body: Iterator[bytes]) -> None:
@@ -115,9 +134,10 @@ seconds, the caller, and the name of the model that was asked for."""
 
 def jobs_blueprint(
     jobs: JobService,
-    limits: UploadLimits,
+    limits: Limits,
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
+    sandbox: Sandbox,
     *,
     predict_timeout_s: float,
     charge: Count,
@@ -135,7 +155,10 @@ def jobs_blueprint(
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
-        batch = BatchRequest.read(parse_json(raw))
+        value = parse_json(raw)
+        if not (isinstance(value, dict) and "texts" in value):
+            return 0
+        batch = BatchRequest.read(value)
         more = batch.callback_url is not None or batch.target is not None or batch.sentences
         if more or len(batch.texts) > _AT_ONCE_TEXTS:
             return 0
@@ -172,17 +195,16 @@ def jobs_blueprint(
                 body,
                 content_type=request.headers.get("Content-Type", ""),
                 content_encoding=request.headers.get("Content-Encoding", ""),
-                query=query.model_dump(include={"column", "delimiter"}, exclude_none=True),
+                query=query.model_dump(include=set(OPTIONS), exclude_none=True),
                 limits=limits,
+                unpack=sandbox.unpack,
             )
-            header = None
-            if upload.columns is not None and upload.text_column is not None:
-                header = Header(upload.columns, upload.text_column)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
                 Submission(
                     upload.entries,
-                    header,
+                    _header(upload),
+                    lambda: (_header(upload), _source(upload)),
                     callback_url,
                     upload.options.get("model", query.model),
                     key,
@@ -250,6 +272,12 @@ def jobs_blueprint(
         list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
+        if query.like_input and (wanted != "csv" or found.source is None or found.source.delimiter is None):
+            raise invalid_option(
+                "`like_input` has no effect but on the CSV of a job that was sent as CSV; leave it out."
+            )
+        if wanted == "xlsx":
+            return workbook(found, query)
         if wanted != "json":
             return download(found, wanted, query)
         limit = min(query.limit or _PAGE_LINES, _MAX_PAGE_LINES)
@@ -262,13 +290,28 @@ def jobs_blueprint(
         }
         return Response(orjson.dumps(body), mimetype="application/json", headers={"Vary": "Accept"})
 
+    def workbook(found: Job, query: ResultsQuery) -> Response:
+        if query.raw:
+            raise invalid_option("`raw` has no effect on .xlsx, whose cells are never formulas; leave it out.")
+        count = max(0, min(found.total - query.cursor, found.total if query.limit is None else query.limit))
+        if count > MOST_ROWS - 1:
+            raise invalid_option(
+                f"A sheet has room for {MOST_ROWS - 1} lines, and these are {count}; fetch them in parts (`cursor`,"
+                " `limit`), or as CSV."
+            )
+        pieces = sandbox.workbook(workbook_rows(found, jobs.lines(found, query.cursor, count), answers.flags))
+        response = Response(mimetype=_XLSX)
+        response.headers["Vary"] = "Accept"
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.xlsx"'
+        response.response = pieces
+        return response
+
     def download(found: Job, wanted: str, query: ResultsQuery) -> Response:
         lines = jobs.lines(found, query.cursor, found.total if query.limit is None else query.limit)
-        pieces = (
-            ndjson(found, lines, answers.flags)
-            if wanted == "ndjson"
-            else csv_file(found, lines, answers.flags, raw=query.raw)
-        )
+        if wanted == "ndjson":
+            pieces = ndjson(found, lines, answers.flags)
+        else:
+            pieces = csv_file(found, lines, answers.flags, raw=query.raw, like_input=query.like_input)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
         response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 
-import orjson
 from flask import request
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 
-from webapp.front.errors import IncompleteBody, MalformedJson, UnsupportedType
+from webapp.front.errors import IncompleteBody, UnsupportedType
+from webapp.reading.encodings import codec_of
+from webapp.reading.json_values import parse_json
 
 LONGEST_WAIT_S = 60.0
-_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_HIGH = re.compile(rb"%b(?!%b)" % (_HIGH, _LOW))
-_LONE_LOW = re.compile(rb"(?<!%b)%b" % (_HIGH, _LOW))
-"""Works only after the lone high surrogates are gone."""
-_PART = re.compile(rb"(?:[^\\]+|%b%b|\\u[0-9a-fA-F]{4}|\\[^u]){1,2000}" % (_HIGH, _LOW), re.DOTALL)
-"""A part of JSON that ends between two escapes, and not within a pair of surrogates."""
 _LONGEST_LIST = 8190
 """As long as one header may be."""
 
@@ -27,7 +21,8 @@ def json_body() -> object:
     """The request's JSON body.
 
     Raises:
-        UnsupportedType: the body is not declared as application/json, or is compressed.
+        UnsupportedType: the body is not declared as application/json, is compressed, or is not in UTF-8 by its charset.
+        InvalidEncoding: the body is not UTF-8.
         MalformedJson: the body is not JSON.
         IncompleteBody: the body is shorter than the request said.
         RequestEntityTooLarge: the body is larger than any text needs, or than MAX_UPLOAD_BYTES (werkzeug's error).
@@ -36,6 +31,8 @@ def json_body() -> object:
         raise UnsupportedType("Send the body as application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedType("Send the body uncompressed.")
+    if codec_of(request.mimetype_params.get("charset", "utf-8")) not in ("utf_8", "ascii"):
+        raise UnsupportedType("Send the body in UTF-8.")
     length = request.content_length
     try:
         raw = request.get_data(cache=False)
@@ -49,48 +46,6 @@ def json_body() -> object:
     if length is not None and len(raw) < length:  # Gunicorn ends the body where the connection ends, without an error
         raise IncompleteBody
     return parse_json(raw)
-
-
-def parse_json(raw: bytes) -> object:
-    """Parses JSON; an escaped lone surrogate is read as U+FFFD.
-
-    Raises:
-        MalformedJson: the bytes are not JSON.
-    """
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(without_lone_surrogates(raw))
-    except orjson.JSONDecodeError:
-        raise MalformedJson from None
-
-
-def without_lone_surrogates(raw: bytes) -> bytes:
-    """JSON with U+FFFD in the place of each escaped lone surrogate. That is half of an emoji that was cut.
-
-    Others get their turns meanwhile: a body of 16 MiB may consist of nothing else.
-
-    Raises:
-        MalformedJson: the JSON has no escaped surrogates, so they are not what is wrong with it, or an escape is not
-            one.
-    """
-    if b"\\ud" not in raw and b"\\uD" not in raw:
-        raise MalformedJson
-    parts: list[bytes] = []
-    begin = 0
-    while begin < len(raw):
-        found = _PART.match(raw, begin)
-        if found is None:
-            raise MalformedJson
-        # After this every backslash begins an escape, because none is escaped itself.
-        part = found[0].replace(b"\\\\", b"\\u005c")
-        part = _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", part))
-        parts.append(part.replace(b"\\u005c", b"\\\\"))
-        begin = found.end()
-        time.sleep(0)
-    return b"".join(parts)
 
 
 def list_header(name: str) -> str:

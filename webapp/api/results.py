@@ -14,19 +14,25 @@ import orjson
 
 from model.analysis import Analysis
 from model.warnings import NOT_MENTIONED, UNCERTAIN
-from tasks.jobs.job import Job, JobStatus, Line
+from tasks.jobs.job import Entry, Header, Job, JobStatus, Line
 from tasks.store.outcomes import Failed
 from webapp.api.parts import sentences_body, words_body
 from webapp.api.said import Flags, not_mentioned, said, warnings
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
 _AFTER_SCORES = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings", "windows")
+MOST_ROWS = 1_048_576
+"""The most rows of a spreadsheet."""
+_EXACT = 2**53
+"""Spreadsheets keep whole numbers up to this; longer ones would get other digits."""
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of a page of JSON; it ends with the line that reaches this."""
 _PIECE_BYTES = 64 * 1024
 """Bytes of a piece of a stream; it ends with the line that reaches this."""
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a cell begins with that a spreadsheet takes for a formula, in full width too."""
+_UNSEEN = "\ufeff"
+"""What spreadsheets take away, or may, before they look at a cell."""
 
 
 def _status(job: Job | None, line: Line) -> str:
@@ -44,8 +50,8 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
     if entry.id is not None:
         body["id"] = entry.id
     if job is not None and job.header is not None:
-        at, names = job.header.text, job.header.names
-        body["columns"] = dict(zip(names[:at] + names[at + 1 :], entry.columns, strict=True))
+        at, names = job.header.text, _apart(job.header.names)
+        body["columns"] = dict(zip(names[:at] + names[at + 1 :], _others(job.header, entry), strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}
     if isinstance(outcome, Failed) and outcome.code == NOT_MENTIONED:
         body |= {**not_mentioned(), "cached": False, "model": None}
@@ -89,7 +95,7 @@ def ndjson(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool) -> Iterator[bytes]:
+def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool, like_input: bool = False) -> Iterator[bytes]:
     """Lines as CSV, in pieces, the header first.
 
     The header has the names of the columns: those of the upload, then those of the result, with `sentiq_` before a name
@@ -102,10 +108,14 @@ def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool) -> Ite
         flags: what is said of the models that scored them.
         raw: whether the caller's cells stay as they are; otherwise those that a spreadsheet would take for a formula
             get a single quote in front.
+        like_input: whether the delimiter and the byte order mark are those of the file that the job came from.
     """
+    source = job.source if like_input else None
     cells = list if raw else _harmless
     out = io.StringIO(newline="")
-    writer = csv.writer(out)
+    writer = csv.writer(out, delimiter=(source.delimiter if source is not None else None) or ",")
+    if source is not None and source.bom:
+        out.write("\ufeff")
     writer.writerow(_all_unlike([*cells(_own_columns(job)), *_result_columns(job.analysis)]))
     for line in lines:
         if out.tell() >= _PIECE_BYTES:
@@ -116,15 +126,53 @@ def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool) -> Ite
     yield out.getvalue().encode()
 
 
+def workbook_rows(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[list[object]]:
+    """The rows of a spreadsheet of lines, the header first, as in `csv_file`; numbers are numbers."""
+    yield list(_all_unlike([*_own_columns(job), *_result_columns(job.analysis)]))
+    for line in lines:
+        own = [str(cell) if isinstance(cell, int) and abs(cell) > _EXACT else cell for cell in _own_fields(job, line)]
+        yield [*own, *_result_fields(job, line, flags)]
+
+
 def _harmless(cells: Iterable[object]) -> list[object]:
     """Cells without formulas (OWASP, CSV Injection)."""
-    return [f"'{cell}" if cell is not None and str(cell).startswith(_DANGEROUS) else cell for cell in cells]
+    return [
+        f"'{cell}" if cell is not None and str(cell).lstrip(_UNSEEN).startswith(_DANGEROUS) else cell for cell in cells
+    ]
 
 
 def _own_columns(job: Job) -> list[str]:
     if job.header is not None:
-        return list(job.header.names)
+        return _apart(job.header.names)
     return ["id", "text"] if job.has_ids else ["text"]
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names of which none is there twice: the second `stars` becomes `stars_2`."""
+    if len(set(names)) == len(names):
+        return list(names)
+    apart: dict[str, None] = {}
+    taken = set(names)
+    for given in names:
+        name, number = given, 2
+        while name in apart or (name != given and name in taken):
+            name, number = f"{given}_{number}", number + 1
+        apart[name] = None
+    return list(apart)
+
+
+def _others(header: Header, entry: Entry) -> tuple[str, ...]:
+    """The cells of the columns besides the text's. Where columns were found after it, it has fewer, and its id is not
+    among them.
+    """
+    missing = len(header.names) - 1 - len(entry.columns)
+    if not missing:
+        return entry.columns
+    others = [name for place, name in enumerate(header.names) if place != header.text]
+    return (
+        *entry.columns,
+        *(str(entry.id) if name == "id" and entry.id is not None else "" for name in others[len(entry.columns) :]),
+    )
 
 
 def _all_unlike(names: Iterable[object]) -> list[str]:
@@ -147,8 +195,8 @@ def _result_columns(analysis: Analysis) -> list[str]:
 def _own_fields(job: Job, line: Line) -> list[object]:
     entry = line.entry
     if job.header is not None:
-        at = job.header.text
-        return [*entry.columns[:at], entry.text, *entry.columns[at:]]
+        at, others = job.header.text, _others(job.header, entry)
+        return [*others[:at], entry.text, *others[at:]]
     return [entry.id, entry.text] if job.has_ids else [entry.text]
 
 

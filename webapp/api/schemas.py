@@ -265,6 +265,15 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
+    encoding: Annotated[
+        str | None, Field(description="Of a file: its encoding. Not there before all of it has come in.")
+    ] = None
+    guessed: Annotated[
+        bool | None, Field(description="Of a file: whether neither the file nor the request says its encoding.")
+    ] = None
+    delimiter: Annotated[str | None, Field(description="Of CSV: the delimiter.")] = None
+    sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
+    file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     owner: Annotated[
         str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
     ] = None
@@ -311,10 +320,46 @@ class UploadQuery(_Asked):
 
     model_config = ConfigDict(extra="forbid")
 
-    column: Annotated[str | None, Field(description="For CSV: the column that holds the texts. Default: `text`.")] = (
-        None
-    )
-    delimiter: Annotated[str | None, Field(description="For CSV: one character, or `tab`. Default: a comma.")] = None
+    column: Annotated[
+        str | None,
+        Field(
+            description="The column of a table, or the key of JSON objects, that holds the texts; in JSON it may be a"
+            " path (`data.text`), without a header the column's number from 1. Default: `text`."
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None, Field(description="For CSV: one character, or `tab`. Default: what the header shows.")
+    ] = None
+    encoding: Annotated[
+        str | None,
+        Field(description="The encoding, such as `cp1252`, if it is neither UTF-8 nor told by a byte order mark."),
+    ] = None
+    quote: Annotated[
+        str | None, Field(description='For CSV: the quote, or `none` if quotes are plain characters. Default: `"`.')
+    ] = None
+    escape: Annotated[
+        str | None, Field(description="For CSV: the character before a quote that belongs to the text, such as `\\`.")
+    ] = None
+    header: Annotated[
+        bool | None, Field(description="For tables: `false` if the first row is a row like all others.")
+    ] = None
+    skip: Annotated[
+        int | None, Field(ge=0, le=1_000_000, description="For tables: how many lines there are before the header.")
+    ] = None
+    sheet: Annotated[
+        str | None,
+        Field(
+            description="For spreadsheets: the name of the sheet, or its number from 1. Default: the one that has the"
+            " column."
+        ),
+    ] = None
+    on_error: Annotated[
+        Literal["refuse", "line"] | None,
+        Field(
+            description="`line`: a row or item that cannot be read gets an error of its own (`malformed_line`)."
+            " Default: the file is refused."
+        ),
+    ] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
     model: ModelName = None
     target: Target = None
@@ -340,9 +385,9 @@ class LineResponse(BaseModel):
 
     position: Annotated[int, Field(description="The line's position in the input, from 0.")]
     id: Annotated[str | int | None, Field(description="The line's id, as it was sent.")] = None
-    columns: Annotated[dict[str, str] | None, Field(description="For a CSV upload: the other columns of the row.")] = (
-        None
-    )
+    columns: Annotated[
+        dict[str, str] | None, Field(description="The other columns of the row, or the other keys of the object.")
+    ] = None
     text: str
     status: Literal["done", "failed", "pending", "cancelled"]
     label: Label | None = None
@@ -391,14 +436,20 @@ class ResultsQuery(_Asked):
             " 8 MiB; NDJSON and CSV have all.",
         ),
     ] = None
-    format: Annotated[Literal["json", "ndjson", "csv"] | None, Field(description="Takes precedence over `Accept`.")] = (
-        None
-    )
+    format: Annotated[
+        Literal["json", "ndjson", "csv", "xlsx"] | None, Field(description="Takes precedence over `Accept`.")
+    ] = None
     raw: Annotated[
         bool,
         Field(
             description="For CSV: leave cells as they were sent. Otherwise those that begin with `=`, `+`, `-`, `@`, a"
             " tab or a line break get a single quote in front, so that spreadsheets do not take them for formulas."
+        ),
+    ] = False
+    like_input: Annotated[
+        bool,
+        Field(
+            description="For CSV: with the delimiter and, if it had one, the byte order mark of the CSV that was sent."
         ),
     ] = False
 

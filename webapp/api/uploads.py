@@ -1,8 +1,8 @@
 """Uploads of texts: their type, and the stream that leads from their bytes to their records.
 
-    body -> (gunzip) -> (the form's file -> (gunzip)) -> without BOM -> records -> entries
+    body -> (gunzip) -> (the form's file -> (gunzip)) -> `webapp.reading`
 
-Each arrow is a generator that takes and yields pieces of at most PIECE_BYTES. Only a JSON body is read whole.
+Each arrow is a generator that takes and yields pieces of at most PIECE_BYTES.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
 from posixpath import splitext
 
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -21,70 +20,45 @@ from werkzeug.sansio import multipart
 from tasks.jobs.job import Entry
 from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
-from webapp.api.records import csv_entries, csv_records, ndjson_entries, plain_entries
-from webapp.front.errors import UploadRefused
+from webapp.reading.encodings import codec_of
+from webapp.reading.packed import Unpack
+from webapp.reading.reader import ENDINGS, PACKED, read
+from webapp.reading.refusals import UploadRefused, no_texts
+from webapp.reading.texts import OPTIONS, Limits, Options, Texts
 
 PIECE_BYTES = 64 * 1024
-MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_FIELD_BYTES = 8 * 1024
 """The most bytes in a form's field."""
 MAX_HEADERS_BYTES = 2 * PIECE_BYTES
 """The most bytes in the headers of one part of a form, before its first part, and after its last part."""
 MAX_PARTS = 20
-MAX_COLUMNS = 1000
-MAX_HEADER_BYTES = 32 * 1024
-"""Bytes of the names of a CSV file's columns. In JSON and NDJSON, each line of the results repeats the names."""
 
-_OPTIONS = ("callback_url", "model", "target", "sentences")
+_SAID = ("callback_url", "model", "target", "sentences")
 """The fields that say nothing of how the file is read."""
-_FIELDS = ("column", "delimiter", *_OPTIONS)
-_DELIMITERS = {";": ";", "\t": "tab", "|": "|", ",": ","}
-"""The usual delimiters, and how they are asked for."""
+_FIELDS = (*OPTIONS, *_SAID)
 _GZIP = ("application/gzip", "application/x-gzip")
-_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _SUPPORTED = (
-    "Send application/json, application/x-ndjson, text/csv or text/plain,"
-    " or a file of one of these types as multipart/form-data."
+    "Send application/json, application/x-ndjson, text/csv, text/plain, a spreadsheet (.xlsx, .xls, .ods) or a zip"
+    " file, or a file of one of these types as multipart/form-data."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """How much of an upload is read."""
-
-    max_bytes: int
-    """The most bytes as sent and, counted separately, as decompressed."""
-    max_line_bytes: int
-    """The most bytes in a line of NDJSON or plain text, or in a row of CSV."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An upload that is read as far as its entries begin."""
-
-    entries: Iterator[tuple[int, Entry]]
-    """The entries, at least one, each with the number of the line where it begins, from 1 (in JSON, its position from
-    1).
-
-    Iterating raises UploadRefused, and whatever the body raises.
-    """
-    columns: tuple[str, ...] | None = None
-    """The whole header of a CSV file; None for other types."""
-    text_column: int | None = None
-    """The index in `columns` of the column with the texts."""
-    options: dict[str, str] = field(default_factory=dict)
-    """Those of `_OPTIONS` that a JSON body or fields of the form have, as texts."""
-
-
 def read_upload(
-    body: Iterable[bytes], *, content_type: str, content_encoding: str, query: Mapping[str, str], limits: UploadLimits
-) -> Upload:
-    """The upload in a request's body, read as far as its entries begin.
+    body: Iterable[bytes],
+    *,
+    content_type: str,
+    content_encoding: str,
+    query: Mapping[str, str],
+    limits: Limits,
+    unpack: Unpack | None = None,
+) -> Texts:
+    """The upload in a request's body, read as far as its entries begin; it has one at least.
 
     Args:
         body: the bytes as they come in, in pieces of any size.
         content_type: the whole header.
-        query: `column` and `delimiter`, if given. Fields of the form take precedence.
+        query: what is said of the file: see `webapp.reading.texts.Options`. Fields of the form take precedence.
+        unpack: unpacks spreadsheets, zip files and Parquet; None if they are refused.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
@@ -98,126 +72,74 @@ def read_upload(
         pieces = _gunzipped(pieces, limits.max_bytes)
     elif coding not in ("", "identity"):
         raise UploadRefused(415, "unsupported_media_type", "Send the body uncompressed or compressed with gzip.")
-    _check_charset(parameters)
-    fields: dict[str, str] = {}
-    if mimetype.lower() == "multipart/form-data":
+    said: dict[str, str] = {}
+    in_form = mimetype.lower() == "multipart/form-data"
+    if in_form:
         events = _form_events(pieces, parameters.get("boundary", ""))
-        fields, file = _fields_before_file(events)
-        read, packed = _type_of(file)
+        said, file = _fields_before_file(events)
+        kind, charset, packed = _type_of(file)
         pieces = _file_pieces(events)
         if packed:
             pieces = _gunzipped(pieces, limits.max_bytes)
     else:
-        read = _reader(mimetype)
+        charset, kind = _charset(parameters), _kind(mimetype)
     try:
-        upload = read(_without_bom(pieces), {**query, **fields}, limits)
+        options = Options.of({**query, **said})
+        upload = read(pieces, kind, options, limits, batch=_batch, charset=charset, unpack=unpack)
     except UploadRefused as error:
-        if error.code == "unknown_column" and mimetype.lower() == "multipart/form-data":
+        if error.code == "unknown_column" and in_form:
             late = " In a form, only fields before the file count."
             raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
         raise
-    options = {name: value for name, value in fields.items() if name in _OPTIONS}
-    return replace(upload, entries=_at_least_one(upload.entries), options=options | upload.options)
+    upload.entries = _at_least_one(upload.entries)
+    upload.options = {name: value for name, value in said.items() if name in _SAID} | upload.options
+    return upload
 
 
-Reader = Callable[[Iterator[bytes], Mapping[str, str], UploadLimits], Upload]
+_TYPES: dict[str, str] = {
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "text/plain": "plain",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": PACKED,
+    "application/vnd.ms-excel.sheet.macroenabled.12": PACKED,
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12": PACKED,
+    "application/vnd.oasis.opendocument.spreadsheet": PACKED,
+    "application/zip": PACKED,
+    "application/x-zip-compressed": PACKED,
+    "application/vnd.apache.parquet": PACKED,
+}
+_OF_EXCEL = "application/vnd.ms-excel"
+"""What browsers on a machine with Excel call a CSV file, too."""
 
 
-def _read_json(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
-    raw = bytearray()
-    for piece in pieces:
-        raw += piece
-        if len(raw) > MAX_JSON_BYTES:
-            detail = (
-                f"A JSON body may have at most {MAX_JSON_BYTES} bytes;"
-                " send more texts as NDJSON (application/x-ndjson)."
-            )
-            raise UploadRefused(413, "request_entity_too_large", detail)
-    batch = read_batch(bytes(raw))
+def _kind(mimetype: str, ending: str = "") -> str:
+    """The kind of a file by its media type or, if that says nothing, by the ending of its name."""
+    kind = _TYPES.get(mimetype.lower()) or ENDINGS.get(ending) or (PACKED if mimetype.lower() == _OF_EXCEL else None)
+    if kind is None:
+        raise UploadRefused(415, "unsupported_media_type", _SUPPORTED)
+    return kind
+
+
+def _charset(parameters: Mapping[str, str]) -> str | None:
+    """The encoding that a media type says, if it says one."""
+    if not (charset := parameters.get("charset", "")):
+        return None
+    if (codec := codec_of(charset)) is None:
+        raise UploadRefused(415, "unsupported_media_type", "The charset is not known. Send text in UTF-8.")
+    return codec
+
+
+def _batch(raw: bytes) -> Texts:
+    batch = read_batch(raw)
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
-    options = {name: value for name in _OPTIONS[:3] if (value := getattr(batch, name)) is not None}
+    options = {name: value for name in _SAID if isinstance(value := getattr(batch, name), str)}
     if batch.sentences:
         options["sentences"] = "true"
-    return Upload(entries, options=options)
-
-
-def _read_ndjson(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
-    return Upload(ndjson_entries(pieces, limits.max_line_bytes))
-
-
-def _read_plain(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
-    return Upload(plain_entries(pieces, limits.max_line_bytes))
-
-
-def _read_csv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
-    delimiter = asked.get("delimiter") or ","
-    if delimiter.lower() == "tab":
-        delimiter = "\t"
-    if delimiter != "\t" and (len(delimiter) != 1 or not delimiter.isprintable() or delimiter == '"'):
-        raise UploadRefused(
-            422, "invalid_field", "The delimiter must be one printable character other than a quote, or `tab`."
-        )
-    records = csv_records(pieces, delimiter, limits.max_line_bytes)
-    line, header = next(records, (1, None))
-    if header is None:
-        raise _no_texts()
-    if not header:
-        raise UploadRefused(422, "malformed_line", "The first line is blank; it must name the columns.", line)
-    if len(header) > MAX_COLUMNS or sum(len(name.encode()) for name in header) > MAX_HEADER_BYTES:
-        detail = f"The header may have at most {MAX_COLUMNS} columns and {MAX_HEADER_BYTES} bytes of names."
-        raise UploadRefused(422, "header_too_long", detail, line)
-    if len(set(header)) < len(header):
-        raise UploadRefused(422, "malformed_line", "Two columns of the header have the same name.", line)
-    column = asked.get("column") or "text"
-    if column not in header:
-        # If the file has no header, these are its first texts: show enough of them to make that clear, and no more.
-        names = ", ".join(f"`{name[:30]}`" for name in header[:10])
-        detail = (
-            f"The header has no column with the name asked for (`text`, unless ?column= names another). It has {names}."
-        )
-        for other, name in _DELIMITERS.items():
-            if len(header) == 1 and other != delimiter and other in header[0]:
-                detail += f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
-                break
-        raise UploadRefused(422, "unknown_column", detail, line)
-    text_column = header.index(column)
-    return Upload(csv_entries(records, header, text_column), tuple(header), text_column)
-
-
-def _read_tsv(pieces: Iterator[bytes], asked: Mapping[str, str], limits: UploadLimits) -> Upload:
-    return _read_csv(pieces, {**asked, "delimiter": asked.get("delimiter") or "tab"}, limits)
-
-
-_TYPES: dict[str, Reader] = {
-    "application/json": _read_json,
-    "application/x-ndjson": _read_ndjson,
-    "application/ndjson": _read_ndjson,
-    "application/jsonl": _read_ndjson,
-    "text/csv": _read_csv,
-    "text/tab-separated-values": _read_tsv,
-    "text/plain": _read_plain,
-}
-_ENDINGS: dict[str, Reader] = {
-    ".json": _read_json,
-    ".ndjson": _read_ndjson,
-    ".jsonl": _read_ndjson,
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".txt": _read_plain,
-}
-
-
-def _reader(mimetype: str, ending: str = "") -> Reader:
-    """The reader for a media type or, if that says nothing, for the ending of a file name."""
-    reader = _TYPES.get(mimetype.lower()) or _ENDINGS.get(ending)
-    if reader is None:
-        raise UploadRefused(415, "unsupported_media_type", _SUPPORTED)
-    return reader
-
-
-def _check_charset(parameters: Mapping[str, str]) -> None:
-    if parameters.get("charset", "utf-8").lower() not in _CHARSETS:
-        raise UploadRefused(415, "unsupported_media_type", "Send text in UTF-8.")
+    return Texts(entries, options=options)
 
 
 def _received(body: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
@@ -255,22 +177,12 @@ def _gunzipped(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
         raise _malformed_gzip("The gzip data ends too early.")
 
 
-def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    start = b""
-    for piece in pieces:
-        start += piece
-        if len(start) >= 3:
-            break
-    yield start.removeprefix(b"\xef\xbb\xbf")
-    yield from pieces
-
-
 def _at_least_one(entries: Iterator[tuple[int, Entry]]) -> Iterator[tuple[int, Entry]]:
     for entry in entries:
         yield entry
         break
     else:
-        raise _no_texts()
+        raise no_texts()
     yield from entries
 
 
@@ -305,11 +217,11 @@ def _events_so_far(decoder: multipart.MultipartDecoder) -> Iterator[multipart.Ev
 
 def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, str], multipart.File]:
     """The fields that have a meaning and are not empty, and the file, whose data are the next events."""
-    fields: dict[str, str] = {}
+    said: dict[str, str] = {}
     name, value = "", b""
     for event in events:
         if isinstance(event, multipart.File) and event.filename:
-            return fields, event
+            return said, event
         if isinstance(event, multipart.File | multipart.Field):
             name, value = event.name, b""
         elif isinstance(event, multipart.Data) and name in _FIELDS:
@@ -318,19 +230,19 @@ def _fields_before_file(events: Iterator[multipart.Event]) -> tuple[dict[str, st
                 raise _malformed_multipart(f"The form's field `{name}` has more than {MAX_FIELD_BYTES} bytes.")
             if value and not event.more_data:
                 try:
-                    fields[name] = value.decode()
+                    said[name] = value.decode()
                 except UnicodeDecodeError:
                     raise _malformed_multipart(f"The form's field `{name}` is not UTF-8.") from None
     raise _malformed_multipart("The form has no file, that is, no part with a file name.")
 
 
-def _type_of(file: multipart.File) -> tuple[Reader, bool]:
-    """The reader for a form's file, and whether the file is compressed with gzip."""
+def _type_of(file: multipart.File) -> tuple[str, str | None, bool]:
+    """The kind of a form's file, its charset, and whether it is compressed with gzip."""
     mimetype, parameters = parse_options_header(file.headers.get("content-type", ""))
-    _check_charset(parameters)
+    charset = _charset(parameters)
     name = file.filename.lower()
     inner_name = name.removesuffix(".gz")
-    return _reader(mimetype, splitext(inner_name)[1]), mimetype.lower() in _GZIP or inner_name != name
+    return _kind(mimetype, splitext(inner_name)[1]), charset, mimetype.lower() in _GZIP or inner_name != name
 
 
 def _file_pieces(events: Iterator[multipart.Event]) -> Iterator[bytes]:
@@ -357,10 +269,6 @@ def _too_large(max_bytes: int) -> UploadRefused:
         "request_entity_too_large",
         f"An upload may have at most {max_bytes} bytes, both as sent and as decompressed.",
     )
-
-
-def _no_texts() -> UploadRefused:
-    return UploadRefused(422, "no_texts", "The upload has no texts.")
 
 
 def _malformed_gzip(detail: str) -> UploadRefused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 import typer
 from rich.console import Console
@@ -18,18 +20,28 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
 
-FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json"}
+FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".xlsx": "xlsx"}
 
 
 _COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": "sentiq cancel JOB"}
 """What does on the command line what the service's sentences tell callers by HTTP to do."""
 
 
+_QUERY = re.compile(r"\?(column|delimiter|encoding|escape|header|on_error|quote|sheet|skip)=(\S+?)(?=[.,;:]*(\s|$))")
+"""An option as the service's sentences name it."""
+
+
 def in_commands(sentence: str) -> str:
-    """A sentence of the service, with commands in place of requests."""
+    """A sentence of the service, with commands in place of requests, and options in place of queries."""
     for asked, command in _COMMANDS.items():
         sentence = sentence.replace(asked, command)
-    return sentence
+    return _QUERY.sub(_option, sentence)
+
+
+def _option(query: re.Match[str]) -> str:
+    if query[0] == "?header=false":
+        return "--no-header"
+    return f"--{query[1].replace('_', '-')} {shlex.quote(unquote(query[2]))}"
 
 
 class Screen:
@@ -130,7 +142,7 @@ class Batch:
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
-                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}.")
+                self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}{_origin(self._job)}.")
             self._screen.stage("Scoring")
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
@@ -231,6 +243,13 @@ class Batch:
         state = "" if job.status == "succeeded" else f", {job.status}"
         where = "" if self._output.path is None else f" -> {self._output.path}"
         return f"{_lines(job.total)}{state}{took}: {', '.join(counts)}{where}"
+
+
+def _origin(job: Job) -> str:
+    """Where in the file the texts were found, if it might have been elsewhere."""
+    parts = [f"the file {job.file} in it"] if job.file is not None else []
+    parts += [f"the sheet {job.sheet}"] if job.sheet is not None else []
+    return f", of {' and '.join(parts)}" if parts else ""
 
 
 def _lines(count: int) -> str:

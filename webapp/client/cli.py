@@ -182,27 +182,36 @@ def _one_line(prediction: Prediction, text: str) -> str:
 def batch(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="CSV, TSV, NDJSON, JSON or plain lines, optionally .gz; - is stdin.")
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, NDJSON, JSON or plain lines, optionally .gz; .xlsx, .xls, .ods, or a .zip of one file; - is"
+            " stdin."
+        ),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help="The results: CSV, NDJSON or JSON by the name's ending; - is stdout.",
+            help="The results: CSV, .xlsx, NDJSON or JSON by the name's ending; - is stdout.",
             show_default="FILE.sentiq.csv, ...",
         ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="The CSV column with the texts.", show_default="text")] = None,
     delimiter: Annotated[str | None, typer.Option(help="The CSV's delimiter: one character, or tab.")] = None,
+    sheet: Annotated[
+        str | None,
+        typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
+    ] = None,
     type: Annotated[
         str | None,
         typer.Option(
-            metavar="csv|tsv|ndjson|txt|json", help="The input's type, if its name does not tell; optionally with .gz."
+            metavar="csv|tsv|ndjson|txt|json|xlsx|xls|ods|zip",
+            help="The input's type, if its name does not tell; optionally with .gz.",
         ),
     ] = None,
     format: Annotated[
-        Literal["csv", "ndjson", "jsonl", "json"] | None,
+        Literal["csv", "xlsx", "ndjson", "jsonl", "json"] | None,
         typer.Option(help="The output's format, if its name does not tell."),
     ] = None,
     raw: Annotated[
@@ -235,6 +244,8 @@ def batch(
     name = file or Path(f"{resume}.csv")
     name = name if type is None else name.with_name(f"{name.stem}.{type}")
     chosen = Output.choose(output, format, name, stdout=stdin, force=force)
+    if raw and chosen.format != "csv":
+        raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--raw")
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
@@ -244,6 +255,7 @@ def batch(
             resume,
             column=column,
             delimiter=delimiter,
+            sheet=sheet,
             content_type=type,
             model=model,
             target=target,
@@ -438,8 +450,8 @@ def _cropped(text: str) -> str:
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and "?delimiter=" in error.detail:
-        return " Give it: --delimiter."
+    if error.code == "unknown_column" and ("?column=" in error.detail or "?delimiter=" in error.detail):
+        return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 
 

@@ -28,7 +28,7 @@ from webapp.client.http import (
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-Format = Literal["csv", "ndjson", "json"]
+Format = Literal["csv", "ndjson", "json", "xlsx"]
 
 
 class Sentiq:
@@ -120,6 +120,7 @@ class Sentiq:
         *,
         column: str | None = None,
         delimiter: str | None = None,
+        sheet: str | None = None,
         content_type: str | None = None,
         callback_url: str | None = None,
         model: str | None = None,
@@ -132,10 +133,12 @@ class Sentiq:
         again.
 
         Args:
-            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt or
-                .json, each also with .gz); or such a file, opened in binary mode.
+            texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt,
+                .json, each also with .gz; .xlsx, .xls, .ods, or .zip of one file); or such a file,
+                opened in binary mode.
             column: for a CSV file: the column with the texts.
             delimiter: for a CSV file: one character, or `tab`.
+            sheet: for a spreadsheet: the name of the sheet, or its number from 1.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
             callback_url: the address to which the service posts the job when it has ended.
             model: as in `predict`.
@@ -154,8 +157,15 @@ class Sentiq:
                 gzipped_ndjson(source) if not hasattr(source, "read") else file_body(source, content_type)
             )
             headers["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
-            query = {"column": column, "delimiter": delimiter, "callback_url": callback_url, "model": model}
-            query |= {"target": target, "sentences": "true" if sentences else None}
+            query = {
+                "column": column,
+                "delimiter": delimiter,
+                "sheet": sheet,
+                "callback_url": callback_url,
+                "model": model,
+                "target": target,
+                "sentences": "true" if sentences else None,
+            }
             params = {name: value for name, value in query.items() if value is not None}
 
             def content() -> Iterator[bytes]:
@@ -242,7 +252,8 @@ class Sentiq:
         raw: bool = False,
         on_download: Callable[[int], None] | None = None,
     ) -> None:
-        """Writes the job's lines: as CSV, with the input's own columns first; as NDJSON; or as one JSON array.
+        """Writes the job's lines: as CSV or as a spreadsheet (.xlsx), with the input's own columns first; as NDJSON; or
+        as one JSON array.
 
         Args:
             file: a path, at which the file appears once it is whole; or a file opened in binary mode.
@@ -257,13 +268,15 @@ class Sentiq:
         if format == "ndjson":
             parts: Iterator[bytes] = (line + b"\n" for line in self._ndjson(job))
         else:
-            parts = json_array(self._ndjson(job)) if format == "json" else self._csv(job, raw=raw)
+            parts = json_array(self._ndjson(job)) if format == "json" else self._table(job, format, raw=raw)
         for part in counted(parts, on_download):
             file.write(part)
 
-    def _csv(self, job: Job | str, *, raw: bool) -> Iterator[bytes]:
-        """Yields the CSV as it comes. After a break it cannot go on, because the bytes do not show where a row ends."""
-        params = {"format": "csv"} | ({"raw": "1"} if raw else {})
+    def _table(self, job: Job | str, format: Format, *, raw: bool) -> Iterator[bytes]:
+        """Yields CSV, or a spreadsheet, as it comes. After a break it cannot go on, because the bytes do not show where
+        a row ends.
+        """
+        params: dict[str, str] = {"format": format} | ({"raw": "1"} if raw else {})
         with closing(self._send("GET", f"{_path(job)}/results", params, stream=True)) as response:
             try:
                 yield from response.iter_bytes()

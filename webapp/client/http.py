@@ -21,10 +21,18 @@ MEDIA_TYPES = {
     ".jsonl": "application/x-ndjson",
     ".txt": "text/plain",
     ".json": "application/json",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xlsm": "application/vnd.ms-excel.sheet.macroEnabled.12",
+    ".xlsb": "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
+    ".xls": "application/vnd.ms-excel",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".zip": "application/zip",
+    ".parquet": "application/vnd.apache.parquet",
 }
 BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.DecodingError)
-_UPLOAD_ANSWER_S = 600.0
-"""The timeout of an upload: its answer comes when the last line is stored, which may be long after the last byte."""
+_LONG_ANSWER_S = 600.0
+"""The timeout of an upload, whose answer comes when the last line is stored, which may be long after the last byte; and
+of a spreadsheet, which is sent when it is whole."""
 
 Body = tuple[dict[str, str], Callable[[], Iterator[bytes]], bool]
 """A request's body: its headers, a function that yields its bytes, and whether that can be called again."""
@@ -83,7 +91,8 @@ class Transport:
             SentiqError: the service refused, or gave no answer for as long as patience lasts.
         """
         patience = self.patience(patience_s)
-        timeout = httpx.Timeout(self._timeout_s, read=_UPLOAD_ANSWER_S) if path == "/batch_predict" else self._timeout_s
+        long = path == "/batch_predict" or (params or {}).get("format") == "xlsx"
+        timeout = httpx.Timeout(self._timeout_s, read=_LONG_ANSWER_S) if long else self._timeout_s
         while True:
             try:
                 body = None if content is None else content()

@@ -115,6 +115,10 @@ class Job(_Answer):
     callback: Mapping[str, Any] | None = None
     requested_model: str | None = None
     """The name of the model that was asked for, if any; `model` is the identity of the one that scored."""
+    sheet: str | None = None
+    """Of a spreadsheet: the sheet that was read."""
+    file: str | None = None
+    """Of a zip file: the file in it."""
     owner: str | None = None
     """The name of the key that made it, which the service tells keys with the scope admin alone."""
     unsupported_language: int = 0

@@ -34,6 +34,7 @@ from tasks.errors import (
     StorageFull,
     StorageQuotaExceeded,
     TextFailed,
+    TooManyFiles,
     TooManyJobs,
     TooManyTexts,
     Unauthorized,
@@ -43,6 +44,7 @@ from tasks.errors import (
 from tasks.store.limits import Standing
 from tasks.wording import in_words
 from webapp.front.visit import visit
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 
 STATUS: dict[type[SentimentError], HTTPStatus] = {
     InvalidText: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -66,6 +68,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyFiles: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ModelNotServed: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -78,23 +81,8 @@ MOST_FAULTS = 20
 _log = structlog.get_logger(__name__)
 
 
-class MalformedJson(Exception):
-    """The body is not JSON."""
-
-
 class UnsupportedType(Exception):
     """The body is of a type that this endpoint does not read; the message says which types it reads."""
-
-
-class UploadRefused(Exception):
-    """The upload is refused; the message says why in one sentence, without the user's text."""
-
-    def __init__(self, status: int, code: str, detail: str, line: int | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.line = line
-        """The number, from 1, of the line where the record at fault begins."""
 
 
 class IncompleteBody(UploadRefused):
@@ -145,7 +133,7 @@ def _sentiment_error(error: SentimentError) -> Response:
         retry_after_s = error.retry_after_s
     if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
         visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
-    elif isinstance(error, TooManyJobs | StorageFull):
+    elif isinstance(error, TooManyJobs | StorageFull | TooManyFiles):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
     elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S
@@ -200,6 +188,8 @@ def problem_of(error: Exception) -> Response:
             return problem(error.status, error.code, str(error), line=error.line)
         case MalformedJson():
             return problem(400, "malformed_json", "The body is not valid JSON.")
+        case InvalidEncoding():
+            return problem(400, "invalid_encoding", "The body is not valid UTF-8.")
         case ValidationError():
             return _invalid_fields(error)
         case UnsupportedType():

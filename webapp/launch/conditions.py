@@ -17,7 +17,7 @@ from tasks.private import close_to_others
 from tasks.store.embedded import wait_until_up
 from webapp.launch.processes import ORPHAN_SERVER_S, Console, StartFailed
 
-_OURS = {"launcher.lock", "server.lock", "valkey", "valkey.sock", "metrics"}
+_OURS = {"launcher.lock", "server.lock", "valkey", "valkey.sock", "metrics", "uploads"}
 """All that is in a DATA_DIR of Sentiq's alone."""
 ORPHANS_S = ORPHAN_SERVER_S + 10
 """Seconds in which the processes of a launcher that was killed have ended."""

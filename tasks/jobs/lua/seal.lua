@@ -2,13 +2,17 @@
 --
 -- KEYS: see job.lua
 -- ARGV[3] the seconds that the job lives from now on
+-- ARGV[4] and all after it: facts of the job that are known by now, names and values in turn
 --
 -- Returns 'gone' or 'sealed'.
 -- include job.lua
-local ttl_s = ARGV[3]
+local ttl_s, known = ARGV[3], {unpack(ARGV, 4)}
 
 if not exists() then return 'gone' end
-redis.call('HSET', facts, 'sealed', now)
+redis.call('HSET', facts, 'sealed', now, unpack(known))
+local new_bytes = 0
+for i = 2, #known, 2 do new_bytes = new_bytes + #known[i] end
+if new_bytes > 0 then keep(new_bytes) end
 grow({revision = 1})
 if chunks() == 0 then redis.call('HSETNX', facts, 'started_at', now) end
 end_if_complete()

@@ -735,6 +735,23 @@ def test_refusals_in_the_words_of_the_command_line() -> None:
     assert "(sentiq cancel JOB)" in in_commands(str(TooManyJobs(3)))
 
 
+@pytest.mark.parametrize(
+    ("sentence", "option"),
+    [
+        ("`Review Text` looks like texts: ?column=Review%20Text.", "texts: --column 'Review Text'."),
+        ("say so: ?delimiter=;.", "so: --delimiter ';'."),
+        ("Say which one is meant: ?sheet=NAME. The sheets are", "meant: --sheet NAME. The"),
+        ("say that: ?quote=%22.", "that: --quote '\"'."),
+        ("an error of their own instead: ?on_error=line.", "instead: --on-error line."),
+        ("is a row like others: ?header=false", "others: --no-header"),
+        ("What is this?column", "What is this?column"),
+    ],
+)
+def test_options_in_place_of_queries(sentence: str, option: str) -> None:
+    """Where the service's sentences tell callers by HTTP which query helps, the command line names its option."""
+    assert option in in_commands(sentence)
+
+
 @pytest.mark.parametrize("owner", ["ann", "a-name-of-64-characters".ljust(64, "x"), None])
 def test_whose_jobs_are_listed(server: Scripted, monkeypatch: pytest.MonkeyPatch, owner: str | None) -> None:
     """Where the service says whose jobs they are, the list of the command line says so too, within 80 columns."""

@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
 from webapp.api.batches import SMALL_BYTES, read_batch
-from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, parse_json, preferences
+from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, preferences
 from webapp.api.schemas import BatchRequest, JobsQuery, PredictRequest, ResultsQuery, UploadQuery
-from webapp.front.errors import MOST_FAULTS, MalformedJson, UnsupportedType
+from webapp.front.errors import MOST_FAULTS, UnsupportedType
+from webapp.reading.json_values import parse_json
+from webapp.reading.refusals import InvalidEncoding, MalformedJson
 
 APP = Flask(__name__)
 
@@ -142,14 +144,11 @@ def test_surrogates_and_duplicates(raw: bytes, value: Any) -> None:
         b'["\\ud83d"' + b",[" * 100_000 + b"]" * 100_001,
         b'{"a":' * 2000 + b'"\\ud83d"' + b"}" * 2000,
         b"[" * 950 + b'"\\ud83d"' + b"]" * 949,
-        b'"\xed\xa0\xbd"',
-        b'"\xff"',
-        b'"\\ud83d\xff"',
         b'"\\ud83"',
         b"'\\ud83d'",
         b"1" * 5000 + b'"\\ud83d"',
-        "\ufeff{}".encode(),
-        "{}".encode("utf-16"),
+        "\ufeff\ufeff{}".encode(),
+        "\ufeff".encode() * 5000,
     ],
     ids=lambda raw: f"{raw[:16]!r}{len(raw)}",
 )
@@ -159,13 +158,35 @@ def test_malformed(raw: bytes) -> None:
         body(raw)
 
 
+@pytest.mark.parametrize("raw", [b'"\xed\xa0\xbd"', b'"\xff"', b'"\\ud83d\xff"', b'"caf\xe9"', "{}".encode("utf-16")])
+def test_not_utf8(raw: bytes) -> None:
+    """What is not UTF-8 is told apart from what is not JSON."""
+    with pytest.raises(InvalidEncoding):
+        body(raw)
+
+
+def test_byte_order_mark() -> None:
+    """A byte order mark before the body is no part of it."""
+    assert body("\ufeff{}".encode()) == {}
+    assert body(b'\xef\xbb\xbf"\\ud83d"') == "\ufffd"
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "none", "UTF-8,"])
+def test_other_charsets(charset: str) -> None:
+    """A body that is declared in another encoding than UTF-8 is not read, even if it is ASCII."""
+    with pytest.raises(UnsupportedType):
+        body(b"{}", f"application/json; charset={charset}")
+    assert body(b"{}", "application/json; charset=UTF-8") == {}
+    assert body(b"{}", "application/json; charset=us-ascii") == {}
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.binary() | st.binary().map(lambda raw: b'"\\ud83d' + raw))
 def test_any_bytes(raw: bytes) -> None:
-    """Any bytes are either read as JSON or raise MalformedJson."""
+    """Any bytes are either read as JSON or raise MalformedJson or InvalidEncoding."""
     try:
         value = body(raw)
-    except MalformedJson:
+    except (MalformedJson, InvalidEncoding):
         return
     json.dumps(value, ensure_ascii=False).encode()  # what is read can be sent back
 

@@ -17,7 +17,7 @@ from model.analysis import Analysis
 from tasks.jobs.job import Entry, Header, Job, Line
 from tasks.store.outcomes import Failed, Scored
 from webapp.api.results import PAGE_BYTES, csv_file, json_page, ndjson
-from webapp.api.uploads import MAX_COLUMNS
+from webapp.reading.texts import MAX_COLUMNS
 
 JOB = Job(id="1" * 32, created_at=1.0, expires_at=2.0, chunk_size=3, window=4, total=10_000)
 GOOD = Scored((0.1, 0.2, 0.7), False)

@@ -20,20 +20,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.jobs.job import Entry
-from webapp.api.records import LONGEST_ID, MAX_BLANK_LINES
 from webapp.api.uploads import (
     MAX_FIELD_BYTES,
     MAX_HEADERS_BYTES,
-    MAX_JSON_BYTES,
     MAX_PARTS,
     PIECE_BYTES,
-    Upload,
-    UploadLimits,
     read_upload,
 )
-from webapp.front.errors import MalformedJson, UploadRefused
+from webapp.reading.json_files import MAX_JSON_BYTES
+from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.texts import LONGEST_ID, MAX_BLANK_LINES, Limits, Texts
 
-LIMITS = UploadLimits(max_bytes=2**30, max_line_bytes=2**20)
+LIMITS = Limits(max_bytes=2**30, max_line_bytes=2**20)
 JSON, NDJSON, CSV, PLAIN = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 BOM = b"\xef\xbb\xbf"
 
@@ -43,9 +41,9 @@ def opened(
     content_type: str,
     *,
     encoding: str = "",
-    limits: UploadLimits = LIMITS,
+    limits: Limits = LIMITS,
     query: Mapping[str, str] | None = None,
-) -> Upload:
+) -> Texts:
     """The upload, before its entries are iterated."""
     body = [raw] if isinstance(raw, bytes) else raw
     return read_upload(body, content_type=content_type, content_encoding=encoding, query=query or {}, limits=limits)
@@ -115,17 +113,17 @@ def test_plain_lines(raw: bytes, texts: list[str]) -> None:
 
 
 def test_ndjson_lines() -> None:
-    """A line is a string or an object with its text and an id; other keys and blank lines are ignored."""
+    """A line is a string or an object with its text and an id; other keys are columns, and blank lines are ignored."""
     raw = (
         b'"a"\n\n{"text": "b", "id": "x", "k": [1]}\r\n \t\r\n'
         b'{"text":"", "id": -7}\n{"id":null,"text":"c"}\n{"text":"d","text":"e"}'
     )
     assert read(raw, NDJSON) == [
         (1, Entry("a")),
-        (3, Entry("b", "x")),
-        (5, Entry("", -7)),
-        (6, Entry("c")),
-        (7, Entry("e")),
+        (3, Entry("b", "x", ("x", "[1]"))),
+        (5, Entry("", -7, ("-7", ""))),
+        (6, Entry("c", None, ("", ""))),
+        (7, Entry("e", None, ("", ""))),
     ]
 
 
@@ -148,11 +146,10 @@ def test_ndjson_types(content_type: str) -> None:
     [
         b"a",
         b"1",
-        b"null",
         b'["a"]',
         b"{}",
         b'{"text": 1}',
-        b'{"text": null, "id": 1}',
+        b'{"text": null, "id": true}',
         b'{"text": "a", "id": true}',
         b'{"text": "a", "id": 1.0}',
         b'{"text": "a", "id": []}',
@@ -247,8 +244,7 @@ def test_csv_unnamed_column() -> None:
 @pytest.mark.parametrize(
     ("raw", "code", "line"),
     [
-        (b"text,n,n\n", "malformed_line", 1),
-        (b"text,,\na,b,c\n", "malformed_line", 1),
+        (b"text,n,text\n", "malformed_line", 1),
         (b"\ntext\na\n", "malformed_line", 1),
         (b"tweet,n\na,1\n", "unknown_column", 1),
         (b"Text\na\n", "unknown_column", 1),
@@ -273,9 +269,8 @@ def test_csv_refused(raw: bytes, code: str, line: int) -> None:
 def test_csv_unknown_column_tells_the_header() -> None:
     """The refusal names the columns that exist, shortened, because in a file without a header they are texts."""
     detail = str(refused(",".join(f"{i}" * 100 for i in range(50)).encode(), CSV))
-    assert "`" + "4" * 30 + "`" in detail
-    assert "3" * 31 not in detail
-    assert detail.count("`") == 2 + 10 * 2
+    assert "`" + "4" * 59 + "…`" in detail
+    assert "4" * 60 not in detail
 
 
 @pytest.mark.parametrize(
@@ -294,12 +289,13 @@ def test_csv_header_too_long(columns: int, chars: int, refused: bool) -> None:
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", ";"), ("\t", "tab"), ("|", "|")])
 def test_csv_of_another_delimiter(delimiter: str, name: str) -> None:
-    """If the header looks separated by another character, the refusal names the option that says so; following it
-    helps.
+    """A delimiter that the header makes certain is found; one that is asked for, and wrong, is refused with the one
+    that the header seems to have.
     """
     raw = f"text{delimiter}n\na{delimiter}1\n".encode()
-    assert f"?delimiter={name}." in str(refused(raw, CSV))
-    assert texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
+    upload = opened(raw, CSV)
+    assert (upload.columns, upload.found.delimiter) == (("text", "n"), delimiter)
+    assert texts_of(raw, CSV) == texts_of(raw, CSV, query={"delimiter": name}) == ["a"]
     assert "delimiter" not in str(refused(raw.replace(delimiter.encode(), b","), CSV, query={"column": "x"}))
     assert "?delimiter=,." in str(refused(b"text,n\na,1\n", CSV, query={"delimiter": name}))
 
@@ -357,14 +353,24 @@ def test_json_callback() -> None:
     }
 
 
-@pytest.mark.parametrize("raw", [b"", b"nul", b'{"texts": ["a"]', b'{"texts": ["\xff"]}', b"[" * 5000])
+@pytest.mark.parametrize("raw", [b"", b"nul", b'{"texts": ["a"]', b'{"texts": [' * 5000])
 def test_json_malformed(raw: bytes) -> None:
     """What is not JSON is malformed, as in every other request."""
     with pytest.raises(MalformedJson):
         opened(raw, JSON)
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"{}", b'{"texts": []}', b'{"texts": [1]}', b'{"texts": ["a"], "column": "x"}'])
+@pytest.mark.parametrize(
+    "raw", [b"[" * 5000, b'["a", ', b'["a" "b"]', b"[NaN]", b'["\xc3\xa9", nul]', b'["a"] 1', b"[,]"]
+)
+def test_json_malformed_array(raw: bytes) -> None:
+    """An array that is not JSON is malformed, with the position of the item where it is."""
+    error = refused(raw, JSON)
+    assert (error.status, error.code) == (400, "malformed_json")
+    assert error.line in (1, 2)
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"1", b'{"texts": []}', b'{"texts": [1]}', b'{"texts": ["a"], "column": "x"}'])
 def test_json_invalid(raw: bytes) -> None:
     """JSON that is not a batch of texts raises pydantic's error."""
     with pytest.raises(ValidationError):
@@ -414,9 +420,9 @@ def test_charset(charset: str) -> None:
         ("text/html", ""),
         ("application/gzip", ""),
         ("application/x-www-form-urlencoded", ""),
-        ("text/plain; charset=latin-1", ""),
-        ("text/csv; charset=utf-16", ""),
-        ("application/json; charset=utf-32", ""),
+        ("text/plain; charset=none", ""),
+        ("text/csv; charset=zip", ""),
+        ("application/json; charset=unicode_escape", ""),
         ("text/plain", "br"),
         ("text/plain", "gzip, gzip"),
     ],
@@ -453,7 +459,7 @@ def test_line_too_long(content_type: str, before: bytes, head: bytes, tail: byte
     """The limit of a line is exact to the byte, for a CSV row including the newlines in its quotes, whether or not the
     line's end has come.
     """
-    limits = UploadLimits(10**6, 100)
+    limits = Limits(10**6, 100)
     text = b"a" * (100 - len(head) - len(tail))
     assert len(read(before + head + text + tail + newline, content_type, limits=limits)) == 1
     line = before.count(b"\n") + 1
@@ -487,7 +493,7 @@ def peak_bytes(task: Callable[[], object]) -> int:
 )
 def test_a_record_without_end(content_type: str, head: bytes, piece: bytes, line: int) -> None:
     """A line or a quote that never ends is refused at the limit of a line, and takes no more memory than that."""
-    limits = UploadLimits(2**40, 100_000)
+    limits = Limits(2**40, 100_000)
 
     def endless() -> None:
         assert fault(itertools.chain([head], itertools.repeat(piece)), content_type, limits=limits) == (
@@ -522,14 +528,16 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
 @pytest.mark.parametrize(
     ("content_type", "pieces", "needed"),
     [
-        (PLAIN, [b"a\n", b"b\n"], 0),
-        (NDJSON, [b'"a"\n', b'"b"\n'], 0),
+        (PLAIN, [b"a\n", b"b\n"], 1),
+        (NDJSON, [b'"a"\n', b'"b"\n'], 1),
         (CSV, [b"te", b"xt\na\n", b"b"], 2),
-        (FORM, [part(b"x", "column"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 2),
+        (FORM, [part(b"x", "csrf"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 3),
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
-    """Until the entries are iterated, only what comes before them is read."""
+    """Until the entries are iterated, only what comes before them is read; the first piece, which shows whether the
+    file is packed; and of NDJSON the first line, whose keys are columns.
+    """
     taken = 0
 
     def body() -> Iterator[bytes]:
@@ -558,7 +566,7 @@ def test_errors_of_the_body(content_type: str) -> None:
 
 def test_bytes_as_sent() -> None:
     """An upload may be as large as the limit and no larger, in one piece or in many."""
-    limits = UploadLimits(1000, 100)
+    limits = Limits(1000, 100)
     raw = b"a" * 99 + b"\n"
     assert len(read([raw] * 10, PLAIN, limits=limits)) == 10
     for body in ([raw] * 10 + [b"a"], [raw * 10 + b"a"], itertools.repeat(raw)):
@@ -612,7 +620,7 @@ def test_gzip_bomb() -> None:
     """A file is decompressed piece by piece, and no further than to the limit."""
     bomb = gzip.compress((b"a" * 99 + b"\n") * 1_000_000, 9)
     assert len(bomb) < 1_000_000
-    limits = UploadLimits(4_000_000, 1000)
+    limits = Limits(4_000_000, 1000)
 
     def detonate() -> None:
         entries = opened(bomb, PLAIN, encoding="gzip", limits=limits).entries
@@ -625,7 +633,7 @@ def test_gzip_bomb() -> None:
 
 def test_unpacked_bytes() -> None:
     """The decompressed bytes may be as many as the limit and no more."""
-    limits = UploadLimits(1000, 1000)
+    limits = Limits(1000, 1000)
     assert len(read(gzip.compress(b"a\n" * 500), PLAIN, encoding="gzip", limits=limits)) == 500
     assert fault(gzip.compress(b"a\n" * 500 + b"a"), PLAIN, encoding="gzip", limits=limits) == (
         413,
@@ -671,11 +679,11 @@ def test_form_file(filename: str, content_type: str | None, content: bytes) -> N
     ("filename", "content_type"),
     [
         ("x", None),
-        ("x.xlsx", None),
+        ("x.docx", None),
         ("csv", ""),
         ("x.gz", "application/gzip"),
         ("x.pdf", "application/pdf"),
-        ("x.csv", "text/csv; charset=latin-1"),
+        ("x.csv", "text/csv; charset=idna"),
     ],
 )
 def test_form_file_unsupported(filename: str, content_type: str | None) -> None:
@@ -831,6 +839,7 @@ def test_any_plain(data: st.DataObject, lines: list[str], newline: str, end: boo
     assume(end or lines[-1] != "")
     raw = newline.join(lines) + (newline if end else "")
     assume(not raw.startswith("\ufeff"))
+    assume("\n" in raw or "\r" not in raw)  # lines that end as on old Macs
     assert read_any_way(data, raw.encode(), PLAIN) == [Entry(line) for line in lines]
 
 
@@ -841,9 +850,7 @@ def test_any_ndjson(data: st.DataObject, values: list[str], ascii_only: bool, ne
     ids = st.none() | st.text(max_size=20) | st.integers(-(2**63), 2**64 - 1)
     entries = [Entry(text, data.draw(ids)) for text in values]
     lines = [
-        json.dumps(
-            entry.text if entry.id is None else {"id": entry.id, "n": 1, "text": entry.text}, ensure_ascii=ascii_only
-        )
+        json.dumps(entry.text if entry.id is None else {"id": entry.id, "text": entry.text}, ensure_ascii=ascii_only)
         for entry in entries
     ]
     raw = newline.join(lines) + data.draw(st.sampled_from(["", newline]))
@@ -944,7 +951,7 @@ def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataOb
     """Any bytes are either read as entries or refused, and the result is the same however they are cut."""
     if encoding == "packed":
         raw, encoding = gzip.compress(raw), "gzip"
-    limits = UploadLimits(3000, 100)
+    limits = Limits(3000, 100)
 
     def outcome(pieces: list[bytes]) -> tuple[list[tuple[int, Entry]], object]:
         entries: list[tuple[int, Entry]] = []
@@ -988,7 +995,7 @@ def test_others_have_turns_while_a_file_is_unpacked(monkeypatch: pytest.MonkeyPa
     try:
         size = 100 * PIECE_BYTES
         raw = gzip.compress(b'"' + b"a" * 1000 + b'"' + b" " * size)
-        assert len(read(raw, NDJSON, encoding="gzip", limits=UploadLimits(2**30, max_line_bytes=2**30))) == 1
+        assert len(read(raw, NDJSON, encoding="gzip", limits=Limits(2**30, max_line_bytes=2**30))) == 1
     finally:
         greenlet.kill()
     assert turns >= 100
