@@ -140,6 +140,8 @@ class PipelineEngine:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """See `model.engine.Engine`."""
+        if not texts:  # the tokenizer would fail
+            return []
         with self._tokenizing:
             columns = self._tokenizer(list(texts), truncation=False, verbose=False, return_attention_mask=False)
         return [len(ids) for ids in columns["input_ids"]]
