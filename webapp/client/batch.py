@@ -124,7 +124,16 @@ class Output:
 class Batch:
     """One run of the command. It shows what it does and, if it ends early, how to come back to the job."""
 
-    def __init__(self, sentiq: Sentiq, screen: Screen, output: Output, again: list[str], *, raw: bool = False) -> None:
+    def __init__(
+        self,
+        sentiq: Sentiq,
+        screen: Screen,
+        output: Output,
+        again: list[str],
+        *,
+        raw: bool = False,
+        like_input: bool = False,
+    ) -> None:
         """Makes a run.
 
         Args:
@@ -132,9 +141,10 @@ class Batch:
             screen: where the run is shown.
             output: where the results go.
             again: the words of the command that comes back to the job, without the job and the output.
-            raw: see `Sentiq.download`.
+            raw, like_input: see `Sentiq.download`.
         """
-        self._sentiq, self._screen, self._output, self._again, self._raw = sentiq, screen, output, again, raw
+        self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
+        self._raw, self._like_input = raw, like_input
         self._job: Job | None = None
 
     def run(self, file: Path | None, resume: str | None, **options: Any) -> Job:
@@ -143,6 +153,11 @@ class Batch:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
                 self._screen.say(f"Job {self._job.id}: {_lines(self._job.total)}{_origin(self._job)}.")
+                if self._job.guessed:
+                    self._screen.say(
+                        f"The file says no encoding; it was read as {self._job.encoding}."
+                        " If that is wrong, say another: --encoding."
+                    )
             self._screen.stage("Scoring")
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
@@ -193,7 +208,8 @@ class Batch:
         def on_download(got: int) -> None:
             self._screen.show(0, None, _megabytes(got, None))
 
-        self._sentiq.download(job, target, self._output.format, raw=self._raw, on_download=on_download)
+        how = {"raw": self._raw, "like_input": self._like_input}
+        self._sentiq.download(job, target, self._output.format, **how, on_download=on_download)
         sys.stdout.flush()
 
     def _interrupted(self) -> None:

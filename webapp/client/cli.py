@@ -28,7 +28,9 @@ from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Prediction, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.explained import show
+from webapp.client.stdin import stdin_lines
 from webapp.client.usage import plain_words
+from webapp.reading.refusals import UploadRefused
 
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
@@ -136,15 +138,24 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how much each word weighs: green for the label, red against it.")
     ] = False,
+    encoding: Annotated[
+        str | None, typer.Option(help="The encoding of stdin, such as cp1252.", show_default="UTF-8, or what is found")
+    ] = None,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Scores texts, and prints the label and confidence of each."""
+    if texts and encoding is not None:
+        raise typer.BadParameter("it has an effect on stdin alone", param_hint="--encoding")
     failed = False
     with _connect(context) as sentiq:
-        numbered = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines()
-        for place, text in numbered:
+        given = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines(encoding)
+        for place, text in given:
+            if isinstance(text, UploadRefused):
+                failed = True
+                _complain(f"{place}: {in_commands(str(text))}")
+                continue
             try:
                 prediction = sentiq.predict(
                     text, model=model, target=target, sentences=sentences, explain=explain, timeout_s=60
@@ -197,8 +208,34 @@ def batch(
             show_default="FILE.sentiq.csv, ...",
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="The CSV column with the texts.", show_default="text")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="The CSV's delimiter: one character, or tab.")] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="The column, or JSON key, with the texts; a path like data.text, or a column's number.",
+            show_default="text",
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="The CSV's delimiter: one character, or tab.", show_default="what the header shows"),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The file's encoding, such as cp1252.", show_default="UTF-8, or what is found")
+    ] = None,
+    quote: Annotated[
+        str | None, typer.Option(help="The CSV's quote, or none where quotes are plain characters.", show_default='"')
+    ] = None,
+    escape: Annotated[
+        str | None, typer.Option(help="The CSV's character before a quote that belongs to the text, such as \\.")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first row is a row like all others; --column is a number.")
+    ] = False,
+    skip: Annotated[int | None, typer.Option(min=0, help="Lines before the header.", show_default="0")] = None,
+    on_error: Annotated[
+        Literal["refuse", "line"] | None,
+        typer.Option(help="line: a row that cannot be read has its own error.", show_default="refuse"),
+    ] = None,
     sheet: Annotated[
         str | None,
         typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
@@ -221,6 +258,9 @@ def batch(
             help="In CSV, leave cells as they are. Otherwise those that a spreadsheet would take for a formula"
             " get a single quote in front.",
         ),
+    ] = False,
+    like_input: Annotated[
+        bool, typer.Option("--like-input", help="In CSV, keep the input's delimiter and byte order mark.")
     ] = False,
     model: ModelName = None,
     target: Target = None,
@@ -246,6 +286,22 @@ def batch(
     chosen = Output.choose(output, format, name, stdout=stdin, force=force)
     if raw and chosen.format != "csv":
         raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--raw")
+    if like_input and chosen.format != "csv":
+        raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--like-input")
+    reading = {
+        "column": column,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "quote": quote,
+        "escape": escape,
+        "header": False if no_header else None,
+        "skip": skip,
+        "on_error": on_error,
+        "sheet": sheet,
+    }
+    if resume is not None and (idle := [name for name, value in reading.items() if value is not None]):
+        option = "--no-header" if idle[0] == "header" else f"--{idle[0].replace('_', '-')}"
+        raise typer.BadParameter("it has no effect on a job that was sent before", param_hint=option)
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
@@ -260,6 +316,14 @@ def batch(
             model=model,
             target=target,
             sentences=sentences,
+        again = (
+            ["--raw"] * raw
+            + ["--like-input"] * like_input
+            + ["--force"] * force
+            + (["--url", elsewhere] if elsewhere else [])
+        )
+        job = Batch(sentiq, screen, chosen, again, raw=raw, like_input=like_input).run(
+            file, resume, **reading, content_type=type, model=model
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
@@ -433,12 +497,11 @@ def _mended(argument: str) -> str:
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _stdin_lines() -> Iterator[tuple[str, str]]:
+def _stdin_lines(encoding: str | None) -> Iterator[tuple[str, str | UploadRefused]]:
     if sys.stdin.isatty():
         print("One text to a line; Ctrl-D ends.", file=sys.stderr)
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        if text := line.decode("utf-8", "replace").strip():
-            yield f"line {number}", text
+    for number, text in stdin_lines(sys.stdin.buffer, encoding, _complain):
+        yield f"line {number}", text
 
 
 def _cropped(text: str) -> str:
@@ -468,6 +531,10 @@ def main() -> None:
         app(prog_name="sentiq")
     except SentiqError as error:
         _complain(f"{in_commands(str(error))}{_remedy(error)}")
+        sys.exit(1)
+    except UploadRefused as refused:
+        place = "stdin" if refused.line is None else f"stdin, line {refused.line}"
+        _complain(f"{place}: {in_commands(str(refused))}")
         sys.exit(1)
     except OSError as error:
         _complain(f"{error.filename or 'The file'}: {error.strerror}.")

@@ -120,6 +120,12 @@ class Sentiq:
         *,
         column: str | None = None,
         delimiter: str | None = None,
+        encoding: str | None = None,
+        quote: str | None = None,
+        escape: str | None = None,
+        header: bool | None = None,
+        skip: int | None = None,
+        on_error: Literal["refuse", "line"] | None = None,
         sheet: str | None = None,
         content_type: str | None = None,
         callback_url: str | None = None,
@@ -136,8 +142,15 @@ class Sentiq:
             texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt,
                 .json, each also with .gz; .xlsx, .xls, .ods, or .zip of one file); or such a file,
                 opened in binary mode.
-            column: for a CSV file: the column with the texts.
-            delimiter: for a CSV file: one character, or `tab`.
+            column: the column, or the key of JSON objects, with the texts; a path (`data.text`), or a number from 1
+                if there is no header.
+            delimiter: for a CSV file: one character, or `tab`; by default what the header shows.
+            encoding: a file's encoding, if it is neither UTF-8 nor told by a byte order mark.
+            quote: for a CSV file: the quote, or `none`.
+            escape: for a CSV file: the character before a quote that belongs to the text.
+            header: False if the first row is a row like all others.
+            skip: how many lines there are before the header.
+            on_error: `line` if a row that cannot be read shall have its own error (`malformed_line`).
             sheet: for a spreadsheet: the name of the sheet, or its number from 1.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
             callback_url: the address to which the service posts the job when it has ended.
@@ -160,6 +173,12 @@ class Sentiq:
             query = {
                 "column": column,
                 "delimiter": delimiter,
+                "encoding": encoding,
+                "quote": quote,
+                "escape": escape,
+                "header": None if header is None else str(header).lower(),
+                "skip": None if skip is None else str(skip),
+                "on_error": on_error,
                 "sheet": sheet,
                 "callback_url": callback_url,
                 "model": model,
@@ -250,6 +269,7 @@ class Sentiq:
         format: Format = "csv",
         *,
         raw: bool = False,
+        like_input: bool = False,
         on_download: Callable[[int], None] | None = None,
     ) -> None:
         """Writes the job's lines: as CSV or as a spreadsheet (.xlsx), with the input's own columns first; as NDJSON; or
@@ -259,24 +279,27 @@ class Sentiq:
             file: a path, at which the file appears once it is whole; or a file opened in binary mode.
             raw: whether the input's cells stay as they are in CSV; otherwise those that a spreadsheet would take for a
                 formula get a single quote in front.
+            like_input: whether CSV has the delimiter and the byte order mark of the CSV that was sent.
             on_download: called with the number of bytes that have been written.
         """
         if isinstance(file, str | os.PathLike):
             with whole_file(Path(file)) as opened:
-                self.download(job, opened, format, raw=raw, on_download=on_download)
+                self.download(job, opened, format, raw=raw, like_input=like_input, on_download=on_download)
             return
         if format == "ndjson":
             parts: Iterator[bytes] = (line + b"\n" for line in self._ndjson(job))
+        elif format == "json":
+            parts = json_array(self._ndjson(job))
         else:
-            parts = json_array(self._ndjson(job)) if format == "json" else self._table(job, format, raw=raw)
+            parts = self._table(job, format, {"raw": raw, "like_input": like_input})
         for part in counted(parts, on_download):
             file.write(part)
 
-    def _table(self, job: Job | str, format: Format, *, raw: bool) -> Iterator[bytes]:
+    def _table(self, job: Job | str, format: Format, asked: dict[str, bool]) -> Iterator[bytes]:
         """Yields CSV, or a spreadsheet, as it comes. After a break it cannot go on, because the bytes do not show where
         a row ends.
         """
-        params: dict[str, str] = {"format": format} | ({"raw": "1"} if raw else {})
+        params: dict[str, str] = {"format": format} | {name: "1" for name, wanted in asked.items() if wanted}
         with closing(self._send("GET", f"{_path(job)}/results", params, stream=True)) as response:
             try:
                 yield from response.iter_bytes()

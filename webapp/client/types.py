@@ -115,6 +115,12 @@ class Job(_Answer):
     callback: Mapping[str, Any] | None = None
     requested_model: str | None = None
     """The name of the model that was asked for, if any; `model` is the identity of the one that scored."""
+    encoding: str | None = None
+    """Of a file: its encoding."""
+    guessed: bool | None = None
+    """Of a file: whether neither it nor the request says its encoding."""
+    delimiter: str | None = None
+    """Of CSV."""
     sheet: str | None = None
     """Of a spreadsheet: the sheet that was read."""
     file: str | None = None

@@ -10,8 +10,8 @@ import io
 import json
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -39,26 +39,26 @@ MEDIA_TYPES = {
 BOM = b"\xef\xbb\xbf"
 
 
-def opened(raw: bytes, ending: str = ".csv", *, charset: str = "", piece_bytes: int = 2**20, **asked: str) -> Texts:
+def opened(raw: bytes, ending: str = ".csv", *, charset: str = "", piece_bytes: int = 2**20, **asked: Any) -> Texts:
     """The file, sent in pieces."""
     pieces = [raw[start : start + piece_bytes] for start in range(0, len(raw), piece_bytes)]
     content_type = MEDIA_TYPES[ending] + (f"; charset={charset}" if charset else "")
     return read_upload(pieces, content_type=content_type, content_encoding="", query=asked, limits=LIMITS)
 
 
-def entries(raw: bytes, ending: str = ".csv", **asked: str) -> list[Entry]:
+def entries(raw: bytes, ending: str = ".csv", **asked: Any) -> list[Entry]:
     """Its entries; they are the same if the bytes come one by one."""
     whole = list(opened(raw, ending, **asked).entries)
     assert list(opened(raw, ending, piece_bytes=1, **asked).entries) == whole
     return [entry for _, entry in whole]
 
 
-def texts(raw: bytes, ending: str = ".csv", **asked: str) -> list[str]:
+def texts(raw: bytes, ending: str = ".csv", **asked: Any) -> list[str]:
     """Its texts."""
     return [entry.text for entry in entries(raw, ending, **asked)]
 
 
-def refusal(raw: bytes, ending: str = ".csv", **asked: str) -> UploadRefused:
+def refusal(raw: bytes, ending: str = ".csv", **asked: Any) -> UploadRefused:
     """Why it is refused; for the same reason if the bytes come one by one."""
     found = []
     for piece_bytes in (2**20, 1):
@@ -271,7 +271,7 @@ def test_a_line_at_fault_is_told() -> None:
     assert refusal_once(late).line == 100_002
 
 
-def refusal_once(raw: bytes, **asked: str) -> UploadRefused:
+def refusal_once(raw: bytes, **asked: Any) -> UploadRefused:
     """As `refusal`, of a file that is too long to be sent byte by byte."""
     with pytest.raises(UploadRefused) as caught:
         list(opened(raw, **asked).entries)
@@ -598,12 +598,13 @@ def test_any_table_as_csv(
     names, column, rows = table
     newline = data.draw(st.sampled_from(["\n", "\r\n", "\r"]), "newline")
     dialect = data.draw(st.sampled_from(["doubled", "all", "escaped", "none"]), "dialect")
-    how: Mapping[str, object] = {
+    dialects: dict[str, dict[str, Any]] = {
         "doubled": {"quoting": csv.QUOTE_MINIMAL if newline == "\r\n" else csv.QUOTE_ALL},
         "all": {"quoting": csv.QUOTE_ALL},
         "escaped": {"quoting": csv.QUOTE_ALL, "doublequote": False, "escapechar": "\\"},
         "none": {"quoting": csv.QUOTE_NONE, "quotechar": None, "escapechar": "\\"},
-    }[dialect]
+    }
+    how = dialects[dialect]
     if dialect == "none":  # Python's reader ends a row at a line break that is escaped
         rows = [[cell.replace("\n", " ").replace("\r", " ") for cell in row] for row in rows]
         assume(all(len(row) > 1 or row[0] for row in rows))

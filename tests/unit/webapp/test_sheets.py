@@ -248,6 +248,12 @@ def test_zip_of_one_file(sandbox: Sandbox) -> None:
     assert ([entry.text for _, entry in inside.entries], inside.found.sheet) == (["good"], "S")
 
 
+def test_case_of_a_zip_file(sandbox: Sandbox) -> None:
+    """The zip file among the files that people brought is read."""
+    raw = (Path(__file__).resolve().parents[2] / "cases" / "reviews.zip").read_bytes()
+    assert texts_of(sandbox, raw, "application/zip") == ["Good"]
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [
@@ -365,12 +371,12 @@ def test_files_wait_for_their_turn(tmp_path: Path) -> None:
 def test_few_files_are_read_at_once(tmp_path: Path) -> None:
     """A ninth file at the same time is refused until one of the eight is done or given up."""
     box = Sandbox(tmp_path, max_bytes=LIMITS.max_bytes, max_line_bytes=LIMITS.max_line_bytes)
-    raw = zipped({"a.csv": b"text\n" + os.urandom(200_000).hex().encode()})
+    raw = zipped({"a.csv": b"text\n" + b"".join(os.urandom(500).hex().encode() + b"\n" for _ in range(400))})
     uploads = [opened(box, raw, "application/zip") for _ in range(8)]
     with pytest.raises(TooManyFiles):
         opened(box, raw, "application/zip")
     del uploads[3]
-    assert len(texts_of(box, raw, "application/zip")) == 1
+    assert len(texts_of(box, raw, "application/zip")) == 400
 
 
 def test_secrets_stay_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,7 +422,7 @@ def test_memory_of_a_large_sheet(sandbox: Sandbox) -> None:
     upload = opened(sandbox, raw)
     assert sum(1 for _ in islice(upload.entries, 99_000)) == 99_000
     child = max(map(int, Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()))
-    assert 50_000 < _peak_kb(child) < 300_000
+    assert 30_000 < _peak_kb(child) < 300_000
     assert sum(1 for _ in upload.entries) == 1000
     assert _peak_kb(os.getpid()) - before < 20_000
 
