@@ -305,17 +305,6 @@ def batch(
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
-        again = ["--raw"] * raw + ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
-        job = Batch(sentiq, screen, chosen, again, raw=raw).run(
-            file,
-            resume,
-            column=column,
-            delimiter=delimiter,
-            sheet=sheet,
-            content_type=type,
-            model=model,
-            target=target,
-            sentences=sentences,
         again = (
             ["--raw"] * raw
             + ["--like-input"] * like_input
@@ -323,7 +312,7 @@ def batch(
             + (["--url", elsewhere] if elsewhere else [])
         )
         job = Batch(sentiq, screen, chosen, again, raw=raw, like_input=like_input).run(
-            file, resume, **reading, content_type=type, model=model
+            file, resume, **reading, content_type=type, model=model, target=target, sentences=sentences
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))
