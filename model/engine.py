@@ -8,7 +8,7 @@ from typing import Protocol
 
 from model.analysis import Analysis
 from model.description import Description
-from model.types import BoolArray, FloatArray
+from model.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(slots=True)
@@ -39,6 +39,8 @@ class Scores:
     """For each text, shape (n,), whether it was longer than the model reads and its end was left out."""
     work: Work | None = None
     """How much was computed, if the engine reports it."""
+    windows: IntArray | None = None
+    """For each text, shape (n,), in how many windows it was read; None if each was in one."""
 
 
 class Engine(Protocol):
@@ -69,6 +71,9 @@ class Engine(Protocol):
 
     def warm(self) -> None:
         """Runs every input shape once, so that no caller has to wait for a slow first run."""
+
+    def count(self, texts: Sequence[str]) -> Sequence[int]:
+        """The number of tokens of each text, however many, with those that stand before and after every text."""
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of texts in micro-batches. Errors of the underlying library are raised unchanged."""

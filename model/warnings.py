@@ -7,6 +7,7 @@ UNCERTAIN = "uncertain"
 TRUNCATED = "truncated"
 TWO_CLASS = "two_class"
 NO_WORDS = "no_words"
+NOT_MENTIONED = "not_mentioned"
 
 WARNINGS = {
     UNSUPPORTED_LANGUAGE: "The text is surely in a language that the model does not read.",
@@ -14,4 +15,5 @@ WARNINGS = {
     TRUNCATED: "The text is longer than the model reads; its end was left out.",
     TWO_CLASS: "The model cannot give one of the labels.",
     NO_WORDS: "The text has no words: only links, mentions, digits or signs.",
+    NOT_MENTIONED: "The text does not name the target, and was not scored.",
 }

@@ -3,7 +3,11 @@
     SentimentError
     ├── InvalidText
     │   ├── EmptyText           nothing is left of the text after cleaning
-    │   └── TextTooLong         more characters than MAX_TEXT_CHARS
+    │   ├── TextTooLong         more characters than MAX_TEXT_CHARS
+    │   ├── TextBeyondModel     longer than the model reads at once, where LONG_TEXTS refuses such texts
+    │   ├── NotMentioned        does not name the target
+    │   ├── TooManySentences    more sentences than get answers of their own
+    │   └── TooLongToExplain    longer than texts whose words are weighed
     ├── TooManyTexts            more texts than MAX_BATCH_TEXTS in one job
     ├── TextFailed              the engine cannot score this one text
     ├── UnknownModel            the request names a model that MODELS does not have
@@ -85,6 +89,42 @@ class TextTooLong(InvalidText):
 
     def __init__(self, chars: int, limit: int) -> None:
         super().__init__(f"The text has {chars} characters; at most {limit} are accepted.")
+
+
+class TextBeyondModel(InvalidText):
+    """The text is longer than the model reads at once, and LONG_TEXTS=refuse."""
+
+    code = "text_beyond_model"
+
+    def __init__(self) -> None:
+        super().__init__("The text is longer than the model reads at once, and this service divides none.")
+
+
+class NotMentioned(InvalidText):
+    """The text does not name the target. Callers get it as an answer without a label."""
+
+    code = "not_mentioned"  # as in `model.warnings`, which clients need not have
+
+    def __init__(self) -> None:
+        super().__init__("The text does not name the target.")
+
+
+class TooManySentences(InvalidText):
+    """The text has more sentences than get answers of their own."""
+
+    code = "too_many_sentences"
+
+    def __init__(self, sentences: int, limit: int) -> None:
+        super().__init__(f"The text has {sentences} sentences; at most {limit} get answers of their own.")
+
+
+class TooLongToExplain(InvalidText):
+    """The text is longer than those whose words are weighed."""
+
+    code = "too_long_to_explain"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Only texts of at most {limit} bytes are explained.")
 
 
 class TooManyTexts(SentimentError):

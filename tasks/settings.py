@@ -28,6 +28,7 @@ from model.errors import AnalysisNotFound
 from model.language import as_codes
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
+from tasks.long_texts import LongTexts
 from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
 from tasks.own_classes import own_classes
 from tasks.private import require_own
@@ -183,6 +184,10 @@ class Settings(BaseSettings):
     """
     max_text_chars: Annotated[int, Field(ge=1, le=150_000)] = 100_000
     """The most characters of one text; with more, the cleaning of one could hold up all others for too long."""
+    long_texts: LongTexts = "windows"
+    """What becomes of a text that is longer than the model reads at once: it is read whole, in windows; or only its
+    beginning is, which the answer says; or it has an error of its own.
+    """
     max_batch_texts: PositiveInt = 1_000_000
     """The most texts of one job."""
     max_upload_bytes: PositiveInt = 256 * 1024 * 1024

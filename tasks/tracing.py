@@ -254,7 +254,7 @@ class TracedEngine:
         self._engine = engine
         self._tracing = tracing
         self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
-        self.device, self.warm = engine.device, engine.warm
+        self.device, self.warm, self.count = engine.device, engine.warm, engine.count
 
     def score(self, texts: Sequence[str]) -> Scores:
         """See `model.engine.Engine`."""

@@ -213,6 +213,10 @@ class Todo(Struct, frozen=True, array_like=True):
     """For each text, the number of lines that it answers."""
 
 
+PartRow: TypeAlias = tuple[int, int, int | Row | None]
+"""Where a part of a text begins and ends, and where its outcome is, as of a `PageRow`; None if it has none."""
+
+
 class PageRow(Struct, frozen=True, array_like=True):
     """One line of a job."""
 
@@ -225,6 +229,8 @@ class PageRow(Struct, frozen=True, array_like=True):
     """The other columns of the line's CSV row, in the header's order."""
     remarks: Remarks | None = None
     """What stands beside the outcome, if it was known and there is anything."""
+    sentences: tuple[PartRow, ...] = ()
+    words: tuple[PartRow, ...] = ()
 
 
 class StoredPage(Struct, frozen=True, array_like=True):

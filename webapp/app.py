@@ -7,6 +7,7 @@ import csv
 from flask import Flask
 from prometheus_client.registry import Collector
 
+from tasks.cost import charges
 from tasks.settings import Settings
 from tasks.store.limits import Limits
 from tasks.submit.service import SentimentService
@@ -66,17 +67,26 @@ def create_app(
     )
     csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
     timeout_s = settings.predict_timeout
+    charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     for blueprint in (
-        predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s),
-        jobs_blueprint(sentiment.jobs, uploads, sentiment.predict_many, answers, sandbox, predict_timeout_s=timeout_s),
+        predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
+        jobs_blueprint(
+            sentiment.jobs,
+            uploads,
+            sentiment.predict_many,
+            answers,
+            sandbox,
+            predict_timeout_s=timeout_s,
+            charge=charge,
+        ),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)
     app.wsgi_app = Front(  # type: ignore[method-assign]
-        PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s) if plain else app.wsgi_app,
+        PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s, charge=charge) if plain else app.wsgi_app,
         routes=Routes(app.url_map),
         admission=Admission(settings, limits),
         headers=AnswerHeaders(settings.cors_origins),

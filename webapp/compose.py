@@ -8,10 +8,12 @@ from functools import partial
 
 from flask import Flask
 
+from tasks.cost import charges, costs
 from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
 from tasks.logs import configure_logs
+from tasks.long_texts import fits
 from tasks.models import DEFAULT, Model, each_once
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.metrics import QueueMetrics
@@ -103,6 +105,8 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         models,
         parts.cleaned,
         ends,
+        cost=parts.cost,
+        charge=charges(whole=settings.long_texts == "windows"),
         analysis=settings.analysis,
         max_texts=settings.max_batch_texts,
         callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
@@ -126,10 +130,11 @@ class _Parts:
     def __init__(self, settings: Settings, tracing: Tracing | None) -> None:
         self.cache_server, broker, self.results = servers = _clients(settings)
         self.servers = set(servers)
-        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl)
+        self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts))
         self.presence = Presence(self.cache_server)
         self.celery = create_celery(settings)
         self.cleaned = cleaner(settings.max_text_chars)
+        self.cost = costs(whole=settings.long_texts == "windows")
         self.listeners: list[Coalescer[Answer] | Replies] = []
         self._me = uuid.uuid4().hex
         self._recent = RecentPredictions()
@@ -170,6 +175,7 @@ class _Parts:
             chunk_limit=capacity.chunk_cost,
             max_under_way=capacity.chunks_under_way,
             expire_after_s=EXPIRE_S,
+            cost=self.cost,
         )
         listening = connect(settings.cache_url, timeout_s=2 * LOST_REPLY_S, blocking=True)
         replies = Replies(

@@ -162,6 +162,14 @@ class CompiledEngine:
             rows = dict.fromkeys(self._usage.inputs, [[1] * length] * batch)
             self._infer([(group, _laid(self._usage, group, rows))] * self._threads, batch)
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """See `model.engine.Engine`."""
+        # What does not fit comes in parts of its own.
+        return [
+            len(encoding.ids) + sum(len(more.ids) for more in encoding.overflowing)
+            for encoding in self._tokenizer.encode_batch_fast(list(texts))
+        ]
+
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`."""
         truncated = np.zeros(len(texts), np.bool_)

@@ -75,7 +75,7 @@ class MergingEngine:
         """
         self._engine = engine
         self.analysis, self.identity, self.description = engine.analysis, engine.identity, engine.description
-        self.device, self.warm = engine.device, engine.warm
+        self.device, self.warm, self.count = engine.device, engine.warm, engine.count
         self._max_cost = max_cost
         self._cost = cost
         self._on_call = on_call
@@ -165,5 +165,6 @@ class MergingEngine:
         ends = np.cumsum([len(ask.texts) for ask in asks])
         for ask, end in zip(asks, ends, strict=True):
             part = slice(end - len(ask.texts), end)
-            ask.answer = Scores(scores.probabilities[part], scores.truncated[part])
+            windows = None if scores.windows is None else scores.windows[part]
+            ask.answer = Scores(scores.probabilities[part], scores.truncated[part], windows=windows)
         self._on_call(len(scores.truncated), seconds, scores.work)

@@ -138,6 +138,14 @@ class PipelineEngine:
                 except FloatingPointError as error:
                     raise ModelRefused(f"{self.identity}: {error}; run it on the CPU (DEVICE=cpu)") from error
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """See `model.engine.Engine`."""
+        if not texts:  # the tokenizer would fail
+            return []
+        with self._tokenizing:
+            columns = self._tokenizer(list(texts), truncation=False, verbose=False, return_attention_mask=False)
+        return [len(ids) for ids in columns["input_ids"]]
+
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`.
 

@@ -93,7 +93,7 @@ class StubEngine:
         self.identity = f"stub@{revision or '1'}/stub{analysis.suffix}"
         """`stub@revision/stub`, and the analysis if it is not sentiment."""
         self.device = "cpu"
-        self.description = Description("stub", analysis.classes, analysis.classes)
+        self.description = Description("stub", analysis.classes, analysis.classes, max_tokens=_MAX_WORDS)
 
     @classmethod
     def from_name(cls, name: str, revision: str | None = None, analysis: Analysis = SENTIMENT) -> Self:
@@ -122,6 +122,10 @@ class StubEngine:
 
     def warm(self) -> None:
         """Does nothing: the stub has nothing to warm up."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of words of each text; see `model.engine.Engine`."""
+        return [len(text.split()) for text in texts]
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from model.warnings import NOT_MENTIONED
 from tasks.store.outcomes import Failed, Outcome
 
 _FAILED_FIELD = "failed"
@@ -19,7 +20,7 @@ def label_field(index: int) -> str:
 def field_of(outcome: Outcome) -> str:
     """The field of a job's hash that grows by a line with this outcome."""
     if isinstance(outcome, Failed):
-        return _FAILED_FIELD
+        return NOT_MENTIONED if outcome.code == NOT_MENTIONED else _FAILED_FIELD
     return _REFUSED_FIELD if outcome.remarks.refused else label_field(outcome.decided)
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -31,7 +31,7 @@ from tasks.store.connections import Client
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
 from tasks.tracing import NOBODY, Origin
-from tasks.wire import PageRow, StoredPage, Todo, read_todo, to_remarks, to_row, write_page, write_todo
+from tasks.wire import PageRow, PartRow, StoredPage, Todo, read_todo, to_remarks, to_row, write_page, write_todo
 
 JOB_BYTES = 2048
 """What a job counts for that has no lines: about the memory of its keys and of its places in lists."""
@@ -49,6 +49,19 @@ class Allowance:
 
 
 NO_LIMIT = Allowance(2**53, 2**53)
+
+
+PagePart = tuple[int, int, int | Outcome | None]
+"""Where a part of a line's text begins and ends, and its outcome or the number of its text; None if it has no outcome.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a line's text that have outcomes of their own."""
+
+    sentences: Sequence[PagePart]
+    words: Sequence[PagePart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class Page:
     """Whether this page, or one before it, has other than PAGE_LINES lines although more lines may follow."""
     work: int = 0
     """What `chunks` cost, in thousandths of a full chunk."""
+    parts: Mapping[int, Parts] = field(default_factory=dict)
+    """Of lines whose texts have parts, by the line's place in the page."""
 
 
 class IncomingJobs:
@@ -109,9 +124,12 @@ class IncomingJobs:
         origin: Origin = NOBODY,
         analysis: Analysis = SENTIMENT,
         requested_model: str | None = None,
+        target: str | None = None,
+        sentences: bool = False,
+        explain: bool = False,
     ) -> None:
         """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it;
-        `requested_model`: the name of the model that was asked for.
+        `requested_model`: the name of the model that was asked for; the last three: see `tasks.submit.asked.Asked`.
 
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
@@ -131,6 +149,9 @@ class IncomingJobs:
             callback_url=callback_url,
             analysis=analysis,
             requested_model=requested_model,
+            target=target,
+            sentences=sentences,
+            explain=explain,
         )
         self._require_room()
         facts = [part for fact in to_hash(job).items() for part in fact]
@@ -175,7 +196,10 @@ class IncomingJobs:
             job_id,
             UPLOAD_TTL_S,
             page.number,
-            write_page(StoredPage(page.model, [_row(*line) for line in page.lines]), uneven=page.uneven),
+            write_page(
+                StoredPage(page.model, [_row(*line, page.parts.get(place)) for place, line in enumerate(page.lines)]),
+                uneven=page.uneven,
+            ),
             int(page.uneven),
             _json(page.late),
             _json(counts),
@@ -241,10 +265,18 @@ class IncomingJobs:
         return int(answered + repeated + under_way)
 
 
-def _row(entry: Entry, where: int | Outcome) -> PageRow:
-    if isinstance(where, int):
-        return PageRow(entry.text, where, entry.id, entry.columns)
-    return PageRow(entry.text, to_row(where), entry.id, entry.columns, to_remarks(where))
+def _row(entry: Entry, where: int | Outcome, parts: Parts | None) -> PageRow:
+    stored, remarks = (where, None) if isinstance(where, int) else (to_row(where), to_remarks(where))
+    if parts is None:
+        return PageRow(entry.text, stored, entry.id, entry.columns, remarks)
+    sentences, words = _part_rows(parts.sentences), _part_rows(parts.words)
+    return PageRow(entry.text, stored, entry.id, entry.columns, remarks, sentences, words)
+
+
+def _part_rows(parts: Sequence[PagePart]) -> tuple[PartRow, ...]:
+    return tuple(
+        (start, end, where if where is None or isinstance(where, int) else to_row(where)) for start, end, where in parts
+    )
 
 
 def _json(value: Mapping[Any, Any]) -> bytes:

@@ -102,6 +102,10 @@ class Callback:
     attempts: int
 
 
+LinePart = tuple[int, int, Outcome | None]
+"""Where a part of a line's text begins and ends, and its outcome; None while it has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a job: the text as it was sent in, and its outcome (None while it has none)."""
@@ -111,6 +115,9 @@ class Line:
     outcome: Outcome | None
     model: str | None
     cached: bool
+    sentences: tuple[LinePart, ...] = ()
+    words: tuple[LinePart, ...] = ()
+    """Each stands for the text without it."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +159,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that have an error."""
     unsupported_language: int = 0
     """Lines without a label, as the model does not read their language; they have not failed."""
+    not_mentioned: int = 0
+    """Lines without a label, as they do not name the job's target; they have not failed."""
     cached: int = 0
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
@@ -161,6 +170,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     requested_model: str | None = None
     """The name of the model that the caller asked for; None if it named none. In the hash it is part of the analysis.
     """
+    target: str | None = None
+    """What its texts are scored towards; None for no target."""
+    sentences: bool = False
+    """Whether each sentence gets an answer of its own."""
+    explain: bool = False
+    """Whether each word gets its weight."""
     labels: dict[str, int] = {}
     """Lines with a prediction, by label (all 0 if not given); in the hash they are `label0` and so on."""
     scored: int = 0
@@ -236,6 +251,8 @@ TOLD = (
     "duplicates",
     "labels",
     "requested_model",
+    "target",
+    "not_mentioned",
     "model",
     "encoding",
     "guessed",
@@ -252,14 +269,16 @@ TOLD = (
 )
 """The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
 _OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
-NOT_ALWAYS = ("requested_model", *_OF_SOURCE)
+NOT_ALWAYS = ("requested_model", "target", "not_mentioned", *_OF_SOURCE)
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    given: dict[str, object] = {"requested_model": job.requested_model}
+    given: dict[str, object] = {"requested_model": job.requested_model, "target": job.target}
+    if job.target is not None:
+        given["not_mentioned"] = job.not_mentioned
     if job.source is not None:
         given |= {name: getattr(job.source, name) for name in _OF_SOURCE}
         if job.source.encoding is None:

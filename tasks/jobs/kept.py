@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.errors import JobNotEnded, JobNotFound
-from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, from_hash
+from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, LinePart, from_hash
 from tasks.jobs.keys import chunk_id, index_key, job_key
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Failed, Outcome
-from tasks.wire import FormatError, PageRow, from_row, read_page
+from tasks.wire import FormatError, PageRow, PartRow, from_row, read_page
 
 _log = logging.getLogger(__name__)
 
@@ -165,6 +165,9 @@ class KeptJobs:
         for row in rows:
             if isinstance(row.where, int):
                 wanted[row.where // job.chunk_size].append(row.where)
+            for _, _, where in (*row.sentences, *row.words) if row.sentences or row.words else ():
+                if isinstance(where, int):
+                    wanted[where // job.chunk_size].append(where)
         found: dict[int, tuple[Outcome, str]] = {}
         chunks = sorted(wanted)
         for begin in range(0, len(chunks), _CHUNKS_AT_ONCE):
@@ -200,9 +203,19 @@ class _Places:
 
 def _line(position: int, model: str | None, row: PageRow, outcomes: Mapping[int, tuple[Outcome, str]]) -> Line:
     entry = Entry(row.text, row.id, row.columns)
+    sentences, words = _parts(row.sentences, outcomes), _parts(row.words, outcomes)
     if not isinstance(row.where, int):
         outcome = from_row(row.where, row.remarks)
-        return Line(position, entry, outcome, model, cached=not isinstance(outcome, Failed))
-    if (found := outcomes.get(row.where)) is None:
-        return Line(position, entry, None, None, cached=False)
-    return Line(position, entry, *found, cached=False)
+        return Line(position, entry, outcome, model, not isinstance(outcome, Failed), sentences, words)
+    found, scored_by = outcomes.get(row.where, (None, None))
+    return Line(position, entry, found, scored_by, False, sentences, words)
+
+
+def _parts(parts: Sequence[PartRow], outcomes: Mapping[int, tuple[Outcome, str]]) -> tuple[LinePart, ...]:
+    found: list[LinePart] = []
+    for start, end, where in parts:
+        if isinstance(where, int):
+            found.append((start, end, outcomes[where][0] if where in outcomes else None))
+        else:
+            found.append((start, end, None if where is None else from_row(where)))
+    return tuple(found)

@@ -11,7 +11,7 @@ worse happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -43,9 +43,13 @@ class Claim:
 class PredictionCache:
     """Predictions by model identity and digest, with marks and replies. Raises redis.RedisError when Redis is away."""
 
-    def __init__(self, client: Client, *, ttl_s: int) -> None:
+    def __init__(self, client: Client, *, ttl_s: int, fits: Callable[[Scored], bool] = lambda scored: True) -> None:
+        """`fits`: whether a prediction is as this process's settings would have it; one that is not counts as missing,
+        and the text is scored again.
+        """
         self._client = client
         self._ttl_s = ttl_s
+        self.fits = fits
         self._memory = Memory(client)
         self._claim = load_script(client, "tasks.store", "cache_claim")
         self._give_up = load_script(client, "tasks.store", "cache_give_up")
@@ -66,7 +70,7 @@ class PredictionCache:
         pipe.get(key)
         pipe.pttl(key)
         value, left_ms = pipe.execute()
-        scored = _decoded(value)
+        scored = self._decoded(value)
         return None if scored is None else (scored, max(0, left_ms) / 1000)
 
     @property
@@ -79,7 +83,7 @@ class PredictionCache:
         found: list[Scored | None] = []
         for start in range(0, len(digests), 1000):
             keys = [self._key(identity, digest) for digest in digests[start : start + 1000]]
-            found += [_decoded(value) for value in self._client.mget(keys)]
+            found += [self._decoded(value) for value in self._client.mget(keys)]
         return found
 
     def claim(self, identity: str | None, tag: str, digests: Sequence[str], reply_key: str) -> Claim:
@@ -102,7 +106,7 @@ class PredictionCache:
             if answer == 1:
                 to_send.append(digest)
             elif answer != 0:
-                if (prediction := _decoded(answer[0])) is None:
+                if (prediction := self._decoded(answer[0])) is None:
                     unreadable.append(digest)
                 else:
                     known[digest] = (prediction, max(0, answer[1]) / 1000)
@@ -172,7 +176,7 @@ class PredictionCache:
         if digests:
             pipe.mget([self._key(identity, digest) for digest in digests])
         attempt, _, *found = pipe.execute()
-        return int(attempt), [_decoded(value) for value in found[0]] if found else []
+        return int(attempt), [self._decoded(value) for value in found[0]] if found else []
 
     def suspect(self, chunk_id: str, digest: str) -> int:
         """Notes that a text of the chunk is about to be scored alone; returns the number of this attempt, from 1."""
@@ -189,12 +193,11 @@ class PredictionCache:
     def _attempts(chunk_id: str) -> str:
         return f"sentiq:a:{chunk_id}"
 
-
-def _decoded(value: bytes | None) -> Scored | None:
-    if value is None:
-        return None
-    try:
-        outcome = read_cached(value)
-    except FormatError:
-        return None  # of another version: this process has the text scored again
-    return outcome if isinstance(outcome, Scored) else None
+    def _decoded(self, value: bytes | None) -> Scored | None:
+        if value is None:
+            return None
+        try:
+            outcome = read_cached(value)
+        except FormatError:
+            return None  # of another version: this process has the text scored again
+        return outcome if isinstance(outcome, Scored) and self.fits(outcome) else None

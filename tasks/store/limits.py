@@ -15,8 +15,9 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 import redis
@@ -187,32 +188,42 @@ class Bill:
         self._caller = caller
         self._paid = paid
         self._texts = 0
+        self._entries = 0
 
-    def counted(self, entries: Iterable[T]) -> Iterator[T]:
-        """Yields each entry after counting it.
+    def counted(self, entries: Iterable[T], charge: Callable[[T], int] = lambda entry: 1) -> Iterator[T]:
+        """Yields each entry after counting it. `charge`: as how many texts it counts.
 
         Raises:
             QuotaExceeded: the job has more than are left for the day.
             JobTooLarge: it has more than any day allows.
         """
         coming = iter(entries)
-        for number, entry in enumerate(coming):
-            if number >= self._paid:
+        charged = 0
+        for entry in coming:
+            before = max(charged, self._paid)
+            charged += charge(entry)
+            if charged > before:
                 try:
-                    self._limits.take(self._caller, rate=0, quota=1)
+                    self._limits.take(self._caller, rate=0, quota=charged - before)
                 except QuotaExceeded as refused:
-                    raise self._refusal(refused, number + 1, coming) from None
-                self._texts += 1
+                    raise self._refusal(refused, charged, coming, charge) from None
+                self._texts += charged - before
+            self._entries += 1
             yield entry
 
-    def _refusal(self, refused: QuotaExceeded, texts: int, coming: Iterator[T]) -> SentimentError:
+    def _refusal(
+        self, refused: QuotaExceeded, texts: int, coming: Iterator[T], charge: Callable[[T], int]
+    ) -> SentimentError:
         """Tells whether the job would fit into another day, for which the rest of it is counted, if it comes soon."""
         until = time.monotonic() + _COUNTED_S
         whole = False
+        more = 0
         while texts <= refused.limit and not whole and time.monotonic() < until:
-            whole = next(coming, None) is None
-            texts += not whole
-            if texts % _COUNTED_AT_ONCE == 0:
+            found = list(islice(coming, 1))
+            whole = not found
+            texts += sum(map(charge, found))
+            more += 1
+            if more % _COUNTED_AT_ONCE == 0:
                 time.sleep(0)
         if texts > refused.limit:
             return JobTooLarge.for_a_day(refused.limit)
@@ -226,9 +237,15 @@ class Bill:
         )
 
     def cancel(self, used: int = 0) -> None:
-        """Gives the texts back, as no job was made of them, except those that were used: scored, or read."""
+        """Gives the texts back, as no job was made of them, except those that were used: scored, or read.
+
+        `used` is a number of entries; if entries count as more than one text, those count as the others do on average.
+        """
+        counted = self._texts + self._paid
+        if used and self._entries < counted:
+            used = -(-used * counted // max(1, self._entries))
         self._limits.give_back(self._caller, max(0, self._texts - max(0, used - self._paid)))
-        self._texts = 0
+        self._texts = self._entries = 0
 
 
 class Limits:

@@ -32,6 +32,8 @@ class Remarks(Struct, frozen=True, omit_defaults=True, gc=False):
     """Of `model.warnings`, those that the worker gives."""
     refused: bool = False
     """Whether the text gets no label, as the model does not read its language (OTHER_LANGUAGES)."""
+    windows: int = 1
+    """In how many windows the text was read: see `model.windows`."""
 
 
 NO_REMARKS = Remarks()

@@ -79,6 +79,7 @@ class Coalescer(Generic[T]):
             not raise.
         expire_after_s: seconds after which an unanswered chunk no longer counts as under way; a later answer to it is
             still used.
+        cost: what a text costs to score (`tasks.cost`).
         clock: the time in seconds.
         start: starts a loop that calls the function that it is given. Called with the first text and not at
             construction: a thread started before Gunicorn forks would not exist in its workers.
@@ -94,6 +95,7 @@ class Coalescer(Generic[T]):
         chunk_limit: Callable[[float | None], int],
         max_under_way: Callable[[], int],
         expire_after_s: float,
+        cost: Callable[[str], int] = cost,
         clock: Callable[[], float] = time.monotonic,
         start: Callable[[Callable[[], object]], Loop | None] = _in_the_background,
     ) -> None:
@@ -104,6 +106,7 @@ class Coalescer(Generic[T]):
         self._chunk_limit = chunk_limit
         self._max_under_way = max_under_way
         self._expire_after_s = expire_after_s
+        self._cost = cost
         self._clock = clock
         self._lingering = Lingering(clock=clock)
         self._entries: Entries[T] = Entries(clock=clock, chunk_took=self._lingering.took)
@@ -140,7 +143,7 @@ class Coalescer(Generic[T]):
         with self._wake:
             entry = self._entries.get(key)
             if entry is None:
-                spent = cost(text)
+                spent = self._cost(text)
                 self._queue_limit.check(self._entries.ahead(caller, spent))
                 entry = self._entries.add(key, text, spent, caller)
                 self._lingering.came()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from sys import getsizeof
 
@@ -16,11 +16,12 @@ import orjson
 
 from tasks.cost import cost
 from tasks.errors import InvalidText, TooManyTexts
-from tasks.jobs.incoming import IncomingJobs, Page
+from tasks.jobs.incoming import IncomingJobs, Page, PagePart, Parts
 from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, Entry, Header, PageLine, Source
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
+from tasks.submit.asked import NOTHING, Asked, Part, read
 from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
@@ -52,6 +53,8 @@ class Submission:
     """Who sends them: the job's bytes are counted among those of their other jobs, and its chunks take their turns."""
     owner: str | None = None
     """The name of the API key that will own the job, if the service has keys."""
+    asked: Asked = NOTHING
+    """What is asked of each text besides its prediction."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 
@@ -69,6 +72,8 @@ class Fingerprint:
         options: list[object] = [submission.callback_url, header and [header.names, header.text]]
         if submission.model is not None:
             options.append(submission.model)
+        if submission.asked != NOTHING:
+            options.append(asdict(submission.asked))
         self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:
@@ -94,6 +99,8 @@ class Intake:
         chunk_size: int,
         max_texts: int,
         cleaned: Callable[[str], str],
+        asked: Asked = NOTHING,
+        cost: Callable[[str], int] = cost,
         send: Callable[[Sequence[int]], None],
         alive: Callable[[], None],
     ) -> None:
@@ -108,6 +115,8 @@ class Intake:
                 has fewer. The index of its first text is a multiple of this all the same.
             max_texts: the most texts of the job.
             cleaned: cleans a text; raises InvalidText.
+            asked: what is asked of each text.
+            cost: what a text costs to score (`tasks.cost`).
             send: sends the chunks with these numbers, or lets them wait for their turn.
             alive: called now and then while texts come in slowly.
         """
@@ -118,6 +127,9 @@ class Intake:
         self._chunk_size = chunk_size
         self._max_texts = max_texts
         self._cleaned = cleaned
+        self._asked = asked
+        self._plain = asked == NOTHING
+        self._cost = cost
         self._send = send
         self._alive = alive
         self._seen = SeenTexts()
@@ -173,7 +185,7 @@ class Intake:
             yield page, True
 
     def _store(self, number: int, entries: Sequence[Entry], *, last: bool) -> None:
-        keys, texts, errors = self._clean(entries)
+        keys, texts, errors, parts = self._clean(entries)
         known = self._look_up(list(texts))
         lines: list[PageLine] = []
         late: defaultdict[int, Counter[int]] = defaultdict(Counter)
@@ -195,6 +207,7 @@ class Intake:
                 text = self._add(texts[key])
                 self._seen.put(key, text)
                 lines.append((entry, text))
+        parted = {place: Parts(*[self._placed(some, texts, known) for some in found]) for place, found in parts.items()}
         ready = len(self._chunks) - int(not last and not self._is_full())
         uneven = self._stored_lines != number * PAGE_LINES or (len(lines) < PAGE_LINES and not last)
         page = Page(
@@ -208,6 +221,7 @@ class Intake:
             duplicates,
             uneven,
             sum(round(FULL * spent / self._chunk_size) or 1 for spent in self._costs[:ready]),
+            parted,
         )
         to_send = self._jobs.append(self._job_id, page)
         self._stored_lines += len(lines)
@@ -217,11 +231,16 @@ class Intake:
         if to_send:
             self._send(to_send)
 
-    def _clean(self, entries: Sequence[Entry]) -> tuple[list[str | None], dict[str, str], list[Failed]]:
-        """Each entry's digest, the cleaned texts by digest, and the error of each entry that has no digest."""
+    def _clean(
+        self, entries: Sequence[Entry]
+    ) -> tuple[list[str | None], dict[str, str], list[Failed], dict[int, tuple[Sequence[Part], Sequence[Part]]]]:
+        """Each entry's digest, the cleaned texts by digest, the error of each entry that has no digest, and, by place,
+        the parts of entries that have any: sentences and words.
+        """
         keys: list[str | None] = []
         texts: dict[str, str] = {}
         errors: list[Failed] = []
+        parts: dict[int, tuple[Sequence[Part], Sequence[Part]]] = {}
         for position, entry in enumerate(entries):
             if position % _LINES_AT_ONCE == 0:
                 time.sleep(0)
@@ -230,7 +249,13 @@ class Intake:
                 errors.append(Failed(entry.error))
                 continue
             try:
-                cleaned = self._cleaned(entry.text)
+                if self._plain:
+                    cleaned = self._cleaned(entry.text)
+                else:
+                    reading = read(entry.text, self._asked, self._cleaned)
+                    cleaned = reading.scored
+                    texts |= {digest(part.scored): part.scored for part in reading.parts if part.scored is not None}
+                    parts[position] = reading.sentences or (), reading.words or ()
             except InvalidText as error:
                 keys.append(None)
                 errors.append(Failed(error.code))
@@ -238,7 +263,28 @@ class Intake:
                 keys.append(key := digest(cleaned))
                 texts[key] = cleaned
                 errors.append(_NO_ERROR)
-        return keys, texts, errors
+        return keys, texts, errors, parts
+
+    def _placed(
+        self, parts: Sequence[Part], texts: Mapping[str, str], known: Mapping[str, Scored]
+    ) -> tuple[PagePart, ...]:
+        """Puts what is not known of parts into chunks, where they answer no line."""
+        placed: list[PagePart] = []
+        for part in parts:
+            where: int | Scored | None = None
+            if part.scored is not None:
+                key = digest(part.scored)
+                earlier = self._seen.find(key)
+                if earlier is not None and earlier != _KNOWN:
+                    where = earlier
+                elif (scored := known.get(key)) is not None:
+                    self._seen.put(key, _KNOWN)
+                    where = scored
+                else:
+                    where = self._add(texts[key], lines=0)
+                    self._seen.put(key, where)
+            placed.append((part.start, part.end, where))
+        return tuple(placed)
 
     def _look_up(self, keys: Sequence[str]) -> dict[str, Scored]:
         """The cached predictions, by digest, of those texts that are not in a chunk already."""
@@ -251,16 +297,16 @@ class Intake:
         self.misses += len(wanted) - len(known)
         return known
 
-    def _add(self, text: str) -> int:
-        """Puts a text into the latest chunk, or into a new one; returns the text's number."""
+    def _add(self, text: str, *, lines: int = 1) -> int:
+        """Puts a text, which answers so many lines, into the latest chunk, or into a new one; returns its number."""
         if self._is_full():
             self._chunks.append(Todo([], []))
             self._costs.append(0)
             self._chunk_bytes = 0
         chunk = self._chunks[-1]
         chunk.texts.append(text)
-        chunk.weights.append(1)
-        self._costs[-1] += cost(text)
+        chunk.weights.append(lines)
+        self._costs[-1] += self._cost(text)
         self._chunk_bytes += getsizeof(text)
         return (self._stored_chunks + len(self._chunks) - 1) * self._chunk_size + len(chunk.texts) - 1
 

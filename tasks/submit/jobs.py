@@ -6,12 +6,14 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import redis
 
 from model.analysis import Analysis
+from model.sentences import sentences
 from tasks import metrics
+from tasks.cost import Count
 from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
@@ -19,6 +21,7 @@ from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.jobs.kept import KeptJobs, Place
 from tasks.jobs.keys import chunk_id
 from tasks.store.cache import PredictionCache
+from tasks.submit.asked import Asked
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
@@ -55,6 +58,8 @@ class JobService:
         cleaned: Callable[[str], str],
         ends: JobEnds,
         *,
+        cost: Count,
+        charge: Count,
         analysis: Analysis,
         max_texts: int,
         callbacks: Callable[[str | None], bool],
@@ -71,6 +76,8 @@ class JobService:
             models: the models that jobs may ask for.
             cleaned: see `tasks.submit.predictor.cleaner`.
             ends: notifies callers that wait for a job.
+            cost: what a text costs to score.
+            charge: as how many texts one counts against its caller's quota.
             analysis: the analysis of the jobs' texts.
             max_texts: the most texts of a job.
             callbacks: whether the service sends any for the jobs of an API key, given by name.
@@ -84,6 +91,8 @@ class JobService:
         self._models = models
         self._cleaned = cleaned
         self._ends = ends
+        self._cost = cost
+        self._charge = charge
         self._analysis = analysis
         self._max_texts = max_texts
         self._callbacks = callbacks
@@ -135,7 +144,10 @@ class JobService:
     def _receive(self, job_id: str, submission: Submission, served: ServedModel) -> str:
         served.require_workers(submission.model)
         if submission.bill is not None:
-            submission = replace(submission, entries=submission.bill.counted(submission.entries))
+            counted = submission.bill.counted(
+                submission.entries, lambda numbered: self._charged(numbered[1].text, submission.asked)
+            )
+            submission = replace(submission, entries=counted)
         size = min(max(1, int(served.known.texts_per_s("batch") * CHUNK_S)), MOST_CHUNK_TEXTS)
         window = max(WINDOW, 2 * served.known.workers("batch"))
         self._incoming.begin(
@@ -149,6 +161,7 @@ class JobService:
             origin=self._origin(),
             analysis=self._analysis,
             requested_model=submission.model,
+            **asdict(submission.asked),
         )
 
         def send(chunks: Sequence[int]) -> None:
@@ -168,6 +181,8 @@ class JobService:
             chunk_size=size,
             max_texts=self._max_texts,
             cleaned=self._cleaned,
+            asked=submission.asked,
+            cost=self._cost,
             send=send,
             alive=alive,
         )
@@ -180,6 +195,10 @@ class JobService:
         self._incoming.seal(job_id, header if header != submission.header else None, source)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
+
+    def _charged(self, text: str, asked: Asked) -> int:
+        """As how many texts a line's text counts against its caller's quota."""
+        return self._charge(text) + (len(sentences(text)) if asked.sentences else 0)
 
     def _discard(self, job_id: str, submission: Submission) -> None:
         """Keeps no job whose id nobody knows, and gives back what it has not used of the quota.

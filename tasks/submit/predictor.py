@@ -12,11 +12,12 @@ import redis
 
 from model.text import clean
 from tasks import metrics
-from tasks.errors import EmptyText, InvalidText, QueueFull, TextFailed, TextTooLong
+from tasks.errors import EmptyText, InvalidText, QueueFull, TextBeyondModel, TextFailed, TextTooLong
 from tasks.jobs.job import Entry, Line
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import Answer, Failed, Scored, digest
 from tasks.store.presence import KnownModel
+from tasks.submit.asked import Asked, Reading, read
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.recent import RecentPredictions
@@ -30,6 +31,20 @@ class Prediction(NamedTuple):
     cached: bool
     model: str
     """The model identity."""
+
+
+Outcomes = Mapping[str, Scored]
+"""Outcomes by the texts that were scored."""
+_ERRORS = {error.code: error for error in (TextFailed, TextBeyondModel)}
+
+
+def _prediction(answer: Answer) -> Prediction:
+    outcome, model, cached = answer
+    if isinstance(outcome, Failed):
+        if (error := _ERRORS.get(outcome.code)) is not None:
+            raise error
+        raise RuntimeError("a worker gave up; its log says why")
+    return Prediction(outcome, cached, model)
 
 
 def cleaner(max_chars: int) -> Callable[[str], str]:
@@ -96,14 +111,24 @@ class Predictor:
         cleaned = self._cleaned(text)
         key = digest(cleaned)
         answers = self._answers({key: cleaned}, wait_s, caller)
+        return None if answers is None else _prediction(answers[key])
+
+    def read(self, text: str, asked: Asked) -> Reading:
+        """See `tasks.submit.asked.read`."""
+        return read(text, asked, self._cleaned)
+
+    def predict_reading(self, reading: Reading, wait_s: float, caller: str) -> tuple[Prediction, Outcomes] | None:
+        """A text's prediction, and the outcomes of its parts by the texts that are scored; None and errors as of
+        `predict`. Parts that cannot be scored have no outcome.
+        """
+        texts = [reading.scored, *(part.scored for part in reading.parts if part.scored is not None)]
+        keys = {text: digest(text) for text in texts}
+        answers = self._answers({key: text for text, key in keys.items()}, wait_s, caller)
         if answers is None:
             return None
-        outcome, model, cached = answers[key]
-        if isinstance(outcome, Failed):
-            if outcome.code == TextFailed.code:
-                raise TextFailed
-            raise RuntimeError("a worker gave up; its log says why")
-        return Prediction(outcome, cached, model)
+        outcomes = {text: answers[key].outcome for text, key in keys.items()}
+        scored = {text: outcome for text, outcome in outcomes.items() if isinstance(outcome, Scored)}
+        return _prediction(answers[keys[reading.scored]]), scored
 
     def predict_many(self, texts: Sequence[str], wait_s: float, caller: str) -> list[Line] | None:
         """Predicts several texts like `predict`, in their order; a text that cannot be scored is an error of its line.

@@ -90,7 +90,7 @@ class Replies:
             return
         if reply is not None:
             for key, outcome in reply.outcomes.items():
-                if isinstance(outcome, Scored):
+                if isinstance(outcome, Scored) and self._cache.fits(outcome):
                     self._recent.put(reply.model, key, outcome, self._cache.ttl_s - _FRESH_S)
             self._coalescer.resolve(
                 {key: Answer(outcome, reply.model, cached=False) for key, outcome in reply.outcomes.items()}

@@ -16,9 +16,10 @@ from tasks.jobs.job import Line
 from tasks.store.compilations import Compilations
 from tasks.store.connections import Client
 from tasks.store.presence import Presence
+from tasks.submit.asked import Asked, Reading
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
-from tasks.submit.predictor import Prediction
+from tasks.submit.predictor import Outcomes, Prediction
 from tasks.submit.served import ServedModels
 from tasks.wire import CompilingMark, WorkerMark
 
@@ -86,6 +87,16 @@ class SentimentService:
             UnknownModel: there is no such model.
         """
         return self.models.choose(model).predictor.predict(text, wait_s, caller)
+
+    def read(self, text: str, asked: Asked, model: str | None = None) -> Reading:
+        """See `Predictor.read`; `model` as in `predict`."""
+        return self.models.choose(model).predictor.read(text, asked)
+
+    def predict_reading(
+        self, reading: Reading, wait_s: float, caller: str, model: str | None = None
+    ) -> tuple[Prediction, Outcomes] | None:
+        """See `Predictor.predict_reading`; `model` as in `predict`."""
+        return self.models.choose(model).predictor.predict_reading(reading, wait_s, caller)
 
     def predict_many(
         self, texts: Sequence[str], wait_s: float, caller: str, model: str | None = None

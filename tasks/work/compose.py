@@ -8,20 +8,22 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import celeryconfig
 from model.engine import Engine
 from model.engines.merging import MergingEngine
+from model.engines.windowed import WindowedEngine
 from model.source import short_name
 from tasks import metrics
 from tasks.background import Loop
-from tasks.cost import cost
+from tasks.cost import costs
 from tasks.jobs.results import CeleryResults
 from tasks.jobs.running import RunningJobs
 from tasks.loading import load
+from tasks.long_texts import fits
 from tasks.models import Model
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
@@ -92,10 +94,12 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         with watchdog.engine_call(spent), rate.engine_call(spent):
             yield
 
+    whole = settings.long_texts == "windows"
+    cost = costs(whole=whole)
     engine = MergingEngine(
-        engine,
+        WindowedEngine(engine) if whole and engine.description.max_tokens else engine,
         max_cost=lambda: role.cost_together(rate.texts_per_s),
-        cost=_cost_of,
+        cost=lambda texts: sum(map(cost, texts)),
         on_call=metrics.engine_call,
         around=around,
     )
@@ -111,7 +115,14 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
     presence = Presence(cache)
     turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
     remarker = Remarker(engine.description, refuse=settings.other_languages == "refuse")
-    scorer = Scorer(engine, PredictionCache(cache, ttl_s=settings.cache_ttl), jobs, turns, remarker.say)
+    scorer = Scorer(
+        engine,
+        PredictionCache(cache, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts)),
+        jobs,
+        turns,
+        remarker.say,
+        refuse_long=settings.long_texts == "refuse",
+    )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
     app.steps["consumer"].add(watched_loop(watchdog))
@@ -147,10 +158,6 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         ],
         when_told_to_end=[stop.set, scorer.stop],
     )
-
-
-def _cost_of(texts: Sequence[str]) -> int:
-    return sum(map(cost, texts))
 
 
 def _new_id(role: Role) -> str:

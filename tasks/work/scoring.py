@@ -9,15 +9,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import redis
+from msgspec.structs import replace
 
 from model.engine import Engine, Scores
 from model.engines.merging import CALLER
 from tasks import metrics
 from tasks.discretion import frames, told
-from tasks.errors import TextFailed
+from tasks.errors import TextBeyondModel, TextFailed
 from tasks.jobs import keys
 from tasks.jobs.running import RunningJobs
 from tasks.queue.turns import Turn
@@ -74,10 +76,19 @@ class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
     def __init__(
-        self, engine: Engine, cache: PredictionCache, jobs: RunningJobs, turns: TakesTurns, says: Says = _nothing
+        self,
+        engine: Engine,
+        cache: PredictionCache,
+        jobs: RunningJobs,
+        turns: TakesTurns,
+        says: Says = _nothing,
+        *,
+        refuse_long: bool = False,
     ) -> None:
+        """`refuse_long`: whether texts that are longer than the model reads are failed."""
         self._engine = engine
         self._says = says
+        self._refuse_long = refuse_long
         self._cache = cache
         self._jobs = jobs
         self._turns = turns
@@ -188,10 +199,9 @@ class Scorer:
         """The outcomes of texts; if the engine raises, the texts are halved until each bad one is alone."""
         try:
             scores = self._engine.score(texts)
-            outcomes: list[Outcome] = [
-                scored(*parts)
-                for parts in zip(scores.probabilities, scores.truncated, self._says(texts, scores), strict=True)
-            ]
+            windows = repeat(1) if scores.windows is None else scores.windows.tolist()
+            said = self._says(texts, scores)
+            outcomes = list(map(self._outcome, scores.probabilities, scores.truncated, said, windows))
         except Exception as error:  # of any kind: the engine's library raises, because of one text or of all
             if len(texts) == 1:
                 who = len(texts[0]), digest(texts[0]), type(error).__name__
@@ -203,6 +213,11 @@ class Scorer:
             return outcomes
         half = len(texts) // 2
         return self._score_isolating(texts[:half]) + self._score_isolating(texts[half:])
+
+    def _outcome(self, probabilities: Sequence[float], truncated: bool, remarks: Remarks, windows: int) -> Outcome:
+        if truncated and self._refuse_long:
+            return Failed(TextBeyondModel.code)
+        return scored(probabilities, truncated, remarks if windows == 1 else replace(remarks, windows=windows))
 
     def _score_suspect(self, chunk_id: str, tag: str, key: str, text: str) -> Outcome:
         """Scores a text of a chunk that ended a worker: notes it before, stores it after, or fails it at the limit."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import orjson
 
 from model.analysis import Analysis
 from model.description import Description
 from tasks import metrics
-from tasks.jobs.job import Line
+from tasks.jobs.job import Line, LinePart
 from tasks.store.outcomes import Scored
+from tasks.submit.asked import Part, Reading
+from tasks.submit.predictor import Outcomes
 from tasks.submit.service import Prediction
+from webapp.api.parts import about_body, sentences_body, words_body
 from webapp.api.results import line_body
-from webapp.api.said import said
+from webapp.api.said import not_mentioned, said
+
+_NO_PARTS: Mapping[str, object] = MappingProxyType({})
 
 
 class PredictionAnswers:
@@ -26,8 +32,17 @@ class PredictionAnswers:
         self._described = described
         self._counts = metrics.PredictionCounts(analysis.classes)
 
-    def prediction(self, text: str, prediction: Prediction, started: float) -> bytes:
-        """The answer for one text. `started`: when its request came in, by `time.perf_counter`."""
+    def prediction(
+        self, text: str, prediction: Prediction, started: float, parts: Mapping[str, object] = _NO_PARTS
+    ) -> bytes:
+        """The answer for one text.
+
+        Args:
+            text: as it was sent.
+            prediction: its prediction.
+            started: when its request came in, by `time.perf_counter`.
+            parts: what is said of its parts.
+        """
         scored = prediction.scored
         flags = self.flags(prediction.model)
         self._count(scored, cached=prediction.cached)
@@ -36,7 +51,37 @@ class PredictionAnswers:
         body["processing_time_ms"] = int((time.perf_counter() - started) * 1_000_000) / 1000
         body["model"] = prediction.model
         body |= flags
+        body |= parts
         return orjson.dumps(body)
+
+    def reading(self, reading: Reading, prediction: Prediction, outcomes: Outcomes, started: float) -> bytes:
+        """The answer for one text of which more was asked. `outcomes`: of its parts."""
+
+        def found(some: Iterable[Part]) -> list[LinePart]:
+            return [(part.start, part.end, None if part.scored is None else outcomes.get(part.scored)) for part in some]
+
+        text, parts = reading.text, dict[str, object]()
+        if reading.target is not None:
+            parts |= {"target": reading.target, "about": about_body(text, reading.about)}
+        if reading.sentences is not None:
+            parts["sentences"] = sentences_body(text, found(reading.sentences), self._classes)
+        if reading.words is not None:
+            parts["words"] = words_body(text, prediction.scored, found(reading.words))
+        return self.prediction(text, prediction, started, parts)
+
+    def not_mentioned(self, text: str, target: str, started: float) -> bytes:
+        """The answer for a text that does not name its target."""
+        return orjson.dumps(
+            {
+                "text": text,
+                **not_mentioned(),
+                "cached": False,
+                "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
+                "model": None,
+                "target": target,
+                "about": [],
+            }
+        )
 
     def _count(self, scored: Scored, *, cached: bool) -> None:
         self._counts.add(None if scored.remarks.refused else scored.decided, cached=cached)

@@ -22,6 +22,8 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     texts: list[str]
     callback_url: str | None = None
     model: str | None = None
+    target: str | None = None
+    sentences: bool = False
 
 
 _DECODER = msgspec.json.Decoder(_Batch)
@@ -45,7 +47,9 @@ def read_batch(raw: bytes) -> BatchRequest:
         raise MalformedJson from None
     if not batch.texts:
         return BatchRequest.read(msgspec.structs.asdict(batch))
-    return BatchRequest.model_construct(texts=batch.texts, callback_url=batch.callback_url, model=batch.model)
+    # All but the texts is checked here, too.
+    rest = BatchRequest.read(msgspec.structs.asdict(batch) | {"texts": [""]})
+    return rest.model_copy(update={"texts": batch.texts})
 
 
 def _decoded(raw: bytes) -> _Batch:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 from flask import Blueprint, Response, request, url_for
 
+from tasks.cost import Count
 from tasks.errors import JobNotFound
 from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, Source, job_facts
+from tasks.submit.asked import Asked
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
@@ -109,6 +111,13 @@ def _drain(body: Iterator[bytes]) -> None:
         pass
 
 
+def _asked(query: UploadQuery, options: Mapping[str, str]) -> Asked:
+    """What is asked of each text, by the query and by what the body says."""
+    said = {name: options[name] for name in ("target", "sentences") if name in options}
+    checked = UploadQuery.read({"target": query.target, "sentences": query.sentences} | said)
+    return Asked(checked.target, checked.sentences)
+
+
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and _KEY.fullmatch(key) is None:
@@ -131,8 +140,11 @@ def jobs_blueprint(
     sandbox: Sandbox,
     *,
     predict_timeout_s: float,
+    charge: Count,
 ) -> Blueprint:
-    """The blueprint of `/batch_predict` and `/jobs`."""
+    """The blueprint of `/batch_predict` and `/jobs`. `charge`: as how many texts one counts against its caller's
+    limits.
+    """
     blueprint = Blueprint("jobs", __name__)
     listeners = Listeners()
 
@@ -147,9 +159,10 @@ def jobs_blueprint(
         if not (isinstance(value, dict) and "texts" in value):
             return 0
         batch = BatchRequest.read(value)
-        count = len(batch.texts)
-        if batch.callback_url is not None or count > _AT_ONCE_TEXTS:
+        more = batch.callback_url is not None or batch.target is not None or batch.sentences
+        if more or len(batch.texts) > _AT_ONCE_TEXTS:
             return 0
+        count = sum(map(charge, batch.texts))
         model = model if batch.model is None else batch.model
         jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
@@ -197,6 +210,7 @@ def jobs_blueprint(
                     key,
                     caller=caller().id,
                     owner=caller().owner,
+                    asked=_asked(query, upload.options),
                     bill=caller().bill(paid=paid),
                 )
             )

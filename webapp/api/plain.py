@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 from flask import Flask
 
+from tasks.cost import Count
 from tasks.submit.service import SentimentService
 from webapp.api.answers import PredictionAnswers
-from webapp.api.predictions import job_of
+from webapp.api.predictions import charge_further, job_of
 from webapp.api.requests import Preferences
 from webapp.front.errors import IncompleteBody
 from webapp.front.visit import VISIT, Visit
@@ -32,13 +33,21 @@ class PlainPredict:
     """A WSGI application between the front and Flask's."""
 
     def __init__(
-        self, flask: Flask, sentiment: SentimentService, answers: PredictionAnswers, *, predict_timeout_s: float
+        self,
+        flask: Flask,
+        sentiment: SentimentService,
+        answers: PredictionAnswers,
+        *,
+        predict_timeout_s: float,
+        charge: Count,
     ) -> None:
+        """`charge`: as how many texts one counts against its caller's limits."""
         self._flask = flask
         self._others: Wsgi = flask.wsgi_app
         self._sentiment = sentiment
         self._answers = answers
         self._predict_timeout_s = predict_timeout_s
+        self._charge = charge
         self._max_bytes = min(_MAX_BYTES, flask.config["MAX_CONTENT_LENGTH"])
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -53,6 +62,8 @@ class PlainPredict:
         if asked is None:
             return self._others(environ, start_response)
         text, model = asked
+        if (texts := self._charge(text)) > 1:
+            charge_further(texts)
         prediction = self._sentiment.predict(text, self._predict_timeout_s, visit.caller.id, model)
         if prediction is None:
             with self._flask.request_context(environ):  # needed for the addresses of jobs

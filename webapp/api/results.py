@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import orjson
 
 from model.analysis import Analysis
-from model.warnings import UNCERTAIN
+from model.warnings import NOT_MENTIONED, UNCERTAIN
 from tasks.jobs.job import Entry, Header, Job, JobStatus, Line
 from tasks.store.outcomes import Failed
-from webapp.api.said import Flags, said, warnings
+from webapp.api.parts import sentences_body, words_body
+from webapp.api.said import Flags, not_mentioned, said, warnings
 
 _BEFORE_SCORES = ("position", "status", "label", "confidence")
-_AFTER_SCORES = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings")
+_AFTER_SCORES = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings", "windows")
 MOST_ROWS = 1_048_576
 """The most rows of a spreadsheet."""
 _EXACT = 2**53
@@ -37,7 +38,7 @@ _UNSEEN = "\ufeff"
 def _status(job: Job | None, line: Line) -> str:
     if line.outcome is None:
         return "cancelled" if job is not None and job.status is JobStatus.CANCELLED else "pending"
-    return "failed" if isinstance(line.outcome, Failed) else "done"
+    return "failed" if isinstance(line.outcome, Failed) and line.outcome.code != NOT_MENTIONED else "done"
 
 
 def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags) -> dict[str, object]:
@@ -52,12 +53,18 @@ def line_body(job: Job | None, line: Line, classes: Sequence[str], flags: Flags)
         at, names = job.header.text, _apart(job.header.names)
         body["columns"] = dict(zip(names[:at] + names[at + 1 :], _others(job.header, entry), strict=True))
     body |= {"text": entry.text, "status": _status(job, line)}
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failed) and outcome.code == NOT_MENTIONED:
+        body |= {**not_mentioned(), "cached": False, "model": None}
+    elif isinstance(outcome, Failed):
         body["error"] = {"code": outcome.code}
     elif outcome is not None:
         told = flags(line.model)
         said(outcome, classes, told, body)
         body |= {"cached": line.cached, "model": line.model, **told}
+        if line.sentences:
+            body["sentences"] = sentences_body(entry.text, line.sentences, classes)
+        if line.words:
+            body["words"] = words_body(entry.text, outcome, line.words)
     return body
 
 
@@ -199,7 +206,7 @@ def _result_fields(job: Job, line: Line, flags: Flags) -> list[object]:
     found: dict[str, object] = {"position": line.position, "status": _status(job, line)}
     scores: Sequence[object] = [None] * len(classes)
     if isinstance(outcome, Failed):
-        found["error"] = outcome.code
+        found["warnings" if outcome.code == NOT_MENTIONED else "error"] = outcome.code
     elif outcome is not None:
         remarks = outcome.remarks
         if not remarks.refused:
@@ -212,6 +219,7 @@ def _result_fields(job: Job, line: Line, flags: Flags) -> list[object]:
             "model": line.model,
             "uncertain": _word(UNCERTAIN in remarks.warnings),
             "warnings": " ".join(warnings(outcome, flags(line.model))),
+            "windows": remarks.windows,
         }
     return [*map(found.get, _BEFORE_SCORES), *scores, *map(found.get, _AFTER_SCORES)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from model.warnings import TRUNCATED, TWO_CLASS, UNCERTAIN
+from model.warnings import NOT_MENTIONED, TRUNCATED, TWO_CLASS, UNCERTAIN
 from tasks.store.outcomes import Scored
 
 Flags = Callable[[str | None], dict[str, bool]]
@@ -34,7 +34,22 @@ def said(scored: Scored, classes: Sequence[str], flags: dict[str, bool], body: d
     body["uncertain"] = UNCERTAIN in remarks.warnings
     body["warnings"] = warnings(scored, flags)
     body["truncated"] = scored.truncated
+    body["windows"] = remarks.windows
     return body
+
+
+def not_mentioned() -> dict[str, object]:
+    """The same of a text that does not name its target, and so was not scored."""
+    return {
+        "label": None,
+        "confidence": None,
+        "scores": None,
+        "language": None,
+        "uncertain": False,
+        "warnings": [NOT_MENTIONED],
+        "truncated": False,
+        "windows": 0,
+    }
 
 
 def warnings(scored: Scored, flags: dict[str, bool]) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from model.target import MOST_CHARS, is_target
 from model.warnings import WARNINGS
 from webapp.front.errors import MOST_FAULTS
 
@@ -32,6 +33,14 @@ TwoClass = Annotated[
     Literal[True] | None,
     Field(description="Only there if the model cannot give one of the labels, whose score is then always 0."),
 ]
+
+
+def _named(target: str | None) -> str | None:
+    if target is None or is_target(target):
+        return target
+    raise PydanticCustomError(
+        "not_a_target", "must have a letter or digit, and at most {most} characters", {"most": MOST_CHARS}
+    )
 
 
 class _Asked(BaseModel):
@@ -67,6 +76,19 @@ class _Request(_Asked):
         )
 
 
+Target = Annotated[
+    str | None,
+    AfterValidator(_named),
+    Field(
+        description="What the text is scored towards, such as a person or product: only the parts that are about it are"
+        " scored. A text that does not name it has no label, and the warning `not_mentioned`."
+    ),
+]
+
+
+WithSentences = Annotated[bool, Field(description="Answer each sentence, too. Each counts as a text.")]
+
+
 class PredictRequest(_Request):
     """A text to be scored."""
 
@@ -74,6 +96,11 @@ class PredictRequest(_Request):
         str, Field(description="Plain text in English, the shorter the better: a tweet, a comment, a review.")
     ]
     model: ModelName = None
+    target: Target = None
+    sentences: WithSentences = False
+    explain: Annotated[
+        bool, Field(description="Tell how much each word weighs. Each of at most 64 words counts as a text.")
+    ] = False
 
     example = {"text": "What a show, I loved it!"}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -92,6 +119,8 @@ class BatchRequest(_Request):
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
     model: ModelName = None
+    target: Target = None
+    sentences: WithSentences = False
 
     example = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
@@ -99,6 +128,36 @@ class BatchRequest(_Request):
 
 class Scores(BaseModel):
     """The probability of each label; they sum to 1."""
+
+
+class PartResponse(BaseModel):
+    """A part of a text, in characters (Unicode code points)."""
+
+    text: str
+    offset: Annotated[int, Field(ge=0)]
+    length: Annotated[int, Field(ge=1)]
+
+
+class SentenceResponse(PartResponse):
+    """A sentence, with the answer that it gets as a text of its own; nulls if it has none."""
+
+    label: Label | None
+    confidence: Score | None
+    scores: Scores | None
+
+
+class WordResponse(PartResponse):
+    """A word, or a few in a row."""
+
+    weight: Annotated[
+        float | None,
+        Field(
+            ge=-1,
+            le=1,
+            description="The confidence less the score that the label has without the word; null if nothing is left"
+            " without it.",
+        ),
+    ]
 
 
 class LanguageResponse(BaseModel):
@@ -111,7 +170,7 @@ class LanguageResponse(BaseModel):
 
 
 Warnings = Annotated[
-    list[Literal["unsupported_language", "uncertain", "truncated", "two_class", "no_words"]],
+    list[Literal["unsupported_language", "uncertain", "truncated", "two_class", "no_words", "not_mentioned"]],
     Field(description=" ".join(f"`{code}`: {meaning}" for code, meaning in WARNINGS.items())),
 ]
 Uncertain = Annotated[bool, Field(description="The confidence is below UNCERTAIN_BELOW, or the model's threshold.")]
@@ -136,10 +195,20 @@ class PredictionResponse(BaseModel):
     processing_time_ms: Annotated[
         float, Field(ge=0, description="Milliseconds from the request's arrival to its answer, within the service.")
     ]
-    model: Annotated[str, Field(description="The identity of the model that scored: name@revision/engine.")]
+    model: Annotated[str | None, Field(description="The identity of the model that scored: name@revision/engine.")]
     truncated: Annotated[bool, Field(description="The text is longer than the model reads; its end was left out.")]
+    windows: Annotated[
+        int, Field(ge=0, description="In how many parts the text was read: more than 1 if it is long.")
+    ] = 1
     calibrated: Calibrated = None
     two_class: TwoClass = None
+    target: Annotated[str | None, Field(description="As it was asked for; not there if it was not.")] = None
+    about: Annotated[
+        list[PartResponse] | None,
+        Field(description="The parts of the text that are about the target: these were scored, as one text."),
+    ] = None
+    sentences: Annotated[list[SentenceResponse] | None, Field(description="Not there if not asked for.")] = None
+    words: Annotated[list[WordResponse] | None, Field(description="Not there if not asked for.")] = None
 
 
 class JobLinks(BaseModel):
@@ -175,6 +244,10 @@ class JobResponse(BaseModel):
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     requested_model: Annotated[
         str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
+    ] = None
+    target: Annotated[str | None, Field(description="What the texts are scored towards; not there if nothing.")] = None
+    not_mentioned: Annotated[
+        int | None, Field(description="Lines without a label, as they do not name the target; not there without one.")
     ] = None
     model: Annotated[
         str | None, Field(description="The identity of the model that scored; null until a text was scored.")
@@ -289,6 +362,8 @@ class UploadQuery(_Asked):
     ] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
     model: ModelName = None
+    target: Target = None
+    sentences: WithSentences = False
 
 
 class ModelQuery(_Asked):
@@ -324,8 +399,11 @@ class LineResponse(BaseModel):
     uncertain: bool | None = None
     warnings: Warnings | None = None
     truncated: bool | None = None
+    windows: int | None = None
     calibrated: Calibrated = None
     two_class: TwoClass = None
+    sentences: Annotated[list[SentenceResponse] | None, Field(description="If the job asked for them.")] = None
+    words: Annotated[list[WordResponse] | None, Field(description="If `/predict` made the job.")] = None
     error: LineError | None = None
 
 

@@ -33,7 +33,7 @@ MAX_HEADERS_BYTES = 2 * PIECE_BYTES
 """The most bytes in the headers of one part of a form, before its first part, and after its last part."""
 MAX_PARTS = 20
 
-_SAID = ("callback_url", "model")
+_SAID = ("callback_url", "model", "target", "sentences")
 """The fields that say nothing of how the file is read."""
 _FIELDS = (*OPTIONS, *_SAID)
 _GZIP = ("application/gzip", "application/x-gzip")
@@ -136,7 +136,9 @@ def _charset(parameters: Mapping[str, str]) -> str | None:
 def _batch(raw: bytes) -> Texts:
     batch = read_batch(raw)
     entries = ((position, Entry(text)) for position, text in enumerate(batch.texts, 1))
-    options = {name: value for name in _SAID if (value := getattr(batch, name)) is not None}
+    options = {name: value for name in _SAID if isinstance(value := getattr(batch, name), str)}
+    if batch.sentences:
+        options["sentences"] = "true"
     return Texts(entries, options=options)
 
 

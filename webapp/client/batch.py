@@ -251,6 +251,8 @@ class Batch:
         counts = [f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())]
         if job.unsupported_language:
             counts.append(f"{job.unsupported_language:,} in languages that the model does not read")
+        if job.not_mentioned:
+            counts.append(f"{job.not_mentioned:,} that do not name {job.target}")
         if job.failed:
             counts.append(f"{job.failed:,} failed (their field `error` says why)")
         took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"

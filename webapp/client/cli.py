@@ -27,6 +27,7 @@ from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import DEFAULT_URL, Job, Prediction, Sentiq, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
+from webapp.client.explained import show
 from webapp.client.stdin import stdin_lines
 from webapp.client.usage import plain_words
 from webapp.reading.refusals import UploadRefused
@@ -34,6 +35,8 @@ from webapp.reading.refusals import UploadRefused
 PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
 """How long `sentiq batch` tries again: nobody watches a long job, and it should survive an update of the service."""
+_ASKED = ("target", "about", "sentences", "words")
+"""What a prediction has only if it was asked for."""
 _REMEDIES = {
     "unauthorized": " Give a key: SENTIQ_API_KEY or --api-key.",
     "unreachable": " Start Sentiq there (`sentiq serve`, or `make run`), or say where it is: --url or SENTIQ_URL.",
@@ -81,6 +84,11 @@ ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A model of the service, where it has several.", show_default="its own choice"),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Score what is said about this person or thing alone.", show_default="the whole"),
+]
+WithSentences = Annotated[bool, typer.Option("--sentences", help="Score each sentence, too.")]
 AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
@@ -125,6 +133,11 @@ def predict(
         ),
     ] = None,
     model: ModelName = None,
+    target: Target = None,
+    sentences: WithSentences = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how much each word weighs: green for the label, red against it.")
+    ] = False,
     encoding: Annotated[
         str | None, typer.Option(help="The encoding of stdin, such as cp1252.", show_default="UTF-8, or what is found")
     ] = None,
@@ -144,7 +157,9 @@ def predict(
                 _complain(f"{place}: {in_commands(str(text))}")
                 continue
             try:
-                prediction = sentiq.predict(text, model=model, timeout_s=60)
+                prediction = sentiq.predict(
+                    text, model=model, target=target, sentences=sentences, explain=explain, timeout_s=60
+                )
             except SentiqError as error:
                 if error.code == "unknown_model" or (error.status != 422 and error.code != "text_failed"):
                     raise
@@ -155,17 +170,21 @@ def predict(
                     _complain(f"{place}: {error} {_cropped(text)}".rstrip())
                 continue
             if _wants_json(context):
-                _print_json(asdict(prediction))
+                body = asdict(prediction)
+                _print_json({name: value for name, value in body.items() if value is not None or name not in _ASKED})
             else:
                 print(_one_line(prediction, text), flush=True)
+                show(prediction)
     if failed:
         raise typer.Exit(1)
 
 
 def _one_line(prediction: Prediction, text: str) -> str:
     if prediction.label is None or prediction.confidence is None:
-        code = "?" if prediction.language is None else prediction.language["code"]
-        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: unsupported_language, {code})"
+        why = ", ".join(prediction.warnings)
+        if prediction.language is not None:
+            why = f"{why}, {prediction.language['code']}"
+        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: {why})"
     warned = f"  ({', '.join(prediction.warnings)})" if prediction.warnings else ""
     return f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}{warned}"
 
@@ -244,6 +263,8 @@ def batch(
         bool, typer.Option("--like-input", help="In CSV, keep the input's delimiter and byte order mark.")
     ] = False,
     model: ModelName = None,
+    target: Target = None,
+    sentences: WithSentences = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Instead of a file: wait for this job and fetch its results.")
@@ -291,7 +312,7 @@ def batch(
             + (["--url", elsewhere] if elsewhere else [])
         )
         job = Batch(sentiq, screen, chosen, again, raw=raw, like_input=like_input).run(
-            file, resume, **reading, content_type=type, model=model
+            file, resume, **reading, content_type=type, model=model, target=target, sentences=sentences
         )
     if _wants_json(context) and chosen.path is not None:
         _print_json(asdict(job))

@@ -76,12 +76,24 @@ class Sentiq:
         """Closes the connections."""
         self._transport.close()
 
-    def predict(self, text: str, *, model: str | None = None, timeout_s: float | None = None) -> Prediction:
+    def predict(
+        self,
+        text: str,
+        *,
+        model: str | None = None,
+        target: str | None = None,
+        sentences: bool = False,
+        explain: bool = False,
+        timeout_s: float | None = None,
+    ) -> Prediction:
         """Scores one text; if the service makes a job of it, waits for the job.
 
         Args:
             text: the text.
             model: the name of a model of the service, where it has several; None for its own choice.
+            target: what the text is scored towards, such as a person or product.
+            sentences: whether each sentence gets an answer, too.
+            explain: whether each word gets its weight.
             timeout_s: seconds to wait for a job; None for no limit.
 
         Raises:
@@ -89,7 +101,8 @@ class Sentiq:
             SentiqError: with the code `empty_text`, `text_too_long` or `text_failed`, the text is at fault.
         """
         # Escaped as ASCII, so that half an emoji can be sent too; the service reads it as U+FFFD.
-        body = json.dumps({"text": text} if model is None else {"text": text, "model": model}).encode()
+        more = {"model": model, "target": target, "sentences": sentences, "explain": explain}
+        body = json.dumps({"text": text} | {name: value for name, value in more.items() if value}).encode()
         response = self._send("POST", "/predict", None, {"Content-Type": "application/json"}, content=lambda: body)
         if response.status_code != 202:
             return Prediction.of(json_object(response))
@@ -117,6 +130,8 @@ class Sentiq:
         content_type: str | None = None,
         callback_url: str | None = None,
         model: str | None = None,
+        target: str | None = None,
+        sentences: bool = False,
         idempotency_key: str | None = None,
         on_upload: Callable[[int], None] | None = None,
     ) -> Job:
@@ -140,6 +155,8 @@ class Sentiq:
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
             callback_url: the address to which the service posts the job when it has ended.
             model: as in `predict`.
+            target: as in `predict`, for all texts.
+            sentences: as in `predict`.
             idempotency_key: the same key creates no second job. By default each call has its own.
             on_upload: called with the number of bytes that have been sent.
 
@@ -165,6 +182,8 @@ class Sentiq:
                 "sheet": sheet,
                 "callback_url": callback_url,
                 "model": model,
+                "target": target,
+                "sentences": "true" if sentences else None,
             }
             params = {name: value for name, value in query.items() if value is not None}
 

@@ -44,6 +44,28 @@ class Language(TypedDict):
     sureness: float
 
 
+class Part(TypedDict):
+    """A part of a text: `offset` and `length` are in characters of the text as it was sent."""
+
+    text: str
+    offset: int
+    length: int
+
+
+class Sentence(Part):
+    """A sentence, with the answer that it gets as a text of its own."""
+
+    label: Label | None
+    confidence: float | None
+    scores: Mapping[Label, float] | None
+
+
+class Word(Part):
+    """A word, or a few in a row: the confidence less the score that the label has without it."""
+
+    weight: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction(_Answer):
     """One text's prediction. `processing_time_ms` is None if it came by way of a job."""
@@ -53,14 +75,21 @@ class Prediction(_Answer):
     """None if the model does not read the text's language (`unsupported_language`); so are confidence and scores."""
     confidence: float | None
     scores: Mapping[Label, float] | None
-    model: str
+    model: str | None
     cached: bool
     truncated: bool
     processing_time_ms: float | None = None
     language: Language | None = None
     uncertain: bool = False
     warnings: Sequence[str] = ()
-    """`unsupported_language`, `uncertain`, `truncated`, `two_class`, `no_words`."""
+    """`unsupported_language`, `uncertain`, `truncated`, `two_class`, `no_words`, `not_mentioned`."""
+    windows: int = 1
+    """In how many parts the text was read."""
+    target: str | None = None
+    about: list[Part] | None = None
+    """What was scored of the text, if a target was asked for."""
+    sentences: list[Sentence] | None = None
+    words: list[Word] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +129,9 @@ class Job(_Answer):
     """The name of the key that made it, which the service tells keys with the scope admin alone."""
     unsupported_language: int = 0
     """Lines without a label, as the model does not read their language."""
+    target: str | None = None
+    not_mentioned: int = 0
+    """Lines without a label, as they do not name the target."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -137,6 +169,9 @@ class Line(_Answer):
     language: Language | None = None
     uncertain: bool = False
     warnings: Sequence[str] = ()
+    windows: int | None = None
+    sentences: list[Sentence] | None = None
+    words: list[Word] | None = None
 
 
 class SentiqError(Exception):

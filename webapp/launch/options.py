@@ -58,6 +58,7 @@ OF_A_WORKER = frozenset(
         "engine_threads",
         "batch_size",
         "cache_ttl",
+        "long_texts",
         "job_ttl",
         "callback_secret",
         "callback_secrets",

@@ -17,6 +17,7 @@ import pytest
 from model.checkpoint import find_checkpoint
 from model.engines.merging import MergingEngine
 from model.engines.registry import load_engine
+from model.engines.windowed import WindowedEngine
 from model.text import clean
 
 if TYPE_CHECKING:
@@ -140,6 +141,29 @@ def test_different_texts_get_different_scores(engine: Engine) -> None:
     """Different texts get different scores; an engine that ignores its input would pass the tests above."""
     scores = engine.score(TEXTS).probabilities
     assert len({tuple(row) for row in scores.round(3)}) > len(TEXTS) / 2
+
+
+def test_count_goes_beyond_what_is_read(engine: Engine) -> None:
+    """Tokens are counted however many there are, and longer texts have more; no texts have no counts."""
+    nothing, short, long = engine.count(["", "i love it", "i love it " * 1000])
+    assert nothing < short < 100
+    assert long > engine.description.max_tokens > 0
+    assert long - nothing >= 900 * (short - nothing)
+    assert list(engine.count([])) == []
+
+
+def test_windowed_reads_all(engine: Engine) -> None:
+    """In windows, each engine reads all of a text of 10,000 words; a short text beside it has the scores that it has
+    alone.
+    """
+    texts = ["I love this show !", "this is good " * 3333 + "bad"]
+    scores = WindowedEngine(engine).score(texts)
+    assert scores.truncated.tolist() == [False, False]
+    assert scores.windows is not None
+    assert scores.windows[0] == 1
+    assert scores.windows[1] >= 10_000 / engine.description.max_tokens
+    np.testing.assert_allclose(scores.probabilities[0], engine.score(texts[:1]).probabilities[0], atol=1e-3)
+    np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)
 
 
 def test_long_text_is_truncated_and_says_so(engine: Engine) -> None:

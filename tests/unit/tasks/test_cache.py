@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from tasks.long_texts import LongTexts, fits
 from tasks.store.cache import MARK_TTL_S, REPLY_TTL_S, PredictionCache
 from tasks.store.connections import connect
 from tasks.store.outcomes import Failed, Language, Outcome, Remarks, Scored
@@ -190,3 +191,30 @@ def test_nothing_to_settle(cache: PredictionCache, server: Stack) -> None:
     """Settling nothing does nothing."""
     cache.settle(MODEL, TAG, {})
     assert server.redis.dbsize() == 0
+
+
+WHOLE, CUT, DIVIDED = (
+    Scored((0.1, 0.2, 0.7), False),
+    Scored((0.1, 0.2, 0.7), True),
+    Scored((0.1, 0.2, 0.7), False, Remarks(windows=4)),
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "fitting"), [("windows", [WHOLE, DIVIDED]), ("truncate", [WHOLE, CUT]), ("refuse", [WHOLE])]
+)
+def test_predictions_of_another_choice_are_missing(server: Stack, choice: LongTexts, fitting: list[Scored]) -> None:
+    """A prediction that was made by another choice of LONG_TEXTS, or by the version before, counts as missing wherever
+    it is looked up, and its text is sent.
+    """
+    PredictionCache(server.redis, ttl_s=60).settle("m", "t", {"whole": WHOLE, "cut": CUT, "divided": DIVIDED})
+    cache = PredictionCache(server.redis, ttl_s=60, fits=fits(choice))
+    every = {"whole": WHOLE, "cut": CUT, "divided": DIVIDED}
+    known = {key: scored for key, scored in every.items() if scored in fitting}
+    assert {key: found[0] for key in every if (found := cache.get("m", key)) is not None} == known
+    expected = [known.get(key) for key in every]
+    assert cache.get_many("m", list(every)) == expected
+    assert cache.begin(f"chunk-{choice}", "m", list(every))[1] == expected
+    claim = cache.claim("m", f"tag-{choice}", list(every), "sentiq:r:me")
+    assert {key: scored for key, (scored, _) in claim.known.items()} == known
+    assert sorted(claim.to_send) == sorted(key for key in every if key not in known)

@@ -140,6 +140,23 @@ def test_bill_for_what_was_used(make_limit: MakeLimit, paid: int, came: int, use
     assert passed(make_limit(1000), "ann", 1000) in range(1000 - counted - 51, 1000 - counted + 1)
 
 
+def test_bill_by_length(make_limit: MakeLimit) -> None:
+    """Texts that count as several are billed as such, and given back in proportion to those that were used; what was
+    paid before is not counted again.
+    """
+    limit = make_limit(1000)
+    bill = Bill(Limits(None, limit), "ann", paid=5)
+    assert list(bill.counted([3, 4, 13], lambda charge: charge)) == [3, 4, 13]
+    assert limit.take("ann").remaining == 1000 - 15 - 1
+    half = Bill(Limits(None, make_limit(100)), "eve")
+    assert list(half.counted([30, 30], lambda charge: charge)) == [30, 30]
+    half.cancel(1)
+    assert passed(make_limit(100), "eve", 100) in range(60, 71)
+    other = Bill(Limits(None, make_limit(10)), "bob")
+    with pytest.raises(JobTooLarge):
+        list(other.counted([6, 6], lambda charge: charge))
+
+
 def test_bill_that_is_cancelled(make_limit: MakeLimit) -> None:
     """Texts of a job are counted as they come in, and given back, for all processes, if the job fails."""
     here, elsewhere = make_limit(50), make_limit(50)

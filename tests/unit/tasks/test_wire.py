@@ -290,7 +290,7 @@ def test_uneven_page() -> None:
         (read_reply, b'{"v":1,"model":"m","rows":{},"new":1}'),
         (read_reply, b'{"v":1,"model":"m","rows":{},"remarks":{"a":{"new":1}}}'),
         (read_result, b'{"status":"SUCCESS","result":{"v":1,"model":"m","rows":[],"new":1}}'),
-        (READERS["page"], b'["m",[["a",1,null,[],null,"new"]]]'),
+        (READERS["page"], b'["m",[["a",1,null,[],null,[],[],"new"]]]'),
     ],
 )
 def test_new_fields_are_skipped(read: Callable[[bytes], object], raw: bytes) -> None:

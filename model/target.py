@@ -1,0 +1,105 @@
+"""What a text says about a target: the sentences and clauses that name it, and what follows them. By rules; the model
+knows of no target. How right that is, docs/targets.md tells.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from model.sentences import Span, sentences, stripped
+
+MOST_CHARS = 100
+"""The most characters of a target."""
+_INSIDE = 4
+"""A target of so many letters or more is found inside a longer hashtag or mention, too: Trump in #VoteTrump2016.
+Shorter ones are in too many other words.
+"""
+_FREE = 0x0590
+"""From here on are scripts that join words to others, or put no blanks between them: a target may stand anywhere."""
+_APOSTROPHE = "['\u2019]"
+_VARIANTS = {"'": _APOSTROPHE, "\u2019": _APOSTROPHE, "&": "&(?:amp;)?"}
+_CLAUSE = re.compile(
+    r";(?=\s)|\s[-\u2013\u2014]+\s|\u2014|[,.]?\s+(?=(?:but|while|whereas|although|though|however|yet|unlike)\s)",
+    re.IGNORECASE,
+)
+"""Where a sentence turns to something else."""
+_OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+")
+"""What names something: a hashtag, a mention, or a word with a capital letter within a sentence."""
+_LEAST_WORDS = 3
+"""A clause of fewer words takes the next one with it, or else the one before: alone it says too little."""
+
+
+def is_target(target: str) -> bool:
+    """Whether a text may be asked for: it has letters or digits, and is not too long."""
+    return len(target) <= MOST_CHARS and any(map(str.isalnum, target))
+
+
+@lru_cache(maxsize=256)
+def names(target: str) -> re.Pattern[str]:
+    """A pattern that finds a target: in upper and lower case, with 's or a plural s, and in hashtags and mentions,
+    where its words are joined.
+    """
+    words = [word for word in re.split(r"[\s_.\-]+", target.lstrip("#@ ")) if word]
+    body = r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words)
+    free_before, free_after = ord(words[0][0]) >= _FREE, ord(words[-1][-1]) >= _FREE
+    before = "" if free_before else r"(?<!\w)"
+    after = "" if free_after else rf"(?:{_APOSTROPHE}s|s{_APOSTROPHE}?|es{_APOSTROPHE}?)?(?!\w)"
+    whole = f"{before}{body}{after}"
+    inside = rf"|(?<!\w)[#@]\w*?{body}" if sum(map(len, words)) >= _INSIDE else ""
+    return re.compile(whole + inside, re.IGNORECASE)
+
+
+def about(text: str, target: str) -> list[Span]:
+    """The parts of a text that are about a target, in their order; none if the text does not name it.
+
+    Of each sentence that names it those are the clauses that do; and the sentences after it, up to the first that names
+    something else: "I bought the Pixel. It broke."
+    """
+    named = names(target)
+    at = [match.start() for match in named.finditer(text)]
+    if not at:
+        return []
+    found: list[Span] = []
+    follows = False
+    for span in sentences(text):
+        if _any_in(at, span):
+            follows = True
+            found += _clauses(text, span, at)
+        elif follows := follows and _OTHER.search(text, *span) is None:
+            found.append(span)
+    return found
+
+
+def _any_in(places: Sequence[int], span: Span) -> bool:
+    """Whether one of the places, which are in order, is in a part of the text."""
+    first = bisect_left(places, span.start)
+    return first < len(places) and places[first] < span.end
+
+
+def _clauses(text: str, span: Span, places: Sequence[int]) -> list[Span]:
+    """The clauses of a sentence that have one of the places, those that follow each other as one."""
+    borders = [span.start, *(match.end() for match in _CLAUSE.finditer(text, *span)), span.end]
+    clauses = [Span(start, end) for start, end in pairwise(borders) if start < end]
+    kept = set()
+    for number, clause in enumerate(clauses):
+        if _any_in(places, clause):
+            kept.add(number)
+            if len(text[clause.start : clause.end].split()) < _LEAST_WORDS:
+                kept.add(number + 1 if number + 1 < len(clauses) else max(0, number - 1))
+    found: list[Span] = []
+    for number in sorted(kept):
+        start, end = clauses[number]
+        if found and found[-1].end == start:
+            found[-1] = Span(found[-1].start, end)
+        else:
+            found.append(Span(start, end))
+    return [stripped(text, span) for span in found]
+
+
+def joined(text: str, spans: Sequence[Span]) -> str:
+    """Parts of a text as one text, which is what is scored."""
+    return " ".join(text[start:end] for start, end in spans)
