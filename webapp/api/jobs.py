@@ -198,7 +198,7 @@ def jobs_blueprint(
                 body,
                 content_type=request.headers.get("Content-Type", ""),
                 content_encoding=request.headers.get("Content-Encoding", ""),
-                query=query.model_dump(include=set(OPTIONS), exclude_none=True),
+                query={name: request.args[name] for name in OPTIONS if name in request.args},
                 limits=limits,
                 unpack=sandbox.unpack,
             )
