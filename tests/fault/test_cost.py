@@ -31,7 +31,7 @@ from tasks.submit.predictor import cleaner
 from webapp.api.schemas import PredictRequest
 from webapp.api.uploads import read_upload
 from webapp.reading.json_values import parse_json, without_lone_surrogates
-from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 from webapp.reading.texts import Limits
 
 TIMES = 8
@@ -158,7 +158,7 @@ def pieces(raw: bytes) -> list[bytes]:
 
 def read(raw: bytes, mimetype: str, encoding: str = "") -> None:
     """Reads an upload to its end, or to its fault."""
-    with suppress(UploadRefused, MalformedJson, ValueError):
+    with suppress(UploadRefused, MalformedJson, InvalidEncoding, ValueError):
         upload = read_upload(pieces(raw), content_type=mimetype, content_encoding=encoding, query={}, limits=LIMITS)
         for _ in upload.entries:
             pass
@@ -188,6 +188,15 @@ FILES: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "a quoted field of CSV": ("text/csv", lambda text: b'text\n"' + _bytes(text).replace(b'"', b'""')),
     "the header of CSV": ("text/csv", lambda text: _bytes(text).replace(b"\n", b" ") + b",text\n"),
     "JSON": ("application/json", lambda text: b'{"texts":[' + _bytes(text)),
+    "an array of JSON": ("application/json", lambda text: b"[" + _bytes(text)),
+    "strings of an array": ("application/json", lambda text: json.dumps(_cut(text, 1000)).encode()),
+    "a document of JSON": ("application/json", lambda text: b'{"data":[{"text":"a"},' + _bytes(text)),
+    "objects of NDJSON": (
+        "application/x-ndjson",
+        lambda text: b"\n".join(b'{"text":"a",%b:1}' % json.dumps(key).encode() for key in _cut(text, 20)),
+    ),
+    "bytes that are not UTF-8": ("text/csv", lambda text: b"text,n\n" + b"\xe9," + text.encode("utf-16-le", "replace")),
+    "TSV": ("text/tab-separated-values", lambda text: b"id\ttext\n" + _bytes(text)),
     "a string of JSON": ("application/json", lambda text: b'{"texts":[' + json.dumps(text).encode()),
     "a form's file": (FORM, lambda text: _form(_bytes(text))),
     "a form's headers": (FORM, lambda text: b"--b\r\n" + _bytes(text)),
@@ -239,7 +248,7 @@ def test_bodies(body: str) -> None:
     """A body of /predict is read, or refused, in proportion to its length, and never for long."""
 
     def work(raw: bytes) -> None:
-        with suppress(MalformedJson, ValueError):
+        with suppress(MalformedJson, InvalidEncoding, ValueError):
             PredictRequest.read(parse_json(raw))
 
     assert check_all(work, BODIES[body], 100_000) < MOST_S

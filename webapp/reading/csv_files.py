@@ -88,7 +88,8 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
     elif not options.delimiter:
         head += _head(lines, head, dialect, rows=_HEAD_LINES if options.header is False else 1)
         text = "".join(f"{decoded(line, number)}\n" for number, line in head)
-        dialect = replace(dialect, delimiter=_delimiter(text, dialect, options, usual))
+        if len(text) <= _HEAD_BYTES:  # longer ones are refused, and would be parsed once for each delimiter
+            dialect = replace(dialect, delimiter=_delimiter(text, dialect, options, usual))
     found.delimiter = dialect.delimiter
     rows = csv_rows(
         chain(head, lines), dialect, limits.max_line_bytes, end.decode(), options, ends_quoted=options.quote is not None

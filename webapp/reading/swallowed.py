@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from webapp.reading.texts import MAX_COLUMNS
+
 KNOWN_ROWS = 200
 """As many rows as are compared with; others need not be noted."""
 _SHAPE = re.compile(r"\d+|[^\W\d_]+")
@@ -27,7 +29,7 @@ class Swallowed:
         """Notes a row; the first one is the header."""
         if not self._width:
             self._width = len(row)
-            self._known = [set() for _ in row]
+            self._known = [set() for _ in row[:MAX_COLUMNS]]  # a longer header is refused
             return
         for cells, cell in zip(self._known, row, strict=False):
             cells.add(cell)
