@@ -18,6 +18,7 @@ from model.labels import SENTIMENT
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import (
+    NOT_ALWAYS,
     TERMINAL,
     TOLD,
     TOLD_AT_THE_END,
@@ -279,7 +280,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
-        "unsupported_language",
+        *("unsupported_language", "not_mentioned"),
         *("duplicates", "scored", "chunks", "work", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 
@@ -297,7 +298,9 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     name of a model is there only if the caller asked for one.
     """
     facts = job_facts(job)
-    assert tuple(facts) == tuple(name for name in TOLD if name != "requested_model" or job is NAMED)
+    assert tuple(facts) == tuple(
+        name for name in TOLD if name not in NOT_ALWAYS or (name == "requested_model" and job is NAMED)
+    )
     links = {"self": "/a", "results": "/b", "events": "/c"}
     JobResponse.model_validate_json(orjson.dumps(facts | {"links": links}), strict=True)
     assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner", "calibrated", "two_class")
