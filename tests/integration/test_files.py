@@ -80,6 +80,25 @@ def test_keys_that_come_late_are_columns(service: Stack) -> None:
     assert json.loads(lines[0])["columns"] == {"stars": "", "id": "a"}
 
 
+@pytest.mark.parametrize(
+    ("raw", "asked", "texts"),
+    [
+        (b"1;good\n2;bad\n", {"header": "false", "column": "2"}, ["good", "bad"]),
+        (b"a report\n\nid,text\n1,good\n", {"skip": "2", "header": "true"}, ["good"]),
+        (b'id\ttext\n1\t"good" they said\n', {"quote": "none"}, ['"good" they said']),
+        (b'id,text\n1,"a \\"good\\" one"\n', {"escape": "\\"}, ['a "good" one']),
+        ("text\nsehr schön\n".encode("utf-16-le"), {"encoding": "utf-16-le"}, ["sehr schön"]),
+    ],
+)
+def test_what_is_said_of_a_file(service: Stack, raw: bytes, asked: dict[str, str], texts: list[str]) -> None:
+    """Every option does the same as a parameter of the query and as a field of a form."""
+    alone = sent(service, raw, **asked)
+    form = service.http.post("/batch_predict", data=asked, files={"file": ("x.csv", raw, "text/csv")})
+    for answer in (alone, form):
+        assert answer.status_code == 202, answer.text
+        assert [item["text"] for item in service.items(service.ended(answer.json()))] == texts
+
+
 @pytest.mark.parametrize("name", ["array_of_strings.json", "array_of_objects.json", "lines_named_text.json"])
 def test_shapes_of_json(service: Stack, name: str) -> None:
     """JSON in other shapes than a batch is a job too, also if the predictions themselves are preferred."""

@@ -254,9 +254,12 @@ def test_key_of_two_requests_at_once(service: Stack) -> None:
     second: list[httpx.Response] = []
 
     def body() -> Iterator[bytes]:
-        yield lines("good")
+        yield lines("good") + b"\n" * 16_384  # as much as is read at once, so that its first line is seen
         with httpx.Client(base_url=service.http.base_url, trust_env=False) as other:
-            wait_until(lambda: other.get("/jobs?limit=1").json()["items"][0]["receiving"], what="the upload to begin")
+            wait_until(
+                lambda: any(job["receiving"] for job in other.get("/jobs?limit=1").json()["items"]),
+                what="the upload to begin",
+            )
             second.append(other.post("/batch_predict", content=lines("good"), headers=NDJSON | key))
         yield lines("bad")
 

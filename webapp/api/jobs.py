@@ -24,7 +24,7 @@ from webapp.api.uploads import read_upload
 from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
-from webapp.reading.refusals import UploadRefused, invalid_option
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused, invalid_option
 from webapp.reading.texts import OPTIONS, Found, Limits, Texts
 from webapp.sandbox.process import Sandbox
 
@@ -155,7 +155,10 @@ def jobs_blueprint(
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
         number of its texts that were counted on the caller's quota.
         """
-        value = parse_json(raw)
+        try:
+            value = parse_json(raw)
+        except (MalformedJson, InvalidEncoding):
+            return 0  # it may be lines, or in another encoding
         if not (isinstance(value, dict) and "texts" in value):
             return 0
         batch = BatchRequest.read(value)
@@ -195,7 +198,7 @@ def jobs_blueprint(
                 body,
                 content_type=request.headers.get("Content-Type", ""),
                 content_encoding=request.headers.get("Content-Encoding", ""),
-                query=query.model_dump(include=set(OPTIONS), exclude_none=True),
+                query={name: request.args[name] for name in OPTIONS if name in request.args},
                 limits=limits,
                 unpack=sandbox.unpack,
             )
