@@ -69,8 +69,8 @@ def asked(_asked: Asked) -> Iterator[Asked]:
 
 
 def test_series_from_the_start(asked: Asked) -> None:
-    """The metrics page has a series for each class, and for texts without one for their language, from each source, even
-    before a text got it, and no others.
+    """The metrics page has a series for each class and source, and for texts without a label, even before a text got
+    it, and no others.
     """
     page = asked.stack.http.get("/metrics").text
     (family,) = [f for f in text_string_to_metric_families(page) if f.name == "sentiment_predictions"]
