@@ -167,7 +167,6 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
     """
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     name = checkpoint.name
     where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
@@ -185,8 +184,10 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
         )
     except OSError as error:
         raise ModelNotFound(f"{name} could not be loaded: {error}") from error
-    except (ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ModelRefused(f"{name} could not be loaded: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of any kind: what a checkpoint's files may hold has no end
+        raise ModelRefused(f"{name} could not be loaded: {type(error).__name__}: {error}") from error
     if missing := sorted(loaded["missing_keys"]):
         raise MissingHead(
             f"{name} was not trained for classification: its checkpoint has no {', '.join(missing)}, "
@@ -194,6 +195,9 @@ def load(checkpoint: Checkpoint, *, dtype: str = "float32") -> Loaded:
         )
     if other := sorted(key[0] for key in loaded["mismatched_keys"]):
         raise ModelRefused(f"{name}: in the weights, {', '.join(other)} has another shape than config.json says")
+    if endless := [key for key, value in model.state_dict().items() if not value.isfinite().all()]:
+        # The compiled engine may give an answer all the same.
+        raise ModelRefused(f"{name}: in the weights, {', '.join(sorted(endless)[:3])} has numbers that are not finite")
     if tokenizer.pad_token_id is None:
         raise ModelRefused(f"{name} has no padding token, so its texts cannot be scored in batches")
     taken = inspect.signature(model.forward).parameters
@@ -272,7 +276,11 @@ def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transfor
         # RoBERTa and related models count positions from the padding index: 514 of them are enough for 512 tokens.
         if part.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             positions = module.num_embeddings - module.padding_idx - 1
-    return min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
+    most = min(int(tokenizer.model_max_length), positions, MOST_TOKENS)
+    least = tokenizer.num_special_tokens_to_add() + 1
+    if most < least:
+        raise ModelRefused(f"its tokenizer and positions allow {most} tokens, and a text needs {least} at least")
+    return most
 
 
 def _version(folder: Path, manifest: Manifest | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file. Raises ModelRefused if it is no object."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelRefused(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ModelRefused(f"{path} is not a JSON object")
@@ -42,7 +41,7 @@ def class_names(config: Mapping[str, Any]) -> list[str]:
             return [f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))]
         by_number = {int(number): str(name) for number, name in named.items()}
         return [by_number[number] for number in range(len(named))]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ModelRefused("config.json must name the model's classes from 0 on: id2label") from None
 
 
@@ -61,6 +60,6 @@ def temperature_of(name: str, config: Mapping[str, Any]) -> float | None:
     given = config.get("temperature")
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not (math.isfinite(given) and given > 0):
-        raise ModelRefused(f"{name}: the temperature in config.json must be a positive number, and not {given!r}")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.001 <= given <= 1000:
+        raise ModelRefused(f"{name}: the temperature in config.json must be a number from 0.001 to 1000")
     return float(given) if given != 1 else None

@@ -54,7 +54,7 @@ class Unsuitable(Exception):
 
 
 class Full(Exception):
-    """There is no room for the graph. With more room it may pass, so this is not remembered."""
+    """There is no room for the graph, or it cannot be written. Another time it may pass, so this is not remembered."""
 
 
 @dataclass
@@ -255,9 +255,8 @@ class Maker:
                 with (self._part / name).open("rb+") as file:
                     os.fsync(file.fileno())  # the last moment at which some disks say that they are full
         except Exception as error:  # of any kind, as OpenVINO's says nothing of the cause
-            if _no_room(error, self._part):
-                raise Full("the disk is full") from error
-            raise
+            full = _no_room(error, self._part)
+            raise Full("the disk is full" if full else f"it cannot be written ({in_a_line(error)})") from error
 
     def _described(self, form: str, trials: Sequence[Trial]) -> Any:
         return replace(self._checkpoint.description(form, self.loaded.max_tokens), trials=tuple(trials))

@@ -69,11 +69,14 @@ def asked(_asked: Asked) -> Iterator[Asked]:
 
 
 def test_series_from_the_start(asked: Asked) -> None:
-    """The metrics page has a series for each class and source, even before a text got the class, and no others."""
+    """The metrics page has a series for each class and source, and for texts without a label, even before a text got
+    it, and no others.
+    """
     page = asked.stack.http.get("/metrics").text
     (family,) = [f for f in text_string_to_metric_families(page) if f.name == "sentiment_predictions"]
     found = {(s.labels["label"], s.labels["source"]) for s in family.samples if s.name.endswith("_total")}
-    assert found == {(label, source) for label in asked.analysis.classes for source in ("fresh", "cache")}
+    labels = (*asked.analysis.classes, "unsupported_language")
+    assert found == {(label, source) for label in labels for source in ("fresh", "cache")}
 
 
 def test_predict(asked: Asked) -> None:

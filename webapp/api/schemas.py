@@ -252,6 +252,15 @@ class JobResponse(BaseModel):
     model: Annotated[
         str | None, Field(description="The identity of the model that scored; null until a text was scored.")
     ]
+    encoding: Annotated[
+        str | None, Field(description="Of a file: its encoding. Not there before all of it has come in.")
+    ] = None
+    guessed: Annotated[
+        bool | None, Field(description="Of a file: whether neither the file nor the request says its encoding.")
+    ] = None
+    delimiter: Annotated[str | None, Field(description="Of CSV: the delimiter.")] = None
+    sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
+    file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     texts_per_s: Annotated[
         float | None,
         Field(
@@ -265,15 +274,6 @@ class JobResponse(BaseModel):
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
     callback: CallbackResponse | None
     links: JobLinks
-    encoding: Annotated[
-        str | None, Field(description="Of a file: its encoding. Not there before all of it has come in.")
-    ] = None
-    guessed: Annotated[
-        bool | None, Field(description="Of a file: whether neither the file nor the request says its encoding.")
-    ] = None
-    delimiter: Annotated[str | None, Field(description="Of CSV: the delimiter.")] = None
-    sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
-    file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     owner: Annotated[
         str | None, Field(description="The name of the key that made the job; only in answers to the scope admin.")
     ] = None

@@ -232,8 +232,10 @@ def _transcoded(pieces: Iterable[bytes], codec: str, lines: int = 0) -> Iterator
     for piece, final in chain(((piece, False) for piece in pieces), [(b"", True)]):
         try:
             text = decoder.decode(piece, final)
-        except UnicodeDecodeError as error:
-            text = error.object[: error.start].decode(codec, "ignore")
+        except UnicodeError as error:
+            text = ""
+            if isinstance(error, UnicodeDecodeError):  # utf-16 without a mark raises another one
+                text = error.object[: error.start].decode(codec, "ignore")
             yield text.encode("utf-8", "replace")
             raise UploadRefused(
                 422,

@@ -18,6 +18,7 @@ from model.labels import SENTIMENT
 from tasks.jobs.counts import field_of, growth
 from tasks.jobs.incoming import IncomingJobs, Page
 from tasks.jobs.job import (
+    NOT_ALWAYS,
     TERMINAL,
     TOLD,
     TOLD_AT_THE_END,
@@ -46,6 +47,8 @@ from webapp.client.types import Status
 GOOD: Outcome = Scored((0.1, 0.2, 0.7), False)
 BAD: Outcome = Failed("text_failed")
 
+OF_THE_FILE = ("encoding", "guessed", "delimiter", "sheet", "file")
+"""What a job tells of its file, and a callback does not."""
 BARE = Job(id="1" * 32, created_at=1.5, expires_at=2.5, chunk_size=3, window=4)
 FULL = msgspec.structs.replace(
     BARE,
@@ -279,7 +282,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
-        "unsupported_language",
+        *("unsupported_language", "not_mentioned"),
         *("duplicates", "scored", "chunks", "work", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 
@@ -297,14 +300,16 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     name of a model is there only if the caller asked for one.
     """
     facts = job_facts(job)
-    assert tuple(facts) == tuple(name for name in TOLD if name != "requested_model" or job is NAMED)
+    assert tuple(facts) == tuple(
+        name for name in TOLD if name not in NOT_ALWAYS or (name == "requested_model" and job is NAMED)
+    )
     links = {"self": "/a", "results": "/b", "events": "/c"}
     JobResponse.model_validate_json(orjson.dumps(facts | {"links": links}), strict=True)
     assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner", "calibrated", "two_class")
     assert {field.name for field in fields(ClientJob)} == {*TOLD, "owner"}
     client = ClientJob.of(facts)
     assert [getattr(client, name) for name in ("id", "status", "labels")] == [job.id, job.status, job.labels]
-    assert set(TOLD_AT_THE_END) == set(TOLD) - {"receiving", "eta_s", "callback"}
+    assert set(TOLD_AT_THE_END) == set(TOLD) - {"receiving", "eta_s", "callback", *OF_THE_FILE}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def test_plain() -> None:
         "uncertain": False,
         "warnings": (),
         "truncated": False,
+        "windows": 1,
     }
 
 

@@ -28,7 +28,7 @@ from webapp.api.uploads import (
     read_upload,
 )
 from webapp.reading.json_files import MAX_JSON_BYTES
-from webapp.reading.refusals import MalformedJson, UploadRefused
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 from webapp.reading.texts import LONGEST_ID, MAX_BLANK_LINES, Limits, Texts
 
 LIMITS = Limits(max_bytes=2**30, max_line_bytes=2**20)
@@ -960,7 +960,7 @@ def test_any_bytes(raw: bytes, content_type: str, encoding: str, data: st.DataOb
                 entries.append(entry)
         except UploadRefused as error:
             return entries, (error.status, error.code, error.line)
-        except (MalformedJson, ValidationError) as error:
+        except (InvalidEncoding, MalformedJson, ValidationError) as error:
             return entries, type(error)
         json.dumps([entry.text for _, entry in entries], ensure_ascii=False).encode()  # what is read can be sent back
         return entries, None
