@@ -229,7 +229,7 @@ def test_predict_stdin(sentiq: Sentiq) -> None:
     and the others go on.
     """
     poison = f"poison {uuid.uuid4().hex}"
-    done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad \xff".encode("latin-1"), status=1)
+    done = sentiq.run("predict", stdin=f"good\n\n{poison}\nbad".encode(), status=1)
     assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["POSITIVE", "NEGATIVE"]
     assert done.stderr.decode() == f"sentiq: line 3: The model could not score this text. {poison}\n"
     answers = [
@@ -237,6 +237,40 @@ def test_predict_stdin(sentiq: Sentiq) -> None:
         for line in sentiq.run("predict", "--json", stdin=f"good\n{poison}\n".encode(), status=1).stdout.splitlines()
     ]
     assert answers[1] == {"text": poison, "error": {"code": "text_failed"}}
+
+
+def test_predict_stdin_of_another_encoding(sentiq: Sentiq) -> None:
+    """A line of stdin that is not UTF-8 is reported and not scored as something else; with its encoding, or a byte
+    order mark, it is scored, and in a file the encoding is found and said.
+    """
+    raw = "good – très déçu, mais théâtre superbe\nbad\n".encode("cp1252")
+    done = sentiq.run("predict", stdin=raw, status=1)
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == ["NEGATIVE"]
+    assert "sentiq: line 1: Line 1" not in done.stderr.decode()
+    assert "--encoding" in done.stderr.decode()
+    for words, given in ((["--encoding", "windows-1252"], raw), ([], raw.decode("cp1252").encode("utf-16"))):
+        done = sentiq.run("predict", *words, "--json", stdin=given)
+        texts = [json.loads(line)["text"] for line in done.stdout.splitlines()]
+        assert texts == ["good – très déçu, mais théâtre superbe", "bad"]
+    refused = sentiq.run("predict", "--encoding", "zip", stdin=b"good\n", status=1)
+    assert "`encoding` must be" in refused.stderr.decode()
+    assert "Traceback" not in refused.stderr.decode()
+
+
+def test_batch_reads_as_it_is_told(sentiq: Sentiq) -> None:
+    """Options say how a file is read and written; an encoding that was found is said; an option without effect, or a
+    missing one, is told by its name on the command line.
+    """
+    (sentiq.folder / "in.csv").write_bytes(b"\xef\xbb\xbf1;good;5\n2;bad\n")
+    done = sentiq.run("batch", "in.csv", "--no-header", "--column", "2", status=1)
+    assert "--on-error line" in done.stderr.decode()
+    sentiq.run("batch", "in.csv", "--no-header", "--column", "2", "--on-error", "line", "--like-input")
+    rows = (sentiq.folder / "in.sentiq.csv").read_bytes()
+    assert rows.startswith(b"\xef\xbb\xbf1;2;3;position;")
+    (sentiq.folder / "old.csv").write_bytes("id;text\n1;Très déçu, ce théâtre\n".encode("cp1252"))
+    assert "read as cp1252" in sentiq.run("batch", "old.csv", "--force").stderr.decode()
+    (sentiq.folder / "in.txt").write_text("good\n")
+    assert "`column` has no effect" in sentiq.run("batch", "in.txt", "--column", "x", status=1).stderr.decode()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

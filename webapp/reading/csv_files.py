@@ -166,7 +166,8 @@ def _delimiter(head: str, dialect: Dialect, options: Options, usual: str) -> str
         tables[delimiter] = [row for row in rows if row]
     wide = {delimiter: rows for delimiter, rows in tables.items() if rows and len(rows[0]) > 1}
     if options.header is False:
-        wide = {delimiter: rows for delimiter, rows in wide.items() if len({len(row) for row in rows}) == 1}
+        even = {delimiter: rows for delimiter, rows in wide.items() if len({len(row) for row in rows}) == 1}
+        wide = even or (wide if len(wide) == 1 else {})
     else:
         named = {delimiter: rows for delimiter, rows in wide.items() if places(rows[0], options.column or "text")}
         if not named and usual in tables and tables[usual] and places(tables[usual][0], options.column or "text"):

@@ -382,6 +382,7 @@ def test_no_header() -> None:
     assert upload.columns == ("1", "2")
     assert [entry for _, entry in upload.entries] == [Entry("good", None, ("1",)), Entry("bad", None, ("2",))]
     assert texts(b"good\nbad\n", header="no") == ["good", "bad"]
+    assert refusal(b"1;good;5\n2;bad\n", header="no", column="2").line == 2
     assert texts(b"text,text\n1,a\n", header="0", column="2") == ["text", "a"]
 
 
