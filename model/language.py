@@ -25,6 +25,8 @@ LEAST_LEAD = 0.25
 """How far a language's score has to be above those of all languages that the model reads."""
 _SCORES = 20
 """Languages whose scores are compared; what is not among them has none."""
+_DRAWN_OUT = re.compile(r"(\w)\1{2,}")
+"""Of "noooooo", the rest of the letters says nothing of the language."""
 _NOT_WORDS = re.compile(r"(?:@user\b|\bhttp\b|#\w+|[\W\d_])+")
 """What says nothing of a cleaned text's language: hashtags are often English in any language."""
 _WORD_OR_EMOJI = re.compile(r"#\w*[^\W\d_]|[\u2190-\u21ff\u2300-\u2bff\u3030\U0001f000-\U0001faff]")
@@ -78,7 +80,7 @@ class Languages:
     def find(self, text: str) -> Found:
         """The language of a cleaned text; takes about 12 us for a tweet."""
         text = text[:MOST_CHARS]
-        words = _NOT_WORDS.sub(" ", text)
+        words = _DRAWN_OUT.sub(r"\1\1", _NOT_WORDS.sub(" ", text))
         if words.isspace():
             return NO_WORDS if _WORD_OR_EMOJI.search(text) is None else UNTOLD
         size = len(words.encode())

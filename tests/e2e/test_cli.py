@@ -474,7 +474,7 @@ def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
         (("batch", "."), "no file"),
         (("batch", "in.data"), "--type"),
         (("batch", "in.txt", "--type", "docx"), "docx"),
-        (("batch", "in.txt", "-o", "out.xlsx"), "--format"),
+        (("batch", "in.txt", "-o", "out.docx"), "--format"),
         (("batch", "in.txt", "-o", "nowhere/out.csv"), "nowhere"),
         (("jobs", "--status", "lost"), "Invalid value for '--status': 'lost' is not one of"),
         (("jobs", "--limit", "x"), "Invalid value for '--limit': must be a whole number"),

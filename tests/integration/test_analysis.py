@@ -23,7 +23,7 @@ from tests.support.texts import new_text
 from tests.support.waiting import wait_until
 from webapp.client import Sentiq
 
-AFTER = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings")
+AFTER = ("truncated", "error", "model", "language", "language_sureness", "uncertain", "warnings", "windows")
 """The columns after those of the scores."""
 RESULT_COLUMNS = {
     "SPAM": ["position", "status", "label", "confidence", "ham", "spam", *AFTER],

@@ -99,7 +99,10 @@ def test_documents(stack: Stack) -> None:
         for found in text_string_to_metric_families(stack.http.get("/metrics").text)
         if found.name == "sentiment_predictions"
     ]
-    assert {sample.labels["label"] for sample in family.samples if sample.name.endswith("_total")} == set(CLASSES)
+    assert {sample.labels["label"] for sample in family.samples if sample.name.endswith("_total")} == {
+        *CLASSES,
+        "unsupported_language",
+    }
     assert stack.http.get("/health").json()["missing"] == []
 
 

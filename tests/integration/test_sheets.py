@@ -79,7 +79,7 @@ def test_missing_column_is_answered_with_all_columns(service: Stack) -> None:
 
 def test_others_are_answered_meanwhile(service: Stack) -> None:
     """While large and hostile spreadsheets are parsed and written, other callers of the same process get answers."""
-    table = [["text"], *([f"text {number % 50}"] for number in range(20_000))]
+    table = [["text"], *([f"text {number % 50}"] for number in range(2_900))]
     hostile = handmade([f'<row r="1">{cell("A1", "text")}</row>', "<row><c><v>1</v></c></row>" * 1_000_000])
     answered: list[float] = []
 

@@ -87,7 +87,8 @@ def test_csv_there_and_back(service: Stack) -> None:
     back = list(csv.reader(io.StringIO(answer.text, newline="")))
     assert [row[:3] for row in back] == rows
     assert back[0][3:6] == ["position", "status", "sentiq_label"]
-    scores, after = ["negative", "neutral", "positive"], ["language", "language_sureness", "uncertain", "warnings"]
+    scores = ["negative", "neutral", "positive"]
+    after = ["language", "language_sureness", "uncertain", "warnings", "windows"]
     assert back[0][6:] == ["confidence", *scores, "truncated", "error", "model", *after]
     assert [(row[3], row[4], row[5], row[11]) for row in back[1:]] == [
         ("0", "done", "POSITIVE", ""),

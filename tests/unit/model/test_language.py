@@ -39,6 +39,13 @@ def test_names_are_not_foreign(text: str) -> None:
     assert not ENGLISH.find(text).foreign
 
 
+def test_drawn_out_letters_say_nothing() -> None:
+    """A letter that is repeated without end does not make a text foreign, nor long enough to tell its language."""
+    languages = Languages(["en"])
+    for text in ("a" * 5000, "n" + "o" * 60, "so good " + "y" * 80 + "e" * 80 + "s"):
+        assert not languages.find(text).foreign
+
+
 def test_a_clear_lead() -> None:
     """A text without accents that has words of English, too, is foreign all the same."""
     assert ENGLISH.find("ma come si fa a perdere una partita del genere in casa").foreign
