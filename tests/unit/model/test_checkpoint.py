@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from model.checkpoint import find_checkpoint, load
 from model.engines.registry import load_engine
@@ -126,12 +127,29 @@ def test_temperature(checkpoint: Make, folder: Path) -> None:
     assert not find_checkpoint(str(folder)).calibrated
 
 
-@pytest.mark.parametrize("temperature", [0, -1, "warm", True, [1]])
+@pytest.mark.parametrize("temperature", [0, -1, 1e-300, 1e300, 10**400, "warm", True, [1]])
 def test_temperature_that_is_none(folder: Path, temperature: Any) -> None:
-    """A temperature that is no positive number is refused."""
+    """A temperature that is no number from 0.001 to 1000 is refused."""
     change(folder / "config.json", temperature=temperature)
     with pytest.raises(ModelRefused, match="temperature"):
         find_checkpoint(str(folder))
+
+
+def test_numbers_that_are_not_finite(folder: Path) -> None:
+    """A checkpoint with a weight that is no finite number is refused: compiled, it would answer all the same."""
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[name][-1] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelRefused, match=rf"{name} has numbers that are not finite"):
+        load(find_checkpoint(str(folder)))
+
+
+def test_no_room_for_a_text(folder: Path) -> None:
+    """A tokenizer that leaves no token for a text beside the special ones is refused: all texts would be alike."""
+    change(folder / "tokenizer_config.json", model_max_length=2)
+    with pytest.raises(ModelRefused, match="allow 2 tokens, and a text needs 3"):
+        load(find_checkpoint(str(folder)))
 
 
 def test_embedded_model() -> None:

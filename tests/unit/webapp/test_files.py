@@ -267,6 +267,7 @@ def test_a_line_at_fault_is_told() -> None:
     assert refusal(b"text\na\n\x81\n", encoding="cp1252").line == 3
     assert refusal(b"text\na\nb\n\x81\x00\n", encoding="cp932").line == 4
     assert refusal("text\na\n".encode("utf-16-le") + b"\x00\xd8a\x00", encoding="utf-16-le").line == 3
+    assert refusal(b"text\na\n", encoding="utf-16").code == "invalid_encoding"
     late = b"id;text\n" + b"1;Tr\xe8s d\xe9\xe7u, ce th\xe9\xe2tre\n" * 100_000 + b"\x81\n"
     assert refusal_once(late).line == 100_002
 
