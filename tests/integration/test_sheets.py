@@ -77,6 +77,14 @@ def test_missing_column_is_answered_with_all_columns(service: Stack) -> None:
     assert "Do you mean `review`?" in misspelt["detail"]
 
 
+def test_name_of_the_file_in_a_zip_file(service: Stack) -> None:
+    """A job tells the name of the file in a zip file without what would steer a terminal, and not without end."""
+    raw = zipped({"re\x1b[31mviews" + "x" * 1000 + ".csv": b"text\ngood\n"})
+    answer = service.http.post("/batch_predict", files={"file": ("a.zip", raw, "application/zip")})
+    assert answer.json()["file"].startswith("re\ufffd[31mviews")
+    assert len(answer.json()["file"]) == 255
+
+
 def test_others_are_answered_meanwhile(service: Stack) -> None:
     """While large and hostile spreadsheets are parsed and written, other callers of the same process get answers."""
     table = [["text"], *([f"text {number % 50}"] for number in range(2_900))]

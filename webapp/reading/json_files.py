@@ -24,6 +24,8 @@ MAX_JSON_BYTES = 16 * 1024 * 1024
 _LOOKED_AT_BYTES = 64 * 1024
 _DOCUMENT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BLANKS = b" \t\r\n"
+_MANY_KEYS = 100_000
+"""With more keys in all, an object is only asked for those that are needed."""
 
 Batch = Callable[[bytes], Texts]
 """Reads the body of a batch, `{"texts": [...]}`; it refuses everything else."""
@@ -108,8 +110,10 @@ def _whole(pieces: Iterable[bytes]) -> bytes:
 
 def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch: Batch) -> Texts:
     column = options.column
-    keys = _keys(raw)
-    if "texts" in keys or not keys:
+    many = raw.count(b'":') > _MANY_KEYS
+    batched = _has_texts(raw)
+    keys = {} if batched else _keys(raw, column if many else "")
+    if batched or not (keys or many):
         if column is not None:
             options.require_effect((), "a batch of texts")
         texts = batch(raw)
@@ -130,6 +134,8 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
         if inside[:1] == b"[":
             return _array(iter([inside]), options, limits, found, path)
         keys = _keys(inside)
+    if many:
+        raise UploadRefused(422, "header_too_long", f"An object that is one text has at most {_MANY_KEYS} keys.")
     objects = Objects(options, found, options.column)
     value = parse_json(raw)
     if isinstance(value, dict) and not objects.has_text(value) and column is None:
@@ -137,9 +143,38 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
     return objects.texts(iter([(1, value)]))
 
 
-def _keys(raw: bytes) -> dict[str, bytes]:
-    """The keys of an object, with their values as they stand; none if it is no object."""
+class _Texts(msgspec.Struct):
+    texts: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_TEXTS = msgspec.json.Decoder(_Texts)
+
+
+def _has_texts(raw: bytes) -> bool:
+    """Whether it is an object with the key `texts`; no object is made of its other keys, however many they are."""
     try:
+        return _TEXTS.decode(raw).texts is not msgspec.UNSET
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _keys(raw: bytes, column: str | None = "") -> dict[str, bytes]:
+    """The keys of an object, with their values as they stand; none if it is no object.
+
+    Given a column or None, only `data` and the key that a path in the column begins with are looked for: objects are
+    not made of all others.
+    """
+    try:
+        if column != "":
+            names = {"data", *([column.partition(".")[0]] if column else [])}
+            wanted = msgspec.defstruct(
+                "Wanted",
+                [(f"key{n}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for n in range(len(names))],
+                rename={f"key{n}": name for n, name in enumerate(names)},
+            )
+            found = msgspec.json.decode(raw, type=wanted)
+            values = {name: getattr(found, f"key{n}") for n, name in enumerate(names)}
+            return {name: bytes(value) for name, value in values.items() if value is not msgspec.UNSET}
         return {name: bytes(value) for name, value in _DOCUMENT.decode(raw).items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}

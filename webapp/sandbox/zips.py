@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import IO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from webapp.reading.names import listed
+from webapp.reading.names import cropped, listed
 from webapp.reading.refusals import UploadRefused
 from webapp.sandbox.messages import Teller
 
@@ -18,6 +18,9 @@ _ODS = b"application/vnd.oasis.opendocument.spreadsheet"
 _ENCRYPTED = 0x1
 _DOCUMENTS = ("[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF", "Index/Document.iwa")
 """Files in zip files that are documents: of Word, OpenDocument, Java, Pages and Numbers."""
+
+_NAME = 255
+"""The most characters of a file's name that are told."""
 
 
 def opened(file: IO[bytes], max_bytes: int) -> ZipFile:
@@ -60,7 +63,7 @@ def tell_file(archive: ZipFile, tell: Teller) -> None:
         UploadRefused: it holds none, several, an encrypted one, or one that is damaged.
     """
     member = _only(archive)
-    tell.head(file=PurePosixPath(member.filename).name)
+    tell.head(file=cropped(PurePosixPath(member.filename).name, _NAME))
     try:
         with archive.open(member) as file:
             while piece := file.read(_PIECE_BYTES):
