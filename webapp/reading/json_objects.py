@@ -23,7 +23,7 @@ class Objects:
         self._asked = column
         self._key = column or "text"
         self._path = self._key.split(".") if "." in self._key else None
-        self._others: dict[str, None] = {}
+        self._others: dict[str, int] = {}
         """The keys besides the text's, in the order in which they came."""
         self._place = 0
         self._read = Texts(iter(()), found)
@@ -91,13 +91,17 @@ class Objects:
             self._place = list(value).index(key)
         for name in value:
             if name not in others and name != key:
-                others[name] = None
+                others[name] = len(others)
         if len(others) > known:
             names = list(others)
             columns = (*names[: self._place], key, *names[self._place :])
             check_header(columns, number)
             self._read.columns, self._read.text_column = columns, self._place
-        return tuple([_cell(value[name]) if name in value else "" for name in others])
+        row = [""] * len(others)  # not cell by cell: objects with few of a thousand keys would take a thousand steps
+        for name, one in value.items():
+            if name != key:
+                row[others[name]] = _cell(one)
+        return tuple(row)
 
 
 def _flat(value: dict[str, object], path: list[str]) -> dict[str, object]:
