@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.engines.batching import CHARS_PER_TOKEN, Shapes, cut, shapes, sorted_groups
@@ -25,6 +25,7 @@ def test_sorted_groups_stay_within_the_budget(lengths: list[int], batch_size: in
     assert [group.length for group in groups] == sorted((group.length for group in groups), reverse=True)
 
 
+@example(lengths=[16, 24, 24, 24], batch_size=8, parts=1)  # a batch of four rows, of which one is padding
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), parts=st.integers(1, 4))
 def test_own_lengths(lengths: list[int], batch_size: int, parts: int) -> None:
     """If asked for, every text is padded to the same length as when it is alone, whatever it is scored with."""
