@@ -454,7 +454,7 @@ def test_batch_spreadsheet(sentiq: Sentiq) -> None:
 
 def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
     """An output that exists is left alone before anything is sent, unless `--force` is given."""
-    (sentiq.folder / "lines.txt").write_text("good\n")
+    (sentiq.folder / "in.txt").write_text("good\n")
     (sentiq.folder / "out.csv").write_text("mine")
     refused = sentiq.run("batch", "in.txt", "-o", "out.csv", status=2)
     assert b"--force" in refused.stderr
@@ -513,7 +513,7 @@ def test_batch_bad_line(sentiq: Sentiq) -> None:
 
 def test_full_disk(sentiq: Sentiq) -> None:
     """If the output cannot be written, there is one sentence, and the command that comes back to the job's results."""
-    (sentiq.folder / "lines.txt").write_text("good\n")
+    (sentiq.folder / "in.txt").write_text("good\n")
     *_, back, last = (
         sentiq.run("batch", "in.txt", "-o", "/dev/full", "--format", "csv", status=1).stderr.decode().splitlines()
     )
@@ -576,7 +576,7 @@ def test_service_is_not_there(tmp_path: Path) -> None:
     address.
     """
     port = free_port()
-    (tmp_path / "lines.txt").write_text("good\n")
+    (tmp_path / "in.txt").write_text("good\n")
     for words in (("predict", "x"), ("jobs",), ("batch", "in.txt")):
         last = Sentiq(port, tmp_path).run(*words, status=1).stderr.decode().splitlines()[-1]
         assert f"http://127.0.0.1:{port}" in last

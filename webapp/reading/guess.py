@@ -17,7 +17,11 @@ GUESS_BYTES = 1024 * 1024
 """How much of a file is looked at."""
 _SAMPLE_BYTES = 8 * 1024
 """Of that, lines that are not ASCII, so much: it takes milliseconds, whatever the bytes are."""
-_LINES = re.compile(rb"[^\n\r]{0,200}[\x80-\xff][^\n\r]{0,199}")
+_WINDOW_BYTES = 1024
+_PARTS = 64
+"""Of each window at most, as there may be one every two bytes."""
+_BEFORE_BYTES = 200
+_PART = re.compile(rb"[\x80-\xff][^\n\r]{0,199}")
 _CANDIDATES = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "koi8_u", "cp866",
     "mac_roman", "mac_cyrillic", "cp437", "cp850", "cp852", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15",
@@ -72,9 +76,17 @@ def guessed_encoding(raw: bytes) -> str | None:
 def _sample(raw: bytes) -> bytes:
     """Parts of lines with a byte that is not ASCII, from all over the bytes."""
     parts: list[bytes] = []
-    for found in _LINES.finditer(raw):
-        parts.append(found[0])
-        if len(parts) % 1000 == 0:
+    begin = window = taken = 0
+    while (found := _PART.search(raw, begin)) is not None:
+        # Found from its first such byte: a pattern that begins before it would try again at each byte of the file.
+        begin = max(begin, found.start() - _BEFORE_BYTES)
+        line = max(raw.rfind(end, begin, found.start()) for end in (b"\n", b"\r")) + 1
+        parts.append(raw[max(begin, line) : found.end()])
+        begin = found.end()
+        taken = taken + 1 if begin // _WINDOW_BYTES == window else 1
+        window = begin // _WINDOW_BYTES
+        if taken == _PARTS:
+            begin = (window + 1) * _WINDOW_BYTES
             time.sleep(0)
     step = max(1, sum(map(len, parts)) // _SAMPLE_BYTES)
     return b"\n".join(parts[::step])[: 2 * _SAMPLE_BYTES]

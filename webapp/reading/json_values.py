@@ -65,5 +65,6 @@ def without_lone_surrogates(raw: bytes) -> bytes:
         part = _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", part))
         parts.append(part.replace(b"\\u005c", b"\\\\"))
         begin = found.end()
-        time.sleep(0)
+        if begin < len(raw):
+            time.sleep(0)
     return b"".join(parts)

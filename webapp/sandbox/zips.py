@@ -21,6 +21,8 @@ _DOCUMENTS = ("[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF", "Index/
 
 _NAME = 255
 """The most characters of a file's name that are told."""
+_ENDING = 16
+"""Of which so many may be its ending."""
 
 
 def opened(file: IO[bytes], max_bytes: int) -> ZipFile:
@@ -63,7 +65,7 @@ def tell_file(archive: ZipFile, tell: Teller) -> None:
         UploadRefused: it holds none, several, an encrypted one, or one that is damaged.
     """
     member = _only(archive)
-    tell.head(file=cropped(PurePosixPath(member.filename).name, _NAME))
+    tell.head(file=_told(PurePosixPath(member.filename)))
     try:
         with archive.open(member) as file:
             while piece := file.read(_PIECE_BYTES):
@@ -73,6 +75,12 @@ def tell_file(archive: ZipFile, tell: Teller) -> None:
     except NotImplementedError:
         detail = "The zip file is compressed in a way that is not read; compress it with Deflate."
         raise UploadRefused(422, "unreadable_file", detail) from None
+
+
+def _told(path: PurePosixPath) -> str:
+    """The name of the file. Its ending stays, as it says what kind of file it is."""
+    ending = cropped(path.suffix, _ENDING)
+    return cropped(path.stem, _NAME - len(ending)) + ending
 
 
 def _only(archive: ZipFile) -> ZipInfo:
