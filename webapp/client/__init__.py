@@ -1,10 +1,13 @@
-"""The Python client: `from webapp.client import Sentiq`, and the command line `sentiq` on it."""
+"""The Python client: `from webapp.client import Sentiq`, or `AsyncSentiq`, and the command line `sentiq` on it."""
 
-from webapp.client.client import DEFAULT_URL, Format, Sentiq, whole_file
+from webapp.client.bodies import whole_file
+from webapp.client.calls import Format
+from webapp.client.client import DEFAULT_URL, AsyncSentiq, Sentiq
 from webapp.client.types import Job, JobNotFound, Label, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout
 
 __all__ = [
     "DEFAULT_URL",
+    "AsyncSentiq",
     "Format",
     "Job",
     "JobNotFound",
