@@ -55,6 +55,8 @@ class Awaited:
             return lambda *arguments, **named: self._loop.run(found(*arguments, **named))
         if inspect.isasyncgenfunction(found):
             return lambda *arguments, **named: self._loop.iterate(found(*arguments, **named))
+        if inspect.ismethod(found):
+            return lambda *arguments, **named: Awaited(found(*arguments, **named), self._loop)
         return found
 
     def __enter__(self) -> Self:

@@ -51,17 +51,20 @@ def json_body(value: Any) -> Body:
 
 
 def body_of(
-    source: Iterable[str | dict[str, Any]] | IO[bytes],
+    source: Iterable[Any] | IO[bytes],
     content_type: str | None,
     on_bytes: Callable[[int], None] | None = None,
+    record: Callable[[Any], Any] = lambda text: text,
 ) -> Body:
-    """Texts or an open file as a body.
+    """Texts or an open file as a body. `record` says how a text is written as JSON.
 
     Raises:
         ValueError: the file's type is not known.
         TypeError: the file was opened as text.
     """
-    return _file_body(source, content_type, on_bytes) if hasattr(source, "read") else gzipped_ndjson(source, on_bytes)
+    if hasattr(source, "read"):
+        return _file_body(source, content_type, on_bytes)
+    return gzipped_ndjson(source, on_bytes, record)
 
 
 def _file_body(file: Any, content_type: str | None, on_bytes: Callable[[int], None] | None) -> Body:
@@ -94,13 +97,17 @@ def _type_headers(name: object, content_type: str | None) -> dict[str, str]:
     )
 
 
-def gzipped_ndjson(texts: Iterable[str | dict[str, Any]], on_bytes: Callable[[int], None] | None = None) -> Body:
+def gzipped_ndjson(
+    texts: Iterable[Any],
+    on_bytes: Callable[[int], None] | None = None,
+    record: Callable[[Any], Any] = lambda text: text,
+) -> Body:
     """Texts as a body, compressed while they are read. It can be sent again if they can be read again."""
 
     def parts() -> Iterator[bytes]:
         packer = zlib.compressobj(1, wbits=31)
         for text in texts:
-            if part := packer.compress(json.dumps(text).encode() + b"\n"):
+            if part := packer.compress(json.dumps(record(text)).encode() + b"\n"):
                 yield part
         yield packer.flush()
 
@@ -135,6 +142,27 @@ async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[list[bytes]
     async for part in parts:
         *whole, rest = (rest + part).split(b"\n")
         yield whole
+
+
+async def server_events(parts: AsyncIterator[bytes]) -> AsyncGenerator[tuple[str, str | None, str], None]:
+    """Yields server-sent events: kind, id and data of each, and empty ones for what only says that the other is there.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html, for lines that end with a newline.
+    """
+    kind, id, data = "", None, []
+    async for lines in split_lines(parts):
+        for line in lines:
+            name, _, value = line.decode().removesuffix("\r").partition(":")
+            value = value.removeprefix(" ")
+            if name == "event":
+                kind = value
+            elif name == "id":
+                id = value
+            elif name == "data":
+                data.append(value)
+            elif name == "":
+                yield kind, id, "\n".join(data)
+                kind, data = "", []
 
 
 async def with_newlines(lines: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,8 @@ from urllib.parse import quote as quoted
 import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
-from webapp.client.http import BROKEN, Transport, json_object
+from webapp.client.http import BROKEN, UPLOAD_S, Transport, json_object
+from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
 Format = Literal["csv", "ndjson", "json", "xlsx"]
@@ -143,7 +144,15 @@ class Calls:
                 "sentences": "true" if sentences else None,
             }
             params = {name: value for name, value in query.items() if value is not None}
-            return Job.of(json_object(await self._send("POST", "/batch_predict", params, headers, body=body)))
+            return Job.of(
+                json_object(await self._send("POST", "/batch_predict", params, headers, body=body, silent_s=UPLOAD_S))
+            )
+
+    async def streams(self) -> Rows[StreamState]:
+        """The streams of the caller's key."""
+        answer = json_object(await self._send("GET", "/streams"))
+        with understood:
+            return rows(StreamState, answer["items"])
 
     async def job(self, job: Job | str) -> Job:
         """The job as it is now."""
@@ -257,7 +266,8 @@ class Calls:
         a row ends.
         """
         params: dict[str, str] = {"format": format} | {name: "1" for name, wanted in asked.items() if wanted}
-        response = await self._send("GET", f"{_path(job)}/results", params, stream=True)
+        silent_s = UPLOAD_S if format == "xlsx" else 0.0  # a spreadsheet is sent when it is whole
+        response = await self._send("GET", f"{_path(job)}/results", params, stream=True, silent_s=silent_s)
         async with aclosing(self._connection.parts(response)) as parts:
             try:
                 async for part in parts:

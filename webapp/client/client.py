@@ -10,6 +10,7 @@ from typing import Self
 from webapp.client.calls import Calls
 from webapp.client.connections import Awaiting, Blocking, blocking, iterating
 from webapp.client.http import Transport
+from webapp.client.streams import AsyncStream, Stream
 from webapp.client.types import SentiqError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -33,6 +34,10 @@ class AsyncSentiq(Calls):
         super().__init__(
             Transport(url, api_key, timeout_s=timeout_s, patience_s=patience_s, on_retry=on_retry, connect=Awaiting)
         )
+
+    def stream(self, name: str) -> AsyncStream:
+        """A stream of this name, which may be there or not."""
+        return AsyncStream(self._transport, name)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,9 +75,10 @@ class Sentiq:
         Raises:
             ValueError: `url` is not an address.
         """
-        self._calls = Calls(
-            Transport(url, api_key, timeout_s=timeout_s, patience_s=patience_s, on_retry=on_retry, connect=Blocking)
+        self._transport = Transport(
+            url, api_key, timeout_s=timeout_s, patience_s=patience_s, on_retry=on_retry, connect=Blocking
         )
+        self._calls = Calls(self._transport)
         self.url = self._calls.url
         """The service's address, without user and password."""
 
@@ -92,3 +98,8 @@ class Sentiq:
     wait = blocking(Calls.wait)
     results = iterating(Calls.results)
     download = blocking(Calls.download)
+    streams = blocking(Calls.streams)
+
+    def stream(self, name: str) -> Stream:
+        """A stream of this name, which may be there or not."""
+        return Stream(AsyncStream(self._transport, name))

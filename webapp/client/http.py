@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from webapp.client.bodies import Body
 from webapp.client.connections import Connection
-from webapp.client.types import JobNotFound, SentiqError, Unavailable
+from webapp.client.types import JobNotFound, SentiqError, StreamNotFound, Unavailable
 
 BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.DecodingError)
-_LONG_ANSWER_S = 600.0
+UPLOAD_S = 600.0
 """The timeout of an upload, whose answer comes when the last line is stored, which may be long after the last byte; and
 of a spreadsheet, which is sent when it is whole."""
+
+
+_NOT_FOUND: dict[object, type[SentiqError]] = {"job_not_found": JobNotFound, "stream_not_found": StreamNotFound}
 
 
 class Transport:
@@ -58,23 +61,24 @@ class Transport:
         self,
         method: str,
         path: str,
-        params: dict[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         headers: dict[str, str] | None = None,
         *,
         body: Body | None = None,
         again: bool = True,
         stream: bool = False,
+        silent_s: float = 0.0,
         patience_s: float = float("inf"),
     ) -> httpx.Response:
         """Sends a request and returns the answer if it is a success. With `stream` the answer's body is left to be
-        read; without `again` the request is not tried again.
+        read; without `again` the request is not tried again. `silent_s` is how long the service may be silent if that
+        is longer than usual.
 
         Raises:
             SentiqError: the service refused, or gave no answer for as long as patience lasts.
         """
         patience = self.patience(patience_s)
-        long = path == "/batch_predict" or (params or {}).get("format") == "xlsx"
-        timeout = httpx.Timeout(self.timeout_s, read=_LONG_ANSWER_S) if long else self.timeout_s
+        timeout = httpx.Timeout(self.timeout_s, read=max(silent_s, self.timeout_s))
         headers = (headers or {}) | ({} if body is None else body.headers)
         again = again and (body is None or body.again)
         while True:
@@ -153,7 +157,7 @@ def _refusal(response: httpx.Response) -> SentiqError:
     )
     retry_after = response.headers.get("Retry-After", "")
     busy = response.status_code in (429, 502, 503, 504) or code == "idempotency_in_progress"
-    kind = JobNotFound if code == "job_not_found" else Unavailable if busy else SentiqError
+    kind = _NOT_FOUND.get(code, Unavailable if busy else SentiqError)
     return kind(
         f"{detail} ({faults})" if faults else detail,
         code=code,

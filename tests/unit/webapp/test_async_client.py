@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.unit.webapp.test_client import ENDED, JOB, PREDICTION, Answer, Scripted, problem
-from webapp.client import AsyncSentiq, Sentiq
+from webapp.client import AsyncSentiq, AsyncStream, Sentiq, Stream
 
 
 def public(kind: type) -> dict[str, inspect.Signature | None]:
@@ -36,13 +36,17 @@ def test_the_same_methods() -> None:
     one are to be awaited, those of the other are not.
     """
     assert public(AsyncSentiq) == public(Sentiq)
-    assert {"predict", "submit", "results", "close", "__enter__", "__init__"} <= public(Sentiq).keys()
-    for name in public(Sentiq).keys() - {"__init__", "__enter__", "__exit__"}:
-        blocking, awaited = getattr(Sentiq, name), getattr(AsyncSentiq, name)
-        assert blocking.__doc__ == awaited.__doc__
-        assert blocking.__doc__
-        assert inspect.iscoroutinefunction(awaited) or inspect.isasyncgenfunction(awaited)
-        assert not inspect.iscoroutinefunction(inspect.unwrap(blocking, stop=lambda _: True))
+    assert {"predict", "submit", "results", "close", "stream", "__enter__", "__init__"} <= public(Sentiq).keys()
+    assert public(AsyncStream).keys() - {"__init__"} == public(Stream).keys() - {"__init__"}
+    for awaited, blocking in ((AsyncSentiq, Sentiq), (AsyncStream, Stream)):
+        for name in public(blocking).keys() - {"__init__", "__enter__", "__exit__", "stream"}:
+            one, other = getattr(awaited, name), getattr(blocking, name)
+            assert public(awaited)[name] == public(blocking)[name]
+            assert one.__doc__ == other.__doc__
+            assert one.__doc__
+            assert inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+            assert not inspect.iscoroutinefunction(other)
+            assert not inspect.isasyncgenfunction(other)
 
 
 @pytest.fixture

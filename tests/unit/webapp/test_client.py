@@ -132,7 +132,7 @@ class Scripted:
                 self.wfile.write(content[: answer.cut])
                 self.close_connection = answer.cut is not None
 
-            do_GET = do_POST = do_DELETE = _answer
+            do_GET = do_POST = do_PUT = do_DELETE = _answer
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
