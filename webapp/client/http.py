@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from webapp.client.connections import Connection
 from webapp.client.types import JobNotFound, SentiqError, StreamNotFound, Unavailable
 
 BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.DecodingError)
+Time = datetime | str
+"""A time with its zone: a `datetime`, or ISO 8601."""
 UPLOAD_S = 600.0
 """The timeout of an upload, whose answer comes when the last line is stored, which may be long after the last byte; and
 of a spreadsheet, which is sent when it is whole."""
@@ -166,6 +169,28 @@ def _refusal(response: httpx.Response) -> SentiqError:
         line=body.get("line"),
         retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
     )
+
+
+def query(**asked: Any) -> dict[str, str | list[str]]:
+    """The query of a request: what is not None."""
+    return {name: _cell(value) for name, value in asked.items() if value is not None and value != ()}
+
+
+def _cell(value: Any) -> str | list[str]:
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return written(value) if isinstance(value, datetime) else str(value)
+
+
+def written(time: Time) -> str:
+    """A time as it is sent. Raises ValueError for one without a zone."""
+    if isinstance(time, str):
+        return time
+    if time.tzinfo is None:
+        raise ValueError(f"the time {time} has no zone; give it one, as in datetime.now(timezone.utc)")
+    return time.isoformat()
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:

@@ -117,7 +117,6 @@ class Unmasked(_Read):
 
     net: Difference
     verdict: Verdict
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +146,8 @@ class Shift(_Read):
     """A shift of net: when, from what to what, by how much."""
 
     at: datetime
-    before: Estimate
-    after: Estimate
+    before: float
+    after: float
     difference: Difference
     sentence: str
     segment: str | None = None
@@ -196,10 +195,13 @@ class StreamState(_Read):
     unsupported_language: int = 0
     repeated: int = 0
     """Texts whose id was there already; they are counted once."""
-    segments: Mapping[str, int] | Sequence[Any] = ()
+    segments: Sequence[Mapping[str, Any]] | None = None
+    """What was counted of each segment, where the service tells it: `segment`, `texts`, `failed`,
+    `unsupported_language`.
+    """
     ttl: int | None = None
     keep_sample: bool = False
-    mask_segments: Any = None
+    mask_segments: Mapping[str, Sequence[str]] | bool | None = None
     sensitivity: float | None = None
     callback_url: str | None = None
 

@@ -14,7 +14,7 @@ from urllib.parse import quote as quoted
 
 from webapp.client.bodies import body_of, json_body, server_events
 from webapp.client.connections import blocking, iterating
-from webapp.client.http import BROKEN, UPLOAD_S, Transport, json_object
+from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, query, written
 from webapp.client.shares import (
     Bucket,
     Comparison,
@@ -30,8 +30,6 @@ from webapp.client.shares import (
 )
 from webapp.client.types import Job, Label, Unavailable, understood
 
-Time = datetime | str
-"""A time with its zone: a `datetime`, or ISO 8601."""
 _SILENT_S = 60.0
 """How long a stream of events may be silent: the service says every 15 s that it is still there."""
 _EVENTS: dict[str, type[Bucket] | type[Shift] | type[StreamState]] = {
@@ -53,25 +51,24 @@ class AsyncStream:
         self,
         *,
         ttl: int | None = None,
-        keep_sample: bool | None = None,
-        mask_segments: bool | Mapping[str, Sequence[str]] | None = None,
+        keep_sample: bool = False,
+        mask_segments: Mapping[str, Sequence[str]] | Literal[False] | None = None,
         sensitivity: float | None = None,
         callback_url: str | None = None,
     ) -> StreamState:
-        """Makes the stream, or gives one that is there other settings. What is None stays as it is, or is the service's
-        own choice.
+        """Makes the stream, or gives one that is there other settings: of what is left out the defaults.
 
         Args:
-            ttl: seconds that what was counted is kept.
+            ttl: seconds that what was counted is kept; by default as long as the service keeps any.
             keep_sample: whether the texts of the random sample are kept, so that they can be labelled.
-            mask_segments: other names of segments, by segment, which are masked with it for `compare`; False if nothing
-                is to be masked.
+            mask_segments: other names of segments, by segment, which are masked as the segment's own is, since a name
+                by itself moves a score; False if nothing is to be masked.
             sensitivity: how many false alarms a day shifts may have.
             callback_url: the address to which the service posts each shift.
         """
         given = {
             "ttl": ttl,
-            "keep_sample": keep_sample,
+            "keep_sample": keep_sample or None,
             "mask_segments": mask_segments,
             "sensitivity": sensitivity,
             "callback_url": callback_url,
@@ -104,8 +101,17 @@ class AsyncStream:
         segment: str | None = None,
         author: str | None = None,
         id: str | None = None,
-        gold: str | None = None,
-        reading: Mapping[str, str] | None = None,
+        tz: str | None = None,
+        dates: Literal["day-first", "month-first"] | None = None,
+        gold: Literal["all", "random"] | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        quote: str | None = None,
+        escape: str | None = None,
+        header: bool | None = None,
+        skip: int | None = None,
+        on_error: Literal["refuse", "line"] | None = None,
+        sheet: str | None = None,
         content_type: str | None = None,
         idempotency_key: str | None = None,
         on_upload: Callable[[int], None] | None = None,
@@ -119,13 +125,22 @@ class AsyncStream:
             texts: texts, or objects with `text` and any of `time`, `segment`, `author`, `id`, of which `time` may be a
                 `datetime` with a zone; or the path of a file, or an open one, as in `Sentiq.submit`. Texts without a
                 time are counted when they come in.
-            column: of a file: the column with the texts.
-            time: of a file: the column with the times.
-            segment: of a file: the column with the segments.
-            author: of a file: the column with the authors.
-            id: of a file: the column with the ids.
-            gold: of a file: the column with a person's labels.
-            reading: what else is said of a file, by the names that the API has: `{"encoding": "cp1252"}`.
+            column: the column, or the key of objects, with the texts.
+            time: that with the times, if it has another name than `time`.
+            segment: as `time`.
+            author: as `time`.
+            id: as `time`.
+            tz: the time zone of times that have none, such as `Europe/Berlin`; by default UTC.
+            dates: which part comes first in dates like 3/4/2026.
+            gold: `random` if the texts that come with a person's label, `gold`, are a random sample of all.
+            delimiter: as in `Sentiq.submit`, and so are the others down to `content_type`.
+            encoding: a file's encoding.
+            quote: for a CSV file: the quote.
+            escape: for a CSV file: the character before a quote that belongs to the text.
+            header: False if the first row is a row like all others.
+            skip: how many lines there are before the header.
+            on_error: `line` if a row that cannot be read shall have its own error.
+            sheet: for a spreadsheet: the sheet.
             content_type: of a file: as in `Sentiq.submit`.
             idempotency_key: the same key sends nothing twice. By default each call has its own.
             on_upload: called with the number of bytes that have been sent.
@@ -137,8 +152,24 @@ class AsyncStream:
         """
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             body = body_of(source, content_type, on_upload, _record)
-            names = {"column": column, "time": time, "segment": segment, "author": author, "id": id, "gold": gold}
-            params = {name: value for name, value in names.items() if value is not None} | dict(reading or {})
+            params = query(
+                column=column,
+                time=time,
+                segment=segment,
+                author=author,
+                id=id,
+                tz=tz,
+                dates=dates,
+                gold=gold,
+                delimiter=delimiter,
+                encoding=encoding,
+                quote=quote,
+                escape=escape,
+                header=header,
+                skip=skip,
+                on_error=on_error,
+                sheet=sheet,
+            )
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
             response = await self._send("POST", f"{self._path}/texts", params, headers, body=body, silent_s=UPLOAD_S)
             return Job.of(json_object(response))
@@ -146,8 +177,9 @@ class AsyncStream:
     async def series(
         self,
         *segments: str,
-        bucket: str | None = None,
+        bucket: Literal["minute", "hour", "day"] | None = None,
         tz: str | None = None,
+        masked: bool | None = None,
         start: Time | None = None,
         end: Time | None = None,
     ) -> Rows[Bucket]:
@@ -155,12 +187,13 @@ class AsyncStream:
 
         Args:
             segments: their names.
-            bucket: how long a bucket is, such as `15m`, `1h`, `1d`.
-            tz: the time zone in which days begin, such as `Europe/Berlin`.
+            bucket: how long a bucket is; by default an hour.
+            tz: the time zone in which hours and days begin, such as `Europe/Berlin`; by default UTC.
+            masked: whether the scores count that texts have with the names of segments masked.
             start: from when on.
             end: before when.
         """
-        params = _params(segment=segments, bucket=bucket, tz=tz, start=start, end=end)
+        params = query(segment=segments, bucket=bucket, tz=tz, masked=masked, **_span(start, end))
         answer = json_object(await self._send("GET", f"{self._path}/series", params))
         with understood:
             return rows(Bucket, answer["items"])
@@ -182,30 +215,41 @@ class AsyncStream:
             at: the time that divides before from after.
             window: how long before and after last, such as `24h`.
             other: the name of another stream.
-            masked: whether names of segments are masked before texts are scored; by default they are.
+            masked: whether the scores count that texts have with the names of segments masked; by default they do
+                where different segments are compared.
             start: only texts from then on.
             end: only texts before then.
         """
         two = len(segments) == 2
-        params = _params(
+        params = query(
             **({"a": segments[0], "b": segments[1]} if two else {"segment": segments}),
-            **{"at": at, "window": window, "with": other, "start": start, "end": end},
-            masked=None if masked is None else str(masked).lower(),
+            **{"at": at, "window": window, "with": other, "masked": masked, **_span(start, end)},
         )
         answer = json_object(await self._send("GET", f"{self._path}/compare", params))
         with understood:
             shares, items = rows(NamedShares, answer["shares"]), rows(Comparison, answer["items"])
             return Comparisons(items, shares, masked=answer["masked"], adjustment=answer["adjustment"])
 
-    async def sample(self, count: int | None = None, *, segment: str | None = None) -> Rows[SampledText]:
+    async def sample(
+        self,
+        count: int | None = None,
+        *,
+        by: str | None = None,
+        segment: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+    ) -> Rows[SampledText]:
         """Random texts of the stream that have no label yet, to be labelled by a person. Only streams that were made
         with `keep_sample` have any.
 
         Args:
             count: how many at most.
+            by: who will label them. The same person is given no text twice.
             segment: of which segment; by default of all, in proportion.
+            start: only texts from then on.
+            end: only texts before then.
         """
-        params = _params(limit=count, segment=segment)
+        params = query(limit=count, by=by, segment=segment, **_span(start, end))
         answer = json_object(await self._send("GET", f"{self._path}/sample", params))
         with understood:
             return rows(SampledText, answer["items"])
@@ -226,7 +270,7 @@ class AsyncStream:
         return Labels.of(json_object(await self._send("POST", f"{self._path}/labels", body=body)))
 
     async def shifts(self) -> Rows[Shift]:
-        """The shifts that were found, in the order of time."""
+        """The shifts that were found, the newest first."""
         answer = json_object(await self._send("GET", f"{self._path}/shifts"))
         with understood:
             return rows(Shift, answer["items"])
@@ -279,26 +323,8 @@ def _record(text: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(text, str):
         return {"text": text}
     time = text.get("time")
-    return {**text, "time": _written(time)} if isinstance(time, datetime) else dict(text)
+    return {**text, "time": written(time)} if isinstance(time, datetime) else dict(text)
 
 
-def _written(time: Time) -> str:
-    """Raises ValueError for a time without a zone."""
-    if isinstance(time, str):
-        return time
-    if time.tzinfo is None:
-        raise ValueError(f"the time {time} has no zone; give it one, as in datetime.now(timezone.utc)")
-    return time.isoformat()
-
-
-def _params(**asked: Any) -> dict[str, str | list[str]]:
-    """A query of what is not None; times as ISO 8601."""
-    return {
-        name: list(value)
-        if isinstance(value, tuple)
-        else _written(value)
-        if isinstance(value, datetime)
-        else str(value)
-        for name, value in asked.items()
-        if value not in (None, ())
-    }
+def _span(start: Time | None, end: Time | None) -> dict[str, Time | None]:
+    return {"from": start, "to": end}

@@ -59,15 +59,15 @@ COMPARISON = dict.fromkeys(("negative", "neutral", "positive", "net"), DIFFERENC
     "comparisons": 1,
     "sentence": "A is ahead of B.",
     "note": "",
-    "unmasked": {"net": DIFFERENCE | {"verdict": "behind"}, "verdict": "behind", "sentence": "A is behind B."},
+    "unmasked": {"net": DIFFERENCE | {"verdict": "behind"}, "verdict": "behind"},
     "mask_changes_verdict": True,
 }
 SHIFT = {
     "at": "2026-11-28T01:00:00Z",
     "found_at": "2026-11-28T01:02:00Z",
     "segment": "A",
-    "before": SHARES["net"],
-    "after": NONE_HONEST,
+    "before": 0.2,
+    "after": 0.5,
     "difference": {"estimate": 0.3, "low": 0.2, "high": 0.4},
     "sentence": "The net sentiment of A rose by 30 points.",
 }
@@ -92,14 +92,14 @@ def sent(body: bytes) -> list[Any]:
 
 
 def test_create(server: Scripted) -> None:
-    """Only what was said of a stream is sent, so that what was not said stays as it is."""
+    """Only what was said of a stream is sent, so that of the rest the service has its defaults."""
     server.answers = [Answer(201, STATE)]
     stream = debate(server)
     state = stream.create(keep_sample=True, sensitivity=0.5, mask_segments={"Ann": ["Mrs Bell"]})
     stream.create()
     assert isinstance(state, StreamState)
     assert (state.name, state.texts, state.created_at) == ("debate", 3, datetime(2026, 11, 28, 1, tzinfo=UTC))
-    first, second = server.requests
+    first, second = server.requests[:2]
     assert (first.method, first.path) == ("PUT", "/streams/debate")
     assert json.loads(first.body) == {
         "keep_sample": True,
@@ -107,6 +107,8 @@ def test_create(server: Scripted) -> None:
         "mask_segments": {"Ann": ["Mrs Bell"]},
     }
     assert json.loads(second.body) == {}
+    stream.create(mask_segments=False)
+    assert json.loads(server.requests[2].body) == {"mask_segments": False}
 
 
 def test_names_are_escaped(server: Scripted) -> None:
@@ -181,12 +183,12 @@ def test_send_a_file(server: Scripted, tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("comment,when,who\ngood,1700000000,Ann\n")
     sizes: list[int] = []
-    reading = {"delimiter": ","}
-    debate(server).send(path, column="comment", time="when", segment="who", reading=reading, on_upload=sizes.append)
+    names = {"column": "comment", "time": "when", "segment": "who", "delimiter": ",", "tz": "Europe/Berlin"}
+    debate(server).send(path, **names, header=True, dates="day-first", on_upload=sizes.append)  # type: ignore[arg-type]
     (request,) = server.requests
     assert request.body == path.read_bytes()
     assert request.headers["Content-Type"] == "text/csv"
-    assert request.query == {"column": "comment", "time": "when", "segment": "who", "delimiter": ","}
+    assert request.query == names | {"header": "true", "dates": "day-first"}
     assert sizes[-1] == path.stat().st_size
 
 
@@ -194,10 +196,12 @@ def test_series(server: Scripted) -> None:
     """A series is a list of buckets, with times in the zone that was asked for, without an interval where none is
     honest.
     """
-    server.answers = [Answer(200, {"bucket": "1h", "tz": "Europe/Berlin", "items": [BUCKET], "note": ""})]
+    server.answers = [Answer(200, {"bucket": "hour", "tz": "Europe/Berlin", "items": [BUCKET], "note": ""})]
     berlin = timezone(timedelta(hours=1))
     start = datetime(2026, 11, 28, 1, tzinfo=berlin)
-    series = debate(server).series("Ann", "Bob", bucket="1h", tz="Europe/Berlin", start=start, end="2026-11-29T00:00Z")
+    series = debate(server).series(
+        "Ann", "Bob", bucket="hour", tz="Europe/Berlin", start=start, end="2026-11-29T00:00Z"
+    )
     (found,) = series
     assert isinstance(found, Bucket)
     assert (found.start, found.start.utcoffset(), found.segment) == (start, timedelta(hours=1), None)
@@ -206,7 +210,8 @@ def test_series(server: Scripted) -> None:
     assert (found.texts, found.failed, found.unsupported_language, found.method) == (200, 1, 2, "raw")
     assert "segment=Ann&segment=Bob" in server.requests[0].path
     asked = server.requests[0].query
-    assert (asked["bucket"], asked["tz"], asked["start"]) == ("1h", "Europe/Berlin", "2026-11-28T01:00:00+01:00")
+    assert (asked["bucket"], asked["tz"], asked["from"]) == ("hour", "Europe/Berlin", "2026-11-28T01:00:00+01:00")
+    assert asked["to"] == "2026-11-29T00:00Z"
 
 
 COMPARED = {
@@ -258,12 +263,12 @@ def test_sample_and_labels(server: Scripted) -> None:
         Answer(200, standing),
     ]
     stream = debate(server)
-    (text,) = stream.sample(10, segment="A")
+    (text,) = stream.sample(10, segment="A", by="ann")
     assert (text.id, text.text, text.time) == ("00ff", "good", datetime(2026, 11, 28, 1, tzinfo=UTC))
     given = stream.label({text.id: "POSITIVE", "0000": "cannot tell"}, by="ann")
     assert (given.accepted, given.refused, given.labels) == (1, ["0000"], standing["labels"])
     assert stream.labels().labels == standing["labels"]
-    assert server.requests[0].query == {"limit": "10", "segment": "A"}
+    assert server.requests[0].query == {"limit": "10", "segment": "A", "by": "ann"}
     assert json.loads(server.requests[1].body) == {
         "labels": [{"id": "00ff", "label": "POSITIVE"}, {"id": "0000", "label": "cannot tell"}],
         "by": "ann",
@@ -275,7 +280,7 @@ def test_shifts(server: Scripted) -> None:
     server.answers = [Answer(200, {"items": [SHIFT], "false_alarms_per_day": 0.1})]
     (shift,) = debate(server).shifts()
     assert isinstance(shift, Shift)
-    assert (shift.at, shift.after.low) == (datetime(2026, 11, 28, 1, tzinfo=UTC), None)
+    assert (shift.at, shift.before, shift.after) == (datetime(2026, 11, 28, 1, tzinfo=UTC), 0.2, 0.5)
     assert (shift.difference.estimate, shift.difference.verdict) == (0.3, None)
 
 
