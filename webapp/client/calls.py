@@ -16,7 +16,7 @@ from urllib.parse import quote as quoted
 import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
-from webapp.client.http import BROKEN, UPLOAD_S, Transport, json_object
+from webapp.client.http import BROKEN, UPLOAD_S, Transport, json_object, query
 from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
@@ -128,22 +128,21 @@ class Calls:
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             body = body_of(source, content_type, on_upload)
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-            query = {
-                "column": column,
-                "delimiter": delimiter,
-                "encoding": encoding,
-                "quote": quote,
-                "escape": escape,
-                "header": None if header is None else str(header).lower(),
-                "skip": None if skip is None else str(skip),
-                "on_error": on_error,
-                "sheet": sheet,
-                "callback_url": callback_url,
-                "model": model,
-                "target": target,
-                "sentences": "true" if sentences else None,
-            }
-            params = {name: value for name, value in query.items() if value is not None}
+            params = query(
+                column=column,
+                delimiter=delimiter,
+                encoding=encoding,
+                quote=quote,
+                escape=escape,
+                header=header,
+                skip=skip,
+                on_error=on_error,
+                sheet=sheet,
+                callback_url=callback_url,
+                model=model,
+                target=target,
+                sentences=sentences or None,
+            )
             return Job.of(
                 json_object(await self._send("POST", "/batch_predict", params, headers, body=body, silent_s=UPLOAD_S))
             )
