@@ -1,0 +1,1 @@
+"""Shares, comparisons and shifts from scores and labels: numpy alone."""
