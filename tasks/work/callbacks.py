@@ -130,7 +130,7 @@ class Callbacks:
         for kind in self._kinds:
             if later := [due.id for due in waiting if due.kind is kind and due not in self._attempts]:
                 longest_s = 1.0 + len(later) / _SPREAD
-                again_at = {one: now + random.uniform(1.0, longest_s) for one in later}
+                again_at: dict[bytes | str, float] = {one: now + random.uniform(1.0, longest_s) for one in later}
                 self._client.zadd(kind.due_key, again_at, xx=True)
         return len(chosen)
 
