@@ -1,0 +1,1 @@
+"""Requests and responses of streams as the API documents them."""
