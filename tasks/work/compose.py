@@ -36,7 +36,7 @@ from tasks.store.presence import KnownModel, Presence
 from tasks.tracing import TracedEngine, start_tracing
 from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
-from tasks.work.callbacks import Callbacks
+from tasks.work.callbacks import Callbacks, ended_jobs
 from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
 from tasks.work.metrics_server import serve_metrics
@@ -134,7 +134,7 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             results,
             secret=settings.callback_secret_of,
             allow_private=settings.callback_allow_private,
-            body=jobs.callback,
+            kinds=[ended_jobs(jobs.callback)],
         )
         upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
         loops += upkeep.loops(stop)
