@@ -45,14 +45,14 @@ class Moments:
         texts, labels = float(sums.texts(total)), len(labelled)
         if labels > texts:
             raise ValueError(f"{labels} labels of {texts:.0f} texts")
-        gold, scores = _with_net(np.eye(3)[labelled.gold]), _with_net(np.asarray(labelled.scores, np.float64))
+        gold, scores = with_net(np.eye(3)[labelled.gold]), with_net(np.asarray(labelled.scores, np.float64))
         mean_gold, mean_score = (a.mean(0) if labels else np.zeros(4) for a in (gold, scores))
         off_gold, off_score = gold - mean_gold, scores - mean_score
         divisor = max(labels - 1, 1)
         return cls(
             texts,
             labels,
-            _with_net(sums.mean(total)[None])[0],
+            with_net(sums.mean(total)[None])[0],
             mean_gold,
             mean_score,
             (off_gold**2).sum(0) / divisor,
@@ -65,7 +65,7 @@ class Moments:
         return np.maximum(self.gold_gold - 2 * weight * self.gold_score + weight**2 * self.score_score, 0.0)
 
 
-def _with_net(shares: Floats) -> Floats:
+def with_net(shares: Floats) -> Floats:
     """The three columns and net, scaled to 0..1."""
     return np.concatenate([shares, (shares[:, 2:] - shares[:, :1] + 1) / 2], axis=1)
 
@@ -172,7 +172,7 @@ def _estimated(strata: Sequence[Moments], effective_texts: float | None, level: 
     negative, neutral, positive, net = (
         interval(
             float(value[k]),
-            _size(float(gold[k]), float(variance[k]), sum(parts), labels),
+            size_of(float(gold[k]), float(variance[k]), sum(parts), labels),
             float(degrees[k]),
             # Each text without a label may be in the class or not.
             (float(seen[k]), float(seen[k]) + left),
@@ -213,7 +213,7 @@ def interval(
     return Estimate(bare.estimate, max(low, least), min(high, most), bare.size, bare.degrees)
 
 
-def _size(gold: float, variance: float, part: float, labels: int) -> float:
+def size_of(gold: float, variance: float, part: float, labels: int) -> float:
     """The number of independent labels that would by themselves have this variance: y (1 - y) / variance.
 
     Args:
