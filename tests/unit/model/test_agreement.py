@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.agreement import agreement
@@ -43,6 +43,7 @@ def test_two_who_agree_on_all() -> None:
     assert (found.kappa, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
+@settings(deadline=None)  # the first call loads scikit-learn
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from("ABC")), min_size=2, max_size=80))
 def test_as_scikit_learn_says(said: Pairs) -> None:
     """Kappa is that of scikit-learn, where that is installed; its interval lies around it and within -1 and 1."""
