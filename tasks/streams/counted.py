@@ -6,17 +6,12 @@ from struct import Struct as Packed
 
 import msgspec
 
-from tasks.streams.lines import keyed
 from tasks.streams.stream import OTHER
 
-RECORD = Packed("<qHddQQ")
-"""A counted text for whoever looks for shifts: its time in milliseconds, its segment (the number in what is added),
-p_neg, p_pos, and the keyed hashes of its text and its author (0: none)."""
-ENTRY = Packed("<8sqffffffQQ")
-"""An entry of a sample: the hash (big-endian, so that entries are in its order), the time in milliseconds, the scores,
-those with the segment's name masked, the hashes of its text and its author."""
-FAILED, UNREAD = 3, 4
-"""Stand in the place of a label."""
+ENTRY = Packed("<8sqdddddbQQ")
+"""An entry of a sample: the hash (its bytes in big-endian order), the time in milliseconds, p_neg, p_pos, whether masking
+changed something (1 or 0), the two with the segment's name masked, the label that it was sent with (-1: none), and the
+hashes of its text and its author (0: none)."""
 _PLACE_BITS = 53
 """Bits of a hash that a score of a sorted set has."""
 
@@ -38,8 +33,8 @@ class WithIds(msgspec.Struct):
     """-1 if masking changed nothing."""
     masked_neg: list[float] = []
     masked_pos: list[float] = []
-    records: bytes = b""
-    """RECORD of each."""
+    rows: list[bytes] = []
+    """See `tasks.streams.unseen`."""
 
 
 class Counted(msgspec.Struct):
@@ -52,15 +47,14 @@ class Counted(msgspec.Struct):
     buckets: list[tuple[int, int, list[float], list[float], list[float]]] = []
     """Of texts without ids, by segment (its number in `segments`) and minute since 1970: their Sums, by how much masking
     changes them, and how many failed and were not read."""
-    records: bytes = b""
-    """RECORD of each text without an id that has a label."""
+    rows: bytes = b""
+    """Of texts without ids, joined: see `tasks.streams.unseen`."""
     authors: list[tuple[int, int, list[bytes]]] = []
     """By segment and day since 1970."""
-    sample: list[tuple[int, float, bytes, int, str | None]] = []
-    """Candidates: the segment, the hash as a float, ENTRY, the place among texts with ids from 1 (0: it has no id), and
-    the text if the sample keeps texts."""
+    sample: list[tuple[str, int, float, bytes, int, str | None]] = []
+    """Candidates: the sample (`sample`, or `gold` for texts that were sent with labels at random), the segment, the hash
+    as a float, ENTRY, the place among texts with ids from 1 (0: it has no id), and the text if it is to be kept."""
     other: str = OTHER
-    record_bytes: int = RECORD.size
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,6 +73,3 @@ def place_of(key: int) -> float:
 def id_columns(key: int) -> tuple[str, int]:
     """An id's hash as `WithIds` has it."""
     return str(key - 2**64 if key >= 2**63 else key), key & 0xFFFFFFFF
-
-
-__all__ = ["ENTRY", "FAILED", "RECORD", "UNREAD", "Counted", "WithIds", "id_columns", "keyed", "place_of"]

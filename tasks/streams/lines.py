@@ -11,9 +11,10 @@ from tasks.streams.stream import NO_SEGMENT
 
 NOT_READ = 2**32 - 1
 """Takes the place of the number of a line's text if the line has none: it could not be read, or not be scored."""
-LINE = Packed("<IIHBqQQ")
+LINE = Packed("<IIHBbqQQ")
 """A line: the numbers of its text and of its text with the segment's name masked (the same if it is not in it), of its
-segment (all three in its chunk), whether it came with an id, the time in milliseconds, its own hash, its author's hash.
+segment (all three in its chunk), whether it came with an id, the label that a person gave it (-1: none), the time in
+milliseconds, its own hash, its author's hash (0: none).
 """
 
 
@@ -24,6 +25,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     segment: str = NO_SEGMENT
     author: str | None = None
     id: str | None = None
+    gold: int | None = None
+    """The label that a person gave it: 0 to 2."""
     error: str | None = None
     """The code of its error, if something of it could not be read."""
 

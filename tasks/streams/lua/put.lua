@@ -38,6 +38,8 @@ redis.call('HSET', facts, unpack(of_all))
 redis.call('EXPIRE', facts, ttl_s)
 if redis.call('TTL', registry) < ttl_s then redis.call('EXPIRE', registry, ttl_s) end
 if not keeps_texts then
-  for number = 0, redis.call('HLEN', facts .. ':segments') - 1 do redis.call('DEL', facts .. ':texts:' .. number) end
+  for number = 0, redis.call('HLEN', facts .. ':segments') - 1 do
+    redis.call('DEL', facts .. ':sample:' .. number .. ':texts', facts .. ':gold:' .. number .. ':texts')
+  end
 end
 return {uid, is_new and 1 or 0}

@@ -11,6 +11,8 @@ local DAY_MINUTES, HOUR_MINUTES, QUARTER_MINUTES = 1440, 60, 15
 local FIRST_SETS, FULL_SET, MORE_SETS = 16, 300, 16
 -- So long after they were touched, minutes are gone.
 local MINUTES_S = 7 * 86400
+-- As many of the minutes that have changed last are known.
+local MOST_TOUCHED = 5000
 
 local function stream_keys(uid)
   local facts = 'sentiq:s:' .. uid
@@ -118,7 +120,7 @@ local function add_texts(uid, packed, field, now)
   end
 
   -- Texts with ids: each is counted unless its id was.
-  local repeated, is_new, records = 0, {}, {given.records}
+  local repeated, is_new, rows = 0, {}, {given.rows}
   local ids = given.ids
   for i, id in ipairs(ids.id) do
     local set = set_of(key, id, ids.bits[i], ids_counted)
@@ -137,8 +139,8 @@ local function add_texts(uid, packed, field, now)
           add_text(growth[2], masked, ids.masked_neg[i], ids.masked_pos[i], 1)
           add_text(growth[2], label, ids.neg[i], ids.pos[i], -1)
         end
-        records[#records + 1] = string.sub(ids.records, (i - 1) * given.record_bytes + 1, i * given.record_bytes)
       end
+      rows[#rows + 1] = ids.rows[i]
     else
       repeated = repeated + 1
     end
@@ -177,31 +179,30 @@ local function add_texts(uid, packed, field, now)
   end
 
   -- The sample of a segment: its texts with the smallest hashes.
-  local sampled = {}
+  local samples = {}
   for _, candidate in ipairs(given.sample) do
-    local segment, place, entry, id_index, text = unpack(candidate)
+    local part, segment, place, entry, id_index, text = unpack(candidate)
     local number = numbers[segment + 1]
-    local sample = key('sample', number)
-    local edge = sampled[sample]
-    if not edge then
+    local sample = key(part, number)
+    local state = samples[sample]
+    if not state then
       local last = redis.call('ZRANGE', sample, -1, -1, 'WITHSCORES')
       local is_full = redis.call('ZCARD', sample) >= given.sample_size
-      edge = {is_full and tonumber(last[2]) or math.huge, number}
-      sampled[sample] = edge
+      state = {edge = is_full and tonumber(last[2]) or math.huge, texts = key(part, number, 'texts')}
+      samples[sample] = state
     end
-    if (id_index == 0 or is_new[id_index]) and place < edge[1] then
+    if (id_index == 0 or is_new[id_index]) and place < state.edge then
       redis.call('ZADD', sample, place, entry)
-      if text and text ~= '' then redis.call('HSET', key('texts', number), string.sub(entry, 1, 8), text) end
+      if text then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
     end
   end
-  for sample, edge in pairs(sampled) do
-    local texts = key('texts', edge[2])
+  for sample, state in pairs(samples) do
     local beyond = redis.call('ZCARD', sample) - given.sample_size
     if beyond > 0 then
       local popped = redis.call('ZPOPMAX', sample, beyond)
-      for i = 1, #popped, 2 do redis.call('HDEL', texts, string.sub(popped[i], 1, 8)) end
+      for i = 1, #popped, 2 do redis.call('HDEL', state.texts, string.sub(popped[i], 1, 8)) end
     end
-    touched[sample], touched[texts] = ttl_s, ttl_s
+    touched[sample], touched[state.texts] = ttl_s, ttl_s
   end
 
   local sums = all[1]
@@ -211,12 +212,18 @@ local function add_texts(uid, packed, field, now)
     if more ~= 0 then redis.call('HINCRBY', facts, name, more) end
   end
   redis.call('HSET', facts, 'ids', ids_counted)
+  local revision = redis.call('HGET', facts, 'revision')
+  for number, minutes in pairs(growths) do
+    for minute, _ in pairs(minutes) do
+      redis.call('ZADD', key('touched'), revision, number .. ':' .. string.format('%d', minute))
+    end
+  end
+  redis.call('ZREMRANGEBYRANK', key('touched'), 0, -MOST_TOUCHED - 1)
+  touched[key('touched')] = ttl_s
 
-  local bytes = table.concat(records)
-  if #bytes > 0 then
-    local head = struct.pack('<H', #numbers)
-    for _, number in ipairs(numbers) do head = head .. struct.pack('<H', number) end
-    redis.call('HSET', key('unseen'), field, head .. bytes)
+  local joined = table.concat(rows)
+  if #joined > 0 then
+    redis.call('HSET', key('unseen'), field, joined)
     redis.call('ZADD', 'sentiq:streams:unseen', 'NX', now, uid)
     touched[key('unseen')], touched['sentiq:streams:unseen'] = ttl_s, ttl_s
   end
