@@ -344,8 +344,8 @@ class TextsNotKept(SentimentError):
     def __init__(self) -> None:
         super().__init__(
             "This stream keeps no texts, so there are none to label. Set `keep_sample` to true with"
-            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts with"
-            " their labels, in a column `gold`."
+            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts"
+            " with their labels, in a column `gold`."
         )
 
 
