@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PlainValidator,
     PositiveInt,
     SecretStr,
@@ -198,6 +199,10 @@ class Settings(BaseSettings):
     """The most bytes that the jobs of one caller may keep in Redis."""
     max_jobs: PositiveInt = 1000
     """The most jobs of one caller that have not ended."""
+    stream_metrics: NonNegativeInt = 50
+    """Segments of streams, of all keys together, that have time series of their own in the metrics, with the names that
+    callers gave them; the others are one, `_other`.
+    """
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.

@@ -77,9 +77,7 @@ class KeptStreams:
         """About how many distinct authors wrote on the days (UTC) of this time; None if no text had an author."""
         raise NotImplementedError
 
-    def sample(
-        self, stream: Stream, segment: str, start: float | None = None, end: float | None = None
-    ) -> list[Entry]:
+    def sample(self, stream: Stream, segment: str, start: float | None = None, end: float | None = None) -> list[Entry]:
         """The sample of a segment, of texts of a time if one is given, in the order of their keyed hashes: any first n
         of them are a uniform random sample without replacement.
         """
