@@ -3,7 +3,8 @@
 Besides the keys that `tasks.streams` lists, a stream has
 
     sentiq:s:<uid>:looked    what is known of the texts that were looked at, a hash: `version`, which grows with every
-                             look; `shifts`, their number; `pace`, see `Pace`; and for each segment `s:<segment>`, the
+                             look; `shifts`, their number; `pace`, see `Pace`; `per_text`, the rate of
+                             false alarms; and for each segment `s:<segment>`, the
                              state of its detector, and `late:<segment>`, the texts that came too late to be looked at
     sentiq:s:<uid>:shifts    the shifts, newest first, as JSON: a list of MOST_SHIFTS at the most
 
@@ -23,11 +24,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.streams.keys import stream_key
 from tasks.streams.stream import NO_SEGMENT, Stream
 
 MOST_SHIFTS = 1000
+MOST_TOUCHED = 5000
+"""That many of the minutes that have changed last are known (`tasks/streams/lua/stream.lua`)."""
 SHIFT_CALLBACKS = "sentiq:shift-callbacks"
 
 
@@ -71,6 +75,8 @@ class Looked(NamedTuple):
     late: dict[str, int]
     """For each segment that has any, the texts that were counted and not looked at."""
     texts_per_day: float | None
+    false_alarms_per_text: float | None
+    """With which the latest texts were looked at."""
 
 
 class Pace(msgspec.Struct, array_like=True, frozen=True):
@@ -144,4 +150,27 @@ class KeptShifts:
         late = {name[len(prefix) :].decode(): int(n) for name, n in facts.items() if name.startswith(prefix)}
         pace = facts.get(b"pace")
         day = None if pace is None else texts_per_day(msgspec.json.decode(pace, type=Pace))
-        return Looked(int(facts.get(b"shifts", 0)), late, day)
+        per_text = facts.get(b"per_text")
+        return Looked(int(facts.get(b"shifts", 0)), late, day, None if per_text is None else float(per_text))
+
+    def news(self, stream: Stream) -> tuple[int, int] | None:
+        """How often texts were counted, and how many shifts were found; None if the stream is gone."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hget(stream_key(stream.uid), "revision")
+        pipe.hget(stream_key(stream.uid, "looked"), "shifts")
+        revision, shifts = pipe.execute()
+        return None if revision is None else (int(revision), int(shifts or 0))
+
+    def touched(self, stream: Stream, revision: int) -> tuple[list[tuple[int, float]], bool]:
+        """The minutes in which texts were counted after a revision: the number of the segment and the minute's beginning
+        in Unix seconds. Also whether these are all that there were.
+        """
+        key = stream_key(stream.uid, "touched")
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zrangebyscore(key, f"({revision}", "+inf")
+        pipe.zcard(key)
+        pipe.zrange(key, 0, 0, withscores=True)
+        found, number, oldest = pipe.execute()
+        whole = number < MOST_TOUCHED or revision >= oldest[0][1]
+        minutes = (name_of(one).partition(":") for one in found)
+        return [(int(segment), int(minute) * 60.0) for segment, _, minute in minutes], whole

@@ -123,6 +123,7 @@ class Look:
         if not in_time:
             return
         false_alarms = self._false_alarms()
+        self.state["per_text"] = repr(false_alarms)
         detector = self._detector(state, false_alarms)
         values, times = np.array([row.net for row in in_time]), np.array([row.time for row in in_time])
         words = np.frombuffer(b"".join(row.words for row in in_time), "<u8")
