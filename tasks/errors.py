@@ -24,6 +24,8 @@
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
+    ├── TextsNotKept            a stream without `keep_sample` has no texts to label
+    ├── TooManyLabels           a stream has as many labels as one may have
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
     ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
@@ -289,6 +291,28 @@ class IdempotencyInProgress(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The first request with this Idempotency-Key has not finished yet.")
+
+
+class TextsNotKept(SentimentError):
+    """A stream keeps no texts, so there are none to label."""
+
+    code = "texts_not_kept"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This stream keeps no texts, so there are none to label. Set `keep_sample` to true with"
+            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts with"
+            " their labels, in a column `gold`."
+        )
+
+
+class TooManyLabels(SentimentError):
+    """A stream has as many labels as one may have."""
+
+    code = "too_many_labels"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A stream may have at most {most} labels, with those of texts that were given out for them.")
 
 
 class Unauthorized(SentimentError):

@@ -22,10 +22,12 @@ Times are instants. What is counted lies in **minutes** and, as an hour or a day
     sentiq:s:<uid>:a:<n>:<day>       distinct authors of segment n on a day, a HyperLogLog
     sentiq:s:<uid>:days              which `q` keys there are, a set of <n>:<day>
     sentiq:s:<uid>:sample:<n>        the sample of segment n: a sorted set of packed entries by their keyed hash
-    sentiq:s:<uid>:texts:<n>         the texts of the sample's entries by keyed hash, a hash; only with `keep_sample`
+    sentiq:s:<uid>:sample:<n>:texts  the texts of the sample's entries by keyed hash, a hash; only with `keep_sample`
+    sentiq:s:<uid>:gold:<n>          the same for texts that were sent with labels of their own, chosen at random
     sentiq:s:<uid>:ids:<level>:<k>   the hashes of ids that were counted, sets of integers
     sentiq:s:<uid>:jobs              the ids of jobs that bring texts and have not ended, a set
     sentiq:s:<uid>:unseen            counted chunks that the search for shifts has not looked at, a hash
+    sentiq:s:<uid>:touched           minutes by the stream's revision in which they changed last, a sorted set of <n>:<minute>
     sentiq:streams:unseen            the uids of streams that have any, by time, a sorted set
 
 A hash of buckets has for bucket b the field `b` with the Sums of its texts as 8 little-endian doubles; `b.m`, the Sums

@@ -72,6 +72,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """The same for authors; 0 without an author."""
     text: str | None = None
     """As it was sent; only in streams with `keep_sample`."""
+    gold: int | None = None
+    """The label that it was sent with, 0 to 2."""
 
 
 class Buckets(msgspec.Struct, frozen=True):
