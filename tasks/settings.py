@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PlainValidator,
     PositiveInt,
     SecretStr,
@@ -208,6 +209,10 @@ class Settings(BaseSettings):
     """The most segments of one stream; texts of further ones are counted together, as `(other)`."""
     stream_sample: Annotated[int, Field(ge=100, le=100_000)] = 2000
     """The most texts in the random sample of a segment."""
+    stream_metrics: NonNegativeInt = 50
+    """Segments of streams, of all keys together, that have time series of their own in the metrics, with the names that
+    callers gave them; the others are one, `_other`.
+    """
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.

@@ -47,6 +47,8 @@ from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
 from tasks.work.scoring import Scorer
 from tasks.work.serving import Worker
+from tasks.work.shift_callbacks import found_shifts
+from tasks.work.shifts import Shifts
 from tasks.work.summary import summary
 from tasks.work.task import ScoreTask
 from tasks.work.upkeep import Upkeep
@@ -141,9 +143,10 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             results,
             secret=settings.callback_secret_of,
             allow_private=settings.callback_allow_private,
-            kinds=[ended_jobs(jobs.callback)],
+            kinds=[ended_jobs(jobs.callback), found_shifts(results)],
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
+        shifts = Shifts(results, most_series=settings.stream_metrics)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model, shifts)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 

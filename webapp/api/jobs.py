@@ -161,6 +161,7 @@ def jobs_blueprint(
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
     sandbox: Sandbox,
+    listeners: Listeners,
     *,
     predict_timeout_s: float,
     charge: Count,
@@ -169,7 +170,6 @@ def jobs_blueprint(
     limits.
     """
     blueprint = Blueprint("jobs", __name__)
-    listeners = Listeners()
 
     def told(job: Job) -> dict[str, object]:
         return job_body(job) | answers.flags(job.model)
