@@ -43,7 +43,9 @@ def unpacked(rows: bytes) -> Iterator[Row]:
     """
     at = 0
     while at < len(rows):
-        *fixed, size = _FIXED.unpack_from(rows, at)
+        time, net, label, words, size = _FIXED.unpack_from(rows, at)
         at += _FIXED.size
-        yield Row(*fixed, segment=rows[at : at + size].decode())
+        if at + size > len(rows) or label > UNREAD:
+            raise ValueError("a row is cut off, or has no such label")
+        yield Row(time, net, label, words, rows[at : at + size].decode())
         at += size

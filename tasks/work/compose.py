@@ -33,6 +33,8 @@ from tasks.store.cache import PredictionCache
 from tasks.store.compilations import Compilations
 from tasks.store.connections import connect
 from tasks.store.presence import KnownModel, Presence
+from tasks.streams.counted import write_counted
+from tasks.streams.gathering import counted_of
 from tasks.tracing import TracedEngine, start_tracing
 from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
@@ -45,6 +47,8 @@ from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
 from tasks.work.scoring import Scorer
 from tasks.work.serving import Worker
+from tasks.work.shift_callbacks import found_shifts
+from tasks.work.shifts import Shifts
 from tasks.work.summary import summary
 from tasks.work.task import ScoreTask
 from tasks.work.upkeep import Upkeep
@@ -122,6 +126,11 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         turns,
         remarker.say,
         refuse_long=settings.long_texts == "refuse",
+        counted=lambda todo, outcomes: write_counted(
+            counted_of(
+                todo, outcomes, most_segments=settings.max_segments, sample_size=settings.stream_sample
+            )
+        ),
     )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
@@ -134,9 +143,10 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             results,
             secret=settings.callback_secret_of,
             allow_private=settings.callback_allow_private,
-            kinds=[ended_jobs(jobs.callback)],
+            kinds=[ended_jobs(jobs.callback), found_shifts(results)],
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
+        shifts = Shifts(results, most_series=settings.stream_metrics)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model, shifts)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 
