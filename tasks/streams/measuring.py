@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MINUTES_S = 7 * 86_400
 """So long minutes are kept; of times before, only quarters of an hour are known."""
+LENGTHS_S: dict[Unit, int] = {"minute": MINUTE_S, "quarter": QUARTER_S}
 _AHEAD_S = 2 * 86_400
 """No text is from a later time than so long after now."""
 
@@ -40,10 +41,11 @@ class Span:
     def aligned(self, now: float) -> tuple[Span, Unit]:
         """The time in whole buckets, and their length: what begins before a limit's bucket ends is in the next one."""
         since = 0.0 if self.start is None else self.start
-        length, unit = (MINUTE_S, "minute") if since >= now - MINUTES_S + QUARTER_S else (QUARTER_S, "quarter")
+        unit: Unit = "minute" if since >= now - MINUTES_S + QUARTER_S else "quarter"
+        length = LENGTHS_S[unit]
         start = None if self.start is None else self.start // length * length
         end = None if self.end is None else self.end // length * length
-        return Span(start, end), unit  # type: ignore[return-value]
+        return Span(start, end), unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ def _design_effect(sample: Sequence[Entry], sums: Floats, *, masked: bool) -> fl
     if not sample:
         return 1.0
     scores = np.array([entry.masked if masked and entry.masked else entry.scores for entry in sample])
-    texts = np.array([entry.text_cluster for entry in sample], np.int64)
+    texts = np.array([entry.text_cluster for entry in sample], np.uint64)
+    authors = np.array([entry.author_cluster for entry in sample], np.uint64)
     # Without an author, each text is by somebody else.
-    authors = np.array([entry.author_cluster or -1 - place for place, entry in enumerate(sample)], np.int64)
+    authors = np.where(authors == 0, np.arange(len(sample), dtype=np.uint64), authors)
     return design_effect_of_sample(scores.argmax(1) - 1.0, round(float(sums[:3].sum())), authors, texts)

@@ -11,12 +11,13 @@ from flask import Blueprint, Response, request
 
 from tasks.errors import SegmentNotFound
 from tasks.streams.comparing import ADJUSTMENT, Compared, Side, Times, compare
-from tasks.streams.kept import KeptStreams
-from tasks.streams.measuring import Measured, Measuring, Span
+from tasks.streams.measuring import LENGTHS_S, Measured, Measuring, Span
 from tasks.streams.stream import NO_SEGMENT, Stream
+from tasks.submit.away import redis_or_unavailable
+from tasks.submit.streams import StreamService
 from webapp.api.compare_schemas import CompareQuery
 from webapp.api.stream_labels import instant, standing
-from webapp.api.streams import find
+from webapp.api.streams import find, told_time
 from webapp.reading.refusals import invalid_option
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def _query() -> CompareQuery:
     return query
 
 
-def add_compare_route(blueprint: Blueprint, streams: KeptStreams, measuring: Measuring) -> None:
-    """Adds the route of comparisons to the blueprint of streams."""
+def compare_blueprint(streams: StreamService) -> Blueprint:
+    """The blueprint of comparisons."""
+    blueprint = Blueprint("compare", __name__)
+    measuring = Measuring(streams.kept, streams.labels)
 
     def side(name: str, stream: Stream, segment: str | None, span: Span, *, masked: bool) -> Side:
         """One thing that is compared: a segment, or all of a stream, in a time."""
-        if segment is not None and segment not in streams.segments(stream):
+        if segment is not None and segment not in streams.kept.segments(stream):
             raise SegmentNotFound
         segments = None if segment is None else [segment]
 
@@ -68,23 +71,23 @@ def add_compare_route(blueprint: Blueprint, streams: KeptStreams, measuring: Mea
         return Side(name, found(masked=masked), found(masked=False) if masked else None)
 
     def by_time(stream: Stream, query: CompareQuery, *, masked: bool) -> tuple[list[Side], Times, Span]:
-        at = instant(query.at)
+        at, length_s = instant(query.at), _seconds(query.window)
         assert at is not None
-        length_s = _seconds(query.window)
-        span = Span(None if length_s is None else at - length_s, None if length_s is None else at + length_s)
-        now = time.time()
-        span, unit = span.aligned(now)
-        length = 60 if unit == "minute" else 900
-        at = at // length * length
-        when, (segment,) = _told(at), query.segment or (None,)
-        long = "" if query.window is None else f"{query.window[:-1]} {_UNITS[query.window[-1]]} "
-        times = Times(
-            _shown(segment),
-            f"the {long}before {when}" if long else f"before {when}",
-            f"the {long}after" if long else "after",
-        )
+        span, unit = Span(at if length_s is None else at - length_s).aligned(time.time())
+        at = at // LENGTHS_S[unit] * LENGTHS_S[unit]
+        span = Span() if length_s is None else Span(at - length_s, at + length_s)
+        (segment,) = query.segment or (None,)
+        long = "" if query.window is None else f"the {query.window[:-1]} {_UNITS[query.window[-1]]} "
+        times = Times(_shown(segment), f"{long}before {_told(at)}", f"{long}after")
         parts = [("after", Span(at, span.end)), ("before", Span(span.start, at))]
         return [side(name, stream, segment, part, masked=masked) for name, part in parts], times, span
+
+    def of_streams(stream: Stream, query: CompareQuery, span: Span, *, masked: bool) -> list[Side]:
+        other = find(streams, query.with_ or "")
+        if other.uid == stream.uid:
+            raise invalid_option("A stream cannot be compared with itself.")
+        (segment,) = query.segment or (None,)
+        return [side(_of(one, segment), one, segment, span, masked=masked) for one in (stream, other)]
 
     @blueprint.get("/streams/<name>/compare")
     def compared(name: str) -> Response:
@@ -93,32 +96,29 @@ def add_compare_route(blueprint: Blueprint, streams: KeptStreams, measuring: Mea
         masks = stream.settings.mask_segments is not False
         if query.masked and not masks:
             raise invalid_option("This stream masks nothing (`mask_segments` is false), so `masked` has no effect.")
-        names = [query.a, query.b] if query.a is not None else query.segment
+        names = [query.a or "", query.b or ""] if query.a is not None else query.segment
         masked = masks and len(names) > 1 if query.masked is None else query.masked
+        span, _ = Span(instant(query.start), instant(query.end)).aligned(time.time())
         times = None
-        if query.at is not None:
-            sides, times, span = by_time(stream, query, masked=masked)
-        else:
-            span, _ = Span(instant(query.start), instant(query.end)).aligned(time.time())
-            if query.with_ is not None:
-                other = find(streams, query.with_)
-                if other.uid == stream.uid:
-                    raise invalid_option("A stream cannot be compared with itself.")
-                (segment,) = query.segment or (None,)
-                sides = [side(_of(one, segment), one, segment, span, masked=masked) for one in (stream, other)]
+        with redis_or_unavailable():
+            if query.at is not None:
+                sides, times, span = by_time(stream, query, masked=masked)
+            elif query.with_ is not None:
+                sides = of_streams(stream, query, span, masked=masked)
             else:
                 sides = [side(_shown(one) or "", stream, one, span, masked=masked) for one in names]
-        items = compare(sides, times)
         answer = {
-            "items": [_item(item) for item in items],
+            "items": [_item(item) for item in compare(sides, times)],
             "shares": [{"name": one.name, **shares_body(one.found.shares())} for one in sides],
             "labels": [{"name": one.name, **standing(None, one.found)} for one in sides],
             "masked": masked,
             "adjustment": ADJUSTMENT,
-            "start": None if span.start is None else _iso(span.start),
-            "end": None if span.end is None else _iso(span.end),
+            "start": None if span.start is None else told_time(span.start),
+            "end": None if span.end is None else told_time(span.end),
         }
         return Response(orjson.dumps(answer), mimetype="application/json")
+
+    return blueprint
 
 
 def _seconds(window: str | None) -> float | None:
@@ -133,10 +133,6 @@ def _shown(segment: str | None) -> str | None:
 def _of(stream: Stream, segment: str | None) -> str:
     """A stream's name in sentences, or that of its segment."""
     return stream.name if segment is None else f"{_shown(segment)} in {stream.name}"
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _told(seconds: float) -> str:

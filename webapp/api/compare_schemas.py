@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from webapp.api.label_schemas import SegmentLabels
-from webapp.api.schemas import _Asked
+from webapp.api.schemas import Asked
+from webapp.api.stream_schemas import EstimateResponse, SharesResponse
 
 MOST_SIDES = 20
 
 
-class CompareQuery(_Asked):
+class CompareQuery(Asked):
     """What to compare: two or more segments; a time before and after `at`; or this stream with another one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -41,8 +42,8 @@ class CompareQuery(_Asked):
     with_: Annotated[
         str | None, Field(alias="with", description="The name of another stream, with which this one is compared.")
     ] = None
-    start: Annotated[str | None, Field(description="Only texts from this time on.")] = None
-    end: Annotated[str | None, Field(description="Only texts before this time.")] = None
+    start: Annotated[str | None, Field(alias="from", description="Only texts from this time on.")] = None
+    end: Annotated[str | None, Field(alias="to", description="Only texts before this time.")] = None
     masked: Annotated[
         bool | None,
         Field(
@@ -51,30 +52,6 @@ class CompareQuery(_Asked):
             " nothing."
         ),
     ] = None
-
-
-class EstimateResponse(BaseModel):
-    """A share, or net; from 0 to 1, net from -1 to 1."""
-
-    estimate: float
-    low: Annotated[float | None, Field(description="The lower end of the 95 % interval; null where none is honest.")]
-    high: float | None
-
-
-class SharesResponse(BaseModel):
-    """The shares of the labels, and net: positive less negative."""
-
-    negative: EstimateResponse
-    neutral: EstimateResponse
-    positive: EstimateResponse
-    net: EstimateResponse
-    texts: int
-    effective_texts: Annotated[
-        float, Field(description="As many independent texts would tell as much: less where texts or authors repeat.")
-    ]
-    labels: Annotated[int, Field(description="A person's labels that were used.")]
-    method: Annotated[str, Field(examples=["raw", "corrected"])]
-    note: Annotated[str, Field(description="What a reader must know.")]
 
 
 class NamedShares(SharesResponse):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from model.labels import LABELS, SENTIMENT
-from webapp.api.schemas import _Asked, _Request
+from webapp.api.schemas import Asked, Request
 
 CANNOT_TELL = "cannot tell"
 _NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -41,7 +41,7 @@ Told = Annotated[
 ]
 
 
-class SampleQuery(_Asked):
+class SampleQuery(Asked):
     """Which texts to label."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,8 +51,10 @@ class SampleQuery(_Asked):
         str | None, Field(description="Only texts of this segment. Default: of all, in proportion to their texts.")
     ] = None
     limit: Annotated[int, Field(ge=1, le=500, description="The most texts.")] = 20
-    start: Annotated[str | None, Field(description="Only texts from this time on: ISO 8601, or Unix seconds.")] = None
-    end: Annotated[str | None, Field(description="Only texts before this time.")] = None
+    start: Annotated[
+        str | None, Field(alias="from", description="Only texts from this time on: ISO 8601, or Unix seconds.")
+    ] = None
+    end: Annotated[str | None, Field(alias="to", description="Only texts before this time.")] = None
 
 
 class LabelGiven(BaseModel):
@@ -65,7 +67,7 @@ class LabelGiven(BaseModel):
     by: Annotated[By | None, Field(description="Takes precedence over `by` beside `labels`.")] = None
 
 
-class LabelsRequest(_Request):
+class LabelsRequest(Request):
     """Labels that a person gave to texts of a sample."""
 
     example: ClassVar[dict[str, Any]] = {"by": "anna", "labels": [{"id": "00f1a2b3c4d5e6f7", "label": "NEGATIVE"}]}

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import islice
 
 import orjson
 from flask import Blueprint, Response, request
 
 from tasks.errors import SegmentNotFound, TextsNotKept
-from tasks.streams.kept import KeptStreams
 from tasks.streams.labelled import agreements
-from tasks.streams.labels import StreamLabels
 from tasks.streams.measuring import Measured, Measuring, Span
-from tasks.streams.stream import NO_SEGMENT, Entry, Stream
+from tasks.streams.stream import Entry, Stream
+from tasks.submit.away import redis_or_unavailable
+from tasks.submit.streams import StreamService
 from webapp.api.label_schemas import LABEL_INDEX, LabelsRequest, SampleQuery
 from webapp.api.requests import json_body
-from webapp.api.streams import find
+from webapp.api.streams import find, told_segment, told_time
 from webapp.reading.refusals import invalid_option
 from webapp.reading.times import read_time
-
-
-def segment_name(segment: str) -> str | None:
-    """A segment's name as callers see it."""
-    return None if segment == NO_SEGMENT else segment
 
 
 def instant(cell: str | None) -> float | None:
@@ -59,14 +53,17 @@ def _of_all(samples: Sequence[Sequence[Entry]]) -> list[Entry]:
     return list(islice(heapq.merge(*samples, key=lambda entry: entry.id), most))
 
 
-def add_label_routes(blueprint: Blueprint, streams: KeptStreams, labels: StreamLabels, measuring: Measuring) -> None:
-    """Adds the routes of labels to the blueprint of streams."""
+def labels_blueprint(streams: StreamService) -> Blueprint:
+    """The blueprint of a stream's sample and labels."""
+    blueprint = Blueprint("labels", __name__)
+    labels, measuring = streams.labels, Measuring(streams.kept, streams.labels)
 
     def progress(stream: Stream) -> dict[str, object]:
-        (parts,) = measuring.measure(stream, None, [Span()]).values()
-        pairs = agreements(labels.given(stream).labels)
+        with redis_or_unavailable():
+            (parts,) = measuring.measure(stream, None, [Span()]).values()
+            pairs = agreements(labels.given(stream).labels)
         return {
-            "labels": [standing(segment_name(name), Measured([part])) for name, part in parts.items()],
+            "labels": [standing(told_segment(name), Measured([part])) for name, part in parts.items()],
             "agreement": [
                 {
                     "first": pair.first,
@@ -87,22 +84,25 @@ def add_label_routes(blueprint: Blueprint, streams: KeptStreams, labels: StreamL
         stream = find(streams, name)
         if not stream.settings.keep_sample:
             raise TextsNotKept
-        segments = list(streams.segments(stream))
+        with redis_or_unavailable():
+            segments = list(streams.kept.segments(stream))
         if query.segment is not None:
             if query.segment not in segments:
                 raise SegmentNotFound
             segments = [query.segment]
         start, end = instant(query.start), instant(query.end)
-        samples = [streams.sample(stream, segment, start, end) for segment in segments]
-        with_texts = [entry for entry in _of_all(samples) if entry.text is not None]
+        with redis_or_unavailable():
+            samples = [streams.kept.sample(stream, segment, start, end) for segment in segments]
+            with_texts = [entry for entry in _of_all(samples) if entry.text is not None]
+            chosen = labels.offer(stream, with_texts, query.by, query.limit)
         items = [
             {
                 "id": entry.id,
                 "text": entry.text,
-                "segment": segment_name(entry.segment),
-                "time": datetime.fromtimestamp(entry.time_ms / 1000, UTC).isoformat().replace("+00:00", "Z"),
+                "segment": told_segment(entry.segment),
+                "time": told_time(entry.time_ms / 1000),
             }
-            for entry in labels.offer(stream, with_texts, query.by, query.limit)
+            for entry in chosen
         ]
         return Response(orjson.dumps({"items": items} | progress(stream)), mimetype="application/json")
 
@@ -118,7 +118,10 @@ def add_label_routes(blueprint: Blueprint, streams: KeptStreams, labels: StreamL
         for one in body.labels:
             by = body.by if one.by is None else one.by
             by_person.setdefault(by, []).append((one.id, LABEL_INDEX[one.label]))
-        refused = [id for by, some in by_person.items() for id in labels.give(stream, some, by)]
+        with redis_or_unavailable():
+            refused = [id for by, some in by_person.items() for id in labels.give(stream, some, by)]
         accepted = len(body.labels) - sum(one.id in set(refused) for one in body.labels)
         answer = {"accepted": accepted, "refused": list(dict.fromkeys(refused))} | progress(stream)
         return Response(orjson.dumps(answer), mimetype="application/json")
+
+    return blueprint
