@@ -17,8 +17,8 @@ from tasks.store.outcomes import Scored
 from tasks.store.scripts import load_script
 from tasks.streams.counted import write_counted
 from tasks.streams.gathering import Gathering
-from tasks.streams.keys import stream_key
 from tasks.streams.kept import KeptStreams
+from tasks.streams.keys import stream_key
 from tasks.streams.labels import StreamLabels
 from tasks.streams.lines import Facts, keyed
 from tasks.streams.stream import Stream, StreamSettings
@@ -48,7 +48,7 @@ class StreamService:
 
         Args:
             kept: the store of streams.
-            labels: the store of their labels.
+            labels: the labels that people give.
             incoming: the jobs that bring texts.
             client: connected to the server of the jobs.
             cleaned: see `tasks.submit.predictor.cleaner`.
