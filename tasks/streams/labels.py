@@ -180,9 +180,7 @@ class StreamLabels:
             by_text.setdefault(name[:_ID_CHARS], []).append(Label(name[_ID_CHARS:], label, at_ms))
         for found in by_text.values():
             found.sort(key=lambda one: (one.at_ms, one.by))
-        return Given(
-            list(map(_offer, offers)), {id.decode(): _entry(raw) for id, raw in offered.items()}, by_text
-        )
+        return Given(list(map(_offer, offers)), {id.decode(): _entry(raw) for id, raw in offered.items()}, by_text)
 
 
 def _offer(member: bytes) -> Offer:
