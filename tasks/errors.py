@@ -19,6 +19,10 @@
     ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
+    ├── StreamNotFound          the caller has no stream of this name
+    ├── TooManyStreams          as many streams of one key as MAX_STREAMS allows
+    ├── NoStreams               the service has another analysis than sentiment
+    ├── ResultsNotKept          the job only brought texts into a stream
     ├── UploadTooSlow           the texts stopped coming in
     ├── TooManyFiles            as many spreadsheets and zip files are being read as one process reads at once
     ├── JobCancelled            cancelled while its texts were still coming in
@@ -266,6 +270,45 @@ class JobCancelled(SentimentError):
         super().__init__("The job was cancelled while its texts were still coming in.")
 
 
+class StreamNotFound(SentimentError):
+    """The caller has no stream of this name."""
+
+    code = "stream_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("You have no stream of this name. PUT /streams/{name} makes one.")
+
+
+class TooManyStreams(SentimentError):
+    """A key has as many streams as MAX_STREAMS allows."""
+
+    code = "too_many_streams"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} streams, and may have no more. Delete one that you no longer need.")
+
+
+class NoStreams(SentimentError):
+    """The service has another analysis than sentiment."""
+
+    code = "no_streams"
+
+    def __init__(self) -> None:
+        super().__init__("This service has no streams: they are for the analysis `sentiment`, and it has another one.")
+
+
+class ResultsNotKept(SentimentError):
+    """The job only brought texts into a stream."""
+
+    code = "results_not_kept"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The texts of this job were for the stream `{name}`, which keeps counts of them; their results are not"
+            " kept. See /streams/{name}/series."
+        )
+
+
 class UploadTooSlow(SentimentError):
     """No text of an upload came for too long, and what had come in was discarded."""
 
@@ -301,8 +344,8 @@ class TextsNotKept(SentimentError):
     def __init__(self) -> None:
         super().__init__(
             "This stream keeps no texts, so there are none to label. Set `keep_sample` to true with"
-            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts with"
-            " their labels, in a column `gold`."
+            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts"
+            " with their labels, in a column `gold`."
         )
 
 

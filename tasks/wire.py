@@ -231,6 +231,8 @@ class StreamTodo(Struct, frozen=True):
     """Whether the lines with labels of their own were chosen at random."""
     weights: list[int]
     """For each text, the number of lines that it answers."""
+    keeps: bool
+    """Whether the job keeps the outcomes."""
     v: Literal[2]
 
 

@@ -20,6 +20,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -83,6 +84,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),

@@ -38,8 +38,8 @@ _FAR = 1.63
 """Times sqrt((n + m) / (n m)), the largest distance of two distributions of n and m times that are the same one, in
 99 % of cases (Kolmogorov and Smirnov)."""
 UNEVEN = (
-    "The labelled texts are not spread over time as all texts are; the correction takes the model to err in the same way"
-    " at all times."
+    "The labelled texts are not spread over time as all texts are; the correction takes the model to err in the same"
+    " way at all times."
 )
 
 
@@ -108,7 +108,7 @@ def counted(
     from model.shares.estimates import NO_LABELS, Labelled
 
     found = _found(given, segment, sample, declared)
-    inside = [id for id in found.labels if _within(found.entries[id], start, end)]
+    inside = sorted(id for id in found.labels if _within(found.entries[id], start, end))
     decided = {id: _decided(found.labels[id]) for id in inside if id in found.random}
     used = [(found.entries[id], label) for id, label in decided.items() if label is not None]
     times = np.array([entry.time_ms / 1000 for entry, _ in used])

@@ -7,7 +7,9 @@ from struct import Struct as Packed
 
 import msgspec
 
+from tasks.jobs.job import Entry
 from tasks.streams.stream import NO_SEGMENT
+from tasks.wire import StreamTodo
 
 NOT_READ = 2**32 - 1
 """Takes the place of the number of a line's text if the line has none: it could not be read, or not be scored."""
@@ -29,6 +31,17 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """The label that a person gave it: 0 to 2."""
     error: str | None = None
     """The code of its error, if something of it could not be read."""
+
+
+class StreamEntry(Entry, frozen=True, gc=False, kw_only=True):
+    """A line for a stream."""
+
+    facts: Facts
+
+
+def lines_of(todo: StreamTodo) -> int:
+    """The number of a chunk's lines."""
+    return len(todo.lines) // LINE.size
 
 
 def keyed(salt: bytes, kind: bytes, value: str) -> int:

@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     masked: tuple[float, float, float] | None
     """The scores with the segment's name masked, if they differ."""
     text_cluster: int
-    """A keyed hash of 63 bits, equal for equal cleaned texts."""
+    """A keyed hash of 64 bits, equal for equal cleaned texts."""
     author_cluster: int
     """The same for authors; 0 without an author."""
     text: str | None = None

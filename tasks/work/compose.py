@@ -33,6 +33,8 @@ from tasks.store.cache import PredictionCache
 from tasks.store.compilations import Compilations
 from tasks.store.connections import connect
 from tasks.store.presence import KnownModel, Presence
+from tasks.streams.counted import write_counted
+from tasks.streams.gathering import counted_of
 from tasks.tracing import TracedEngine, start_tracing
 from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
@@ -124,6 +126,11 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         turns,
         remarker.say,
         refuse_long=settings.long_texts == "refuse",
+        counted=lambda todo, outcomes: write_counted(
+            counted_of(
+                todo, outcomes, most_segments=settings.max_segments, sample_size=settings.stream_sample
+            )
+        ),
     )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
