@@ -40,7 +40,7 @@ def _stream(http: httpx.Client) -> None:
 
 
 def _load(stack: Stack, stop: threading.Event) -> None:
-    """Every kind of load: cached and unknown texts, jobs that end in each state, requests that are refused, a stream."""
+    """Every kind of load: cached and unknown texts, jobs of each end, requests that are refused, a stream."""
     with httpx.Client(base_url=stack.http.base_url, timeout=60, trust_env=False) as http:
         with contextlib.suppress(httpx.TransportError):
             _stream(http)
