@@ -40,7 +40,19 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
 API_PATHS = frozenset(
-    ("predict", "batch_predict", "jobs", "streams", "model", "health", "metrics", "docs", "redoc", "openapi.json", "assets")
+    (
+        "predict",
+        "batch_predict",
+        "jobs",
+        "streams",
+        "model",
+        "health",
+        "metrics",
+        "docs",
+        "redoc",
+        "openapi.json",
+        "assets",
+    )
 )
 """The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40

@@ -10,8 +10,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import batched
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,13 +20,27 @@ from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 from tasks.streams.counted import ENTRY
 from tasks.streams.keys import IDS_IN_SET, STREAM_UNSEEN, level_sets, registry_key, stream_key
+from tasks.streams.metrics import forget
 from tasks.streams.stream import MINUTE_S, QUARTER_S, Buckets, Entry, Stream, StreamSettings
 
+T = TypeVar("T")
 Unit = Literal["minute", "quarter"]
 _HOUR_S, _DAY_S = 3600, 86_400
 _AT_ONCE = 1000
 """Keys that are read or deleted in one round trip."""
-_OTHER_PARTS = ("totals", "days", "unseen", "touched", "detectors", "shifts", "labels", "offers", "offered", "jobs")
+_OTHER_PARTS = (
+    "totals",
+    "days",
+    "unseen",
+    "touched",
+    "detectors",
+    "shifts",
+    "labels",
+    "offers",
+    "offered",
+    "jobs",
+    "looked",
+)
 """Those parts of a stream of which there is one, besides facts and segments."""
 
 
@@ -74,7 +87,7 @@ class KeptStreams:
             raise StreamNotFound
         return stream
 
-    def list(self, owner: str) -> list[Stream]:
+    def of(self, owner: str) -> list[Stream]:
         """An owner's streams, by name."""
         uids = [uid.decode() for uid in self._client.hvals(registry_key(owner))]
         return sorted((one for one in self._read(uids) if one is not None), key=lambda one: one.name)
@@ -101,11 +114,13 @@ class KeptStreams:
         """
         stream = self.get(owner, name)
         uid = stream.uid
-        numbers = self.segments(stream).values()
+        numbers = list(self.segments(stream).values())
         brought_by = [job.decode() for job in self._client.smembers(stream_key(uid, "jobs"))]
         days = [member.decode() for member in self._client.smembers(stream_key(uid, "days"))]
         ids = int(self._client.hget(stream_key(uid), "ids") or 0)
-        samples = [(kind, number, *texts) for kind in ("sample", "gold") for number in numbers for texts in ((), ("texts",))]
+        samples = [
+            (kind, number, *texts) for kind in ("sample", "gold") for number in numbers for texts in ((), ("texts",))
+        ]
         pipe = self._client.pipeline(transaction=True)
         pipe.hdel(registry_key(owner), name)
         pipe.unlink(stream_key(uid), stream_key(uid, "segments"), *(stream_key(uid, *sample) for sample in samples))
@@ -114,8 +129,9 @@ class KeptStreams:
         pipe.execute()
         for job in brought_by:
             jobs.discard(job)
-        for some in batched(_bucket_keys(uid, days, ids), _AT_ONCE, strict=False):
+        for some in _in_parts(list(_bucket_keys(uid, days, ids))):
             self._client.unlink(*some)
+        forget(self._client, uid)
 
     def segments(self, stream: Stream) -> dict[str, int]:
         """The numbers of its segments by name, in the order in which they came."""
@@ -129,9 +145,7 @@ class KeptStreams:
         stored = self._client.hgetall(stream_key(stream.uid, "totals"))
         found = {}
         for name, number in segments.items():
-            own = {
-                field: value for field, value in stored.items() if field.partition(b".")[0] == str(number).encode()
-            }
+            own = {field: value for field, value in stored.items() if field.partition(b".")[0] == str(number).encode()}
             found[name] = _buckets([(-number, own)], 1, -math.inf, math.inf, masked=masked)
         return found
 
@@ -161,7 +175,7 @@ class KeptStreams:
         wanted = [(name, place) for name in segments if name in numbers for place in places.get(numbers[name], ())]
         part = "m" if unit == "minute" else "q"
         stored: dict[str, list[tuple[int, dict[bytes, bytes]]]] = {name: [] for name in segments if name in numbers}
-        for some in batched(wanted, _AT_ONCE, strict=False):
+        for some in _in_parts(wanted):
             pipe = self._client.pipeline(transaction=False)
             for name, place in some:
                 pipe.hgetall(stream_key(stream.uid, part, numbers[name], place))
@@ -237,6 +251,11 @@ class KeptStreams:
         return sorted((one for one in entries if low <= one.time_ms < high), key=lambda one: one.id)
 
 
+def _in_parts(all: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(all), _AT_ONCE):
+        yield all[start : start + _AT_ONCE]
+
+
 def _stream(uid: str, stored: dict[bytes, bytes], left_ms: int) -> Stream | None:
     if b"settings" not in stored:
         return None
@@ -280,14 +299,17 @@ def _buckets(
         for field in {name.partition(b".")[0] for name in fields}:
             at = begin + int(field) * length_s
             if start <= at < end:
-                sums = fields.get(field, bytes(64)), fields.get(field + b".m", bytes(64)), fields.get(field + b".x", bytes(16))
-                found[at] = sums
+                found[at] = (
+                    fields.get(field, bytes(64)),
+                    fields.get(field + b".m", bytes(64)),
+                    fields.get(field + b".x", bytes(16)),
+                )
     starts = sorted(found)
     sums = np.frombuffer(b"".join(found[at][0] for at in starts), "<f8").reshape(-1, 8)
     if masked:
         sums = sums + np.frombuffer(b"".join(found[at][1] for at in starts), "<f8").reshape(-1, 8)
     others = np.frombuffer(b"".join(found[at][2] for at in starts), "<f8").reshape(-1, 2)
-    return Buckets(np.array(starts, float), sums, others[:, 0], others[:, 1])
+    return Buckets(np.array(starts, np.float64), sums, others[:, 0], others[:, 1])
 
 
 def _entry(segment: str, packed: bytes, texts: dict[bytes, bytes]) -> Entry:

@@ -19,4 +19,4 @@ def stream_key(uid: str, *parts: str | int) -> str:
 
 def level_sets(level: int) -> int:
     """The number of sets of ids of a level; see `lua/stream.lua`."""
-    return 16 ** (level + 1)
+    return 1 << 4 * (level + 1)

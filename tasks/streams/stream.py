@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from model.engine import FloatArray  # numpy is not loaded before the first question about a stream
+    from model.shares.sums import Floats  # numpy is not loaded before the first question about a stream
 
 NO_SEGMENT = ""
 """The segment of texts that were sent without one; callers see null."""
@@ -79,9 +79,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Buckets(msgspec.Struct, frozen=True):
     """What was counted of a segment in a time, in the buckets that have anything, in order. n buckets."""
 
-    starts: FloatArray
+    starts: Floats
     """When each begins, in Unix seconds: (n,)."""
-    sums: FloatArray
+    sums: Floats
     """(n, 8): counts of NEGATIVE, NEUTRAL and POSITIVE; sums of p_neg, p_pos, p_neg^2, p_pos^2, p_neg * p_pos."""
-    failed: FloatArray
-    unread: FloatArray
+    failed: Floats
+    unread: Floats

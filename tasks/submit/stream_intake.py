@@ -11,8 +11,8 @@ from sys import getsizeof
 
 from model.masking import mask_of
 from tasks.errors import InvalidText
-from tasks.jobs.incoming import PageLine, StreamPage
-from tasks.jobs.job import CHUNK_BYTES, Entry
+from tasks.jobs.incoming import StreamPage
+from tasks.jobs.job import CHUNK_BYTES, Entry, PageLine
 from tasks.store.outcomes import Failed, digest
 from tasks.streams.lines import LINE, NOT_READ, StreamEntry, keyed
 from tasks.streams.stream import Stream

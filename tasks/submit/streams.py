@@ -17,8 +17,9 @@ from tasks.store.outcomes import Scored
 from tasks.store.scripts import load_script
 from tasks.streams.counted import write_counted
 from tasks.streams.gathering import Gathering
-from tasks.streams.keys import stream_key
 from tasks.streams.kept import KeptStreams
+from tasks.streams.keys import stream_key
+from tasks.streams.labels import StreamLabels
 from tasks.streams.lines import Facts, keyed
 from tasks.streams.stream import Stream, StreamSettings
 from tasks.submit.away import redis_or_unavailable
@@ -31,6 +32,7 @@ class StreamService:
     def __init__(
         self,
         kept: KeptStreams,
+        labels: StreamLabels,
         incoming: IncomingJobs,
         client: Client,
         cleaned: Callable[[str], str],
@@ -46,6 +48,7 @@ class StreamService:
 
         Args:
             kept: the store of streams.
+            labels: the labels that people give.
             incoming: the jobs that bring texts.
             client: connected to the server of the jobs.
             cleaned: see `tasks.submit.predictor.cleaner`.
@@ -57,6 +60,7 @@ class StreamService:
             allow_private: see `tasks.jobs.callback_url.check_url`.
         """
         self.kept = kept
+        self.labels = labels
         self.longest_ttl_s = longest_ttl_s
         self._incoming = incoming
         self._cleaned = cleaned

@@ -127,9 +127,7 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         remarker.say,
         refuse_long=settings.long_texts == "refuse",
         counted=lambda todo, outcomes: write_counted(
-            counted_of(
-                todo, outcomes, most_segments=settings.max_segments, sample_size=settings.stream_sample
-            )
+            counted_of(todo, outcomes, most_segments=settings.max_segments, sample_size=settings.stream_sample)
         ),
     )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)

@@ -250,9 +250,7 @@ class JobResponse(BaseModel):
     ]
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
-    stream: Annotated[
-        str | None, Field(description="The stream that its texts are for; not there without one.")
-    ] = None
+    stream: Annotated[str | None, Field(description="The stream that its texts are for; not there without one.")] = None
     repeated: Annotated[
         int | None,
         Field(description="Lines that the stream did not count, as their ids had been counted; not there without one."),

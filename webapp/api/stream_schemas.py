@@ -89,7 +89,9 @@ class StreamResponse(BaseModel):
     texts: Annotated[int, Field(description="Texts that have a label.")]
     failed: int
     unsupported_language: int
-    repeated: Annotated[int, Field(description="Texts whose id had been counted before; they are counted nowhere else.")]
+    repeated: Annotated[
+        int, Field(description="Texts whose id had been counted before; they are counted nowhere else.")
+    ]
     segments: list[SegmentResponse] | None = None
     created_at: str
     expires_at: Annotated[str, Field(description="When the stream is deleted, if no further text comes.")]
@@ -150,7 +152,8 @@ class TextsQuery(Asked):
     id: Annotated[
         str | None,
         Field(
-            description=_COLUMN.format(of="ids", name="id") + " A text whose id was counted before is not counted again."
+            description=_COLUMN.format(of="ids", name="id")
+            + " A text whose id was counted before is not counted again."
         ),
     ] = None
     tz: Annotated[
@@ -175,7 +178,9 @@ class SeriesQuery(Asked):
         Literal["minute", "hour", "day"],
         Field(description="What is counted together. Minutes are kept for seven days after their latest text."),
     ] = "hour"
-    tz: Annotated[str | None, Field(description="The time zone of hours and days: `Europe/Berlin`. Default: UTC.")] = None
+    tz: Annotated[str | None, Field(description="The time zone of hours and days: `Europe/Berlin`. Default: UTC.")] = (
+        None
+    )
     start: Annotated[str | None, Field(alias="from", description="Only texts from this time on.")] = None
     end: Annotated[str | None, Field(alias="to", description="Only texts before this time.")] = None
     segment: Annotated[

@@ -120,7 +120,7 @@ def streams_blueprint(
     def all_streams() -> Response:
         streams.require()
         with redis_or_unavailable():
-            found = streams.kept.list(caller().owner or "")
+            found = streams.kept.of(caller().owner or "")
         return _json({"items": [stream_body(stream) for stream in found], "next": None})
 
     @blueprint.put("/streams/<name>")
@@ -206,7 +206,7 @@ def streams_blueprint(
         query = SeriesQuery.read(asked)
         found = find(streams, name)
         with redis_or_unavailable():
-            return _json(series_body(streams.kept, found, query))
+            return _json(series_body(streams.kept, streams.labels, found, query))
 
     return blueprint
 

@@ -68,9 +68,7 @@ def read_facts(
         raise NotAFact(_BAD_SEGMENT)
     if label and label not in _LABELS:
         raise NotAFact(f"{quoted(gold)} is not a label: give positive, neutral or negative.")
-    return Facts(
-        int(at * 1000), segment, author.strip() or None, id.strip() or None, _LABELS[label] if label else None
-    )
+    return Facts(int(at * 1000), segment, author.strip() or None, id.strip() or None, _LABELS[label] if label else None)
 
 
 def stream_entries(upload: Texts, options: LineOptions) -> Iterator[tuple[int, StreamEntry]]:
