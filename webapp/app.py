@@ -84,7 +84,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),
