@@ -86,7 +86,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
