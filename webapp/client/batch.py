@@ -27,7 +27,9 @@ _COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": 
 """What does on the command line what the service's sentences tell callers by HTTP to do."""
 
 
-_QUERY = re.compile(r"\?(column|delimiter|encoding|escape|header|on_error|quote|sheet|skip)=(\S+?)(?=[.,;:]*(\s|$))")
+_QUERY = re.compile(
+    r"\?(column|dates|delimiter|encoding|escape|header|on_error|quote|sheet|skip)=(\S+?)(?=[.,;:]*(\s|$))"
+)
 """An option as the service's sentences name it."""
 
 
