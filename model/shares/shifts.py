@@ -12,7 +12,7 @@ from model.shares.detector import Shift, checked
 from model.shares.recent import Recent
 from model.shares.scan import BLOCK
 from model.shares.sums import Floats, Integers
-from model.shares.thresholds import OFFLINE_SIZE_ERRORS, WHEN_DROP, offline_threshold
+from model.shares.thresholds import SIZE_ERRORS, WHEN_DROP, offline_threshold
 
 MOST_BLOCKS = 2000
 """Blocks that the texts are cut into at most: a shift's time is told to within one of them."""
@@ -37,8 +37,7 @@ def shifts(
     In many intervals of all lengths (seeded binary segmentation: Kovács, Bühlmann, Li and Munk 2023) the best split is
     sought; of the intervals whose split is above the threshold, the shortest tells a shift, as it rarely holds two
     (narrowest over threshold: Baranowski, Chen and Fryzlewicz 2019). Then each shift's time is found anew between its
-    neighbours, and those that are not above the threshold any more are dropped. In a `Shift`, `found` is the end of the
-    new level.
+    neighbours. In a `Shift`, `found` is the end of the new level.
     """
     values, times = checked(values, times, keys)
     order = np.argsort(times, kind="stable")
@@ -48,7 +47,7 @@ def shifts(
     if parts is None:
         return []
     least = offline_threshold(false_alarms, parts.blocks) ** 2
-    found = parts.kept(narrowest(parts, least), least)
+    found = parts.placed(narrowest(parts, least))
     return [parts.shift(found, place, times[order]) for place in range(len(found))]
 
 
@@ -103,22 +102,13 @@ class Parts:
         """2 log(blocks / length): there are more short intervals than long ones, see `model.shares.scan`."""
         return 2 * log(self.blocks / (end - start))
 
-    def kept(self, found: list[int], least: float) -> list[int]:
-        """The shifts at their best places between their neighbours, without those that are not above the threshold."""
-        while found:
-            ends = [0, *found, self.blocks]
-            scores = []
-            for place in range(len(found)):
-                start, end = ends[place], ends[place + 2]
-                squares = self.squares(start, end)
-                ends[place + 1] = start + SIDE + int(squares.argmax())
-                scores.append(float(squares.max()) - self.penalty(start, end))
-            found = ends[1:-1]
-            weakest = int(np.argmin(scores))
-            if scores[weakest] > least:
-                return found
-            found.pop(weakest)
-        return found
+    def placed(self, found: list[int]) -> list[int]:
+        """The shifts, each at its best place between its neighbours, as the shortest interval need not hold it."""
+        ends = [0, *found, self.blocks]
+        for place in range(1, len(ends) - 1):
+            squares = self.squares(ends[place - 1], ends[place + 1])
+            ends[place] = ends[place - 1] + SIDE + int(squares.argmax())
+        return ends[1:-1]
 
     def shift(self, found: list[int], place: int, times: Floats) -> Shift:
         """What is told of one of the shifts."""
@@ -129,7 +119,7 @@ class Parts:
         before = float(self.totals[middle] - self.totals[start]) / sizes[0]
         after = float(self.totals[end] - self.totals[middle]) / sizes[1]
         variance = float(self.spreads[end] - self.spreads[start]) / (sum(sizes) - (end - start))
-        half = OFFLINE_SIZE_ERRORS * sqrt(variance * (1 / sizes[0] + 1 / sizes[1]))
+        half = SIZE_ERRORS * sqrt(variance * (1 / sizes[0] + 1 / sizes[1]))
         bounds = np.minimum(self.bounds, len(times) - 1)
         return Shift(
             when=float(times[bounds[middle]]),

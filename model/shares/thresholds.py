@@ -14,9 +14,6 @@ SIZE_ERRORS = 2.7
 WHEN_DROP = 8.0
 """The interval of a shift's time holds the times whose squared statistic is at most so much below the best one's."""
 
-OFFLINE_SIZE_ERRORS = 2.2
-"""The same where all texts are there."""
-
 ONLINE = (
     (0.50, 5.23e-04),
     (0.75, 4.29e-04),
