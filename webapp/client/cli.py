@@ -453,7 +453,7 @@ def _stdin_lines(encoding: str | None) -> Iterator[tuple[str, str | UploadRefuse
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and ("?column=" in error.detail or "?delimiter=" in error.detail):
+    if error.code == "unknown_column" and any(f"?{name}=" in error.detail for name in ("column", "delimiter", "skip")):
         return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 
