@@ -25,9 +25,10 @@ import numpy as np
 import orjson
 import redis
 
-from model.shares.detector import PER_TEXT, Detector, per_text
+from model.shares.detector import Detector, per_text
 from model.shares.detector import Shift as Found
 from model.shares.estimates import Estimate
+from model.shares.thresholds import PER_TEXT
 from model.shares.words import shifted
 from tasks.jobs.keys import chunk_id, chunk_of
 from tasks.jobs.scripts import JobScript
