@@ -1,1 +1,0 @@
-"""Shares, comparisons and shifts from scores and labels: numpy alone."""
