@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf, isinf, sqrt
 from statistics import NormalDist
 
@@ -10,6 +11,7 @@ from model.shares.estimates import LEVEL, Estimate
 _NORMAL = NormalDist()
 
 
+@lru_cache(4096)
 def quantile(level: float, degrees: float = inf) -> float:
     """The two-sided quantile of Student's t: 1.96 for 0.95 and many degrees of freedom.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from model.shares import sums
-from model.shares.estimates import LEVEL, Estimate, Method, Shares
+from model.shares.estimates import FLOOR, LEVEL, Estimate, Method, Shares
 from model.shares.intervals import estimate
 from model.shares.sums import Floats
 
@@ -16,13 +16,21 @@ NOTE = (
 EMPTY = Estimate(0.0, None, None)
 
 
-def raw(total: Floats, effective_texts: float | None = None, level: float = LEVEL) -> Shares:
+def raw(
+    total: Floats,
+    effective_texts: float | None = None,
+    level: float = LEVEL,
+    labels: int = 0,
+    floor: int = FLOOR,
+) -> Shares:
     """Shares of the model's labels and their net, with Wilson's interval at the effective number of texts.
 
     Args:
         total: the sums of the texts, shape (8,).
         effective_texts: the number of texts divided by their design effect, see `model.shares.clusters`.
         level: of the intervals.
+        labels: how many texts are labelled so far, too few to be of use; the note says so.
+        floor: how many are needed.
 
     The texts count as a sample of what could have been written; of the texts themselves the shares are exact. Net is
     scaled to 0..1, with the number at which Wilson's variance is that of net: x(1-x) / V for x = (net + 1) / 2.
@@ -42,7 +50,7 @@ def raw(total: Floats, effective_texts: float | None = None, level: float = LEVE
         effective,
         0,
         Method.RAW,
-        NOTE,
+        NOTE if not labels else f"{NOTE} {labels} of the {min(floor, round(number))} labels needed are there.",
     )
 
 
