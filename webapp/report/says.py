@@ -94,8 +94,10 @@ def _standing(figures: Figures) -> Iterator[str]:
             yield f"{by}{net.format(told)}."
         elif verdict is Verdict.AHEAD:
             start = "by the model's own counts who" if by else "Who"
-            yield f"{start[0].upper()}{start[1:]} is ahead cannot be told: {shown(segment.name)} has the highest net"\
+            yield (
+                f"{start[0].upper()}{start[1:]} is ahead cannot be told: {shown(segment.name)} has the highest net"
                 f" ({words.net(segment.shares.net)}), but it could be another."
+            )
         if len(segments) == 2 and told and not against_all:
             return
 
