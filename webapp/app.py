@@ -19,6 +19,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.reports import reports_blueprint
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -80,6 +81,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
+        reports_blueprint(sentiment.jobs, sandbox),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),

@@ -42,6 +42,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "jobs.cancel": _EITHER,
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
+    "reports.report": _EITHER,
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""

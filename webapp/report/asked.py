@@ -8,6 +8,9 @@ import msgspec
 
 from webapp.reading.times import Order, zone_of
 
+ROLES = ("time", "segment", "label", "author")
+"""What a column may be asked for as, in the order of a row's cells."""
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Everything but the lines."""
@@ -22,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """When the report is made."""
     target: str | None
     columns: tuple[str | None, ...]
-    """The names of the columns for `webapp.report.lines.ROLES`."""
+    """The names of the columns for ROLES."""
     tz: str
     dates: str | None
     bucket: str | None

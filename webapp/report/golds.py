@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from model.labels import SENTIMENT
+
 UNLABELLED, UNKNOWN = -1, -2
 MINUS_ONE, ZERO, ONE, TWO = -3, -4, -5, -6
 """Not a class yet: an empty cell, a cell that is not read, and numbers, of which the whole column shows what they mean.
 """
 _CODES = {
     UNLABELLED: ("", "-", "?", "na", "n/a", "nan", "none", "null", "unlabelled", "unlabeled"),
-    0: ("negative", "neg", "negativ", "negatif", "negativo", "👎"),
-    1: ("neutral", "neu", "neutre", "neutro", "😐"),
-    2: ("positive", "pos", "positiv", "positif", "positivo", "👍"),
+    0: ("negatif", "negativo", "👎"),
+    1: ("neutre", "neutro", "😐"),
+    2: ("positif", "positivo", "👍"),
     MINUS_ONE: ("-1", "-1.0", "\N{MINUS SIGN}1"),
     ZERO: ("0", "0.0"),
     ONE: ("1", "1.0", "+1"),
@@ -23,4 +25,8 @@ FROM_ZERO = {ZERO: 0, ONE: 1, TWO: 2}
 
 def gold_of(cell: str) -> int:
     """The class that a cell says, 0 to 2, or one of the codes above."""
-    return _BY_WORD.get(cell.strip().casefold(), UNKNOWN)
+    word = cell.strip().casefold()
+    if (code := _BY_WORD.get(word)) is not None:
+        return code
+    name = SENTIMENT.class_named(word)
+    return UNKNOWN if name is None else SENTIMENT.classes.index(name)

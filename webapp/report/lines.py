@@ -13,10 +13,8 @@ from webapp.api.results import own_columns, own_fields
 from webapp.reading.columns import nearest, places
 from webapp.reading.names import listed, quoted
 from webapp.reading.refusals import UploadRefused
+from webapp.report.asked import ROLES
 from webapp.report.kinds import FAILED, NOT_ABOUT, SCORED, UNANSWERED, UNREAD
-
-ROLES = ("time", "segment", "label", "author")
-"""What a column may be asked for as, in the order of a row's cells."""
 
 
 def columns_of(job: Job, asked: Mapping[str, str | None]) -> list[int | None]:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from html import escape
-from pathlib import Path
 
 from model.shares import words
 from model.shares.estimates import Shares
-from webapp.report.asked import Asked
+from webapp.report.asked import ROLES, Asked
 from webapp.report.charts import forest_chart, shares_chart
 from webapp.report.figures import Figures, Segment
-from webapp.report.lines import ROLES
 from webapp.report.method import limits, method
 from webapp.report.panels import Axes, panel
 from webapp.report.says import all_shifts, clock, headlines, pair_sentence, shift_sentence, shown
+from webapp.report.style import POLICY, STYLE
 from webapp.report.table import Table
 
-STYLE = (Path(__file__).parent / "report.css").read_text()
-POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; style-src"
-    f" 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'"
-)
-"""The Content-Security-Policy of a page: it may load nothing, and has the one style."""
 _MOST_PANELS = 12
 _MOST_CELLS = 3000
 """More buckets times segments are in no table of the page."""

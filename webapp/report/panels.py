@@ -15,7 +15,8 @@ from webapp.report.svg import Drawing, Point
 
 _ENOUGH = 20
 """Buckets with fewer texts do not set the scale: their bands reach from end to end."""
-_TICKS = 6
+_TICKS = 9
+_TICKS_NARROW = 4
 Scale = Callable[[float], float]
 
 
@@ -79,7 +80,7 @@ def panel(
     for value in steps(axes.low, axes.high, 4 if not wide else 5):
         drawing.line("zero" if value == 0 else "grid", (left, y(value)), (right, y(value)))
         drawing.text("tick", (left - 6, y(value) + 3.5), words.signed(value), anchor="end")
-    for tick, when in axes.ticks:
+    for tick, when in axes.ticks[:: 1 if wide else -(-len(axes.ticks) // _TICKS_NARROW) or 1]:
         drawing.line("grid", (x(tick), top), (x(tick), height - 16))
         drawing.text("tick", (min(max(x(tick), left + 12), right - 14), height - 4), when, anchor="middle")
     _volume(drawing, series, axes, x, height - 18)
