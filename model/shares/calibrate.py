@@ -1,0 +1,72 @@
+"""`python -m model.shares.calibrate`: the thresholds of `model.shares.thresholds`, by simulation; some minutes.
+
+Each run is a stream without any shift. What is counted is the runs that raise an alarm, under several thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+
+import numpy as np
+
+from model.shares.scan import BLOCK, Block, Blocks
+from model.shares.sums import Floats
+
+Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
+"""Draws values of p_pos - p_neg, of the shape given."""
+
+FEWEST = 200
+"""Runs without an alarm after the first third that are needed to tell the rate of the rest."""
+
+STREAMS: dict[str, Draw] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "nearly always at an end": lambda rng, shape: 2 * rng.beta(0.3, 0.3, shape) - 1,
+    "mostly negative": lambda rng, shape: np.where(rng.random(shape) < 0.1, 0.8, -0.9),
+}
+
+
+def highest(draw: Draw, runs: int, texts: int, seed: int) -> Floats:
+    """For each run the highest score of its windows up to the end of each BLOCK texts, shape (texts / BLOCK, runs)."""
+    rng = np.random.default_rng(seed)
+    blocks = Blocks()
+    found = np.full((texts // BLOCK, runs), -np.inf)
+    for step in range(texts // BLOCK):
+        values = draw(rng, (runs, BLOCK))
+        blocks.append(Block(BLOCK, values.sum(1), (values**2).sum(1), 0.0))
+        windows = blocks.windows()
+        if windows is not None:
+            found[step] = windows.score.max(0)
+    return np.maximum.accumulate(found)
+
+
+def rate(scores: Floats, threshold: float) -> float:
+    """The false-alarm rate for each text under a threshold.
+
+    -log(share of the runs without an alarm) / texts, of the first third and of the rest of the stream: the higher one.
+    In the beginning there are fewer windows; later, with a low threshold, no run is left without an alarm.
+    """
+    third = len(scores) // 3
+    quiet = (scores[[third - 1, -1]] <= threshold**2).sum(1)
+    first = -log(max(quiet[0], 1) / scores.shape[1]) / (third * BLOCK)
+    if quiet[0] < FEWEST:
+        return first
+    return max(first, -log(max(quiet[1], 1) / quiet[0]) / ((len(scores) - third) * BLOCK))
+
+
+def main(runs: int = 6000, texts: int = 30_000) -> None:
+    """Prints the rate under each threshold for each kind of stream, and the highest for `model.shares.thresholds`."""
+    thresholds = np.arange(0.5, 4.26, 0.25)
+    print("| stream | " + " | ".join(f"{one:.2f}" for one in thresholds) + " |")
+    found = []
+    for name, draw in STREAMS.items():
+        parts = [highest(draw, 500, texts, seed) for seed in range(runs // 500)]
+        scores = np.concatenate(parts, axis=1)
+        found.append([rate(scores, float(one)) for one in thresholds])
+        print(f"| {name} | " + " | ".join(f"{one:.2e}" for one in found[-1]) + " |", flush=True)
+    for threshold, highest_rate in zip(thresholds, np.max(found, axis=0), strict=True):
+        print(f"    ({threshold:.2f}, {highest_rate:.2e}),")
+
+
+if __name__ == "__main__":
+    main()
