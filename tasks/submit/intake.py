@@ -21,17 +21,29 @@ from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, En
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
+from tasks.streams.stream import Stream
 from tasks.submit.asked import NOTHING, Asked, Part, read
 from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
-_LINES_AT_ONCE = 50
+LINES_AT_ONCE = 50
 """Lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
 _KNOWN = 2**31 - 1
 """Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
 FULL = 1000
 """The work of a full chunk, in the unit of `tasks.jobs.job.Job.work`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A stream that texts are for."""
+
+    stream: Stream
+    keeps: bool = False
+    """Whether the job keeps lines and results all the same."""
+    gold_sampled: bool = False
+    """Whether the texts that come with labels were chosen at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,8 @@ class Submission:
     """The name of the API key that will own the job, if the service has keys."""
     asked: Asked = NOTHING
     """What is asked of each text besides its prediction."""
+    into: Into | None = None
+    """The stream that the texts are for; then the entries are `tasks.streams.lines.StreamEntry`."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 
@@ -74,6 +88,8 @@ class Fingerprint:
             options.append(submission.model)
         if submission.asked != NOTHING:
             options.append(asdict(submission.asked))
+        if submission.into is not None:
+            options.append([submission.into.stream.uid, submission.into.gold_sampled])
         self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:
@@ -173,7 +189,7 @@ class Intake:
             fingerprint.add(entry)
             page.append(entry)
             page_bytes += entry.memory_bytes
-            if self.texts % _LINES_AT_ONCE == 0:
+            if self.texts % LINES_AT_ONCE == 0:
                 time.sleep(0)
             if time.monotonic() - touched_at > UPLOAD_TTL_S / 8:
                 touched_at = time.monotonic()
@@ -242,7 +258,7 @@ class Intake:
         errors: list[Failed] = []
         parts: dict[int, tuple[Sequence[Part], Sequence[Part]]] = {}
         for position, entry in enumerate(entries):
-            if position % _LINES_AT_ONCE == 0:
+            if position % LINES_AT_ONCE == 0:
                 time.sleep(0)
             if entry.error is not None:
                 keys.append(None)
