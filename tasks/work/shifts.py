@@ -25,9 +25,9 @@ import numpy as np
 import orjson
 import redis
 
-from model.shares.detector import PER_TEXT, Detector, per_text
+from model.shares.detector import Detector, per_text
 from model.shares.detector import Shift as Found
-from model.shares.estimates import Estimate
+from model.shares.thresholds import PER_TEXT
 from model.shares.words import shifted
 from tasks.jobs.keys import chunk_id, chunk_of
 from tasks.jobs.scripts import JobScript
@@ -167,13 +167,7 @@ class Look:
             found_at=self._now,
             false_alarms_per_text=false_alarms,
             false_alarms_per_day=false_alarms * (texts_per_day(pace) if pace else 0.0),
-            sentence=shifted(
-                None if segment == NO_SEGMENT else segment,
-                instant(found.when),
-                Estimate(found.size, found.low, found.high),
-                Estimate(found.before, None, None),
-                Estimate(found.after, None, None),
-            ),
+            sentence=shifted(None if segment == NO_SEGMENT else segment, instant(found.when), found),
         )
 
 

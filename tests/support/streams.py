@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
+from hashlib import blake2b
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class Live:
             field: the chunk's name.
         """
         at = self.now - 3600 if begin is None else begin
-        different = (next(self._names).to_bytes(8, "little") for _ in itertools.count())
+        different = (blake2b(str(next(self._names)).encode(), digest_size=8).digest() for _ in itertools.count())
         rows = []
         for (net, label), of in zip(texts, words or different, strict=False):
             rows.append(packed(Row(at, net, label, of, segment)))

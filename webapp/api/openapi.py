@@ -350,6 +350,26 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 parameters=[job_id, *_query_parameters(schemas.ResultsQuery)],
             )
         },
+        "/jobs/{job_id}/report": {
+            "get": _operation(
+                "getJobReport",
+                "Get what an ended job's texts say together: shares, differences, series and shifts",
+                "jobs",
+                {
+                    "200": {
+                        "description": "The report, as JSON or as a page that stands alone, chosen by `Accept` or"
+                        " ?format=. docs/reports.md describes it.",
+                        "headers": {"X-Request-ID": _REQUEST_ID},
+                        "content": {
+                            "application/json": {"schema": {"type": "object"}},
+                            "text/html": {"schema": {"type": "string"}},
+                        },
+                    },
+                    **_problems(404, 409, 413, 422, 503),
+                },
+                parameters=[job_id, *_query_parameters(schemas.ReportQuery)],
+            )
+        },
         "/streams/{name}/shifts": {
             "get": _operation(
                 "getStreamShifts",
