@@ -468,7 +468,7 @@ class ResultsQuery(Asked):
     ] = False
 
 
-class ReportQuery(_Asked):
+class ReportQuery(Asked):
     """Which columns of a job a report is made by."""
 
     model_config = ConfigDict(extra="forbid")
