@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.shares.recent import PLACES, Recent
 from model.shares.scan import BLOCK, Block, Blocks, Windows
+from model.shares.sums import Floats, Numbers
 from model.shares.thresholds import PER_TEXT, SIZE_ERRORS, WHEN_DROP, threshold
 
-REMEMBERED = 1024
-"""Places for the digests of texts that came lately; a text is forgotten when another takes its place."""
 _VERSION = 1
 _HEADER = struct.Struct("<BBHH")
 """The version, whether there is an oldest block, how many blocks follow, how many digests follow them."""
@@ -50,6 +50,16 @@ def per_text(per_day: float, texts_a_day: float) -> float:
     return per_day / max(texts_a_day, 1.0)
 
 
+def checked(values: Numbers, times: Numbers, keys: NDArray[np.integer] | None) -> tuple[Floats, Floats]:
+    """The values and times as doubles. Raises ValueError if one is not finite, or if the shapes differ."""
+    found, when = np.asarray(values, np.float64), np.asarray(times, np.float64)
+    if found.ndim != 1 or found.shape != when.shape or (keys is not None and len(keys) != len(found)):
+        raise ValueError("each text needs its value, its time and its digest")
+    if not (np.isfinite(found).all() and np.isfinite(when).all()):
+        raise ValueError("a value or a time is not a number")
+    return found, when
+
+
 class Detector:
     """Watches one segment's net probabilities, p_pos - p_neg. Its state is a few KB, see `to_bytes`.
 
@@ -67,7 +77,7 @@ class Detector:
         self._least = threshold(false_alarms) ** 2
         self._blocks = Blocks()
         self._open = Block(0, 0.0, 0.0, 0.0)
-        self._keys: NDArray[np.uint32] | None = None
+        self._recent: Recent | None = None
 
     @classmethod
     def from_bytes(cls, raw: bytes, false_alarms: float = PER_TEXT) -> Self:
@@ -77,12 +87,12 @@ class Detector:
             raise ValueError(wrong)
         version, old, number, keys = _HEADER.unpack_from(raw)
         end = _HEADER.size + number * _BLOCK.itemsize
-        if version != _VERSION or number <= old or keys not in (0, REMEMBERED) or len(raw) != end + 4 * keys:
+        if version != _VERSION or number <= old or keys not in (0, PLACES) or len(raw) != end + 4 * keys:
             raise ValueError(wrong)
         found = cls(false_alarms)
         found._open, *blocks = [Block(*one) for one in np.frombuffer(raw, _BLOCK, number, _HEADER.size).tolist()]
         found._blocks = Blocks(blocks[old:], blocks[0] if old else None)
-        found._keys = np.frombuffer(raw, "<u4", keys, end).astype(np.uint32) if keys else None
+        found._recent = Recent(np.frombuffer(raw, "<u4", keys, end).astype(np.uint32)) if keys else None
         return found
 
     def to_bytes(self) -> bytes:
@@ -90,13 +100,13 @@ class Detector:
         old = [self._blocks.old] if self._blocks.old else []
         blocks = [self._open, *old, *self._blocks.blocks]
         stored = np.array([(one.size, one.total, one.squares, one.start) for one in blocks], _BLOCK)
-        keys = b"" if self._keys is None else self._keys.astype("<u4").tobytes()
+        keys = b"" if self._recent is None else self._recent.marks.astype("<u4").tobytes()
         return _HEADER.pack(_VERSION, len(old), len(blocks), len(keys) // 4) + stored.tobytes() + keys
 
     def add(
         self,
-        values: NDArray[np.floating],
-        times: NDArray[np.floating],
+        values: Numbers,
+        times: Numbers,
         keys: NDArray[np.integer] | None = None,
     ) -> list[Shift]:
         """Takes texts in the order in which they came and returns the shifts found with them, usually none.
@@ -112,13 +122,10 @@ class Detector:
         Raises:
             ValueError: a value or a time is not finite, or the shapes differ.
         """
-        values, times = np.asarray(values, np.float64), np.asarray(times, np.float64)
-        if values.ndim != 1 or values.shape != times.shape or (keys is not None and len(keys) != len(values)):
-            raise ValueError("each text needs its value, its time and its digest")
-        if not (np.isfinite(values).all() and np.isfinite(times).all()):
-            raise ValueError("a value or a time is not a number")
+        values, times = checked(values, times, keys)
         if keys is not None:
-            new = self._new(np.asarray(keys).astype(np.uint64))
+            self._recent = self._recent or Recent()
+            new = self._recent.new(keys)
             values, times = values[new], times[new]
         found = []
         start = 0
@@ -134,21 +141,6 @@ class Detector:
                 found += [shift] if shift else []
             start = end
         return found
-
-    def _new(self, keys: NDArray[np.uint64]) -> NDArray[np.intp]:
-        """The places of the texts that did not come lately; remembers them."""
-        if self._keys is None:
-            self._keys = np.zeros(REMEMBERED, np.uint32)
-        table = self._keys
-        places = (keys % np.uint64(REMEMBERED)).tolist()
-        # 0 is an empty place.
-        marks = np.maximum(keys >> np.uint64(32), np.uint64(1)).tolist()
-        new = []
-        for text, (place, mark) in enumerate(zip(places, marks, strict=True)):
-            if table[place] != mark:
-                table[place] = mark
-                new.append(text)
-        return np.array(new, np.intp)
 
     def _looked(self, now: float) -> Shift | None:
         """The shift that the newest texts show, if they do."""
