@@ -606,7 +606,7 @@ def _cropped(text: str) -> str:
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and re.search(r"\?column=|\?delimiter=|^The job ", error.detail):
+    if error.code == "unknown_column" and re.search(r"\?(?:column|delimiter|skip)=|^The job ", error.detail):
         return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 
