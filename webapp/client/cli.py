@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve`,
-`worker` and `compile`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also
+`serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,28 @@ from tasks.keys import new_key
 from webapp.client import Job, Prediction, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.explained import show
-from webapp.client.options import AsJson, Key, Url, complain, connect, cropped, local, print_json, wants_json
+from webapp.client.options import (
+    AsJson,
+    Column,
+    Delimiter,
+    Encoding,
+    Escape,
+    Key,
+    NoHeader,
+    OnError,
+    Quote,
+    Sheet,
+    Skip,
+    Type,
+    Url,
+    complain,
+    connect,
+    cropped,
+    local,
+    print_json,
+    wants_json,
+)
+from webapp.client.report import Paper, Report
 from webapp.client.stdin import stdin_lines
 from webapp.client.stream_commands import streams
 from webapp.client.usage import plain_words
@@ -151,6 +172,48 @@ def _one_line(prediction: Prediction, text: str) -> str:
     return f"{prediction.label:<8}  {prediction.confidence:.4f}  {cropped(text)}{warned}"
 
 
+def _check_source(file: Path | None, job: str | None, option: str, type: str | None) -> None:
+    """Checks that there is either a file or the id of a job, given with that option."""
+    if (file is None) == (job is None):
+        raise typer.BadParameter(f"give a file, or {option} JOB", param_hint="FILE")
+    stdin = str(file) == "-"
+    if stdin and type is None:
+        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
+    if file is not None and not stdin and (not file.exists() or file.is_dir()):
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+
+
+def _reading(
+    column: str | None,
+    delimiter: str | None,
+    encoding: str | None,
+    quote: str | None,
+    escape: str | None,
+    no_header: bool,
+    skip: int | None,
+    on_error: Literal["refuse", "line"] | None,
+    sheet: str | None,
+    *,
+    sent: bool,
+) -> dict[str, Any]:
+    """How a file is to be read. Nothing of it may be given unless a file is sent."""
+    reading: dict[str, Any] = {
+        "column": column,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "quote": quote,
+        "escape": escape,
+        "header": False if no_header else None,
+        "skip": skip,
+        "on_error": on_error,
+        "sheet": sheet,
+    }
+    if not sent and (idle := [name for name, value in reading.items() if value is not None]):
+        option = "--no-header" if idle[0] == "header" else f"--{idle[0].replace('_', '-')}"
+        raise typer.BadParameter("it has no effect on a job that was sent before", param_hint=option)
+    return reading
+
+
 @app.command()
 def batch(
     context: typer.Context,
@@ -170,45 +233,16 @@ def batch(
             show_default="FILE.sentiq.csv, ...",
         ),
     ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(
-            help="The column, or JSON key, with the texts; a path like data.text, or a column's number.",
-            show_default="text",
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(help="The CSV's delimiter: one character, or tab.", show_default="what the header shows"),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="The file's encoding, such as cp1252.", show_default="UTF-8, or what is found")
-    ] = None,
-    quote: Annotated[
-        str | None, typer.Option(help="The CSV's quote, or none where quotes are plain characters.", show_default='"')
-    ] = None,
-    escape: Annotated[
-        str | None, typer.Option(help="The CSV's character before a quote that belongs to the text, such as \\.")
-    ] = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first row is a row like all others; --column is a number.")
-    ] = False,
-    skip: Annotated[int | None, typer.Option(min=0, help="Lines before the header.", show_default="0")] = None,
-    on_error: Annotated[
-        Literal["refuse", "line"] | None,
-        typer.Option(help="line: a row that cannot be read has its own error.", show_default="refuse"),
-    ] = None,
-    sheet: Annotated[
-        str | None,
-        typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
-    ] = None,
-    type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="csv|tsv|ndjson|txt|json|xlsx|xls|ods|zip",
-            help="The input's type, if its name does not tell; optionally with .gz.",
-        ),
-    ] = None,
+    column: Column = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quote: Quote = None,
+    escape: Escape = None,
+    no_header: NoHeader = False,
+    skip: Skip = None,
+    on_error: OnError = None,
+    sheet: Sheet = None,
+    type: Type = None,
     format: Annotated[
         Literal["csv", "xlsx", "ndjson", "jsonl", "json"] | None,
         typer.Option(help="The output's format, if its name does not tell."),
@@ -236,13 +270,8 @@ def batch(
     as_json: AsJson = False,
 ) -> None:
     """Scores a file as a job, and writes its lines with their predictions."""
-    if (file is None) == (resume is None):
-        raise typer.BadParameter("give a file, or --resume JOB", param_hint="FILE")
+    _check_source(file, resume, "--resume", type)
     stdin = str(file) == "-"
-    if stdin and type is None:
-        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
-    if file is not None and not stdin and (not file.exists() or file.is_dir()):
-        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
     name = file or Path(f"{resume}.csv")
     name = name if type is None else name.with_name(f"{name.stem}.{type}")
     chosen = Output.choose(output, format, name, stdout=stdin, force=force)
@@ -250,20 +279,9 @@ def batch(
         raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--raw")
     if like_input and chosen.format != "csv":
         raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--like-input")
-    reading = {
-        "column": column,
-        "delimiter": delimiter,
-        "encoding": encoding,
-        "quote": quote,
-        "escape": escape,
-        "header": False if no_header else None,
-        "skip": skip,
-        "on_error": on_error,
-        "sheet": sheet,
-    }
-    if resume is not None and (idle := [name for name, value in reading.items() if value is not None]):
-        option = "--no-header" if idle[0] == "header" else f"--{idle[0].replace('_', '-')}"
-        raise typer.BadParameter("it has no effect on a job that was sent before", param_hint=option)
+    reading = _reading(
+        column, delimiter, encoding, quote, escape, no_header, skip, on_error, sheet, sent=resume is None
+    )
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
     with connect(context, BATCH_PATIENCE_S, screen) as sentiq:
@@ -281,6 +299,73 @@ def batch(
     # Whoever resumes a cancelled job wants what was done.
     if job.status == "failed" or (job.status == "cancelled" and resume is None):
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The texts with their other columns, as for sentiq batch; - is stdin.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The report: .html, one page that stands alone, or .json; - is stdout, as JSON.",
+            show_default="FILE.report.html",
+        ),
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the times.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column by which to compare, such as candidate.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column with people's labels, of a random sample of the texts or all."),
+    ] = None,
+    author: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the authors.")] = None,
+    tz: Annotated[str, typer.Option(help="The time zone, such as Europe/Berlin or +02:00.")] = "UTC",
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None, typer.Option(help="How dates like 3/4/2026 are read.")
+    ] = None,
+    bucket: Annotated[
+        Literal["1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "1w", "1mo"] | None,
+        typer.Option(help="The buckets of time.", show_default="by the span of the texts"),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="Instead of a file: a job that is there.")
+    ] = None,
+    column: Column = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quote: Quote = None,
+    escape: Escape = None,
+    no_header: NoHeader = False,
+    skip: Skip = None,
+    on_error: OnError = None,
+    sheet: Sheet = None,
+    type: Type = None,
+    model: ModelName = None,
+    target: Target = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Scores a file as a job, and writes a report: shares, who is ahead, and how the mood moved."""
+    _check_source(file, job, "--job", type)
+    asked = {
+        "time": time, "segment": segment, "label": label, "author": author, "tz": tz, "dates": dates, "bucket": bucket,
+    }  # fmt: skip
+    paper = Paper.choose(output, file, job, force=force)
+    reading = _reading(column, delimiter, encoding, quote, escape, no_header, skip, on_error, sheet, sent=job is None)
+    elsewhere = context.meta.get("sentiq.url")
+    screen = Screen()
+    with connect(context, BATCH_PATIENCE_S, screen) as sentiq:
+        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        Report(sentiq, screen, paper, asked, again).run(
+            file, job, **reading, content_type=type, model=model, target=target
+        )
 
 
 @app.command()
@@ -453,7 +538,7 @@ def _stdin_lines(encoding: str | None) -> Iterator[tuple[str, str | UploadRefuse
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and any(f"?{name}=" in error.detail for name in ("column", "delimiter", "skip")):
+    if error.code == "unknown_column" and re.search(r"\?(?:column|delimiter|skip)=|^The job ", error.detail):
         return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 

@@ -14,7 +14,27 @@ from rich.table import Table
 
 from webapp.client import Bucket, Estimate, Job, Labels, SampledText, Sentiq, Shift, Stream, StreamState
 from webapp.client.batch import Screen
-from webapp.client.options import AsJson, Key, Url, complain, connect, local, one_line, print_json, wants_json
+from webapp.client.options import (
+    AsJson,
+    Column,
+    Delimiter,
+    Encoding,
+    Escape,
+    Key,
+    NoHeader,
+    OnError,
+    Quote,
+    Sheet,
+    Skip,
+    Type,
+    Url,
+    complain,
+    connect,
+    local,
+    one_line,
+    print_json,
+    wants_json,
+)
 
 streams = typer.Typer(
     help="Counts texts over time: shares, comparisons and shifts with their intervals.", no_args_is_help=True
@@ -108,7 +128,7 @@ def send(
     file: Annotated[
         Path, typer.Argument(help="A file of any kind that `sentiq batch` reads; - is stdin, with --type.")
     ],
-    column: Annotated[str | None, typer.Option(help="The column with the texts.", show_default="text")] = None,
+    column: Column = None,
     time: Annotated[str | None, typer.Option(help="The column with the times.", show_default="time")] = None,
     segment: Annotated[str | None, typer.Option(help="The column with the segments.", show_default="segment")] = None,
     author: Annotated[str | None, typer.Option(help="The column with the authors.", show_default="author")] = None,
@@ -124,17 +144,15 @@ def send(
         Literal["all", "random"] | None,
         typer.Option(help="random: the rows with a label in the column gold are a random sample."),
     ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="The CSV's delimiter.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="The file's encoding, such as cp1252.")] = None,
-    quote: Annotated[str | None, typer.Option(help="The CSV's quote, or none.")] = None,
-    escape: Annotated[str | None, typer.Option(help="The CSV's character before a quote in a text.")] = None,
-    no_header: Annotated[bool, typer.Option("--no-header", help="The first row is a row like others.")] = False,
-    skip: Annotated[int | None, typer.Option(min=0, help="Lines before the header.")] = None,
-    on_error: Annotated[
-        Literal["refuse", "line"] | None, typer.Option(help="line: a row that cannot be read has its own error.")
-    ] = None,
-    sheet: Annotated[str | None, typer.Option(help="The spreadsheet's sheet.")] = None,
-    type: Annotated[str | None, typer.Option(metavar="csv|ndjson|...", help="The file's type.")] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quote: Quote = None,
+    escape: Escape = None,
+    no_header: NoHeader = False,
+    skip: Skip = None,
+    on_error: OnError = None,
+    sheet: Sheet = None,
+    type: Type = None,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
