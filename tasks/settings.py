@@ -30,7 +30,16 @@ from model.language import as_codes
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.long_texts import LongTexts
-from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
+from tasks.models import (
+    DEFAULT,
+    Model,
+    Source,
+    Twice,
+    models_by_name,
+    parse_models,
+    require_one_meaning,
+    unique_keys,
+)
 from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
@@ -377,7 +386,9 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            return json.loads(value, object_pairs_hook=unique_keys)
+        except Twice:
+            raise
         except ValueError:
             raise ValueError('must be a JSON object, for example {"LABEL_0": "NEGATIVE"}') from None
 

@@ -11,7 +11,9 @@ from math import log
 import numpy as np
 
 from model.shares.scan import BLOCK, Block, Blocks
+from model.shares.shifts import MOST_BLOCKS, Parts, intervals
 from model.shares.sums import Floats
+from model.shares.thresholds import OFFLINE_RATES
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
 """Draws values of p_pos - p_neg, of the shape given."""
@@ -54,8 +56,16 @@ def rate(scores: Floats, threshold: float) -> float:
     return max(first, -log(max(quiet[1], 1) / quiet[0]) / ((len(scores) - third) * BLOCK))
 
 
-def main(runs: int = 6000, texts: int = 30_000) -> None:
-    """Prints the rate under each threshold for each kind of stream, and the highest for `model.shares.thresholds`."""
+def best_splits(draw: Draw, runs: int, blocks: int, seed: int) -> Floats:
+    """The highest score of all intervals' splits, for each run of so many blocks of texts without a shift."""
+    parts = Parts.of(draw(np.random.default_rng(seed), (runs, blocks * BLOCK)))
+    assert parts is not None
+    best = [parts.squares(*one).max(-1) - parts.penalty(*one) for one in intervals(blocks)]
+    return np.asarray(np.max(best, axis=0))
+
+
+def online(runs: int, texts: int) -> None:
+    """Prints the rate under each threshold for each kind of stream, and the highest as the table `ONLINE`."""
     thresholds = np.arange(0.5, 4.26, 0.25)
     print("| stream | " + " | ".join(f"{one:.2f}" for one in thresholds) + " |")
     found = []
@@ -64,8 +74,28 @@ def main(runs: int = 6000, texts: int = 30_000) -> None:
         scores = np.concatenate(parts, axis=1)
         found.append([rate(scores, float(one)) for one in thresholds])
         print(f"| {name} | " + " | ".join(f"{one:.2e}" for one in found[-1]) + " |", flush=True)
+    print("ONLINE = (")
     for threshold, highest_rate in zip(thresholds, np.max(found, axis=0), strict=True):
         print(f"    ({threshold:.2f}, {highest_rate:.2e}),")
+    print(")")
+
+
+def offline(runs: int) -> None:
+    """Prints the table `OFFLINE`: the highest threshold of all kinds of streams, for each number of blocks."""
+    print("OFFLINE = {")
+    for blocks in (8, 16, 32, 64, 128, 256, 512, 1024, MOST_BLOCKS):
+        found = []
+        for draw in STREAMS.values():
+            best = np.concatenate([best_splits(draw, 50, blocks, seed) for seed in range(runs // 50)])
+            found.append(np.sqrt(np.maximum(np.quantile(best, [1 - one for one in OFFLINE_RATES]), 0)))
+        print(f"    {blocks}: ({', '.join(f'{one:.2f}' for one in np.max(found, axis=0))}),", flush=True)
+    print("}")
+
+
+def main(runs: int = 6000, texts: int = 30_000) -> None:
+    """Prints both tables."""
+    online(runs, texts)
+    offline(runs // 3)
 
 
 if __name__ == "__main__":

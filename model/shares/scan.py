@@ -107,10 +107,23 @@ class Blocks:
         score = ((after - before) / error) ** 2 - 2 * np.log(WIDEST / inside)
         return Windows(inside, before, after, error, score)
 
+    def texts(self) -> int:
+        """The number of texts since the last shift."""
+        return sum(one.size for one in self.blocks) + (self.old.size if self.old else 0)
+
     def starts(self) -> list[float]:
         """The times at which the blocks start, the oldest first."""
         older = [] if self.old is None else [self.old.start]
         return [*older, *(one.start for one in self.blocks)]
+
+    def place(self, size: float) -> int:
+        """The place in `starts` of the block with which the window of so many texts starts."""
+        places = len(self.starts())
+        for place, one in enumerate(reversed(self.blocks), 1):
+            size -= one.size
+            if size <= 0:
+                return places - place
+        return 0
 
     def cut(self, size: float) -> None:
         """Forgets all but the newest blocks with so many texts together: the new level."""

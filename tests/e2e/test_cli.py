@@ -271,6 +271,11 @@ def test_batch_reads_as_it_is_told(sentiq: Sentiq) -> None:
     assert "read as cp1252" in sentiq.run("batch", "old.csv", "--force").stderr.decode()
     (sentiq.folder / "lines.txt").write_text("good\n")
     assert "`column` has no effect" in sentiq.run("batch", "lines.txt", "--column", "x", status=1).stderr.decode()
+    (sentiq.folder / "tab.txt").write_text("id\ttext\n1\tgood\n")
+    refused = sentiq.run("batch", "tab.txt", "--column", "text", status=1)
+    assert "leave it out; if it is a table, say so: --type csv." in refused.stderr.decode()
+    assert "its first one too. If it is a table, say so: --type csv." in sentiq.run("batch", "tab.txt").stderr.decode()
+    assert "is a table" not in sentiq.run("batch", "lines.txt").stderr.decode()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -460,6 +465,10 @@ def test_batch_overwrites_nothing(sentiq: Sentiq) -> None:
     assert b"--force" in refused.stderr
     assert b"Job" not in refused.stderr
     assert (sentiq.folder / "out.csv").read_text() == "mine"
+    sentiq.run("batch", "in.txt")
+    refused = sentiq.run("batch", "in.txt", status=2)
+    assert b"Invalid value for FILE" in refused.stderr
+    assert b"-o names another file" in b" ".join(refused.stderr.replace("│".encode(), b" ").split())
     sentiq.run("batch", "in.txt", "-o", "out.csv", "--force")
     assert read_csv(sentiq.folder / "out.csv")[0]["label"] == "POSITIVE"
 

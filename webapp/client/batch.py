@@ -23,7 +23,12 @@ from webapp.client import Format, Job, JobNotFound, Sentiq, SentiqError
 FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".xlsx": "xlsx"}
 
 
-_COMMANDS = {"DELETE /jobs/ID?purge=1": "sentiq remove JOB", "DELETE /jobs/ID": "sentiq cancel JOB"}
+_COMMANDS = {
+    "DELETE /jobs/ID?purge=1": "sentiq remove JOB",
+    "DELETE /jobs/ID": "sentiq cancel JOB",
+    "send it as text/csv": "say so: --type csv",
+    "(Content-Encoding: gzip, or a name that ends in .gz)": "(--type csv.gz, or a name that ends in .gz)",
+}
 """What does on the command line what the service's sentences tell callers by HTTP to do."""
 
 
@@ -114,10 +119,12 @@ class Output:
         if stdout:
             return cls(None, FORMATS[ending])
         path = Path(given) if given is not None else plain.with_name(f"{plain.stem}.sentiq{ending}")
+        hint = "-o" if given is not None else "FILE"
         if path.is_file() and not force:
-            raise typer.BadParameter(f"{path} exists; --force overwrites it", param_hint="-o")
+            other = "" if given is not None else ", and -o names another file for the results"
+            raise typer.BadParameter(f"{path} exists; --force overwrites it{other}", param_hint=hint)
         if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-            raise typer.BadParameter(f"{path} cannot be written", param_hint="-o")
+            raise typer.BadParameter(f"{path} cannot be written", param_hint=hint)
         return cls(path, FORMATS[ending])
 
 
@@ -178,6 +185,8 @@ class Batch:
 
     def _upload(self, file: Path, options: dict[str, Any]) -> Job:
         total = file.stat().st_size if str(file) != "-" and file.is_file() else None
+        if options.get("content_type") is None and _is_table_of_lines(file):
+            self._screen.say(f"{file} is read as plain lines, its first one too. If it is a table, say so: --type csv.")
         if not self._screen.live:
             self._screen.say(f"Sending {'stdin' if str(file) == '-' else file} to {self._sentiq.url}.")
         self._screen.stage("Sending")
@@ -266,6 +275,20 @@ def _origin(job: Job) -> str:
     parts = [f"the file {job.file} in it"] if job.file is not None else []
     parts += [f"the sheet {job.sheet}"] if job.sheet is not None else []
     return f", of {' and '.join(parts)}" if parts else ""
+
+
+def _is_table_of_lines(file: Path) -> bool:
+    """Whether a file of plain lines, by its name, begins like a table with a column `text`."""
+    if not file.is_file() or file.suffix.lower() != ".txt":
+        return False
+    with file.open("rb") as opened:
+        head, row, *_ = [*opened.read(1 << 16).decode("utf-8", "replace").splitlines(), "", ""]
+    return any(
+        delimiter in head
+        and delimiter in row
+        and "text" in [name.strip(' "\ufeff').lower() for name in head.split(delimiter)]
+        for delimiter in ",;\t|"
+    )
 
 
 def _lines(count: int) -> str:

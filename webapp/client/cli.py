@@ -502,7 +502,7 @@ def _cropped(text: str) -> str:
 
 
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and ("?column=" in error.detail or "?delimiter=" in error.detail):
+    if error.code == "unknown_column" and any(f"?{name}=" in error.detail for name in ("column", "delimiter", "skip")):
         return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
 

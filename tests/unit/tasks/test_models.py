@@ -117,6 +117,8 @@ def test_celery_knows_all_queues(monkeypatch: pytest.MonkeyPatch) -> None:
             "the name of a model has up to 32 letters, digits, -, _ and ., or is `\\*`; 'a b' is none",
         ),
         ({"": "default"}, "'' is none"),
+        ('{"de": "a", "en": "b", "de": "c"}', "has 'de' twice in one object"),
+        ('{"de": {"name": "a", "label_map": {"x": "POSITIVE", "x": "NEGATIVE"}}}', "has 'x' twice in one object"),
         ({"-x": "default"}, "'-x' is none"),
         ({"x" * 33: "default"}, "'x{33}' is none"),
         ({"y" * 3000: "default"}, "'y{40}' is none"),
