@@ -21,6 +21,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.reports import reports_blueprint
 from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
@@ -86,7 +87,8 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
+        reports_blueprint(sentiment.jobs, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),

@@ -42,6 +42,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "jobs.cancel": _EITHER,
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
+    "reports.report": _EITHER,
     "streams.all_streams": frozenset({Scope.JOBS}),
     "streams.put": frozenset({Scope.JOBS}),
     "streams.stream": frozenset({Scope.JOBS}),
