@@ -28,6 +28,7 @@
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
+    ├── SegmentNotFound         a stream has no texts of this segment
     ├── TextsNotKept            a stream without `keep_sample` has no texts to label
     ├── TooManyLabels           a stream has as many labels as one may have
     ├── Unauthorized            no API key, or an unknown one
@@ -334,6 +335,15 @@ class IdempotencyInProgress(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The first request with this Idempotency-Key has not finished yet.")
+
+
+class SegmentNotFound(SentimentError):
+    """A stream has no texts of a segment."""
+
+    code = "segment_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("No text of this stream is in the segment that was asked for.")
 
 
 class TextsNotKept(SentimentError):

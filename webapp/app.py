@@ -13,6 +13,7 @@ from tasks.store.limits import Limits
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
 from webapp.api.answers import PredictionAnswers
+from webapp.api.compare import compare_blueprint
 from webapp.api.docs import docs_blueprint
 from webapp.api.events import Listeners
 from webapp.api.health import health_blueprint
@@ -20,6 +21,8 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.reports import reports_blueprint
+from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
@@ -84,7 +87,10 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
+        reports_blueprint(sentiment.jobs, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
+        labels_blueprint(sentiment.streams),
+        compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Numbers = NDArray[np.floating] | NDArray[np.integer]
 
 SIZE = 8
 """Counts of the three labels, then the sums of p_neg, p_pos, p_neg^2, p_pos^2 and p_neg p_pos."""

@@ -130,49 +130,63 @@ def changed(
             f"{told}: it moved by {signed(difference.estimate, places)} points, and anything from"
             f" {signed(difference.low, places)} to {signed(difference.high, places)} is possible."
         )
-    return f"{of}{whose} {_moved(difference)} from {before} to {after}."
+    return f"{of}{whose} {_moved(difference.estimate, difference.low, difference.high)} from {before} to {after}."
 
 
-def shifted(
-    name: str | None, when: str, difference: Interval, before: Interval, after: Interval, *, corrected: bool = False
-) -> str:
+class Step(Protocol):
+    """A shift of net: from what to what, and by how much with an interval."""
+
+    @property
+    def before(self) -> float:
+        """Net up to the shift."""
+
+    @property
+    def after(self) -> float:
+        """Net from the shift on."""
+
+    @property
+    def size(self) -> float:
+        """After less before."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the interval of the size."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the interval of the size."""
+
+
+def shifted(name: str | None, when: str, shift: Step, *, corrected: bool = False) -> str:
     """A shift, as a sentence.
 
     Args:
         name: the segment, or None for all texts.
         when: the time in words, such as `17 Feb 14:00`.
-        difference, before, after: of net.
+        shift: `model.shares.detector.Shift`, or something like it.
         corrected: see `compared`.
     """
     whose = "" if name is None else f" of {name}"
-    counts = "" if corrected else ", by the model's own counts"
-    return (
-        f"{when}: the net sentiment{whose} {_moved(difference)}, from {signed(before.estimate)} to"
-        f" {signed(after.estimate)}{counts}."
-    )
+    counts = "" if corrected else ", by the model's own scores"
+    moved = _moved(shift.size, shift.low, shift.high)
+    return f"{when}: the net sentiment{whose} {moved}, from {signed(shift.before)} to {signed(shift.after)}{counts}."
 
 
-def _moved(difference: Interval) -> str:
-    way = "fell" if difference.estimate < 0 else "rose"
-    if difference.low is None or difference.high is None:
-        return f"{way} by {points(difference.estimate)}"
-    if difference.low * difference.high < 0:
-        places = _places(difference.estimate, difference.low, difference.high)
-        interval = f"{signed(difference.low, places)} to {signed(difference.high, places)}"
-        return f"{way} by {points(difference.estimate, places)} ({interval})"
-    low, high = sorted((abs(difference.low), abs(difference.high)))
-    places = _places(difference.estimate, low, high)
-    return (
-        f"{way} by {points(difference.estimate, places)} (between {_digits(low, places)} and {_digits(high, places)})"
-    )
+def _moved(size: float, low: float | None, high: float | None) -> str:
+    way = "fell" if size < 0 else "rose"
+    if low is None or high is None:
+        return f"{way} by {points(size)}"
+    places = _places(size, low, high)
+    if low * high < 0:
+        return f"{way} by {points(size, places)} ({signed(low, places)} to {signed(high, places)})"
+    least, most = sorted((abs(low), abs(high)))
+    return f"{way} by {points(size, places)} (between {_digits(least, places)} and {_digits(most, places)})"
 
 
 def told(name: str | None, negative: Interval, neutral: Interval, positive: Interval) -> str:
     """The shares of a segment, or of all texts, as a sentence."""
-    whose = "all texts" if name is None else f"the texts about {name}"
-    return (
-        f"Of {whose}, {share(negative)} are negative, {share(neutral)} are neutral and {share(positive)} are positive."
-    )
+    whose = "Of all texts" if name is None else f"{name}: of its texts"
+    return f"{whose}, {share(negative)} are negative, {share(neutral)} are neutral and {share(positive)} are positive."
 
 
 def _digits(value: float, places: int) -> str:

@@ -28,7 +28,7 @@ from tasks.streams.stream import Entry
 
 if TYPE_CHECKING:
     from model.shares.estimates import Labelled
-    from model.types import FloatArray
+    from model.shares.sums import Floats
 
 ANSWERED = 0.9
 """The share of the texts that a person was given which must be answered."""
@@ -49,7 +49,7 @@ class Counted:
 
     labelled: Labelled
     """The labels that count, and the scores of their texts."""
-    times: FloatArray
+    times: Floats
     """When these texts were written, in Unix seconds, shape (n,)."""
     cannot_tell: int
     """Texts of the random sample of which nobody could tell the label."""
@@ -168,7 +168,7 @@ def _decided(labels: Iterable[Label]) -> int | None:
     return max(said, key=lambda label: said[label]) if said else None
 
 
-def _distance(some: FloatArray, others: FloatArray) -> float:
+def _distance(some: Floats, others: Floats) -> float:
     """How far two distributions of times are apart, in units of sqrt((n + m) / (n m))."""
     import numpy as np
 

@@ -53,6 +53,13 @@ def job_body(job: Job) -> dict[str, object]:
     return facts | {"owner": job.owner} if caller().is_admin else facts
 
 
+def found_job(jobs: JobService, job_id: str, wait_s: float = 0.0) -> Job:
+    """The job of this id, if it is one that the caller may see. Raises JobNotFound."""
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise JobNotFound
+    return jobs.get(job_id, wait_s, owner=caller().sees)
+
+
 def nothing() -> Response:
     """204: an answer without a body, and so without the type of one."""
     response = Response(status=204)
@@ -246,9 +253,7 @@ def jobs_blueprint(
         return response
 
     def find(job_id: str, wait_s: float = 0.0) -> Job:
-        if _JOB_ID.fullmatch(job_id) is None:
-            raise JobNotFound
-        return jobs.get(job_id, wait_s, owner=caller().sees)
+        return found_job(jobs, job_id, wait_s)
 
     @blueprint.get("/jobs")
     def newest() -> Response:

@@ -468,6 +468,46 @@ class ResultsQuery(Asked):
     ] = False
 
 
+class ReportQuery(Asked):
+    """Which columns of a job a report is made by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: Annotated[str | None, Field(description="The column with the time of each text: for series and shifts.")] = (
+        None
+    )
+    segment: Annotated[
+        str | None, Field(description="The column by which texts are told apart and compared, such as the candidate.")
+    ] = None
+    label: Annotated[
+        str | None,
+        Field(
+            description="The column with people's labels: of a random sample of the texts, or of all. Names in any case"
+            " (`positive`, `pos`), -1, 0 and 1, or 0, 1 and 2; an empty cell is no label."
+        ),
+    ] = None
+    author: Annotated[
+        str | None, Field(description="The column with the author: many texts of one author say less than of many.")
+    ] = None
+    tz: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="The time zone (`Europe/Berlin`, `+02:00`) in which days begin and times are told, and in which"
+            " times without an offset are read.",
+        ),
+    ] = "UTC"
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        Field(description="How dates like 3/4/2026 are read, if the column does not show it."),
+    ] = None
+    bucket: Annotated[
+        Literal["1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "1w", "1mo"] | None,
+        Field(description="The buckets of the series. Default: by the time that the texts span."),
+    ] = None
+    format: Annotated[Literal["json", "html"] | None, Field(description="Takes precedence over `Accept`.")] = None
+
+
 Form = Annotated[
     str | None,
     Field(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.shares.detector import Shift
 from model.shares.words import AHEAD, BEHIND, UNKNOWN, changed, compared, net, share, shifted, told
 
 
@@ -57,9 +58,9 @@ def test_a_narrow_verdict_does_not_read_as_none() -> None:
 def test_shifts_and_changes() -> None:
     """A shift says when, whose, how much, from what to what; a change between two times too."""
     fall = Between(-0.12, -0.17, -0.07)
-    assert shifted("United", "17 Feb 14:00", fall, Between(-0.31), Between(-0.43)) == (
+    assert shifted("United", "17 Feb 14:00", Shift(0, 0, 0, -0.31, -0.43, -0.12, -0.17, -0.07, 1, 1, 0)) == (
         "17 Feb 14:00: the net sentiment of United fell by 12 points (between 7 and 17), from −31 to −43,"
-        " by the model's own counts."
+        " by the model's own scores."
     )
     assert changed(None, "March", "April", fall, BEHIND) == (
         "The net sentiment fell by 12 points (between 7 and 17) from March to April."
@@ -73,7 +74,7 @@ def test_shifts_and_changes() -> None:
 def test_shares_of_a_segment() -> None:
     """All three shares are in one sentence."""
     assert told("Delta", Between(0.4, 0.38, 0.42), Between(0.35), Between(0.25)) == (
-        "Of the texts about Delta, 40 % (38 to 42 %) are negative, 35 % are neutral and 25 % are positive."
+        "Delta: of its texts, 40 % (38 to 42 %) are negative, 35 % are neutral and 25 % are positive."
     )
 
 
