@@ -88,7 +88,7 @@ def create_app(
             charge=charge,
         ),
         reports_blueprint(sentiment.jobs, sandbox),
-        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),

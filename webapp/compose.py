@@ -28,6 +28,7 @@ from tasks.store.outcomes import Answer
 from tasks.store.presence import WEBS, KnownModel, Presence
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
+from tasks.streams.shifts import KeptShifts
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
@@ -120,6 +121,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     streams = StreamService(
         KeptStreams(parts.results, max_streams=settings.max_streams),
         StreamLabels(parts.results),
+        KeptShifts(parts.results),
         incoming,
         parts.results,
         parts.cleaned,

@@ -33,7 +33,7 @@ class WithIds(msgspec.Struct):
     """-1 if masking changed nothing."""
     masked_neg: list[float] = []
     masked_pos: list[float] = []
-    rows: list[bytes] = []
+    rows: list[msgspec.Raw] = []
     """See `tasks.streams.unseen`."""
 
 
@@ -47,17 +47,22 @@ class Counted(msgspec.Struct):
     buckets: list[tuple[int, int, list[float], list[float], list[float]]] = []
     """Of texts without ids, by segment (its number in `segments`) and minute since 1970: their Sums, by how much masking
     changes them, and how many failed and were not read."""
-    rows: bytes = b""
+    rows: msgspec.Raw = msgspec.Raw(b"\xa0")
     """Of texts without ids, joined: see `tasks.streams.unseen`."""
-    authors: list[tuple[int, int, list[bytes]]] = []
+    authors: list[tuple[int, int, list[msgspec.Raw]]] = []
     """By segment and day since 1970."""
-    sample: list[tuple[str, int, float, bytes, int, str | None]] = []
+    sample: list[tuple[str, int, float, msgspec.Raw, int, str | None]] = []
     """Candidates: the sample (`sample`, or `gold` for texts that were sent with labels at random), the segment, the hash
     as a float, ENTRY, the place among texts with ids from 1 (0: it has no id), and the text if it is to be kept."""
     other: str = OTHER
 
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def as_raw(data: bytes) -> msgspec.Raw:
+    """Bytes as the server's reader of msgpack takes them, which knows no type for bytes: as a string."""
+    return msgspec.Raw(b"\xdb" + len(data).to_bytes(4, "big") + data)
 
 
 def write_counted(counted: Counted) -> bytes:

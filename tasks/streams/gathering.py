@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tasks.store.outcomes import Outcome, Scored
-from tasks.streams.counted import ENTRY, Counted, WithIds, id_columns, place_of
+from tasks.streams.counted import ENTRY, Counted, WithIds, as_raw, id_columns, place_of
 from tasks.streams.lines import LINE, NOT_READ, keyed
 from tasks.streams.unseen import FAILED, UNREAD, Row, packed
 from tasks.wire import StreamTodo
@@ -79,7 +79,7 @@ class Gathering:
             ids.masked_label.append(masked_label)
             ids.masked_neg.append(masked_neg)
             ids.masked_pos.append(masked_pos)
-            ids.rows.append(row)
+            ids.rows.append(as_raw(row))
         else:
             self._rows.append(row)
             bucket = self._buckets[segment, minute]
@@ -106,17 +106,18 @@ class Gathering:
             words,
             author,
         )
+        packed_entry = as_raw(entry)
         number = len(self._counted.ids.id) if has_id else 0
-        self._counted.sample.append(("sample", segment, place_of(key), entry, number, sent))
+        self._counted.sample.append(("sample", segment, place_of(key), packed_entry, number, sent))
         if self._gold_sampled and gold >= 0:
-            self._counted.sample.append(("gold", segment, place_of(key), entry, number, sent))
+            self._counted.sample.append(("gold", segment, place_of(key), packed_entry, number, sent))
 
     def counted(self) -> Counted:
         """All that was added."""
         found = self._counted
         found.buckets = [(*place, *sums) for place, sums in self._buckets.items()]
-        found.rows = b"".join(self._rows)
-        found.authors = [(*place, list(authors)) for place, authors in self._authors.items()]
+        found.rows = as_raw(b"".join(self._rows))
+        found.authors = [(*place, [as_raw(author) for author in authors]) for place, authors in self._authors.items()]
         return found
 
 

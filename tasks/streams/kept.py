@@ -33,7 +33,7 @@ _OTHER_PARTS = (
     "days",
     "unseen",
     "touched",
-    "detectors",
+    "looked",
     "shifts",
     "labels",
     "offers",

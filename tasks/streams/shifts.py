@@ -162,7 +162,7 @@ class KeptShifts:
         return None if revision is None else (int(revision), int(shifts or 0))
 
     def touched(self, stream: Stream, revision: int) -> tuple[list[tuple[int, float]], bool]:
-        """The minutes in which texts were counted after a revision: the number of the segment and the minute's beginning
+        """The minutes in which texts were counted after a revision: the segment's number and the minute's beginning
         in Unix seconds. Also whether these are all that there were.
         """
         key = stream_key(stream.uid, "touched")

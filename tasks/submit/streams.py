@@ -21,6 +21,8 @@ from tasks.streams.kept import KeptStreams
 from tasks.streams.keys import stream_key
 from tasks.streams.labels import StreamLabels
 from tasks.streams.lines import Facts, keyed
+from tasks.streams.metrics import forget
+from tasks.streams.shifts import KeptShifts
 from tasks.streams.stream import Stream, StreamSettings
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.stream_intake import names_of
@@ -33,6 +35,7 @@ class StreamService:
         self,
         kept: KeptStreams,
         labels: StreamLabels,
+        shifts: KeptShifts,
         incoming: IncomingJobs,
         client: Client,
         cleaned: Callable[[str], str],
@@ -49,6 +52,7 @@ class StreamService:
         Args:
             kept: the store of streams.
             labels: the labels that people give.
+            shifts: the shifts that workers find.
             incoming: the jobs that bring texts.
             client: connected to the server of the jobs.
             cleaned: see `tasks.submit.predictor.cleaner`.
@@ -61,8 +65,10 @@ class StreamService:
         """
         self.kept = kept
         self.labels = labels
+        self.shifts = shifts
         self.longest_ttl_s = longest_ttl_s
         self._incoming = incoming
+        self._client = client
         self._cleaned = cleaned
         self._analysis = analysis
         self._most_segments = most_segments
@@ -102,7 +108,9 @@ class StreamService:
     def delete(self, owner: str, name: str) -> None:
         """See `KeptStreams.delete`."""
         with redis_or_unavailable():
+            uid = self.kept.get(owner, name).uid
             self.kept.delete(owner, name, self._incoming)
+            forget(self._client, uid)
 
     def must_mask(self, stream: Stream, text: str, facts: Facts) -> bool:
         """Whether a text has names that are masked, so that it has to be scored a second time."""
@@ -130,5 +138,5 @@ class StreamService:
         with redis_or_unavailable():
             self._count(
                 keys=[stream_key(stream.uid)],
-                args=[stream.uid, time.time(), write_counted(gathering.counted()), f"{mine}.0"],
+                args=[stream.uid, time.time(), write_counted(gathering.counted()), f"p.{mine}"],
             )

@@ -25,9 +25,9 @@ import numpy as np
 import orjson
 import redis
 
-from model.shares.detector import PER_TEXT, Detector, per_text
+from model.shares.detector import Detector, per_text
 from model.shares.detector import Shift as Found
-from model.shares.estimates import Estimate
+from model.shares.thresholds import PER_TEXT
 from model.shares.words import shifted
 from tasks.jobs.keys import chunk_id, chunk_of
 from tasks.jobs.scripts import JobScript
@@ -95,8 +95,10 @@ class _Stream(NamedTuple):
 class Look:
     """What one look at a stream has found, before it is stored."""
 
-    def __init__(self, stream: _Stream, now: float) -> None:
+    def __init__(self, stream: _Stream, taken: list[str], now: float) -> None:
         self.stream = stream
+        self.taken = taken
+        """The chunks that were looked at."""
         self.state: dict[str, str | bytes] = {}
         self.shifts: list[Shift] = []
         self.counted: dict[str, Counter[str]] = defaultdict(Counter)
@@ -165,13 +167,7 @@ class Look:
             found_at=self._now,
             false_alarms_per_text=false_alarms,
             false_alarms_per_day=false_alarms * (texts_per_day(pace) if pace else 0.0),
-            sentence=shifted(
-                None if segment == NO_SEGMENT else segment,
-                instant(found.when),
-                Estimate(found.size, found.low, found.high),
-                Estimate(found.before, None, None),
-                Estimate(found.after, None, None),
-            ),
+            sentence=shifted(None if segment == NO_SEGMENT else segment, instant(found.when), found),
         )
 
 
@@ -214,17 +210,22 @@ class Shifts:
 
     def look_at(self, uid: str) -> bool:
         """Looks at one stream; returns whether anything was stored."""
+        look = self.take(uid)
+        return look is not None and self.store(look)
+
+    def take(self, uid: str) -> Look | None:
+        """What there is to be stored of a stream's new texts. Nothing is changed by that."""
         taken = self._takeable(uid)
         stream = self._stream(uid)
         if stream is None:
             self._client.zrem(STREAM_UNSEEN, uid)
-            return False
+            return None
         if not taken:
             self._client.zadd(STREAM_UNSEEN, {uid: time.time()}, xx=True)
-            return False
-        look = Look(stream, time.time())
+            return None
+        look = Look(stream, taken, time.time())
         self._through(look, _rows(self._client.hmget(stream_key(uid, "unseen"), taken)))
-        return self._stored(look, taken)
+        return look
 
     def _takeable(self, uid: str) -> list[str]:
         """The chunks that may be looked at now, in order: of a job, those before its first that is not counted."""
@@ -283,10 +284,11 @@ class Shifts:
             kept = None if state is None else msgspec.msgpack.decode(state, type=_State)
             look.segment(name, of_segment, kept, int(late or 0))
 
-    def _stored(self, look: Look, taken: list[str]) -> bool:
+    def store(self, look: Look) -> bool:
+        """Stores what a look has found; returns whether it did, as another worker may have looked meanwhile."""
         stream = look.stream
         found = {
-            "taken": taken,
+            "taken": look.taken,
             "shifts": [msgspec.json.encode(shift).decode() for shift in look.shifts],
             "counted": look.counted,
             "shifted": look.shifted,

@@ -90,7 +90,7 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
         return [side(_of(one, segment), one, segment, span, masked=masked) for one in (stream, other)]
 
     @blueprint.get("/streams/<name>/compare")
-    def compared(name: str) -> Response:
+    def compare_route(name: str) -> Response:
         query = _query()
         stream = find(streams, name)
         masks = stream.settings.mask_segments is not False

@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from model.analysis import Analysis
 from model.labels import SENTIMENT
-from webapp.api import schemas
+from webapp.api import schemas, shift_schemas
 
 _REF = "#/components/schemas/{model}"
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
@@ -27,6 +27,7 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             schemas.LineResponse,
             schemas.BatchResponse,
             schemas.ResultsResponse,
+            shift_schemas.ShiftsResponse,
             schemas.ModelResponse,
             schemas.HealthResponse,
             schemas.LiveResponse,
@@ -229,6 +230,13 @@ def _fill_in(schema: Any, labels: list[str]) -> None:
 def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[str, Any]:
     """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path."""
     location = {"description": "The job's address.", "schema": {"type": "string"}}
+    stream_name = {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "The stream's name.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
+    }
     job_id = {
         "name": "job_id",
         "in": "path",
@@ -360,6 +368,32 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                     **_problems(404, 409, 413, 422, 503),
                 },
                 parameters=[job_id, *_query_parameters(schemas.ReportQuery)],
+            )
+        },
+        "/streams/{name}/shifts": {
+            "get": _operation(
+                "getStreamShifts",
+                "Get the shifts of a stream's mood: when, from what to what, and how sure that is",
+                "streams",
+                {"200": _ok("The shifts, the newest first.", shift_schemas.ShiftsResponse), **_problems(404, 503)},
+                parameters=[stream_name],
+            )
+        },
+        "/streams/{name}/events": {
+            "get": _operation(
+                "getStreamEvents",
+                "Follow a stream by server-sent events: at each change a `shift` for each shift that was found, a"
+                " `bucket` for each minute in which texts were counted, and a `stream` with all counts. Before them a"
+                " `reset` if more has changed than is told: then read the series anew",
+                "streams",
+                {
+                    "200": {
+                        "description": "The events.",
+                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                    },
+                    **_problems(404, 503),
+                },
+                parameters=[stream_name, _LAST_EVENT_ID],
             )
         },
         "/model": {

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from tasks.errors import ServiceUnavailable, StreamNotFound
 from tasks.streams.kept import KeptStreams
-from tasks.streams.shifts import MOST_SHIFTS, KeptShifts, Looked, shift_facts
+from tasks.streams.shifts import MOST_SHIFTS, KeptShifts, Looked, instant, shift_facts
 from tasks.streams.stream import MINUTE_S, NO_SEGMENT, Buckets, Stream
 from tasks.submit.away import redis_or_unavailable
 from webapp.api.events import Listener, Listeners
@@ -34,8 +34,7 @@ NOTE = (
     " were written over 15 minutes before others of their segment that came earlier are counted and not looked at"
     " (`late`)."
 )
-Items = Callable[[Stream, Mapping[str, Buckets]], list[dict[str, Any]]]
-"""The items of a series, of minutes."""
+BUCKET_NOTE = "The model's own counts as they come in; the series has intervals, and corrects by labels."
 
 
 class Place(NamedTuple):
@@ -50,13 +49,17 @@ class StreamTold(NamedTuple):
 
     streams: KeptStreams
     shifts: KeptShifts
-    body: Callable[[Stream], dict[str, Any]]
-    """The stream as `GET /streams/{name}` answers it."""
-    items: Items
+    body: Callable[[Stream], dict[str, object]]
+    """The stream as `GET /streams/{name}` answers it, without its links."""
 
 
 def add_event_routes(
-    blueprint: Blueprint, told: StreamTold, listeners: Listeners, find: Callable[[str], Stream]
+    blueprint: Blueprint,
+    told: StreamTold,
+    listeners: Listeners,
+    *,
+    find: Callable[[str], Stream],
+    links: Callable[[Stream], dict[str, str]],
 ) -> None:
     """Adds `/streams/{name}/shifts` and `/streams/{name}/events`. `find`: the caller's stream of a name."""
 
@@ -69,15 +72,16 @@ def add_event_routes(
         return Response(orjson.dumps(shifts_body(stream, items, looked)), mimetype="application/json")
 
     @blueprint.get("/streams/<name>/events")
-    def listen(name: str) -> Response:
+    def events(name: str) -> Response:
         stream = find(name)
         last = _PLACE.fullmatch(request.headers.get("Last-Event-ID", ""))
         place = None if last is None else Place(int(last[1]), int(last[2]))
-        listens_as = caller().id
+        listens_as, same = caller().id, {"links": links(stream)}
+        whole = told._replace(body=lambda current: told.body(current) | same)
 
         def pieces() -> Iterator[bytes]:
             with listeners.place(listens_as) as listener:
-                yield from stream_events(told, stream, place, listener)
+                yield from stream_events(whole, stream, place, listener)
 
         response = Response(pieces(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
@@ -164,15 +168,36 @@ def _buckets(told: StreamTold, stream: Stream, revision: int) -> tuple[list[dict
     segments = sorted({names[number] for number, _ in touched if number in names})
     sums = told.streams.sums(stream, segments, min(starts), max(starts) + MINUTE_S, "minute")
     changed = {(names[number], start) for number, start in touched if number in names}
-    only = {
-        name: _only(buckets, [(name, start) in changed for start in buckets.starts]) for name, buckets in sums.items()
+    items = [
+        _bucket(name, sums[name], place)
+        for name in segments
+        for place, start in enumerate(sums[name].starts.tolist())
+        if (name, start) in changed
+    ]
+    return items, whole
+
+
+def _bucket(segment: str, buckets: Buckets, place: int) -> dict[str, Any]:
+    """One minute of a segment, with the fields of an item of the series."""
+    begin = float(buckets.starts[place])
+    counts = buckets.sums[place, :3].tolist()
+    texts = sum(counts)
+    negative, neutral, positive = (count / texts if texts else 0.0 for count in counts)
+    shares = {"negative": negative, "neutral": neutral, "positive": positive, "net": positive - negative}
+    return {
+        "segment": None if segment == NO_SEGMENT else segment,
+        "start": instant(begin),
+        "end": instant(begin + MINUTE_S),
+        **{name: {"estimate": share, "low": None, "high": None} for name, share in shares.items()},
+        "texts": round(texts),
+        "effective_texts": round(texts),
+        "labels": 0,
+        "method": "raw",
+        "note": BUCKET_NOTE,
+        "failed": round(float(buckets.failed[place])),
+        "unsupported_language": round(float(buckets.unread[place])),
     }
-    return told.items(stream, only), whole
 
 
-def _only(buckets: Buckets, chosen: list[bool]) -> Buckets:
-    return Buckets(buckets.starts[chosen], buckets.sums[chosen], buckets.failed[chosen], buckets.unread[chosen])
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
+def _event(name: str, data: Mapping[str, object]) -> bytes:
     return f"event: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n"

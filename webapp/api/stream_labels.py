@@ -107,11 +107,11 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
         return Response(orjson.dumps({"items": items} | progress(stream)), mimetype="application/json")
 
     @blueprint.get("/streams/<name>/labels")
-    def told(name: str) -> Response:
+    def standing_of(name: str) -> Response:
         return Response(orjson.dumps(progress(find(streams, name))), mimetype="application/json")
 
     @blueprint.post("/streams/<name>/labels")
-    def label(name: str) -> Response:
+    def take(name: str) -> Response:
         body = LabelsRequest.read_any(json_body())
         stream = find(streams, name)
         by_person: dict[str, list[tuple[str, int | None]]] = {}

@@ -75,6 +75,8 @@ class StreamLinks(BaseModel):
     self: str
     texts: str
     series: str
+    shifts: str
+    events: str
 
 
 class StreamResponse(BaseModel):

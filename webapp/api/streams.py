@@ -7,22 +7,26 @@ What else is asked of a stream is in files of its own, which add their routes to
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import orjson
 from flask import Blueprint, Response, request, url_for
 
 from tasks.errors import StreamNotFound
-from tasks.streams.stream import NO_SEGMENT, Stream, StreamSettings
+from tasks.streams.stream import NO_SEGMENT, Buckets, Stream, StreamSettings
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.intake import Into, Submission
 from tasks.submit.jobs import JobService
 from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
+from webapp.api.events import Listeners
 from webapp.api.jobs import accepted, body_pieces, drained, idempotency_key, nothing, require_size
 from webapp.api.requests import json_body, preferences
 from webapp.api.series import series_body
+from webapp.api.stream_events import StreamTold, add_event_routes
 from webapp.api.stream_schemas import NAME, SeriesQuery, StreamBody, TextsQuery
 from webapp.api.uploads import read_upload
 from webapp.front.visit import caller
@@ -59,7 +63,7 @@ def told_segment(name: str) -> str | None:
 
 
 def stream_body(stream: Stream) -> dict[str, object]:
-    """A stream as the API shows it."""
+    """A stream as the API shows it, without its links and segments."""
     settings = msgspec.structs.asdict(stream.settings)
     return {
         "name": stream.name,
@@ -71,12 +75,29 @@ def stream_body(stream: Stream) -> dict[str, object]:
         "created_at": told_time(stream.created_at),
         "expires_at": told_time(stream.expires_at),
         "kept": _KEPT[stream.settings.keep_sample],
-        "links": {
-            "self": url_for("streams.stream", name=stream.name),
-            "texts": url_for("streams.texts", name=stream.name),
-            "series": url_for("streams.series", name=stream.name),
-        },
     }
+
+
+def links(stream: Stream) -> dict[str, str]:
+    """The addresses of what can be asked of a stream."""
+    parts = ("texts", "series", "shifts", "events")
+    return {
+        "self": url_for("streams.stream", name=stream.name),
+        **{part: url_for(f"streams.{part}", name=stream.name) for part in parts},
+    }
+
+
+def told_segments(totals: Mapping[str, Buckets]) -> list[dict[str, object]]:
+    """What was counted of each segment since the stream was made, as answers have it."""
+    return [
+        {
+            "segment": told_segment(segment),
+            "texts": round(float(counted.sums[:, :3].sum())),
+            "failed": round(float(counted.failed.sum())),
+            "unsupported_language": round(float(counted.unread.sum())),
+        }
+        for segment, counted in totals.items()
+    ]
 
 
 def zone_and_order(query: TextsQuery) -> LineOptions:
@@ -101,7 +122,12 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def streams_blueprint(
-    streams: StreamService, jobs: JobService, limits: Limits, answers: PredictionAnswers, sandbox: Sandbox
+    streams: StreamService,
+    jobs: JobService,
+    limits: Limits,
+    answers: PredictionAnswers,
+    sandbox: Sandbox,
+    listeners: Listeners,
 ) -> Blueprint:
     """The blueprint of `/streams`."""
     blueprint = Blueprint("streams", __name__)
@@ -116,12 +142,16 @@ def streams_blueprint(
             raise invalid_option('The body must be {"texts": [...]} and nothing else; options are parts of the query.')
         return read_array(iter([inside]), Options(), limits, Found())
 
+    def body(stream: Stream) -> dict[str, object]:
+        """A stream with its segments."""
+        return stream_body(stream) | {"segments": told_segments(streams.kept.totals(stream))}
+
     @blueprint.get("/streams")
     def all_streams() -> Response:
         streams.require()
         with redis_or_unavailable():
             found = streams.kept.of(caller().owner or "")
-        return _json({"items": [stream_body(stream) for stream in found], "next": None})
+        return _json({"items": [stream_body(stream) | {"links": links(stream)} for stream in found], "next": None})
 
     @blueprint.put("/streams/<name>")
     def put(name: str) -> Response:
@@ -130,13 +160,13 @@ def streams_blueprint(
             raise invalid_option(
                 "A stream's name has 1 to 64 lower-case letters, digits, - and _, and begins with a letter or digit."
             )
-        body = StreamBody.read(json_body() if request.content_length != 0 else {})
+        settled = StreamBody.read(json_body() if request.content_length != 0 else {})
         most_s = streams.longest_ttl_s
-        if body.ttl is not None and body.ttl > most_s:
+        if settled.ttl is not None and settled.ttl > most_s:
             raise invalid_option(f"`ttl` may be at most {most_s} seconds here (STREAM_TTL).")
-        settings = StreamSettings(**body.model_dump() | {"ttl": body.ttl or most_s})
+        settings = StreamSettings(**settled.model_dump() | {"ttl": settled.ttl or most_s})
         stream, is_new = streams.put(caller().owner or "", name, settings)
-        response = _json(stream_body(stream))
+        response = _json(stream_body(stream) | {"links": links(stream)})
         if is_new:
             response.status_code = 201
             response.headers["Location"] = url_for("streams.stream", name=name)
@@ -146,17 +176,7 @@ def streams_blueprint(
     def stream(name: str) -> Response:
         found = find(streams, name)
         with redis_or_unavailable():
-            totals = streams.kept.totals(found)
-        segments = [
-            {
-                "segment": told_segment(segment),
-                "texts": round(float(counted.sums[:, :3].sum())),
-                "failed": round(float(counted.failed.sum())),
-                "unsupported_language": round(float(counted.unread.sum())),
-            }
-            for segment, counted in totals.items()
-        ]
-        return _json(stream_body(found) | {"segments": segments})
+            return _json(body(found) | {"links": links(found)})
 
     @blueprint.delete("/streams/<name>")
     def delete(name: str) -> Response:
@@ -208,6 +228,8 @@ def streams_blueprint(
         with redis_or_unavailable():
             return _json(series_body(streams.kept, streams.labels, found, query))
 
+    told = StreamTold(streams.kept, streams.shifts, body)
+    add_event_routes(blueprint, told, listeners, find=partial(find, streams), links=links)
     return blueprint
 
 

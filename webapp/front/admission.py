@@ -49,6 +49,10 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "streams.delete": frozenset({Scope.JOBS}),
     "streams.texts": frozenset({Scope.JOBS}),
     "streams.series": frozenset({Scope.JOBS}),
+    "labels.sample": frozenset({Scope.JOBS}),
+    "labels.standing_of": frozenset({Scope.JOBS}),
+    "labels.take": frozenset({Scope.JOBS}),
+    "compare.compare_route": frozenset({Scope.JOBS}),
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
