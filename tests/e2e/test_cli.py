@@ -720,3 +720,51 @@ def test_interrupt_of_predict(sentiq: Sentiq) -> None:
     terminal.wait_for(r"POSITIVE +0\.\d{4}  good")
     terminal.type("\x03")
     terminal.ended(130)
+
+
+def write_mentions(path: Path, texts: list[str]) -> None:
+    """Writes a CSV file with a time, a candidate and a label for each text."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["created", "candidate", "text", "gold"])
+        for n, (text, label) in enumerate(zip(texts, labels(texts), strict=True)):
+            writer.writerow([f"{1 + n // 24}/3/2026 {n % 24}:00", "AB"[n % 2], text, label.title()])
+
+
+def test_report(sentiq: Sentiq) -> None:
+    """A file becomes a page that stands alone, or JSON; its job can be reported again, and no file is overwritten."""
+    texts = new_texts(72)
+    write_mentions(sentiq.folder / "in.csv", texts)
+    words = ("--time", "created", "--segment", "candidate", "--label", "gold", "--dates", "day-first")
+    done = sentiq.run("report", "in.csv", *words)
+    page = (sentiq.folder / "in.report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Who is ahead" in page
+    assert b"72 lines" in done.stderr
+    assert b"in.report.html" in done.stderr
+    again = sentiq.run("report", "in.csv", *words, status=2)
+    assert b"--force" in again.stderr
+    job = re.search(rb"Job ([0-9a-f]{32})", done.stderr)
+    assert job is not None
+    sentiq.run("report", "--job", job[1].decode(), *words, "-o", "report.json")
+    body = json.loads((sentiq.folder / "report.json").read_bytes())
+    assert (body["job"], body["texts"]["counted"]) == (job[1].decode(), 72)
+    assert (body["first"], body["overall"]["method"]) == ("2026-03-01T00:00:00Z", "every text is labelled")
+    to_stdout = sentiq.run("report", "--job", job[1].decode(), "-o", "-")
+    assert json.loads(to_stdout.stdout)["segments"] == []
+    assert sentiq.leftovers() == ["in.report.html", "report.json"]
+
+
+def test_report_of_columns_that_are_not_there(sentiq: Sentiq) -> None:
+    """A column that is not there, or dates that may be two days, are said with the option to give and the way back to
+    the job; nothing is written.
+    """
+    write_mentions(sentiq.folder / "in.csv", new_texts(12))
+    done = sentiq.run("report", "in.csv", "--segment", "candidat", status=1)
+    assert b"Do you mean `candidate`?" in done.stderr
+    assert b"--column" not in done.stderr
+    assert re.search(rb"sentiq report --job [0-9a-f]{32} --segment candidat", done.stderr)
+    done = sentiq.run("report", "in.csv", "--time", "created", status=1)
+    assert b"--dates day-first" in done.stderr
+    assert b"no effect" in sentiq.run("report", "--job", "0" * 32, "--column", "text", status=2).stderr
+    assert sentiq.leftovers() == []
