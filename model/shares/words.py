@@ -169,7 +169,9 @@ def shifted(name: str | None, when: str, shift: Step, *, corrected: bool = False
     whose = "" if name is None else f" of {name}"
     counts = "" if corrected else ", by the model's own scores"
     moved = _moved(shift.size, shift.low, shift.high)
-    return f"{when}: the net sentiment{whose} {moved}, from {signed(shift.before)} to {signed(shift.after)}{counts}."
+    return (
+        f"{when}: the net sentiment{whose} {moved}, from {signed(shift.before, 0)} to {signed(shift.after, 0)}{counts}."
+    )
 
 
 def _moved(size: float, low: float | None, high: float | None) -> str:

@@ -38,8 +38,6 @@ def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
             raise UploadRefused(
                 422, "not_sentiment", "There are reports of sentiment alone; this job answers another question."
             )
-        if job.status not in TERMINAL:
-            raise JobNotEnded
         list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]
@@ -52,6 +50,8 @@ def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
         asked = {role: getattr(query, role) for role in ROLES}
         places = columns_of(job, asked)
         names = own_columns(job)
+        if job.status not in TERMINAL:  # after the columns: whoever sends a file learns at once what is not in it
+            raise JobNotEnded
         given = Asked(
             format=wanted,
             job=job.id,

@@ -260,6 +260,40 @@ class Calls:
                 meter.add(part)
         meter.end()
 
+    async def report(
+        self,
+        job: Job | str,
+        *,
+        time: str | None = None,
+        segment: str | None = None,
+        label: str | None = None,
+        author: str | None = None,
+        tz: str = "UTC",
+        dates: Literal["day-first", "month-first"] | None = None,
+        bucket: str | None = None,
+        format: Literal["json", "html"] = "json",
+    ) -> bytes:
+        """What the texts of an ended job say together: shares, differences, series and shifts (docs/reports.md).
+
+        Args:
+            job: the job.
+            time, segment, label, author: the columns that hold them; each part of the report needs its own.
+            tz: the time zone in which times are told, and those without an offset are read.
+            dates: how dates like 3/4/2026 are read, if the column does not show it.
+            bucket: of the series, such as `1h` or `1d`; by default as the time that the texts span.
+            format: `json`, or `html` for one page that stands alone.
+
+        Raises:
+            SentiqError: `job_not_ended`; or a column cannot be read as what it is said to hold.
+        """
+        asked = {
+            "time": time, "segment": segment, "label": label, "author": author,
+            "tz": tz, "dates": dates, "bucket": bucket, "format": format,
+        }  # fmt: skip
+        params = {name: value for name, value in asked.items() if value is not None}
+        response = await self._send("GET", f"{_path(job)}/report", params, silent_s=UPLOAD_S)
+        return response.content
+
     async def _table(self, job: Job | str, format: Format, asked: dict[str, bool]) -> AsyncGenerator[bytes, None]:
         """Yields CSV, or a spreadsheet, as it comes. After a break it cannot go on, because the bytes do not show where
         a row ends.

@@ -98,6 +98,7 @@ class Sentiq:
     wait = blocking(Calls.wait)
     results = iterating(Calls.results)
     download = blocking(Calls.download)
+    report = blocking(Calls.report)
     streams = blocking(Calls.streams)
 
     def stream(self, name: str) -> Stream:

@@ -51,7 +51,7 @@ _LIMITS = (
     """Bots, campaigns and copied texts are counted like others. Equal texts make the intervals of the model's counts
     wider, but they stay in the shares.""",
     """What comes after something is not caused by it. A shift shows when the mood moved, not why; who writes may have
-    changed as well as what they think.""",
+    changed as well as what they think, and all texts move when a segment gets more or fewer of them.""",
     """How the texts were chosen (search words, platform, hours) decides what is in the file, and no interval knows of
     it.""",
     """Irony, quotations and texts on several subjects are often misread, by people too: any two people disagree about

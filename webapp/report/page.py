@@ -17,6 +17,7 @@ from webapp.report.style import POLICY, STYLE
 from webapp.report.table import Table
 
 _MOST_PANELS = 12
+_MOST_SHIFTS = 60
 _MOST_CELLS = 3000
 """More buckets times segments are in no table of the page."""
 _CLASSES = ("negative", "neutral", "positive")
@@ -201,7 +202,7 @@ def _over_time(asked: Asked, figures: Figures) -> Iterator[str]:
             )
         yield "</div>"
         if len(figures.segments) > len(drawn):
-            yield f'<p class="note">Drawn are the {len(drawn)} largest segments; report.json has the others.</p>'
+            yield f'<p class="note">Drawn are the {len(drawn)} largest segments; the report as JSON has all.</p>'
     yield from _shifts(asked, figures)
     for note in dict.fromkeys(share.note for share in first.series if share.note):
         yield f'<p class="note">{escape(note)}</p>'
@@ -216,12 +217,15 @@ def _shifts(asked: Asked, figures: Figures) -> Iterator[str]:
         yield "<p>No shift was found: the mood moved no more than chance would have it.</p>"
         return
     yield "<table><caption>When whose mood shifted</caption><tbody>"
-    for name, shift in found:
+    shown_ones = sorted(sorted(found, key=lambda one: -abs(one[1].size))[:_MOST_SHIFTS], key=lambda one: one[1].when)
+    for name, shift in shown_ones:
         yield (
             f'<tr><th scope="row"><bdi>{escape("All texts" if name is None else shown(name))}</bdi></th>'
             f'<td class="words">{escape(shift_sentence(name, shift, asked.zone))}</td></tr>'
         )
     yield "</tbody></table>"
+    if len(found) > _MOST_SHIFTS:
+        yield f'<p class="note">These are the largest of {len(found):,}; the report as JSON has all.</p>'
 
 
 def _series_table(asked: Asked, figures: Figures, drawn: list[Segment]) -> Iterator[str]:
@@ -280,7 +284,7 @@ def _counted(table: Table, figures: Figures) -> Iterator[str]:
         ("that do not name the target", table.not_about, "in no share"),
         ("without an answer, as the job was cancelled", table.unanswered, "in no share"),
     )
-    yield "<table><caption>Texts</caption><tbody>"
+    yield '<table class="facts-table"><caption>Texts</caption><tbody>'
     for place, (name, number, remark) in enumerate(facts):
         if number or place < 2:
             yield f'<tr><th scope="row">{name}</th><td>{number:,}</td><td class="words soft">{remark}</td></tr>'

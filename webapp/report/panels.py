@@ -17,6 +17,8 @@ _ENOUGH = 20
 """Buckets with fewer texts do not set the scale: their bands reach from end to end."""
 _TICKS = 9
 _TICKS_NARROW = 4
+_MOST_SHIFTS = 10
+"""The largest are drawn."""
 Scale = Callable[[float], float]
 
 
@@ -75,6 +77,7 @@ def panel(
     def y(value: float) -> float:
         return bottom - (value - axes.low) / (axes.high - axes.low) * (bottom - top)
 
+    shifts = sorted(sorted(shifts, key=lambda one: -abs(one.size))[:_MOST_SHIFTS], key=lambda one: one.when)
     told = " ".join(shift_sentence(label, shift, axes.zone) for shift in shifts)
     drawing = Drawing(name, width, height, f"Net sentiment of {shown(label)} over time", told or "No shift was found.")
     for value in steps(axes.low, axes.high, 4 if not wide else 5):

@@ -43,7 +43,7 @@ def shift_sentence(name: str | None, shift: Shift, zone: tzinfo) -> str:
     """When whose mood moved, and how far."""
     when = clock(shift.when, zone)
     if shift.latest - shift.earliest >= 60:
-        when += f" (between {clock(shift.earliest, zone)} and {clock(shift.latest, zone)})"
+        when += f" ({clock(shift.earliest, zone)} to {clock(shift.latest, zone)})"
     return words.shifted(None if name is None else shown(name), when, shift)
 
 
@@ -83,22 +83,21 @@ def _standing(figures: Figures) -> Iterator[str]:
         (segments[-1], Verdict.BEHIND, "behind"),
     ):
         beaten = sum(_verdict(pair, segment) is verdict for pair in figures.pairs)
-        net = f"{shown(segment.name)} is {{}} (net {words.net(segment.shares.net)})"
+        name, net = shown(segment.name), words.net(segment.shares.net)
+        if not beaten:
+            if verdict is Verdict.AHEAD:
+                open_question = f"who is ahead cannot be told: {name} has the highest net, {net}, but may not be first"
+                told = f"{by}{open_question}"
+                yield f"{told[0].upper()}{told[1:]}."
+            continue
         if against_all:
-            told = f"{word} all others together" if beaten else ""
-        elif beaten == len(segments) - 1:
-            told = f"{word} all {beaten} others" if beaten > 1 else f"{word} the other"
+            whom = "all others together"
+        elif len(segments) == 2:
+            whom = shown(segments[1 if verdict is Verdict.AHEAD else 0].name)
         else:
-            told = f"{word} {beaten} of the {len(segments) - 1} others" if beaten else ""
-        if told:
-            yield f"{by}{net.format(told)}."
-        elif verdict is Verdict.AHEAD:
-            start = "by the model's own counts who" if by else "Who"
-            yield (
-                f"{start[0].upper()}{start[1:]} is ahead cannot be told: {shown(segment.name)} has the highest net"
-                f" ({words.net(segment.shares.net)}), but it could be another."
-            )
-        if len(segments) == 2 and told and not against_all:
+            whom = f"all {beaten} others" if beaten == len(segments) - 1 else f"{beaten} of {len(segments) - 1} others"
+        yield f"{by}{name} is {word} {whom}, with a net of {net}."
+        if len(segments) == 2:
             return
 
 
