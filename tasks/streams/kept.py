@@ -59,16 +59,23 @@ class KeptStreams:
         Raises:
             TooManyStreams: the owner has as many as may be.
         """
-        of_new = [
-            *("owner", owner, "name", name, "created_at", time.time()),
-            *("salt", secrets.token_hex(16), "revision", 0),
-        ]
-        of_all = ["settings", msgspec.json.encode(settings), "ttl", settings.ttl]
+        facts = {
+            "owner": owner,
+            "name": name,
+            "created_at": repr(time.time()),
+            "salt": secrets.token_hex(16),
+            "revision": "0",
+        }
         answer = self._put(
             keys=[registry_key(owner)],
             args=[
-                *(name, uuid.uuid4().hex[:16], self._max_streams, settings.ttl, int(settings.keep_sample)),
-                *(len(of_new), *of_new, *of_all),
+                name,
+                uuid.uuid4().hex[:16],
+                self._max_streams,
+                settings.ttl,
+                int(settings.keep_sample),
+                msgspec.json.encode(facts),
+                msgspec.json.encode(settings),
             ],
         )
         if answer is None:
@@ -118,12 +125,11 @@ class KeptStreams:
         brought_by = [job.decode() for job in self._client.smembers(stream_key(uid, "jobs"))]
         days = [member.decode() for member in self._client.smembers(stream_key(uid, "days"))]
         ids = int(self._client.hget(stream_key(uid), "ids") or 0)
-        samples = [
-            (kind, number, *texts) for kind in ("sample", "gold") for number in numbers for texts in ((), ("texts",))
-        ]
+        samples = [f"{kind}:{number}" for kind in ("sample", "gold") for number in numbers]
+        samples += [f"{sample}:texts" for sample in samples]
         pipe = self._client.pipeline(transaction=True)
         pipe.hdel(registry_key(owner), name)
-        pipe.unlink(stream_key(uid), stream_key(uid, "segments"), *(stream_key(uid, *sample) for sample in samples))
+        pipe.unlink(stream_key(uid), stream_key(uid, "segments"), *(stream_key(uid, sample) for sample in samples))
         pipe.unlink(*(stream_key(uid, part) for part in _OTHER_PARTS))
         pipe.zrem(STREAM_UNSEEN, uid)
         pipe.execute()

@@ -18,7 +18,6 @@ from tasks.store.scripts import load_script
 from tasks.streams.counted import write_counted
 from tasks.streams.gathering import Gathering
 from tasks.streams.kept import KeptStreams
-from tasks.streams.keys import stream_key
 from tasks.streams.labels import StreamLabels
 from tasks.streams.lines import Facts, keyed
 from tasks.streams.metrics import forget
@@ -137,6 +136,6 @@ class StreamService:
         )
         with redis_or_unavailable():
             self._count(
-                keys=[stream_key(stream.uid)],
+                keys=[],
                 args=[stream.uid, time.time(), write_counted(gathering.counted()), f"p.{mine}"],
             )

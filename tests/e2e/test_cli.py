@@ -768,3 +768,63 @@ def test_report_of_columns_that_are_not_there(sentiq: Sentiq) -> None:
     assert b"--dates day-first" in done.stderr
     assert b"no effect" in sentiq.run("report", "--job", "0" * 32, "--column", "text", status=2).stderr
     assert sentiq.leftovers() == []
+
+
+# stream
+
+
+def test_streams(sentiq: Sentiq) -> None:
+    """A file's texts are sent to a stream, shown over time, compared, labelled and removed."""
+    name = f"cli-{uuid.uuid4().hex[:12]}"
+    rows = [
+        f"{n},{'good' if n % 3 else 'bad'} thing {n},{'A' if n % 2 else 'B'},2026-11-2{n % 5}T12:{n % 60:02}:00Z"
+        for n in range(300)
+    ]
+    (sentiq.folder / "in.csv").write_text("n,comment,party,created\n" + "\n".join(rows) + "\n")
+    shown = sentiq.run("stream", "create", name, "--keep-sample", "--alias", "A=the first").stdout.decode()
+    assert re.search(rf"stream +{name}\n", shown)
+    columns = ("--column", "comment", "--segment", "party", "--time", "created", "--id", "n")
+    for again in ("", "repeated"):
+        assert sentiq.run("stream", "send", name, "in.csv", *columns).stdout == f"{name}: 300 texts\n".encode(), again
+    assert re.search(r"texts +300, 300 repeated", sentiq.run("stream", "show", name).stdout.decode())
+    days = [
+        json.loads(line)
+        for line in sentiq.run("stream", "series", name, "--bucket", "day", "--json").stdout.splitlines()
+    ]
+    assert sum(day["texts"] for day in days) == 300
+    assert {day["segment"] for day in days} == {"A", "B"}
+    assert "2026-11-20 00:00" in sentiq.run("stream", "series", name, "--bucket", "day").stdout.decode()
+    compared = sentiq.run("stream", "compare", name, "A", "B").stdout.decode()
+    assert "the model's own counts" in compared
+    assert name in sentiq.run("stream", "list").stdout.decode()
+    assert sentiq.run("stream", "shifts", name).stdout == b"No shifts.\n"
+    labelled = sentiq.run("stream", "label", name, "--by", "ann", "--segment", "A", stdin=b"p\nwhat\nn\n?\nq\n")
+    assert b"A: 2 labels, 98 more before shares are corrected\n" in labelled.stdout
+    assert labelled.stderr.count(b"[A] ") == 4
+    assert sentiq.run("stream", "remove", name).stdout == f"Removed {name}.\n".encode()
+    assert b"sentiq: " in sentiq.run("stream", "show", name, status=1).stderr
+
+
+def test_streams_used_wrongly(sentiq: Sentiq) -> None:
+    """What cannot be meant is refused before anything is sent, and what the service refuses is told in a sentence."""
+    assert b"SEGMENT=NAME" in sentiq.run("stream", "create", "x", "--alias", "A", status=2).stderr
+    assert b"no file" in sentiq.run("stream", "send", "x", "in.csv", status=2).stderr
+    assert b"--type" in sentiq.run("stream", "send", "x", "-", status=2).stderr
+    assert b"sentiq: " in sentiq.run("stream", "compare", "nobody-has-made-it", "A", "B", status=1).stderr
+
+
+def test_stream_watched(sentiq: Sentiq) -> None:
+    """At a terminal, minutes are shown as they are counted, until Ctrl-C."""
+    name = f"cli-{uuid.uuid4().hex[:12]}"
+    sentiq.run("stream", "create", name)
+    terminal = sentiq.terminal("stream", "watch", name)
+    (sentiq.folder / "in.ndjson").write_text('{"text": "good", "segment": "A"}\n')
+
+    def shown() -> bool:
+        sentiq.run("stream", "send", name, "in.ndjson")
+        return "A: " in terminal.shown
+
+    wait_until(shown, what="a minute to be shown", timeout_s=60)
+    terminal.type("\x03")
+    assert "100 % positive" in terminal.ended(130)
+    sentiq.run("stream", "remove", name)

@@ -171,7 +171,7 @@ def test_names_are_masked_in_comparisons(service: Stack, stream: str) -> None:
     assert (plain["masked"], plain["items"][0]["verdict"], plain["items"][0]["unmasked"]) == (False, "ahead", None)
 
     bare = f"{stream}-bare"
-    service.http.put(f"/streams/{bare}", json={"mask_segments": False})
+    assert service.http.put(f"/streams/{bare}", json={"mask_segments": False}).status_code == 201
     send(service, bare, [*said("Great Party"), *said("Terrible Party")])
     assert get(service, f"/streams/{bare}/compare", a="Great Party", b="Terrible Party")["masked"] is False
     refused = service.http.get(
@@ -205,7 +205,7 @@ def test_before_and_after_many_and_other_streams(service: Stack, stream: str) ->
     assert [one["name"] for one in many["shares"]] == ["Alpha", "Beta", "Gamma"]
 
     other = f"{stream}-other"
-    service.http.put(f"/streams/{other}", json={})
+    assert service.http.put(f"/streams/{other}", json={}).status_code == 201
     send(service, other, lines("Alpha", 300, 9, (0.1, 0.1, 0.8)))
     (streams,) = get(service, path, **{"with": other, "segment": "Alpha"})["items"]
     assert (streams["first"], streams["second"]) == (f"Alpha in {stream}", f"Alpha in {other}")
@@ -236,7 +236,7 @@ def test_files_with_labels(service: Stack, stream: str) -> None:
 def test_what_is_refused(service: Stack, stream: str) -> None:
     """What cannot be answered is said: no texts kept, an unknown segment, nothing to compare, a label that is none."""
     bare = f"{stream}-bare"
-    service.http.put(f"/streams/{bare}", json={})
+    assert service.http.put(f"/streams/{bare}", json={}).status_code == 201
     answer = service.http.get(f"/streams/{bare}/sample")
     assert (answer.status_code, answer.json()["code"]) == (409, "texts_not_kept")
     assert "keep_sample" in answer.json()["detail"]

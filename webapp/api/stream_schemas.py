@@ -38,11 +38,13 @@ class StreamBody(Request):
         Field(description="Keep the texts of the random sample, so that people can label them. Otherwise no text is."),
     ] = False
     mask_segments: Annotated[
-        dict[Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_SEGMENT)], list[str]]
+        Annotated[
+            dict[Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_SEGMENT)], list[str]],
+            Field(max_length=1000),
+        ]
         | Literal[False]
         | None,
         Field(
-            max_length=1000,
             description="Other names of segments: a text is scored a second time with the names of its segment masked,"
             " as a name alone moves the score. Null: only the segment's own name is masked; false: nothing is.",
         ),

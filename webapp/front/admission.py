@@ -49,6 +49,8 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "streams.delete": frozenset({Scope.JOBS}),
     "streams.texts": frozenset({Scope.JOBS}),
     "streams.series": frozenset({Scope.JOBS}),
+    "streams.shifts": frozenset({Scope.JOBS}),
+    "streams.events": frozenset({Scope.JOBS}),
     "labels.sample": frozenset({Scope.JOBS}),
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),

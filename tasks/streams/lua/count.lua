@@ -1,6 +1,6 @@
 -- Adds a text that was answered at once to a stream.
 --
--- KEYS[1] the stream's facts
+-- KEYS: see tasks/streams/__init__.py
 -- ARGV[1] the stream's uid
 -- ARGV[2] now, in Unix seconds
 -- ARGV[3] what is added, packed

@@ -6,14 +6,13 @@
 -- ARGV[3] the most streams of an owner
 -- ARGV[4] the seconds that it is kept from now on
 -- ARGV[5] 1 if its sample keeps texts
--- ARGV[6] the number of facts that a new stream gets beside the settings, names and values counted each
--- ARGV[7] and all after it: these facts, then the settings
+-- ARGV[6] the facts of a stream that is new, as JSON: {field: value}
+-- ARGV[7] the settings, as they are stored
 --
 -- Returns {its uid, 1 if it is new}; nil if the owner has too many.
 local registry = KEYS[1]
 local name, uid, most, ttl_s, keeps_texts = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local first = tonumber(ARGV[6])
-local of_new, of_all = {unpack(ARGV, 7, 6 + first)}, {unpack(ARGV, 7 + first)}
+local of_new, settings = cjson.decode(ARGV[6]), ARGV[7]
 
 local known = redis.call('HGET', registry, name)
 local is_new = not known or redis.call('EXISTS', 'sentiq:s:' .. known) == 0
@@ -29,12 +28,12 @@ if is_new then
   end
   if alive >= most then return nil end
   redis.call('HSET', registry, name, uid)
-  redis.call('HSET', 'sentiq:s:' .. uid, unpack(of_new))
+  for field, value in pairs(of_new) do redis.call('HSET', 'sentiq:s:' .. uid, field, value) end
 else
   uid = known
 end
 local facts = 'sentiq:s:' .. uid
-redis.call('HSET', facts, unpack(of_all))
+redis.call('HSET', facts, 'settings', settings, 'ttl', ttl_s)
 redis.call('EXPIRE', facts, ttl_s)
 if redis.call('TTL', registry) < ttl_s then redis.call('EXPIRE', registry, ttl_s) end
 if not keeps_texts then

@@ -19,6 +19,7 @@ from model.text import clean
         (["Trump"], "Trump's plan, trump\u2019s plan", "@user's plan, @user's plan"),
         (["iPhone"], "So many iPhones broke", "So many @user broke"),
         (["Trump", "Donald Trump"], "Donald Trump and Don Trump", "@user and Don @user"),
+        (["Anna", "Anna Schmidt"], "Anna Schmidt and Anna", "@user and @user"),
         (["Donald Trump"], "donald_trump Donald-Trump DonaldTrump", "@user @user @user"),
         (["Trump"], "#Trump #VoteTrump2016 #StopTrump!", "@user #Vote @user 2016 #Stop @user!"),
         (["Donald Trump"], "Well done #DonaldTrump2016", "Well done @user 2016"),

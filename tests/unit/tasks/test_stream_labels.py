@@ -77,6 +77,19 @@ def test_two_people_get_different_texts_then_some_of_the_same(labels: StreamLabe
     assert (pair.first, pair.second, pair.agreement.texts, pair.agreement.equal) == ("anna", "ben", 2, 1)
 
 
+def test_nobody_is_given_a_text_again_or_a_third_time(labels: StreamLabels) -> None:
+    """What a person has labelled is not given to that person again, and what two have labelled not to a third."""
+    texts = sample(30)
+    twice = ids(labels.offer(STREAM, texts, "anna", 10))
+    for by in ("anna", "ben"):
+        labels.give(STREAM, [(id, 2) for id in twice], by)
+    once = ids(labels.offer(STREAM, texts, "anna", 10))
+    assert not set(once) & set(twice)
+    labels.give(STREAM, [(id, 2) for id in once], "anna")
+    third = ids(labels.offer(STREAM, texts, "carl", 10))
+    assert third == ids(texts[20:28]) + once[:2]
+
+
 def test_texts_of_somebody_who_left_are_given_to_others_last(labels: StreamLabels) -> None:
     """What another person was given and has not labelled is given only when there is nothing else."""
     texts = sample(6)

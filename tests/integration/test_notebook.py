@@ -1,0 +1,35 @@
+"""The notebook of the documents, run from the first cell to the last as Jupyter would."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.stack import ROOT, Stack
+
+
+def run(source: str, names: dict[str, Any]) -> Any:
+    """Runs a cell; returns the value of its last line, if that is an expression."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_streams_notebook(service: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell runs against a service; the labels correct the counts, and the verdict is the planted one."""
+    monkeypatch.setenv("SENTIQ_URL", f"http://127.0.0.1:{service.port}")
+    notebook = json.loads((ROOT / "docs" / "streams.ipynb").read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    shown = [run(source, names) for source in cells]
+    assert ("succeeded", 600) in shown
+    assert names["hours"]["texts"].sum() == 600
+    assert set(names["hours"]["method"]) == {"raw"}
+    (compared,) = names["compared"]
+    assert (compared.verdict, compared.method) == ("ahead", "corrected")
+    assert compared.sentence in shown
