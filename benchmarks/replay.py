@@ -5,7 +5,8 @@
 The file is CSV, also gzipped, with the columns time (ISO 8601), text, and any of segment, author, id. Texts are sent
 when they are due: those of a quarter of a second together. The listener reads the stream's events. A text's lag is the
 time from the beginning of its request until the listener was told of so many texts. `--beside` has a job of so many
-made-up texts running at the same time. Without `--url` the command starts a Sentiq of its own in an empty folder, and ends it.
+made-up texts running at the same time. Without `--url` the command starts a Sentiq of its own in an empty folder, and
+ends it.
 """
 
 from __future__ import annotations
