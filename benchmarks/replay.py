@@ -66,7 +66,8 @@ class Listener:
         self.shifts: list[Shift] = []
         self.events = 0
         self._stream = stream
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def _listen(self) -> None:
         try:
@@ -80,6 +81,11 @@ class Listener:
                     self.shifts.append(event.data)
         except StreamNotFound:
             pass
+
+    def close(self) -> None:
+        """Deletes the stream, which ends its events."""
+        self._stream.delete()
+        self._thread.join(30)
 
     def wait(self, texts: int, timeout_s: float) -> None:
         """Waits until it was told of so many texts."""
@@ -156,8 +162,8 @@ def main() -> None:
         sentiq = stack.enter_context(Sentiq(stack.enter_context(service(asked.url))))
         stream = sentiq.stream(f"replay-{uuid.uuid4().hex[:12]}")
         stream.create()
-        stack.callback(stream.delete)
         listener = Listener(stream)
+        stack.callback(listener.close)
         job = None
         if asked.beside:
             job = sentiq.submit(
