@@ -27,7 +27,15 @@ from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
 LINES_AT_ONCE = 50
-"""Lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
+"""Short lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
+_CHARS_AT_ONCE = 10_000
+"""Characters (about a millisecond of work) after which other greenlets of the web process get their turn."""
+_LINE_CHARS = 100
+"""As many characters count for each line besides its own."""
+_PARTED_CHARS = 8
+"""Characters of texts whose parts get answers of their own take so many times the work."""
+PARTED_PAGE_BYTES = 64 * 1024
+"""The size of a page, like PAGE_BYTES, if its lines have parts: these may be many more than its lines."""
 _KNOWN = 2**31 - 1
 """Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
@@ -145,6 +153,8 @@ class Intake:
         self._cleaned = cleaned
         self._asked = asked
         self._plain = asked == NOTHING
+        self._page_bytes = PARTED_PAGE_BYTES if asked.sentences or asked.explain else PAGE_BYTES
+        self._weight = 1 if self._plain else _PARTED_CHARS
         self._cost = cost
         self._send = send
         self._alive = alive
@@ -180,7 +190,7 @@ class Intake:
     def _pages(self, submission: Submission, fingerprint: Fingerprint) -> Iterator[tuple[list[Entry], bool]]:
         """The pages, and whether each is known to be the last one."""
         page: list[Entry] = []
-        page_bytes = 0
+        page_bytes = chars = 0
         touched_at = time.monotonic()
         for line, entry in submission.entries:
             self.texts += 1
@@ -189,12 +199,14 @@ class Intake:
             fingerprint.add(entry)
             page.append(entry)
             page_bytes += entry.memory_bytes
-            if self.texts % LINES_AT_ONCE == 0:
+            chars += _LINE_CHARS + len(entry.text) * self._weight
+            if chars >= _CHARS_AT_ONCE:
                 time.sleep(0)
+                chars = 0
             if time.monotonic() - touched_at > UPLOAD_TTL_S / 8:
                 touched_at = time.monotonic()
                 self._alive()
-            if len(page) == PAGE_LINES or page_bytes >= PAGE_BYTES:
+            if len(page) == PAGE_LINES or page_bytes >= self._page_bytes:
                 yield page, False
                 page, page_bytes = [], 0
         if page:
@@ -257,9 +269,12 @@ class Intake:
         texts: dict[str, str] = {}
         errors: list[Failed] = []
         parts: dict[int, tuple[Sequence[Part], Sequence[Part]]] = {}
+        chars = 0
         for position, entry in enumerate(entries):
-            if position % LINES_AT_ONCE == 0:
+            chars += _LINE_CHARS + len(entry.text) * self._weight
+            if chars >= _CHARS_AT_ONCE:
                 time.sleep(0)
+                chars = 0
             if entry.error is not None:
                 keys.append(None)
                 errors.append(Failed(entry.error))
@@ -286,6 +301,7 @@ class Intake:
     ) -> tuple[PagePart, ...]:
         """Puts what is not known of parts into chunks, where they answer no line."""
         placed: list[PagePart] = []
+        time.sleep(0)  # a text has up to 500 parts
         for part in parts:
             where: int | Scored | None = None
             if part.scored is not None:

@@ -4,10 +4,11 @@ The script that counts a chunk leaves its texts' scores under the stream's `unse
 from there and stores what it has found in one step too (`tasks/streams/lua/look.lua`), only if no other worker has
 looked at the stream meanwhile. So each text goes through a detector exactly once, whoever dies when.
 
-The texts of a job go through in the order of their chunks, a chunk not before those before it are counted. Texts of one
-look are sorted by their times. One that is older by more than LATE_S than a text of its segment that was looked at, or
-ahead of the clock by more than that, is counted and not looked at: an old file that is sent to a live stream is no
-shift.
+The texts of a job go through in the order of their chunks, a chunk not before those before it are counted. A job that
+came in while an earlier one is under way waits for that, for PATIENCE_S at the most: otherwise the chunk of a worker
+that died would come after the texts that were sent after it. Texts of one look are sorted by their times. One that is
+older by more than LATE_S than a text of its segment that was looked at, or ahead of the clock by more than that, is
+counted and not looked at: an old file that is sent to a live stream is no shift.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from model.shares.detector import Detector, per_text
 from model.shares.detector import Shift as Found
 from model.shares.thresholds import PER_TEXT
 from model.shares.words import shifted
-from tasks.jobs.keys import chunk_id, chunk_of
+from tasks.jobs.keys import chunk_id, chunk_of, job_key
 from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
 from tasks.store.connections import Client
@@ -54,6 +55,8 @@ CLAIM_S = 10.0
 """After this time another worker looks at a stream whose worker has died."""
 LATE_S = 900.0
 """How much older than the newest text of its segment a text may be to be looked at."""
+PATIENCE_S = 60.0
+"""So long after it came in, a job that has not ended holds back what came in after it."""
 CLAIMS_TTL_S = 7 * 86_400
 """The TTL of the set of streams with new texts, which each claim renews."""
 _STREAMS = 100
@@ -228,24 +231,30 @@ class Shifts:
         return look
 
     def _takeable(self, uid: str) -> list[str]:
-        """The chunks that may be looked at now, in order: of a job, those before its first that is not counted."""
+        """The chunks that may be looked at now, in order: of a job, those before its first that is not counted, unless
+        a job that came in shortly before it has not ended.
+        """
         key = stream_key(uid, "unseen")
+        # In this order: all that was counted of a job that has ended before the first answer is in the second.
+        unfinished = dict.fromkeys(map(name_of, self._client.smembers(stream_key(uid, "jobs"))))
         jobs = dict.fromkeys(job for job, _ in _chunks(self._client.hkeys(key)))
         pipe = self._client.pipeline(transaction=False)
+        for job in (*jobs, *unfinished):
+            pipe.hget(job_key(job), "created_at")
         for job in jobs:
             self._due(job, client=pipe)
         pipe.hkeys(key)  # after that: what is before a chunk that is due now is here, or was taken
-        *due, fields = pipe.execute(raise_on_error=False)
+        *answers, fields = pipe.execute(raise_on_error=False)
         if isinstance(fields, Exception):
             raise fields
+        known = len(jobs) + len(unfinished)
+        created = [float(at) if isinstance(at, bytes) else -math.inf for at in answers[:known]]
+        waited_for = [at for at in created[len(jobs) :] if at > time.time() - PATIENCE_S]
+        until = min(waited_for, default=math.inf)
         # A job that is damaged, ended or gone holds nothing back.
-        before = {job: min(found, default=None) if isinstance(found, list) else None
-                  for job, found in zip(jobs, due, strict=True)}  # fmt: skip
-        found = sorted(
-            (job, number)
-            for job, number in _chunks(fields)
-            if job in before and ((limit := before[job]) is None or number < limit)
-        )
+        due = [min(found, default=math.inf) if isinstance(found, list) else math.inf for found in answers[known:]]
+        before = {job: limit for job, limit, at in zip(jobs, due, created, strict=False) if at <= until}
+        found = sorted((job, number) for job, number in _chunks(fields) if number < before.get(job, -1))
         lone = [name_of(field) for field in fields if field.startswith(_LONE)]
         return (lone + [chunk_id(job, number) for job, number in found])[:_CHUNKS]
 

@@ -212,6 +212,28 @@ def test_before_and_after_many_and_other_streams(service: Stack, stream: str) ->
     assert streams["verdict"] == "behind"
 
 
+def test_authors_who_repeat(service: Stack, stream: str) -> None:
+    """200 texts of four authors, each of one mind, tell about as much as a few people; those of 200 authors, or of
+    nobody in particular, as much as 200.
+    """
+    sent = {"few": 4, "many": 200, "nobody": 0}
+    for segment, authors in sent.items():
+        texts = [
+            {
+                "text": f"{_WORDS[2 * (number % 2)]} {uuid.uuid4().hex[:12]}",
+                "segment": segment,
+                "author": f"{segment}{number % authors}" if authors else "",
+            }
+            for number in range(200)
+        ]
+        send(service, stream, texts)
+    shares = get(service, f"/streams/{stream}/compare", segment=list(sent))["shares"]
+    effective = {one["name"]: one["effective_texts"] for one in shares}
+    assert effective["few"] < 20
+    assert effective["many"] > 180
+    assert effective["nobody"] > 180
+
+
 def test_files_with_labels(service: Stack, stream: str) -> None:
     """A file whose texts all have labels corrects at once; one with labels on some texts does only if it is declared
     that these were chosen at random.

@@ -82,14 +82,26 @@ class Live:
             self.redis.expire(key, 1000)
         return at
 
-    def running_job(self, job_id: str, *, chunks: int, done: Iterable[int], window: int = 2) -> None:
-        """A job that has so many chunks, of which these are done."""
+    def running_job(
+        self, job_id: str, *, chunks: int, done: Iterable[int], window: int = 2, age_s: float | None = None
+    ) -> None:
+        """A job that has so many chunks, of which these are done. With an age it is known to bring texts here, until it
+        has ended.
+        """
         self.redis.hset(job_key(job_id), mapping={"window": window, "chunks": chunks, "total": 1})
+        if age_s is not None:
+            self.redis.hset(job_key(job_id), "created_at", time.time() - age_s)
+            self.redis.sadd(self.key("jobs"), job_id)
+            self.redis.expire(self.key("jobs"), 1000)
         self.redis.delete(job_key(job_id, "done"))
         for number in done:
             self.redis.sadd(job_key(job_id, "done"), number)
         for key in (job_key(job_id), job_key(job_id, "done")):
             self.redis.expire(key, 1000)
+
+    def ended(self, job_id: str) -> None:
+        """The job has ended."""
+        self.redis.srem(self.key("jobs"), job_id)
 
     def found(self) -> list[Shift]:
         """The shifts so far, the oldest first."""

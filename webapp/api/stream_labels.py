@@ -58,9 +58,10 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
     blueprint = Blueprint("labels", __name__)
     labels, measuring = streams.labels, Measuring(streams.kept, streams.labels)
 
-    def progress(stream: Stream) -> dict[str, object]:
+    def progress(stream: Stream, segments: Sequence[str] | None = None) -> dict[str, object]:
+        """How far the labels of these segments are (None: of all), and how far people agree."""
         with redis_or_unavailable():
-            (parts,) = measuring.measure(stream, None, [Span()]).values()
+            (parts,) = measuring.measure(stream, segments, [Span()]).values()
             pairs = agreements(labels.given(stream).labels)
         return {
             "labels": [standing(told_segment(name), Measured([part])) for name, part in parts.items()],
@@ -104,7 +105,7 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
             }
             for entry in chosen
         ]
-        return Response(orjson.dumps({"items": items} | progress(stream)), mimetype="application/json")
+        return Response(orjson.dumps({"items": items} | progress(stream, segments)), mimetype="application/json")
 
     @blueprint.get("/streams/<name>/labels")
     def standing_of(name: str) -> Response:

@@ -55,7 +55,8 @@ end
 --
 --   sentiq:kept:<caller>        the caller's jobs by the time when they expire, in milliseconds of the server's clock
 --   sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
---   sentiq:open:<caller>        the ids of the caller's jobs, some of which may have ended; a set
+--   sentiq:open:<caller>        the ids of the caller's jobs that have not ended, and of some that have expired; a set
+--   sentiq:open:<caller>:looked for a second after those that have expired were looked for; see begin.lua
 --
 -- A job that has expired is taken off before the sum is looked at, so that the sum is always that of the jobs that are
 -- there. Jobs of the version before have no caller.
@@ -206,6 +207,11 @@ local function end_as(state)
   redis.call('HINCRBY', ends, state, 1)
   redis.call('EXPIRE', ends, ENDS_TTL_S)
   redis.call('SREM', unfinished, job_id)
+  local caller = its_caller()
+  if caller then
+    local _, _, open = caller_keys(caller)
+    redis.call('SREM', open, job_id)
+  end
   redis.call('PUBLISH', ENDED_CHANNEL, job_id)
   if has('callback_url') then
     redis.call('ZADD', callbacks, now, job_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,7 +90,16 @@ def test_interval_of_raw_net_has_the_variance_of_net() -> None:
     assert found.low is not None
     assert found.high is not None
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * said.std() / np.sqrt(20_000), rel=0.01)
-    assert spread(0.0, 0.0) == inf
+    assert spread(1.0, 1.0) == 1.0
+
+
+def test_all_neutral_texts_have_a_net_near_nothing() -> None:
+    """Of 100 texts that are all neutral, net may still be some points off; of 10,000 hardly."""
+    for number, most in ((100, 0.05), (10_000, 0.0005)):
+        net = raw(sums.of(np.tile([0.1, 0.8, 0.1], (number, 1)))).net
+        assert net.high is not None
+        assert 0 < net.high < most
+        assert net.low == pytest.approx(-net.high)
 
 
 def test_no_texts_have_no_shares() -> None:
