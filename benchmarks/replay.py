@@ -5,7 +5,8 @@
 The file is CSV, also gzipped, with the columns time (ISO 8601), text, and any of segment, author, id. Texts are sent
 when they are due: those of a quarter of a second together. The listener reads the stream's events. A text's lag is the
 time from the beginning of its request until the listener was told of so many texts. `--beside` has a job of so many
-made-up texts running at the same time. Without `--url` the command starts a Sentiq of its own in an empty folder, and ends it.
+made-up texts running at the same time. Without `--url` the command starts a Sentiq of its own in an empty folder, and
+ends it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Listener:
         self.shifts: list[Shift] = []
         self.events = 0
         self._stream = stream
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def _listen(self) -> None:
         try:
@@ -79,6 +81,11 @@ class Listener:
                     self.shifts.append(event.data)
         except StreamNotFound:
             pass
+
+    def close(self) -> None:
+        """Deletes the stream, which ends its events."""
+        self._stream.delete()
+        self._thread.join(30)
 
     def wait(self, texts: int, timeout_s: float) -> None:
         """Waits until it was told of so many texts."""
@@ -155,8 +162,8 @@ def main() -> None:
         sentiq = stack.enter_context(Sentiq(stack.enter_context(service(asked.url))))
         stream = sentiq.stream(f"replay-{uuid.uuid4().hex[:12]}")
         stream.create()
-        stack.callback(stream.delete)
         listener = Listener(stream)
+        stack.callback(listener.close)
         job = None
         if asked.beside:
             job = sentiq.submit(
