@@ -230,9 +230,15 @@ def _check_tokenizer(name: str, folder: Path) -> None:
 
 def _check_weights(name: str, folder: Path) -> None:
     if (index := folder / "model.safetensors.index.json").is_file():
-        files = set(read_json(index).get("weight_map", {}).values())
-        if missing := sorted(file for file in files if not (folder / str(file)).is_file()):
-            raise ModelNotFound(f"{name} lacks {', '.join(missing)}, which its {index.name} lists")
+        listed = read_json(index).get("weight_map")
+        files = set(map(str, listed.values())) if isinstance(listed, dict) else set()
+        if not files:
+            raise ModelRefused(f"{name}: {index.name} lists no files (weight_map)")
+        if outside := sorted(file for file in files if Path(file).name != file):
+            raise ModelRefused(f"{name}: {index.name} lists {outside[0][:100]!r}, which is not in the model's folder")
+        if missing := sorted(file for file in files if not (folder / file).is_file()):
+            others = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise ModelNotFound(f"{name} lacks {', '.join(missing[:3])}{others}, which its {index.name} lists")
     elif not (folder / "model.safetensors").is_file():
         raise ModelNotFound(
             f"{name} has no model.safetensors, and weights of other kinds are not loaded, as reading them could run"

@@ -25,6 +25,7 @@ from model.artefacts import Artefact, Artefacts
 from model.checkpoint import Checkpoint
 from model.description import Trial
 from model.digests import combined, sha256
+from model.errors import ModelNotFound
 from model.instructions import instruction_set
 from model.labels import Classes
 from model.samples import calibration_texts, gate_texts, given_texts
@@ -93,6 +94,10 @@ def reasons(trials: Sequence[Trial]) -> str:
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in forms.items())
 
 
+class _Killed(Exception):
+    """The process that compiles was killed, as for its memory."""
+
+
 def obtain(checkpoint: Checkpoint, compiling: Compiling, *, batch_size: int, threads: int, tell: Progress) -> Compiled:
     """Finds the compiled form of a checkpoint, or makes it.
 
@@ -108,7 +113,10 @@ def obtain(checkpoint: Checkpoint, compiling: Compiling, *, batch_size: int, thr
     """
     store = Artefacts(compiling.folder, compiling.max_bytes)
     texts = given_texts(compiling.calibration) if compiling.calibration is not None else calibration_texts()
-    source = _source(checkpoint, compiling, texts)
+    try:
+        source = _source(checkpoint, compiling, texts)
+    except OSError as error:
+        raise ModelNotFound(f"{checkpoint.name} cannot be read ({error.strerror or error})") from error
     able = find_spec("torch") is not None and find_spec("transformers") is not None
     # Where nothing can be made, what other versions of the tools have made is as good.
     key = f"{source}-{combined(map(_version, _TOOLS))}" if able else store.any_of(source) or ""
@@ -120,14 +128,22 @@ def obtain(checkpoint: Checkpoint, compiling: Compiling, *, batch_size: int, thr
     if not able:
         return Compiled(None, why="compiling needs torch and transformers (the extra `torch`)")
     try:
-        with store.alone(lambda: tell("waiting for another worker that compiles", None)):
+        with store.alone(lambda: tell("waiting for another process that compiles", None)):
             if (artefact := store.find(key)) is not None:  # another worker has made it meanwhile
                 return _outcome(artefact)
-            with store.part() as part:
-                request = _request(checkpoint, compiling, texts, part, batch_size, threads)
-                made, lasting = _made(request, tell)
-                if lasting:
-                    store.publish(part, key)
+            for again in (True, False):
+                with store.part() as part:
+                    request = _request(checkpoint, compiling, texts, part, batch_size, threads)
+                    try:
+                        made, lasting = _made(request, tell)
+                    except _Killed as error:
+                        made, lasting = Compiled(None, why=str(error)), False
+                        if again:  # by chance, perhaps; the workers that wait may have more luck, and differ then
+                            _log.warning("%s; it is tried once more", error)
+                            continue
+                    if lasting:
+                        store.publish(part, key)
+                    break
             store.prune(keep=key)
             artefact = store.find(key) if lasting else None
             return made if artefact is None else _outcome(artefact)
@@ -206,6 +222,7 @@ def _made(request: Mapping[str, Any], tell: Progress) -> tuple[Compiled, bool]:
 
     Raises:
         ModelError: the checkpoint cannot be loaded.
+        _Killed: the other process was killed.
     """
     ended: dict[str, Any] = {}
     # The other process ends if its standard input does, and that ends with this process, however it ends.
@@ -242,8 +259,9 @@ def _made(request: Mapping[str, Any], tell: Progress) -> tuple[Compiled, bool]:
     if "refused" in ended:
         raise getattr(model.errors, ended["refused"])(ended["message"])
     if "trials" not in ended:
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}: {last}"
-        return Compiled(None, why=f"the process that compiles it {how}"), False
+        if status < 0:
+            raise _Killed(f"the process that compiles it was killed by signal {-status}")
+        return Compiled(None, why=f"the process that compiles it ended with status {status}: {last}"), False
     trials = tuple(Trial(**trial) for trial in ended["trials"])
     return Compiled(None, trials), ended["lasting"]
 

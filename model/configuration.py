@@ -9,6 +9,9 @@ from typing import Any
 
 from model.errors import ModelNotFound, ModelRefused
 
+_MOST_CLASSES = 10_000
+_LONGEST_NAME = 200
+
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
     """The content of a model's `config.json`.
@@ -38,11 +41,16 @@ def class_names(config: Mapping[str, Any]) -> list[str]:
     """The names of the model's classes in the order of its outputs, as transformers finds them."""
     try:
         if (named := config.get("id2label")) is None:
-            return [f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))]
+            named = {i: f"LABEL_{i}" for i in range(min(int(config.get("num_labels") or 2), _MOST_CLASSES + 1))}
         by_number = {int(number): str(name) for number, name in named.items()}
-        return [by_number[number] for number in range(len(named))]
+        names = [by_number[number] for number in range(len(named))]
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ModelRefused("config.json must name the model's classes from 0 on: id2label") from None
+    if len(names) > _MOST_CLASSES or any(len(name) > _LONGEST_NAME for name in names):
+        raise ModelRefused(
+            f"config.json may name {_MOST_CLASSES} classes at most, with {_LONGEST_NAME} characters each: id2label"
+        )
+    return names
 
 
 def require_choice(name: str, config: Mapping[str, Any]) -> None:

@@ -35,6 +35,8 @@ SENTIMENT = Analysis(
 LABELS = SENTIMENT.classes
 """The classes of the sentiment analysis, in the order of the columns of the score arrays."""
 
+_SHOWN = 20
+"""Of more classes than these, a message names the first ones."""
 OWN = "classification"
 """The name of the analysis whose classes are a model's own."""
 
@@ -92,9 +94,11 @@ def understood(
         given = dict(zip(numbered, analysis.numbered, strict=True))
     mapped = [given.get(name.lower()) or analysis.class_named(name) for name in names]
     if missing := [name for name, label in zip(names, mapped, strict=True) if label is None]:
-        example = json.dumps({name: label or "?" for name, label in zip(names, mapped, strict=True)})
+        example = json.dumps({name: label or "?" for name, label in zip(names[:_SHOWN], mapped, strict=False)})
+        if len(names) > _SHOWN:
+            example = f"{example[:-1]}, ...}}"
         raise UnknownLabels(
-            f"the model's classes {', '.join(missing)} fit none of {', '.join(analysis.classes)}; say what they mean,"
+            f"the model's classes {_listed(missing)} fit none of {', '.join(analysis.classes)}; say what they mean,"
             f" LABEL_MAP='{example}' with one of these for each ?, or serve the model's classes as they are: LABELS=own"
         )
     return Classes(tuple(names), tuple(str(label) for label in mapped), analysis, guessed)
@@ -117,4 +121,10 @@ def own_classes(names: Sequence[str]) -> Analysis:
             {label: frozenset({name.strip().lower()}) for label, name in zip(classes, names, strict=True)},
         )
     except ValueError as error:
-        raise UnknownLabels(f"the model's classes {', '.join(names)} cannot be served as they are: {error}") from error
+        raise UnknownLabels(f"the model's classes {_listed(names)} cannot be served as they are: {error}") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of a model's classes for a message: whoever made the model may have called them anything."""
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

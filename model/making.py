@@ -42,7 +42,11 @@ if TYPE_CHECKING:
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PASSES = 2
 """How often the quantisation reads all texts: for SmoothQuant, and for the scales."""
-_PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\"]*[\\/][^\s'\"]*")
+_QUOTED_PATH = re.compile(r"(['\"])[^'\"]*[\\/][^'\"]*\1")
+_PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\"]*(?: ?[^\s'\"\\/]*[\\/][^\s'\"]*)+")
+"""With blanks in it, as far as words with a slash follow."""
+_READ = 2000
+"""As many characters of an error are looked at."""
 _SPARE_BYTES = 1 << 20
 _ALPHA = 0.8
 """How much of the activations' range SmoothQuant moves into the weights. Chosen on calibration texts, scales from half
@@ -325,7 +329,8 @@ def _no_room(error: BaseException, folder: Path) -> bool:
 
 def in_a_line(error: BaseException) -> str:
     """An error as `/model` may tell it: in one line, without the paths of files."""
-    return _PATH.sub("...", " ".join(f"{type(error).__name__}: {error}".split()))[:300]
+    said = " ".join(f"{type(error).__name__}: {str(error)[:_READ]}".split())
+    return _PATH.sub("...", _QUOTED_PATH.sub(r"\1...\1", said))[:300]
 
 
 def say(out: IO[str], **what: object) -> None:

@@ -75,8 +75,10 @@ def parse_models(value: object) -> dict[str, Source]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = json.loads(value, object_pairs_hook=unique_keys)
+        except Twice as error:
+            raise ValueError(str(error)) from None
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, dict):
         raise ValueError(f"must be a JSON object of models by name, for example {_EXAMPLE}")
@@ -87,6 +89,24 @@ def parse_models(value: object) -> dict[str, Source]:
                 f"the name of a model has up to 32 letters, digits, -, _ and ., or is `*`; {str(name)[:40]!r} is none"
             )
         found[name] = given if isinstance(given, Source) else _source(name, given)
+    return found
+
+
+class Twice(ValueError):
+    """A key of a JSON object is there twice."""
+
+
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, for `json.loads`. Of two values of one name, Python would take the second in silence.
+
+    Raises:
+        Twice: it has a key twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Twice(f"has {twice[:40]!r} twice in one object")
     return found
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PlainValidator,
     PositiveInt,
     SecretStr,
@@ -29,7 +30,16 @@ from model.language import as_codes
 from tasks.errors import SettingsRefused
 from tasks.keys import ApiKey, parse_keys, parse_secrets, require_webhook_secret
 from tasks.long_texts import LongTexts
-from tasks.models import DEFAULT, Model, Source, models_by_name, parse_models, require_one_meaning
+from tasks.models import (
+    DEFAULT,
+    Model,
+    Source,
+    Twice,
+    models_by_name,
+    parse_models,
+    require_one_meaning,
+    unique_keys,
+)
 from tasks.own_classes import own_classes
 from tasks.private import require_own
 from tasks.store.address import is_address
@@ -39,7 +49,19 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
 API_PATHS = frozenset(
-    ("predict", "batch_predict", "jobs", "model", "health", "metrics", "docs", "redoc", "openapi.json", "assets")
+    (
+        "predict",
+        "batch_predict",
+        "jobs",
+        "streams",
+        "model",
+        "health",
+        "metrics",
+        "docs",
+        "redoc",
+        "openapi.json",
+        "assets",
+    )
 )
 """The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
@@ -198,6 +220,20 @@ class Settings(BaseSettings):
     """The most bytes that the jobs of one caller may keep in Redis."""
     max_jobs: PositiveInt = 1000
     """The most jobs of one caller that have not ended."""
+    stream_ttl: PositiveInt = 30 * 86_400
+    """The most seconds that what a stream has counted is kept after the latest text of its time; a stream may ask for
+    fewer.
+    """
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """The most streams of one API key."""
+    max_segments: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """The most segments of one stream; texts of further ones are counted together, as `(other)`."""
+    stream_sample: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """The most texts in the random sample of a segment."""
+    stream_metrics: NonNegativeInt = 50
+    """Segments of streams, of all keys together, that have time series of their own in the metrics, with the names that
+    callers gave them; the others are one, `_other`.
+    """
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.
@@ -350,7 +386,9 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            return json.loads(value, object_pairs_hook=unique_keys)
+        except Twice:
+            raise
         except ValueError:
             raise ValueError('must be a JSON object, for example {"LABEL_0": "NEGATIVE"}') from None
 

@@ -38,6 +38,8 @@ def given_texts(path: Path) -> list[str]:
     Raises:
         EngineUnavailable: the file cannot be read, or has too few.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise EngineUnavailable(f"CALIBRATION_TEXTS: {path} cannot be read (it is not a file)")
     try:
         texts = [text for line in path.read_text(encoding="utf-8-sig").splitlines() if (text := clean(line))]
     except OSError as error:

@@ -31,7 +31,8 @@ changed. `lua/job.lua` alone decides which chunk is due and in which state a job
     sentiq:turns...       the chunks that wait for their turn, and those that were sent: see `lua/turns.lua`
     sentiq:kept:<caller>        the jobs of one caller by the time when they expire, a sorted set
     sentiq:kept:<caller>:bytes  the bytes that each of these jobs keeps, and `total`, their sum; a hash
-    sentiq:open:<caller>        the ids of the jobs of one caller, some of which may have ended; a set
+    sentiq:open:<caller>        the ids of the jobs of one caller that have not ended; some may have expired; a set
+    sentiq:open:<caller>:looked for a second after those that have expired were looked for
     sentiq:unfinished     the ids of the jobs that have not ended, a set
     sentiq:ends           how many jobs have ended, by state, a hash; for the metrics
     sentiq:callbacks      the ids of the jobs whose callback is due, a set sorted by time

@@ -21,17 +21,37 @@ from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, En
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
+from tasks.streams.stream import Stream
 from tasks.submit.asked import NOTHING, Asked, Part, read
 from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
-_LINES_AT_ONCE = 50
-"""Lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
+LINES_AT_ONCE = 50
+"""Short lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
+_CHARS_AT_ONCE = 10_000
+"""Characters (about a millisecond of work) after which other greenlets of the web process get their turn."""
+_LINE_CHARS = 100
+"""As many characters count for each line besides its own."""
+_PARTED_CHARS = 8
+"""Characters of texts whose parts get answers of their own take so many times the work."""
+PARTED_PAGE_BYTES = 64 * 1024
+"""The size of a page, like PAGE_BYTES, if its lines have parts: these may be many more than its lines."""
 _KNOWN = 2**31 - 1
 """Takes the place of a text's number if its outcome was known when it came in."""
 _NO_ERROR = Failed("")
 FULL = 1000
 """The work of a full chunk, in the unit of `tasks.jobs.job.Job.work`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A stream that texts are for."""
+
+    stream: Stream
+    keeps: bool = False
+    """Whether the job keeps lines and results all the same."""
+    gold_sampled: bool = False
+    """Whether the texts that come with labels were chosen at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,8 @@ class Submission:
     """The name of the API key that will own the job, if the service has keys."""
     asked: Asked = NOTHING
     """What is asked of each text besides its prediction."""
+    into: Into | None = None
+    """The stream that the texts are for; then the entries are `tasks.streams.lines.StreamEntry`."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 
@@ -74,6 +96,8 @@ class Fingerprint:
             options.append(submission.model)
         if submission.asked != NOTHING:
             options.append(asdict(submission.asked))
+        if submission.into is not None:
+            options.append([submission.into.stream.uid, submission.into.gold_sampled])
         self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:
@@ -129,6 +153,8 @@ class Intake:
         self._cleaned = cleaned
         self._asked = asked
         self._plain = asked == NOTHING
+        self._page_bytes = PARTED_PAGE_BYTES if asked.sentences or asked.explain else PAGE_BYTES
+        self._weight = 1 if self._plain else _PARTED_CHARS
         self._cost = cost
         self._send = send
         self._alive = alive
@@ -164,7 +190,7 @@ class Intake:
     def _pages(self, submission: Submission, fingerprint: Fingerprint) -> Iterator[tuple[list[Entry], bool]]:
         """The pages, and whether each is known to be the last one."""
         page: list[Entry] = []
-        page_bytes = 0
+        page_bytes = chars = 0
         touched_at = time.monotonic()
         for line, entry in submission.entries:
             self.texts += 1
@@ -173,12 +199,14 @@ class Intake:
             fingerprint.add(entry)
             page.append(entry)
             page_bytes += entry.memory_bytes
-            if self.texts % _LINES_AT_ONCE == 0:
+            chars += _LINE_CHARS + len(entry.text) * self._weight
+            if chars >= _CHARS_AT_ONCE:
                 time.sleep(0)
+                chars = 0
             if time.monotonic() - touched_at > UPLOAD_TTL_S / 8:
                 touched_at = time.monotonic()
                 self._alive()
-            if len(page) == PAGE_LINES or page_bytes >= PAGE_BYTES:
+            if len(page) == PAGE_LINES or page_bytes >= self._page_bytes:
                 yield page, False
                 page, page_bytes = [], 0
         if page:
@@ -241,9 +269,12 @@ class Intake:
         texts: dict[str, str] = {}
         errors: list[Failed] = []
         parts: dict[int, tuple[Sequence[Part], Sequence[Part]]] = {}
+        chars = 0
         for position, entry in enumerate(entries):
-            if position % _LINES_AT_ONCE == 0:
+            chars += _LINE_CHARS + len(entry.text) * self._weight
+            if chars >= _CHARS_AT_ONCE:
                 time.sleep(0)
+                chars = 0
             if entry.error is not None:
                 keys.append(None)
                 errors.append(Failed(entry.error))
@@ -270,6 +301,7 @@ class Intake:
     ) -> tuple[PagePart, ...]:
         """Puts what is not known of parts into chunks, where they answer no line."""
         placed: list[PagePart] = []
+        time.sleep(0)  # a text has up to 500 parts
         for part in parts:
             where: int | Scored | None = None
             if part.scored is not None:

@@ -174,7 +174,7 @@ def test_two_at_once(roberta: tuple[Path, Path], tmp_path: Path) -> None:
         one.read_until()
         other.read_until()
         assert one.found["identity"] == other.found["identity"]
-        waits = "waiting for another worker that compiles"
+        waits = "waiting for another process that compiles"
         both = [one.steps, other.steps]
         assert [waits] in both or [] in both
         assert sum("converting" in steps for steps in both) == 1
@@ -191,7 +191,7 @@ def test_killed(step: str, folder: Callable[[str], Path], tmp_path: Path) -> Non
         victim.read_until(step)
         (maker,) = victim.makers()
         with loading(model, tmp_path, mode="auto") as heir:
-            heir.read_until("waiting for another worker that compiles")
+            heir.read_until("waiting for another process that compiles")
             assert not [name for name in kept(tmp_path) if not name.endswith(".part")]
             os.kill(victim.process.pid, signal.SIGKILL)
             heir.read_until()
@@ -202,17 +202,24 @@ def test_killed(step: str, folder: Callable[[str], Path], tmp_path: Path) -> Non
 
 
 def test_killed_compilation(folder: Callable[[str], Path], tmp_path: Path) -> None:
-    """If the process that compiles is killed, as for its memory, torch runs the model, the log says why, and the next
-    start tries again.
+    """If the process that compiles is killed, as for its memory, it is tried once more; if that is killed too, torch
+    runs the model, the log says why, and the next start tries again.
     """
-    with loading(folder("roberta"), tmp_path, mode="auto") as worker:
+    with loading(folder("roberta"), tmp_path / "once", mode="fp32") as worker:
         worker.read_until("converting")
         os.kill(worker.makers()[0], signal.SIGKILL)
         worker.read_until()
+        assert worker.found["form"] == "fp32"
+        assert any("was killed by signal 9; it is tried once more" in line for line in worker.log)
+    with loading(folder("roberta"), tmp_path / "twice", mode="auto") as worker:
+        for _ in range(2):
+            worker.read_until("converting")
+            os.kill(worker.makers()[0], signal.SIGKILL)
+        worker.read_until()
         assert worker.found["form"] == "pipeline"
-        assert any("was killed by signal 9" in line for line in worker.log)
-        assert kept(tmp_path) == set()
-    assert "converting" in loaded(folder("roberta"), tmp_path, mode="fp32").steps
+        assert any("was killed by signal 9" in line and "is run by torch" in line for line in worker.log)
+        assert kept(tmp_path / "twice") == set()
+    assert "converting" in loaded(folder("roberta"), tmp_path / "twice", mode="fp32").steps
 
 
 def test_full_disk(folder: Callable[[str], Path], tmp_path: Path) -> None:

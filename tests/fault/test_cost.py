@@ -6,6 +6,7 @@ Times are compared with each other, as processor time and the best of several, w
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -23,11 +24,20 @@ from tokenizers import Tokenizer
 
 import model
 from model.engines.batching import cut
+from model.sentences import sentences
+from model.target import about
 from model.text import clean
 from tasks.errors import EmptyText
+from tasks.jobs.incoming import IncomingJobs
+from tasks.jobs.results import CeleryResults
+from tasks.queue.app import create_celery
 from tasks.settings import Settings
+from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import digest
+from tasks.submit.asked import NOTHING, Asked
 from tasks.submit.predictor import cleaner
+from tests.support.jobs import TakenIn
+from tests.support.stack import Stack
 from webapp.api.schemas import PredictRequest
 from webapp.api.uploads import read_upload
 from webapp.reading.json_values import parse_json, without_lone_surrogates
@@ -145,6 +155,80 @@ def test_tokenising(unit: str) -> None:
 
     check(lambda text: tokenizer.encode_batch_fast([text]), made, 100_000)
     check(lambda text: tokenizer.encode_batch_fast([cut(text, 128)[0]]), made, 100_000)
+
+
+@each_unit
+def test_sentences_and_targets(unit: str) -> None:
+    """The sentences of a text, and what it says about a target, are found in proportion to its length."""
+    for before in ("", "Ab. ", ". ", "Mr. ", "but "):
+        check(sentences, lambda chars, before=before: long_text(before + UNITS[unit], chars), 100_000)  # type: ignore[misc]
+        check(
+            lambda text: about(text, "ab a"),
+            lambda chars, before=before: long_text("ab a " + before + UNITS[unit], chars),  # type: ignore[misc]
+            100_000,
+        )
+
+
+MOST_STRETCH_S = 0.06
+"""How long nobody else has a turn. The promise is 50 ms."""
+
+
+def longest_stretch(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> float:
+    """The longest processor time, at best, between two moments at which others have a turn."""
+    stretches: list[float] = []
+    began = 0.0
+
+    def turn(seconds: float) -> None:
+        nonlocal began
+        stretches.append(time.process_time() - began)
+        began = time.process_time()
+
+    best = float("inf")
+    for _ in range(3):
+        gc.collect()
+        gc.disable()  # it looks through all that the tests have in memory
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(time, "sleep", turn)
+                began = time.process_time()
+                stretches.clear()
+                work()
+                turn(0)
+        finally:
+            gc.enable()
+        best = min(best, max(stretches))
+    return best
+
+
+@pytest.mark.parametrize("text", ["a. ", "A\n", ". ", "Mr. ", "Ab cd. ", "A. Bb Cc. ", "Bb; ", "Bb but "])
+def test_others_have_turns_meanwhile(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the sentences of the longest text are found, or what it says about a target, others have turns."""
+    whole = long_text(text, 100_000)
+    assert longest_stretch(lambda: sentences(whole), monkeypatch) < MOST_STRETCH_S
+    assert longest_stretch(lambda: about(whole, "Bb"), monkeypatch) < MOST_STRETCH_S
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (Asked(sentences=True), "Ab{0}-{1} cd. "),
+        (Asked(target="cd"), "Ab{0}-{1} cd. "),
+        (NOTHING, "&amp;{0}-{1} \u0301"),
+    ],
+)
+def test_others_have_turns_while_a_job_comes_in(
+    server: Stack, asked: Asked, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of long texts, whatever is asked of them, holds nobody else while it comes in."""
+    texts = ["".join(text.format(line, place) for place in range(300)) for line in range(150)]
+    incoming = IncomingJobs(server.redis, CeleryResults(create_celery(server.settings()), server.redis), ttl_s=60)
+    cache = PredictionCache(server.redis, ttl_s=60)
+
+    def come_in() -> None:
+        taken = TakenIn(incoming, cache, size=500, window=2, asked=asked)
+        taken.receive(texts)
+
+    assert longest_stretch(come_in, monkeypatch) < MOST_STRETCH_S
 
 
 LIMITS = Limits(max_bytes=2**26, max_line_bytes=12 * 100_000 + 65_536)

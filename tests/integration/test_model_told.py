@@ -24,7 +24,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return make("bert", tmp_path / "small-bert")
 
 
-WAITS = "waiting for another worker that compiles"
+WAITS = "waiting for another process that compiles"
 STEPS = {"loading", "converting", "quantising", "checking"}
 
 

@@ -10,6 +10,7 @@ from tasks.errors import EmptyText
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import Entry
 from tasks.store.cache import PredictionCache
+from tasks.submit.asked import NOTHING, Asked
 from tasks.submit.intake import Intake, Submission
 
 MODEL = "stub@1/stub"
@@ -34,6 +35,7 @@ class TakenIn:
         window: int = 2,
         max_texts: int = 10_000,
         callback_url: str | None = None,
+        asked: Asked = NOTHING,
     ) -> None:
         self.id = uuid.uuid4().hex
         self.sent: list[int] = []
@@ -47,6 +49,7 @@ class TakenIn:
             chunk_size=size,
             max_texts=max_texts,
             cleaned=cleaned,
+            asked=asked,
             send=self.sent.extend,
             alive=lambda: None,
         )

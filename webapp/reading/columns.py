@@ -24,6 +24,8 @@ _NEAR = 0.6
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _NO_PROSE = re.compile(r"\S*[/@\\]\S*|\S+\.\S+")
 """Links, addresses, paths, names of files."""
+_NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/-]*\s*")
+"""Numbers, dates and times are no names of columns."""
 _WORDS = 2.0
 """Texts have more words than this on average."""
 
@@ -35,7 +37,13 @@ def places(names: Sequence[str], name: str) -> list[int]:
 
 
 def text_column(
-    header: Sequence[str], options: Options, line: int | None, examples: Callable[[], list[list[str]]]
+    header: Sequence[str],
+    options: Options,
+    line: int | None,
+    examples: Callable[[], list[list[str]]],
+    *,
+    names: str = "header",
+    one: str = "column",
 ) -> int:
     """The index of the column with the texts.
 
@@ -44,6 +52,7 @@ def text_column(
         options: `column`, if one is asked for.
         line: the header's.
         examples: the first rows below the header, or fewer if there are none.
+        names, one: what messages call the header and a column.
 
     Raises:
         UploadRefused: no column has the name, or several have it.
@@ -57,12 +66,12 @@ def text_column(
     if found:
         raise UploadRefused(422, "malformed_line", "Two columns of the header have the name asked for.", line)
     if options.column is None:
-        missing = "The header has no column `text`, and no other one was asked for."
+        missing = f"The {names} has no {one} `text`, and no other one was asked for."
     else:
-        missing = f"The header has no column {quoted(name)}."
+        missing = f"The {names} has no {one} {quoted(name)}."
     if (near := nearest(name, header)) is not None:
         missing += f" Do you mean {quoted(near)}?"
-    raise UploadRefused(422, "unknown_column", f"{missing} {_described(header, examples())}", line)
+    raise UploadRefused(422, "unknown_column", f"{missing} {_described(header, examples(), one)}", line)
 
 
 def _numbered(header: Sequence[str], options: Options, examples: Callable[[], list[list[str]]]) -> int:
@@ -95,13 +104,13 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return best_name
 
 
-def _described(header: Sequence[str], rows: list[list[str]]) -> str:
+def _described(header: Sequence[str], rows: list[list[str]], one: str = "column") -> str:
     """All columns with examples, as far as there is room, and which one looks like texts."""
-    columns = [[row[place] for row in rows if place < len(row) and row[place].strip()] for place in range(len(header))]
+    columns = _filled(len(header), rows)
     alike = _looks_like_texts(columns)
-    hint = (
-        f" {quoted(header[alike])} looks like texts: ?column={_in_address(header[alike])}." if alike is not None else ""
-    )
+    hint = ""
+    if alike is not None and header[alike].strip():
+        hint = f" {quoted(header[alike])} looks like texts: ?column={_in_address(header[alike])}."
     shown: list[str] = []
     room = _ROOM
     for name, cells in zip(header, columns, strict=True):
@@ -109,8 +118,42 @@ def _described(header: Sequence[str], rows: list[list[str]]) -> str:
         shown.append(f"{quoted(name)} ({told})" if told else quoted(name))
         room -= len(shown[-1]) + 2
         if room < 0:
-            return f"Its {len(header)} columns are {listed(header)}.{hint}"
-    return f"Its columns are {', '.join(shown)}.{hint}"
+            return f"Its {len(header)} {one}s are {listed(header)}.{hint}"
+    return f"Its {one}s are {', '.join(shown)}.{hint}"
+
+
+def other_header(header: Sequence[str], options: Options, line: int, rows: Sequence[tuple[int, list[str]]]) -> str:
+    """How to say where the header is, if the row that was taken for it does not look like one; else nothing.
+
+    Args:
+        header: that row.
+        options: what was asked for.
+        line: its number.
+        rows: the first rows below, with their numbers.
+    """
+    name = options.column or _DEFAULT
+    for number, row in rows:
+        if places(row, name):
+            return f" Line {number} has it: if that is the header, say so: ?skip={number - 1}."
+    wider = next(((number, row) for number, row in rows if len(row) > 1), None)
+    if len(header) == 1 and wider is not None:
+        number, row = wider
+        return (
+            f" Line {number} is the first with {len(row)} columns: if that is the header, say so: ?skip={number - 1}."
+        )
+    bare = any(_NUMBER.fullmatch(one) for one in header)
+    alike = _looks_like_texts(_filled(len(header), [*([header] if bare else []), *(row for _, row in rows)]))
+    which = f"?column={alike + 1}" if alike is not None else "?column=NUMBER"
+    if bare:
+        return f" If the first row is no header, say so: ?header=false and {which}."
+    if alike is not None and not header[alike].strip():
+        return f" Column {alike + 1}, which has no name, looks like texts: ?skip={line}, ?header=false and {which}."
+    return ""
+
+
+def _filled(width: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The cells of each column that are not blank."""
+    return [[row[place] for row in rows if place < len(row) and row[place].strip()] for place in range(width)]
 
 
 def _in_address(name: str) -> str:

@@ -1,4 +1,4 @@
-"""CSV in its dialects: the delimiter, the quotes, where the header is, and the rows one by one.
+"""CSV: where the header is, and the rows one by one.
 
 Memory is bounded by the longest row. Neither the result nor the line that an error names depends on how the bytes are
 cut into pieces.
@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from io import StringIO
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
-from webapp.reading.columns import places
+from webapp.reading.dialects import (
+    HEAD_BYTES,
+    HEAD_LINES,
+    Dialect,
+    delimiter_of,
+    dialect_of,
+    head_lines,
+    looked_ahead,
+    other_delimiter,
+)
 from webapp.reading.lines import Numbered, decoded, line_end, numbered_lines
-from webapp.reading.refusals import UploadRefused, invalid_option, malformed, too_long
+from webapp.reading.refusals import UploadRefused, malformed, too_long
 from webapp.reading.swallowed import KNOWN_ROWS, Swallowed
 from webapp.reading.tables import Row, Unreadable, read_table
 from webapp.reading.texts import Found, Limits, Options, Texts
 
-_DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
-"""The delimiters that are looked for, and how they are asked for."""
-_HEAD_LINES = 5
-"""Rows that are looked at for the delimiter of a file without a header."""
-_HEAD_BYTES = 64 * 1024
-_MOST_HEAD_LINES = 100
 _MOST_LINES = 1000
 """Lines of a row that are kept, to see whether they are rows of their own."""
 _SEP = re.compile(r'"?sep=(.)"?\r?', re.IGNORECASE)
@@ -36,47 +38,13 @@ _PLAIN_QUOTES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How the cells of a row are told apart."""
-
-    delimiter: str = ","
-    quote: str | None = '"'
-    escape: str | None = None
-    blanks: bool = False
-    """Whether blanks after a delimiter are no part of the cell."""
-
-    def reader(self, lines: Iterable[str]) -> csv._reader:  # type: ignore[name-defined]
-        """Reads the rows of these lines."""
-        return csv.reader(
-            lines,
-            delimiter=self.delimiter,
-            quotechar=self.quote,
-            quoting=csv.QUOTE_MINIMAL if self.quote is not None else csv.QUOTE_NONE,
-            escapechar=self.escape,
-            skipinitialspace=self.blanks,
-            strict=True,
-        )
-
-    def row(self, line: str) -> list[str] | None:
-        """The cells of a line that is a row of its own; None if it is not."""
-        try:
-            return next(self.reader([line]), None)
-        except csv.Error:
-            return None
-
-    def raw(self, cells: Sequence[str]) -> str:
-        """Cells as they might stand in the file."""
-        return self.delimiter.join(cells)
-
-
 def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, *, usual: str = ",") -> Texts:
     """The texts of a CSV file in UTF-8. `usual`: the delimiter, unless another one is asked for or found.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
     """
-    dialect = _asked_for(options, usual)
+    dialect = dialect_of(options, usual)
     end, pieces = line_end(pieces, dialect.quote, dialect.escape)
     lines = numbered_lines(pieces, limits.max_line_bytes, end)
     for _ in range(options.skip or 0):
@@ -86,10 +54,10 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
         dialect = dialect if options.delimiter else replace(dialect, delimiter=told[1])
         head = []
     elif not options.delimiter:
-        head += _head(lines, head, dialect, rows=_HEAD_LINES if options.header is False else 1)
+        head += head_lines(lines, head, dialect, rows=HEAD_LINES if options.header is False else 1)
         text = "".join(f"{decoded(line, number)}\n" for number, line in head)
-        if len(text) <= _HEAD_BYTES:  # longer ones are refused, and would be parsed once for each delimiter
-            dialect = replace(dialect, delimiter=_delimiter(text, dialect, options, usual))
+        if len(text) <= HEAD_BYTES:  # longer ones are refused, and would be parsed once for each delimiter
+            dialect = replace(dialect, delimiter=delimiter_of(text, dialect, options, usual))
     found.delimiter = dialect.delimiter
     rows = csv_rows(
         chain(head, lines), dialect, limits.max_line_bytes, end.decode(), options, ends_quoted=options.quote is not None
@@ -97,85 +65,9 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
     try:
         return read_table(rows, options, found, dialect.raw)
     except UploadRefused as error:
-        if error.code == "unknown_column" and options.delimiter and (hint := _hint(error, dialect, head)):
+        if error.code == "unknown_column" and options.delimiter and (hint := other_delimiter(dialect, head)):
             raise UploadRefused(error.status, error.code, f"{error}{hint}", error.line) from None
         raise
-
-
-def _hint(error: UploadRefused, dialect: Dialect, head: Sequence[tuple[int, bytes]]) -> str:
-    header = head[0][1].decode("utf-8", "replace") if head else ""
-    if dialect.delimiter not in header:
-        for other, name in _DELIMITERS.items():
-            if other in header:
-                return f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
-    return ""
-
-
-def _asked_for(options: Options, usual: str) -> Dialect:
-    quote: str | None = options.quote or '"'
-    if quote is not None and quote.lower() == "none":
-        quote = None
-    delimiter = options.delimiter or usual
-    if delimiter.lower() == "tab":
-        delimiter = "\t"
-    if delimiter != "\t" and (len(delimiter) != 1 or not delimiter.isprintable() or delimiter == quote):
-        raise invalid_option("The delimiter must be one printable character other than a quote, or `tab`.")
-    for name, sign in (("quote", quote), ("escape", options.escape)):
-        if sign is not None and (len(sign) != 1 or not sign.isprintable() or sign.isspace() or sign == delimiter):
-            also = " or `none`," if name == "quote" else ""
-            raise invalid_option(f"`{name}` must be one printable character,{also} and not the delimiter.")
-    if options.escape is not None and options.escape == quote:
-        raise invalid_option("`escape` must be another character than the quote.")
-    return Dialect(delimiter, quote, options.escape)
-
-
-def _head(lines: Numbered, head: Sequence[tuple[int, bytes]], dialect: Dialect, rows: int) -> list[tuple[int, bytes]]:
-    """Further lines, until so many rows are whole."""
-    quote = (dialect.quote or "").encode()
-    escaped = dialect.escape.encode() + quote if dialect.escape is not None else b"\n"
-
-    def count(line: bytes) -> int:
-        return line.count(quote) - line.count(escaped) if quote else 0
-
-    quotes = sum(count(line) for _, line in head)
-    more: list[tuple[int, bytes]] = []
-    size, whole = sum(len(line) for _, line in head), int(quotes % 2 == 0)
-    while (
-        whole < rows
-        and size < _HEAD_BYTES
-        and len(more) < _MOST_HEAD_LINES
-        and (numbered := next(lines, None)) is not None
-    ):
-        more.append(numbered)
-        size += len(numbered[1]) + 1
-        quotes += count(numbered[1])
-        whole += quotes % 2 == 0
-    return more
-
-
-def _delimiter(head: str, dialect: Dialect, options: Options, usual: str) -> str:
-    """The delimiter that the head makes certain; the usual one if none is."""
-    tables = {}
-    for delimiter in dict.fromkeys((usual, *_DELIMITERS)):
-        if delimiter in (dialect.quote, dialect.escape):
-            continue
-        try:
-            rows = list(replace(dialect, delimiter=delimiter).reader(StringIO(head, newline="")))
-        except csv.Error:
-            continue
-        tables[delimiter] = [row for row in rows if row]
-    wide = {delimiter: rows for delimiter, rows in tables.items() if rows and len(rows[0]) > 1}
-    if options.header is False:
-        even = {delimiter: rows for delimiter, rows in wide.items() if len({len(row) for row in rows}) == 1}
-        wide = even or (wide if len(wide) == 1 else {})
-    else:
-        named = {delimiter: rows for delimiter, rows in wide.items() if places(rows[0], options.column or "text")}
-        if not named and usual in tables and tables[usual] and places(tables[usual][0], options.column or "text"):
-            return usual  # it is the only column
-        wide = named or wide
-    if usual in wide or not wide:
-        return usual
-    return max(wide, key=lambda delimiter: len(wide[delimiter][0]))
 
 
 def csv_rows(
@@ -243,6 +135,11 @@ def csv_rows(
                     known += 1
                     swallowed.note(tuple(row))
                 yield begin, row
+                if known == 1 and len(row) > 1:
+                    known += 1
+                    lines, blanks = looked_ahead(lines, dialect, len(row))
+                    dialect = replace(dialect, blanks=blanks)
+                    reader = dialect.reader(texts())
                 continue
         if fault is None or not options.own_errors:
             raise fault or malformed("The row cannot be read.", begin)

@@ -8,10 +8,13 @@ from itertools import chain
 
 from tasks.jobs.job import Entry
 from webapp.reading.columns import text_column
+from webapp.reading.names import quoted
 from webapp.reading.refusals import UploadRefused, invalid_option, malformed, no_texts
-from webapp.reading.texts import Found, Options, Texts, check_header, entry_id
+from webapp.reading.texts import MAX_COLUMNS, Found, Options, Texts, check_header, entry_id
 
 _NOTHING = object()
+_DEEPEST = 3
+"""So many objects within each other are shown by the paths to their values."""
 
 
 class Objects:
@@ -26,7 +29,7 @@ class Objects:
         self._others: dict[str, int] = {}
         """The keys besides the text's, in the order in which they came."""
         self._place = 0
-        self._read = Texts(iter(()), found)
+        self._read = Texts(iter(()), found, grows=True)
 
     def texts(self, values: Iterator[tuple[int, object]]) -> Texts:
         """The texts of these values; the first one is looked at.
@@ -41,9 +44,10 @@ class Objects:
         if isinstance(value, str) and self._options.column is not None and self._asked == self._options.column:
             raise invalid_option("`column` has no effect on strings; leave it out.")
         if isinstance(value, dict) and not self.has_text(value):
-            names = tuple(map(str, value))
-            check_header(names, number)
-            text_column(names, self._options, number, lambda: [[_cell(one) for one in value.values()]])
+            check_header(tuple(map(str, value)), number)
+            leaves = _leaves(value)
+            row = [_cell(one) for one in leaves.values()]
+            text_column(tuple(leaves), self._options, number, lambda: [row], names="object", one="key")
         entry = self._entry(value, number)
         self._read.entries = chain([(number, entry)], ((line, self._entry(one, line)) for line, one in values))
         return self._read
@@ -76,8 +80,8 @@ class Objects:
         if text is None:
             text = ""
         if not isinstance(text, str):
-            what = "has no" if text is _NOTHING else "is an object whose value is not a string at"
-            raise malformed(f"The object {what} `{key[:100]}`.", number)
+            what = "has no" if text is _NOTHING else "has a value that is not a string at"
+            raise malformed(f"The object {what} {quoted(key)}.", number)
         given = value.get("id") if key != "id" else None
         found = None if given is None else entry_id(given, number)
         if self._read.columns is None and len(value) == 1 + ("id" in value and key != "id"):
@@ -116,6 +120,19 @@ def _flat(value: dict[str, object], path: list[str]) -> dict[str, object]:
         before += f"{part}."
         value = inner
     return flat | {before + name: one for name, one in value.items()}
+
+
+def _leaves(value: dict[str, object], before: str = "") -> dict[str, object]:
+    """The values of an object that are no objects, by the paths that lead to them, as far as there is room for them."""
+    leaves: dict[str, object] = {}
+    for name, one in value.items():
+        if isinstance(one, dict) and before.count(".") < _DEEPEST:
+            leaves |= _leaves(one, f"{before}{name}.")
+        else:
+            leaves[before + name] = one
+        if len(leaves) >= MAX_COLUMNS:
+            break
+    return leaves
 
 
 def _cell(value: object) -> str:

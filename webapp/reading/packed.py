@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from webapp.reading.names import listed, quoted
 from webapp.reading.refusals import UploadRefused
-from webapp.reading.signatures import is_packed, may_be_packed
+from webapp.reading.signatures import is_packed, may_be_packed, unread
 from webapp.reading.tables import Row, read_table
 from webapp.reading.texts import Found, Options, Texts
 
@@ -34,10 +34,16 @@ class Inner:
 
 
 def peeked(pieces: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Whether the file is packed, by its first bytes; and all pieces."""
+    """Whether the file is packed, by its first bytes; and all pieces.
+
+    Raises:
+        UploadRefused: by its first bytes, nothing here reads it.
+    """
     start = b""
     while may_be_packed(start) and (piece := next(pieces, None)) is not None:
         start += piece
+    if what := unread(start):
+        raise UploadRefused(422, "unreadable_file", f"This is {what}.")
     return is_packed(start), chain([start], pieces)
 
 

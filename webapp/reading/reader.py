@@ -27,6 +27,8 @@ class Kind:
     options: tuple[str, ...]
     """The options that have an effect."""
     read: Callable[[Iterator[bytes], Options, Limits, Found, Batch], Texts]
+    unless: str = ""
+    """What is said to whoever gives an option without effect."""
 
 
 def read(
@@ -70,7 +72,7 @@ def read(
     if kind not in KINDS:
         raise _not_of_its_name(found)
     chosen = KINDS[kind]
-    options.require_effect(chosen.options, chosen.name)
+    options.require_effect(chosen.options, chosen.name, chosen.unless)
     declared = charset if options.encoding is None else require_codec(options.encoding)
     return chosen.read(as_utf8(pieces, declared, found), options, limits, found, batch)
 
@@ -105,7 +107,7 @@ KINDS = {
     "tsv": Kind("a TSV file", _OF_TABLES, _tsv),
     "ndjson": Kind("NDJSON", _OF_JSON, _ndjson),
     "json": Kind("JSON", _OF_JSON, read_json),
-    "plain": Kind("plain lines", ("encoding",), _plain),
+    "plain": Kind("plain lines", ("encoding",), _plain, "; if it is a table, send it as text/csv"),
 }
 ENDINGS = {
     ".json": "json",

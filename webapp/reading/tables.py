@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from tasks.jobs.job import Entry
-from webapp.reading.columns import id_column, text_column
+from webapp.reading.columns import id_column, other_header, text_column
 from webapp.reading.refusals import UploadRefused, malformed, no_texts
 from webapp.reading.texts import Found, Options, Texts, check_blank, check_header, entry_id
 
@@ -47,7 +47,10 @@ def read_table(rows: Iterator[Row], options: Options, found: Found, raw: Callabl
         raise no_texts()
     if isinstance(first, Unreadable) or not first:
         what = "is blank" if first == [] else "cannot be read"
-        raise malformed(f"The first line {what}; it must name the columns.", line)
+        raise malformed(
+            f"The first line {what}; it must name the columns. If others do, say how many lines come before: ?skip=N.",
+            line,
+        )
     header: Sequence[str] = first
     if options.header is False:
         rows = chain([(line, first)], rows)
@@ -60,7 +63,14 @@ def read_table(rows: Iterator[Row], options: Options, found: Found, raw: Callabl
             ahead.extend(islice(rows, _ROWS_AHEAD))
         return [row for _, row in ahead if not isinstance(row, Unreadable)]
 
-    column = text_column(header, options, line, examples)
+    try:
+        column = text_column(header, options, line, examples)
+    except UploadRefused as error:
+        if error.code != "unknown_column":
+            raise
+        below = [(number, row) for number, row in ahead if not isinstance(row, Unreadable)]
+        detail = f"{error}{other_header(header, options, line, below)}"
+        raise UploadRefused(error.status, error.code, detail, error.line) from None
     entries = _entries(chain(ahead, rows), header, column, options, raw)
     return Texts(entries, found, tuple(header), column)
 

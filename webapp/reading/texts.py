@@ -68,11 +68,17 @@ class Options:
             raise invalid_option("`on_error` must be `refuse` or `line`.")
         return cls(**options)  # type: ignore[arg-type]
 
-    def require_effect(self, effective: tuple[str, ...], kind: str) -> None:
-        """Refuses options that a file of this kind has no use for. `effective`: those that it has a use for."""
+    def require_effect(self, effective: tuple[str, ...], kind: str, unless: str = "") -> None:
+        """Refuses options that a file of this kind has no use for.
+
+        Args:
+            effective: those that it has a use for.
+            kind: the kind, in words.
+            unless: what else might be the matter.
+        """
         for one in fields(self):
             if getattr(self, one.name) is not None and one.name not in effective:
-                raise invalid_option(f"`{one.name}` has no effect on {kind}; leave it out.")
+                raise invalid_option(f"`{one.name}` has no effect on {kind}; leave it out{unless}.")
 
     @property
     def own_errors(self) -> bool:
@@ -125,6 +131,8 @@ class Texts:
     """The names of all columns; None if there is nothing but texts and ids. In JSON it grows while entries are read."""
     text_column: int | None = None
     """The index in `columns` of the column with the texts."""
+    grows: bool = False
+    """Whether `columns` may grow while entries are read."""
     options: dict[str, str] = field(default_factory=dict)
     """`callback_url` and `model`, if a JSON body or fields of the form have them."""
 

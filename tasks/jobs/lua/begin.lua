@@ -18,19 +18,29 @@ local caller = its_caller()
 if caller then
   local refusal = no_room(bytes, most_bytes)
   local _, _, open = caller_keys(caller)
-  if not refusal and redis.call('SCARD', open) >= most_jobs then
+  local full = not refusal and redis.call('SCARD', open) >= most_jobs
+  -- Those that expired are still among them. There may be thousands: they are looked for once a second at the most, or
+  -- whoever is refused again and again would keep the server busy.
+  if full and redis.call('SET', open .. ':looked', now, 'NX', 'PX', 1000) then
     for _, id in ipairs(redis.call('SMEMBERS', open)) do
       local is_open = redis.call('SISMEMBER', unfinished, id) == 1 and redis.call('EXISTS', 'sentiq:j:' .. id) == 1
       if not is_open then redis.call('SREM', open, id) end
     end
-    refusal = redis.call('SCARD', open) >= most_jobs and 'busy'
+    full = redis.call('SCARD', open) >= most_jobs
   end
+  if full then refusal = 'busy' end
   if refusal then
     redis.call('DEL', facts)
     return refusal
   end
   redis.call('SADD', open, job_id)
   redis.call('EXPIRE', open, list_ttl_s)
+end
+local stream = its_stream()
+if stream then
+  local brought_by = 'sentiq:s:' .. stream .. ':jobs'
+  redis.call('SADD', brought_by, job_id)
+  redis.call('EXPIRE', brought_by, list_ttl_s)
 end
 live_for(ttl_s)
 keep(bytes)

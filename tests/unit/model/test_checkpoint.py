@@ -245,6 +245,24 @@ def test_weights_in_parts(checkpoint: Make, folder: Path) -> None:
         find_checkpoint(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ('{"weight_map": {"a": "../other/model.safetensors"}}', "not in the model's folder"),
+        ('{"weight_map": {"a": 5}}', "lacks 5"),
+        ('{"weight_map": {"a": {"b": "c"}}}', "lacks {"),
+        ('{"weight_map": ["model.safetensors"]}', "lists no files"),
+        ('{"weight_map": {}}', "lists no files"),
+        ("{}", "lists no files"),
+    ],
+)
+def test_index_that_is_damaged(folder: Path, listed: str, said: str) -> None:
+    """An index of weights that names no files, or files elsewhere, is refused in words."""
+    (folder / "model.safetensors.index.json").write_text(listed)
+    with pytest.raises((ModelRefused, ModelNotFound), match=said):
+        find_checkpoint(str(folder))
+
+
 def test_head_of_another_size(checkpoint: Make, folder: Path) -> None:
     """A configuration with more classes than the weights have rows is refused: the other rows would be random."""
     names = {str(number): name for number, name in enumerate(("very negative", "negative", "neutral", "positive"))}

@@ -12,7 +12,7 @@ import pytest
 
 from model.checkpoint import find_checkpoint, own_analysis
 from model.engines.registry import load_engine
-from model.errors import UnknownLabels
+from model.errors import ModelRefused, UnknownLabels
 from model.labels import SENTIMENT
 from tests.support.checkpoints import SENTENCES
 
@@ -54,6 +54,23 @@ def test_emotions_are_refused_with_what_to_write(checkpoint: Make) -> None:
     assert said.endswith("LABELS=own")
     filled = {name: meaning.replace("?", "NEGATIVE") for name, meaning in example.items()}
     assert find_checkpoint(str(checkpoint("bert", EMOTIONS)), label_map=filled).classes.mapped[4] == "NEUTRAL"
+
+
+def test_names_that_no_line_has_room_for(checkpoint: Make, folder: Path) -> None:
+    """What a model calls its classes cannot fill a log or write to a terminal: a message names some of many, with signs
+    that cannot be printed escaped, and endless names are refused.
+    """
+    with pytest.raises(UnknownLabels) as refused:
+        find_checkpoint(str(checkpoint("bert", [f"\x1b[31mred\n{number}" for number in range(300)])))
+    said = str(refused.value)
+    assert said.isprintable()
+    assert "and 280 more" in said
+    assert len(said) < 2000
+    config = json.loads((folder / "config.json").read_text())
+    for names in ({"0": "x" * 300, "1": "y"}, {str(number): "x" for number in range(20_000)}):
+        (folder / "config.json").write_text(json.dumps(config | {"id2label": names}))
+        with pytest.raises(ModelRefused, match=r"at most"):
+            find_checkpoint(str(folder))
 
 
 def test_own_classes(checkpoint: Make) -> None:

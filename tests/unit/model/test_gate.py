@@ -128,6 +128,8 @@ def test_spread() -> None:
         ("no file /home/ann/models/x.bin here", "OSError: no file ... here"),
         ("'/srv/a/b': two\nlines of owner/name", "OSError: '...': two lines of owner/name"),
         (r"C:\models\x is gone", "OSError: ... is gone"),
+        ("cannot open '/home/Ann B/my models/x': denied", "OSError: cannot open '...': denied"),
+        ("cannot open /home/Ann B/my models/x.bin now", "OSError: cannot open ... now"),
     ],
 )
 def test_reasons_hold_no_paths(said: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -70,3 +71,10 @@ def test_given_texts_that_do_not_do(tmp_path: Path, content: bytes | None, said:
         given_texts(path)
     assert str(path) in str(error.value)
     assert "CALIBRATION_TEXTS" in str(error.value)
+
+
+def test_given_texts_of_a_pipe(tmp_path: Path) -> None:
+    """A pipe is refused, and not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EngineUnavailable, match="it is not a file"):
+        given_texts(tmp_path / "pipe")

@@ -680,3 +680,74 @@ def test_any_table_as_json(table: tuple[list[str], int, list[list[str]]], encodi
 def test_every_ending_has_a_kind() -> None:
     """The endings that these tests send as media types are those of the reader."""
     assert MEDIA_TYPES.keys() <= ENDINGS.keys()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'id, text, stars\n1, "Good, but slow", 5\n2, "Fine", 1\n3, "Two\nlines, here", 1\n',
+        b'id,text,stars\n1,  "Good, but slow", 5\n2, "Fine",1\n3, "Two\nlines, here", 1\n',
+        b'id; text; stars\n1; "Good, but slow"; 5\n2; "Fine"; 1\n3; "Two\nlines, here"; 1\n',
+    ],
+)
+def test_blanks_before_a_quote(raw: bytes) -> None:
+    """Blanks between a delimiter and a quote are no part of the cell, as the rows of the head show."""
+    assert texts(raw) == ["Good, but slow", "Fine", "Two\nlines, here"]
+    assert [entry.columns[1].strip() for entry in entries(raw)] == ["5", "1", "1"]
+
+
+def test_blanks_and_quotes_that_belong_to_the_cells() -> None:
+    """Where a cell that is quoted as it should be begins with a blank and a quote, other cells keep their blanks."""
+    raw = b'id,text\n a," ""Good"", they said"\n b, fine\n'
+    assert texts(raw) == [' "Good", they said', " fine"]
+    assert texts(b'id,text\n1, "Good" they said\n') == [' "Good" they said']
+
+
+@pytest.mark.parametrize(
+    ("raw", "says", "asked"),
+    [
+        (
+            b"Report of May\n\nid,text\n1,Good\n",
+            "Line 3 has it: if that is the header, say so: ?skip=2.",
+            {"skip": "2"},
+        ),
+        (
+            b"Report of May\nid,review\n1,Good\n",
+            "Line 2 is the first with 2 columns: if that is the header, say so: ?skip=1.",
+            {"skip": "1", "column": "review"},
+        ),
+        (b"1,It is so Good,5\n2,It is Good,1\n", "?header=false and ?column=2.", {"header": "false", "column": "2"}),
+        (
+            b"id,\n1,It is so Good\n2,It is Good\n",
+            "Column 2, which has no name, looks like texts: ?skip=1, ?header=false and ?column=2.",
+            {"skip": "1", "header": "false", "column": "2"},
+        ),
+        (b"\nid,text\n1,Good\n", "?skip=N", {"skip": "1"}),
+    ],
+)
+def test_where_the_header_is(raw: bytes, says: str, asked: dict[str, str]) -> None:
+    """If the first row does not look like the header, the refusal names the options that say where it is, and with them
+    the file is read.
+    """
+    said = str(refusal(raw))
+    assert says in said
+    assert "?column=." not in said
+    assert all(text.endswith("Good") for text in texts(raw, **asked))
+
+
+def test_keys_are_not_called_columns() -> None:
+    """Of JSON, messages name the object and its keys, with the paths to those in objects within it."""
+    said = str(refusal(b'{"tweet": {"full_text": "I love this thing", "id": 1}}\n{}\n', ".ndjson"))
+    assert "The object has no key `text`" in said
+    assert "`tweet.full_text` looks like texts: ?column=tweet.full_text." in said
+    assert "header" not in said
+    assert "has a value that is not a string at `text`" in str(refusal(b'[{"text": 5}]', ".json"))
+
+
+@pytest.mark.parametrize("begin", [b"\x1f\x8b\x08\x00", b"%PDF-1.7\n", b"7z\xbc\xaf\x27\x1c\x00", b"{\\rtf1 Hello}"])
+@pytest.mark.parametrize("ending", [".csv", ".txt", ".json"])
+def test_files_that_are_no_texts(begin: bytes, ending: str) -> None:
+    """A file whose first bytes say that it holds no text is refused as what it is, and not for its encoding."""
+    error = refusal(begin + b"text\nGood\n" * 3, ending)
+    assert error.code == "unreadable_file"
+    assert str(error).startswith("This is ")
