@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.shares import sums
-from model.shares.corrected import corrected, shares, stratified
+from model.shares.corrected import corrected, shares, size_of, stratified
 from model.shares.estimates import NO_LABELS, Labelled, Method, Shares
 from model.shares.raw import raw, spread
 from model.shares.sums import Floats, Integers
@@ -158,6 +158,13 @@ def test_scores_make_labels_go_further() -> None:
         gold, scores = population(5000, (0.3, 0.4, 0.3), skill=skill)
         found = corrected(sums.of(scores), labels(gold, scores, 200)).negative
         assert 200 / (found.size * (1 - 200 / 5000)) < most
+
+
+def test_luck_with_few_labels_of_a_class_is_not_trusted() -> None:
+    """If scores seem to explain all, 5 labels of the rarer side count at most twice, 50 at most eleven times."""
+    assert size_of(0.05, 0.0, 1 / 100, 100) == pytest.approx(200)
+    assert size_of(0.5, 0.0, 1 / 100, 100) == pytest.approx(1100)
+    assert size_of(0.5, 0.25 / 150, 1 / 100, 100) == pytest.approx(150)
 
 
 def test_one_class_alone_keeps_an_honest_interval() -> None:

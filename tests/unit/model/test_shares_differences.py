@@ -106,6 +106,20 @@ def test_series_says_how_each_bucket_was_corrected() -> None:
     assert all(one.net.low is not None for one in found if one.texts)
 
 
+def test_a_small_bucket_has_a_wider_interval() -> None:
+    """By pooled labels, a bucket of 20 texts is known less than one of 2,000 with the same scores."""
+    gold, scores = population(2000, (0.3, 0.4, 0.3))
+    small = np.r_[scores, scores[:20]]
+    bucket = np.repeat([0, 1], [2000, 20])
+    sample = np.arange(0, 2000, 20)
+    found = series(sums.by(bucket, 2, small), Labelled(gold[sample], scores[sample]), bucket[sample], floor=101)
+    assert [one.method for one in found] == [Method.RAW, Method.RAW]
+    labelled = Labelled(np.r_[gold[sample], gold[:2]], np.r_[scores[sample], scores[:2]])
+    found = series(sums.by(bucket, 2, small), labelled, np.r_[bucket[sample], 1, 1], floor=101)
+    assert [one.method for one in found] == [Method.POOLED, Method.POOLED]
+    assert found[1].net.size < found[0].net.size / 2
+
+
 def test_series_without_labels_is_raw() -> None:
     """Without labels enough every bucket is raw, with its own effective number of texts."""
     _, scores = population(1000, (0.3, 0.4, 0.3))

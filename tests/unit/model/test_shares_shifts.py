@@ -9,7 +9,7 @@ from model.shares.calibrate import STREAMS, best_splits, highest, rate
 from model.shares.detector import Detector, Shift, per_text
 from model.shares.recent import PLACES, Recent
 from model.shares.scan import BLOCK, SAME_SIZE, SIZES, WIDEST, Block, Blocks
-from model.shares.shifts import intervals, shifts
+from model.shares.shifts import Parts, intervals, shifts
 from model.shares.sums import Floats, Integers
 from model.shares.thresholds import MARGIN, ONLINE, PER_TEXT, offline_threshold, threshold
 from tests.support.populations import population
@@ -70,6 +70,9 @@ def test_after_a_shift_the_new_level_is_the_usual_one() -> None:
     first, second = watched(values)
     assert first.size > 0 > second.size
     assert second.before == pytest.approx(first.after, abs=0.1)
+    # The texts with which the first was found belong to the new level.
+    assert second.texts_before == pytest.approx(4000 - first.when, abs=100)
+    assert second.texts_before > 4000 - first.found + BLOCK
     assert (first.when, second.when) == pytest.approx((2000, 4000), abs=100)
 
 
@@ -136,6 +139,36 @@ def test_one_texts_copies_are_no_shift() -> None:
     assert shifts(np.arange(7000), mixed, copies) == []
 
 
+def test_copies_are_known_after_bytes() -> None:
+    """A detector that goes on from its bytes still knows which texts came."""
+    keys, values, times = np.arange(40) * (2**33 + 1), np.linspace(-1, 1, 40), np.arange(40.0)
+    detector = Detector()
+    detector.add(values, times, keys)
+    again = Detector.from_bytes(detector.to_bytes())
+    before = again.to_bytes()
+    again.add(values, times, keys)
+    assert again.to_bytes() == before
+
+
+def test_a_few_rare_texts_are_no_surprise() -> None:
+    """Where a window varies more than what was before it, its error is by the mean of both deviations."""
+    blocks = Blocks()
+    for step in range(20):
+        blocks.append(Block(BLOCK, 0.0, BLOCK * (0.01 if step < 15 else 0.25), step))
+    windows = blocks.windows()
+    assert windows is not None
+    newest = int(np.flatnonzero(windows.size == 100)[0])
+    assert windows.error[newest] == pytest.approx((0.1 + 0.5) / 2 * np.sqrt(1 / 100 + 1 / 300))
+
+
+def test_a_shift_is_put_at_its_best_place() -> None:
+    """A split that the shortest interval found beside the shift is moved to it."""
+    values = np.repeat([0.0, 1.0], 1000) + np.random.default_rng(1).normal(size=2000) * 0.3
+    parts = Parts.of(values)
+    assert parts is not None
+    assert parts.placed([45]) == [50]
+
+
 def test_recent_texts_are_known_and_old_ones_forgotten() -> None:
     """A text is known at once and after a few others, and no more after many thousands."""
     recent = Recent()
@@ -178,6 +211,8 @@ def test_sensitivity_is_a_rate_of_false_alarms() -> None:
     assert found == sorted(found)
     assert len(set(found)) == len(found)
     assert [threshold(rate * MARGIN) for _, rate in ONLINE] == pytest.approx([least for least, _ in ONLINE])
+    # A fifth of the rate is left for what was not simulated.
+    assert threshold(PER_TEXT) == pytest.approx(3.44, abs=0.03)
     with pytest.raises(ValueError):
         threshold(0)
     with pytest.raises(ValueError):
