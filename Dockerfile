@@ -52,6 +52,7 @@ COPY model/*.py model/
 COPY model/engines/ model/engines/
 COPY model/patches/ model/patches/
 COPY model/samples/ model/samples/
+COPY model/shares/ model/shares/
 COPY model/default/*.json model/default/README.md model/default/
 COPY tasks/ tasks/
 

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-_ENGINES = ("eldc", "numpy", "openvino", "tokenizers")
+_ENGINES = ("eldc", "openvino", "tokenizers")
 _HTTP = (
     "flask",
     "flask-openapi-redoc",

@@ -16,14 +16,14 @@ from model.sentences import Span, sentences, stripped
 MOST_CHARS = 100
 """The most characters of a target."""
 _AT_ONCE = 200
-_INSIDE = 4
+INSIDE = 4
 """A target of so many letters or more is found inside a longer hashtag or mention, too: Trump in #VoteTrump2016.
 Shorter ones are in too many other words.
 """
 _FREE = 0x0590
 """From here on are scripts that join words to others, or put no blanks between them: a target may stand anywhere."""
-_APOSTROPHE = "['\u2019]"
-_VARIANTS = {"'": _APOSTROPHE, "\u2019": _APOSTROPHE, "&": "&(?:amp;)?"}
+APOSTROPHE = "['\u2019]"
+_VARIANTS = {"'": APOSTROPHE, "\u2019": APOSTROPHE, "&": "&(?:amp;)?"}
 _CLAUSE = re.compile(
     r";(?=\s)|\s[-\u2013\u2014]+\s|\u2014|[,.]?\s+(?=(?:but|while|whereas|although|though|however|yet|unlike)\s)",
     re.IGNORECASE,
@@ -40,18 +40,35 @@ def is_target(target: str) -> bool:
     return len(target) <= MOST_CHARS and any(map(str.isalnum, target))
 
 
+def words(name: str) -> list[str]:
+    """The words of a name, without a sign of a hashtag or mention."""
+    return [word for word in re.split(r"[\s_.\-]+", name.lstrip("#@ ")) if word]
+
+
+def body(name: str) -> str:
+    """A pattern of a name whose words are joined in any way."""
+    return r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words(name))
+
+
+def free_before(name: str) -> bool:
+    """Whether a name may have letters of another word right before it."""
+    return ord(words(name)[0][0]) >= _FREE
+
+
+def free_after(name: str) -> bool:
+    """Whether a name may have letters of another word right after it."""
+    return ord(words(name)[-1][-1]) >= _FREE
+
+
 @lru_cache(maxsize=256)
 def names(target: str) -> re.Pattern[str]:
     """A pattern that finds a target: in upper and lower case, with 's or a plural s, and in hashtags and mentions,
     where its words are joined.
     """
-    words = [word for word in re.split(r"[\s_.\-]+", target.lstrip("#@ ")) if word]
-    body = r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words)
-    free_before, free_after = ord(words[0][0]) >= _FREE, ord(words[-1][-1]) >= _FREE
-    before = "" if free_before else r"(?<!\w)"
-    after = "" if free_after else rf"(?:{_APOSTROPHE}s|s{_APOSTROPHE}?|es{_APOSTROPHE}?)?(?!\w)"
-    whole = f"{before}{body}{after}"
-    inside = rf"|(?<!\w)[#@]\w*?{body}" if sum(map(len, words)) >= _INSIDE else ""
+    before = "" if free_before(target) else r"(?<!\w)"
+    after = "" if free_after(target) else rf"(?:{APOSTROPHE}s|s{APOSTROPHE}?|es{APOSTROPHE}?)?(?!\w)"
+    whole = f"{before}{body(target)}{after}"
+    inside = rf"|(?<!\w)[#@]\w*?{body(target)}" if sum(map(len, words(target))) >= INSIDE else ""
     return re.compile(whole + inside, re.IGNORECASE)
 
 

@@ -1,5 +1,5 @@
-"""Writes Grafana's two dashboards from `monitoring.panels`: `python -m monitoring.dashboards`. A test checks that the
-files are up to date.
+"""Writes Grafana's dashboards from `monitoring.panels` and `monitoring.stream_panels`: `python -m monitoring.dashboards`. A
+test checks that the files are up to date.
 
 Each panel has a unit and says what it shows and what is normal. One that belongs to an alert links to that alert's
 section of docs/runbook.md, which stands in the dashboard itself, so that it can be read where the pager leads.
@@ -12,14 +12,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from monitoring.panels import SERVICE, WORKERS, Dashboard, Panel
+from monitoring.panels import SERVICE, WORKERS, Dashboard, Marks, Panel
+from monitoring.stream_panels import STREAMS
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "monitoring" / "grafana" / "dashboards"
 SOURCE = {"type": "prometheus", "uid": "sentiq-prometheus"}
 RUNBOOK_ID = 100
 _WIDTH, _HEIGHT = 24, 8
-DASHBOARDS = {"service.json": SERVICE, "workers.json": WORKERS}
+DASHBOARDS = {"service.json": SERVICE, "workers.json": WORKERS, "streams.json": STREAMS}
 
 
 def sections() -> dict[str, str]:
@@ -37,7 +38,12 @@ def _panel(panel: Panel, number: int, x: int, y: int, uid: str) -> dict[str, Any
         "showPoints": "never",
     }
     custom |= {"stacking": {"group": "A", "mode": "normal" if panel.stacked else "none"}}
-    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "custom": custom, "color": {"mode": "palette-classic"}}
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "min": panel.bottom,
+        "custom": custom,
+        "color": {"mode": "palette-classic"},
+    }
     if panel.top is not None:
         defaults["max"] = panel.top
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
@@ -106,6 +112,36 @@ def _runbook(alerts: list[str], y: int) -> dict[str, Any]:
     }
 
 
+def _variable(name: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": name,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": ["All"], "value": ["$__all"]},
+    }
+
+
+def _annotation(marks: Marks) -> dict[str, Any]:
+    return {
+        "name": marks.title,
+        "datasource": SOURCE,
+        "enable": True,
+        "iconColor": "red",
+        "expr": marks.query,
+        "useValueForTime": True,
+        "titleFormat": marks.title,
+        "textFormat": marks.text,
+        "step": "60s",
+    }
+
+
 def build(dashboard: Dashboard) -> dict[str, Any]:
     """The dashboard as Grafana reads it."""
     panels: list[dict[str, Any]] = []
@@ -139,8 +175,8 @@ def build(dashboard: Dashboard) -> dict[str, Any]:
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "links": others,
-        "templating": {"list": []},
-        "annotations": {"list": []},
+        "templating": {"list": [_variable(*dashboard.variable)] if dashboard.variable else []},
+        "annotations": {"list": [_annotation(dashboard.marks)] if dashboard.marks else []},
         "panels": panels,
     }
 

@@ -19,8 +19,18 @@ class Panel:
     limit: float | None = None
     """The value at which a line is drawn: the alert's threshold, or the promise."""
     stacked: bool = False
+    bottom: float = 0
     top: float | None = None
     width: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Moments that are marked in all panels of a dashboard: the values of a query, in Unix milliseconds."""
+
+    title: str
+    query: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,9 @@ class Dashboard:
     title: str
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
+    variable: tuple[str, str] | None = None
+    """What the reader may choose from, all at first: the name by which queries use it, and the query of its values."""
+    marks: Marks | None = None
 
 
 def _quantiles(metric: str, selector: str = "", by: str = "") -> tuple[tuple[str, str], ...]:

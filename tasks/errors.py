@@ -19,11 +19,18 @@
     ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
+    ├── StreamNotFound          the caller has no stream of this name
+    ├── TooManyStreams          as many streams of one key as MAX_STREAMS allows
+    ├── NoStreams               the service has another analysis than sentiment
+    ├── ResultsNotKept          the job only brought texts into a stream
     ├── UploadTooSlow           the texts stopped coming in
     ├── TooManyFiles            as many spreadsheets and zip files are being read as one process reads at once
     ├── JobCancelled            cancelled while its texts were still coming in
     ├── IdempotencyMismatch     an Idempotency-Key that was used for another request
     ├── IdempotencyInProgress   an Idempotency-Key whose first request has not finished yet
+    ├── SegmentNotFound         a stream has no texts of this segment
+    ├── TextsNotKept            a stream without `keep_sample` has no texts to label
+    ├── TooManyLabels           a stream has as many labels as one may have
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
     ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
@@ -264,6 +271,45 @@ class JobCancelled(SentimentError):
         super().__init__("The job was cancelled while its texts were still coming in.")
 
 
+class StreamNotFound(SentimentError):
+    """The caller has no stream of this name."""
+
+    code = "stream_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("You have no stream of this name. PUT /streams/{name} makes one.")
+
+
+class TooManyStreams(SentimentError):
+    """A key has as many streams as MAX_STREAMS allows."""
+
+    code = "too_many_streams"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"You have {limit} streams, and may have no more. Delete one that you no longer need.")
+
+
+class NoStreams(SentimentError):
+    """The service has another analysis than sentiment."""
+
+    code = "no_streams"
+
+    def __init__(self) -> None:
+        super().__init__("This service has no streams: they are for the analysis `sentiment`, and it has another one.")
+
+
+class ResultsNotKept(SentimentError):
+    """The job only brought texts into a stream."""
+
+    code = "results_not_kept"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The texts of this job were for the stream `{name}`, which keeps counts of them; their results are not"
+            " kept. See /streams/{name}/series."
+        )
+
+
 class UploadTooSlow(SentimentError):
     """No text of an upload came for too long, and what had come in was discarded."""
 
@@ -289,6 +335,37 @@ class IdempotencyInProgress(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("The first request with this Idempotency-Key has not finished yet.")
+
+
+class SegmentNotFound(SentimentError):
+    """A stream has no texts of a segment."""
+
+    code = "segment_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("No text of this stream is in the segment that was asked for.")
+
+
+class TextsNotKept(SentimentError):
+    """A stream keeps no texts, so there are none to label."""
+
+    code = "texts_not_kept"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This stream keeps no texts, so there are none to label. Set `keep_sample` to true with"
+            " PUT /streams/{name}; from then on a random sample of its texts is kept until they expire. Or send texts"
+            " with their labels, in a column `gold`."
+        )
+
+
+class TooManyLabels(SentimentError):
+    """A stream has as many labels as one may have."""
+
+    code = "too_many_labels"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A stream may have at most {most} labels, with those of texts that were given out for them.")
 
 
 class Unauthorized(SentimentError):

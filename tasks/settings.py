@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
+    NonNegativeInt,
     PlainValidator,
     PositiveInt,
     SecretStr,
@@ -48,7 +49,19 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/(s|min|h)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600}
 _DEVICE = re.compile(r"auto|cpu|cuda:\d+")
 API_PATHS = frozenset(
-    ("predict", "batch_predict", "jobs", "model", "health", "metrics", "docs", "redoc", "openapi.json", "assets")
+    (
+        "predict",
+        "batch_predict",
+        "jobs",
+        "streams",
+        "model",
+        "health",
+        "metrics",
+        "docs",
+        "redoc",
+        "openapi.json",
+        "assets",
+    )
 )
 """The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
@@ -207,6 +220,20 @@ class Settings(BaseSettings):
     """The most bytes that the jobs of one caller may keep in Redis."""
     max_jobs: PositiveInt = 1000
     """The most jobs of one caller that have not ended."""
+    stream_ttl: PositiveInt = 30 * 86_400
+    """The most seconds that what a stream has counted is kept after the latest text of its time; a stream may ask for
+    fewer.
+    """
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """The most streams of one API key."""
+    max_segments: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """The most segments of one stream; texts of further ones are counted together, as `(other)`."""
+    stream_sample: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """The most texts in the random sample of a segment."""
+    stream_metrics: NonNegativeInt = 50
+    """Segments of streams, of all keys together, that have time series of their own in the metrics, with the names that
+    callers gave them; the others are one, `_other`.
+    """
     callback_secret: SecretStr | None = None
     """Signs callbacks: `whsec_` and a key in base64, or any other text, whose UTF-8 bytes are then the key. Without it,
     `callback_url` is refused.

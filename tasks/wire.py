@@ -213,6 +213,29 @@ class Todo(Struct, frozen=True, array_like=True):
     """For each text, the number of lines that it answers."""
 
 
+class StreamTodo(Struct, frozen=True):
+    """The content of a chunk whose texts are for a stream. Workers of the version before leave it to those of this one,
+    as they would not count it.
+    """
+
+    texts: list[str]
+    """The cleaned texts, and those of them in which the name of a line's segment was masked."""
+    segments: list[str]
+    lines: bytes
+    """`tasks.streams.lines.LINE` of each."""
+    salt: bytes
+    """Of the stream."""
+    sent: list[str] | None
+    """The text of each line as it was sent, if the stream keeps texts."""
+    gold_sampled: bool
+    """Whether the lines with labels of their own were chosen at random."""
+    weights: list[int]
+    """For each text, the number of lines that it answers."""
+    keeps: bool
+    """Whether the job keeps the outcomes."""
+    v: Literal[2]
+
+
 PartRow: TypeAlias = tuple[int, int, int | Row | None]
 """Where a part of a text begins and ends, and where its outcome is, as of a `PageRow`; None if it has none."""
 
@@ -284,6 +307,7 @@ class KeyUse(Struct, frozen=True, array_like=True):
 
 
 _todo: Callable[[bytes], Todo] = _reader(Todo, "a job's chunk")
+_stream_todo: Callable[[bytes], StreamTodo] = _reader(StreamTodo, "a stream's chunk", known=2)
 _page: Callable[[bytes], StoredPage] = _reader(StoredPage, "a page of a job")
 _uneven_page: Callable[[bytes], _UnevenPage] = _reader(_UnevenPage, "a page of a job", known=2)
 _meta: Callable[[bytes], _Meta] = _reader(_Meta, "a chunk's result")
@@ -298,14 +322,15 @@ def _unpacked(raw: bytes, what: str) -> bytes:
         raise FormatError(f"{what} that cannot be unpacked") from error
 
 
-def write_todo(todo: Todo) -> bytes:
+def write_todo(todo: Todo | StreamTodo) -> bytes:
     """The content of a chunk, compressed."""
     return zlib.compress(_encode(todo), 1)
 
 
-def read_todo(raw: bytes) -> Todo:
+def read_todo(raw: bytes) -> Todo | StreamTodo:
     """The reverse of `write_todo`."""
-    todo = _todo(_unpacked(raw, "a job's chunk"))
+    found = _unpacked(raw, "a job's chunk")
+    todo = _stream_todo(found) if found.startswith(b"{") else _todo(found)
     if len(todo.texts) != len(todo.weights):
         raise FormatError("a job's chunk whose texts and weights differ in number")
     return todo

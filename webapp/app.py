@@ -13,12 +13,17 @@ from tasks.store.limits import Limits
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
 from webapp.api.answers import PredictionAnswers
+from webapp.api.compare import compare_blueprint
 from webapp.api.docs import docs_blueprint
+from webapp.api.events import Listeners
 from webapp.api.health import health_blueprint
 from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.reports import reports_blueprint
+from webapp.api.stream_labels import labels_blueprint
+from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
@@ -66,6 +71,7 @@ def create_app(
         settings.data_dir.absolute() / "uploads", max_bytes=uploads.max_bytes, max_line_bytes=uploads.max_line_bytes
     )
     csv.field_size_limit(uploads.max_line_bytes)  # the default is lower; it holds for the whole process
+    listeners = Listeners()  # to jobs and to streams together
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
@@ -77,9 +83,14 @@ def create_app(
             sentiment.predict_many,
             answers,
             sandbox,
+            listeners,
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
+        reports_blueprint(sentiment.jobs, sandbox),
+        streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
+        labels_blueprint(sentiment.streams),
+        compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix),
         metrics_blueprint(queues, counts.registry),

@@ -26,6 +26,9 @@ from tasks.store.limits import limits_of
 from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import WEBS, KnownModel, Presence
+from tasks.streams.kept import KeptStreams
+from tasks.streams.labels import StreamLabels
+from tasks.streams.shifts import KeptShifts
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
@@ -38,6 +41,7 @@ from tasks.submit.replies import LOST_REPLY_S, Replies
 from tasks.submit.sender import TextSender
 from tasks.submit.served import ServedModel, ServedModels
 from tasks.submit.service import SentimentService
+from tasks.submit.streams import StreamService
 from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
 
@@ -92,13 +96,14 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     models = parts.served_models(settings.served)
     ends = JobEnds(connect(settings.results_url, timeout_s=TIMEOUT_S, blocking=True))
     backend = CeleryResults(parts.celery, parts.results)
+    incoming = IncomingJobs(
+        parts.results,
+        backend,
+        ttl_s=settings.job_ttl,
+        allowance=Allowance(settings.storage_quota, settings.max_jobs),
+    )
     jobs = JobService(
-        IncomingJobs(
-            parts.results,
-            backend,
-            ttl_s=settings.job_ttl,
-            allowance=Allowance(settings.storage_quota, settings.max_jobs),
-        ),
+        incoming,
         KeptJobs(parts.results, backend),
         parts.cache,
         IdempotencyKeys(parts.results, settings.analysis, ttl_s=min(KEY_TTL_S, settings.job_ttl)),
@@ -113,9 +118,24 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         allow_private=settings.callback_allow_private,
         origin=lambda: here(tracing),
     )
+    streams = StreamService(
+        KeptStreams(parts.results, max_streams=settings.max_streams),
+        StreamLabels(parts.results),
+        KeptShifts(parts.results),
+        incoming,
+        parts.results,
+        parts.cleaned,
+        analysis=settings.analysis,
+        longest_ttl_s=settings.stream_ttl,
+        most_segments=settings.max_segments,
+        sample_size=settings.stream_sample,
+        callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
+        allow_private=settings.callback_allow_private,
+    )
     return SentimentService(
         models,
         jobs,
+        streams,
         parts.presence,
         Compilations(parts.cache_server),
         parts.servers,

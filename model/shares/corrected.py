@@ -138,8 +138,8 @@ def _collapsed(strata: Sequence[Stratum]) -> tuple[list[Stratum], Stratum, str]:
     rest = few
     while few and enough and sum(len(one[1]) for one in rest) < FEW:
         rest = [*rest, enough.pop()]
-    note = f"{len(rest)} segments are taken together, as {len(few)} have fewer than {FEW} labels." if few else ""
-    return enough, _together(rest), note
+    note = f"{len(rest)} segments are taken together: fewer than {FEW} labels are there of {len(few)} of them."
+    return enough, _together(rest), note if few else ""
 
 
 def _together(strata: Sequence[Stratum]) -> Stratum:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.shares.recent import PLACES, Recent
 from model.shares.scan import BLOCK, Block, Blocks, Windows
-from model.shares.sums import Floats
+from model.shares.sums import Floats, Numbers
 from model.shares.thresholds import PER_TEXT, SIZE_ERRORS, WHEN_DROP, threshold
 
 _VERSION = 1
@@ -50,9 +50,7 @@ def per_text(per_day: float, texts_a_day: float) -> float:
     return per_day / max(texts_a_day, 1.0)
 
 
-def checked(
-    values: NDArray[np.floating], times: NDArray[np.floating], keys: NDArray[np.integer] | None
-) -> tuple[Floats, Floats]:
+def checked(values: Numbers, times: Numbers, keys: NDArray[np.integer] | None) -> tuple[Floats, Floats]:
     """The values and times as doubles. Raises ValueError if one is not finite, or if the shapes differ."""
     found, when = np.asarray(values, np.float64), np.asarray(times, np.float64)
     if found.ndim != 1 or found.shape != when.shape or (keys is not None and len(keys) != len(found)):
@@ -107,8 +105,8 @@ class Detector:
 
     def add(
         self,
-        values: NDArray[np.floating],
-        times: NDArray[np.floating],
+        values: Numbers,
+        times: Numbers,
         keys: NDArray[np.integer] | None = None,
     ) -> list[Shift]:
         """Takes texts in the order in which they came and returns the shifts found with them, usually none.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from model.shares import sums
 from model.shares.estimates import FLOOR, LEVEL, Estimate, Method, Shares
 from model.shares.intervals import estimate
@@ -33,19 +31,21 @@ def raw(
         floor: how many are needed.
 
     The texts count as a sample of what could have been written; of the texts themselves the shares are exact. Net is
-    scaled to 0..1, with the number at which Wilson's variance is that of net: x(1-x) / V for x = (net + 1) / 2.
+    scaled to 0..1, with the number at which Wilson's variance is that of net: x(1-x) / V for x = (net + 1) / 2. If all
+    texts are neutral, one that is not counts towards its variance.
     """
-    number = float(sums.texts(total))
+    counts = sums.counts(total).tolist()
+    number = sum(counts)
     if number <= 0:
         return Shares(EMPTY, EMPTY, EMPTY, EMPTY, 0, 0.0, 0, Method.NONE, "There are no texts.")
     effective = number if effective_texts is None else min(max(float(effective_texts), 1.0), number)
-    negative, neutral, positive = (float(count / number) for count in sums.counts(total))
+    negative, neutral, positive = (count / number for count in counts)
     net = positive - negative
     return Shares(
         estimate(negative, effective, level=level),
         estimate(neutral, effective, level=level),
         estimate(positive, effective, level=level),
-        estimate(net, effective * spread(net, positive + negative), net=True, level=level),
+        estimate(net, effective * spread(net, max(positive + negative, 1 / effective)), net=True, level=level),
         round(number),
         effective,
         0,
@@ -64,4 +64,4 @@ def spread(net: float, outspoken: float) -> float:
     The variance of -1, 0, 1 is outspoken - net^2, that of -1 and 1 alone 1 - net^2. It is 1 where nothing varies.
     """
     varies = outspoken - net**2
-    return (1 - net**2) / varies if varies > 1e-12 else (1.0 if outspoken > 0 else inf)
+    return (1 - net**2) / varies if varies > 1e-12 else 1.0

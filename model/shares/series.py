@@ -49,7 +49,7 @@ def series(
     effects = np.ones(len(buckets)) if design_effects is None else np.asarray(design_effects, np.float64)
     starts, ends = (np.searchsorted(places, np.arange(len(buckets)), side=side) for side in ("left", "right"))
     enough = max(floor, 2) <= len(labelled)
-    pooled = _Pooled(buckets.sum(0), labelled) if enough else None
+    pooled = _Pooled(buckets.sum(0), labelled, (starts + ends)[places] / 2) if enough else None
     found = []
     for bucket, number, effect, start, end in zip(buckets, numbers, effects, starts, ends, strict=True):
         effective = float(number / max(effect, 1.0))
@@ -77,54 +77,62 @@ class _Pooled:
     the mean there): where few labels leave tau^2 open, it is rather taken too large than too small.
     """
 
-    def __init__(self, total: Floats, labelled: Labelled) -> None:
-        """Estimates from the sums of all buckets and their labels, in the order of time."""
+    def __init__(self, total: Floats, labelled: Labelled, places: Floats) -> None:
+        """Estimates from the sums of all buckets and their labels.
+
+        Args:
+            total: the sums of all buckets.
+            labelled: the labels, in the order of time.
+            places: for each label the place, among the labels, of the middle one of its bucket.
+        """
         moments = Moments.of(total, labelled)
         self._labels = len(labelled)
         self._texts = moments.texts
-        self._gold = moments.gold
+        self._gold: list[float] = moments.gold.tolist()
         self._weight = tuned([moments], [1.0])
         error = with_net(np.eye(3)[labelled.gold]) - self._weight * with_net(np.asarray(labelled.scores, np.float64))
-        self._groups = max(min(GROUPS, len(error) // GROUP), 1)
-        group = np.arange(len(error)) * self._groups // len(error)
-        self._number = np.bincount(group).astype(np.float64)
-        self._error = np.stack([np.bincount(group, column) for column in error.T]) / self._number
-        self._variance = ((error - self._error.T[group]) ** 2).sum(0) / max(len(error) - self._groups - 1, 1)
-        self._mean = error.mean(0)
-        self._between = [
-            _between(means, variance / self._number)
-            for means, variance in zip(self._error, self._variance, strict=True)
-        ]
+        self._cuts = max(min(GROUPS, len(error) // GROUP), 1)
+        self._cut, group = np.unique(self._cut_of(places), return_inverse=True)
+        number = np.bincount(group).astype(np.float64)
+        means = np.stack([np.bincount(group, column) for column in error.T], axis=1) / number[:, None]
+        self._variance = ((error - means[group]) ** 2).sum(0) / max(len(error) - len(number) - 1, 1)
+        own = self._variance / number[:, None]
+        between = np.array([_between(means[:, k], own[:, k]) for k in range(4)])
+        gain = np.divide(between, between + own, out=np.zeros_like(own), where=between + own > 0)
+        # In each group, the model's error and the variance of this estimate.
+        self._error = (1 - gain) * error.mean(0) + gain * means
+        self._doubt = gain * own + (1 - gain) ** 2 * (self._variance / len(error) + between / len(number))
+        drift = 100 * sqrt(between.max())
+        moves = f" The model's error moves by about {drift:.0f} points over time." if drift >= 0.5 else ""
+        self._note = f"Too few labels here: corrected by all {self._labels} labels of the whole time.{moves}"
+
+    def _cut_of(self, places: Floats) -> Integers:
+        """The number of the group at each place among the labels; a bucket's labels are all in one group."""
+        return np.minimum((places * self._cuts / self._labels).astype(np.int64), self._cuts - 1)
 
     def bucket(self, bucket: Floats, place: float, effective_texts: float, level: float) -> Shares:
         """The shares of one bucket, before which `place` of the labels were written."""
         texts = float(sums.texts(bucket))
         if not texts:
             return raw(bucket)
-        group = min(int(place * self._groups / self._labels), self._groups - 1)
-        guessed = with_net(sums.mean(bucket)[None])[0]
+        group = int(np.abs(self._cut - self._cut_of(np.array(place))).argmin())
+        values = (self._weight * with_net(sums.mean(bucket)[None])[0] + self._error[group]).tolist()
         inside = max(1 / texts - 1 / self._texts, 0.0)
-        found = []
-        for k, between in enumerate(self._between):
-            variance = float(self._variance[k])
-            own = variance / float(self._number[group])
-            gain = between / (between + own) if between > 0 else 0.0
-            error = (1 - gain) * self._mean[k] + gain * self._error[k, group]
-            rest = (1 - gain) ** 2 * (variance / self._labels + between / self._groups)
-            size = size_of(
-                float(self._gold[k]), variance * inside + gain * own + rest, 1 / self._labels + inside, self._labels
+        variances = (self._variance * inside + self._doubt[group]).tolist()
+        negative, neutral, positive, net = (
+            interval(
+                values[k],
+                size_of(self._gold[k], variances[k], 1 / self._labels + inside, self._labels),
+                self._labels - 2.0,
+                (0.0, 1.0),
+                level,
+                net=k == 3,
             )
-            value = float(self._weight[k] * guessed[k] + error)
-            found.append(interval(value, size, self._labels - 2.0, (0.0, 1.0), level, net=k == 3))
-        negative, neutral, positive, net = found
-        return Shares(
-            negative, neutral, positive, net, round(texts), effective_texts, self._labels, Method.POOLED, self._note()
+            for k in range(4)
         )
-
-    def _note(self) -> str:
-        drift = sqrt(max(self._between))
-        moves = f" The model's error moves by about {100 * drift:.0f} points over time." if drift >= 0.005 else ""
-        return f"Too few labels here: corrected by all {self._labels} labels of the whole time.{moves}"
+        return Shares(
+            negative, neutral, positive, net, round(texts), effective_texts, self._labels, Method.POOLED, self._note
+        )
 
 
 def _between(means: Floats, variances: Floats) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.shares.detector import Shift, checked
 from model.shares.recent import Recent
 from model.shares.scan import BLOCK
-from model.shares.sums import Floats, Integers
+from model.shares.sums import Floats, Integers, Numbers
 from model.shares.thresholds import SIZE_ERRORS, WHEN_DROP, offline_threshold
 
 MOST_BLOCKS = 2000
@@ -21,8 +21,8 @@ SIDE = 4
 
 
 def shifts(
-    times: NDArray[np.floating],
-    values: NDArray[np.floating],
+    times: Numbers,
+    values: Numbers,
     keys: NDArray[np.integer] | None = None,
     false_alarms: float = 0.05,
 ) -> list[Shift]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Numbers = NDArray[np.floating] | NDArray[np.integer]
 
 SIZE = 8
 """Counts of the three labels, then the sums of p_neg, p_pos, p_neg^2, p_pos^2 and p_neg p_pos."""
@@ -70,7 +71,9 @@ def mean(sums: Floats) -> Floats:
     number = np.maximum(texts(sums), 1)
     negative, positive = sums[..., 3] / number, sums[..., 4] / number
     neutral = np.where(texts(sums) > 0, 1 - negative - positive, 0.0)
-    return np.stack([negative, neutral, positive], axis=-1)
+    found = np.empty((*sums.shape[:-1], 3))
+    found[..., 0], found[..., 1], found[..., 2] = negative, neutral, positive
+    return found
 
 
 def net(sums: Floats) -> tuple[Floats, Floats]:

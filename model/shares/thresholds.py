@@ -14,6 +14,9 @@ SIZE_ERRORS = 2.7
 WHEN_DROP = 8.0
 """The interval of a shift's time holds the times whose squared statistic is at most so much below the best one's."""
 
+MARGIN = 1.25
+"""By so much the rates are taken to be above those simulated: values of real texts are none of the simulation's."""
+
 ONLINE = (
     (0.50, 5.23e-04),
     (0.75, 4.29e-04),
@@ -48,7 +51,7 @@ def threshold(false_alarms: float) -> float:
         raise ValueError("a rate of false alarms is above 0")
     squares = np.array([one[0] ** 2 for one in ONLINE])
     rates = np.array([-log(one[1]) for one in ONLINE])
-    wanted = -log(false_alarms)
+    wanted = -log(false_alarms / MARGIN)
     if wanted > rates[-1]:
         slope = (squares[-1] - squares[-2]) / (rates[-1] - rates[-2])
         return float(np.sqrt(squares[-1] + slope * (wanted - rates[-1])))
@@ -80,6 +83,7 @@ def offline_threshold(false_alarms: float, blocks: int) -> float:
     """
     if not false_alarms > 0:
         raise ValueError("a probability of a false alarm is above 0")
+    false_alarms /= MARGIN
     numbers = np.log(list(OFFLINE))
     squares = np.array([np.interp(log(blocks), numbers, column) for column in np.square(list(OFFLINE.values())).T])
     lower = max(log(OFFLINE_RATES[-1] / false_alarms), 0.0)

@@ -31,7 +31,18 @@ from tasks.store.connections import Client
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
 from tasks.tracing import NOBODY, Origin
-from tasks.wire import PageRow, PartRow, StoredPage, Todo, read_todo, to_remarks, to_row, write_page, write_todo
+from tasks.wire import (
+    PageRow,
+    PartRow,
+    StoredPage,
+    StreamTodo,
+    Todo,
+    read_todo,
+    to_remarks,
+    to_row,
+    write_page,
+    write_todo,
+)
 
 JOB_BYTES = 2048
 """What a job counts for that has no lines: about the memory of its keys and of its places in lists."""
@@ -87,6 +98,22 @@ class Page:
     """Of lines whose texts have parts, by the line's place in the page."""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """The next lines of a job whose texts are for a stream. The lines are in its chunks."""
+
+    number: int
+    lines: int
+    first_chunk: int
+    """The number of the first of `chunks`."""
+    chunks: Sequence[StreamTodo]
+    duplicates: int
+    work: int
+    """See `Page`."""
+    kept: Sequence[PageLine] = ()
+    """The lines, if the job keeps them."""
+
+
 class IncomingJobs:
     """Stores jobs while their texts come in. Raises redis.RedisError when the server is away."""
 
@@ -127,9 +154,12 @@ class IncomingJobs:
         target: str | None = None,
         sentences: bool = False,
         explain: bool = False,
+        stream: tuple[str, str] | None = None,
+        keeps: bool = False,
     ) -> None:
         """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it;
-        `requested_model`: the name of the model that was asked for; the last three: see `tasks.submit.asked.Asked`.
+        `requested_model`: the name of the model that was asked for; the next three: see `tasks.submit.asked.Asked`;
+        `stream`: uid and name of the stream that its texts are for; `keeps`: whether it keeps lines all the same.
 
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
@@ -152,6 +182,9 @@ class IncomingJobs:
             target=target,
             sentences=sentences,
             explain=explain,
+            stream=stream[0] if stream is not None else None,
+            stream_name=stream[1] if stream is not None else None,
+            keeps=keeps,
         )
         self._require_room()
         facts = [part for fact in to_hash(job).items() for part in fact]
@@ -218,6 +251,33 @@ class IncomingJobs:
             self._count_settled(job_id, page, settled)
         return list(to_send)
 
+    def append_for_stream(self, job_id: str, page: StreamPage) -> None:
+        """Stores a page of lines for a stream, and its chunks, which are held back until the job is sealed.
+
+        Raises: as `append`.
+        """
+        self._require_room()
+        counts = {"total": page.lines, "duplicates": page.duplicates, "work": page.work, "revision": 1}
+        rows = [_row(*line, None) for line in page.kept]
+        answer = self._append(
+            job_id,
+            UPLOAD_TTL_S,
+            page.number,
+            write_page(StoredPage(None, rows)) if rows else b"",
+            0,
+            b"{}",
+            _json(counts),
+            b"{}",
+            self._allowance.kept_bytes,
+            page.first_chunk,
+            *map(write_todo, page.chunks),
+        )
+        if answer == b"gone":
+            raise UploadTooSlow
+        if answer == b"cancelled":
+            raise JobCancelled
+        self._raise_if_full(answer)
+
     def _count_settled(self, job_id: str, page: Page, chunks: Sequence[int]) -> None:
         results = self._results.fetch([chunk_id(job_id, chunk) for chunk in chunks])
         lines: Counter[str] = Counter()
@@ -232,8 +292,9 @@ class IncomingJobs:
         """Keeps a job alive whose texts are coming in slowly."""
         self._touch(job_id, UPLOAD_TTL_S)
 
-    def seal(self, job_id: str, header: Header | None = None, source: Source | None = None) -> None:
-        """Notes that all texts have come in; from now on the job lives for its TTL.
+    def seal(self, job_id: str, header: Header | None = None, source: Source | None = None) -> list[int]:
+        """Notes that all texts have come in; from now on the job lives for its TTL. Returns the numbers of the chunks
+        that have to be sent now: those of a job for a stream were held back.
 
         Args:
             job_id: the job.
@@ -246,8 +307,10 @@ class IncomingJobs:
         facts: dict[str, bytes | int] = {} if header is None else header_fields(header)
         if source is not None:
             facts |= source_fields(source)
-        if self._seal(job_id, self._ttl_s, *(part for fact in facts.items() for part in fact)) == b"gone":
+        answer = self._seal(job_id, self._ttl_s, *(part for fact in facts.items() for part in fact))
+        if answer == b"gone":
             raise UploadTooSlow
+        return list(answer)
 
     def discard(self, job_id: str) -> int | None:
         """Deletes a job whose texts did not come in completely.

@@ -165,6 +165,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Lines whose prediction was in the cache when they came in."""
     duplicates: int = 0
     """Lines whose text occurs earlier in the job."""
+    stream: str | None = None
+    """The uid of the stream that its texts are for; None if there is none."""
+    stream_name: str | None = None
+    keeps: bool = False
+    """Of a job with a stream: whether it has lines and results all the same."""
+    repeated: int = 0
+    """Lines that the stream did not count, as it had counted their ids before."""
     analysis: Analysis = SENTIMENT
     """The analysis of the job's texts: its name and its classes; in the hash see `analysis_field`."""
     requested_model: str | None = None
@@ -201,6 +208,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.labels:
             msgspec.structs.force_setattr(self, "labels", dict.fromkeys(self.analysis.classes, 0))
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it only brings texts into a stream: it keeps neither lines nor results."""
+        return self.stream is not None and not self.keeps
 
     @property
     def status(self) -> JobStatus:
@@ -249,6 +261,8 @@ TOLD = (
     "unsupported_language",
     "cached",
     "duplicates",
+    "stream",
+    "repeated",
     "labels",
     "requested_model",
     "target",
@@ -269,7 +283,7 @@ TOLD = (
 )
 """The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
 _OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
-NOT_ALWAYS = ("requested_model", "target", "not_mentioned", *_OF_SOURCE)
+NOT_ALWAYS = ("stream", "repeated", "requested_model", "target", "not_mentioned", *_OF_SOURCE)
 TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
@@ -279,6 +293,8 @@ def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     given: dict[str, object] = {"requested_model": job.requested_model, "target": job.target}
     if job.target is not None:
         given["not_mentioned"] = job.not_mentioned
+    if job.stream is not None:
+        given |= {"stream": job.stream_name, "repeated": job.repeated}
     if job.source is not None:
         given |= {name: getattr(job.source, name) for name in _OF_SOURCE}
         if job.source.encoding is None:

@@ -18,7 +18,7 @@ from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.outcomes import Outcome
-from tasks.wire import Todo, chunk_result, read_todo
+from tasks.wire import StreamTodo, Todo, chunk_result, read_todo
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class RunningJobs:
         self._sent = JobScript(client, "sent")
         self._due = JobScript(client, "due")
 
-    def todo(self, job_id: str, number: int) -> Todo | None:
+    def todo(self, job_id: str, number: int) -> Todo | StreamTodo | None:
         """A chunk's texts; marks the job as started. None if there is nothing to do: done, cancelled or expired.
 
         Raises:
@@ -57,7 +57,13 @@ class RunningJobs:
         self._results.store(chunk_id(job_id, number), chunk_result(model, outcomes))
 
     def finish(
-        self, job_id: str, number: int, outcomes: Sequence[Outcome], weights: Sequence[int], model: str
+        self,
+        job_id: str,
+        number: int,
+        outcomes: Sequence[Outcome],
+        weights: Sequence[int],
+        model: str,
+        counted: bytes = b"",
     ) -> int | None:
         """Counts a chunk whose results are stored; the last one ends the job. Repeating it counts nothing.
 
@@ -67,6 +73,7 @@ class RunningJobs:
             outcomes: the outcomes of its texts.
             weights: for each text, the number of lines that it answers.
             model: the identity of the model that scored.
+            counted: what it adds to the job's stream (`tasks.streams.counted`); empty if the job has none.
 
         Returns:
             The number of the chunk that has to be sent now, if there is one.
@@ -74,7 +81,7 @@ class RunningJobs:
         fields = [field_of(outcome) for outcome in outcomes]
         stored = self._results.key(chunk_id(job_id, number))
         answer = self._finish(
-            job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)), own_keys=[stored]
+            job_id, number, model, orjson.dumps(fields), orjson.dumps(list(weights)), counted, own_keys=[stored]
         )
         if answer == b"gone":
             self._results.forget([chunk_id(job_id, number)])

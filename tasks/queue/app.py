@@ -26,6 +26,8 @@ SENT_AT = "sent_at"
 """The header with the time when a chunk was sent, in Unix seconds; the age of the queues is computed from it."""
 _PRIORITY = celeryconfig.PRIORITY_STEPS[-1]
 """Of all jobs' chunks: the lowest, so that chunks with other priorities, of the version before, are not held up."""
+_FIRST_PRIORITY = celeryconfig.PRIORITY_STEPS[-2]
+"""Of chunks with texts for streams."""
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -63,10 +65,13 @@ class ChunkSender:
         """Sends texts of waiting callers as one chunk. `caller`: see `TextsChunk`."""
         self._send(write_chunk(TextsChunk(self._tag, texts, caller=caller)), origin, queue=self._interactive)
 
-    def send_job_chunk(self, job_id: str, number: int, origin: Origin = NOBODY) -> None:
-        """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`)."""
+    def send_job_chunk(self, job_id: str, number: int, origin: Origin = NOBODY, *, is_first: bool = False) -> None:
+        """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`). `is_first`: workers take it before
+        others, as chunks with texts for streams.
+        """
         chunk = write_chunk(JobChunk(self._tag, job_id, number))
-        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=_PRIORITY)
+        priority = _FIRST_PRIORITY if is_first else _PRIORITY
+        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=priority)
 
     def send_last(self, message: object, task_id: str, queue: str, headers: Mapping[str, Any]) -> None:
         """Sends a message again that this worker cannot read, to be taken when nothing else waits in its queue.

@@ -1,4 +1,4 @@
-"""Metrics of queues, workers and jobs, read from Redis at each scrape in one round trip to each server."""
+"""Metrics of queues, workers, jobs and streams, read from Redis at each scrape in one round trip to each server."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tasks.queue.queues import UNACKED, UNACKED_INDEX, list_names, queue_name
 from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.store.presence import INDEX, mark_keys, marks_of
+from tasks.streams.metrics import COUNTS, stream_metrics
 
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
@@ -102,6 +103,7 @@ class QueueMetrics(Collector):
     def describe(self) -> Iterator[Metric]:
         """The metrics without samples, so that registration does not ask Redis."""
         yield from _families(self._more).values()
+        yield from stream_metrics({})
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their present values from Redis."""
@@ -126,6 +128,7 @@ class QueueMetrics(Collector):
         if "results" in parts:
             pipe.scard(UNFINISHED)
             pipe.hmget(ENDS, _STATES)
+            pipe.hgetall(COUNTS)
             for model in self._models.values():
                 turns = turn_keys(model)[1]
                 pipe.zcard(turns)
@@ -142,6 +145,7 @@ class QueueMetrics(Collector):
             found["unfinished"].add_metric([], next(answers))
             for end, count in zip(_STATES, next(answers), strict=True):
                 found["ended"].add_metric([end], int(count or 0))
+            found |= {metric.name: metric for metric in stream_metrics(next(answers))}
             for at in self._models:
                 queues.add(("batch", *at), next(answers), *(since for _, since in next(answers)))
         return True

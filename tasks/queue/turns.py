@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tasks.jobs.keys import chunk_of, turn_keys, turn_prefix
+from tasks.jobs.keys import chunk_of, turn_keys, turn_prefixes
 from tasks.models import Model
 from tasks.queue.app import ChunkSender
 from tasks.store.connections import Client
@@ -25,6 +25,8 @@ class Turn:
     chunk_id: str
     origin: Origin
     """The request that made its job."""
+    is_first: bool = False
+    """Whether workers take it before others."""
 
 
 class Turns:
@@ -45,19 +47,21 @@ class Turns:
         self._sender = sender
         self._workers = workers
         self._keys = turn_keys(model)
-        self._prefix = turn_prefix(model)
+        self._prefixes = turn_prefixes(model)
         self._client = client
         self._choose = load_script(client, "tasks.jobs", "turns")
 
     def choose(self, chunk_ids: Iterable[str] = ()) -> list[Turn]:
         """Lets these chunks wait for their turn; returns those of all chunks whose turn it is, which must be sent."""
-        args: list[str | float] = [time.time(), max(1, self._workers()) + AHEAD, self._prefix, *chunk_ids]
+        args: list[str | float] = [time.time(), max(1, self._workers()) + AHEAD, *self._prefixes, *chunk_ids]
         chosen = self._choose(keys=self._keys, args=args)
-        return [Turn(chunk_id.decode(), Origin.from_json(origin)) for chunk_id, origin in chosen]
+        return [
+            Turn(chunk_id.decode(), Origin.from_json(origin), bool(is_first)) for chunk_id, origin, is_first in chosen
+        ]
 
     def send(self, turn: Turn) -> None:
         """Sends a chunk whose turn it is."""
-        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), turn.origin)
+        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), turn.origin, is_first=turn.is_first)
 
     def waiting(self) -> set[str]:
         """The ids of the chunks that wait for their turn."""

@@ -21,10 +21,13 @@ from tasks.jobs.job import CHUNK_BYTES, PAGE_BYTES, PAGE_LINES, UPLOAD_TTL_S, En
 from tasks.store.cache import PredictionCache
 from tasks.store.limits import Bill
 from tasks.store.outcomes import Failed, Scored, digest
+from tasks.streams.stream import Stream
 from tasks.submit.asked import NOTHING, Asked, Part, read
 from tasks.submit.seen import SeenTexts
 from tasks.wire import Todo
 
+LINES_AT_ONCE = 50
+"""Short lines (about a millisecond of work) after which other greenlets of the web process get their turn."""
 _CHARS_AT_ONCE = 10_000
 """Characters (about a millisecond of work) after which other greenlets of the web process get their turn."""
 _LINE_CHARS = 100
@@ -38,6 +41,17 @@ _KNOWN = 2**31 - 1
 _NO_ERROR = Failed("")
 FULL = 1000
 """The work of a full chunk, in the unit of `tasks.jobs.job.Job.work`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A stream that texts are for."""
+
+    stream: Stream
+    keeps: bool = False
+    """Whether the job keeps lines and results all the same."""
+    gold_sampled: bool = False
+    """Whether the texts that come with labels were chosen at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,8 @@ class Submission:
     """The name of the API key that will own the job, if the service has keys."""
     asked: Asked = NOTHING
     """What is asked of each text besides its prediction."""
+    into: Into | None = None
+    """The stream that the texts are for; then the entries are `tasks.streams.lines.StreamEntry`."""
     bill: Bill | None = None
     """Counts the texts towards the daily quota, if there is one; a repeated Idempotency-Key costs nothing."""
 
@@ -80,6 +96,8 @@ class Fingerprint:
             options.append(submission.model)
         if submission.asked != NOTHING:
             options.append(asdict(submission.asked))
+        if submission.into is not None:
+            options.append([submission.into.stream.uid, submission.into.gold_sampled])
         self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:

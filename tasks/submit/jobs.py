@@ -27,6 +27,7 @@ from tasks.submit.ends import JobEnds
 from tasks.submit.idempotency import IdempotencyKeys
 from tasks.submit.intake import Fingerprint, Intake, Submission
 from tasks.submit.served import ServedModel, ServedModels
+from tasks.submit.stream_intake import StreamIntake
 from tasks.tracing import NOBODY, Origin
 from tasks.wire import KeyUse
 
@@ -161,6 +162,8 @@ class JobService:
             origin=self._origin(),
             analysis=self._analysis,
             requested_model=submission.model,
+            stream=(into.stream.uid, into.stream.name) if (into := submission.into) is not None else None,
+            keeps=into is not None and into.keeps,
             **asdict(submission.asked),
         )
 
@@ -173,7 +176,7 @@ class JobService:
             if submission.own_key is not None:
                 self._keys.touch(submission.own_key)
 
-        intake = Intake(
+        intake = (Intake if submission.into is None else StreamIntake)(
             self._incoming,
             self._cache,
             job_id=job_id,
@@ -192,7 +195,8 @@ class JobService:
             metrics.LOOKUP_HIT.inc(intake.hits)
             metrics.LOOKUP_MISS.inc(intake.misses)
         header, source = submission.found()
-        self._incoming.seal(job_id, header if header != submission.header else None, source)
+        if held_back := self._incoming.seal(job_id, header if header != submission.header else None, source):
+            send(held_back)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
 

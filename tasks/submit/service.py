@@ -21,6 +21,7 @@ from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
 from tasks.submit.predictor import Outcomes, Prediction
 from tasks.submit.served import ServedModels
+from tasks.submit.streams import StreamService
 from tasks.wire import CompilingMark, WorkerMark
 
 __all__ = ["ModelInfo", "Prediction", "SentimentService"]
@@ -53,6 +54,7 @@ class SentimentService:
         self,
         models: ServedModels,
         jobs: JobService,
+        streams: StreamService,
         presence: Presence,
         compilations: Compilations,
         servers: Collection[Client],
@@ -65,6 +67,7 @@ class SentimentService:
         Args:
             models: the models that texts are scored by.
             jobs: the service of jobs.
+            streams: the service of streams.
             presence: lists the workers.
             compilations: lists those that are not ready because they compile their model.
             servers: a client of each Redis server that the service needs.
@@ -72,6 +75,7 @@ class SentimentService:
             analysis: the analysis that the service performs.
         """
         self.jobs = jobs
+        self.streams = streams
         self.models = models
         self.model_tag = models.default.model.tag
         self.analysis = analysis

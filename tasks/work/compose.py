@@ -33,10 +33,12 @@ from tasks.store.cache import PredictionCache
 from tasks.store.compilations import Compilations
 from tasks.store.connections import connect
 from tasks.store.presence import KnownModel, Presence
+from tasks.streams.counted import write_counted
+from tasks.streams.gathering import counted_of
 from tasks.tracing import TracedEngine, start_tracing
 from tasks.wire import CompilingMark, WorkerMark
 from tasks.work.announcing import announcing
-from tasks.work.callbacks import Callbacks
+from tasks.work.callbacks import Callbacks, ended_jobs
 from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
 from tasks.work.metrics_server import serve_metrics
@@ -45,6 +47,8 @@ from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
 from tasks.work.scoring import Scorer
 from tasks.work.serving import Worker
+from tasks.work.shift_callbacks import found_shifts
+from tasks.work.shifts import Shifts
 from tasks.work.summary import summary
 from tasks.work.task import ScoreTask
 from tasks.work.upkeep import Upkeep
@@ -122,6 +126,9 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         turns,
         remarker.say,
         refuse_long=settings.long_texts == "refuse",
+        counted=lambda todo, outcomes: write_counted(
+            counted_of(todo, outcomes, most_segments=settings.max_segments, sample_size=settings.stream_sample)
+        ),
     )
     leases = Leases(broker, period_s=celeryconfig.VISIBILITY_TIMEOUT_S / 3)
     ScoreTask(scorer, leases, sender, tracing).bind(app)
@@ -134,9 +141,10 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             results,
             secret=settings.callback_secret_of,
             allow_private=settings.callback_allow_private,
-            body=jobs.callback,
+            kinds=[ended_jobs(jobs.callback), found_shifts(results)],
         )
-        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model)
+        shifts = Shifts(results, most_series=settings.stream_metrics)
+        upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model, shifts)
         loops += upkeep.loops(stop)
     watchdog.watch(*watched, *loops)
 

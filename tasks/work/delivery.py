@@ -1,4 +1,4 @@
-"""Delivers a callback: one signed POST to a job's callback_url.
+"""Delivers a callback: one signed POST to the callback_url of a job or of a stream.
 
 The callback_url comes from a caller, and a worker can reach addresses that the caller cannot. So a worker looks the
 name up itself, all its addresses must be public, and the connection goes to an address that was checked, as a second
@@ -13,6 +13,7 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as WaitOver
 from datetime import UTC, datetime
 from functools import partial
@@ -31,14 +32,23 @@ if TYPE_CHECKING:
 _MAX_ANSWER_BYTES = 8192
 
 
-def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that sign a callback: those of Standard Webhooks, and two deprecated ones of version 0.1."""
+Sign = Callable[[int, bytes], dict[str, str]]
+"""The headers that sign a body that is sent at a time in Unix seconds."""
+
+
+def standard_headers(secret: str, webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Those of Standard Webhooks. The id is the same in every attempt, so that a receiver can drop repetitions."""
     webhook = Webhook(secret if secret.startswith("whsec_") else secret.encode())
-    webhook_id = f"job-ended-{job_id}"  # the same in every attempt, so that a receiver can drop repetitions
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": webhook.sign(webhook_id, datetime.fromtimestamp(timestamp, UTC), body.decode()),
+    }
+
+
+def signed_headers(secret: str, job_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of a job's callback: those of Standard Webhooks, and two deprecated ones of version 0.1."""
+    return standard_headers(secret, f"job-ended-{job_id}", timestamp, body) | {
         "Sentiq-Job": job_id,
         "Sentiq-Signature": signature(secret, timestamp, body),
     }
@@ -108,7 +118,7 @@ def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
     raise error
 
 
-def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: bool, timeout_s: float = 10.0) -> int:
+def deliver(url: str, body: bytes, *, sign: Sign, allow_private: bool, timeout_s: float = 10.0) -> int:
     """Posts once, within `timeout_s` in all, and returns the HTTP status (also that of a redirect).
 
     Raises:
@@ -131,7 +141,7 @@ def deliver(url: str, body: bytes, *, job_id: str, secret: str, allow_private: b
             sock = tls.wrap_socket(sock, server_hostname=target.host)
         connection.sock = _Bounded(sock, until)
         headers = {"Content-Type": "application/json", "User-Agent": "sentiq", "Connection": "close"}
-        headers |= signed_headers(secret, job_id, int(time.time()), body)
+        headers |= sign(int(time.time()), body)
         connection.request("POST", target.path, body, headers)
         return connection.getresponse().status
     except HTTPException as error:

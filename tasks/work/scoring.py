@@ -25,7 +25,8 @@ from tasks.jobs.running import RunningJobs
 from tasks.queue.turns import Turn
 from tasks.store.cache import PredictionCache
 from tasks.store.outcomes import NO_REMARKS, Failed, Outcome, Remarks, digest, scored
-from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, TextsChunk, Todo, read_chunk
+from tasks.streams.lines import lines_of
+from tasks.wire import Chunk, FormatError, JobChunk, NewerFormat, StreamTodo, TextsChunk, Todo, read_chunk
 
 T = TypeVar("T")
 
@@ -72,6 +73,13 @@ def _nothing(texts: Sequence[str], scores: Scores) -> list[Remarks]:
     return [NO_REMARKS] * len(texts)
 
 
+CountedOf = Callable[[StreamTodo, Sequence[Outcome]], bytes]
+
+
+def _not_for_streams(todo: StreamTodo, outcomes: Sequence[Outcome]) -> bytes:
+    raise NotImplementedError
+
+
 class Scorer:
     """Scores chunks with one engine. Thread-safe, like the engine."""
 
@@ -84,14 +92,26 @@ class Scorer:
         says: Says = _nothing,
         *,
         refuse_long: bool = False,
+        counted: CountedOf = _not_for_streams,
     ) -> None:
-        """`refuse_long`: whether texts that are longer than the model reads are failed."""
+        """Makes a scorer of its parts.
+
+        Args:
+            engine: scores the texts.
+            cache: known outcomes are looked up there, and new ones kept.
+            jobs: the jobs whose chunks come.
+            turns: lets their next chunks wait for their turn.
+            says: what is said of texts besides their scores.
+            refuse_long: whether texts that are longer than the model reads are failed.
+            counted: what a chunk adds to its stream, packed.
+        """
         self._engine = engine
         self._says = says
         self._refuse_long = refuse_long
         self._cache = cache
         self._jobs = jobs
         self._turns = turns
+        self._counted = counted
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -138,17 +158,22 @@ class Scorer:
         if todo is None:
             self._go_on(job_id, self._persist(lambda: self._jobs.following(job_id, number)))
             return
-        by_digest = self._outcomes(chunk_id, tag, todo.texts)
+        by_digest = self._outcomes(chunk_id, tag, todo.texts) if todo.texts else {}
         try:
             self._cache.settle(self._engine.identity, tag, by_digest, chunk_id, if_room=True)
         except redis.RedisError:
             _log.warning("Redis away: predictions of a job's chunk not cached", exc_info=True)
         self._end_job_chunk(job_id, number, todo, [by_digest[digest(text)] for text in todo.texts])
 
-    def _end_job_chunk(self, job_id: str, number: int, todo: Todo, outcomes: list[Outcome]) -> None:
-        model = self._engine.identity
-        self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
-        following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, todo.weights, model))
+    def _end_job_chunk(self, job_id: str, number: int, todo: Todo | StreamTodo, outcomes: list[Outcome]) -> None:
+        model, weights, counted = self._engine.identity, todo.weights, b""
+        if isinstance(todo, Todo) or todo.keeps:
+            self._persist(lambda: self._jobs.store_results(job_id, number, outcomes, model))
+        if isinstance(todo, StreamTodo):
+            counted = self._counted(todo, outcomes)
+            # Lines that were not scored have no text.
+            outcomes, weights = [*outcomes, Failed("")], [*weights, lines_of(todo) - sum(weights)]
+        following = self._persist(lambda: self._jobs.finish(job_id, number, outcomes, weights, model, counted))
         self._go_on(job_id, following)
 
     def _go_on(self, job_id: str, following: int | None) -> None:

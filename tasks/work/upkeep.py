@@ -1,4 +1,6 @@
-"""Regular tasks of batch workers: posts callbacks that are due, and sends lost chunks of jobs again."""
+"""Regular tasks of batch workers: posts callbacks that are due, looks for shifts in streams, and sends lost
+chunks of jobs again.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from tasks.queue.queues import queue_name, task_ids
 from tasks.queue.turns import Turns
 from tasks.store.connections import Client
 from tasks.work.callbacks import Callbacks
+from tasks.work.shifts import Shifts
 
 REPAIR_S = 5.0
 """Seconds between two searches for lost chunks."""
@@ -39,6 +42,7 @@ class Upkeep:
         turns: Turns,
         broker: Client,
         model: Model,
+        shifts: Shifts,
     ) -> None:
         self._jobs = jobs
         self._callbacks = callbacks
@@ -46,12 +50,14 @@ class Upkeep:
         self._turns = turns
         self._broker = broker
         self._model = model
+        self._shifts = shifts
 
     def loops(self, stop: threading.Event) -> list[Loop]:
         """The loops that do the work until `stop` is set; callbacks have their own, as receivers may be slow."""
         away = (redis.RedisError,)
         return [
             Loop("callbacks", self._callbacks.run_due, period_s=1.0, expected=away, stop=stop),
+            Loop("shifts", self._shifts.look, period_s=0.5, expected=away, stop=stop),
             Loop("repair", self.repair, period_s=REPAIR_S, expected=away, stop=stop),
         ]
 

@@ -720,3 +720,111 @@ def test_interrupt_of_predict(sentiq: Sentiq) -> None:
     terminal.wait_for(r"POSITIVE +0\.\d{4}  good")
     terminal.type("\x03")
     terminal.ended(130)
+
+
+def write_mentions(path: Path, texts: list[str]) -> None:
+    """Writes a CSV file with a time, a candidate and a label for each text."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["created", "candidate", "text", "gold"])
+        for n, (text, label) in enumerate(zip(texts, labels(texts), strict=True)):
+            writer.writerow([f"{1 + n // 24}/3/2026 {n % 24}:00", "AB"[n % 2], text, label.title()])
+
+
+def test_report(sentiq: Sentiq) -> None:
+    """A file becomes a page that stands alone, or JSON; its job can be reported again, and no file is overwritten."""
+    texts = new_texts(72)
+    write_mentions(sentiq.folder / "in.csv", texts)
+    words = ("--time", "created", "--segment", "candidate", "--label", "gold", "--dates", "day-first")
+    done = sentiq.run("report", "in.csv", *words)
+    page = (sentiq.folder / "in.report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Who is ahead" in page
+    assert b"72 lines" in done.stderr
+    assert b"in.report.html" in done.stderr
+    again = sentiq.run("report", "in.csv", *words, status=2)
+    assert b"--force" in again.stderr
+    job = re.search(rb"Job ([0-9a-f]{32})", done.stderr)
+    assert job is not None
+    sentiq.run("report", "--job", job[1].decode(), *words, "-o", "report.json")
+    body = json.loads((sentiq.folder / "report.json").read_bytes())
+    assert (body["job"], body["texts"]["counted"]) == (job[1].decode(), 72)
+    assert (body["first"], body["overall"]["method"]) == ("2026-03-01T00:00:00Z", "every text is labelled")
+    to_stdout = sentiq.run("report", "--job", job[1].decode(), "-o", "-")
+    assert json.loads(to_stdout.stdout)["segments"] == []
+    assert sentiq.leftovers() == ["in.report.html", "report.json"]
+
+
+def test_report_of_columns_that_are_not_there(sentiq: Sentiq) -> None:
+    """A column that is not there, or dates that may be two days, are said with the option to give and the way back to
+    the job; nothing is written.
+    """
+    write_mentions(sentiq.folder / "in.csv", new_texts(12))
+    done = sentiq.run("report", "in.csv", "--segment", "candidat", status=1)
+    assert b"Do you mean `candidate`?" in done.stderr
+    assert b"--column" not in done.stderr
+    assert re.search(rb"sentiq report --job [0-9a-f]{32} --segment candidat", done.stderr)
+    done = sentiq.run("report", "in.csv", "--time", "created", status=1)
+    assert b"--dates day-first" in done.stderr
+    assert b"no effect" in sentiq.run("report", "--job", "0" * 32, "--column", "text", status=2).stderr
+    assert sentiq.leftovers() == []
+
+
+# stream
+
+
+def test_streams(sentiq: Sentiq) -> None:
+    """A file's texts are sent to a stream, shown over time, compared, labelled and removed."""
+    name = f"cli-{uuid.uuid4().hex[:12]}"
+    rows = [
+        f"{n},{'good' if n % 3 else 'bad'} thing {n},{'A' if n % 2 else 'B'},2026-11-2{n % 5}T12:{n % 60:02}:00Z"
+        for n in range(300)
+    ]
+    (sentiq.folder / "in.csv").write_text("n,comment,party,created\n" + "\n".join(rows) + "\n")
+    shown = sentiq.run("stream", "create", name, "--keep-sample", "--alias", "A=the first").stdout.decode()
+    assert re.search(rf"stream +{name}\n", shown)
+    columns = ("--column", "comment", "--segment", "party", "--time", "created", "--id", "n")
+    for again in ("", "repeated"):
+        assert sentiq.run("stream", "send", name, "in.csv", *columns).stdout == f"{name}: 300 texts\n".encode(), again
+    assert re.search(r"texts +300, 300 repeated", sentiq.run("stream", "show", name).stdout.decode())
+    days = [
+        json.loads(line)
+        for line in sentiq.run("stream", "series", name, "--bucket", "day", "--json").stdout.splitlines()
+    ]
+    assert sum(day["texts"] for day in days) == 300
+    assert {day["segment"] for day in days} == {"A", "B"}
+    assert "2026-11-20 00:00" in sentiq.run("stream", "series", name, "--bucket", "day").stdout.decode()
+    compared = sentiq.run("stream", "compare", name, "A", "B").stdout.decode()
+    assert "the model's own counts" in compared
+    assert name in sentiq.run("stream", "list").stdout.decode()
+    assert sentiq.run("stream", "shifts", name).stdout == b"No shifts.\n"
+    labelled = sentiq.run("stream", "label", name, "--by", "ann", "--segment", "A", stdin=b"p\nwhat\nn\n?\nq\n")
+    assert b"A: 2 labels, 98 more before shares are corrected\n" in labelled.stdout
+    assert labelled.stderr.count(b"[A] ") == 4
+    assert sentiq.run("stream", "remove", name).stdout == f"Removed {name}.\n".encode()
+    assert b"sentiq: " in sentiq.run("stream", "show", name, status=1).stderr
+
+
+def test_streams_used_wrongly(sentiq: Sentiq) -> None:
+    """What cannot be meant is refused before anything is sent, and what the service refuses is told in a sentence."""
+    assert b"SEGMENT=NAME" in sentiq.run("stream", "create", "x", "--alias", "A", status=2).stderr
+    assert b"no file" in sentiq.run("stream", "send", "x", "in.csv", status=2).stderr
+    assert b"--type" in sentiq.run("stream", "send", "x", "-", status=2).stderr
+    assert b"sentiq: " in sentiq.run("stream", "compare", "nobody-has-made-it", "A", "B", status=1).stderr
+
+
+def test_stream_watched(sentiq: Sentiq) -> None:
+    """At a terminal, minutes are shown as they are counted, until Ctrl-C."""
+    name = f"cli-{uuid.uuid4().hex[:12]}"
+    sentiq.run("stream", "create", name)
+    terminal = sentiq.terminal("stream", "watch", name)
+    (sentiq.folder / "in.ndjson").write_text('{"text": "good", "segment": "A"}\n')
+
+    def shown() -> bool:
+        sentiq.run("stream", "send", name, "in.ndjson")
+        return "A: " in terminal.shown
+
+    wait_until(shown, what="a minute to be shown", timeout_s=60)
+    terminal.type("\x03")
+    assert "100 % positive" in terminal.ended(130)
+    sentiq.run("stream", "remove", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
@@ -17,7 +18,7 @@ import pytest
 
 from tests.support.stack import Stack
 from tests.support.texts import labels, new_texts
-from webapp.client import Job, JobNotFound, Sentiq, SentiqError, WaitTimeout
+from webapp.client import AsyncSentiq, Job, JobNotFound, Sentiq, SentiqError, WaitTimeout
 
 
 @pytest.fixture
@@ -300,3 +301,30 @@ def test_wait_over_a_restart(make_stack: Callable[..., Stack]) -> None:
         stack.start_web()
         waiting.join(90)
         assert [(job.status, job.done) for job in ended] == [("succeeded", 1500)]
+
+
+# Asynchronously
+
+
+def test_async_client(service: Stack, tmp_path: Path) -> None:
+    """Asynchronous calls of one client run at the same time: texts, and a job from a file to its results."""
+    texts = new_texts(300)
+    (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in texts))
+
+    async def score_file(sentiq: AsyncSentiq) -> list[str | None]:
+        job = await sentiq.wait(await sentiq.submit(tmp_path / "in.txt"))
+        await sentiq.download(job, tmp_path / "out.csv")
+        assert job.id in [listed.id async for listed in sentiq.jobs("succeeded")]
+        found: list[str | None] = [line.label async for line in sentiq.results(job)]
+        await sentiq.remove(job)
+        return found
+
+    async def ask() -> tuple[list[str | None], list[str | None]]:
+        async with AsyncSentiq(f"http://127.0.0.1:{service.port}") as sentiq:
+            asked = asyncio.gather(*map(sentiq.predict, texts[:20]))
+            of_file = await score_file(sentiq)
+            return [prediction.label for prediction in await asked], of_file
+
+    assert asyncio.run(ask()) == (labels(texts[:20]), labels(texts))
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == labels(texts)

@@ -20,7 +20,8 @@ from tasks.jobs.running import RunningJobs
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import list_names, waiting
 from tasks.queue.turns import Turns
-from tasks.work.callbacks import Callbacks
+from tasks.work.callbacks import Callbacks, ended_jobs
+from tasks.work.shifts import Shifts
 from tasks.work.upkeep import Upkeep
 from tests.support.receiver import Receiver
 from tests.support.stack import Stack
@@ -203,10 +204,11 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     assert waiting(stack.redis, "batch") == sent
     app, model = create_celery(stack.settings()), stack.default_model
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
-    callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, body=jobs.callback)
+    callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, kinds=[ended_jobs(jobs.callback)])
     sender = ChunkSender(app, model)
     turns = Turns(stack.redis, sender, model, workers=lambda: 0)
-    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, model)
+    shifts = Shifts(stack.redis, most_series=0)
+    upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, model, shifts)
 
     def repaired(*, settle_s: float = 0.5) -> int:
         stack.redis.delete("sentiq:upkeep")  # otherwise the upkeep looks only every five seconds

@@ -31,9 +31,19 @@ pytestmark = [
 _GPU = shutil.which("nvidia-smi") is not None
 
 
+def _stream(http: httpx.Client) -> None:
+    """A stream whose mood turns, with texts that cannot be scored."""
+    http.put("/streams/show", json={})
+    for word in ("good", "bad"):
+        texts = [f"{word} {uuid.uuid4().hex}" for _ in range(600)] + [f"poison {uuid.uuid4().hex}"] * 3
+        http.post("/streams/show/texts", json={"texts": texts}, headers={"Prefer": "wait=30"})
+
+
 def _load(stack: Stack, stop: threading.Event) -> None:
-    """Every kind of load: cached and unknown texts, jobs that end in each state, and requests that are refused."""
+    """Every kind of load: cached and unknown texts, jobs of each end, requests that are refused, a stream."""
     with httpx.Client(base_url=stack.http.base_url, timeout=60, trust_env=False) as http:
+        with contextlib.suppress(httpx.TransportError):
+            _stream(http)
         while not stop.wait(0.05):
             with contextlib.suppress(httpx.TransportError):
                 for text in ("good news", f"bad {uuid.uuid4().hex}", f"so so {uuid.uuid4().hex}", "poison", ""):
@@ -84,9 +94,13 @@ def _queries() -> Iterator[tuple[str, str]]:
     the metrics exist.
     """
     for file in DASHBOARDS:
-        for panel in json.loads((FOLDER / file).read_text())["panels"]:
+        dashboard = json.loads((FOLDER / file).read_text())
+        for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
-                yield f"{panel['title']}: {target['legendFormat']}", target["expr"].replace("$__rate_interval", "30s")
+                query = target["expr"].replace("$__rate_interval", "30s").replace("$stream", ".*")
+                yield f"{panel['title']}: {target['legendFormat']}", query
+        for marks in dashboard["annotations"]["list"]:
+            yield marks["name"], marks["expr"].replace("$stream", ".*")
     for name, rule in alerts().items():
         yield name, re.sub(r" (==|!=|>=|<=|>|<) ", r" \1 bool ", rule["expr"])
     for rule in rules():

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r"^-- include (\S+)$", re.MULTILINE)
 SERVERS = {
     *("KEYS", "ARGV", "redis", "cjson", "ipairs", "pairs", "pcall", "tonumber", "tostring", "type", "unpack"),
-    *("math", "string", "table"),
+    *("cmsgpack", "math", "string", "struct", "table"),
 }
 """Names that the server provides to scripts, as far as Sentiq's use them."""
 

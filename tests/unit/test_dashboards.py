@@ -40,6 +40,25 @@ def test_panel_is_complete(panel: dict[str, Any]) -> None:
     assert all(link["url"].endswith(f"viewPanel={RUNBOOK_ID}") for link in panel["links"])
 
 
+@pytest.mark.parametrize("file", DASHBOARDS)
+def test_variables_are_used_and_defined(file: str) -> None:
+    """What a dashboard lets its reader choose is used by its panels and marks, and they use nothing else."""
+    dashboard = json.loads((FOLDER / file).read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    queries += [marks["expr"] for marks in dashboard["annotations"]["list"]]
+    used = {name for query in queries for name in re.findall(r"\$(\w+)", query)} - {"__rate_interval"}
+    assert used == {variable["name"] for variable in dashboard["templating"]["list"]}
+
+
+def test_shifts_are_marked() -> None:
+    """The dashboard of streams marks shifts at the times that the metric tells, in milliseconds, and names whose."""
+    (marks,) = json.loads((FOLDER / "streams.json").read_text())["annotations"]["list"]
+    assert marks["useValueForTime"]
+    assert marks["expr"].endswith("* 1000")
+    assert "sentiment_stream_shift_timestamp_seconds" in marks["expr"]
+    assert {"stream", "segment"} <= set(re.findall(r"{{(\w+)}}", marks["textFormat"]))
+
+
 def test_every_alert_is_on_a_panel() -> None:
     """Each alert is linked from a panel, on a dashboard that includes its section of the runbook."""
     assert set().union(*map(_linked, PANELS)) == set(alerts()) == set(sections())

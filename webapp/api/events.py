@@ -23,7 +23,7 @@ MOST_LISTENERS = 1000
 
 
 class Listener:
-    """Somebody who listens to a job."""
+    """Somebody who listens to a job or to a stream."""
 
     __slots__ = ("ended",)
 

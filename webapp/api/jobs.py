@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import orjson
 from flask import Blueprint, Response, request, url_for
 
 from tasks.cost import Count
-from tasks.errors import JobNotFound
+from tasks.errors import JobNotFound, ResultsNotKept
 from tasks.jobs.job import TERMINAL, Header, Job, JobStatus, Line, Source, job_facts
 from tasks.submit.asked import Asked
 from tasks.submit.intake import Submission
@@ -52,6 +53,13 @@ def job_body(job: Job) -> dict[str, object]:
     return facts | {"owner": job.owner} if caller().is_admin else facts
 
 
+def found_job(jobs: JobService, job_id: str, wait_s: float = 0.0) -> Job:
+    """The job of this id, if it is one that the caller may see. Raises JobNotFound."""
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise JobNotFound
+    return jobs.get(job_id, wait_s, owner=caller().sees)
+
+
 def nothing() -> Response:
     """204: an answer without a body, and so without the type of one."""
     response = Response(status=204)
@@ -69,7 +77,7 @@ def accepted(job: Job, prefer: Preferences, flags: dict[str, object]) -> Respons
     return response
 
 
-def _body() -> Iterator[bytes]:
+def body_pieces() -> Iterator[bytes]:
     """The request's bytes as they come in. Raises IncompleteBody if the connection ends before the body does."""
     read, left = request.environ["wsgi.input"].read, request.content_length
     try:
@@ -111,6 +119,27 @@ def _drain(body: Iterator[bytes]) -> None:
         pass
 
 
+@contextmanager
+def drained(body: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """A context in which a body is read: if that is refused, the rest of it is read all the same for a while."""
+    try:
+        yield body
+    except Exception:
+        _drain(body)
+        raise
+
+
+def require_size(limits: Limits) -> None:
+    """Checks the size that a request says its body has.
+
+    Raises:
+        UploadRefused: it is too large.
+    """
+    if (request.content_length or 0) > limits.max_bytes:
+        detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
+        raise UploadRefused(413, "request_entity_too_large", detail)
+
+
 def _asked(query: UploadQuery, options: Mapping[str, str]) -> Asked:
     """What is asked of each text, by the query and by what the body says."""
     said = {name: options[name] for name in ("target", "sentences") if name in options}
@@ -118,7 +147,8 @@ def _asked(query: UploadQuery, options: Mapping[str, str]) -> Asked:
     return Asked(checked.target, checked.sentences)
 
 
-def _idempotency_key() -> str | None:
+def idempotency_key() -> str | None:
+    """The request's Idempotency-Key, if it has one."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and _KEY.fullmatch(key) is None:
         raise UploadRefused(
@@ -138,6 +168,7 @@ def jobs_blueprint(
     answer_at_once: AnswerAtOnce,
     answers: PredictionAnswers,
     sandbox: Sandbox,
+    listeners: Listeners,
     *,
     predict_timeout_s: float,
     charge: Count,
@@ -146,7 +177,6 @@ def jobs_blueprint(
     limits.
     """
     blueprint = Blueprint("jobs", __name__)
-    listeners = Listeners()
 
     def told(job: Job) -> dict[str, object]:
         return job_body(job) | answers.flags(job.model)
@@ -179,11 +209,11 @@ def jobs_blueprint(
     @blueprint.post("/batch_predict")
     def batch_predict() -> Response:
         query = UploadQuery.read(request.args.to_dict())
-        key = _idempotency_key()
+        key = idempotency_key()
         prefer = preferences()
-        body = _body()
+        body = body_pieces()
         paid = 0
-        try:
+        with drained(body):
             if prefer.representation and key is None and query.callback_url is None and _may_be_small():
                 raw = b"".join(body)
                 answer = at_once(raw, prefer, query.model)
@@ -191,9 +221,7 @@ def jobs_blueprint(
                     return answer
                 paid = answer
                 body = iter([raw])
-            if (request.content_length or 0) > limits.max_bytes:
-                detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
-                raise UploadRefused(413, "request_entity_too_large", detail)
+            require_size(limits)
             upload = read_upload(
                 body,
                 content_type=request.headers.get("Content-Type", ""),
@@ -217,9 +245,6 @@ def jobs_blueprint(
                     bill=caller().bill(paid=paid),
                 )
             )
-        except Exception:
-            _drain(body)
-            raise
         if prefer.wait_s is not None:
             job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
         response = accepted(job, prefer, {**answers.flags(job.model)})
@@ -228,9 +253,7 @@ def jobs_blueprint(
         return response
 
     def find(job_id: str, wait_s: float = 0.0) -> Job:
-        if _JOB_ID.fullmatch(job_id) is None:
-            raise JobNotFound
-        return jobs.get(job_id, wait_s, owner=caller().sees)
+        return found_job(jobs, job_id, wait_s)
 
     @blueprint.get("/jobs")
     def newest() -> Response:
@@ -272,6 +295,8 @@ def jobs_blueprint(
     def results(job_id: str) -> Response:
         query = ResultsQuery.read(request.args.to_dict())
         found = find(job_id)
+        if found.is_passing:
+            raise ResultsNotKept(found.stream_name or "")
         list_header("Accept")
         mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
         wanted = query.format or _FORMATS[mimetype or "application/json"]

@@ -13,8 +13,22 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from webapp.api import schemas
+from webapp.api.operations import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    PREFER,
+    REF,
+    REQUEST_ID,
+    RETRY_AFTER,
+    UPLOADS,
+    body,
+    ok,
+    operation,
+    problems,
+    query_parameters,
+)
+from webapp.api.stream_openapi import STREAM_MODELS, stream_paths
 
-_REF = "#/components/schemas/{model}"
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (schemas.PredictRequest, "validation"),
     (schemas.BatchRequest, "validation"),
@@ -33,62 +47,14 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             schemas.Problem,
         )
     ],
+    *STREAM_MODELS,
 ]
-_PROBLEMS = {
-    401: "No API key, or an unknown one; only where the service has keys.",
-    403: "The key's scopes do not allow this; or the request comes from a page of another site,"
-    " which CORS_ORIGINS does not list.",
-    400: "The body is not JSON, is cut off, or the request is malformed.",
-    404: "No job has this id: it never existed, or it has expired.",
-    408: "No text of the upload came for too long.",
-    409: "The Idempotency-Key was used for another request, or its first request has not finished yet;"
-    " or the job was cancelled while its texts were still coming in.",
-    413: "The body, a line or the job is larger than the limits allow.",
-    415: "The body is of a type that this endpoint does not read.",
-    422: "A field, a line or a text cannot be accepted.",
-    421: "The host name of the request is not in ALLOWED_HOSTS; only where the service has no keys.",
-    429: "Too many texts are waiting, or the caller has sent more than its limits allow;"
-    " try again after `Retry-After` seconds.",
-    503: "Redis is away, or no worker serves the model that was asked for. Nothing was accepted.",
-}
-_PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "required": False,
-    "description": "RFC 7240: `wait=N` waits up to N seconds (60 at most); `respond-async` does not wait at all.",
-    "schema": {"type": "string", "examples": ["wait=10", "respond-async"]},
-}
-_PREFER_BATCH = _PREFER | {
+_PREFER_BATCH = PREFER | {
     "description": "RFC 7240: `return=representation` answers a JSON batch of up to 100 texts with the predictions"
     " themselves, and makes a job of it only if that takes longer than PREDICT_TIMEOUT;"
     " `wait=N` waits up to N seconds (60 at most).",
     "schema": {"type": "string", "examples": ["return=representation", "return=representation, wait=10", "wait=10"]},
 }
-_IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Remembered for a day: the same key with the same texts gives the same job, with other texts 409.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-}
-_LAST_EVENT_ID = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "required": False,
-    "description": "The id of the last event that was seen; only later ones are sent.",
-    "schema": {"type": "string"},
-}
-_UPLOADS = {
-    "application/x-ndjson": "Each line is a JSON string, or an object with `text` (or ?column=) and optionally `id`;"
-    " other keys come back with the result, and blank lines are ignored.",
-    "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
-    " the other columns come back with the result.",
-    "text/tab-separated-values": "As CSV, with tabs between the columns.",
-    "text/plain": "Each line is a text, even an empty one.",
-    "multipart/form-data": "One file of these types, recognised by its type or name;"
-    " the parameters of the query may be fields before it.",
-}
-_REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 _RATE_LIMITS = {
     "RateLimit-Limit": {
         "description": "Texts that are allowed in one window, where a limit is set.",
@@ -109,54 +75,17 @@ _KEYS = {
         "description": "The same key in a header of its own.",
     },
 }
-_RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
-
-
-def _content(model: type[BaseModel], media_type: str = "application/json") -> dict[str, Any]:
-    return {media_type: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-
-
-def _ok(description: str, model: type[BaseModel], **headers: Any) -> dict[str, Any]:
-    return {"description": description, "headers": {"X-Request-ID": _REQUEST_ID, **headers}, "content": _content(model)}
-
-
-def _problems(*statuses: int) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for status in statuses:
-        headers = {"X-Request-ID": _REQUEST_ID} | ({"Retry-After": _RETRY_AFTER} if status in (409, 429, 503) else {})
-        out[str(status)] = {
-            "description": _PROBLEMS[status],
-            "headers": headers,
-            "content": _content(schemas.Problem, "application/problem+json"),
-        }
-    return out
-
-
-def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    properties = model.model_json_schema()["properties"]
-    return [
-        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
-        for name, schema in properties.items()
-    ]
-
-
-def _operation(operation_id: str, summary: str, tag: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"operationId": operation_id, "summary": summary, "tags": [tag], "responses": responses} | more
-
-
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"required": True, "content": _content(model)}
 
 
 def _upload_body() -> dict[str, Any]:
     types: dict[str, Any] = {
         mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
-        for mimetype, text in _UPLOADS.items()
+        for mimetype, text in UPLOADS.items()
     }
     types["multipart/form-data"]["schema"] = {
         "type": "object",
         "required": ["file"],
-        "description": _UPLOADS["multipart/form-data"],
+        "description": UPLOADS["multipart/form-data"],
         "properties": {
             **{name: {"type": "string"} for name in schemas.UploadQuery.model_fields},
             "file": {"type": "string", "format": "binary"},
@@ -164,7 +93,7 @@ def _upload_body() -> dict[str, Any]:
     }
     json = {
         "anyOf": [
-            {"$ref": _REF.format(model=schemas.BatchRequest.__name__)},
+            {"$ref": REF.format(model=schemas.BatchRequest.__name__)},
             {
                 "type": "array",
                 "minItems": 1,
@@ -196,7 +125,7 @@ def application_version() -> str:
 
 def _definitions(analysis: Analysis) -> dict[str, Any]:
     """The schemas of all bodies, with the classes of the analysis."""
-    definitions: dict[str, Any] = models_json_schema(_MODELS, ref_template=_REF)[1]["$defs"]
+    definitions: dict[str, Any] = models_json_schema(_MODELS, ref_template=REF)[1]["$defs"]
     for model, highest in ((schemas.Scores, 1), (schemas.Recall, 100)):
         share = {"maximum": highest, "minimum": 0}
         definitions[model.__name__] = {
@@ -236,14 +165,14 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
         "description": "The job's id, as the 202 answer gives it.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
-    accepted = _ok(
+    accepted = ok(
         "Accepted: the answer will be at the job's address.",
         schemas.JobResponse,
         Location=location,
-        **{"Retry-After": _RETRY_AFTER},
+        **{"Retry-After": RETRY_AFTER},
     )
-    unready = _ok("Redis or a worker is missing.", schemas.HealthResponse, **{"Retry-After": _RETRY_AFTER})
-    lines = _ok(
+    unready = ok("Redis or a worker is missing.", schemas.HealthResponse, **{"Retry-After": RETRY_AFTER})
+    lines = ok(
         "The job's lines: a page as JSON, or all as NDJSON or CSV, chosen by `Accept` or ?format=.",
         schemas.ResultsResponse,
     )
@@ -253,70 +182,70 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
             "schema": {"type": "string", "description": "The upload's own columns, then those of the result."}
         },
     }
-    health = {"200": _ok("Redis answers, and a worker of each role is ready.", schemas.HealthResponse), "503": unready}
+    health = {"200": ok("Redis answers, and a worker of each role is ready.", schemas.HealthResponse), "503": unready}
     paths: dict[str, Any] = {
         "/predict": {
-            "post": _operation(
+            "post": operation(
                 "predict",
                 "Score one text",
                 "predictions",
                 {
-                    "200": _ok("The prediction.", schemas.PredictionResponse),
+                    "200": ok("The prediction.", schemas.PredictionResponse),
                     "202": accepted,
-                    **_problems(400, 413, 415, 422, 429, 503),
+                    **problems(400, 413, 415, 422, 429, 503),
                 },
-                requestBody=_body(schemas.PredictRequest),
-                parameters=[_PREFER],
+                requestBody=body(schemas.PredictRequest),
+                parameters=[PREFER],
             )
         },
         "/batch_predict": {
-            "post": _operation(
+            "post": operation(
                 "batchPredict",
                 "Score many texts as a job",
                 "jobs",
                 {
-                    "200": _ok(
+                    "200": ok(
                         "The predictions, where `Prefer: return=representation` asked for them; no job was made.",
                         schemas.BatchResponse,
                     ),
                     "202": accepted,
-                    **_problems(400, 408, 409, 413, 415, 422, 429, 503),
+                    **problems(400, 408, 409, 413, 415, 422, 429, 503),
                 },
                 requestBody=_upload_body(),
-                parameters=[*_query_parameters(schemas.UploadQuery), _PREFER_BATCH, _IDEMPOTENCY_KEY],
+                parameters=[*query_parameters(schemas.UploadQuery), _PREFER_BATCH, IDEMPOTENCY_KEY],
             )
         },
         "/jobs": {
-            "get": _operation(
+            "get": operation(
                 "listJobs",
                 "List jobs, the newest first",
                 "jobs",
-                {"200": _ok("A page of jobs.", schemas.JobsResponse), **_problems(422, 503)},
-                parameters=_query_parameters(schemas.JobsQuery),
+                {"200": ok("A page of jobs.", schemas.JobsResponse), **problems(422, 503)},
+                parameters=query_parameters(schemas.JobsQuery),
             )
         },
         "/jobs/{job_id}": {
-            "get": _operation(
+            "get": operation(
                 "getJob",
                 "Get a job's state and counts",
                 "jobs",
-                {"200": _ok("The job.", schemas.JobResponse), **_problems(404, 503)},
-                parameters=[job_id, _PREFER],
+                {"200": ok("The job.", schemas.JobResponse), **problems(404, 503)},
+                parameters=[job_id, PREFER],
             ),
-            "delete": _operation(
+            "delete": operation(
                 "cancelJob",
                 "Cancel a job; what is done stays readable. With ?purge=1, remove a job that has ended",
                 "jobs",
                 {
                     "202": accepted,
                     "204": {"description": "The job is removed, with its lines and results."},
-                    **_problems(404, 409, 422, 503),
+                    **problems(404, 409, 422, 503),
                 },
-                parameters=[job_id, *_query_parameters(schemas.DeleteQuery)],
+                parameters=[job_id, *query_parameters(schemas.DeleteQuery)],
             ),
         },
         "/jobs/{job_id}/events": {
-            "get": _operation(
+            "get": operation(
                 "getJobEvents",
                 "Follow a job by server-sent events: `progress` at each change, `end` at its end; each holds the job",
                 "jobs",
@@ -328,41 +257,62 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                     "204": {
                         "description": "The job has ended, and Last-Event-ID says that the caller has seen its end."
                     },
-                    **_problems(404, 503),
+                    **problems(404, 503),
                 },
-                parameters=[job_id, _LAST_EVENT_ID],
+                parameters=[job_id, LAST_EVENT_ID],
             )
         },
         "/jobs/{job_id}/results": {
-            "get": _operation(
+            "get": operation(
                 "getJobResults",
                 "Get a job's lines, in the order in which they were sent",
                 "jobs",
-                {"200": lines, **_problems(404, 422, 503)},
-                parameters=[job_id, *_query_parameters(schemas.ResultsQuery)],
+                {"200": lines, **problems(404, 422, 503)},
+                parameters=[job_id, *query_parameters(schemas.ResultsQuery)],
             )
         },
+        "/jobs/{job_id}/report": {
+            "get": operation(
+                "getJobReport",
+                "Get what an ended job's texts say together: shares, differences, series and shifts",
+                "jobs",
+                {
+                    "200": {
+                        "description": "The report, as JSON or as a page that stands alone, chosen by `Accept` or"
+                        " ?format=. docs/reports.md describes it.",
+                        "headers": {"X-Request-ID": REQUEST_ID},
+                        "content": {
+                            "application/json": {"schema": {"type": "object"}},
+                            "text/html": {"schema": {"type": "string"}},
+                        },
+                    },
+                    **problems(404, 409, 413, 422, 503),
+                },
+                parameters=[job_id, *query_parameters(schemas.ReportQuery)],
+            )
+        },
+        **stream_paths(),
         "/model": {
-            "get": _operation(
+            "get": operation(
                 "model",
                 "Get the model that answers, and how good it was measured to be",
                 "predictions",
-                {"200": _ok("The model.", schemas.ModelResponse), **_problems(422, 503)},
-                parameters=_query_parameters(schemas.ModelQuery),
+                {"200": ok("The model.", schemas.ModelResponse), **problems(422, 503)},
+                parameters=query_parameters(schemas.ModelQuery),
             )
         },
-        "/health": {"get": _operation("health", "Check what the service needs, and what is missing", "health", health)},
-        "/health/ready": {"get": _operation("ready", "The same check, for probes", "health", health)},
+        "/health": {"get": operation("health", "Check what the service needs, and what is missing", "health", health)},
+        "/health/ready": {"get": operation("ready", "The same check, for probes", "health", health)},
         "/health/live": {
-            "get": _operation(
+            "get": operation(
                 "live",
                 "Check that the process answers",
                 "health",
-                {"200": _ok("The process answers.", schemas.LiveResponse)},
+                {"200": ok("The process answers.", schemas.LiveResponse)},
             )
         },
         "/metrics": {
-            "get": _operation(
+            "get": operation(
                 "metrics",
                 "Get the metrics for Prometheus",
                 "health",
@@ -376,12 +326,12 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
         },
     }
     for path, operations in paths.items():
-        for operation in operations.values():
+        for one in operations.values():
             if not path.startswith("/health"):
-                operation["responses"] |= _problems(401, 403, 421)
-                operation["security"] = [{}, {"bearer": []}, {"header": []}]
-            if "429" in operation["responses"]:
-                for response in operation["responses"].values():
+                one["responses"] |= problems(401, 403, 421)
+                one["security"] = [{}, {"bearer": []}, {"header": []}]
+            if "429" in one["responses"]:
+                for response in one["responses"].values():
                     response["headers"] |= _RATE_LIMITS
     return {
         "openapi": "3.1.0",

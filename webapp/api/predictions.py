@@ -4,6 +4,9 @@ answers.
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+
 import orjson
 from flask import Blueprint, Response, request
 
@@ -11,15 +14,22 @@ from tasks import metrics
 from tasks.cost import Count
 from tasks.errors import NotMentioned
 from tasks.jobs.job import Entry
+from tasks.store.outcomes import Scored
+from tasks.streams.lines import Facts, StreamEntry
+from tasks.streams.stream import Stream
 from tasks.submit.asked import NOTHING, Asked
-from tasks.submit.intake import Submission
+from tasks.submit.intake import Into, Submission
 from tasks.submit.jobs import JobService
 from tasks.submit.service import ModelInfo, SentimentService
+from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.jobs import accepted
 from webapp.api.requests import Preferences, json_body, preferences
 from webapp.api.schemas import ModelQuery, PredictRequest
+from webapp.api.streams import find
 from webapp.front.visit import caller, visit
+from webapp.reading.refusals import invalid_option
+from webapp.reading.stream_lines import LineOptions, NotAFact, read_facts
 
 _DESCRIBED = (
     "name",
@@ -46,17 +56,62 @@ def charge_further(texts: int) -> None:
 
 
 def job_of(
-    text: str, model: str | None, jobs: JobService, prefer: Preferences, *, waited: bool, asked: Asked = NOTHING
+    text: str,
+    model: str | None,
+    jobs: JobService,
+    prefer: Preferences,
+    *,
+    waited: bool,
+    asked: Asked = NOTHING,
+    place: Place | None = None,
 ) -> Response:
     """Answers a text that has no prediction yet with a job of its own. `model`: the name of the model that was asked
-    for; `waited`: the caller has waited in vain; `asked`: what is asked of the text.
+    for; `waited`: the caller has waited in vain; `asked`: what is asked of the text; `place`: where it is counted.
     """
+    entry = Entry(text) if place is None else StreamEntry(text, facts=place.facts)
+    into = None if place is None else Into(place.stream, keeps=True)
     job, _ = jobs.submit(
-        Submission([(1, Entry(text))], model=model, caller=caller().id, owner=caller().owner, asked=asked)
+        Submission([(1, entry)], model=model, caller=caller().id, owner=caller().owner, asked=asked, into=into)
     )
     if waited:
         metrics.PENDING.inc()
     return accepted(job, prefer, {})  # nothing has scored yet
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text is counted: the stream, and what is known of the text."""
+
+    stream: Stream
+    facts: Facts
+
+
+def place_of(asked: PredictRequest, streams: StreamService) -> Place | None:
+    """Where a request wants its text counted; None if nowhere.
+
+    Raises:
+        UploadRefused: what it says of the text cannot be read, or is said without a stream.
+        StreamNotFound: the caller has no such stream.
+    """
+    if asked.stream is None:
+        said = (asked.segment, asked.time, asked.author, asked.id)
+        if any(one is not None for one in said):
+            raise invalid_option("`segment`, `time`, `author` and `id` have no effect without `stream`.")
+        return None
+    if asked.target is not None or asked.sentences or asked.explain or asked.model is not None:
+        raise invalid_option("A text that is counted in a stream has no `target`, `sentences`, `explain` or `model`.")
+    try:
+        facts = read_facts(
+            LineOptions(),
+            time.time(),
+            time="" if asked.time is None else str(asked.time),
+            segment=asked.segment or "",
+            author=asked.author or "",
+            id="" if asked.id is None else str(asked.id),
+        )
+    except NotAFact as error:
+        raise invalid_option(str(error)) from None
+    return Place(find(streams, asked.stream), facts)
 
 
 def model_body(info: ModelInfo) -> dict[str, object]:
@@ -89,6 +144,7 @@ def predictions_blueprint(
     def predict() -> Response:
         asked = PredictRequest.read(json_body())
         prefer = preferences()
+        place = place_of(asked, sentiment.streams)
         wait_s = prefer.wait_or(predict_timeout_s)
         wanted = Asked(asked.target, asked.sentences, asked.explain)
         if wanted != NOTHING:
@@ -96,8 +152,19 @@ def predictions_blueprint(
         charge_further(charge(asked.text))
         prediction = sentiment.predict(asked.text, wait_s, caller().id, asked.model)
         if prediction is None:
-            return job_of(asked.text, asked.model, sentiment.jobs, prefer, waited=wait_s > 0)
+            return job_of(asked.text, asked.model, sentiment.jobs, prefer, waited=wait_s > 0, place=place)
+        if place is not None:
+            count(asked.text, place, prediction.scored)
         return Response(answers.prediction(asked.text, prediction, visit().started), mimetype="application/json")
+
+    def count(text: str, place: Place, scored: Scored) -> None:
+        """Counts a text that was answered; one in which names are masked is scored a second time by a job."""
+        if not sentiment.streams.must_mask(place.stream, text, place.facts):
+            return sentiment.streams.count(place.stream, text, place.facts, scored)
+        entry = StreamEntry(text, facts=place.facts)
+        sentiment.jobs.submit(
+            Submission([(1, entry)], caller=caller().id, owner=caller().owner, into=Into(place.stream))
+        )
 
     def read(asked: PredictRequest, wanted: Asked, prefer: Preferences, wait_s: float) -> Response:
         """Answers a text of which more is asked than its prediction."""

@@ -117,21 +117,21 @@ def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool, like_i
     writer = csv.writer(out, delimiter=(source.delimiter if source is not None else None) or ",")
     if source is not None and source.bom:
         out.write("\ufeff")
-    writer.writerow(_all_unlike([*cells(_own_columns(job)), *_result_columns(job.analysis)]))
+    writer.writerow(_all_unlike([*cells(own_columns(job)), *_result_columns(job.analysis)]))
     for line in lines:
         if out.tell() >= _PIECE_BYTES:
             yield out.getvalue().encode()
             out.seek(0)
             out.truncate()
-        writer.writerow([*cells(_own_fields(job, line)), *_result_fields(job, line, flags)])
+        writer.writerow([*cells(own_fields(job, line)), *_result_fields(job, line, flags)])
     yield out.getvalue().encode()
 
 
 def workbook_rows(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[list[object]]:
     """The rows of a spreadsheet of lines, the header first, as in `csv_file`; numbers are numbers."""
-    yield list(_all_unlike([*_own_columns(job), *_result_columns(job.analysis)]))
+    yield list(_all_unlike([*own_columns(job), *_result_columns(job.analysis)]))
     for line in lines:
-        own = [str(cell) if isinstance(cell, int) and abs(cell) > _EXACT else cell for cell in _own_fields(job, line)]
+        own = [str(cell) if isinstance(cell, int) and abs(cell) > _EXACT else cell for cell in own_fields(job, line)]
         yield [*own, *_result_fields(job, line, flags)]
 
 
@@ -142,7 +142,8 @@ def _harmless(cells: Iterable[object]) -> list[object]:
     ]
 
 
-def _own_columns(job: Job) -> list[str]:
+def own_columns(job: Job) -> list[str]:
+    """The names of the columns that a job's lines came with, the text's among them, each name once."""
     if job.header is not None:
         return _apart(job.header.names)
     return ["id", "text"] if job.has_ids else ["text"]
@@ -193,7 +194,8 @@ def _result_columns(analysis: Analysis) -> list[str]:
     return [*_BEFORE_SCORES, *(f"score_{name}" if name in ours else name for name in scores), *_AFTER_SCORES]
 
 
-def _own_fields(job: Job, line: Line) -> list[object]:
+def own_fields(job: Job, line: Line) -> list[object]:
+    """The cells of a line in these columns."""
     entry = line.entry
     if job.header is not None:
         at, others = job.header.text, _others(job.header, entry)

@@ -43,7 +43,7 @@ def _named(target: str | None) -> str | None:
     )
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     """A request's body or query."""
 
     @classmethod
@@ -61,7 +61,7 @@ class _Asked(BaseModel):
         return cls.model_validate(value)
 
 
-class _Request(_Asked):
+class Request(Asked):
     example: ClassVar[dict[str, Any]]
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -89,7 +89,7 @@ Target = Annotated[
 WithSentences = Annotated[bool, Field(description="Answer each sentence, too. Each counts as a text.")]
 
 
-class PredictRequest(_Request):
+class PredictRequest(Request):
     """A text to be scored."""
 
     text: Annotated[
@@ -101,12 +101,21 @@ class PredictRequest(_Request):
     explain: Annotated[
         bool, Field(description="Tell how much each word weighs. Each of at most 64 words counts as a text.")
     ] = False
+    stream: Annotated[str | None, Field(description="Count the text in this stream of yours, too.")] = None
+    segment: Annotated[str | None, Field(description="In the stream: what the text is about.")] = None
+    time: Annotated[
+        str | int | float | None, Field(description="In the stream: when it was written. Default: now.")
+    ] = None
+    author: Annotated[str | None, Field(description="In the stream: who wrote it; only a hash is kept.")] = None
+    id: Annotated[
+        str | int | None, Field(description="In the stream: a text whose id was counted before is not counted again.")
+    ] = None
 
     example = {"text": "What a show, I loved it!"}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
-class BatchRequest(_Request):
+class BatchRequest(Request):
     """Texts to be scored as one job."""
 
     texts: Annotated[
@@ -241,6 +250,11 @@ class JobResponse(BaseModel):
     ]
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
+    stream: Annotated[str | None, Field(description="The stream that its texts are for; not there without one.")] = None
+    repeated: Annotated[
+        int | None,
+        Field(description="Lines that the stream did not count, as their ids had been counted; not there without one."),
+    ] = None
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     requested_model: Annotated[
         str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
@@ -288,7 +302,7 @@ class JobsResponse(BaseModel):
     next: Annotated[str | None, Field(description="The address of the next page, or null.")]
 
 
-class JobsQuery(_Asked):
+class JobsQuery(Asked):
     """Which jobs to list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -306,7 +320,7 @@ class JobsQuery(_Asked):
     ] = None
 
 
-class DeleteQuery(_Asked):
+class DeleteQuery(Asked):
     """What to do with a job."""
 
     purge: Annotated[
@@ -315,7 +329,7 @@ class DeleteQuery(_Asked):
     ] = False
 
 
-class UploadQuery(_Asked):
+class UploadQuery(Asked):
     """How to read an upload."""
 
     model_config = ConfigDict(extra="forbid")
@@ -366,7 +380,7 @@ class UploadQuery(_Asked):
     sentences: WithSentences = False
 
 
-class ModelQuery(_Asked):
+class ModelQuery(Asked):
     """Which model to describe."""
 
     model_config = ConfigDict(extra="forbid")
@@ -421,7 +435,7 @@ class BatchResponse(BaseModel):
     items: list[LineResponse]
 
 
-class ResultsQuery(_Asked):
+class ResultsQuery(Asked):
     """Which lines of a job to return."""
 
     model_config = ConfigDict(extra="forbid")
@@ -452,6 +466,46 @@ class ResultsQuery(_Asked):
             description="For CSV: with the delimiter and, if it had one, the byte order mark of the CSV that was sent."
         ),
     ] = False
+
+
+class ReportQuery(Asked):
+    """Which columns of a job a report is made by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: Annotated[str | None, Field(description="The column with the time of each text: for series and shifts.")] = (
+        None
+    )
+    segment: Annotated[
+        str | None, Field(description="The column by which texts are told apart and compared, such as the candidate.")
+    ] = None
+    label: Annotated[
+        str | None,
+        Field(
+            description="The column with people's labels: of a random sample of the texts, or of all. Names in any case"
+            " (`positive`, `pos`), -1, 0 and 1, or 0, 1 and 2; an empty cell is no label."
+        ),
+    ] = None
+    author: Annotated[
+        str | None, Field(description="The column with the author: many texts of one author say less than of many.")
+    ] = None
+    tz: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="The time zone (`Europe/Berlin`, `+02:00`) in which days begin and times are told, and in which"
+            " times without an offset are read.",
+        ),
+    ] = "UTC"
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None,
+        Field(description="How dates like 3/4/2026 are read, if the column does not show it."),
+    ] = None
+    bucket: Annotated[
+        Literal["1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "1w", "1mo"] | None,
+        Field(description="The buckets of the series. Default: by the time that the texts span."),
+    ] = None
+    format: Annotated[Literal["json", "html"] | None, Field(description="Takes precedence over `Accept`.")] = None
 
 
 Form = Annotated[

@@ -21,6 +21,7 @@ from tasks.jobs.job import Entry
 from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.reading.encodings import codec_of
+from webapp.reading.json_files import Batch
 from webapp.reading.packed import Unpack
 from webapp.reading.reader import ENDINGS, PACKED, read
 from webapp.reading.refusals import UploadRefused, no_texts
@@ -51,6 +52,7 @@ def read_upload(
     query: Mapping[str, str],
     limits: Limits,
     unpack: Unpack | None = None,
+    batch: Batch | None = None,
 ) -> Texts:
     """The upload in a request's body, read as far as its entries begin; it has one at least.
 
@@ -59,6 +61,7 @@ def read_upload(
         content_type: the whole header.
         query: what is said of the file: see `webapp.reading.texts.Options`. Fields of the form take precedence.
         unpack: unpacks spreadsheets, zip files and Parquet; None if they are refused.
+        batch: reads JSON objects with the key `texts`; None for the body of `/batch_predict`.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
@@ -85,7 +88,7 @@ def read_upload(
         charset, kind = _charset(parameters), _kind(mimetype)
     try:
         options = Options.of({**query, **said})
-        upload = read(pieces, kind, options, limits, batch=_batch, charset=charset, unpack=unpack)
+        upload = read(pieces, kind, options, limits, batch=batch or _batch, charset=charset, unpack=unpack)
     except UploadRefused as error:
         if error.code == "unknown_column" and in_form:
             late = " In a form, only fields before the file count."

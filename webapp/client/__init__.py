@@ -1,19 +1,65 @@
-"""The Python client: `from webapp.client import Sentiq`, and the command line `sentiq` on it."""
+"""The Python client: `from webapp.client import Sentiq`, or `AsyncSentiq`, and the command line `sentiq` on it."""
 
-from webapp.client.client import DEFAULT_URL, Format, Sentiq, whole_file
-from webapp.client.types import Job, JobNotFound, Label, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout
+from webapp.client.bodies import whole_file
+from webapp.client.calls import Format
+from webapp.client.client import DEFAULT_URL, AsyncSentiq, Sentiq
+from webapp.client.shares import (
+    Bucket,
+    Comparison,
+    Comparisons,
+    Difference,
+    Estimate,
+    Event,
+    Labels,
+    NamedShares,
+    Rows,
+    SampledText,
+    Shares,
+    Shift,
+    StreamState,
+)
+from webapp.client.streams import AsyncStream, Stream
+from webapp.client.types import (
+    Job,
+    JobNotFound,
+    Label,
+    Line,
+    Prediction,
+    SentiqError,
+    Status,
+    StreamNotFound,
+    Unavailable,
+    WaitTimeout,
+)
 
 __all__ = [
     "DEFAULT_URL",
+    "AsyncSentiq",
+    "AsyncStream",
+    "Bucket",
+    "Comparison",
+    "Comparisons",
+    "Difference",
+    "Estimate",
+    "Event",
     "Format",
     "Job",
     "JobNotFound",
     "Label",
+    "Labels",
     "Line",
+    "NamedShares",
     "Prediction",
+    "Rows",
+    "SampledText",
     "Sentiq",
     "SentiqError",
+    "Shares",
+    "Shift",
     "Status",
+    "Stream",
+    "StreamNotFound",
+    "StreamState",
     "Unavailable",
     "WaitTimeout",
     "whole_file",

@@ -32,7 +32,9 @@ _COMMANDS = {
 """What does on the command line what the service's sentences tell callers by HTTP to do."""
 
 
-_QUERY = re.compile(r"\?(column|delimiter|encoding|escape|header|on_error|quote|sheet|skip)=(\S+?)(?=[.,;:]*(\s|$))")
+_QUERY = re.compile(
+    r"\?(column|delimiter|encoding|escape|header|on_error|quote|sheet|skip|dates|bucket|tz)=(\S+?)(?=[.,;:]*(\s|$))"
+)
 """An option as the service's sentences name it."""
 
 
@@ -132,36 +134,20 @@ class Output:
         return cls(path, FORMATS[ending])
 
 
-class Batch:
-    """One run of the command. It shows what it does and, if it ends early, how to come back to the job."""
+class Run:
+    """One run of a command that makes a job of a file, or comes back to one, and fetches what it gave. It shows what it
+    does and, if it ends early, how to come back to the job.
+    """
 
-    def __init__(
-        self,
-        sentiq: Sentiq,
-        screen: Screen,
-        output: Output,
-        again: list[str],
-        *,
-        raw: bool = False,
-        like_input: bool = False,
-    ) -> None:
-        """Makes a run.
-
-        Args:
-            sentiq: the service.
-            screen: where the run is shown.
-            output: where the results go.
-            again: the words of the command that comes back to the job, without the job and the output.
-            raw, like_input: see `Sentiq.download`.
-        """
-        self._sentiq, self._screen, self._output, self._again = sentiq, screen, output, again
-        self._raw, self._like_input = raw, like_input
+    def __init__(self, sentiq: Sentiq, screen: Screen) -> None:
+        """`screen`: where the run is shown."""
+        self._sentiq, self._screen = sentiq, screen
         self._job: Job | None = None
         self._sent_at = math.inf
         self._told_waiting = False
 
     def run(self, file: Path | None, resume: str | None, **options: Any) -> Job:
-        """Sends the file (`-` is stdin) or resumes a job, waits for it, and writes its results."""
+        """Sends the file (`-` is stdin) or resumes a job, waits for it, and fetches."""
         try:
             self._job = self._upload(file, options) if file is not None else self._sentiq.job(resume or "")
             if file is not None:
@@ -175,7 +161,7 @@ class Batch:
             self._sent_at = time.monotonic()
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
-            self._download(self._job)
+            self._fetch(self._job)
         except KeyboardInterrupt:
             self._screen.close()
             self._interrupted()
@@ -189,6 +175,18 @@ class Batch:
             self._screen.close()
         self._screen.say(self._summary(self._job))
         return self._job
+
+    def _fetch(self, job: Job) -> None:
+        """Fetches what the command is for, of a job that has ended."""
+        raise NotImplementedError
+
+    def _way_back(self, job: Job) -> str:
+        """The command that comes back to the job."""
+        raise NotImplementedError
+
+    def _place(self) -> Path | None:
+        """Where it goes; None for stdout."""
+        raise NotImplementedError
 
     def _upload(self, file: Path, options: dict[str, Any]) -> Job:
         total = file.stat().st_size if str(file) != "-" and file.is_file() else None
@@ -214,19 +212,6 @@ class Batch:
             return self._sentiq.submit(source, on_upload=on_upload, **options)
         except ValueError as fault:
             raise typer.BadParameter(f"{fault}; give it with --type", param_hint="FILE") from None
-
-    def _download(self, job: Job) -> None:
-        self._screen.stage("Fetching")
-        if self._output.path is None and sys.stdout.isatty():
-            self._screen.close()  # the results may go to the same terminal
-        target: IO[bytes] | Path = self._output.path or sys.stdout.buffer
-
-        def on_download(got: int) -> None:
-            self._screen.show(0, None, _megabytes(got, None))
-
-        how = {"raw": self._raw, "like_input": self._like_input}
-        self._sentiq.download(job, target, self._output.format, **how, on_download=on_download)
-        sys.stdout.flush()
 
     def _interrupted(self) -> None:
         job = self._job
@@ -262,12 +247,6 @@ class Batch:
             print(file=sys.stderr)
             return False
 
-    def _way_back(self, job: Job) -> str:
-        output = ["-o", str(self._output.path or "-")]
-        if FORMATS.get((self._output.path or Path("-")).suffix.lower()) != self._output.format:
-            output += ["--format", self._output.format]
-        return shlex.join(["sentiq", "batch", "--resume", job.id, *output, *self._again])
-
     def _summary(self, job: Job) -> str:
         counts = [f"{count:,} {label.lower()}" for label, count in sorted(job.labels.items())]
         if job.unsupported_language:
@@ -278,8 +257,57 @@ class Batch:
             counts.append(f"{job.failed:,} failed (their field `error` says why)")
         took = "" if job.finished_at is None else f" in {(job.finished_at - job.created_at).total_seconds():.1f} s"
         state = "" if job.status == "succeeded" else f", {job.status}"
-        where = "" if self._output.path is None else f" -> {self._output.path}"
+        where = "" if self._place() is None else f" -> {self._place()}"
         return f"{_lines(job.total)}{state}{took}: {', '.join(counts)}{where}"
+
+
+class Batch(Run):
+    """Fetches the results of a job."""
+
+    def __init__(
+        self,
+        sentiq: Sentiq,
+        screen: Screen,
+        output: Output,
+        again: list[str],
+        *,
+        raw: bool = False,
+        like_input: bool = False,
+    ) -> None:
+        """Makes a run.
+
+        Args:
+            sentiq: the service.
+            screen: where the run is shown.
+            output: where the results go.
+            again: the words of the command that comes back to the job, without the job and the output.
+            raw, like_input: see `Sentiq.download`.
+        """
+        super().__init__(sentiq, screen)
+        self._output, self._again = output, again
+        self._raw, self._like_input = raw, like_input
+
+    def _place(self) -> Path | None:
+        return self._output.path
+
+    def _fetch(self, job: Job) -> None:
+        self._screen.stage("Fetching")
+        if self._output.path is None and sys.stdout.isatty():
+            self._screen.close()  # the results may go to the same terminal
+        target: IO[bytes] | Path = self._output.path or sys.stdout.buffer
+
+        def on_download(got: int) -> None:
+            self._screen.show(0, None, _megabytes(got, None))
+
+        how = {"raw": self._raw, "like_input": self._like_input}
+        self._sentiq.download(job, target, self._output.format, **how, on_download=on_download)
+        sys.stdout.flush()
+
+    def _way_back(self, job: Job) -> str:
+        output = ["-o", str(self._output.path or "-")]
+        if FORMATS.get((self._output.path or Path("-")).suffix.lower()) != self._output.format:
+            output += ["--format", self._output.format]
+        return shlex.join(["sentiq", "batch", "--resume", job.id, *output, *self._again])
 
 
 def _origin(job: Job) -> str:

@@ -1,17 +1,14 @@
-"""The command line: `sentiq predict`, `batch`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also `serve`,
-`worker` and `compile`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also
+`serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -20,19 +17,40 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 from typer.core import TyperGroup
 
 from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
-from webapp.client import DEFAULT_URL, Job, Prediction, Sentiq, SentiqError, Status
+from webapp.client import Job, Prediction, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
 from webapp.client.explained import show
+from webapp.client.options import (
+    AsJson,
+    Column,
+    Delimiter,
+    Encoding,
+    Escape,
+    Key,
+    NoHeader,
+    OnError,
+    Quote,
+    Sheet,
+    Skip,
+    Type,
+    Url,
+    complain,
+    connect,
+    cropped,
+    local,
+    print_json,
+    wants_json,
+)
+from webapp.client.report import Paper, Report
 from webapp.client.stdin import stdin_lines
+from webapp.client.stream_commands import streams
 from webapp.client.usage import plain_words
 from webapp.reading.refusals import UploadRefused
 
-PATIENCE_S = 20.0
 BATCH_PATIENCE_S = 300.0
 """How long `sentiq batch` tries again: nobody watches a long job, and it should survive an update of the service."""
 _ASKED = ("target", "about", "sentences", "words")
@@ -59,27 +77,12 @@ app = typer.Typer(
 )
 
 
-def _remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """Keeps an option that may stand before the command and after it; the later one counts."""
-    if value:
-        context.meta[f"sentiq.{parameter.name}"] = value
-    return value
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"sentiq {version('sentiq')}")
         raise typer.Exit
 
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", callback=_remember, help=f"The service's address. Default: SENTIQ_URL, or {DEFAULT_URL}."),
-]
-Key = Annotated[
-    str | None,
-    typer.Option("--api-key", callback=_remember, help="Better given as SENTIQ_API_KEY: other users can see options."),
-]
 ModelName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A model of the service, where it has several.", show_default="its own choice"),
@@ -89,7 +92,6 @@ Target = Annotated[
     typer.Option(metavar="NAME", help="Score what is said about this person or thing alone.", show_default="the whole"),
 ]
 WithSentences = Annotated[bool, typer.Option("--sentences", help="Score each sentence, too.")]
-AsJson = Annotated[bool, typer.Option("--json", callback=_remember, help="Print JSON, one object to a line.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
 
@@ -103,24 +105,6 @@ def _everywhere(
     ] = False,
 ) -> None:
     pass
-
-
-def _connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:
-    url = context.meta.get("sentiq.url") or os.environ.get("SENTIQ_URL") or DEFAULT_URL
-    api_key = context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
-    try:
-        return Sentiq(url, api_key, patience_s=patience_s, on_retry=(screen or Screen()).trouble)
-    except ValueError as fault:
-        raise typer.BadParameter(str(fault), param_hint="--url") from None
-
-
-def _wants_json(context: typer.Context) -> bool:
-    return bool(context.meta.get("sentiq.as_json"))
-
-
-def _print_json(body: dict[str, Any]) -> None:
-    escaped = "utf" not in sys.stdout.encoding.lower()  # still JSON; what `main` sets up would escape as Python does
-    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=escaped), flush=True)
 
 
 @app.command()
@@ -149,12 +133,12 @@ def predict(
     if texts and encoding is not None:
         raise typer.BadParameter("it has an effect on stdin alone", param_hint="--encoding")
     failed = False
-    with _connect(context) as sentiq:
+    with connect(context) as sentiq:
         given = [(f"text {n}", _mended(text)) for n, text in enumerate(texts, 1)] if texts else _stdin_lines(encoding)
         for place, text in given:
             if isinstance(text, UploadRefused):
                 failed = True
-                _complain(f"{place}: {in_commands(str(text))}")
+                complain(f"{place}: {in_commands(str(text))}")
                 continue
             try:
                 prediction = sentiq.predict(
@@ -164,14 +148,14 @@ def predict(
                 if error.code == "unknown_model" or (error.status != 422 and error.code != "text_failed"):
                     raise
                 failed = True
-                if _wants_json(context):
-                    _print_json({"text": text, "error": {"code": error.code}})
+                if wants_json(context):
+                    print_json({"text": text, "error": {"code": error.code}})
                 else:
-                    _complain(f"{place}: {error} {_cropped(text)}".rstrip())
+                    complain(f"{place}: {error} {cropped(text)}".rstrip())
                 continue
-            if _wants_json(context):
+            if wants_json(context):
                 body = asdict(prediction)
-                _print_json({name: value for name, value in body.items() if value is not None or name not in _ASKED})
+                print_json({name: value for name, value in body.items() if value is not None or name not in _ASKED})
             else:
                 print(_one_line(prediction, text), flush=True)
                 show(prediction)
@@ -184,9 +168,51 @@ def _one_line(prediction: Prediction, text: str) -> str:
         why = ", ".join(prediction.warnings)
         if prediction.language is not None:
             why = f"{why}, {prediction.language['code']}"
-        return f"{'-':<8}  {'-':<6}  {_cropped(text)}  (not scored: {why})"
+        return f"{'-':<8}  {'-':<6}  {cropped(text)}  (not scored: {why})"
     warned = f"  ({', '.join(prediction.warnings)})" if prediction.warnings else ""
-    return f"{prediction.label:<8}  {prediction.confidence:.4f}  {_cropped(text)}{warned}"
+    return f"{prediction.label:<8}  {prediction.confidence:.4f}  {cropped(text)}{warned}"
+
+
+def _check_source(file: Path | None, job: str | None, option: str, type: str | None) -> None:
+    """Checks that there is either a file or the id of a job, given with that option."""
+    if (file is None) == (job is None):
+        raise typer.BadParameter(f"give a file, or {option} JOB", param_hint="FILE")
+    stdin = str(file) == "-"
+    if stdin and type is None:
+        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
+    if file is not None and not stdin and (not file.exists() or file.is_dir()):
+        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+
+
+def _reading(
+    column: str | None,
+    delimiter: str | None,
+    encoding: str | None,
+    quote: str | None,
+    escape: str | None,
+    no_header: bool,
+    skip: int | None,
+    on_error: Literal["refuse", "line"] | None,
+    sheet: str | None,
+    *,
+    sent: bool,
+) -> dict[str, Any]:
+    """How a file is to be read. Nothing of it may be given unless a file is sent."""
+    reading: dict[str, Any] = {
+        "column": column,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "quote": quote,
+        "escape": escape,
+        "header": False if no_header else None,
+        "skip": skip,
+        "on_error": on_error,
+        "sheet": sheet,
+    }
+    if not sent and (idle := [name for name, value in reading.items() if value is not None]):
+        option = "--no-header" if idle[0] == "header" else f"--{idle[0].replace('_', '-')}"
+        raise typer.BadParameter("it has no effect on a job that was sent before", param_hint=option)
+    return reading
 
 
 @app.command()
@@ -208,45 +234,16 @@ def batch(
             show_default="FILE.sentiq.csv, ...",
         ),
     ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(
-            help="The column, or JSON key, with the texts; a path like data.text, or a column's number.",
-            show_default="text",
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(help="The CSV's delimiter: one character, or tab.", show_default="what the header shows"),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="The file's encoding, such as cp1252.", show_default="UTF-8, or what is found")
-    ] = None,
-    quote: Annotated[
-        str | None, typer.Option(help="The CSV's quote, or none where quotes are plain characters.", show_default='"')
-    ] = None,
-    escape: Annotated[
-        str | None, typer.Option(help="The CSV's character before a quote that belongs to the text, such as \\.")
-    ] = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first row is a row like all others; --column is a number.")
-    ] = False,
-    skip: Annotated[int | None, typer.Option(min=0, help="Lines before the header.", show_default="0")] = None,
-    on_error: Annotated[
-        Literal["refuse", "line"] | None,
-        typer.Option(help="line: a row that cannot be read has its own error.", show_default="refuse"),
-    ] = None,
-    sheet: Annotated[
-        str | None,
-        typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
-    ] = None,
-    type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="csv|tsv|ndjson|txt|json|xlsx|xls|ods|zip",
-            help="The input's type, if its name does not tell; optionally with .gz.",
-        ),
-    ] = None,
+    column: Column = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quote: Quote = None,
+    escape: Escape = None,
+    no_header: NoHeader = False,
+    skip: Skip = None,
+    on_error: OnError = None,
+    sheet: Sheet = None,
+    type: Type = None,
     format: Annotated[
         Literal["csv", "xlsx", "ndjson", "jsonl", "json"] | None,
         typer.Option(help="The output's format, if its name does not tell."),
@@ -274,13 +271,8 @@ def batch(
     as_json: AsJson = False,
 ) -> None:
     """Scores a file as a job, and writes its lines with their predictions."""
-    if (file is None) == (resume is None):
-        raise typer.BadParameter("give a file, or --resume JOB", param_hint="FILE")
+    _check_source(file, resume, "--resume", type)
     stdin = str(file) == "-"
-    if stdin and type is None:
-        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
-    if file is not None and not stdin and (not file.exists() or file.is_dir()):
-        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
     name = file or Path(f"{resume}.csv")
     name = name if type is None else name.with_name(f"{name.stem}.{type}")
     chosen = Output.choose(output, format, name, stdout=stdin, force=force)
@@ -288,23 +280,12 @@ def batch(
         raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--raw")
     if like_input and chosen.format != "csv":
         raise typer.BadParameter(f"it has no effect on {chosen.format}", param_hint="--like-input")
-    reading = {
-        "column": column,
-        "delimiter": delimiter,
-        "encoding": encoding,
-        "quote": quote,
-        "escape": escape,
-        "header": False if no_header else None,
-        "skip": skip,
-        "on_error": on_error,
-        "sheet": sheet,
-    }
-    if resume is not None and (idle := [name for name, value in reading.items() if value is not None]):
-        option = "--no-header" if idle[0] == "header" else f"--{idle[0].replace('_', '-')}"
-        raise typer.BadParameter("it has no effect on a job that was sent before", param_hint=option)
+    reading = _reading(
+        column, delimiter, encoding, quote, escape, no_header, skip, on_error, sheet, sent=resume is None
+    )
     elsewhere = context.meta.get("sentiq.url")
     screen = Screen()
-    with _connect(context, BATCH_PATIENCE_S, screen) as sentiq:
+    with connect(context, BATCH_PATIENCE_S, screen) as sentiq:
         again = (
             ["--raw"] * raw
             + ["--like-input"] * like_input
@@ -314,11 +295,78 @@ def batch(
         job = Batch(sentiq, screen, chosen, again, raw=raw, like_input=like_input).run(
             file, resume, **reading, content_type=type, model=model, target=target, sentences=sentences
         )
-    if _wants_json(context) and chosen.path is not None:
-        _print_json(asdict(job))
+    if wants_json(context) and chosen.path is not None:
+        print_json(asdict(job))
     # Whoever resumes a cancelled job wants what was done.
     if job.status == "failed" or (job.status == "cancelled" and resume is None):
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The texts with their other columns, as for sentiq batch; - is stdin.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The report: .html, one page that stands alone, or .json; - is stdout, as JSON.",
+            show_default="FILE.report.html",
+        ),
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the times.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column by which to compare, such as candidate.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column with people's labels, of a random sample of the texts or all."),
+    ] = None,
+    author: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column with the authors.")] = None,
+    tz: Annotated[str, typer.Option(help="The time zone, such as Europe/Berlin or +02:00.")] = "UTC",
+    dates: Annotated[
+        Literal["day-first", "month-first"] | None, typer.Option(help="How dates like 3/4/2026 are read.")
+    ] = None,
+    bucket: Annotated[
+        Literal["1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "1w", "1mo"] | None,
+        typer.Option(help="The buckets of time.", show_default="by the span of the texts"),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="Instead of a file: a job that is there.")
+    ] = None,
+    column: Column = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quote: Quote = None,
+    escape: Escape = None,
+    no_header: NoHeader = False,
+    skip: Skip = None,
+    on_error: OnError = None,
+    sheet: Sheet = None,
+    type: Type = None,
+    model: ModelName = None,
+    target: Target = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Scores a file as a job, and writes a report: shares, who is ahead, and how the mood moved."""
+    _check_source(file, job, "--job", type)
+    asked = {
+        "time": time, "segment": segment, "label": label, "author": author, "tz": tz, "dates": dates, "bucket": bucket,
+    }  # fmt: skip
+    paper = Paper.choose(output, file, job, force=force)
+    reading = _reading(column, delimiter, encoding, quote, escape, no_header, skip, on_error, sheet, sent=job is None)
+    elsewhere = context.meta.get("sentiq.url")
+    screen = Screen()
+    with connect(context, BATCH_PATIENCE_S, screen) as sentiq:
+        again = ["--force"] * force + (["--url", elsewhere] if elsewhere else [])
+        Report(sentiq, screen, paper, asked, again).run(
+            file, job, **reading, content_type=type, model=model, target=target
+        )
 
 
 @app.command()
@@ -331,13 +379,13 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """Lists jobs, newest first."""
-    with _connect(context) as sentiq:
+    with connect(context) as sentiq:
         newest = sentiq.jobs(status)
         found = list(islice(newest, limit))
         more = next(newest, None) is not None
-    if _wants_json(context):
+    if wants_json(context):
         for job in found:
-            _print_json(asdict(job))
+            print_json(asdict(job))
         return
     # The table fits into 80 columns; ids are never cut, because people copy them.
     owned = any(job.owner for job in found)
@@ -351,41 +399,42 @@ def jobs(
         table.add_column("key", overflow="fold")
     for job in found:
         done = f"{100 * job.done // max(job.total, 1)} %"
-        facts = [job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", _local(job.created_at)[5:-3]]
+        facts = [job.id, job.status, f"{job.total:,}", done, f"{job.failed:,}", local(job.created_at)[5:-3]]
         table.add_row(*facts, *[job.owner or ""] * owned)
     Console(highlight=False).print(table if found else "No jobs.")
     if more:
-        _complain(f"there are more jobs; --limit {10 * limit} shows up to {10 * limit} of them")
+        complain(f"there are more jobs; --limit {10 * limit} shows up to {10 * limit} of them")
 
 
 @app.command()
 def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
     """Shows one job."""
-    with _connect(context) as sentiq:
+    with connect(context) as sentiq:
         _tell(context, sentiq.job(job))
 
 
 @app.command()
 def cancel(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
     """Cancels a job; what is done stays readable."""
-    with _connect(context) as sentiq:
+    with connect(context) as sentiq:
         before = sentiq.job(job)
         _tell(context, sentiq.cancel(job))
     if before.ended:
-        _complain("the job had ended already")
+        complain("the job had ended already")
 
 
 @app.command()
 def remove(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:
     """Removes a job that has ended, with its results."""
-    with _connect(context) as sentiq:
+    with connect(context) as sentiq:
         sentiq.remove(job)
-    if _wants_json(context):
-        _print_json({"removed": job})
+    if wants_json(context):
+        print_json({"removed": job})
     else:
         print(f"Removed {job}.")
 
 
+app.add_typer(streams, name="stream")
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)
 app.add_typer(keys, name="key")
 
@@ -406,12 +455,12 @@ def _new_key(
         key, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
-    if _wants_json(context):
-        _print_json({"key": key, "entry": entry})
+    if wants_json(context):
+        print_json({"key": key, "entry": entry})
         return
     print(f"key    {key}")
     print(f"entry  {entry}")
-    _complain("the key is shown only this once; the service gets the entry, which is not secret")
+    complain("the key is shown only this once; the service gets the entry, which is not secret")
 
 
 _THEIR_OWN_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -442,7 +491,7 @@ def _run_here(command: str, arguments: list[str]) -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] in ("webapp", "tasks", "model"):
             raise
-        _complain(
+        complain(
             f"`sentiq {command}` needs the packages of the service; install them:"
             " pip install 'sentiq[server]' --constraint constraints.txt"
         )
@@ -454,8 +503,8 @@ def _run_here(command: str, arguments: list[str]) -> None:
 
 
 def _tell(context: typer.Context, job: Job) -> None:
-    if _wants_json(context):
-        _print_json(asdict(job))
+    if wants_json(context):
+        print_json(asdict(job))
         return
     facts = {
         "job": job.id,
@@ -468,17 +517,13 @@ def _tell(context: typer.Context, job: Job) -> None:
         if job.requested_model is None
         else f"{job.requested_model} ({job.model or 'not yet known'})",
         "key": job.owner,
-        "created": _local(job.created_at),
-        "finished": job.finished_at and _local(job.finished_at),
-        "expires": _local(job.expires_at),
+        "created": local(job.created_at),
+        "finished": job.finished_at and local(job.finished_at),
+        "expires": local(job.expires_at),
     }
     for name, value in facts.items():
         if value:
             print(f"{name:<9} {value}")
-
-
-def _local(time: datetime) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _mended(argument: str) -> str:
@@ -489,26 +534,14 @@ def _mended(argument: str) -> str:
 def _stdin_lines(encoding: str | None) -> Iterator[tuple[str, str | UploadRefused]]:
     if sys.stdin.isatty():
         print("One text to a line; Ctrl-D ends.", file=sys.stderr)
-    for number, text in stdin_lines(sys.stdin.buffer, encoding, _complain):
+    for number, text in stdin_lines(sys.stdin.buffer, encoding, complain):
         yield f"line {number}", text
 
 
-def _cropped(text: str) -> str:
-    """A text on one line, without control sequences; on a terminal it is cut to the terminal's width."""
-    line = Text(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip())
-    if sys.stdout.isatty():
-        line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
-    return line.plain
-
-
 def _remedy(error: SentiqError) -> str:
-    if error.code == "unknown_column" and any(f"?{name}=" in error.detail for name in ("column", "delimiter", "skip")):
+    if error.code == "unknown_column" and re.search(r"\?(?:column|delimiter|skip)=|^The job ", error.detail):
         return ""  # the sentence names the option
     return _REMEDIES.get(error.code, "")
-
-
-def _complain(text: str) -> None:
-    print(f"sentiq: {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -519,14 +552,14 @@ def main() -> None:
     try:
         app(prog_name="sentiq")
     except SentiqError as error:
-        _complain(f"{in_commands(str(error))}{_remedy(error)}")
+        complain(f"{in_commands(str(error))}{_remedy(error)}")
         sys.exit(1)
     except UploadRefused as refused:
         place = "stdin" if refused.line is None else f"stdin, line {refused.line}"
-        _complain(f"{place}: {in_commands(str(refused))}")
+        complain(f"{place}: {in_commands(str(refused))}")
         sys.exit(1)
     except OSError as error:
-        _complain(f"{error.filename or 'The file'}: {error.strerror}.")
+        complain(f"{error.filename or 'The file'}: {error.strerror}.")
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 SentiqError         the service refused, or did not answer
 ├── JobNotFound     unknown or expired
+├── StreamNotFound  unknown or expired
 ├── Unavailable     not there, or busy (429, 502 to 504), for longer than `patience_s`
 └── WaitTimeout     the job has not ended in time; it is in `job`
 """
@@ -216,6 +217,10 @@ understood = _Understood()
 
 class JobNotFound(SentiqError):
     """No job has this id, or it has expired."""
+
+
+class StreamNotFound(SentiqError):
+    """No stream of yours has this name, or it has expired."""
 
 
 class Unavailable(SentiqError):

@@ -42,11 +42,24 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "jobs.cancel": _EITHER,
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
+    "reports.report": _EITHER,
+    "streams.all_streams": frozenset({Scope.JOBS}),
+    "streams.put": frozenset({Scope.JOBS}),
+    "streams.stream": frozenset({Scope.JOBS}),
+    "streams.delete": frozenset({Scope.JOBS}),
+    "streams.texts": frozenset({Scope.JOBS}),
+    "streams.series": frozenset({Scope.JOBS}),
+    "streams.shifts": frozenset({Scope.JOBS}),
+    "streams.events": frozenset({Scope.JOBS}),
+    "labels.sample": frozenset({Scope.JOBS}),
+    "labels.standing_of": frozenset({Scope.JOBS}),
+    "labels.take": frozenset({Scope.JOBS}),
+    "compare.compare_route": frozenset({Scope.JOBS}),
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
 _ADMIN = frozenset({Scope.ADMIN})
-_COSTS = {"predictions.predict": 1, "jobs.batch_predict": 0}
+_COSTS = {"predictions.predict": 1, "jobs.batch_predict": 0, "streams.texts": 0}
 """Endpoints whose requests count as one text against RATE_LIMIT, with the number of texts that they count at once
 against DAILY_QUOTA. A job counts no further texts against RATE_LIMIT, because they wait behind those of live callers;
 against DAILY_QUOTA it counts all its texts as they come in.

@@ -39,7 +39,7 @@ def read_ndjson(pieces: Iterator[bytes], options: Options, limits: Limits, found
     """
     begin, pieces = _begin(pieces)
     if begin == b"[":
-        return _array(pieces, options, limits, found)
+        return read_array(pieces, options, limits, found)
     return _lines(pieces, options, limits, found)
 
 
@@ -52,7 +52,7 @@ def read_json(pieces: Iterator[bytes], options: Options, limits: Limits, found: 
     """
     begin, pieces = _begin(pieces)
     if begin == b"[":
-        return _array(pieces, options, limits, found)
+        return read_array(pieces, options, limits, found)
     if begin in (b"{", b'"'):
         head, pieces, has_lines = _first_value(pieces, limits.max_line_bytes)
         pieces = chain([head], pieces)
@@ -132,7 +132,7 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
         else:
             break
         if inside[:1] == b"[":
-            return _array(iter([inside]), options, limits, found, path)
+            return read_array(iter([inside]), options, limits, found, path)
         keys = _keys(inside)
     if many:
         raise UploadRefused(422, "header_too_long", f"An object that is one text has at most {_MANY_KEYS} keys.")
@@ -180,7 +180,10 @@ def _keys(raw: bytes, column: str | None = "") -> dict[str, bytes]:
         return {}
 
 
-def _array(pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, column: str | None = None) -> Texts:
+def read_array(
+    pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, column: str | None = None
+) -> Texts:
+    """The texts of a JSON array."""
     objects = Objects(options, found, column or options.column)
     return objects.texts(array_items(pieces, limits.max_line_bytes))
 

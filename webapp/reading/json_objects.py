@@ -29,7 +29,7 @@ class Objects:
         self._others: dict[str, int] = {}
         """The keys besides the text's, in the order in which they came."""
         self._place = 0
-        self._read = Texts(iter(()), found)
+        self._read = Texts(iter(()), found, grows=True)
 
     def texts(self, values: Iterator[tuple[int, object]]) -> Texts:
         """The texts of these values; the first one is looked at.

@@ -131,6 +131,8 @@ class Texts:
     """The names of all columns; None if there is nothing but texts and ids. In JSON it grows while entries are read."""
     text_column: int | None = None
     """The index in `columns` of the column with the texts."""
+    grows: bool = False
+    """Whether `columns` may grow while entries are read."""
     options: dict[str, str] = field(default_factory=dict)
     """`callback_url` and `model`, if a JSON body or fields of the form have them."""
 

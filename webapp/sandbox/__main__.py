@@ -11,10 +11,11 @@ import orjson
 from tasks.errors import TooManyFiles
 from webapp.reading.refusals import UploadRefused
 from webapp.reading.signatures import PARQUET, ZIP
-from webapp.sandbox.limits import confine, take_turn
+from webapp.sandbox.limits import REPORT_CPU_S, confine, take_turn
 from webapp.sandbox.messages import VARIABLE, Teller
 
 TOO_MUCH = UploadRefused(413, "request_entity_too_large", "It takes too much memory to read this file; send it as CSV.")
+TOO_MANY = UploadRefused(413, "request_entity_too_large", "It takes too much memory to make a report of so many lines.")
 
 
 def _tell(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
@@ -58,10 +59,32 @@ def read(asked: dict[str, Any]) -> None:
     tell.end()
 
 
+def report(asked: dict[str, Any]) -> None:
+    """Makes a report of the rows on standard input."""
+    tell = Teller(sys.stdout.buffer)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would reserve more memory than this process has
+    try:
+        if asked["turn"] is not None:
+            take_turn(asked["turn"], asked["wait_s"])
+        from webapp.report.making import tell_report
+
+        tell_report(sys.stdin.buffer, asked, tell)
+    except UploadRefused as refused:
+        tell.refuse(refused)
+    except MemoryError:
+        tell.refuse(TOO_MANY)
+    except TooManyFiles:
+        tell.busy()
+    tell.end()
+
+
 def main() -> None:
     """Does what is asked."""
     asked = orjson.loads(os.environ[VARIABLE])
-    if asked["writes"]:
+    if "report" in asked:
+        confine(writes=False, cpu_s=REPORT_CPU_S)
+        report(asked)
+    elif asked["writes"]:
         confine(writes=True)
         from webapp.sandbox.workbook import write_workbook
 

@@ -14,16 +14,18 @@ MEMORY_BYTES = 512 * 1024 * 1024
 """A table of 100,000 rows needs a tenth of it."""
 _ADDRESSES_BYTES = 4 * MEMORY_BYTES
 CPU_S = 60
+REPORT_CPU_S = 300
+"""A report of a million lines takes about a tenth of it."""
 _NICENESS = 5
 
 
-def confine(*, writes: bool) -> None:
+def confine(*, writes: bool, cpu_s: int = CPU_S) -> None:
     """Limits this process: its memory, its processor time, its rank, and whether it may write files."""
     os.nice(_NICENESS)
     for what, most in (
         (resource.RLIMIT_DATA, MEMORY_BYTES),
         (resource.RLIMIT_AS, _ADDRESSES_BYTES),
-        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_CORE, 0),
         *(() if writes else ((resource.RLIMIT_FSIZE, 0),)),
     ):

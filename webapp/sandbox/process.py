@@ -26,6 +26,10 @@ from webapp.sandbox.messages import BATCH_BYTES, VARIABLE
 
 _AT_ONCE = 8
 """The most files that one web process has in the sandbox: each may take as much disk as an upload may have bytes."""
+_REPORTS_AT_ONCE = 4
+"""The most reports that one web process has made at a time; each takes a processor."""
+_LARGE_ROWS = 100_000
+"""Reports of more rows, which take up to 300 MB, are made one at a time."""
 _ROOT = Path(__file__).resolve().parents[2]
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LANG", "LC_ALL", "SYSTEMROOT")
 """What of the environment the process gets: no key and no password."""
@@ -49,6 +53,7 @@ class Sandbox:
         self._wait_s = wait_s
         self._folder, self._max_bytes, self._max_line_bytes = folder, max_bytes, max_line_bytes
         self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._reports = threading.BoundedSemaphore(_REPORTS_AT_ONCE)
 
     def unpack(self, pieces: Iterable[bytes], **asked: object) -> tuple[dict[str, Any], Iterator[Any]]:
         """What is in a zip file, a spreadsheet or Parquet: its head, then rows (lists) or pieces (bytes).
@@ -110,14 +115,58 @@ class Sandbox:
             while piece := file.read(BATCH_BYTES):
                 yield piece
 
+    def report(self, rows: Iterable[Sequence[object]], asked: dict[str, object], total: int) -> Iterator[bytes]:
+        """A report of these rows, in pieces. It is whole before this returns: what goes wrong is raised here.
+
+        Args:
+            rows: see `webapp.report.lines`.
+            asked: see `webapp.report.asked`.
+            total: how many rows there are. Large reports are made one at a time.
+
+        Raises:
+            UploadRefused: a column cannot be read as what it was asked for, or these are too many rows.
+            TooManyFiles: too many reports are being made.
+        """
+        pieces = self._report(rows, asked, total)
+        return chain([next(pieces)], pieces)
+
+    def _report(self, rows: Iterable[Sequence[object]], asked: dict[str, object], total: int) -> Iterator[bytes]:
+        with self._place(self._reports):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            turn = str(self._folder / "report-turn") if total > _LARGE_ROWS else None
+            process = self._start(
+                {"report": asked, "turn": turn, "wait_s": self._wait_s}, subprocess.PIPE, subprocess.PIPE
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                with suppress(BrokenPipeError):  # it has refused something before the last row, and says so
+                    for batch in _batches(rows):
+                        process.stdin.write(batch)
+                    process.stdin.close()
+                yield from _messages(process.stdout, 2 * BATCH_BYTES)
+                process.wait()
+            except _Ended:
+                status = process.wait()
+                if -status in (signal.SIGXCPU, signal.SIGKILL):
+                    detail = "It takes too long to make a report of so many lines."
+                    raise UploadRefused(413, "request_entity_too_large", detail) from None
+                raise RuntimeError(f"the process that makes a report ended with status {status}") from None
+            finally:
+                process.kill()
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+                process.stdout.close()
+
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
+    def _place(self, places: threading.Semaphore | None = None) -> Iterator[None]:
+        places = places or self._places
+        if not places.acquire(blocking=False):
             raise TooManyFiles
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
 
     @contextmanager
     def _file(self) -> Iterator[IO[bytes]]:

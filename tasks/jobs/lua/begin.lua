@@ -36,6 +36,12 @@ if caller then
   redis.call('SADD', open, job_id)
   redis.call('EXPIRE', open, list_ttl_s)
 end
+local stream = its_stream()
+if stream then
+  local brought_by = 'sentiq:s:' .. stream .. ':jobs'
+  redis.call('SADD', brought_by, job_id)
+  redis.call('EXPIRE', brought_by, list_ttl_s)
+end
 live_for(ttl_s)
 keep(bytes)
 for _, list in ipairs(lists()) do

@@ -19,6 +19,8 @@ local unfinished, ends, callbacks, index = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local job_id, now = ARGV[1], ARGV[2]
 
 local ENDED_CHANNEL = 'sentiq:ended'
+-- So long after its end a job is kept that brought texts into a stream: it has no results, and there may be many.
+local STREAM_JOB_S = 600
 -- If no job ends for this long, the counts of ended jobs start again at 0.
 local ENDS_TTL_S = 30 * 86400
 -- Longer than a callback is retried.
@@ -32,8 +34,19 @@ local function has(fact)
   return redis.call('HEXISTS', facts, fact) == 1
 end
 
+-- The uid of the stream that its texts are for; nil if there is none.
+local function its_stream()
+  return redis.call('HGET', facts, 'stream') or nil
+end
+
+-- Whether it is there only to bring texts into a stream: it keeps neither lines nor results, and is in no list.
+local function is_passing()
+  return its_stream() and not has('keeps')
+end
+
 -- The lists in which the job is: of all jobs, and of its owner's.
 local function lists()
+  if is_passing() then return {} end
   local owner = redis.call('HGET', facts, 'owner')
   return owner and {index, index .. ':' .. owner} or {index}
 end
@@ -147,9 +160,11 @@ local function waiting_bytes()
 end
 
 -- Whether a chunk should be under way: it is stored and not done, and the one before it in its lane, if any, is done.
+-- Texts for a stream are counted only if all of them came in: the chunks of such a job are due from then on.
 local function is_due(chunk)
-  local width, count, cancelled_at = unpack(redis.call('HMGET', facts, 'window', 'chunks', 'cancelled_at'))
-  if cancelled_at or chunk >= tonumber(count) or is_done(chunk) then return false end
+  local width, count, cancelled_at, stream, sealed =
+    unpack(redis.call('HMGET', facts, 'window', 'chunks', 'cancelled_at', 'stream', 'sealed'))
+  if cancelled_at or (stream and not sealed) or chunk >= tonumber(count) or is_done(chunk) then return false end
   local before = chunk - tonumber(width)
   return before < 0 or is_done(before)
 end
@@ -202,6 +217,9 @@ local function end_as(state)
     redis.call('ZADD', callbacks, now, job_id)
     redis.call('EXPIRE', callbacks, CALLBACKS_TTL_S)
   end
+  local stream = its_stream()
+  if stream then redis.call('SREM', 'sentiq:s:' .. stream .. ':jobs', job_id) end
+  if is_passing() then live_for(STREAM_JOB_S) end
 end
 
 -- Ends a job whose texts have all come in and whose chunks are all done. Lines that no chunk has answered have failed:

@@ -4,7 +4,7 @@
 -- ARGV[3] the seconds that the job lives from now on
 -- ARGV[4] and all after it: facts of the job that are known by now, names and values in turn
 --
--- Returns 'gone' or 'sealed'.
+-- Returns 'gone', or the chunks that the caller has to send now: those of a job for a stream were held back.
 -- include job.lua
 local ttl_s, known = ARGV[3], {unpack(ARGV, 4)}
 
@@ -17,4 +17,4 @@ grow({revision = 1})
 if chunks() == 0 then redis.call('HSETNX', facts, 'started_at', now) end
 end_if_complete()
 live_for(ttl_s)
-return 'sealed'
+return its_stream() and due_chunks() or {}

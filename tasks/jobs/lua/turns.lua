@@ -2,6 +2,10 @@
 -- come before jobs: next is a chunk of the caller that has had the least work done (start-time fair queueing), and of
 -- that caller's chunks one whose job has had few chunks done, though no chunk waits for ever behind newer jobs.
 --
+-- Chunks with texts for streams come before those of other jobs, as somebody looks at the stream: they take turns among
+-- themselves, and one of them may be handed out although as many chunks are as may be. Workers take them first. While
+-- both wait, a quarter of the work is that of other jobs: then a chunk of theirs is taken in its turn among the first.
+--
 -- Work is counted in thousandths of a full chunk. A chunk costs the mean of its job's chunks. A caller's chunks are kept
 -- in sentiq:turn<model>:<caller>, a set sorted by place; <model> is the suffix of the model's queues. What was handed out
 -- is known to be over once its texts are gone from its job (finished, cancelled, expired), whoever did it: nothing has to
@@ -12,19 +16,27 @@
 -- KEYS[2] sentiq:turns<model>:since  the chunks that wait, by the time since when, a sorted set
 -- KEYS[3] sentiq:turns<model>:sent   the chunks that were handed out and may not be over, a set
 -- KEYS[4] sentiq:turns<model>:clock  the work at which the latest turn began
+-- KEYS[5] sentiq:turns<model>:live   as KEYS[1], of the chunks with texts for streams
+-- KEYS[6] sentiq:turns<model>:shares how much work was handed out of streams' chunks (`live`) and of others (`jobs`) while
+--   both waited, a hash
 -- ARGV[1] now, in Unix seconds
 -- ARGV[2] the most chunks that may be handed out and not over
 -- ARGV[3] the beginning of the names of the callers' sets
--- ARGV[4] and all after it: the chunks that wait from now on, as <job>.<number>; what waits already is left alone, and
+-- ARGV[4] the same of the callers' sets for streams
+-- ARGV[5] and all after it: the chunks that wait from now on, as <job>.<number>; what waits already is left alone, and
 --   what was handed out is returned once more, as it may not have been sent
 --
--- Returns the chunks that have to be sent now, each with the origin of its job ('' if it has none).
-local callers, since, sent, clock_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local now, at_once, prefix, chunks = ARGV[1], tonumber(ARGV[2]), ARGV[3], {unpack(ARGV, 4)}
+-- Returns the chunks that have to be sent now, each with the origin of its job ('' if it has none), and 1 if workers
+-- have to take it before others.
+local of_jobs, since, sent, clock_key, of_live, shares = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local now, at_once, jobs_prefix, live_prefix, chunks =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], {unpack(ARGV, 5)}
 
 local FULL = 1000
 -- So many chunks of its caller's, at most, go before a chunk although they came later.
 local PATIENCE = 32
+-- So much work of streams' chunks goes before as much of others'.
+local LIVE_SHARE = 3
 -- Each call renews it; chunks that are gone from here are found by tasks/work/upkeep.py like lost ones.
 local TTL_S = 86400
 
@@ -38,27 +50,39 @@ local function is_wanted(chunk)
   return redis.call('HEXISTS', job .. ':todo', number) == 1
 end
 
-local under_way = 0
+local function is_live(chunk)
+  local job = job_of(chunk)
+  return redis.call('HEXISTS', job, 'stream') == 1
+end
+
+local under_way, live_under_way = 0, 0
 for _, chunk in ipairs(redis.call('SMEMBERS', sent)) do
-  if is_wanted(chunk) then under_way = under_way + 1 else redis.call('SREM', sent, chunk) end
+  if not is_wanted(chunk) then
+    redis.call('SREM', sent, chunk)
+  else
+    under_way = under_way + 1
+    if is_live(chunk) then live_under_way = live_under_way + 1 end
+  end
 end
 
 local to_send = {}
-local function hand_out(chunk)
+local function hand_out(chunk, is_first)
   redis.call('SADD', sent, chunk)
-  to_send[#to_send + 1] = {chunk, redis.call('HGET', job_of(chunk), 'origin') or ''}
+  local facts = job_of(chunk)
+  to_send[#to_send + 1] = {chunk, redis.call('HGET', facts, 'origin') or '', is_first and 1 or 0}
 end
 
 local clock = tonumber(redis.call('GET', clock_key) or 0)
 for _, chunk in ipairs(chunks) do
   if redis.call('SISMEMBER', sent, chunk) == 1 then
-    hand_out(chunk)
+    hand_out(chunk, is_live(chunk))
   elseif redis.call('ZADD', since, 'NX', now, chunk) == 1 then
     local job, number = job_of(chunk)
     -- Jobs of the version before have no caller.
     local known = redis.call('HMGET', job, 'caller', 'owner')
     local caller = known[1] or known[2] or ''
-    local queue = prefix .. caller
+    local live = is_live(chunk)
+    local callers, queue = live and of_live or of_jobs, (live and live_prefix or jobs_prefix) .. caller
     local start = math.max(clock, tonumber(redis.call('ZSCORE', callers, caller) or 0))
     redis.call('ZADD', callers, start, caller)
     -- The last term keeps the order in which equal ones came.
@@ -68,27 +92,53 @@ for _, chunk in ipairs(chunks) do
   end
 end
 
-while under_way < at_once do
-  local first = redis.call('ZRANGE', callers, 0, 0, 'WITHSCORES')
-  if #first == 0 then break end
-  local caller, start = first[1], tonumber(first[2])
-  local queue = prefix .. caller
-  local chunk = redis.call('ZPOPMIN', queue)[1]
-  if not chunk then
-    redis.call('ZREM', callers, caller)
-  else
-    redis.call('ZREM', since, chunk)
-    if is_wanted(chunk) then
-      local facts = redis.call('HMGET', job_of(chunk), 'work', 'chunks')
-      local work = tonumber(facts[1] or 0)
-      clock = math.max(clock, start)
-      redis.call('ZADD', callers, clock + (work > 0 and work / tonumber(facts[2]) or FULL), caller)
-      redis.call('EXPIRE', queue, TTL_S)
-      under_way = under_way + 1
-      hand_out(chunk)
+-- Takes the next chunk of one kind, and returns the work that it is; nil if none waits.
+local function take(callers, prefix, is_first)
+  while true do
+    local first = redis.call('ZRANGE', callers, 0, 0, 'WITHSCORES')
+    if #first == 0 then return nil end
+    local caller, start = first[1], tonumber(first[2])
+    local queue = prefix .. caller
+    local chunk = redis.call('ZPOPMIN', queue)[1]
+    if not chunk then
+      redis.call('ZREM', callers, caller)
+    else
+      redis.call('ZREM', since, chunk)
+      if is_wanted(chunk) then
+        local facts = redis.call('HMGET', job_of(chunk), 'work', 'chunks')
+        local work = tonumber(facts[1] or 0)
+        work = work > 0 and work / tonumber(facts[2]) or FULL
+        clock = math.max(clock, start)
+        redis.call('ZADD', callers, clock + work, caller)
+        redis.call('EXPIRE', queue, TTL_S)
+        hand_out(chunk, is_first)
+        return work
+      end
     end
   end
 end
+
+while true do
+  local has_room = under_way < at_once
+  local live, others = redis.call('ZCARD', of_live) > 0, redis.call('ZCARD', of_jobs) > 0
+  local had = redis.call('HMGET', shares, 'live', 'jobs')
+  local behind = others and tonumber(had[1] or 0) >= LIVE_SHARE * (tonumber(had[2] or 0) + FULL)
+  local work
+  if live and not behind and (has_room or live_under_way == 0) then
+    work = take(of_live, live_prefix, true)
+    if work then
+      live_under_way = live_under_way + 1
+      if others then redis.call('HINCRBYFLOAT', shares, 'live', work) end
+    end
+  elseif others and has_room then
+    work = take(of_jobs, jobs_prefix, live)
+    if work and live then redis.call('HINCRBYFLOAT', shares, 'jobs', work) end
+  else
+    break
+  end
+  if work then under_way = under_way + 1 end
+  if not (live and others) then redis.call('DEL', shares) end
+end
 if #to_send > 0 then redis.call('SET', clock_key, clock, 'EX', TTL_S) end
-for _, key in ipairs({callers, since, sent}) do redis.call('EXPIRE', key, TTL_S) end
+for _, key in ipairs({of_jobs, of_live, shares, since, sent}) do redis.call('EXPIRE', key, TTL_S) end
 return to_send

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from standardwebhooks import Webhook
 
 from tasks.errors import CallbackRefused
 from tasks.jobs.callback_url import check_url
-from tasks.work.callbacks import AT_ONCE, CLAIM_S, OF_A_HOST, OF_A_KEY, RETRIES_S, Callbacks
-from tasks.work.delivery import deliver, signature
+from tasks.jobs.keys import CALLBACKS
+from tasks.work.callbacks import AT_ONCE, CLAIM_S, OF_A_HOST, OF_A_KEY, RETRIES_S, Callbacks, ended_jobs
+from tasks.work.delivery import deliver, signature, signed_headers
 from tests.support.receiver import Receiver, receiving, status
 from tests.support.stack import Stack, free_port
 from tests.support.waiting import wait_until
 
 SECRET, JOB, BODY = "a secret", "0" * 32, b'{"id": "0"}'
+SIGN = partial(signed_headers, SECRET, JOB)
 PUBLIC = "8.8.8.8"
 
 
@@ -50,7 +53,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
 
 def post(url: str, *, allow_private: bool = True, timeout_s: float = 5.0) -> int:
     """Delivers BODY once."""
-    return deliver(url, BODY, job_id=JOB, secret=SECRET, allow_private=allow_private, timeout_s=timeout_s)
+    return deliver(url, BODY, sign=SIGN, allow_private=allow_private, timeout_s=timeout_s)
 
 
 # One delivery
@@ -205,7 +208,7 @@ def test_receiver_that_does_not_read() -> None:
     """A receiver that does not read the body is given up when the time is over."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url, body = f"http://127.0.0.1:{silent.getsockname()[1]}/", b"x" * 30_000_000
-        assert took(lambda: deliver(url, body, job_id=JOB, secret=SECRET, allow_private=True, timeout_s=0.4)) < 4
+        assert took(lambda: deliver(url, body, sign=SIGN, allow_private=True, timeout_s=0.4)) < 4
 
 
 def test_silent_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,8 +398,8 @@ class Jobs:
 
     def make_due(self, job_id: str) -> None:
         """Makes the job's callback due now."""
-        self.redis.zadd(Callbacks.KEY, {job_id: time.time() - 1})
-        self.redis.expire(Callbacks.KEY, 1000)
+        self.redis.zadd(CALLBACKS, {job_id: time.time() - 1})
+        self.redis.expire(CALLBACKS, 1000)
 
     def body(self, job_id: str) -> tuple[str, bytes] | None:
         """The callback's URL and body; None if the job is gone."""
@@ -409,7 +412,7 @@ class Jobs:
 
     def due_in_s(self, job_id: str) -> float | None:
         """The seconds until the callback is due; None if it never will be again."""
-        score = self.redis.zscore(Callbacks.KEY, job_id)
+        score = self.redis.zscore(CALLBACKS, job_id)
         return None if score is None else score - time.time()
 
 
@@ -421,7 +424,7 @@ def jobs(server: Stack) -> Jobs:
 
 def runner(jobs: Jobs, *, secret: str | None = SECRET, allow_private: bool = True) -> Callbacks:
     """The callbacks of a worker."""
-    return Callbacks(jobs.redis, secret=lambda _: secret, allow_private=allow_private, body=jobs.body)
+    return Callbacks(jobs.redis, secret=lambda _: secret, allow_private=allow_private, kinds=[ended_jobs(jobs.body)])
 
 
 def run(callbacks: Callbacks) -> int:
@@ -447,7 +450,7 @@ def test_delivered(jobs: Jobs, receiver: Receiver) -> None:
     """A callback that is due is sent once and then counts as delivered; one that is not due yet is not sent."""
     jobs.add("now", receiver.url)
     jobs.add("later", receiver.url)
-    jobs.redis.zadd(Callbacks.KEY, {"later": time.time() + 50})
+    jobs.redis.zadd(CALLBACKS, {"later": time.time() + 50})
     assert [run(runner(jobs)) for _ in range(2)] == [1, 0]
     assert receiver.bodies == [b"now"]
     assert receiver.requests[0].headers["Sentiq-Job"] == "now"
@@ -470,7 +473,7 @@ def test_schedule(jobs: Jobs, receiver: Receiver, code: int | None) -> None:
         due_in_s = jobs.due_in_s("a")
         assert due_in_s is not None
         assert 0.8 * wait_s - 2 < due_in_s <= 1.2 * wait_s
-        assert jobs.redis.ttl(Callbacks.KEY) > sum(RETRIES_S) * 1.2
+        assert jobs.redis.ttl(CALLBACKS) > sum(RETRIES_S) * 1.2
         assert run(callbacks) == 0
         jobs.make_due("a")
     assert run(callbacks) == 1
@@ -598,7 +601,7 @@ def test_tarpit_holds_nobody_up(jobs: Jobs, receiver: Receiver, tarpit: str) -> 
     """
     for number in range(60):
         jobs.add(f"bad-{number}", f"http://{tarpit}/", "mallory")
-    jobs.redis.zadd(Callbacks.KEY, {f"bad-{number}": 1.0 for number in range(60)})
+    jobs.redis.zadd(CALLBACKS, {f"bad-{number}": 1.0 for number in range(60)})
     jobs.add("good", receiver.url.replace("127.0.0.1", "localhost"), "ann")
     callbacks = runner(jobs)
     assert callbacks.run_due() == OF_A_HOST + 1
@@ -636,7 +639,7 @@ def test_whoever_has_fewest_goes_first(jobs: Jobs, receiver: Receiver) -> None:
     for key in ("mallory", "trudy"):
         for number in range(30):
             jobs.add(f"{key}-{number}", f"http://127.0.0.{number + 2}:{free_port()}/", key)
-            jobs.redis.zadd(Callbacks.KEY, {f"{key}-{number}": 1.0})
+            jobs.redis.zadd(CALLBACKS, {f"{key}-{number}": 1.0})
     for number in range(3):
         jobs.add(str(number), receiver.url, "ann")
     assert run(runner(jobs)) == AT_ONCE
@@ -646,7 +649,7 @@ def test_whoever_has_fewest_goes_first(jobs: Jobs, receiver: Receiver) -> None:
 def test_each_key_has_its_secret(jobs: Jobs, receiver: Receiver) -> None:
     """A callback is signed with the secret of the key that made the job."""
     secrets = {"ann": "hers", None: "everybody's"}
-    callbacks = Callbacks(jobs.redis, secret=secrets.get, allow_private=True, body=jobs.body)
+    callbacks = Callbacks(jobs.redis, secret=secrets.get, allow_private=True, kinds=[ended_jobs(jobs.body)])
     jobs.add("1", receiver.url, "ann")
     jobs.add("2", receiver.url)
     jobs.add("3", receiver.url, "bob")
@@ -668,7 +671,7 @@ def test_redis_away_at_the_end(jobs: Jobs, receiver: Receiver) -> None:
             raise redis.ConnectionError
         return jobs.body(job_id)
 
-    callbacks = Callbacks(jobs.redis, secret=lambda _: SECRET, allow_private=True, body=body)
+    callbacks = Callbacks(jobs.redis, secret=lambda _: SECRET, allow_private=True, kinds=[ended_jobs(body)])
     go.set()
     assert run(callbacks) == 1
     with pytest.raises(redis.ConnectionError):
@@ -707,11 +710,11 @@ def test_worker_held_up(jobs: Jobs, receiver: Receiver, late: int, state: tuple[
         receiver.answer = status(503)
         jobs.make_due("a")
         assert run(runner(jobs)) == 1
-        before = jobs.redis.zscore(Callbacks.KEY, "a")
+        before = jobs.redis.zscore(CALLBACKS, "a")
         go.set()
         first.result()
     assert jobs.state("a") == state
-    assert jobs.redis.zscore(Callbacks.KEY, "a") == (before if late == 500 else None)
+    assert jobs.redis.zscore(CALLBACKS, "a") == (before if late == 500 else None)
 
 
 def test_log_names_the_host_alone(jobs: Jobs, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

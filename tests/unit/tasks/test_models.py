@@ -8,7 +8,7 @@ import os
 import pytest
 
 from tasks.errors import SettingsRefused, UnknownModel
-from tasks.jobs.keys import turn_keys, turn_prefix
+from tasks.jobs.keys import turn_keys, turn_prefixes
 from tasks.models import DEFAULT, Source, each_once, model_named
 from tasks.queue.app import create_celery
 from tasks.queue.queues import queue_name
@@ -86,17 +86,17 @@ def test_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_two_share_a_name_in_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever models are called, none has a queue or key of another, of any analysis."""
-    names = ["since", "sent", "clock", "batch", "interactive", "default", "spam-abc", "a.b", "A"]
+    names = ["since", "sent", "clock", "live", "shares", "batch", "interactive", "default", "spam-abc", "a.b", "A"]
     found: list[str] = []
     for analysis in ("sentiment", "tests.support.analyses:SPAM"):
         asked = {name: f"owner/{name}" for name in names}
         for model in each_once(settings_with(monkeypatch, asked, ANALYSIS=analysis).served):
             found += [
                 *turn_keys(model),
-                turn_prefix(model),
+                *turn_prefixes(model),
                 *(queue_name(role, model) for role in ("interactive", "batch")),
             ]
-    assert len(set(found)) == len(found) == 2 * 10 * 7
+    assert len(set(found)) == len(found) == 2 * 12 * 10
 
 
 def test_celery_knows_all_queues(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.jobs.incoming import IncomingJobs, Page
+from tasks.jobs.incoming import IncomingJobs, Page, StreamPage
 from tasks.jobs.job import Entry
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.keys import chunk_id, chunk_of, job_key, turn_keys
@@ -20,7 +20,8 @@ from tasks.queue.queues import task_ids, waiting
 from tasks.queue.turns import AHEAD, Turns
 from tasks.store.outcomes import Scored
 from tasks.tracing import Origin
-from tasks.wire import Todo
+from tasks.streams.lines import LINE
+from tasks.wire import StreamTodo, Todo
 from tests.support.jobs import MODEL
 from tests.support.stack import Stack
 
@@ -45,6 +46,8 @@ class Service:
         self.turns = Turns(server.redis, sender, self.model, workers=lambda: self.workers)
         self.sent: list[str] = []
         """The chunks that are in the broker, the first one first."""
+        self.first: set[str] = set()
+        """The chunks that workers take before others."""
         self.done: list[str] = []
         self.callers: dict[str, str] = {}
 
@@ -70,9 +73,27 @@ class Service:
         self.choose(*(chunk_id(job_id, number) for number in to_send))
         return job_id
 
+    def submit_to_stream(self, caller: str, chunks: int) -> str:
+        """Takes a job in whose texts are for a stream, in chunks of one line; returns its id."""
+        job_id = uuid.uuid4().hex
+        self.callers[job_id] = caller
+        self.incoming.begin(job_id, chunk_size=1, window=WINDOW, caller=caller, stream=("uid", "name"))
+        line = LINE.pack(0, 0, 0, 0, -1, 0, 1, 0)
+        todos = [
+            StreamTodo([f"{job_id} {number}"], [""], line, b"", None, False, [1], False, 2) for number in range(chunks)
+        ]
+        self.incoming.append_for_stream(job_id, StreamPage(0, chunks, 0, todos, 0, 1000 * chunks))
+        self.choose(*(chunk_id(job_id, number) for number in self.incoming.seal(job_id)))
+        return job_id
+
     def choose(self, *chunk_ids: str) -> None:
         """Lets chunks wait for their turn, and sends those whose turn it is."""
-        self.sent += [turn.chunk_id for turn in self.turns.choose(chunk_ids)]
+        for turn in self.turns.choose(chunk_ids):
+            place = len(self.sent)
+            if turn.is_first:  # it has a higher priority
+                place = next((n for n, other in enumerate(self.sent) if other not in self.first), place)
+                self.first.add(turn.chunk_id)
+            self.sent.insert(place, turn.chunk_id)
 
     def work(self) -> str:
         """Does the first chunk in the broker; returns its job."""
@@ -109,6 +130,25 @@ def test_many_small_jobs_of_another(service: Service) -> None:
     for _ in range(60):
         service.submit("greedy", 1)
     assert service.finish(service.submit("modest", 8)) <= 2 * 8 + AHEAD + 1
+
+
+def test_a_stream_goes_before_jobs(service: Service) -> None:
+    """A chunk with texts for a stream is the next that a worker takes, however many chunks of jobs wait."""
+    for _ in range(3):
+        service.submit("greedy", 50)
+    for _ in range(5):
+        job_id = service.submit_to_stream("modest", 1)
+        assert service.finish(job_id) == 1
+        service.work()
+
+
+def test_a_large_stream_does_not_starve_jobs(service: Service) -> None:
+    """While a million texts come into a stream, a job has about a quarter of the work."""
+    large = service.submit_to_stream("greedy", 400)
+    done = service.finish(service.submit("modest", 20))
+    assert 60 <= done <= 4 * 20 + AHEAD + 4
+    assert service.kept.get(large).ended is None
+    service.finish(large)
 
 
 def test_steady_stream_of_another(service: Service) -> None:

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -27,13 +27,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tasks.errors import StorageQuotaExceeded, TooManyJobs
+from tests.support.awaited import Loop, awaited
 from tests.support.stack import free_port
 from webapp.client import JobNotFound, Sentiq, SentiqError, Unavailable, WaitTimeout, whole_file
 from webapp.client.batch import Screen, in_commands
+from webapp.client.bodies import gzipped_ndjson, json_array, split_lines
 from webapp.client.cli import app as cli
-from webapp.client.http import gzipped_ndjson, json_array, split_lines
+from webapp.client.connections import one_by_one
 
 ROOT = Path(__file__).resolve().parents[3]
+T = TypeVar("T")
 SCORES = {"NEGATIVE": 0.1, "NEUTRAL": 0.2, "POSITIVE": 0.7}
 ANSWER = {"label": "POSITIVE", "confidence": 0.7, "scores": SCORES, "truncated": False, "cached": False, "model": "m"}
 PREDICTION = ANSWER | {"text": "x", "processing_time_ms": 1.5}
@@ -87,10 +90,13 @@ class Request:
 class Scripted:
     """A server with a list of answers, one for each request; the last one is repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Callable[..., Sentiq]) -> None:
+        """`client` makes clients."""
+        self._client = client
         self.answers: list[Answer] = []
         self.requests: list[Request] = []
         self.received = threading.Event()
+        self.before_answer: Callable[[], object] = lambda: None
         self.port = free_port()
         self.start()
 
@@ -117,6 +123,7 @@ class Scripted:
                 answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
                 content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                 time.sleep(answer.delay_s)
+                script.before_answer()
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -125,7 +132,7 @@ class Scripted:
                 self.wfile.write(content[: answer.cut])
                 self.close_connection = answer.cut is not None
 
-            do_GET = do_POST = do_DELETE = _answer
+            do_GET = do_POST = do_PUT = do_DELETE = _answer
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -153,15 +160,23 @@ class Scripted:
 
     def client(self, **arguments: Any) -> Sentiq:
         """A client of this server."""
-        return Sentiq(self.url, **arguments)
+        return self._client(self.url, **arguments)
 
 
-@pytest.fixture
-def server() -> Iterator[Scripted]:
-    """A scripted server."""
-    scripted = Scripted()
+@pytest.fixture(params=["Sentiq", "AsyncSentiq"])
+def server(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A scripted server, and each of the two clients."""
+    loop = Loop()
+    scripted = Scripted(Sentiq if request.param == "Sentiq" else awaited(loop))
     yield scripted
     scripted.stop()
+    loop.stop()
+
+
+async def each(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, asynchronously."""
+    for item in items:
+        yield item
 
 
 def problem(status: int, code: str, **more: Any) -> Answer:
@@ -417,12 +432,12 @@ def test_texts_travel_unharmed(texts: list[str | dict[str, Any]]) -> None:
     """Any texts arrive unchanged, half emojis and line separators too; and a list that is sent twice is the same both
     times.
     """
-    headers, parts, again = gzipped_ndjson(texts)
-    body = b"".join(parts())
-    assert unpacked(body) == texts
-    assert again
-    assert b"".join(parts()) == body
-    assert headers == {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    body = gzipped_ndjson(texts)
+    sent = b"".join(body.parts())
+    assert unpacked(sent) == texts
+    assert body.again
+    assert b"".join(body.parts()) == sent
+    assert body.headers == {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 
 
 def test_upload_is_a_stream(server: Scripted) -> None:
@@ -550,7 +565,8 @@ def test_headers(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_job_is_typed(server: Scripted) -> None:
     """Times are `datetime`s, fields of a newer service are dropped, and a path in the service's address is kept."""
     server.answers = [Answer(200, JOB)]
-    job = Sentiq(f"{server.url}/prefix/").job("a" * 32)
+    with Sentiq(f"{server.url}/prefix/") as client:
+        job = client.job("a" * 32)
     assert (job.created_at.isoformat(), job.started_at, job.ended) == ("2026-11-23T04:00:00+00:00", None, False)
     assert server.requests[0].path == f"/prefix/jobs/{'a' * 32}"
 
@@ -663,13 +679,13 @@ def test_split_lines(lines: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(line + b"\n" for line in lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=4)))
     parts = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert list(split_lines(parts)) == lines
+    assert [line for found in one_by_one(split_lines(each(parts))) for line in found] == lines
 
 
 @given(st.lists(st.integers()))
 def test_json_array(values: list[int]) -> None:
     """Lines of JSON become one JSON array, an empty one too."""
-    assert json.loads(b"".join(json_array(str(value).encode() for value in values))) == values
+    assert json.loads(b"".join(one_by_one(json_array(each(str(value).encode() for value in values))))) == values
 
 
 def test_failed_line(server: Scripted) -> None:

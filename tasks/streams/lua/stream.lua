@@ -1,0 +1,235 @@
+-- Adds texts to a stream: what every script that counts texts includes.
+--
+-- KEYS: those of the stream are made of its uid here; tasks/streams/__init__.py lists them.
+--
+-- What is added is packed by tasks/streams/counted.py. If it is repeated, it is up to the script that includes this to
+-- see that.
+
+local DAY_MINUTES, HOUR_MINUTES, QUARTER_MINUTES = 1440, 60, 15
+-- Of the ids that were counted, each level has 16 times as many sets as the one before, and is full when its sets have
+-- FULL_SET integers on average: as long as a set has at most 512, each takes 8 bytes.
+local FIRST_SETS, FULL_SET, MORE_SETS = 16, 300, 16
+-- So long after they were touched, minutes are gone.
+local MINUTES_S = 7 * 86400
+-- As many of the minutes that have changed last are known.
+local MOST_TOUCHED = 5000
+
+local function stream_keys(uid)
+  local facts = 'sentiq:s:' .. uid
+  return facts, function(...) return table.concat({facts, ...}, ':') end
+end
+
+-- The set of an id in the level that takes new ones; nil if the id is in a level before, so was counted.
+local function set_of(key, id, bits, counted)
+  local level, sets, room = 0, FIRST_SETS, FIRST_SETS * FULL_SET
+  while true do
+    local set = key('ids', level, bits % sets)
+    if counted < room then return set end
+    if redis.call('SISMEMBER', set, id) == 1 then return nil end
+    level, sets = level + 1, sets * MORE_SETS
+    room = room + sets * FULL_SET
+  end
+end
+
+-- Adds numbers to those that a field of a hash has, packed as doubles.
+local function add_to(key, field, numbers)
+  local count = #numbers
+  local form = '<' .. string.rep('d', count)
+  local before = redis.call('HGET', key, field)
+  if before and #before == 8 * count then
+    local known = {struct.unpack(form, before)}
+    for i = 1, count do known[i] = known[i] + numbers[i] end
+    numbers = known
+  end
+  redis.call('HSET', key, field, struct.pack(form, unpack(numbers)))
+end
+
+local function is_any(numbers)
+  for _, number in ipairs(numbers) do
+    if number ~= 0 then return true end
+  end
+  return false
+end
+
+-- What a bucket grows by: the Sums, their change by masking, and the texts that failed or were not read.
+local function new_growth()
+  return {{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0}, {0, 0}}
+end
+
+local function add_growth(to, from)
+  for part = 1, 3 do
+    for i, number in ipairs(from[part]) do to[part][i] = to[part][i] + number end
+  end
+end
+
+local function add_text(sums, label, neg, pos, times)
+  sums[label + 1] = sums[label + 1] + times
+  local each = {neg, pos, neg * neg, pos * pos, neg * pos}
+  for i = 1, 5 do sums[i + 3] = sums[i + 3] + times * each[i] end
+end
+
+local function write_growth(key, bucket, growth)
+  if is_any(growth[1]) then add_to(key, bucket, growth[1]) end
+  if is_any(growth[2]) then add_to(key, bucket .. '.m', growth[2]) end
+  if is_any(growth[3]) then add_to(key, bucket .. '.x', growth[3]) end
+end
+
+-- Adds texts to a stream. Returns how many texts were not counted, as their ids were before; false if the stream is
+-- gone. `field` names the texts for whoever looks for shifts; `now` is in Unix seconds.
+local function add_texts(uid, packed, field, now)
+  local facts, key = stream_keys(uid)
+  local known = redis.call('HMGET', facts, 'ttl', 'ids', 'owner')
+  if not known[1] then return false end
+  local ttl_s, ids_counted = tonumber(known[1]), tonumber(known[2] or 0)
+  local given = cmsgpack.unpack(packed)
+  local touched = {[facts] = ttl_s}
+
+  -- Segments get their numbers when they come first.
+  local numbers = {}
+  local count = redis.call('HLEN', key('segments'))
+  for i, name in ipairs(given.segments) do
+    local number = redis.call('HGET', key('segments'), name)
+    if not number and count >= given.most_segments then
+      name = given.other
+      number = redis.call('HGET', key('segments'), name)
+    end
+    if not number then
+      number = count
+      count = count + 1
+      redis.call('HSET', key('segments'), name, number)
+    end
+    numbers[i] = tonumber(number)
+  end
+  touched[key('segments')] = ttl_s
+
+  -- Growth by segment and minute.
+  local growths = {}
+  local function growth_of(segment, minute)
+    local number = numbers[segment + 1]
+    local minutes = growths[number]
+    if not minutes then
+      minutes = {}
+      growths[number] = minutes
+    end
+    if not minutes[minute] then minutes[minute] = new_growth() end
+    return minutes[minute]
+  end
+  for _, bucket in ipairs(given.buckets) do
+    local segment, minute, sums, change, others = unpack(bucket)
+    add_growth(growth_of(segment, minute), {sums, change, others})
+  end
+
+  -- Texts with ids: each is counted unless its id was.
+  local repeated, is_new, rows = 0, {}, {given.rows}
+  local ids = given.ids
+  for i, id in ipairs(ids.id) do
+    local set = set_of(key, id, ids.bits[i], ids_counted)
+    if set and redis.call('SADD', set, id) == 1 then
+      touched[set] = ttl_s
+      is_new[i] = true
+      ids_counted = ids_counted + 1
+      local growth = growth_of(ids.segment[i], ids.minute[i])
+      local label = ids.label[i]
+      if label > 2 then
+        growth[3][label - 2] = growth[3][label - 2] + 1
+      else
+        add_text(growth[1], label, ids.neg[i], ids.pos[i], 1)
+        local masked = ids.masked_label[i]
+        if masked and masked >= 0 then
+          add_text(growth[2], masked, ids.masked_neg[i], ids.masked_pos[i], 1)
+          add_text(growth[2], label, ids.neg[i], ids.pos[i], -1)
+        end
+      end
+      rows[#rows + 1] = ids.rows[i]
+    else
+      repeated = repeated + 1
+    end
+  end
+
+  local all = new_growth()
+  for number, minutes in pairs(growths) do
+    local total, quarters = new_growth(), {}
+    for minute, growth in pairs(minutes) do
+      local hour = key('m', number, string.format('%d', math.floor(minute / HOUR_MINUTES)))
+      write_growth(hour, string.format('%d', minute % HOUR_MINUTES), growth)
+      touched[hour] = math.min(ttl_s, MINUTES_S)
+      local quarter = math.floor(minute / QUARTER_MINUTES)
+      if not quarters[quarter] then quarters[quarter] = new_growth() end
+      add_growth(quarters[quarter], growth)
+      add_growth(total, growth)
+    end
+    local in_day = DAY_MINUTES / QUARTER_MINUTES
+    for quarter, growth in pairs(quarters) do
+      local day = string.format('%d', math.floor(quarter / in_day))
+      local day_key = key('q', number, day)
+      write_growth(day_key, string.format('%d', quarter % in_day), growth)
+      touched[day_key] = ttl_s
+      redis.call('SADD', key('days'), number .. ':' .. day)
+    end
+    write_growth(key('totals'), number, total)
+    add_growth(all, total)
+    touched[key('days')], touched[key('totals')] = ttl_s, ttl_s
+  end
+
+  for _, group in ipairs(given.authors) do
+    local segment, day, authors = unpack(group)
+    local day_key = key('a', numbers[segment + 1], day)
+    for _, author in ipairs(authors) do redis.call('PFADD', day_key, author) end
+    touched[day_key] = ttl_s
+  end
+
+  -- The sample of a segment: its texts with the smallest hashes.
+  local samples = {}
+  for _, candidate in ipairs(given.sample) do
+    local part, segment, place, entry, id_index, text = unpack(candidate)
+    local number = numbers[segment + 1]
+    local sample = key(part, number)
+    local state = samples[sample]
+    if not state then
+      local last = redis.call('ZRANGE', sample, -1, -1, 'WITHSCORES')
+      local is_full = redis.call('ZCARD', sample) >= given.sample_size
+      state = {edge = is_full and tonumber(last[2]) or math.huge, texts = key(part, number, 'texts')}
+      samples[sample] = state
+    end
+    if (id_index == 0 or is_new[id_index]) and place < state.edge then
+      redis.call('ZADD', sample, place, entry)
+      if text then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
+    end
+  end
+  for sample, state in pairs(samples) do
+    local beyond = redis.call('ZCARD', sample) - given.sample_size
+    if beyond > 0 then
+      local popped = redis.call('ZPOPMAX', sample, beyond)
+      for i = 1, #popped, 2 do redis.call('HDEL', state.texts, string.sub(popped[i], 1, 8)) end
+    end
+    touched[sample], touched[state.texts] = ttl_s, ttl_s
+  end
+
+  local sums = all[1]
+  for name, more in pairs({
+    texts = sums[1] + sums[2] + sums[3], failed = all[3][1], unread = all[3][2], repeated = repeated, revision = 1,
+  }) do
+    if more ~= 0 then redis.call('HINCRBY', facts, name, more) end
+  end
+  redis.call('HSET', facts, 'ids', ids_counted)
+  local revision = redis.call('HGET', facts, 'revision')
+  for number, minutes in pairs(growths) do
+    for minute, _ in pairs(minutes) do
+      redis.call('ZADD', key('touched'), revision, number .. ':' .. string.format('%d', minute))
+    end
+  end
+  redis.call('ZREMRANGEBYRANK', key('touched'), 0, -MOST_TOUCHED - 1)
+  touched[key('touched')] = ttl_s
+
+  local joined = table.concat(rows)
+  if #joined > 0 then
+    redis.call('HSET', key('unseen'), field, joined)
+    redis.call('ZADD', 'sentiq:streams:unseen', 'NX', now, uid)
+    touched[key('unseen')], touched['sentiq:streams:unseen'] = ttl_s, ttl_s
+  end
+  touched['sentiq:streams-of:' .. (known[3] or '')] = ttl_s
+  for name, left_s in pairs(touched) do
+    if redis.call('TTL', name) < left_s then redis.call('EXPIRE', name, left_s) end
+  end
+  return repeated
+end

@@ -1,0 +1,172 @@
+"""The shares of segments, of streams and of times: what was counted, put together with the labels that people gave.
+
+Loads numpy with the first question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.streams.kept import KeptStreams, Unit
+from tasks.streams.labelled import Counted, counted
+from tasks.streams.labels import StreamLabels
+from tasks.streams.stream import MINUTE_S, QUARTER_S, Entry, Stream
+
+if TYPE_CHECKING:
+    from model.shares.estimates import Shares
+    from model.shares.sums import Floats
+
+MINUTES_S = 7 * 86_400
+"""So long minutes are kept; of times before, only quarters of an hour are known."""
+LENGTHS_S: dict[Unit, int] = {"minute": MINUTE_S, "quarter": QUARTER_S}
+_AHEAD_S = 2 * 86_400
+"""No text is from a later time than so long after now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time, from `start` to before `end`, in Unix seconds; None: all that there is on that side."""
+
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it has no limits."""
+        return self.start is None and self.end is None
+
+    def aligned(self, now: float) -> tuple[Span, Unit]:
+        """The time in whole buckets, and their length: what begins before a limit's bucket ends is in the next one."""
+        since = 0.0 if self.start is None else self.start
+        unit: Unit = "minute" if since >= now - MINUTES_S + QUARTER_S else "quarter"
+        length = LENGTHS_S[unit]
+        start = None if self.start is None else self.start // length * length
+        end = None if self.end is None else self.end // length * length
+        return Span(start, end), unit
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment in a time."""
+
+    segment: str
+    sums: Floats
+    """Of its texts, shape (8,)."""
+    labels: Counted
+    design_effect: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found of one or several segments of a stream in a time."""
+
+    parts: list[Part]
+
+    @property
+    def texts(self) -> int:
+        """The texts that were counted."""
+        return round(sum(float(part.sums[:3].sum()) for part in self.parts))
+
+    @property
+    def labels(self) -> int:
+        """The labels that count."""
+        return sum(part.labels.count for part in self.parts)
+
+    @property
+    def needed(self) -> int:
+        """How many labels are missing before the shares are corrected."""
+        from model.shares.estimates import FLOOR
+
+        return max(0, min(FLOOR, self.texts) - self.labels)
+
+    def _effective(self) -> float:
+        return sum(float(part.sums[:3].sum()) / part.design_effect for part in self.parts)
+
+    def shares(self) -> Shares:
+        """The shares: corrected if there are enough labels, raw otherwise."""
+        from model.shares import corrected
+
+        if len(self.parts) == 1:
+            part = self.parts[0]
+            return corrected.shares(part.sums, part.labels.labelled, self._effective())
+        return corrected.stratified([(part.sums, part.labels.labelled) for part in self.parts], self._effective())
+
+    def raw(self) -> Shares:
+        """The shares by the model's labels alone."""
+        import numpy as np
+
+        from model.shares.raw import raw
+
+        total = sum((part.sums for part in self.parts), np.zeros(8))
+        return raw(total, self._effective())
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the labels; empty if nothing."""
+        return " ".join(dict.fromkeys(part.labels.note for part in self.parts if part.labels.note))
+
+
+class Measuring:
+    """Measures streams. Raises redis.RedisError if the server is away."""
+
+    def __init__(self, streams: KeptStreams, labels: StreamLabels) -> None:
+        self._streams = streams
+        self._labels = labels
+
+    def measure(
+        self, stream: Stream, segments: Sequence[str] | None, spans: Sequence[Span], *, masked: bool = False
+    ) -> dict[Span, dict[str, Part]]:
+        """The segments in each of the times, those that have texts then.
+
+        Args:
+            stream: the stream.
+            segments: their names; None for all.
+            spans: the times, in whole buckets (`Span.aligned`).
+            masked: the scores with names masked.
+        """
+        given = self._labels.given(stream)
+        names = list(self._streams.segments(stream)) if segments is None else list(segments)
+        found: dict[Span, dict[str, Part]] = {}
+        for span in spans:
+            sums = self._sums(stream, names, span, masked=masked)
+            found[span] = {}
+            for name in names:
+                if name not in sums:
+                    continue
+                sample = self._streams.sample(stream, name, span.start, span.end)
+                declared = self._streams.sample(stream, name, span.start, span.end, gold=True)
+                labels = counted(given, name, sample, declared=declared, start=span.start, end=span.end, masked=masked)
+                found[span][name] = Part(name, sums[name], labels, _design_effect(sample, sums[name], masked=masked))
+        return found
+
+    def _sums(self, stream: Stream, names: Sequence[str], span: Span, *, masked: bool) -> dict[str, Floats]:
+        import numpy as np
+
+        if span.is_all:
+            buckets = self._streams.totals(stream, masked=masked)
+        else:
+            now = time.time()
+            start = 0.0 if span.start is None else span.start
+            end = now + _AHEAD_S if span.end is None else span.end
+            buckets = self._streams.sums(stream, names, start, end, span.aligned(now)[1], masked=masked)
+        sums = {name: np.asarray(buckets[name].sums.sum(0), np.float64) for name in names if name in buckets}
+        return {name: total for name, total in sums.items() if total[:3].sum() > 0}
+
+
+def _design_effect(sample: Sequence[Entry], sums: Floats, *, masked: bool) -> float:
+    """By how much equal texts, and authors who repeat, make the variance larger: see `model.shares.clusters`."""
+    import numpy as np
+
+    from model.shares.clusters import design_effect_of_sample
+
+    if not sample:
+        return 1.0
+    scores = np.array([entry.masked if masked and entry.masked else entry.scores for entry in sample])
+    texts = np.array([entry.text_cluster for entry in sample], np.uint64)
+    authors = np.array([entry.author_cluster for entry in sample], np.uint64)
+    # Without an author, each text is by somebody else.
+    authors = np.where(authors == 0, np.arange(len(sample), dtype=np.uint64), authors)
+    return design_effect_of_sample(scores.argmax(1) - 1.0, round(float(sums[:3].sum())), authors, texts)

@@ -1,0 +1,77 @@
+"""`GET /jobs/{id}/report`: what a finished job's texts say together."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from model.labels import SENTIMENT
+from tasks.errors import JobNotEnded
+from tasks.jobs.job import TERMINAL
+from tasks.submit.jobs import JobService
+from webapp.api.jobs import found_job
+from webapp.api.requests import list_header
+from webapp.api.results import own_columns
+from webapp.api.schemas import ReportQuery
+from webapp.reading.refusals import UploadRefused, invalid_option
+from webapp.reading.times import UnknownZone, zone_of
+from webapp.report.asked import ROLES, Asked
+from webapp.report.lines import columns_of, rows
+from webapp.report.style import POLICY
+from webapp.sandbox.process import Sandbox
+
+_FORMATS = {"application/json": "json", "text/html": "html"}
+_TYPES = {name: media_type for media_type, name in _FORMATS.items()}
+
+
+def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
+    """The blueprint of the reports of jobs."""
+    blueprint = Blueprint("reports", __name__)
+
+    @blueprint.get("/jobs/<job_id>/report")
+    def report(job_id: str) -> Response:
+        query = ReportQuery.read(request.args.to_dict())
+        job = found_job(jobs, job_id)
+        if job.analysis != SENTIMENT:
+            raise UploadRefused(
+                422, "not_sentiment", "There are reports of sentiment alone; this job answers another question."
+            )
+        list_header("Accept")
+        mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
+        wanted = query.format or _FORMATS[mimetype or "application/json"]
+        try:
+            zone_of(query.tz)
+        except UnknownZone as unknown:
+            raise invalid_option(str(unknown)) from None
+        if query.time is None and (query.dates is not None or query.bucket is not None):
+            raise invalid_option("`dates` and `bucket` have no effect without `time`, the column of the times.")
+        asked = {role: getattr(query, role) for role in ROLES}
+        places = columns_of(job, asked)
+        names = own_columns(job)
+        if job.status not in TERMINAL:  # after the columns: whoever sends a file learns at once what is not in it
+            raise JobNotEnded
+        given = Asked(
+            format=wanted,
+            job=job.id,
+            model=job.model,
+            status=job.status,
+            created_at=job.created_at,
+            made_at=time.time(),
+            target=job.target,
+            columns=tuple(None if place is None else names[place] for place in places),
+            tz=query.tz,
+            dates=query.dates,
+            bucket=query.bucket,
+        )
+        lines = rows(job, jobs.lines(job, 0, job.total), places)
+        response = Response(mimetype=_TYPES[wanted])
+        response.response = sandbox.report(lines, msgspec.to_builtins(given), job.total)
+        response.headers["Vary"] = "Accept"
+        if wanted == "html":
+            response.headers["Content-Security-Policy"] = f"{POLICY}; frame-ancestors 'none'; sandbox"
+            response.headers["Content-Disposition"] = f'inline; filename="{job.id}.html"'
+        return response
+
+    return blueprint

@@ -1,0 +1,237 @@
+"""Streams: `/streams`, `/streams/{name}`, the texts that are sent to one, and its series.
+
+What else is asked of a stream is in files of its own, which add their routes to the same blueprint:
+`webapp/api/stream_labels.py` (sample, labels, compare) and `webapp/api/stream_events.py` (shifts, events).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+import orjson
+from flask import Blueprint, Response, request, url_for
+
+from tasks.errors import StreamNotFound
+from tasks.streams.stream import NO_SEGMENT, Buckets, Stream, StreamSettings
+from tasks.submit.away import redis_or_unavailable
+from tasks.submit.intake import Into, Submission
+from tasks.submit.jobs import JobService
+from tasks.submit.streams import StreamService
+from webapp.api.answers import PredictionAnswers
+from webapp.api.events import Listeners
+from webapp.api.jobs import accepted, body_pieces, drained, idempotency_key, nothing, require_size
+from webapp.api.requests import json_body, preferences
+from webapp.api.series import series_body
+from webapp.api.stream_events import StreamTold, add_event_routes
+from webapp.api.stream_schemas import NAME, SeriesQuery, StreamBody, TextsQuery
+from webapp.api.uploads import read_upload
+from webapp.front.visit import caller
+from webapp.reading.json_files import read_array
+from webapp.reading.refusals import invalid_option
+from webapp.reading.stream_lines import LineOptions, stream_entries
+from webapp.reading.texts import OPTIONS, Found, Limits, Options, Texts
+from webapp.reading.times import Order, UnknownZone, zone_of
+from webapp.sandbox.process import Sandbox
+
+_NAME = re.compile(NAME)
+_KEPT = (
+    "Counts, and of a random sample scores and hashes; no text, author or id.",
+    "Counts, and a random sample with its texts, until the stream is deleted or expires; no author or id but as hashes.",
+)
+
+
+def find(streams: StreamService, name: str) -> Stream:
+    """The caller's stream of this name. Raises StreamNotFound, also for another key's and for what is no name."""
+    if _NAME.fullmatch(name) is None:
+        streams.require()
+        raise StreamNotFound
+    return streams.get(caller().owner or "", name)
+
+
+def told_time(seconds: float) -> str:
+    """An instant as answers have it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def told_segment(name: str) -> str | None:
+    """A segment as answers have it."""
+    return None if name == NO_SEGMENT else name
+
+
+def stream_body(stream: Stream) -> dict[str, object]:
+    """A stream as the API shows it, without its links and segments."""
+    settings = msgspec.structs.asdict(stream.settings)
+    return {
+        "name": stream.name,
+        **settings,
+        "texts": stream.texts,
+        "failed": stream.failed,
+        "unsupported_language": stream.unread,
+        "repeated": stream.repeated,
+        "created_at": told_time(stream.created_at),
+        "expires_at": told_time(stream.expires_at),
+        "kept": _KEPT[stream.settings.keep_sample],
+    }
+
+
+def links(stream: Stream) -> dict[str, str]:
+    """The addresses of what can be asked of a stream."""
+    parts = ("texts", "series", "shifts", "events")
+    return {
+        "self": url_for("streams.stream", name=stream.name),
+        **{part: url_for(f"streams.{part}", name=stream.name) for part in parts},
+    }
+
+
+def told_segments(totals: Mapping[str, Buckets]) -> list[dict[str, object]]:
+    """What was counted of each segment since the stream was made, as answers have it."""
+    return [
+        {
+            "segment": told_segment(segment),
+            "texts": round(float(counted.sums[:, :3].sum())),
+            "failed": round(float(counted.failed.sum())),
+            "unsupported_language": round(float(counted.unread.sum())),
+        }
+        for segment, counted in totals.items()
+    ]
+
+
+def zone_and_order(query: TextsQuery) -> LineOptions:
+    """How the lines of a request are read."""
+    try:
+        zone = UTC if query.tz is None else zone_of(query.tz)
+    except UnknownZone as error:
+        raise invalid_option(str(error)) from None
+    return LineOptions(
+        time=query.time,
+        segment=query.segment,
+        author=query.author,
+        id=query.id,
+        zone=zone,
+        order=None if query.dates is None else Order(query.dates),
+        own_errors=query.on_error == "line",
+    )
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    texts: msgspec.Raw
+
+
+def streams_blueprint(
+    streams: StreamService,
+    jobs: JobService,
+    limits: Limits,
+    answers: PredictionAnswers,
+    sandbox: Sandbox,
+    listeners: Listeners,
+) -> Blueprint:
+    """The blueprint of `/streams`."""
+    blueprint = Blueprint("streams", __name__)
+
+    def batch(raw: bytes) -> Texts:
+        """The texts of `{"texts": [...]}`, which may be objects here."""
+        try:
+            inside = bytes(msgspec.json.decode(raw, type=_Batch).texts)
+        except msgspec.ValidationError:
+            inside = b""
+        if not inside.startswith(b"["):
+            raise invalid_option('The body must be {"texts": [...]} and nothing else; options are parts of the query.')
+        return read_array(iter([inside]), Options(), limits, Found())
+
+    def body(stream: Stream) -> dict[str, object]:
+        """A stream with its segments."""
+        return stream_body(stream) | {"segments": told_segments(streams.kept.totals(stream))}
+
+    @blueprint.get("/streams")
+    def all_streams() -> Response:
+        streams.require()
+        with redis_or_unavailable():
+            found = streams.kept.of(caller().owner or "")
+        return _json({"items": [stream_body(stream) | {"links": links(stream)} for stream in found], "next": None})
+
+    @blueprint.put("/streams/<name>")
+    def put(name: str) -> Response:
+        streams.require()
+        if _NAME.fullmatch(name) is None:
+            raise invalid_option(
+                "A stream's name has 1 to 64 lower-case letters, digits, - and _, and begins with a letter or digit."
+            )
+        settled = StreamBody.read(json_body() if request.content_length != 0 else {})
+        most_s = streams.longest_ttl_s
+        if settled.ttl is not None and settled.ttl > most_s:
+            raise invalid_option(f"`ttl` may be at most {most_s} seconds here (STREAM_TTL).")
+        settings = StreamSettings(**settled.model_dump() | {"ttl": settled.ttl or most_s})
+        stream, is_new = streams.put(caller().owner or "", name, settings)
+        response = _json(stream_body(stream) | {"links": links(stream)})
+        if is_new:
+            response.status_code = 201
+            response.headers["Location"] = url_for("streams.stream", name=name)
+        return response
+
+    @blueprint.get("/streams/<name>")
+    def stream(name: str) -> Response:
+        found = find(streams, name)
+        with redis_or_unavailable():
+            return _json(body(found) | {"links": links(found)})
+
+    @blueprint.delete("/streams/<name>")
+    def delete(name: str) -> Response:
+        find(streams, name)
+        streams.delete(caller().owner or "", name)
+        return nothing()
+
+    @blueprint.post("/streams/<name>/texts")
+    def texts(name: str) -> Response:
+        query = TextsQuery.read(request.args.to_dict())
+        options = zone_and_order(query)
+        key, prefer = idempotency_key(), preferences()
+        found = find(streams, name)
+        with drained(body_pieces()) as body:
+            require_size(limits)
+            upload = read_upload(
+                body,
+                content_type=request.headers.get("Content-Type", ""),
+                content_encoding=request.headers.get("Content-Encoding", ""),
+                query={name: request.args[name] for name in OPTIONS if name in request.args},
+                limits=limits,
+                unpack=sandbox.unpack,
+                batch=batch,
+            )
+            job, replayed = jobs.submit(
+                Submission(
+                    stream_entries(upload, options),
+                    key=key,
+                    caller=caller().id,
+                    owner=caller().owner,
+                    into=Into(found, gold_sampled=query.gold == "random"),
+                    bill=caller().bill(),
+                )
+            )
+        if prefer.wait_s is not None:
+            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
+        response = accepted(job, prefer, {**answers.flags(job.model)})
+        if replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+    @blueprint.get("/streams/<name>/series")
+    def series(name: str) -> Response:
+        asked: dict[str, object] = dict(request.args.to_dict())
+        if "segment" in asked:
+            asked["segment"] = request.args.getlist("segment")
+        query = SeriesQuery.read(asked)
+        found = find(streams, name)
+        with redis_or_unavailable():
+            return _json(series_body(streams.kept, streams.labels, found, query))
+
+    told = StreamTold(streams.kept, streams.shifts, body)
+    add_event_routes(blueprint, told, listeners, find=partial(find, streams), links=links)
+    return blueprint
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), mimetype="application/json")

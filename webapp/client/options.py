@@ -1,0 +1,119 @@
+"""What all commands have in common: the options that name the service, and how results and complaints are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from webapp.client import DEFAULT_URL, Sentiq
+from webapp.client.batch import Screen
+
+PATIENCE_S = 20.0
+
+
+def remember(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """Keeps an option that may stand before the command and after it; the later one counts."""
+    if value:
+        context.meta[f"sentiq.{parameter.name}"] = value
+    return value
+
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", callback=remember, help=f"The service's address. Default: SENTIQ_URL, or {DEFAULT_URL}."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--api-key", callback=remember, help="Better given as SENTIQ_API_KEY: other users can see options."),
+]
+AsJson = Annotated[bool, typer.Option("--json", callback=remember, help="Print JSON, one object to a line.")]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        help="The column, or JSON key, with the texts; a path like data.text, or a column's number.",
+        show_default="text",
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(help="The CSV's delimiter: one character, or tab.", show_default="what the header shows"),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="The file's encoding, such as cp1252.", show_default="UTF-8, or what is found")
+]
+Quote = Annotated[
+    str | None, typer.Option(help="The CSV's quote, or none where quotes are plain characters.", show_default='"')
+]
+Escape = Annotated[
+    str | None, typer.Option(help="The CSV's character before a quote that belongs to the text, such as \\.")
+]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The first row is a row like all others; --column is a number.")
+]
+Skip = Annotated[int | None, typer.Option(min=0, help="Lines before the header.", show_default="0")]
+OnError = Annotated[
+    Literal["refuse", "line"] | None,
+    typer.Option(help="line: a row that cannot be read has its own error.", show_default="refuse"),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
+]
+Type = Annotated[
+    str | None,
+    typer.Option(
+        metavar="csv|tsv|ndjson|txt|json|xlsx|xls|ods|zip",
+        help="The input's type, if its name does not tell; optionally with .gz.",
+    ),
+]
+
+
+def connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:
+    """The client of the service that is meant."""
+    url = context.meta.get("sentiq.url") or os.environ.get("SENTIQ_URL") or DEFAULT_URL
+    api_key = context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
+    try:
+        return Sentiq(url, api_key, patience_s=patience_s, on_retry=(screen or Screen()).trouble)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--url") from None
+
+
+def wants_json(context: typer.Context) -> bool:
+    """Whether JSON was asked for."""
+    return bool(context.meta.get("sentiq.as_json"))
+
+
+def print_json(body: dict[str, Any]) -> None:
+    """Prints an object on a line."""
+    escaped = "utf" not in sys.stdout.encoding.lower()  # still JSON; what `main` sets up would escape as Python does
+    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=escaped), flush=True)
+
+
+def complain(text: str) -> None:
+    """Says something that is no result."""
+    print(f"sentiq: {text}", file=sys.stderr, flush=True)
+
+
+def local(time: datetime) -> str:
+    """A time as the clock here shows it."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without control sequences."""
+    return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+
+
+def cropped(text: str) -> str:
+    """A text on one line, without control sequences; on a terminal it is cut to the terminal's width."""
+    line = Text(one_line(text))
+    if sys.stdout.isatty():
+        line.truncate(max(os.get_terminal_size(sys.stdout.fileno()).columns - 20, 20), overflow="ellipsis")
+    return line.plain

@@ -1,0 +1,146 @@
+"""The drawings of a report over time: net with its band, how many texts there were, and shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, tzinfo
+
+from model.shares import words
+from model.shares.detector import Shift
+from model.shares.estimates import Shares
+from webapp.report.buckets import SIZES, edges
+from webapp.report.charts import steps
+from webapp.report.says import clock, shift_sentence, shown
+from webapp.report.svg import Drawing, Point
+
+_ENOUGH = 20
+"""Buckets with fewer texts do not set the scale: their bands reach from end to end."""
+_TICKS = 9
+_TICKS_NARROW = 4
+_MOST_SHIFTS = 10
+"""The largest are drawn."""
+Scale = Callable[[float], float]
+
+
+class Axes:
+    """The scales that all panels of a report share."""
+
+    def __init__(self, borders: Sequence[float], zone: tzinfo, rows: Sequence[Sequence[Shares]]) -> None:
+        """`borders`: where buckets begin, and the end of the last; `rows`: the shares of each panel's buckets."""
+        self.borders, self.zone = borders, zone
+        self.low, self.high = _reach([one for row in rows for one in row])
+        self.ticks = list(_ticks(borders[0], borders[-1], zone))
+
+
+def _reach(shares: Sequence[Shares]) -> tuple[float, float]:
+    enough = [one for one in shares if one.texts >= _ENOUGH] or [one for one in shares if one.texts]
+    ends = [end for one in enough for end in (one.net.low, one.net.estimate, one.net.high) if end is not None]
+    low, high = (min(ends), max(ends)) if ends else (-1.0, 1.0)
+    edge = max((high - low) * 0.06, 0.05)
+    return max(low - edge, -1.0), min(high + edge, 1.0)
+
+
+def _ticks(first: float, last: float, zone: tzinfo) -> Iterator[tuple[float, str]]:
+    size = next((name for name, seconds in SIZES.items() if (last - first) / seconds <= _TICKS), "1mo")
+    found = [at for at in edges(first, last, size, zone) if first <= at <= last]
+    every = -(-len(found) // _TICKS) or 1
+    for at in found[::every]:
+        when = datetime.fromtimestamp(at, zone)
+        if size == "1mo":
+            yield at, f"{when:%b %Y}"
+        elif SIZES[size] >= SIZES["1d"] or (when.hour, when.minute) == (0, 0):
+            yield at, f"{when.day} {when:%b}"
+        else:
+            yield at, f"{when:%H:%M}"
+
+
+def panel(
+    name: str, label: str, series: Sequence[Shares], shifts: Sequence[Shift], axes: Axes, *, wide: bool = False
+) -> str:
+    """Net over time of one segment.
+
+    Args:
+        name: what the drawing's parts are called by in the page.
+        label: the segment's name.
+        series: the shares of each bucket.
+        shifts: those that were found.
+        axes: the scales.
+        wide: whether it has the width of the page, not half of it.
+    """
+    width, height = (760.0, 220.0) if wide else (372.0, 176.0)
+    left, right, top, bottom = 40.0, width - 8, 12.0, height - 50
+    start, end = axes.borders[0], axes.borders[-1]
+
+    def x(at: float) -> float:
+        return left + (at - start) / (end - start) * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - (value - axes.low) / (axes.high - axes.low) * (bottom - top)
+
+    shifts = sorted(sorted(shifts, key=lambda one: -abs(one.size))[:_MOST_SHIFTS], key=lambda one: one.when)
+    told = " ".join(shift_sentence(label, shift, axes.zone) for shift in shifts)
+    drawing = Drawing(name, width, height, f"Net sentiment of {shown(label)} over time", told or "No shift was found.")
+    for value in steps(axes.low, axes.high, 4 if not wide else 5):
+        drawing.line("zero" if value == 0 else "grid", (left, y(value)), (right, y(value)))
+        drawing.text("tick", (left - 6, y(value) + 3.5), words.signed(value), anchor="end")
+    for tick, when in axes.ticks[:: 1 if wide else -(-len(axes.ticks) // _TICKS_NARROW) or 1]:
+        drawing.line("grid", (x(tick), top), (x(tick), height - 16))
+        drawing.text("tick", (min(max(x(tick), left + 12), right - 14), height - 4), when, anchor="middle")
+    _volume(drawing, series, axes, x, height - 18)
+    drawing.begin_within(left, top, right - left, bottom - top)
+    for run in _runs(series):
+        _band(drawing, run, series, axes, x, y)
+    for shift in shifts:
+        drawing.rectangle("shift-range", x(shift.earliest), top, x(shift.latest) - x(shift.earliest), bottom - top)
+        drawing.line("shift", (x(shift.when), top), (x(shift.when), bottom))
+    drawing.end_within()
+    for shift in shifts:
+        far = x(shift.when) > right - 60
+        at = (x(shift.when) + (-5 if far else 5), top + 9)
+        drawing.text("shift-name", at, words.signed(shift.size), anchor="end" if far else "start")
+    return str(drawing)
+
+
+def _runs(series: Sequence[Shares]) -> Iterator[range]:
+    """The buckets with texts, those that follow each other together."""
+    begin: int | None = None
+    for place, one in enumerate(series):
+        if one.texts and begin is None:
+            begin = place
+        if not one.texts and begin is not None:
+            yield range(begin, place)
+            begin = None
+    if begin is not None:
+        yield range(begin, len(series))
+
+
+def _band(drawing: Drawing, run: range, series: Sequence[Shares], axes: Axes, x: Scale, y: Scale) -> None:
+    """Each bucket's interval as a step, and the estimates as a line through the buckets' middles."""
+    over: list[Point] = []
+    under: list[Point] = []
+    middle: list[Point] = []
+    for place in run:
+        given, (begin, end) = series[place].net, axes.borders[place : place + 2]
+        low = given.estimate if given.low is None else given.low
+        high = given.estimate if given.high is None else given.high
+        over += [(x(begin), y(high)), (x(end), y(high))]
+        under += [(x(begin), y(low)), (x(end), y(low))]
+        middle.append((x((begin + end) / 2), y(given.estimate)))
+    drawing.path("band", [*over, *reversed(under)], closed=True)
+    if len(middle) > 1:
+        drawing.path("course", middle)
+    radius = 2.2 if len(series) <= 80 else 0.0
+    for place, at in zip(run, middle, strict=True):
+        if radius or len(middle) == 1:
+            since = clock(axes.borders[place], axes.zone)
+            says = f"{since}: net {words.net(series[place].net)}, {series[place].texts:,} texts"
+            drawing.dot("course-dot", at, radius or 1.5, says)
+
+
+def _volume(drawing: Drawing, series: Sequence[Shares], axes: Axes, x: Scale, base: float) -> None:
+    """How many texts each bucket has, as small bars."""
+    most = max((one.texts for one in series), default=0) or 1
+    for one, begin, end in zip(series, axes.borders, axes.borders[1:], strict=False):
+        if one.texts:
+            tall = max(22 * one.texts / most, 0.6)
+            drawing.rectangle("volume", x(begin) + 0.4, base - tall, x(end) - x(begin) - 0.8, tall)

@@ -1,0 +1,110 @@
+"""The sentences of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
+
+from model.shares import words
+from model.shares.detector import Shift
+from model.shares.estimates import Method, Verdict
+from webapp.reading.names import cropped
+from webapp.report.figures import Figures, Pair, Segment
+
+_NAME = 60
+_MOST_SHIFTS = 3
+_CERTAIN = (Method.CORRECTED, Method.EXACT, Method.POOLED)
+Namer = Callable[[str], str]
+
+
+def shown(name: str) -> str:
+    """A name of the caller's on one line, without what would change the order of letters."""
+    return cropped(name[: 4 * _NAME], _NAME)
+
+
+def pair_sentence(pair: Pair) -> str:
+    """Who of two is ahead."""
+    return words.compared(
+        shown(pair.first),
+        "all others together" if pair.second is None else shown(pair.second),
+        pair.comparison.net,
+        pair.comparison.net.verdict,
+        corrected=pair.comparison.method in _CERTAIN,
+    )
+
+
+def clock(seconds: float, zone: tzinfo, *, year: bool = False) -> str:
+    """A time as people write it: `17 Feb 14:00`."""
+    when = datetime.fromtimestamp(seconds, zone)
+    return f"{when.day} {when:%b %Y %H:%M}" if year else f"{when.day} {when:%b %H:%M}"
+
+
+def shift_sentence(name: str | None, shift: Shift, zone: tzinfo) -> str:
+    """When whose mood moved, and how far."""
+    when = clock(shift.when, zone)
+    if shift.latest - shift.earliest >= 60:
+        when += f" ({clock(shift.earliest, zone)} to {clock(shift.latest, zone)})"
+    return words.shifted(None if name is None else shown(name), when, shift)
+
+
+def all_shifts(figures: Figures) -> list[tuple[str | None, Shift]]:
+    """The shifts of all texts and of each segment, in the order of time; of one segment alone, only once."""
+    found: list[tuple[str | None, Shift]] = []
+    if len(figures.segments) != 1:
+        found += [(None, shift) for shift in figures.overall.shifts]
+    found += [(segment.name, shift) for segment in figures.segments for shift in segment.shifts]
+    return sorted(found, key=lambda one: one[1].when)
+
+
+def headlines(figures: Figures, zone: tzinfo) -> Iterator[str]:
+    """What the report says first."""
+    overall = figures.overall.shares
+    yield words.told(None, overall.negative, overall.neutral, overall.positive)
+    if len(figures.segments) > 1:
+        yield from _standing(figures)
+    shifts = sorted(all_shifts(figures), key=lambda one: -abs(one[1].size))[:_MOST_SHIFTS]
+    for name, shift in sorted(shifts, key=lambda one: one[1].when):
+        yield shift_sentence(name, shift, zone)
+    if overall.method is Method.RAW:
+        yield (
+            "These are the model's own counts. A model errs, and not in the same way everywhere: before you print them,"
+            " label 100 random texts of each segment."
+        )
+
+
+def _standing(figures: Figures) -> Iterator[str]:
+    """Who is first, who is last, and whether that is sure."""
+    segments = figures.segments
+    against_all = figures.pairs and figures.pairs[0].second is None
+    certain = all(pair.comparison.method in _CERTAIN for pair in figures.pairs)
+    by = "" if certain else "By the model's own counts, "
+    for segment, verdict, word in (
+        (segments[0], Verdict.AHEAD, "ahead of"),
+        (segments[-1], Verdict.BEHIND, "behind"),
+    ):
+        beaten = sum(_verdict(pair, segment) is verdict for pair in figures.pairs)
+        name, net = shown(segment.name), words.net(segment.shares.net)
+        if not beaten:
+            if verdict is Verdict.AHEAD:
+                open_question = f"who is ahead cannot be told: {name} has the highest net, {net}, but may not be first"
+                told = f"{by}{open_question}"
+                yield f"{told[0].upper()}{told[1:]}."
+            continue
+        if against_all:
+            whom = "all others together"
+        elif len(segments) == 2:
+            whom = shown(segments[1 if verdict is Verdict.AHEAD else 0].name)
+        else:
+            whom = f"all {beaten} others" if beaten == len(segments) - 1 else f"{beaten} of {len(segments) - 1} others"
+        yield f"{by}{name} is {word} {whom}, with a net of {net}."
+        if len(segments) == 2:
+            return
+
+
+def _verdict(pair: Pair, segment: Segment) -> Verdict:
+    """The verdict of a pair from a segment's side; OPEN if it is not one of the two."""
+    verdict = pair.comparison.net.verdict
+    if pair.first == segment.name:
+        return verdict
+    turned = {Verdict.AHEAD: Verdict.BEHIND, Verdict.BEHIND: Verdict.AHEAD}
+    return turned.get(verdict, Verdict.OPEN) if pair.second == segment.name else Verdict.OPEN
