@@ -44,7 +44,7 @@ def test_shared_functions_are_used() -> None:
     shared = [
         path for path in lua.scripts() if any(f"-- include {path.name}" in other.read_text() for other in lua.scripts())
     ]
-    assert [path.name for path in shared] == ["job.lua"]
+    assert [path.name for path in shared] == ["job.lua", "stream.lua"]
     assert lua.unused(shared[0]) == []
 
 
