@@ -1,5 +1,5 @@
-"""Writes Grafana's dashboards from `monitoring.panels` and `monitoring.stream_panels`: `python -m monitoring.dashboards`. A
-test checks that the files are up to date.
+"""Writes Grafana's dashboards from `monitoring.panels` and `monitoring.stream_panels`: `python -m
+monitoring.dashboards`. A test checks that the files are up to date.
 
 Each panel has a unit and says what it shows and what is normal. One that belongs to an alert links to that alert's
 section of docs/runbook.md, which stands in the dashboard itself, so that it can be read where the pager leads.

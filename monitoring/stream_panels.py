@@ -34,8 +34,8 @@ STREAMS = Dashboard(
                 Panel(
                     "Net by segment",
                     "percentunit",
-                    "Share of POSITIVE less share of NEGATIVE among the texts that came in. Raw: good for seeing it move,"
-                    " not for its height. Vertical lines are shifts.",
+                    "Share of POSITIVE less share of NEGATIVE among the texts that came in. Raw: good for seeing it"
+                    " move, not for its height. Vertical lines are shifts.",
                     ((f"({_texts('POSITIVE')} - {_texts('NEGATIVE')}) / {_texts(_READ)}", _LEGEND),),
                     ("SentiqStreamShifted",),
                     bottom=-1,
@@ -104,7 +104,10 @@ STREAMS = Dashboard(
                     " (`failed`). Where it is large, the shares speak for the others alone.",
                     (
                         (
-                            f"{_texts('unread|failed', 'stream, label')} / on (stream) group_left {_texts('', 'stream')}",
+                            (
+                                f"{_texts('unread|failed', 'stream, label')}"
+                                f" / on (stream) group_left {_texts('', 'stream')}"
+                            ),
                             "{{stream}} {{label}}",
                         ),
                     ),
@@ -116,8 +119,10 @@ STREAMS = Dashboard(
                     "By rule and status.",
                     (
                         (
-                            "sum by (method, url_rule, status) (rate(flask_http_request_duration_seconds_count"
-                            '{url_rule=~"/streams.*"}[$__rate_interval]))',
+                            (
+                                "sum by (method, url_rule, status) (rate(flask_http_request_duration_seconds_count"
+                                '{url_rule=~"/streams.*"}[$__rate_interval]))'
+                            ),
                             "{{method}} {{url_rule}} {{status}}",
                         ),
                     ),

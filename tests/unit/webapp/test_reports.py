@@ -69,7 +69,7 @@ def job_of(cells: Sequence[Cells], outcomes: Sequence[Outcome | None]) -> tuple[
 
 
 def made(
-    sandbox: Sandbox, cells: Sequence[Cells], outcomes: Sequence[Outcome | None] | None = None, **asked: object
+    sandbox: Sandbox, cells: Sequence[Cells], outcomes: Sequence[Outcome | None] | None = None, **asked: Any
 ) -> bytes:
     """The report of such a job, by the process that makes it."""
     if outcomes is None:
@@ -80,13 +80,13 @@ def made(
     return b"".join(sandbox.report(rows(job, lines, places), msgspec.to_builtins(wanted), job.total))
 
 
-def report(sandbox: Sandbox, cells: Sequence[Cells], *args: Any, **asked: object) -> dict[str, Any]:
+def report(sandbox: Sandbox, cells: Sequence[Cells], *args: Any, **asked: Any) -> dict[str, Any]:
     """The same as JSON."""
     found: dict[str, Any] = json.loads(made(sandbox, cells, *args, **asked))
     return found
 
 
-def refused(sandbox: Sandbox, cells: Sequence[Cells], **asked: object) -> UploadRefused:
+def refused(sandbox: Sandbox, cells: Sequence[Cells], **asked: Any) -> UploadRefused:
     """Why there is no report."""
     with pytest.raises(UploadRefused) as refusal:
         made(sandbox, cells, **asked)
@@ -317,7 +317,7 @@ class Page(HTMLParser):
         self.words += data
 
 
-def page_of(sandbox: Sandbox, cells: Sequence[Cells], **asked: object) -> str:
+def page_of(sandbox: Sandbox, cells: Sequence[Cells], **asked: Any) -> str:
     """The report as a page."""
     return made(sandbox, cells, format="html", **asked).decode()
 
