@@ -83,7 +83,7 @@ def compared(
     low, high = sorted((abs(difference.low), abs(difference.high)))
     leads, trails = (first, second) if verdict == AHEAD else (second, first)
     places = _places(difference.estimate, low, high)
-    by = f"{points(difference.estimate, places)} (between {_digits(low, places)} and {_digits(high, places)})"
+    by = f"{points(difference.estimate, places)}{_between(low, high, places)}"
     if measure == "net":
         return f"{of}{leads} is ahead of {trails}: its net sentiment is {by} higher."
     return f"{of}{leads} has more {measure} texts than {trails}: {by} more."
@@ -182,7 +182,12 @@ def _moved(size: float, low: float | None, high: float | None) -> str:
     if low * high < 0:
         return f"{way} by {points(size, places)} ({signed(low, places)} to {signed(high, places)})"
     least, most = sorted((abs(low), abs(high)))
-    return f"{way} by {points(size, places)} (between {_digits(least, places)} and {_digits(most, places)})"
+    return f"{way} by {points(size, places)}{_between(least, most, places)}"
+
+
+def _between(low: float, high: float, places: int) -> str:
+    """The interval of a size; nothing where all is known."""
+    return "" if low == high else f" (between {_digits(low, places)} and {_digits(high, places)})"
 
 
 def told(name: str | None, negative: Interval, neutral: Interval, positive: Interval) -> str:

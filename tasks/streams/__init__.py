@@ -1,7 +1,7 @@
 """Streams: counts of texts over time and by segment, and a random sample of them.
 
-A stream belongs to an API key (its owner; `""` where the service has no keys) and is known to callers by its name. Under
-its `uid`, which is random, it has the keys below. A stream that is deleted and made again has another uid, so that
+A stream belongs to an API key (its owner; `""` where the service has no keys). Callers know it by its name. Under its
+`uid`, which is random, it has the keys below. A stream that is deleted and made again has another uid, so that
 nothing of the old one can be counted in the new one.
 
 Texts come in as a job (`tasks.submit`), whose chunks carry for each line what a stream needs to know of it
@@ -27,7 +27,7 @@ Times are instants. What is counted lies in **minutes** and, as an hour or a day
     sentiq:s:<uid>:ids:<level>:<k>   the hashes of ids that were counted, sets of integers
     sentiq:s:<uid>:jobs              the ids of jobs that bring texts and have not ended, a set
     sentiq:s:<uid>:unseen            counted chunks that the search for shifts has not looked at, a hash
-    sentiq:s:<uid>:touched           minutes by the stream's revision in which they changed last, a sorted set of <n>:<minute>
+    sentiq:s:<uid>:touched           minutes as <n>:<minute> by the revision of their latest change, a sorted set
     sentiq:streams:unseen            the uids of streams that have any, by time, a sorted set
 
 A hash of buckets has for bucket b the field `b` with the Sums of its texts as 8 little-endian doubles; `b.m`, the Sums

@@ -9,9 +9,9 @@ import msgspec
 from tasks.streams.stream import OTHER
 
 ENTRY = Packed("<8sqdddddbQQ")
-"""An entry of a sample: the hash (its bytes in big-endian order), the time in milliseconds, p_neg, p_pos, whether masking
-changed something (1 or 0), the two with the segment's name masked, the label that it was sent with (-1: none), and the
-hashes of its text and its author (0: none)."""
+"""An entry of a sample: the hash (its bytes in big-endian order), the time in milliseconds, p_neg, p_pos, whether
+masking changed something (1 or 0), the two with the segment's name masked, the label that it was sent with (-1: none),
+and the hashes of its text and its author (0: none)."""
 _PLACE_BITS = 53
 """Bits of a hash that a score of a sorted set has."""
 
@@ -45,15 +45,15 @@ class Counted(msgspec.Struct):
     sample_size: int
     ids: WithIds
     buckets: list[tuple[int, int, list[float], list[float], list[float]]] = []
-    """Of texts without ids, by segment (its number in `segments`) and minute since 1970: their Sums, by how much masking
-    changes them, and how many failed and were not read."""
+    """Of texts without ids, by segment (its number in `segments`) and minute since 1970: their Sums, by how much
+    masking changes them, and how many failed and were not read."""
     rows: msgspec.Raw = msgspec.Raw(b"\xa0")
     """Of texts without ids, joined: see `tasks.streams.unseen`."""
     authors: list[tuple[int, int, list[msgspec.Raw]]] = []
     """By segment and day since 1970."""
     sample: list[tuple[str, int, float, msgspec.Raw, int, str | None]] = []
-    """Candidates: the sample (`sample`, or `gold` for texts that were sent with labels at random), the segment, the hash
-    as a float, ENTRY, the place among texts with ids from 1 (0: it has no id), and the text if it is to be kept."""
+    """Candidates: the sample (`sample`, or `gold` for texts that were sent with labels at random), the segment, the
+    hash as a float, ENTRY, the place among texts with ids from 1 (0: it has no id), and the text if it is kept."""
     other: str = OTHER
 
 

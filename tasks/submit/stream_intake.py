@@ -1,6 +1,6 @@
 """Takes texts in that are for a stream. Each line goes into a chunk, with all that the stream counts of it.
 
-Nothing is looked up here: a text is scored or known where its chunk is, and repeated texts of one chunk are scored once.
+Nothing is looked up here: a text is scored or known where its chunk is. Texts that repeat in a chunk are scored once.
 """
 
 from __future__ import annotations

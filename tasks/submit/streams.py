@@ -1,4 +1,4 @@
-"""The service of streams in a web process: makes, reads and deletes them, and counts texts that are answered at once."""
+"""The service of streams in a web process: makes, reads and deletes them; counts texts that are answered at once."""
 
 from __future__ import annotations
 

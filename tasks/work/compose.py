@@ -160,8 +160,8 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             partial(serve_metrics, settings.metrics_host, settings.metrics_port, mark.device),
             partial(
                 _log.info,
-                "ready: %s on %s, %s, about %.0f tweets/s",
-                *(mark.model, mark.device, summary(engine.description), rate.texts_per_s),
+                "ready: %s on %s, about %.0f tweets/s; %s",
+                *(mark.model, mark.device, rate.texts_per_s, summary(engine.description)),
             ),
         ],
         when_told_to_end=[stop.set, scorer.stop],

@@ -752,7 +752,7 @@ def test_report(sentiq: Sentiq) -> None:
     assert (body["first"], body["overall"]["method"]) == ("2026-03-01T00:00:00Z", "every text is labelled")
     to_stdout = sentiq.run("report", "--job", job[1].decode(), "-o", "-")
     assert json.loads(to_stdout.stdout)["segments"] == []
-    assert sentiq.leftovers() == ["in.report.html", "report.json"]
+    assert sentiq.leftovers() == ["report.json"]
 
 
 def test_report_of_columns_that_are_not_there(sentiq: Sentiq) -> None:

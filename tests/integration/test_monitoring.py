@@ -49,6 +49,8 @@ def _load(stack: Stack, stop: threading.Event) -> None:
                 for text in ("good news", f"bad {uuid.uuid4().hex}", f"so so {uuid.uuid4().hex}", "poison", ""):
                     http.post("/predict", json={"text": text})
                 http.post("/predict", json={"text": f"slow {uuid.uuid4().hex}"}, headers={"Prefer": "respond-async"})
+                live = [f"{word} {uuid.uuid4().hex}" for word in ("good", "bad", "poison")]
+                http.post("/streams/show/texts", json={"texts": live})
                 jobs = [
                     http.post("/batch_predict", json={"texts": [f"{word} {uuid.uuid4().hex}"] * 3}).json()
                     for word in ("good", "poison")

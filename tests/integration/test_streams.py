@@ -6,12 +6,10 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pytest
 
 from tests.support.stack import Stack
 from tests.support.texts import direct, new_texts
-from tests.support.waiting import wait_until
 
 NOON = 1_774_958_400  # 2026-03-31T12:00Z
 
@@ -33,7 +31,7 @@ class Streaming:
     def send(self, content: Any, **query: Any) -> dict[str, Any]:
         """Sends texts, as JSON unless the content is bytes of CSV; returns the job once it has ended."""
         if isinstance(content, bytes):
-            sent = {"content": content, "headers": {"Content-Type": "text/csv"}}
+            sent: dict[str, Any] = {"content": content, "headers": {"Content-Type": "text/csv"}}
         else:
             sent = {"json": content}
         response = self.service.http.post(f"{self.path}/texts", params=query, **sent)

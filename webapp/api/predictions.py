@@ -160,7 +160,8 @@ def predictions_blueprint(
     def count(text: str, place: Place, scored: Scored) -> None:
         """Counts a text that was answered; one in which names are masked is scored a second time by a job."""
         if not sentiment.streams.must_mask(place.stream, text, place.facts):
-            return sentiment.streams.count(place.stream, text, place.facts, scored)
+            sentiment.streams.count(place.stream, text, place.facts, scored)
+            return
         entry = StreamEntry(text, facts=place.facts)
         sentiment.jobs.submit(
             Submission([(1, entry)], caller=caller().id, owner=caller().owner, into=Into(place.stream))

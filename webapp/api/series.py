@@ -53,7 +53,7 @@ def series_body(streams: KeptStreams, labels: StreamLabels, stream: Stream, quer
     segments = []
     for name, buckets in rolled.items():
         segment = None if name == NO_SEGMENT else name
-        shares = _shares(streams, given, stream, name, buckets, query.masked)
+        shares = _shares(streams, given, stream, name, buckets, end, query.masked)
         for place, one in enumerate(shares):
             begin = float(buckets.starts[place])
             items.append(
@@ -121,9 +121,9 @@ def _rolled(buckets: Buckets, period: Period, zone: tzinfo) -> Buckets:
 
 
 def _shares(
-    streams: KeptStreams, given: Given, stream: Stream, segment: str, buckets: Buckets, masked: bool
+    streams: KeptStreams, given: Given, stream: Stream, segment: str, buckets: Buckets, end: float, masked: bool
 ) -> list[Shares]:
-    """The shares of each bucket, corrected by labels if there are enough."""
+    """The shares of each bucket, the last of which is before `end`; corrected by labels if there are enough."""
     import numpy as np
 
     from model.shares.series import series
@@ -132,15 +132,13 @@ def _shares(
     if not len(buckets.starts):
         return []
     sample = streams.sample(stream, segment)
-    known = counted(given, segment, sample, declared=streams.sample(stream, segment, gold=True), masked=masked)
+    begins = buckets.starts
+    declared = streams.sample(stream, segment, gold=True)
+    known = counted(given, segment, sample, declared=declared, start=float(begins[0]), end=end, masked=masked)
     numbers = texts(buckets.sums)
     effects = np.maximum(1 + (numbers - 1) * _alike(sample), 1.0)
-    begins = buckets.starts
-    inside = (known.times >= begins[0]) if known.count else np.zeros(0, bool)
-    places = np.clip(np.searchsorted(begins, known.times[inside], side="right") - 1, 0, len(begins) - 1)
-    return series(
-        buckets.sums, type(known.labelled)(known.labelled.gold[inside], known.labelled.scores[inside]), places, effects
-    )
+    places = np.searchsorted(begins, known.times, side="right") - 1
+    return series(buckets.sums, known.labelled, places, effects.tolist())
 
 
 def _alike(sample: Sequence[Entry]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -55,7 +55,7 @@ class StreamBody(Request):
     ] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST for each shift.")] = None
 
-    example = {"keep_sample": True}
+    example: ClassVar[dict[str, Any]] = {"keep_sample": True}
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
@@ -121,7 +121,7 @@ class StreamTexts(Request):
         ),
     ]
 
-    example = {
+    example: ClassVar[dict[str, Any]] = {
         "texts": [{"text": "What a show!", "time": "2026-03-31T20:15:00+02:00", "segment": "show", "id": "a1"}],
     }
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})

@@ -40,7 +40,7 @@ from webapp.sandbox.process import Sandbox
 _NAME = re.compile(NAME)
 _KEPT = (
     "Counts, and of a random sample scores and hashes; no text, author or id.",
-    "Counts, and a random sample with its texts, until the stream is deleted or expires; no author or id but as hashes.",
+    "Counts, and a random sample with its texts, until the stream is deleted or expires; authors and ids as hashes.",
 )
 
 

@@ -51,6 +51,10 @@ def _option(query: re.Match[str]) -> str:
     return f"--{query[1].replace('_', '-')} {shlex.quote(unquote(query[2]))}"
 
 
+_LONG_S = 5.0
+"""Seconds after which it is said that a job has not begun."""
+
+
 class Screen:
     """Shows progress on stderr: a bar if that is a terminal, else a line at the start and one at the end."""
 
@@ -139,6 +143,8 @@ class Run:
         """`screen`: where the run is shown."""
         self._sentiq, self._screen = sentiq, screen
         self._job: Job | None = None
+        self._sent_at = math.inf
+        self._told_waiting = False
 
     def run(self, file: Path | None, resume: str | None, **options: Any) -> Job:
         """Sends the file (`-` is stdin) or resumes a job, waits for it, and fetches."""
@@ -152,6 +158,7 @@ class Run:
                         " If that is wrong, say another: --encoding."
                     )
             self._screen.stage("Scoring")
+            self._sent_at = time.monotonic()
             self._on_progress(self._job)
             self._sentiq.wait(self._job, on_progress=self._on_progress)
             self._fetch(self._job)
@@ -223,6 +230,11 @@ class Run:
     def _on_progress(self, job: Job) -> None:
         self._job = job
         rate = f"{job.texts_per_s:,.0f} texts/s" if job.texts_per_s else ""
+        if job.status == "queued" and time.monotonic() - self._sent_at > _LONG_S:
+            rate = "it waits for its turn, or for a worker"
+            if not self._told_waiting and not self._screen.live:
+                self._screen.say(f"Job {job.id} has not begun; it waits for its turn, or for a worker.")
+            self._told_waiting = True
         self._screen.show(job.done, job.total, _told(f"{job.done:,} of {job.total:,}", rate, job.eta_s))
 
     def _wants_to_cancel(self, job: Job) -> bool:

@@ -32,7 +32,7 @@ from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wai
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import FolderLock, lock_folder, require_redis
-from webapp.launch.lines import example_line, waiting_line
+from webapp.launch.lines import answered, example_line, waiting_line
 from webapp.launch.monitors import monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
@@ -158,6 +158,7 @@ class Launcher:
     def _wait_until_ready(self) -> bool:
         told: tuple[list[str], list[str]] = ([], [])
         until_told = 0.0
+        example = False
         while not self._ending:
             self._revive(starting_up=True)
             missing, compiling = self._missing()
@@ -168,6 +169,9 @@ class Launcher:
             if now != told or time.monotonic() > until_told:
                 line = waiting_line(missing, self._address, time.monotonic() - self._began_at, compiling)
                 self._console.print("sentiq", line)
+                if not example and answered(missing):
+                    example = True
+                    self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
                 told, until_told = now, time.monotonic() + 10
             time.sleep(0.1)
         if not self._ending:
@@ -176,11 +180,10 @@ class Launcher:
         if self._ending:
             return False
         seconds = time.monotonic() - self._began_at
-        self._console.print(
-            "sentiq",
-            f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs; try:",
-        )
-        self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
+        line = f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs"
+        self._console.print("sentiq", line if example else f"{line}; try:")
+        if not example:
+            self._console.print("sentiq", example_line(self._address, keys=bool(self._settings.keys)))
         systemd.tell("READY=1")
         return True
 

@@ -25,14 +25,19 @@ def waiting_line(
         waited_s: the seconds since the start.
         compiling: the workers that compile their model, as /health tells them.
     """
-    line = f"waiting for: {', '.join(missing)}"
+    line = f"waiting for: {', '.join(missing)} ({waited_s:.0f} s)"
     if compiling:
         line += f"; {_steps(compiling)}"
-    if all(one == _BATCH or _OF_ANOTHER in one for one in missing):
+    if answered(missing):
         line += f"; callers of /predict are answered at {address}"
         if waited_s > _LONG_S and list(missing) == [_BATCH] and not compiling:
             line += "; it has the lowest priority, and takes longer while other processes keep the processors busy"
     return line
+
+
+def answered(missing: Sequence[str]) -> bool:
+    """Whether callers of /predict who name no model are answered already."""
+    return all(one == _BATCH or _OF_ANOTHER in one for one in missing)
 
 
 def _steps(compiling: Sequence[Mapping[str, Any]]) -> str:

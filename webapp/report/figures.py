@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from itertools import combinations
 
@@ -167,7 +167,7 @@ class _Counted:
         if any(len(labelled) for _, labelled in strata):
             found = stratified(strata)
             if found.method is not Method.RAW:
-                return found
+                return replace(found, effective_texts=effective)
         return raw(total, effective)
 
     def _whole(self, name: str, texts: Indices, found: Shares, effective: float, detected: int) -> Segment:

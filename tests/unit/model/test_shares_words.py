@@ -50,6 +50,12 @@ def test_verdicts() -> None:
     )
 
 
+def test_what_is_known_has_no_interval() -> None:
+    """Where every text is labelled, the difference is said without an interval."""
+    known = Between(0.14, 0.14, 0.14)
+    assert compared("A", "B", known, AHEAD) == "A is ahead of B: its net sentiment is 14 points higher."
+
+
 def test_a_narrow_verdict_does_not_read_as_none() -> None:
     """A difference that is surely not 0 has no 0 in its sentence."""
     assert "between 0.3 and 2.1" in compared("A", "B", Between(0.012, 0.003, 0.021), AHEAD)

@@ -332,7 +332,7 @@ def test_chunk_of_a_later_version(bench: Bench) -> None:
 def test_texts_stored_by_a_later_version(bench: Bench) -> None:
     """A chunk whose texts were stored by a later version goes back into the queue for a worker of that version."""
     job_id = bench.job(["a"])
-    bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":2}'))
+    bench.redis.hset(job_key(job_id, "todo"), "0", zlib.compress(b'{"v":3}'))
     bench.scorer.stop()
     before = defects()
     with pytest.raises(LaterVersion):

@@ -258,7 +258,7 @@ def test_authors_are_estimated(streams: Streams) -> None:
 
 
 def test_deleted_with_all_that_it_kept(streams: Streams) -> None:
-    """After DELETE there is no key of the stream, its unfinished jobs are gone, and what they still do counts nowhere."""
+    """After DELETE there is no key of the stream, its unfinished jobs are gone; what they still do counts nowhere."""
     stream = streams.put(keep_sample=True)
     streams.send(stream, [(f"good {n}", at(0, "a", author="u", id=str(n))) for n in range(9)])
     job_id, chunks = streams.take(stream, [("good", at(0))])

@@ -19,8 +19,8 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import task_ids, waiting
 from tasks.queue.turns import AHEAD, Turns
 from tasks.store.outcomes import Scored
-from tasks.tracing import Origin
 from tasks.streams.lines import LINE
+from tasks.tracing import Origin
 from tasks.wire import StreamTodo, Todo
 from tests.support.jobs import MODEL
 from tests.support.stack import Stack

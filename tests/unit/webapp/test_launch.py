@@ -20,11 +20,12 @@ HERE = "http://127.0.0.1:8000"
 
 def test_waiting_for_the_batch_worker_alone() -> None:
     """While only jobs have to wait, callers hear where they are answered; after a while, also why it takes so long."""
-    assert waiting_line(["redis", "web"], HERE, 60) == "waiting for: redis, web"
+    assert waiting_line(["redis", "web"], HERE, 60) == "waiting for: redis, web (60 s)"
     early = waiting_line(["batch worker"], HERE, 5)
-    assert early == f"waiting for: batch worker; callers of /predict are answered at {HERE}"
+    assert early == f"waiting for: batch worker (5 s); callers of /predict are answered at {HERE}"
     late = waiting_line(["batch worker"], HERE, 21)
-    assert late.startswith(f"{early}; it has the lowest priority, and takes longer while other processes keep the")
+    assert late.startswith(early.replace("(5 s)", "(21 s)"))
+    assert "; it has the lowest priority, and takes longer while other processes keep the" in late
 
 
 @pytest.mark.parametrize("keys", [True, False])
