@@ -131,6 +131,10 @@ class Job(_Answer):
     unsupported_language: int = 0
     """Lines without a label, as the model does not read their language."""
     target: str | None = None
+    stream: str | None = None
+    """The stream that counts the texts."""
+    repeated: int = 0
+    """The texts that it did not count, as it had counted their ids before."""
     not_mentioned: int = 0
     """Lines without a label, as they do not name the target."""
 

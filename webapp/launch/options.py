@@ -63,6 +63,9 @@ OF_A_WORKER = frozenset(
         "callback_secret",
         "callback_secrets",
         "callback_allow_private",
+        "max_segments",
+        "stream_sample",
+        "stream_metrics",
     )
 )
 """The settings that a worker reads: the flags of `sentiq worker`."""

@@ -257,7 +257,7 @@ def test_any_number_of_classes(server: Stack) -> None:
     machine.comes_in(1)
     counted = ["label9", "failed", "label0", "label9"]
     finish = JobScript(server.redis, "finish")
-    finish(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]), own_keys=["celery-task-meta-x"])
+    finish(machine.id, 0, MODEL, orjson.dumps(counted), orjson.dumps([1, 2, 4, 8]), "", own_keys=["celery-task-meta-x"])
     found = server.redis.hmget(job_key(machine.id), "label0", "label9", "failed", "done", "scored")
     assert [int(value) for value in found] == [4, 9, 2, 15, 15]
 
@@ -282,7 +282,7 @@ def test_new_hash() -> None:
     """The hash of a new job has every count, which the version before needs, and no field for unknown facts."""
     assert set(to_hash(BARE)) == {
         *("created_at", "expires_at", "chunk_size", "window", "callback_attempts", "total", "done", "failed", "cached"),
-        *("unsupported_language", "not_mentioned"),
+        *("unsupported_language", "not_mentioned", "repeated"),
         *("duplicates", "scored", "chunks", "work", "revision", "todo_bytes", "label0", "label1", "label2"),
     }
 
