@@ -17,8 +17,8 @@ from model.text import clean
 TOKEN = "@user"
 """What stands for a name: what a mention becomes when a text is cleaned (`model.text`), so the model has read it often.
 
-Of sixteen tokens (pronouns, `[NAME]`, first names, ...) in 500 tweets about other things, it gave scores nearest to the
-mean over 14 names: docs/streams.md."""
+Of sixteen tokens (pronouns, `[NAME]`, first names, ...) in 500 tweets about other things, it gave the label of the mean
+over 14 names most often: docs/streams.md."""
 MOST_NAMES = 20
 """The most names of one segment."""
 
