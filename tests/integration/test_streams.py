@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
+from tasks.keys import digest
+from tasks.streams.keys import registry_key
+from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
-from tests.support.texts import direct, new_texts
+from tests.support.texts import direct, labels, new_text, new_texts
 
+ANN, BOB = "ann-and-only-ann", "bob-and-only-bob"
 NOON = 1_774_958_400  # 2026-03-31T12:00Z
 
 
@@ -90,3 +96,262 @@ def test_texts_are_counted_by_segment_and_hour(stream: Streaming) -> None:
     about = stream.get()
     assert about["texts"] == 60
     assert [(part["segment"], part["texts"]) for part in about["segments"]] == [("a", 30), ("b", 30)]
+
+
+def post_csv(stream: Streaming, content: str, **query: str) -> httpx.Response:
+    """Posts a CSV file into a stream."""
+    return stream.service.http.post(
+        f"{stream.path}/texts", params=query, content=content.encode(), headers={"Content-Type": "text/csv"}
+    )
+
+
+def test_a_file_with_columns_of_other_names(stream: Streaming) -> None:
+    """A CSV file says in the query which columns have what, how its dates are to be read and in which time zone."""
+    first, second, third = texts = new_texts(3)
+    content = (
+        "nr;when;topic;who;mention\n"
+        f"1;03/04/2026 18:30;radio;u1;{first}\n"
+        f"2;03/04/2026 19:10;radio;u2;{second}\n"
+        f"3;25/12/2025 00:20;tv;u2;{third}\n"
+    )
+    columns = {"column": "mention", "time": "when", "segment": "topic", "author": "who", "id": "nr"}
+    job = stream.send(content.encode(), **columns, dates="day-first", tz="Europe/Berlin")
+    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 3, 0)
+    series = stream.get("/series", bucket="hour")
+    assert {(item["segment"], item["start"], item["texts"]) for item in series["items"]} == {
+        ("radio", "2026-04-03T16:00:00+00:00", 1),
+        ("radio", "2026-04-03T17:00:00+00:00", 1),
+        ("tv", "2025-12-24T23:00:00+00:00", 1),
+    }
+    assert {(part["segment"], part["authors"]) for part in series["segments"]} == {("radio", 2), ("tv", 1)}
+    again = stream.send(content.encode(), **columns, dates="day-first", tz="Europe/Berlin")
+    assert (again["repeated"], stream.get()["texts"], stream.get()["repeated"]) == (3, len(texts), 3)
+
+
+def test_ambiguous_dates_are_refused(stream: Streaming) -> None:
+    """A date that may be two days refuses the file, in words and with its line, and nothing of it is counted. With
+    `on_error=line` only that line has failed.
+    """
+    content = f"time,text\n2026-04-25,{new_text()}\n25/04/2026,{new_text()}\n3/4/2026,{new_text()}\n"
+    refused = post_csv(stream, content)
+    assert (refused.status_code, refused.json()["code"], refused.json()["line"]) == (422, "malformed_line", 4)
+    assert refused.json()["detail"].startswith(
+        '"3/4/2026" may be two days. Say which part comes first: ?dates=day-first'
+    )
+    assert (stream.get()["texts"], stream.get()["failed"]) == (0, 0)
+    job = stream.send(content.encode(), on_error="line")
+    assert (job["status"], job["done"], job["failed"]) == ("succeeded", 3, 1)
+    assert (stream.get()["texts"], stream.get()["failed"]) == (2, 1)
+
+
+def test_predict_counts_in_a_stream(stream: Streaming) -> None:
+    """A text of /predict is counted once in its stream and segment, also if it is answered from the cache or by a job;
+    not if its id was counted before. The answer is the same as without a stream.
+    """
+    http, text = stream.service.http, new_text()
+    place = {"stream": stream.name, "segment": "radio", "time": iso(NOON), "author": "u1"}
+
+    def predict(text: str, **more: str) -> dict[str, Any]:
+        response = http.post("/predict", json={"text": text} | place | more)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    first = predict(text, id="1")
+    assert (first["label"], first["cached"], stream.get()["texts"]) == (labels([text])[0], False, 1)
+    again = predict(text, id="1")
+    assert (again["label"], again["cached"]) == (first["label"], True)
+    assert (stream.get()["texts"], stream.get()["repeated"]) == (1, 1)
+    assert predict(text, id="2")["cached"] is True
+    assert predict(text)["cached"] is True
+    assert (stream.get()["texts"], stream.get()["repeated"]) == (3, 1)
+
+    later = new_text("bad")
+    accepted = http.post("/predict", json={"text": later, "id": "3"} | place, headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202, accepted.text
+    job = stream.service.ended(accepted.json())
+    (line,) = stream.service.items(job)
+    assert (line["text"], line["label"]) == (later, "NEGATIVE")
+    predict(later, id="3")
+    (item,) = stream.get("/series", bucket="hour")["items"]
+    assert (item["segment"], item["start"], item["texts"]) == ("radio", iso(NOON), 4)
+    assert item["negative"]["estimate"] == pytest.approx(0.25)
+    assert stream.get()["repeated"] == 2
+
+    for body, status in (
+        ({"text": text, "segment": "radio"}, 422),
+        ({"text": text, "stream": "no-such-stream"}, 404),
+        ({"text": text, "stream": stream.name, "time": "3/4/2026"}, 422),
+    ):
+        assert http.post("/predict", json=body).status_code == status, body
+    assert stream.get()["texts"] == 4
+
+
+def test_results_of_its_jobs_are_not_kept(stream: Streaming) -> None:
+    """The job that brought texts into a stream says that its results are not kept, and where the counts are."""
+    job = stream.send({"texts": new_texts(3)})
+    for form in ("", "?format=csv", "?format=ndjson"):
+        response = stream.service.http.get(f"{job['links']['self']}/results{form}")
+        assert (response.status_code, response.json()["code"]) == (409, "results_not_kept")
+        assert "See /streams/" in response.json()["detail"]
+        assert f"`{stream.name}`" in response.json()["detail"]
+
+
+def test_delete_removes_all(stream: Streaming) -> None:
+    """DELETE leaves no key of the stream in Redis: no counts, ids, authors, sample, texts, labels or texts that wait to
+    be looked at for shifts.
+    """
+    redis = stream.service.redis
+    stream.put(keep_sample=True)
+    rows = [
+        {"text": text, "time": iso(NOON + 3600 * place), "segment": "ab"[place % 2], "author": f"u{place}", "id": place}
+        for place, text in enumerate(new_texts(80))
+    ]
+    stream.send({"texts": [row | {"gold": "neutral"} for row in rows[:40]]}, gold="random")
+    stream.send({"texts": rows[40:]})
+    given = stream.get("/sample", by="ann", limit=5)["items"]
+    assert len(given) == 5
+    said = {"by": "ann", "labels": [{"id": one["id"], "label": "NEUTRAL"} for one in given]}
+    assert stream.service.http.post(f"{stream.path}/labels", json=said).status_code == 200
+    uid = redis.hget(registry_key(""), stream.name).decode()
+    parts = {key.decode().split(":")[3] for key in redis.scan_iter(f"sentiq:s:{uid}:*", count=1000)}
+    assert parts >= {
+        "segments",
+        "totals",
+        "m",
+        "q",
+        "days",
+        "a",
+        "ids",
+        "sample",
+        "gold",
+        "offers",
+        "labels",
+        "touched",
+    }
+
+    assert stream.service.http.delete(stream.path).status_code == 204
+    assert list(redis.scan_iter(f"*{uid}*", count=1000)) == []
+    assert not redis.hexists(registry_key(""), stream.name)
+    assert redis.zscore("sentiq:streams:unseen", uid) is None
+    assert uid.encode() not in redis.hvals("sentiq:streams:series")
+    assert stream.service.http.get(stream.path).status_code == 404
+    stream.put()
+    assert (stream.get()["texts"], stream.get()["segments"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("day", "begin", "hours"),
+    [("2025-03-30", "2025-03-29T22:00:00+00:00", 23), ("2025-10-26", "2025-10-25T21:00:00+00:00", 25)],
+    ids=["an hour is left out", "an hour comes twice"],
+)
+def test_days_on_which_the_clock_is_changed(stream: Streaming, day: str, begin: str, hours: int) -> None:
+    """A day of a time zone has all texts of its 23 or 25 hours and no others, and every hour is a bucket of its own."""
+    first = datetime.fromisoformat(begin).timestamp()
+    stream.send({"texts": [{"text": text, "time": first + 3600 * place} for place, text in enumerate(new_texts(28))]})
+    days = {item["start"][:10]: item for item in stream.get("/series", bucket="day", tz="Europe/Berlin")["items"]}
+    item = days[day]
+    assert (item["texts"], sum(one["texts"] for one in days.values())) == (hours, 28)
+    asked = {"from": item["start"], "to": item["end"], "tz": "Europe/Berlin"}
+    of_day = stream.get("/series", bucket="hour", **asked)["items"]
+    assert [one["texts"] for one in of_day] == [1] * hours
+    instants = [datetime.fromisoformat(one["start"]).timestamp() for one in of_day]
+    assert instants == [instants[0] + 3600 * place for place in range(hours)]
+    clock = [one["start"][11:13] for one in of_day]
+    assert clock.count("02") == {23: 0, 25: 2}[hours]
+    assert (clock[0], clock[-1], len(set(clock))) == ("00", "23", min(hours, 24))
+
+
+@pytest.fixture(scope="module")
+def _limited() -> Iterator[Stack]:
+    stack = Stack(
+        WEB_CONCURRENCY=1,
+        API_KEYS=",".join(f"{name}:predict+jobs:{digest(key)}" for name, key in (("ann", ANN), ("bob", BOB))),
+        MAX_STREAMS=3,
+        MAX_SEGMENTS=2,
+    )
+    stack.start("interactive", "batch")
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def limited(_limited: Stack) -> Iterator[Stack]:
+    """A running Sentiq with two keys, which may have 3 streams with 2 segments each. The key is Ann's unless another is
+    given. A key in Redis that is left without a TTL fails the test.
+    """
+    _limited.http.headers["Authorization"] = f"Bearer {ANN}"
+    yield _limited
+    for one in _limited.http.get("/streams").json()["items"]:
+        _limited.http.delete(one["links"]["self"])
+    assert not keys_without_end(_limited.redis)
+
+
+def test_streams_are_their_keys_own(limited: Stack) -> None:
+    """To another key a stream answers as one that does not exist, whatever is asked, and nothing changes. A stream of
+    the same name is another stream.
+    """
+    stream = Streaming(limited)
+    stream.put(keep_sample=True)
+    stream.send({"texts": [{"text": text, "segment": "ab"[place % 2]} for place, text in enumerate(new_texts(20))]})
+    (given,) = stream.get("/sample", limit=1)["items"]
+    before = stream.get()
+    bob = {"Authorization": f"Bearer {BOB}", "X-Request-ID": "one"}
+    own, never = Streaming(limited), f"/streams/{uuid.uuid4().hex}"
+    assert limited.http.put(own.path, json={}, headers=bob).status_code == 201
+    label = {"labels": [{"id": given["id"], "label": "NEUTRAL"}]}
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", "", None),
+        ("GET", "/series", None),
+        ("GET", "/sample", None),
+        ("GET", "/labels", None),
+        ("POST", "/labels", label),
+        ("GET", "/compare?a=a&b=b", None),
+        ("GET", "/shifts", None),
+        ("GET", "/events", None),
+        ("POST", "/texts", {"texts": ["good"]}),
+        ("DELETE", "", None),
+    ]
+    for method, part, body in asked:
+        answers = [
+            limited.http.request(method, address + part, json=body, headers=bob) for address in (stream.path, never)
+        ]
+        assert [answer.status_code for answer in answers] == [404, 404], (method, part)
+        assert [answer.json()["code"] for answer in answers] == ["stream_not_found"] * 2
+        assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    for path, body in ((f"{own.path}/compare?with={stream.name}", None), ("/predict", {"text": "good"})):
+        method = "GET" if body is None else "POST"
+        sent = None if body is None else body | {"stream": stream.name}
+        assert limited.http.request(method, path, json=sent, headers=bob).status_code == 404, path
+    assert [one["name"] for one in limited.http.get("/streams", headers=bob).json()["items"]] == [own.name]
+
+    assert limited.http.put(stream.path, json={}, headers=bob).status_code == 201
+    assert limited.http.get(stream.path, headers=bob).json()["texts"] == 0
+    for path in (stream.path, own.path):
+        assert limited.http.delete(path, headers=bob).status_code == 204
+    assert stream.get() | {"expires_at": ""} == before | {"expires_at": ""}
+
+
+def test_caps_on_streams_and_segments(limited: Stack) -> None:
+    """A key that has MAX_STREAMS streams may have no more until it deletes one; texts of segments beyond MAX_SEGMENTS
+    are counted together.
+    """
+    streams = [Streaming(limited) for _ in range(4)]
+    for one in streams[:3]:
+        one.put()
+    refused = limited.http.put(streams[3].path, json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_streams")
+    assert "3 streams" in refused.json()["detail"]
+    streams[0].put(keep_sample=True)  # one that is there may still change
+    of_bob = limited.http.put(streams[3].path, json={}, headers={"Authorization": f"Bearer {BOB}"})
+    assert of_bob.status_code == 201
+    assert limited.http.delete(streams[1].path).status_code == 204
+    streams[3].put()
+
+    sent = [("a", 3), ("b", 2), ("c", 4), ("d", 1)]
+    for segment, count in sent:
+        streams[3].send({"texts": [{"text": text, "segment": segment} for text in new_texts(count)]})
+    assert [(part["segment"], part["texts"]) for part in streams[3].get()["segments"]] == [
+        ("a", 3),
+        ("b", 2),
+        ("(other)", 5),
+    ]
