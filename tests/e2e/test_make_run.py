@@ -109,7 +109,7 @@ def test_callers_need_not_wait_for_the_batch_worker(launch: Launch) -> None:
     sentiq = launch()
     batch = wait_until(lambda: sentiq.find("tasks.worker batch"), what="the batch worker to start")
     os.kill(batch, signal.SIGSTOP)
-    told = f"waiting for: batch worker; callers of /predict are answered at http://127.0.0.1:{sentiq.port}"
+    told = f"callers of /predict are answered at http://127.0.0.1:{sentiq.port}"
     wait_until(partial(sentiq.has_printed, told), what="the line that says so", timeout_s=60)
     assert (
         sentiq.http.post("/predict", json={"text": "early but sure"}, headers={"Prefer": "wait=30"}).status_code == 200

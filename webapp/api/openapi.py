@@ -47,7 +47,6 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             schemas.Problem,
         )
     ],
-    *STREAM_MODELS,
 ]
 _PREFER_BATCH = PREFER | {
     "description": "RFC 7240: `return=representation` answers a JSON batch of up to 100 texts with the predictions"
@@ -125,7 +124,8 @@ def application_version() -> str:
 
 def _definitions(analysis: Analysis) -> dict[str, Any]:
     """The schemas of all bodies, with the classes of the analysis."""
-    definitions: dict[str, Any] = models_json_schema(_MODELS, ref_template=REF)[1]["$defs"]
+    models = [*_MODELS, *(STREAM_MODELS if analysis == SENTIMENT else ())]
+    definitions: dict[str, Any] = models_json_schema(models, ref_template=REF)[1]["$defs"]
     for model, highest in ((schemas.Scores, 1), (schemas.Recall, 100)):
         share = {"maximum": highest, "minimum": 0}
         definitions[model.__name__] = {
@@ -291,7 +291,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 parameters=[job_id, *query_parameters(schemas.ReportQuery)],
             )
         },
-        **stream_paths(),
+        **(stream_paths() if analysis == SENTIMENT else {}),  # there are streams of sentiment alone
         "/model": {
             "get": operation(
                 "model",

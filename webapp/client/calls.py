@@ -16,7 +16,7 @@ from urllib.parse import quote as quoted
 import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
-from webapp.client.http import BROKEN, UPLOAD_S, Transport, json_object, query
+from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, query, written
 from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
@@ -44,6 +44,11 @@ class Calls:
         target: str | None = None,
         sentences: bool = False,
         explain: bool = False,
+        stream: str | None = None,
+        segment: str | None = None,
+        time: Time | None = None,
+        author: str | None = None,
+        id: str | int | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
         """Scores one text; if the service makes a job of it, waits for the job.
@@ -54,6 +59,12 @@ class Calls:
             target: what the text is scored towards, such as a person or product.
             sentences: whether each sentence gets an answer, too.
             explain: whether each word gets its weight.
+            stream: the name of a stream that counts the text.
+            segment: in the stream: what the text is about.
+            time: in the stream: when it was written, such as a `datetime` with a zone; None for now.
+            author: in the stream: who wrote it.
+            id: in the stream: a text whose id was counted before is not counted again. Without one each call has its
+                own, so that a text that is sent again after a broken connection is counted once.
             timeout_s: seconds to wait for a job; None for no limit.
 
         Raises:
@@ -61,8 +72,14 @@ class Calls:
             SentiqError: with the code `empty_text`, `text_too_long` or `text_failed`, the text is at fault.
         """
         more = {"model": model, "target": target, "sentences": sentences, "explain": explain}
-        body = json_body({"text": text} | {name: value for name, value in more.items() if value})
-        response = await self._send("POST", "/predict", body=body)
+        body: dict[str, Any] = {"text": text} | {name: value for name, value in more.items() if value}
+        counted = {"segment": segment, "time": None if time is None else written(time), "author": author}
+        if stream is not None:
+            body |= {"stream": stream, "id": uuid.uuid4().hex if id is None else id}
+            body |= {name: value for name, value in counted.items() if value is not None}
+        elif id is not None or any(value is not None for value in counted.values()):
+            raise ValueError("segment, time, author and id are of a stream; name one, as in stream='debate'")
+        response = await self._send("POST", "/predict", body=json_body(body))
         if response.status_code != 202:
             return Prediction.of(json_object(response))
         job = await self.wait(Job.of(json_object(response)), timeout_s=timeout_s)

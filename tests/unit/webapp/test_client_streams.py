@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.webapp.test_client import JOB, Answer, Scripted, problem, server
+from tests.unit.webapp.test_client import JOB, PREDICTION, Answer, Scripted, problem, server
 from webapp.client import (
     Bucket,
     Comparison,
@@ -158,6 +158,26 @@ def test_send(server: Scripted) -> None:
     keys = [request.headers["Idempotency-Key"] for request in server.requests]
     assert keys[0] == keys[1] != keys[2] == "mine"
     assert texts[1] == {"text": "b", "time": at, "segment": "Ann", "author": "x", "id": 7}
+
+
+def test_predict_for_a_stream(server: Scripted) -> None:
+    """A text that is scored at once may be counted in a stream; what is sent again after a broken connection has the
+    same id, so it is counted once. What only a stream has is refused without one.
+    """
+    server.answers = [Answer(200, PREDICTION, cut=10), Answer(200, PREDICTION), Answer(200, PREDICTION)]
+    at = datetime(2026, 11, 28, 3, tzinfo=UTC)
+    client = server.client()
+    client.predict("good", stream="debate", segment="Ann", time=at)
+    client.predict("good", stream="debate", id=7)
+    first, again, last = (json.loads(request.body) for request in server.requests)
+    assert first == again
+    assert first.pop("id")
+    assert first == {"text": "good", "stream": "debate", "segment": "Ann", "time": "2026-11-28T03:00:00+00:00"}
+    assert last == {"text": "good", "stream": "debate", "id": 7}
+    with pytest.raises(ValueError, match="name one"):
+        client.predict("good", segment="Ann")
+    with pytest.raises(ValueError, match="no zone"):
+        client.predict("good", stream="debate", time=datetime(2026, 11, 28))
 
 
 def test_a_time_without_a_zone(server: Scripted) -> None:
