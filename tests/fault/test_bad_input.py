@@ -392,6 +392,10 @@ def test_fuzz(target: Stack) -> None:
     The web process does not grow.
     """
     job = target.ended(target.submit(["good", "", "bad"]))
+    # Figures of a stream load numpy, once.
+    assert target.http.put("/streams/warm", json={}).status_code == 201
+    assert target.http.post("/predict", json={"text": "good", "stream": "warm"}).status_code == 200
+    assert target.http.get("/streams/warm/series").json()["items"]
     callers = _corpus(target.port, 7000, 1, [job["id"]])
     warm_mb = memory_mb(target)
     from_document = _document(target)
