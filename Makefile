@@ -29,7 +29,7 @@ run: $(VENV)/.run$(EXTRAS) $(if $(filter 1 true t yes y on,$(MONITORING)),.venv-
 	@SENTIQ_PARENT=$$PPID exec $(BIN)/sentiq serve
 
 # Most tests wait for other processes most of the time. The longest files come first, not those with the most tests.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit

@@ -7,7 +7,7 @@ that is not random any more, and the labels after that place are not used. A tex
 be told is answered.
 
 Labels that came with the texts (the column `gold`) count likewise: up to the place in the sample to which nearly all
-have one; or all of them, where it was declared that they are a random sample.
+have one, if these are more than a few; or all of them, where it was declared that they are a random sample.
 
 Loads numpy with the first question.
 """
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ANSWERED = 0.9
 """The share of the texts that a person was given which must be answered."""
+_FEW = 20
+"""So many texts at the head of the sample may all have labels by chance, though most of the others have none."""
 FILE = "(file)"
 """Who has given the labels that came with the texts."""
 _FAR = 1.63
@@ -133,7 +135,9 @@ def _found(given: Given, segment: str, sample: Sequence[Entry], declared: Sequen
             found.entries[entry.id] = entry
             found.labels[entry.id] = [Label(FILE, entry.gold, 0)]
     # Nearly all texts of the sample have a label, as when a file was labelled as a whole.
-    found.random.update(answered([entry.id for entry in sample], found.labels.keys()))
+    whole = answered([entry.id for entry in sample], found.labels.keys())
+    if len(whole) > min(_FEW, len(sample) - 1):
+        found.random.update(whole)
     found.random.update(entry.id for entry in declared)
     for id, entry in given.entries.items():
         if entry.segment == segment and id in given.labels:

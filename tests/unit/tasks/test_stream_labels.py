@@ -234,6 +234,10 @@ def test_a_file_with_labels_on_all_texts_is_a_random_sample() -> None:
     assert counted(NOBODY, "A", full).count == 150
     some = [entry(place, gold=1 if place % 2 else None) for place in range(150)]
     assert (counted(NOBODY, "A", some).count, counted(NOBODY, "A", some).set_aside) == (0, 75)
+    for lucky in (1, 2, 9):  # so many at the head of the sample have one by chance
+        by_chance = [entry(place, gold=1 if place < lucky or not place % 3 else None) for place in range(150)]
+        assert counted(NOBODY, "A", by_chance).count == 0
+    assert counted(NOBODY, "A", full[:5]).count == 5
     declared = [one for one in some if one.gold is not None]
     assert counted(NOBODY, "A", some, declared=declared).count == 75
 
