@@ -11,6 +11,7 @@ from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
 from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
 from webapp.pages.signing import add_signing
+from webapp.pages.trying import add_try
 
 _A_YEAR_S = 31_536_000
 
@@ -22,10 +23,6 @@ def pages_blueprint(
     here: `webapp.front.routes` leads there whoever would rather have a page than JSON.
     """
     blueprint = Blueprint("pages", __name__, template_folder="templates")
-
-    @blueprint.get("/")
-    def start() -> Response:
-        return pages.show("try.html", needs=PREDICTS)
 
     @blueprint.get("/files")
     def files() -> Response:
@@ -51,5 +48,6 @@ def pages_blueprint(
             response.headers["Cache-Control"] = f"public, max-age={_A_YEAR_S}, immutable"
         return response
 
+    add_try(blueprint, pages, sentiment)
     add_signing(blueprint, pages, keys, sessions)
     return blueprint
