@@ -10,8 +10,9 @@ import orjson
 from flask import Blueprint, Response, request
 
 from tasks.errors import SegmentNotFound
+from tasks.streams.buckets import length_of
 from tasks.streams.comparing import ADJUSTMENT, Compared, Side, Times, compare
-from tasks.streams.measuring import LENGTHS_S, Measured, Measuring, Span
+from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.stream import NO_SEGMENT, Stream
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
@@ -74,7 +75,7 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
         at, length_s = instant(query.at), _seconds(query.window)
         assert at is not None
         span, unit = Span(at if length_s is None else at - length_s).aligned(time.time())
-        at = at // LENGTHS_S[unit] * LENGTHS_S[unit]
+        at = at // length_of(unit) * length_of(unit)
         span = Span() if length_s is None else Span(at - length_s, at + length_s)
         (segment,) = query.segment or (None,)
         long = "" if query.window is None else f"the {query.window[:-1]} {_UNITS[query.window[-1]]} "

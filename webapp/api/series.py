@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from tasks.streams.buckets import Unit
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labelled import counted
 from tasks.streams.labels import Given, StreamLabels
-from tasks.streams.periods import Period, begin_of, end_of
-from tasks.streams.stream import NO_SEGMENT, Buckets, Entry, Stream
+from tasks.streams.periods import Period, begins_of, end_of
+from tasks.streams.sampled import Sample
+from tasks.streams.stream import NO_SEGMENT, Buckets, Stream
 from webapp.api.stream_schemas import SeriesQuery
 from webapp.reading.refusals import UploadRefused, invalid_option
 from webapp.reading.times import read_time, zone_of
@@ -33,13 +34,12 @@ def series_body(streams: KeptStreams, labels: StreamLabels, stream: Stream, quer
         first, last = (None if cell is None else read_time(cell, zone) for cell in (query.start, query.end))
     except ValueError as error:
         raise invalid_option(str(error)) from None
-    extent = streams.extent(stream) or (0.0, 0.0)
-    start = extent[0] if first is None else first
-    end = extent[1] if last is None else last
-    names = list(streams.segments(stream)) if query.segment is None else list(dict.fromkeys(query.segment))
-    found = streams.sums(
-        stream, names, start, end, "minute" if query.bucket == "minute" else "quarter", masked=query.masked
-    )
+    known = streams.known(stream)
+    start = known.extent[0] if first is None else first
+    end = known.extent[1] if last is None else last
+    names = list(known.numbers) if query.segment is None else list(dict.fromkeys(query.segment))
+    unit: Unit = "minute" if query.bucket == "minute" else "quarter"
+    found = streams.sums(stream, names, start, end, unit, masked=query.masked, known=known)
     rolled = {name: _rolled(buckets, query.bucket, zone) for name, buckets in found.items()}
     if (count := sum(len(buckets.starts) for buckets in rolled.values())) > MOST_ITEMS:
         raise UploadRefused(
@@ -49,29 +49,29 @@ def series_body(streams: KeptStreams, labels: StreamLabels, stream: Stream, quer
             " (`from`, `to`) or fewer segments.",
         )
     given = labels.given(stream)
+    samples = streams.samples(stream, list(rolled), known=known)
+    authors = streams.authors(stream, list(rolled), start, end, known=known)
+    begins = {begin for buckets in rolled.values() for begin in buckets.starts.tolist()}
+    times = {begin: (_told(begin, zone), _told(end_of(begin, query.bucket, zone), zone)) for begin in begins}
     items: list[dict[str, object]] = []
     segments = []
     for name, buckets in rolled.items():
         segment = None if name == NO_SEGMENT else name
-        shares = _shares(streams, given, stream, name, buckets, end, query.masked)
-        for place, one in enumerate(shares):
-            begin = float(buckets.starts[place])
+        shares = _shares(given, *samples[name], buckets, end, query.masked)
+        columns = (buckets.starts, buckets.failed, buckets.unread)
+        for one, begin, failed, unread in zip(shares, *(column.tolist() for column in columns), strict=True):
             items.append(
                 {
                     "segment": segment,
-                    "start": _told(begin, zone),
-                    "end": _told(end_of(begin, query.bucket, zone), zone),
+                    "start": times[begin][0],
+                    "end": times[begin][1],
                     **told_shares(one),
-                    "failed": round(float(buckets.failed[place])),
-                    "unsupported_language": round(float(buckets.unread[place])),
+                    "failed": round(failed),
+                    "unsupported_language": round(unread),
                 }
             )
         segments.append(
-            {
-                "segment": segment,
-                "texts": round(float(buckets.sums[:, :3].sum())),
-                "authors": streams.authors(stream, [name], start, end),
-            }
+            {"segment": segment, "texts": round(float(buckets.sums[:, :3].sum())), "authors": authors.get(name)}
         )
     return {
         "stream": stream.name,
@@ -112,7 +112,7 @@ def _rolled(buckets: Buckets, period: Period, zone: tzinfo) -> Buckets:
 
     if period == "minute":
         return buckets
-    begins = np.array([begin_of(start, period, zone) for start in buckets.starts.tolist()], np.float64)
+    begins = begins_of(buckets.starts, period, zone)
     starts, places = np.unique(begins, return_inverse=True)
     columns = np.column_stack([buckets.sums, buckets.failed, buckets.unread])
     summed = np.zeros((len(starts), columns.shape[1]))
@@ -120,9 +120,7 @@ def _rolled(buckets: Buckets, period: Period, zone: tzinfo) -> Buckets:
     return Buckets(starts, summed[:, :8], summed[:, 8], summed[:, 9])
 
 
-def _shares(
-    streams: KeptStreams, given: Given, stream: Stream, segment: str, buckets: Buckets, end: float, masked: bool
-) -> list[Shares]:
+def _shares(given: Given, sample: Sample, declared: Sample, buckets: Buckets, end: float, masked: bool) -> list[Shares]:
     """The shares of each bucket, the last of which is before `end`; corrected by labels if there are enough."""
     import numpy as np
 
@@ -131,27 +129,19 @@ def _shares(
 
     if not len(buckets.starts):
         return []
-    sample = streams.sample(stream, segment)
     begins = buckets.starts
-    declared = streams.sample(stream, segment, gold=True)
-    known = counted(given, segment, sample, declared=declared, start=float(begins[0]), end=end, masked=masked)
+    known = counted(given, sample.segment, sample, declared=declared, start=float(begins[0]), end=end, masked=masked)
     numbers = texts(buckets.sums)
     effects = np.maximum(1 + (numbers - 1) * _alike(sample), 1.0)
     places = np.searchsorted(begins, known.times, side="right") - 1
-    return series(buckets.sums, known.labelled, places, effects.tolist())
+    return series(buckets.sums, known.labelled, places, effects)
 
 
-def _alike(sample: Sequence[Entry]) -> float:
+def _alike(sample: Sample) -> float:
     """How alike texts are that share their words or their author, as a correlation of any two texts."""
-    import numpy as np
-
     from model.shares.clusters import design_effect_of_sample
 
     if len(sample) < 2:
         return 0.0
-    values = np.array([entry.scores[2] - entry.scores[0] for entry in sample])
-    words = np.array([entry.text_cluster for entry in sample], np.uint64)
-    alone = np.arange(len(sample), dtype=np.uint64)
-    authors = np.array([entry.author_cluster for entry in sample], np.uint64)
-    authors = np.where(authors == 0, alone, authors)
-    return design_effect_of_sample(values, 2, words, authors) - 1.0
+    scores = sample.scores()
+    return design_effect_of_sample(scores[:, 2] - scores[:, 0], 2, *sample.clusters) - 1.0
