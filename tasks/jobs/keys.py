@@ -31,7 +31,7 @@ def index_key(owner: str | None) -> str:
 def turn_keys(model: Model) -> list[str]:
     """The keys by which a model's chunks take turns, in the order that `lua/turns.lua` names."""
     turns = f"sentiq:turns{model.suffix}"
-    return [turns, *(f"{turns}:{part}" for part in ("since", "sent", "clock", "live", "shares"))]
+    return [turns, *(f"{turns}:{part}" for part in ("since", "sent", "clock", "live", "shares", "quick"))]
 
 
 def turn_prefixes(model: Model) -> tuple[str, str]:

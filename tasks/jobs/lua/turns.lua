@@ -6,6 +6,11 @@
 -- themselves, and one of them may be handed out although as many chunks are as may be. Workers take them first. While
 -- both wait, a quarter of the work is that of other jobs: then a chunk of theirs is taken in its turn among the first.
 --
+-- A small chunk with texts for a stream goes to an interactive worker if that has none, as a batch worker may be in the
+-- midst of a full chunk, and has the processor only when nothing else wants it. Callers who wait for their texts come
+-- first there: each interactive worker spends at most a part of its time on such chunks. What is beyond that goes to the
+-- batch workers, like all that is large.
+--
 -- Work is counted in thousandths of a full chunk. A chunk costs the mean of its job's chunks. A caller's chunks are kept
 -- in sentiq:turn<model>:<caller>, a set sorted by place; <model> is the suffix of the model's queues. What was handed out
 -- is known to be over once its texts are gone from its job (finished, cancelled, expired), whoever did it: nothing has to
@@ -19,24 +24,32 @@
 -- KEYS[5] sentiq:turns<model>:live   as KEYS[1], of the chunks with texts for streams
 -- KEYS[6] sentiq:turns<model>:shares how much work was handed out of streams' chunks (`live`) and of others (`jobs`) while
 --   both waited, a hash
+-- KEYS[7] sentiq:turns<model>:quick  those of KEYS[3] that interactive workers have, and `from`: when the next one may be
+--   handed out to them; a hash
 -- ARGV[1] now, in Unix seconds
 -- ARGV[2] the most chunks that may be handed out and not over
 -- ARGV[3] the beginning of the names of the callers' sets
 -- ARGV[4] the same of the callers' sets for streams
--- ARGV[5] and all after it: the chunks that wait from now on, as <job>.<number>; what waits already is left alone, and
+-- ARGV[5] the number of interactive workers that are ready
+-- ARGV[6] and all after it: the chunks that wait from now on, as <job>.<number>; what waits already is left alone, and
 --   what was handed out is returned once more, as it may not have been sent
 --
 -- Returns the chunks that have to be sent now, each with the origin of its job ('' if it has none), and 1 if workers
--- have to take it before others.
-local of_jobs, since, sent, clock_key, of_live, shares = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local now, at_once, jobs_prefix, live_prefix, chunks =
-  ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], {unpack(ARGV, 5)}
+-- have to take it before others, 2 if it goes to an interactive worker.
+local of_jobs, since, sent, clock_key, of_live, shares, quick =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local now, at_once, jobs_prefix, live_prefix, quick_workers, chunks =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5]), {unpack(ARGV, 6)}
 
 local FULL = 1000
 -- So many chunks of its caller's, at most, go before a chunk although they came later.
 local PATIENCE = 32
 -- So much work of streams' chunks goes before as much of others'.
 local LIVE_SHARE = 3
+-- The work of a small chunk, at the most: a tenth of a second.
+local QUICK = 100
+-- One of so many parts of their time is what interactive workers spend on small chunks.
+local QUICK_PART = 4
 -- Each call renews it; chunks that are gone from here are found by tasks/work/upkeep.py like lost ones.
 local TTL_S = 86400
 
@@ -55,27 +68,32 @@ local function is_live(chunk)
   return redis.call('HEXISTS', job, 'stream') == 1
 end
 
-local under_way, live_under_way = 0, 0
+local under_way, live_under_way, quick_under_way = 0, 0, 0
 for _, chunk in ipairs(redis.call('SMEMBERS', sent)) do
   if not is_wanted(chunk) then
     redis.call('SREM', sent, chunk)
+    redis.call('HDEL', quick, chunk)
+  elseif redis.call('HEXISTS', quick, chunk) == 1 then
+    quick_under_way = quick_under_way + 1
   else
     under_way = under_way + 1
     if is_live(chunk) then live_under_way = live_under_way + 1 end
   end
 end
 
+-- `how`: see what is returned.
 local to_send = {}
-local function hand_out(chunk, is_first)
+local function hand_out(chunk, how)
   redis.call('SADD', sent, chunk)
+  if how == 2 then redis.call('HSET', quick, chunk, now) else redis.call('HDEL', quick, chunk) end
   local facts = job_of(chunk)
-  to_send[#to_send + 1] = {chunk, redis.call('HGET', facts, 'origin') or '', is_first and 1 or 0}
+  to_send[#to_send + 1] = {chunk, redis.call('HGET', facts, 'origin') or '', how}
 end
 
 local clock = tonumber(redis.call('GET', clock_key) or 0)
 for _, chunk in ipairs(chunks) do
   if redis.call('SISMEMBER', sent, chunk) == 1 then
-    hand_out(chunk, is_live(chunk))
+    hand_out(chunk, is_live(chunk) and 1 or 0)
   elseif redis.call('ZADD', since, 'NX', now, chunk) == 1 then
     local job, number = job_of(chunk)
     -- Jobs of the version before have no caller.
@@ -92,28 +110,50 @@ for _, chunk in ipairs(chunks) do
   end
 end
 
--- Takes the next chunk of one kind, and returns the work that it is; nil if none waits.
-local function take(callers, prefix, is_first)
+local function work_of(chunk)
+  local facts = redis.call('HMGET', job_of(chunk), 'work', 'chunks')
+  local work = tonumber(facts[1] or 0)
+  return work > 0 and work / tonumber(facts[2]) or FULL
+end
+
+-- Whether an interactive worker may have this chunk now.
+local function is_quick(chunk)
+  return quick_under_way < quick_workers and tonumber(redis.call('HGET', quick, 'from') or 0) <= tonumber(now)
+    and work_of(chunk) <= QUICK
+end
+
+-- Takes the next chunk of one kind, and returns the work that it is; nil if none waits. `how`: see what is returned; a
+-- chunk that may be quick and is not is left if there is no room for it.
+local function take(callers, prefix, how, has_room)
   while true do
     local first = redis.call('ZRANGE', callers, 0, 0, 'WITHSCORES')
     if #first == 0 then return nil end
     local caller, start = first[1], tonumber(first[2])
     local queue = prefix .. caller
-    local chunk = redis.call('ZPOPMIN', queue)[1]
+    local chunk = redis.call('ZRANGE', queue, 0, 0)[1]
     if not chunk then
       redis.call('ZREM', callers, caller)
-    else
+    elseif not is_wanted(chunk) then
+      redis.call('ZREM', queue, chunk)
       redis.call('ZREM', since, chunk)
-      if is_wanted(chunk) then
-        local facts = redis.call('HMGET', job_of(chunk), 'work', 'chunks')
-        local work = tonumber(facts[1] or 0)
-        work = work > 0 and work / tonumber(facts[2]) or FULL
-        clock = math.max(clock, start)
-        redis.call('ZADD', callers, clock + work, caller)
-        redis.call('EXPIRE', queue, TTL_S)
-        hand_out(chunk, is_first)
-        return work
+    else
+      local work = work_of(chunk)
+      local quickly = how == 1 and is_quick(chunk)
+      if not (quickly or has_room) then return nil end
+      redis.call('ZREM', queue, chunk)
+      redis.call('ZREM', since, chunk)
+      clock = math.max(clock, start)
+      redis.call('ZADD', callers, clock + work, caller)
+      redis.call('EXPIRE', queue, TTL_S)
+      if quickly then
+        quick_under_way = quick_under_way + 1
+        redis.call('HSET', quick, 'from', now + QUICK_PART * work / FULL / quick_workers)
+      elseif how == 1 then
+        live_under_way = live_under_way + 1
       end
+      if not quickly then under_way = under_way + 1 end
+      hand_out(chunk, quickly and 2 or how)
+      return quickly and 0 or work
     end
   end
 end
@@ -124,21 +164,17 @@ while true do
   local had = redis.call('HMGET', shares, 'live', 'jobs')
   local behind = others and tonumber(had[1] or 0) >= LIVE_SHARE * (tonumber(had[2] or 0) + FULL)
   local work
-  if live and not behind and (has_room or live_under_way == 0) then
-    work = take(of_live, live_prefix, true)
-    if work then
-      live_under_way = live_under_way + 1
-      if others then redis.call('HINCRBYFLOAT', shares, 'live', work) end
-    end
-  elseif others and has_room then
-    work = take(of_jobs, jobs_prefix, live)
-    if work and live then redis.call('HINCRBYFLOAT', shares, 'jobs', work) end
-  else
-    break
+  if live then
+    work = take(of_live, live_prefix, 1, not behind and (has_room or live_under_way == 0))
+    if work and others then redis.call('HINCRBYFLOAT', shares, 'live', work) end
   end
-  if work then under_way = under_way + 1 end
+  if not work and others and has_room then
+    work = take(of_jobs, jobs_prefix, live and 1 or 0, true)
+    if work and live then redis.call('HINCRBYFLOAT', shares, 'jobs', work) end
+  end
   if not (live and others) then redis.call('DEL', shares) end
+  if not work then break end
 end
 if #to_send > 0 then redis.call('SET', clock_key, clock, 'EX', TTL_S) end
-for _, key in ipairs({of_jobs, of_live, shares, since, sent}) do redis.call('EXPIRE', key, TTL_S) end
+for _, key in ipairs({of_jobs, of_live, shares, since, sent, quick}) do redis.call('EXPIRE', key, TTL_S) end
 return to_send
