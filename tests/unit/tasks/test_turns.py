@@ -185,6 +185,16 @@ def test_a_small_chunk_of_a_stream_goes_to_an_interactive_worker(service: Servic
     assert service.work() == second
 
 
+def test_a_small_request_does_not_wait_behind_a_large_one(service: Service) -> None:
+    """Small requests of a stream are taken at once, or as the next chunk, also behind a large upload of the caller."""
+    large = service.submit_to_stream("me", 50)
+    assert service.finish(service.submit_to_stream("me", 1, work=10)) <= 3
+    service.interactive = 1
+    small = service.submit_to_stream("me", 1, work=10)
+    assert service.work_quickly() == small
+    assert service.kept.get(large).ended is None
+
+
 def test_callers_come_first_at_an_interactive_worker(service: Service) -> None:
     """However many small requests streams have, they get a quarter of an interactive worker's time at the most: the
     others, and all chunks that are large, go to the batch workers.
