@@ -155,7 +155,8 @@ def test_signing_in_and_out(browser: Browser, guarded: Stack) -> None:
     assert [(one["httpOnly"], one["sameSite"]) for one in context.cookies()] == [(True, "Strict")]
     events = page.evaluate(
         """async () => {
-             const { call, to } = await import(document.querySelector('script[src*="base.js"]').src.replace("base.js", "api.js"));
+             const own = document.querySelector(`script[src*="base.js"]`).src;
+             const { call, to } = await import(own.replace("base.js", "api.js"));
              const { body } = await call("POST", "/batch_predict", { texts: ["good", "bad"] });
              await new Promise((resolve, reject) => {
                const source = new EventSource(to(body.links.events));
