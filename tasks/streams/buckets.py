@@ -5,7 +5,7 @@ Loads numpy with the first question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from tasks.streams.stream import MINUTE_S, QUARTER_S, Buckets
@@ -70,3 +70,14 @@ def buckets_of(stored: Stored, length_s: int, start: float, end: float, *, maske
         )
     inside = (start <= all_starts) & (all_starts < end)
     return Buckets(all_starts[inside], sums[inside], others[inside, 0], others[inside, 1])
+
+
+def joined(parts: Sequence[Buckets]) -> Buckets:
+    """The buckets of several times, one after the other, as one."""
+    import numpy as np
+
+    if not parts:
+        return buckets_of([], MINUTE_S, 0, 0, masked=False)
+    if len(parts) == 1:
+        return parts[0]
+    return Buckets(*(np.concatenate([getattr(part, name) for part in parts]) for name in Buckets.__struct_fields__))

@@ -10,6 +10,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from tasks.errors import StreamNotFound, TooManyStreams
 from tasks.jobs.incoming import IncomingJobs
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
-from tasks.streams.buckets import DAY_S, Unit, buckets_of, length_of, places_of, stored_in
+from tasks.streams.buckets import DAY_S, Unit, buckets_of, joined, length_of, places_of, stored_in
 from tasks.streams.keys import IDS_IN_SET, STREAM_UNSEEN, level_sets, registry_key, stream_key
 from tasks.streams.metrics import forget
 from tasks.streams.sampled import Sample
@@ -27,6 +28,11 @@ from tasks.streams.stream import Buckets, Entry, Stream, StreamSettings
 T = TypeVar("T")
 _AT_ONCE = 1000
 """Keys that are read or deleted in one round trip."""
+_HASHES_AT_ONCE = 100
+"""Hashes of buckets, at most 96 in each, that are read in one round trip."""
+_DAYS_AT_ONCE = 5000
+_SAMPLES_AT_ONCE = 4
+"""Samples that are read in one round trip: each may have 2,000 entries, and others have their turns in between."""
 _OTHER_PARTS = (
     "totals",
     "days",
@@ -137,7 +143,7 @@ class KeptStreams:
         uid = stream.uid
         numbers = list(self.segments(stream).values())
         brought_by = [job.decode() for job in self._client.smembers(stream_key(uid, "jobs"))]
-        days = [member.decode() for member in self._client.smembers(stream_key(uid, "days"))]
+        days = list(self._days(uid))
         ids = int(self._client.hget(stream_key(uid), "ids") or 0)
         samples = [f"{kind}:{number}" for kind in ("sample", "gold") for number in numbers]
         samples += [f"{sample}:texts" for sample in samples]
@@ -149,7 +155,8 @@ class KeptStreams:
         pipe.execute()
         for job in brought_by:
             jobs.discard(job)
-        for some in _in_parts(list(_bucket_keys(uid, days, ids))):
+        keys = _bucket_keys(uid, days, ids)  # a day has 26 of them, so all of them are never in memory
+        while some := list(islice(keys, _AT_ONCE)):
             self._client.unlink(*some)
         forget(self._client, uid)
 
@@ -161,11 +168,13 @@ class KeptStreams:
         """What was counted of each segment since the stream was made: one bucket each, that starts at 0."""
         segments = self.segments(stream)
         stored = self._client.hgetall(stream_key(stream.uid, "totals"))
-        found = {}
-        for name, number in segments.items():
-            own = {field: value for field, value in stored.items() if field.partition(b".")[0] == str(number).encode()}
-            found[name] = buckets_of([(-number, own)], 1, -math.inf, math.inf, masked=masked)
-        return found
+        own: dict[int, dict[bytes, bytes]] = {number: {} for number in segments.values()}
+        for field, value in stored.items():
+            own[int(field.partition(b".")[0])][field] = value
+        return {
+            name: buckets_of([(-number, own[number])], 1, -math.inf, math.inf, masked=masked)
+            for name, number in segments.items()
+        }
 
     def sums(
         self,
@@ -192,29 +201,42 @@ class KeptStreams:
         """
         numbers, days = known or self.known(stream)
         part, length_s = stored_in(unit)
-        stored: dict[str, list[tuple[int, dict[bytes, bytes]]]] = {name: [] for name in segments if name in numbers}
-        wanted = [
-            (name, place) for name in stored for place in places_of(days.get(numbers[name], ()), unit, start, end)
-        ]
-        for some in _in_parts(wanted):
+        found: dict[str, list[Buckets]] = {name: [] for name in segments if name in numbers}
+        wanted = [(name, place) for name in found for place in places_of(days.get(numbers[name], ()), unit, start, end)]
+        for some in _in_parts(wanted, _HASHES_AT_ONCE):
             pipe = self._client.pipeline(transaction=False)
             for name, place in some:
                 pipe.hgetall(stream_key(stream.uid, part, numbers[name], place))
+            stored: dict[str, list[tuple[int, dict[bytes, bytes]]]] = {}
             for (name, place), fields in zip(some, pipe.execute(), strict=True):
-                stored[name].append((place * length_s, fields))
-        return {name: buckets_of(found, length_of(unit), start, end, masked=masked) for name, found in stored.items()}
+                stored.setdefault(name, []).append((place * length_s, fields))
+            for name, hashes in stored.items():
+                found[name].append(buckets_of(hashes, length_of(unit), start, end, masked=masked))
+                time.sleep(0)
+        return {name: joined(parts) for name, parts in found.items()}
 
     def known(self, stream: Stream) -> Known:
         """Which segments there are, and on which days their texts were written."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(stream_key(stream.uid, "segments"))
-        pipe.smembers(stream_key(stream.uid, "days"))
-        segments, members = pipe.execute()
+        segments = self._client.hgetall(stream_key(stream.uid, "segments"))
         days: dict[int, list[int]] = {}
-        for member in members:
-            number, _, day = member.partition(b":")
+        for place, member in enumerate(self._days(stream.uid)):
+            if place % _DAYS_AT_ONCE == 0:
+                time.sleep(0)
+            number, _, day = member.partition(":")
             days.setdefault(int(number), []).append(int(day))
         return Known(_numbers(segments), days)
+
+    def _days(self, uid: str) -> set[str]:
+        """The days on which texts were written, as <segment's number>:<day>. Whoever writes times into texts may make
+        a million of them, so others have their turns in between.
+        """
+        days: set[str] = set()
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, members = self._client.sscan(stream_key(uid, "days"), cursor or 0, count=_DAYS_AT_ONCE)
+            days.update(member.decode() for member in members)
+            time.sleep(0)
+        return days
 
     def authors(
         self, stream: Stream, segments: Sequence[str], start: float, end: float, *, known: Known | None = None
@@ -245,16 +267,17 @@ class KeptStreams:
         chosen at random; of the texts of a time if one is given. `known`: as in `sums`.
         """
         numbers = (known or self.known(stream)).numbers
-        there = [name for name in segments if name in numbers]
-        pipe = self._client.pipeline(transaction=False)
-        for name in there:
-            for part in ("sample", "gold"):
-                pipe.zrange(stream_key(stream.uid, part, numbers[name]), 0, -1)
-        packed = iter(pipe.execute())
-        return {
-            name: (Sample(name, one).within(start, end), Sample(name, gold).within(start, end))
-            for name, one, gold in zip(there, packed, packed, strict=True)
-        }
+        found = {}
+        for some in _in_parts([name for name in segments if name in numbers], _SAMPLES_AT_ONCE):
+            pipe = self._client.pipeline(transaction=False)
+            for name in some:
+                for part in ("sample", "gold"):
+                    pipe.zrange(stream_key(stream.uid, part, numbers[name]), 0, -1)
+            packed = iter(pipe.execute())
+            for name, one, gold in zip(some, packed, packed, strict=True):
+                time.sleep(0)
+                found[name] = (Sample(name, one).within(start, end), Sample(name, gold).within(start, end))
+        return found
 
     def sample(self, stream: Stream, segment: str, start: float | None = None, end: float | None = None) -> list[Entry]:
         """The sample of a segment with the texts that are kept, of texts of a time if one is given, in the order of
@@ -270,9 +293,9 @@ class KeptStreams:
         return Sample(segment, packed).within(start, end).entries(texts)
 
 
-def _in_parts(all: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(all), _AT_ONCE):
-        yield all[start : start + _AT_ONCE]
+def _in_parts(all: Sequence[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:
+    for start in range(0, len(all), size):
+        yield all[start : start + size]
 
 
 def _numbers(stored: dict[bytes, bytes]) -> dict[str, int]:

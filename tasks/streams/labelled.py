@@ -94,6 +94,7 @@ def counted(
     start: float | None = None,
     end: float | None = None,
     masked: bool = False,
+    kept: tuple[Floats, int] | None = None,
 ) -> Counted:
     """The labels of a segment.
 
@@ -105,6 +106,9 @@ def counted(
         start: only texts from then on, in Unix seconds.
         end: only texts before then.
         masked: the scores with names masked.
+        kept: the buckets of which the counts are there, as the times at which they begin and their length in seconds;
+            None if all are. Counts expire before the labels of their texts do, and nothing can be corrected by labels
+            of texts that are not counted any more.
     """
     import numpy as np
 
@@ -114,6 +118,10 @@ def counted(
     inside = sorted(id for id in found.labels if _within(found.entries[id], start, end))
     decided = {id: _decided(found.labels[id]) for id in inside if id in found.random}
     used = [(found.entries[id], label) for id, label in decided.items() if label is not None]
+    if kept is not None:
+        begins, length_s = kept
+        theirs = [entry.time_ms // 1000 // length_s * length_s for entry, _ in used]
+        used = [one for one, is_kept in zip(used, np.isin(theirs, begins), strict=True) if is_kept]
     times = np.array([entry.time_ms / 1000 for entry, _ in used])
     labelled = NO_LABELS
     if used:

@@ -15,7 +15,7 @@ from tasks.streams.kept import KeptStreams
 from tasks.streams.labelled import Counted, counted
 from tasks.streams.labels import StreamLabels
 from tasks.streams.sampled import Sample
-from tasks.streams.stream import QUARTER_S, Stream
+from tasks.streams.stream import QUARTER_S, Buckets, Stream
 
 if TYPE_CHECKING:
     from model.shares.estimates import Shares
@@ -128,30 +128,48 @@ class Measuring:
             spans: the times, in whole buckets (`Span.aligned`).
             masked: the scores with names masked.
         """
+        import numpy as np
+
+        # Labels and samples before what is counted: a text that is counted meanwhile must not have a label and be in
+        # no count.
         given = self._labels.given(stream)
         names = list(self._streams.segments(stream)) if segments is None else list(segments)
         found: dict[Span, dict[str, Part]] = {}
         for span in spans:
-            sums = self._sums(stream, names, span, masked=masked)
+            samples = self._streams.samples(stream, names, span.start, span.end)
+            buckets, length_s = self._buckets(stream, names, span, masked=masked)
             found[span] = {}
-            samples = self._streams.samples(stream, list(sums), span.start, span.end)
             for name, (sample, declared) in samples.items():
-                labels = counted(given, name, sample, declared=declared, start=span.start, end=span.end, masked=masked)
-                found[span][name] = Part(name, sums[name], labels, _design_effect(sample, sums[name], masked=masked))
+                if name not in buckets:
+                    continue  # its first text was counted in this moment
+                time.sleep(0)
+                total = np.asarray(buckets[name].sums.sum(0), np.float64)
+                if total[:3].sum() <= 0:
+                    continue
+                labels = counted(
+                    given,
+                    name,
+                    sample,
+                    declared=declared,
+                    start=span.start,
+                    end=span.end,
+                    masked=masked,
+                    kept=None if length_s is None else (buckets[name].starts, length_s),
+                )
+                found[span][name] = Part(name, total, labels, _design_effect(sample, total, masked=masked))
         return found
 
-    def _sums(self, stream: Stream, names: Sequence[str], span: Span, *, masked: bool) -> dict[str, Floats]:
-        import numpy as np
-
+    def _buckets(
+        self, stream: Stream, names: Sequence[str], span: Span, *, masked: bool
+    ) -> tuple[dict[str, Buckets], int | None]:
+        """What was counted, and the length of its buckets in seconds; None for one bucket of all time."""
         if span.is_all:
-            buckets = self._streams.totals(stream, masked=masked)
-        else:
-            now = time.time()
-            start = 0.0 if span.start is None else span.start
-            end = now + _AHEAD_S if span.end is None else span.end
-            buckets = self._streams.sums(stream, names, start, end, span.aligned(now)[1], masked=masked)
-        sums = {name: np.asarray(buckets[name].sums.sum(0), np.float64) for name in names if name in buckets}
-        return {name: total for name, total in sums.items() if total[:3].sum() > 0}
+            return self._streams.totals(stream, masked=masked), None
+        now = time.time()
+        start = 0.0 if span.start is None else span.start
+        end = now + _AHEAD_S if span.end is None else span.end
+        unit = span.aligned(now)[1]
+        return self._streams.sums(stream, names, start, end, unit, masked=masked), length_of(unit)
 
 
 def _design_effect(sample: Sample, sums: Floats, *, masked: bool) -> float:

@@ -205,6 +205,15 @@ local function add_texts(uid, packed, field, now)
     end
   end
 
+  -- Whether texts are still kept: the stream may have been told to keep none since these came in.
+  local keeps
+  local function keeps_texts()
+    if keeps == nil then
+      keeps = string.find(redis.call('HGET', facts, 'settings') or '', '"keep_sample":true', 1, true) ~= nil
+    end
+    return keeps
+  end
+
   -- The sample of a segment: its texts with the smallest hashes.
   local samples = {}
   local by_part = {sample = {}, gold = {}}
@@ -222,7 +231,7 @@ local function add_texts(uid, packed, field, now)
     end
     if place < state.edge and (id_index == 0 or is_new[id_index]) then
       redis.call('ZADD', state.sample, place, entry)
-      if text then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
+      if text and keeps_texts() then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
     end
   end
   for sample, state in pairs(samples) do

@@ -265,6 +265,15 @@ def test_times_and_masked_scores() -> None:
     assert np.allclose(found.labelled.scores, (0.4, 0.3, 0.3))
 
 
+def test_labels_of_texts_that_are_counted_no_more() -> None:
+    """A label corrects only counts that are still there: those of some hours expire before others."""
+    full = [entry(place, gold=1, time_ms=place * 60_000) for place in range(100)]
+    there = np.array([0.0, 1800.0]), 900
+    found = counted(NOBODY, "A", sampled(full), kept=there)
+    assert found.times.tolist() == [60.0 * place for place in (*range(15), *range(30, 45))]
+    assert (len(found.labelled), found.set_aside) == (30, 0)
+
+
 def test_labels_of_one_time_are_said_to_be_uneven(labels: StreamLabels) -> None:
     """If only texts of the first hours were labelled, that is said; if texts of all times were, it is not."""
     texts = sample(1000)

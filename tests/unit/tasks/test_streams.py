@@ -226,6 +226,16 @@ def test_texts_are_kept_only_on_request(streams: Streams) -> None:
     assert [entry.text for entry in streams.kept.sample(keeping, "a")] == [None]
 
 
+def test_texts_on_their_way_are_not_kept_either(streams: Streams) -> None:
+    """When `keep_sample` is taken back, texts that came in before and are counted after that are not kept."""
+    stream = streams.put(keep_sample=True)
+    job_id, chunks = streams.take(stream, [("good Word", at(0, "a"))])
+    streams.put(mask_segments={"a": ['"keep_sample":true']})
+    for number in chunks:
+        streams.run(job_id, number)
+    assert [entry.text for entry in streams.kept.sample(stream, "a")] == [None]
+
+
 def test_masked_scores(streams: Streams) -> None:
     """A text with the name of its segment is scored a second time without it; the Sums of both are kept."""
     stream = streams.put(mask_segments={"Bad": ["badder"]})
