@@ -21,6 +21,7 @@ from webapp.api.operations import (
     REQUEST_ID,
     RETRY_AFTER,
     body,
+    content,
     location,
     ok,
     operation,
@@ -28,6 +29,7 @@ from webapp.api.operations import (
     query_parameters,
     upload_types,
 )
+from webapp.api.report_schemas import ReportResponse
 from webapp.api.stream_openapi import STREAM_MODELS, stream_paths
 
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
@@ -43,6 +45,7 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             result_schemas.BatchResponse,
             result_schemas.ResultsResponse,
             health_schemas.ModelResponse,
+            ReportResponse,
             health_schemas.HealthResponse,
             health_schemas.LiveResponse,
             schemas.Problem,
@@ -291,7 +294,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
                         " ?format=. docs/reports.md describes it.",
                         "headers": {"X-Request-ID": REQUEST_ID},
                         "content": {
-                            "application/json": {"schema": {"type": "object"}},
+                            **content(ReportResponse),
                             "text/html": {"schema": {"type": "string"}},
                         },
                     },
