@@ -51,7 +51,7 @@ class Reference:
         pool.shutdown(wait=False)
 
     def scores(self, progress: Callable[[float], None]) -> FloatArray:
-        """Waits for the scores, shape (texts, classes), in the order of the texts; `progress` is told the share done."""
+        """Waits for the scores, shape (texts, classes), in the order of the texts; `progress` is told how far it is."""
         found: FloatArray = np.empty((len(self._texts), len(self._engine.analysis.classes)), np.float32)
         for done, (rows, call) in enumerate(self._calls, start=1):
             found[rows] = call.result().probabilities
