@@ -61,9 +61,12 @@ API_PATHS = frozenset(
         "redoc",
         "openapi.json",
         "assets",
+        "files",
+        "status",
+        "pages",
     )
 )
-"""The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
+"""The first parts of the paths of the API and the pages. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
 """The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100
@@ -251,6 +254,8 @@ class Settings(BaseSettings):
     """A file of API keys, one to a line, with `#` comments; they are valid in addition to `API_KEYS`."""
     allow_anonymous: bool = False
     """Without API keys, listen on other than loopback addresses all the same."""
+    session_ttl: Annotated[int, Field(ge=60, le=30 * 86_400)] = 43_200
+    """Seconds after which whoever has signed in on a page with an API key has to do so again."""
     rate_limit: str | None = None
     """Texts that one caller may send in a time: `100/s`, `6000/min`, `50000/h`."""
     daily_quota: PositiveInt | None = None
