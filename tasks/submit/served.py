@@ -44,11 +44,9 @@ class ServedModel:
         """How far the model is, if no worker answers callers with it yet because it is being compiled. Never raises."""
         if self.known.ready("interactive"):
             return None
-        marks: list[CompilingMark] = []
         with suppress(redis.RedisError):
-            marks = [mark for mark in self.compilations.under_way() if mark.tag == self.model.tag]
-        # One of them compiles; others may have waited for longer.
-        return min(marks, key=lambda mark: mark.step.startswith("waiting"), default=None)
+            return next((mark for mark in self.compilations.under_way() if mark.tag == self.model.tag), None)
+        return None
 
 
 class ServedModels:
