@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also
-`serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove`, `demo` and `key new`; and
+also `serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import Job, Prediction, SentiqError, Status
 from webapp.client.batch import Batch, Output, Screen, in_commands
+from webapp.client.demo.command import demo
 from webapp.client.explained import show
 from webapp.client.options import (
     AsJson,
@@ -434,6 +435,7 @@ def remove(context: typer.Context, job: JobId, url: Url = None, api_key: Key = N
         print(f"Removed {job}.")
 
 
+app.command()(demo)
 app.add_typer(streams, name="stream")
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)
 app.add_typer(keys, name="key")
