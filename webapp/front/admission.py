@@ -32,7 +32,7 @@ OPEN = frozenset(
     }
 )
 """Endpoints that need no key."""
-PAGES = frozenset({"pages.start", "pages.files", "pages.streams", "pages.stream", "pages.status"})
+PAGES = frozenset({"pages.start", "pages.files", "pages.streams", "pages.stream", "pages.status", "pages.label"})
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
@@ -61,6 +61,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),
     "compare.compare_route": frozenset({Scope.JOBS}),
+    "pages.label_progress": frozenset({Scope.JOBS}),
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""

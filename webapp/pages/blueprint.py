@@ -6,6 +6,7 @@ from flask import Blueprint, Response, send_from_directory
 from werkzeug.exceptions import NotFound
 
 from tasks.submit.service import SentimentService
+from webapp.pages.label import add_label
 from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
 
 _A_YEAR_S = 31_536_000
@@ -32,6 +33,8 @@ def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/pages/streams/<name>")
     def stream(name: str) -> Response:
         return pages.show("stream.html", needs=RUNS_JOBS, name=name)
+
+    add_label(blueprint, pages, sentiment.streams)
 
     @blueprint.get("/status")
     def status() -> Response:
