@@ -14,6 +14,7 @@ from webapp.pages.label import add_label
 from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
 from webapp.pages.signing import add_signing
 from webapp.pages.status import Links, add_status
+from webapp.pages.trying import add_try
 
 _A_YEAR_S = 31_536_000
 
@@ -39,10 +40,6 @@ def pages_blueprint(
     """
     blueprint = Blueprint("pages", __name__, template_folder="templates")
 
-    @blueprint.get("/")
-    def start() -> Response:
-        return pages.show("try.html", needs=PREDICTS)
-
     @blueprint.get("/files")
     def files() -> Response:
         return pages.show("files.html", needs=RUNS_JOBS)
@@ -67,5 +64,6 @@ def pages_blueprint(
             response.headers["Cache-Control"] = f"public, max-age={_A_YEAR_S}, immutable"
         return response
 
+    add_try(blueprint, pages, sentiment)
     add_signing(blueprint, pages, keys, sessions)
     return blueprint
