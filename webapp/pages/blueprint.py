@@ -11,7 +11,7 @@ from tasks.keys import ApiKey
 from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
 from webapp.pages.label import add_label
-from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
+from webapp.pages.page import RUNS_JOBS, STATIC, Pages
 from webapp.pages.signing import add_signing
 from webapp.pages.status import Links, add_status
 from webapp.pages.trying import add_try
