@@ -28,6 +28,13 @@ def page(asked: Asked, table: Table, figures: Figures) -> str:
     return "".join(_page(asked, table, figures))
 
 
+def fragment(asked: Asked, table: Table, figures: Figures) -> str:
+    """The report as a part of another page, which has the style and a heading of its own."""
+    return f'<div class="report"><p class="facts">{escape(_facts(asked, figures))}</p>' + "".join(
+        [*_content(asked, table, figures), "</div>\n"]
+    )
+
+
 def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     yield (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -38,6 +45,11 @@ def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
         f"<header><h1>{escape(_title(asked))}</h1>"
     )
     yield f'<p class="facts">{escape(_facts(asked, figures))}</p></header>'
+    yield from _content(asked, table, figures)
+    yield "</main></body></html>\n"
+
+
+def _content(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     yield from _headlines(asked, figures)
     yield from _shares(figures)
     if figures.pairs:
@@ -51,7 +63,6 @@ def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     yield (
         f"<footer>Made by Sentiq on {escape(clock(asked.made_at, asked.zone, year=True))} ({escape(shown(asked.tz))})"
         f" from job {escape(asked.job)}; model {escape(shown(asked.model or 'unknown'))}.</footer>"
-        "</main></body></html>\n"
     )
 
 
