@@ -22,7 +22,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.reports import reports_blueprint
+from webapp.api.reports import report_maker, reports_blueprint
 from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
@@ -34,6 +34,7 @@ from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
+from webapp.pages.files import add_files
 from webapp.pages.page import Pages
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
@@ -81,8 +82,11 @@ def create_app(
     charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
+    made = report_maker(sentiment.jobs, sandbox)
+    for_people = pages_blueprint(pages, sentiment)
+    add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
     for blueprint in (
-        pages_blueprint(pages, sentiment),
+        for_people,
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -94,7 +98,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        reports_blueprint(sentiment.jobs, sandbox),
+        reports_blueprint(sentiment.jobs, made),
         streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),

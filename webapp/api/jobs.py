@@ -110,7 +110,8 @@ def _source(upload: Texts) -> Source | None:
     return Source(found.encoding, found.guessed, found.delimiter, found.bom, found.sheet, found.file)
 
 
-def _drain(body: Iterator[bytes]) -> None:
+def drain(body: Iterator[bytes]) -> None:
+    """Reads the rest of a body, for a while."""
     until = time.monotonic() + _DRAIN_S
     try:
         while time.monotonic() < until and next(body, None) is not None:
@@ -125,7 +126,7 @@ def drained(body: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     try:
         yield body
     except Exception:
-        _drain(body)
+        drain(body)
         raise
 
 

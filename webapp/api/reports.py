@@ -27,10 +27,12 @@ _FORMATS = {"application/json": "json", "text/html": "html"}
 _TYPES = {name: media_type for media_type, name in _FORMATS.items()}
 
 
-def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
-    """The blueprint of the reports of jobs."""
+Maker = Callable[[Job, ReportQuery, str], Iterator[bytes]]
+
+
+def reports_blueprint(jobs: JobService, made: Maker) -> Blueprint:
+    """The blueprint of the reports of jobs, which are made by what `report_maker` gives."""
     blueprint = Blueprint("reports", __name__)
-    made = report_maker(jobs, sandbox)
 
     @blueprint.get("/jobs/<job_id>/report")
     def report(job_id: str) -> Response:
@@ -48,9 +50,6 @@ def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
         return response
 
     return blueprint
-
-
-Maker = Callable[[Job, ReportQuery, str], Iterator[bytes]]
 
 
 def report_maker(jobs: JobService, sandbox: Sandbox) -> Maker:

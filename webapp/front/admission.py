@@ -32,7 +32,9 @@ OPEN = frozenset(
     }
 )
 """Endpoints that need no key."""
-PAGES = frozenset({"pages.start", "pages.files", "pages.streams", "pages.stream", "pages.status"})
+PAGES = frozenset(
+    {"pages.start", "pages.files", "pages.file", "pages.streams", "pages.stream", "pages.status"},
+)
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
@@ -49,6 +51,9 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "jobs.results": _EITHER,
     "jobs.listen": _EITHER,
     "reports.report": _EITHER,
+    "pages.preview_file": frozenset({Scope.JOBS}),
+    "pages.file_rows": frozenset({Scope.JOBS}),
+    "pages.file_report": frozenset({Scope.JOBS}),
     "streams.all_streams": frozenset({Scope.JOBS}),
     "streams.put": frozenset({Scope.JOBS}),
     "streams.stream": frozenset({Scope.JOBS}),

@@ -21,10 +21,6 @@ def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
     def start() -> Response:
         return pages.show("try.html", needs=PREDICTS)
 
-    @blueprint.get("/files")
-    def files() -> Response:
-        return pages.show("files.html", needs=RUNS_JOBS)
-
     @blueprint.get("/pages/streams")
     def streams() -> Response:
         return pages.show("streams.html", needs=RUNS_JOBS)

@@ -41,17 +41,17 @@ class Preview:
     """Whether the first row does not look like a header."""
 
 
-def preview(read: Callable[[Found], Texts], *, cut: bool) -> Preview:
+def preview(read: Callable[[Found], Texts], found: Found, *, cut: bool) -> Preview:
     """The preview of a file.
 
     Args:
         read: reads the file, and tells what is found.
+        found: is told, even if the file is refused.
         cut: whether what is read is the beginning of the file only.
 
     Raises:
         UploadRefused, and what `read` raises: the file cannot be read.
     """
-    found = Found()
     try:
         texts = read(found)
     except UploadRefused as refused:

@@ -30,7 +30,7 @@ def page(asked: Asked, table: Table, figures: Figures) -> str:
 
 def fragment(asked: Asked, table: Table, figures: Figures) -> str:
     """The report as a part of another page, which has the style and a heading of its own."""
-    return f'<div class="report"><p class="facts">{escape(_facts(asked, figures))}</p>' + "".join(
+    return f'<div class="report chart"><p class="facts">{escape(_facts(asked, figures))}</p>' + "".join(
         [*_content(asked, table, figures), "</div>\n"]
     )
 
