@@ -20,6 +20,8 @@ _MOST_PANELS = 12
 _MOST_SHIFTS = 60
 _MOST_CELLS = 3000
 """More buckets times segments are in no table of the page."""
+_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="Figures">'
+"""Around a table that may be wider than its place: those who have only a keyboard can move it, too."""
 _CLASSES = ("negative", "neutral", "positive")
 
 
@@ -107,7 +109,7 @@ def _shares(figures: Figures) -> Iterator[str]:
         " negative share, on the right of the positive one.</figcaption></figure>"
     )
     yield (
-        '<div class="scroll"><table><caption>Shares with 95 % intervals. Net is positive less negative, in points.'
+        f'{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points.'
         '</caption><thead><tr><th scope="col">Segment</th><th scope="col">texts</th><th scope="col">effective</th>'
         '<th scope="col">labels</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col" class="words">method</th></tr></thead>'
@@ -135,7 +137,7 @@ def _shares(figures: Figures) -> Iterator[str]:
 
 def _before(rows: list[Segment]) -> Iterator[str]:
     yield (
-        '<details><summary>What the model\'s own counts would say</summary><div class="scroll"><table><caption>The'
+        f"<details><summary>What the model's own counts would say</summary>{_SCROLL}<table><caption>The"
         " model's counts, uncorrected, with intervals that know nothing of its errors.</caption><thead><tr>"
         '<th scope="col">Segment</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col">net, corrected less raw</th></tr></thead>'
@@ -175,7 +177,7 @@ def _pairs(figures: Figures) -> Iterator[str]:
         + "</figure>"
     )
     yield (
-        '<div class="scroll"><table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
+        f'{_SCROLL}<table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
         'Comparison</th><th scope="col" class="words">verdict</th></tr></thead><tbody>'
     )
     for pair in figures.pairs:
@@ -242,7 +244,7 @@ def _shifts(asked: Asked, figures: Figures) -> Iterator[str]:
 def _series_table(asked: Asked, figures: Figures, drawn: list[Segment]) -> Iterator[str]:
     heads = "".join(f'<th scope="col"><bdi>{escape(shown(one.name) or "All texts")}</bdi></th>' for one in drawn)
     yield (
-        '<details><summary>The figures of the bands</summary><div class="scroll"><table><caption>Net in points with its'
+        f"<details><summary>The figures of the bands</summary>{_SCROLL}<table><caption>Net in points with its"
         f' interval, and the number of texts</caption><thead><tr><th scope="col">from</th>{heads}</tr></thead><tbody>'
     )
     for place, begin in enumerate(figures.edges[:-1]):

@@ -5,17 +5,17 @@ import { make } from "./dom.js";
 
 /** Parameters of the API that refusals name, and what the page calls them. @type {[RegExp, string | ((...found: string[]) => string)][]} */
 const SETTINGS = [
-  [/To give such rows an error of their own instead: \?on_error=line\.?/g, "“A row that cannot be read” can have an error of its own instead."],
+  [/To give such rows an error of their own instead: \?on_error=line\.?/g, "“Unreadable rows” can be errors of their own instead."],
   [/(\?header=false) and \?column=(\S+?)(?=[.;,]?(\s|$))/g, "“The first row names the columns” off, and Texts: $2"],
   [/\?header=false/g, "“The first row names the columns” off"],
   [/\?skip=(\d+|N)/g, (_, lines) => `“Lines before the header”${lines === "N" ? "" : ` ${lines}`}`],
   [/\?column=(\S+?)(?=[.;,]?(\s|$))/g, (_, name) => `Texts: ${decoded(name)}`],
   [/\?encoding=NAME/g, "“Encoding”"],
-  [/\?delimiter=(\S+?)(?=[.;,]?(\s|$))/g, "“Columns are separated by” $1"],
+  [/\?delimiter=(\S+?)(?=[.;,]?(\s|$))/g, "“Separated by” $1"],
   [/\?quote=none/g, "“Quotes” plain characters"],
   [/\?quote=(%22|")/g, "“Quotes” around cells"],
   [/\?escape=\\/g, "“Escaped by” a backslash"],
-  [/\?on_error=line/g, "“A row that cannot be read”"],
+  [/\?on_error=line/g, "“Unreadable rows”"],
   [/\?sheet=NAME/g, "“Sheet”"],
   [/\?dates=day-first or \?dates=month-first/g, "“In 3/4/2026 first comes”"],
   [/ In a form, only fields before the file count\./g, ""],
