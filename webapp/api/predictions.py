@@ -23,9 +23,10 @@ from tasks.submit.jobs import JobService
 from tasks.submit.service import ModelInfo, SentimentService
 from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
+from webapp.api.health_schemas import ModelQuery
 from webapp.api.jobs import accepted
+from webapp.api.prediction_schemas import PredictRequest
 from webapp.api.requests import Preferences, json_body, preferences
-from webapp.api.schemas import ModelQuery, PredictRequest
 from webapp.api.streams import find
 from webapp.front.visit import caller, visit
 from webapp.reading.refusals import invalid_option

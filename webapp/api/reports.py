@@ -14,8 +14,8 @@ from tasks.jobs.job import TERMINAL, Job
 from tasks.submit.jobs import JobService
 from webapp.api.jobs import found_job
 from webapp.api.requests import list_header
+from webapp.api.result_schemas import ReportQuery
 from webapp.api.results import own_columns
-from webapp.api.schemas import ReportQuery
 from webapp.reading.refusals import UploadRefused, invalid_option
 from webapp.reading.times import UnknownZone, zone_of
 from webapp.report.asked import ROLES, Asked

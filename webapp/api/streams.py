@@ -23,17 +23,17 @@ from tasks.submit.jobs import JobService
 from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners
-from webapp.api.jobs import accepted, body_pieces, drained, idempotency_key, nothing, require_size
+from webapp.api.jobs import nothing, taken
+from webapp.api.received import body_pieces, drained, idempotency_key, received
 from webapp.api.requests import json_body, preferences
 from webapp.api.series import series_body
 from webapp.api.stream_events import StreamTold, add_event_routes
 from webapp.api.stream_schemas import NAME, SeriesQuery, StreamBody, TextsQuery
-from webapp.api.uploads import read_upload
 from webapp.front.visit import caller
 from webapp.reading.json_files import read_array
 from webapp.reading.refusals import invalid_option
 from webapp.reading.stream_lines import LineOptions, stream_entries
-from webapp.reading.texts import OPTIONS, Found, Limits, Options, Texts
+from webapp.reading.texts import Found, Limits, Options, Texts
 from webapp.reading.times import Order, UnknownZone, zone_of
 from webapp.sandbox.process import Sandbox
 
@@ -191,16 +191,7 @@ def streams_blueprint(
         key, prefer = idempotency_key(), preferences()
         found = find(streams, name)
         with drained(body_pieces()) as body:
-            require_size(limits)
-            upload = read_upload(
-                body,
-                content_type=request.headers.get("Content-Type", ""),
-                content_encoding=request.headers.get("Content-Encoding", ""),
-                query={name: request.args[name] for name in OPTIONS if name in request.args},
-                limits=limits,
-                unpack=sandbox.unpack,
-                batch=batch,
-            )
+            upload = received(body, limits, sandbox.unpack, batch)
             job, replayed = jobs.submit(
                 Submission(
                     stream_entries(upload, options),
@@ -211,12 +202,7 @@ def streams_blueprint(
                     bill=caller().bill(),
                 )
             )
-        if prefer.wait_s is not None:
-            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
-        response = accepted(job, prefer, {**answers.flags(job.model)})
-        if replayed:
-            response.headers["Idempotency-Replayed"] = "true"
-        return response
+        return taken(jobs, answers, prefer, job, replayed=replayed)
 
     @blueprint.get("/streams/<name>/series")
     def series(name: str) -> Response:

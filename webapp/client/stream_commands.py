@@ -14,19 +14,11 @@ from rich.table import Table
 
 from webapp.client import Bucket, Estimate, Job, Labels, SampledText, Sentiq, Shift, Stream, StreamState
 from webapp.client.batch import Screen
+from webapp.client.file_options import Type, reads_a_file, require_file
+from webapp.client.files import FileOptions
 from webapp.client.options import (
     AsJson,
-    Column,
-    Delimiter,
-    Encoding,
-    Escape,
     Key,
-    NoHeader,
-    OnError,
-    Quote,
-    Sheet,
-    Skip,
-    Type,
     Url,
     complain,
     connect,
@@ -122,13 +114,14 @@ def show(context: typer.Context, stream: Name, url: Url = None, api_key: Key = N
 
 
 @streams.command()
+@reads_a_file
 def send(
     context: typer.Context,
+    reading: FileOptions,
     stream: Name,
     file: Annotated[
         Path, typer.Argument(help="A file of any kind that `sentiq batch` reads; - is stdin, with --type.")
     ],
-    column: Column = None,
     time: Annotated[str | None, typer.Option(help="The column with the times.", show_default="time")] = None,
     segment: Annotated[str | None, typer.Option(help="The column with the segments.", show_default="segment")] = None,
     author: Annotated[str | None, typer.Option(help="The column with the authors.", show_default="author")] = None,
@@ -144,32 +137,19 @@ def send(
         Literal["all", "random"] | None,
         typer.Option(help="random: the rows with a label in the column gold are a random sample."),
     ] = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    quote: Quote = None,
-    escape: Escape = None,
-    no_header: NoHeader = False,
-    skip: Skip = None,
-    on_error: OnError = None,
-    sheet: Sheet = None,
     type: Type = None,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Sends a file's texts to a stream, and waits until they are counted."""
-    stdin = str(file) == "-"
-    if stdin and type is None:
-        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
-    if not stdin and not file.is_file():
-        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
-    reading: dict[str, Any] = {"column": column, "time": time, "segment": segment, "author": author, "id": id}
-    reading |= {"tz": tz, "dates": dates, "gold": gold, "delimiter": delimiter, "encoding": encoding, "quote": quote}
-    reading |= {"escape": escape, "header": False if no_header else None, "skip": skip, "on_error": on_error}
+    require_file(file, type)
+    columns = {"time": time, "segment": segment, "author": author, "id": id}
+    source = sys.stdin.buffer if str(file) == "-" else file
     screen = Screen()
     with connect(context, SEND_PATIENCE_S, screen) as sentiq:
         to = sentiq.stream(stream)
-        job = _sent(sentiq, to, screen, sys.stdin.buffer if stdin else file, **reading, sheet=sheet, content_type=type)
+        job = _sent(sentiq, to, screen, source, **columns, tz=tz, dates=dates, gold=gold, **reading, content_type=type)
     if wants_json(context):
         print_json(asdict(job))
     else:

@@ -15,11 +15,13 @@ from model.warnings import NOT_MENTIONED, WARNINGS
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
 from tasks.store.outcomes import Failed
 from tasks.submit.jobs import JobService
-from webapp.api.jobs import body_pieces, drain, found_job, job_body, require_size
+from webapp.api.job_schemas import JobsQuery
+from webapp.api.jobs import found_job, job_body
+from webapp.api.received import body_pieces, drain, received
 from webapp.api.reports import Maker
 from webapp.api.results import MOST_ROWS, own_columns, own_fields
-from webapp.api.schemas import Asked, JobsQuery, ReportQuery
-from webapp.api.uploads import read_upload
+from webapp.api.result_schemas import ReportQuery
+from webapp.api.schemas import Asked
 from webapp.front.visit import caller
 from webapp.pages.looking import LOOK_LINES, NO_LABEL, ROWS, Order, Wanted, cells, confidence_of, label_of, look
 from webapp.pages.page import RUNS_JOBS, Pages
@@ -172,20 +174,10 @@ def add_files(blueprint: Blueprint, pages: Pages, jobs: JobService, limits: Limi
     @blueprint.post("/pages/files/preview")
     def preview_file() -> Response:
         query = PreviewQuery.read(request.args.to_dict())
-        require_size(most)
         body = body_pieces()
 
         def read(found: Found) -> Texts:
-            return read_upload(
-                body,
-                content_type=request.headers.get("Content-Type", ""),
-                content_encoding="",
-                query={},
-                limits=most,
-                unpack=sandbox.unpack,
-                found=found,
-                cut=query.cut,
-            )
+            return received(body, most, sandbox.unpack, found=found, cut=query.cut)
 
         seen: Preview | None = None
         refusal: dict[str, object] | None = None
