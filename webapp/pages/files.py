@@ -19,8 +19,8 @@ from webapp.api.job_schemas import JobsQuery
 from webapp.api.jobs import found_job, job_body
 from webapp.api.received import body_pieces, drain, received
 from webapp.api.reports import Maker
-from webapp.api.results import MOST_ROWS, own_columns, own_fields
 from webapp.api.result_schemas import ReportQuery
+from webapp.api.results import MOST_ROWS, own_columns, own_fields
 from webapp.api.schemas import Asked
 from webapp.front.visit import caller
 from webapp.pages.looking import LOOK_LINES, NO_LABEL, ROWS, Order, Wanted, cells, confidence_of, label_of, look
@@ -112,7 +112,9 @@ class Row:
     pending: bool
 
 
-def add_files(blueprint: Blueprint, pages: Pages, jobs: JobService, limits: Limits, sandbox: Sandbox, made: Maker) -> None:
+def add_files(
+    blueprint: Blueprint, pages: Pages, jobs: JobService, limits: Limits, sandbox: Sandbox, made: Maker
+) -> None:
     """Adds the addresses of the page to the pages' blueprint.
 
     Args:
@@ -153,7 +155,9 @@ def add_files(blueprint: Blueprint, pages: Pages, jobs: JobService, limits: Limi
             return pages.show("job.html", needs=RUNS_JOBS)
         job = found_job(jobs, job_id)
         names = own_columns(job)
-        sample = [] if job.is_passing else [tuple(map(_cell, own_fields(job, one))) for one in jobs.lines(job, 0, _SAMPLE)]
+        sample = (
+            [] if job.is_passing else [tuple(map(_cell, own_fields(job, one))) for one in jobs.lines(job, 0, _SAMPLE)]
+        )
         text = job.header.text if job.header is not None else len(names) - 1
         likely = suggested(names, sample, text)
         chosen = {role: request.args.get(role, likely.get(role, "")) for role in ("time", "segment", "label", "author")}

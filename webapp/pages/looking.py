@@ -11,6 +11,7 @@ import heapq
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from tasks.jobs.job import Job, Line
@@ -89,10 +90,9 @@ def look(job: Job, lines: Iterator[Line], start: int, wanted: Wanted) -> Looked:
         looked.lines = list(_first(found))
         return looked
     sign = 1 if wanted.order == "least" else -1
-    keyed = ((_key(line, sign), line) for line in found)
     after = None if wanted.after is None else (sign * wanted.after[0], wanted.after[1])
-    later = (one for one in keyed if one[0] is not None and (after is None or one[0] > after))
-    looked.lines = [line for _, line in heapq.nsmallest(ROWS, later, key=lambda one: one[0])]  # type: ignore[arg-type]
+    keyed = ((key, line) for line in found if (key := _key(line, sign)) is not None and (after is None or key > after))
+    looked.lines = [line for _, line in heapq.nsmallest(ROWS, keyed, key=itemgetter(0))]
     return looked
 
 

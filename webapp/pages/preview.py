@@ -106,7 +106,10 @@ def suggested(names: Sequence[str], rows: Sequence[Sequence[str]], text: int | N
             places = [
                 place
                 for place, name in enumerate(names)
-                if place not in taken and part in name.casefold() and names.count(name) == 1 and fits[role](cells[place])
+                if place not in taken
+                and part in name.casefold()
+                and names.count(name) == 1
+                and fits[role](cells[place])
             ]
             if places:
                 found[role] = names[places[0]]

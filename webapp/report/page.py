@@ -109,7 +109,7 @@ def _shares(figures: Figures) -> Iterator[str]:
         " negative share, on the right of the positive one.</figcaption></figure>"
     )
     yield (
-        f'{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points.'
+        f"{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points."
         '</caption><thead><tr><th scope="col">Segment</th><th scope="col">texts</th><th scope="col">effective</th>'
         '<th scope="col">labels</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col" class="words">method</th></tr></thead>'
