@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from functools import partial
 
 from flask import Flask
 
@@ -221,5 +220,5 @@ class _Parts:
             patient=model.is_default,
             tracing=self._tracing,
         )
-        turns = Turns(self.results, chunks, model, workers=partial(known.ready, "batch"))
+        turns = Turns(self.results, chunks, model, workers=known.ready)
         return ServedModel(model, known, predictor, turns)

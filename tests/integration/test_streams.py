@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,6 +62,23 @@ def stream(service: Stack) -> Streaming:
 def iso(seconds: float) -> str:
     """A time as people send it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def test_small_requests_are_scored_by_interactive_workers(make_stack: Callable[..., Stack]) -> None:
+    """A few texts for a stream need no batch worker, which may be in the midst of a large chunk; many texts wait for
+    one.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1).start("interactive")
+    stream = Streaming(stack)
+    stream.put()
+    few = [{"text": text, "segment": "a"} for text in new_texts(4)]
+    assert stream.send({"texts": few})["status"] == "succeeded"
+    many = stack.http.post(f"{stream.path}/texts", json={"texts": new_texts(2000)}).json()
+    assert stream.send({"texts": few})["status"] == "succeeded"
+    assert stream.get()["texts"] == 8
+    stack.start_worker("batch")
+    assert stack.ended(many)["status"] == "succeeded"
+    assert stream.get()["texts"] == 2008
 
 
 def test_texts_are_counted_by_segment_and_hour(stream: Streaming) -> None:

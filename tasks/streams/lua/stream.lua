@@ -178,6 +178,15 @@ local function add_texts(uid, packed, field, now)
     touched[day_key] = ttl_s
   end
 
+  -- Whether texts are still kept: the stream may have been told to keep none since these came in.
+  local keeps
+  local function keeps_texts()
+    if keeps == nil then
+      keeps = string.find(redis.call('HGET', facts, 'settings') or '', '"keep_sample":true', 1, true) ~= nil
+    end
+    return keeps
+  end
+
   -- The sample of a segment: its texts with the smallest hashes.
   local samples = {}
   for _, candidate in ipairs(given.sample) do
@@ -193,7 +202,7 @@ local function add_texts(uid, packed, field, now)
     end
     if (id_index == 0 or is_new[id_index]) and place < state.edge then
       redis.call('ZADD', sample, place, entry)
-      if text then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
+      if text and keeps_texts() then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
     end
   end
   for sample, state in pairs(samples) do
