@@ -56,7 +56,7 @@ def add_label(blueprint: Blueprint, pages: Pages, streams: StreamService) -> Non
         with redis_or_unavailable():
             (parts,) = measuring.measure(stream, None if segment is None else [segment], [Span()]).values()
             if segment is not None and segment not in streams.kept.segments(stream):
-                raise SegmentNotFound
+                raise SegmentNotFound(segment)
             given = streams.labels.given(stream)
         found = Measured(list(parts.values()))
         return pages.fragment(
