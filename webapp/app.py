@@ -21,7 +21,7 @@ from webapp.api.docs import docs_blueprint
 from webapp.api.events import Listeners
 from webapp.api.health import health_blueprint
 from webapp.api.jobs import jobs_blueprint
-from webapp.api.metrics import metrics_blueprint
+from webapp.api.metrics import collected, metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
 from webapp.api.reports import reports_blueprint
@@ -38,6 +38,7 @@ from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
 from webapp.pages.page import Pages
 from webapp.pages.problems import problem_for, problem_in
+from webapp.pages.status import Links
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
 
@@ -87,7 +88,14 @@ def create_app(
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
     for blueprint in (
-        pages_blueprint(pages, sentiment, settings.keys, sessions),
+        pages_blueprint(
+            pages,
+            sentiment,
+            settings.keys,
+            sessions,
+            Links(settings.grafana_url, settings.flower_url),
+            partial(collected, queues, counts.registry),
+        ),
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -104,7 +112,7 @@ def create_app(
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis, settings.url_prefix),
+        docs_blueprint(sentiment.analysis, settings.url_prefix, pages),
         metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)

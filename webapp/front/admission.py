@@ -37,6 +37,7 @@ PAGES = frozenset(
         "pages.files",
         "pages.streams",
         "pages.stream",
+        "pages.label",
         "pages.status",
         "pages.sign_in_form",
         "pages.sign_in",
@@ -73,6 +74,8 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),
     "compare.compare_route": frozenset({Scope.JOBS}),
+    "pages.label_progress": frozenset({Scope.JOBS}),
+    "pages.status_part": _EITHER,
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
