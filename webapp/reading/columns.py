@@ -65,7 +65,12 @@ def text_column(
     if len(found) == 1:
         return found[0]
     if found:
-        raise UploadRefused(422, "malformed_line", "Two columns of the header have the name asked for.", line)
+        detail = "Two columns of the header have the name asked for."
+        if line is not None:
+            detail += (
+                f" Say which by its number: ?skip={line}, ?header=false and ?column={found[0] + 1} or {found[1] + 1}."
+            )
+        raise UploadRefused(422, "malformed_line", detail, line)
     if options.column is None:
         missing = f"The {names} has no {one} `text`, and no other one was asked for."
     else:
