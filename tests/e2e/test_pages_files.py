@@ -227,7 +227,7 @@ def test_a_broken_file_is_refused_in_words(browser: Browser, service: Stack, tmp
 def test_what_is_found_late_is_refused_in_words(browser: Browser, service: Stack, tmp_path: Path) -> None:
     """What is wrong beyond the preview is told when all of the file was sent, with the line; the file stays chosen."""
     path = tmp_path / "late.ndjson"
-    lines = ['{"text": "a good text, number %d"}' % n for n in range(20_000)]
+    lines = [f'{{"text": "a good text, number {n}"}}' for n in range(20_000)]
     path.write_text("\n".join([*lines, "{not JSON", *lines[:10]]))
     page = browser.open(address(service), width=DESK)
     choose(page, path)
