@@ -8,10 +8,10 @@ far it is. To sort, each part gives its own first rows, and the page keeps the f
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from time import monotonic
 from typing import Literal
 
 from tasks.jobs.job import Job, Line
@@ -75,7 +75,9 @@ def confidence_of(line: Line) -> float | None:
     return None if outcome is None or isinstance(outcome, Failed) or outcome.remarks.refused else outcome.confidence
 
 
-def look(job: Job, lines: Iterator[Line], start: int, wanted: Wanted) -> Looked:
+def look(
+    job: Job, lines: Iterator[Line], start: int, wanted: Wanted, clock: Callable[[], float] = time.monotonic
+) -> Looked:
     """Looks through lines until there are enough for a page, or for long enough.
 
     Args:
@@ -83,9 +85,10 @@ def look(job: Job, lines: Iterator[Line], start: int, wanted: Wanted) -> Looked:
         lines: its lines from position `start` on.
         start: that position.
         wanted: which are wanted.
+        clock: tells seconds.
     """
     looked = Looked([], start, 0)
-    found = _wanted(job, lines, wanted, looked)
+    found = _wanted(job, lines, wanted, looked, clock)
     if wanted.order == "file":
         looked.lines = list(_first(found))
         return looked
@@ -108,12 +111,14 @@ def _key(line: Line, sign: int) -> tuple[float, int] | None:
     return None if confidence is None else (sign * confidence, line.position)
 
 
-def _wanted(job: Job, lines: Iterator[Line], wanted: Wanted, looked: Looked) -> Iterator[Line]:
+def _wanted(
+    job: Job, lines: Iterator[Line], wanted: Wanted, looked: Looked, clock: Callable[[], float]
+) -> Iterator[Line]:
     """Yields the lines that are wanted, and notes how far it is."""
-    until, start = monotonic() + LOOK_S, looked.end
+    until, start = clock() + LOOK_S, looked.end
     words, value = wanted.words.casefold(), wanted.value.strip()
     for line in lines:
-        if looked.end > start and monotonic() > until:
+        if looked.end > start and clock() > until:
             return
         looked.end = line.position + 1
         if wanted.segment is not None:
