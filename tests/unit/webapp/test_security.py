@@ -59,6 +59,8 @@ PATHS = {
     "labels.take": ("POST", "/streams/debate/labels"),
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
+    "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
+    "pages.status_part": ("GET", "/pages/status"),
 }
 
 
