@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove` and `key new`; and also
-`serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove`, `demo` and `key new`; and
+also `serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tasks.errors import EX_CONFIG
 from tasks.keys import new_key
 from webapp.client import SentiqError
 from webapp.client.batch import in_commands
+from webapp.client.demo.command import demo
 from webapp.client.file_commands import batch, report
 from webapp.client.job_commands import cancel, job, jobs, remove
 from webapp.client.options import AsJson, Key, Url, complain, print_json, wants_json
@@ -65,7 +66,7 @@ def _everywhere(
     pass
 
 
-for command in (predict, batch, report, jobs, job, cancel, remove):
+for command in (predict, batch, report, jobs, job, cancel, remove, demo):
     app.command()(command)
 app.add_typer(streams, name="stream")
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, send_from_directory
+from prometheus_client import CollectorRegistry
 
 from tasks.keys import ApiKey
 from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
-from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
+from webapp.pages.label import add_label
+from webapp.pages.page import RUNS_JOBS, STATIC, Pages
 from webapp.pages.signing import add_signing
+from webapp.pages.status import Links, add_status
 from webapp.pages.trying import add_try
 
 _A_YEAR_S = 31_536_000
 
 
 def pages_blueprint(
-    pages: Pages, sentiment: SentimentService, keys: Mapping[str, ApiKey], sessions: Sessions
+    pages: Pages,
+    sentiment: SentimentService,
+    keys: Mapping[str, ApiKey],
+    sessions: Sessions,
+    links: Links,
+    collected: Callable[[], CollectorRegistry],
 ) -> Blueprint:
     """The blueprint of the pages. Addresses of pages that the API has too, such as `/streams`, begin with `/pages`
     here: `webapp.front.routes` leads there whoever would rather have a page than JSON.
+
+    Args:
+        pages: shows them.
+        sentiment: the service.
+        keys: by which people sign in.
+        sessions: those who have.
+        links: to pages of other programs.
+        collected: see `add_status`.
     """
     blueprint = Blueprint("pages", __name__, template_folder="templates")
-
-    @blueprint.get("/files")
-    def files() -> Response:
-        return pages.show("files.html", needs=RUNS_JOBS)
 
     @blueprint.get("/pages/streams")
     def streams() -> Response:
@@ -36,9 +48,9 @@ def pages_blueprint(
     def stream(name: str) -> Response:
         return pages.show("stream.html", needs=RUNS_JOBS, name=name)
 
-    @blueprint.get("/status")
-    def status() -> Response:
-        return pages.show("status.html", needs=PREDICTS | RUNS_JOBS)
+    add_label(blueprint, pages, sentiment.streams)
+
+    add_status(blueprint, pages, sentiment, links, collected)
 
     @blueprint.get("/pages/static/<version>/<path:file>")
     def static(version: str, file: str) -> Response:
