@@ -38,6 +38,9 @@ PATHS = {
     "predictions.model": ("GET", "/model"),
     "jobs.batch_predict": ("POST", "/batch_predict"),
     "jobs.newest": ("GET", "/jobs"),
+    "pages.preview_file": ("POST", "/pages/files/preview"),
+    "pages.file_rows": ("GET", f"/pages/files/{'0' * 32}/rows"),
+    "pages.file_report": ("GET", f"/pages/files/{'0' * 32}/report"),
     "jobs.job": ("GET", f"/jobs/{'0' * 32}"),
     "jobs.cancel": ("DELETE", f"/jobs/{'0' * 32}"),
     "jobs.results": ("GET", f"/jobs/{'0' * 32}/results"),
@@ -56,6 +59,8 @@ PATHS = {
     "labels.take": ("POST", "/streams/debate/labels"),
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
+    "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
+    "pages.status_part": ("GET", "/pages/status"),
 }
 
 
