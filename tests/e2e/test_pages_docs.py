@@ -66,9 +66,7 @@ def test_an_upload_as_it_stands(browser: Browser, service: Stack, tmp_path: Path
 
 @pytest.mark.parametrize(("width", "dark"), [(DESK, False), (PHONE, True)])
 def test_it_is_usable_by_all(width: int, dark: bool, browser: Browser, service: Stack) -> None:
-    """axe finds nothing wrong with the page but what Swagger UI does: links within buttons, small ones, and a second main
-    part.
-    """
+    """axe finds nothing wrong but what Swagger UI does: links within buttons, small links, and a second main part."""
     page = browser.open(f"http://127.0.0.1:{service.port}/docs", width=width, dark=dark)
     page.locator("#operations-tag-predictions").click()
     expect(page.get_by_text("Score one text")).to_be_visible()
