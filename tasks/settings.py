@@ -61,9 +61,12 @@ API_PATHS = frozenset(
         "redoc",
         "openapi.json",
         "assets",
+        "files",
+        "status",
+        "pages",
     )
 )
-"""The first parts of the API's paths. A prefix that begins with one would be cut off from them."""
+"""The first parts of the paths of the API and the pages. A prefix that begins with one would be cut off from them."""
 _SHOWN = 40
 """The most characters of a bad value that a message repeats."""
 _LONGEST_SOCKET_PATH = 100

@@ -7,6 +7,7 @@ import csv
 from flask import Flask
 from prometheus_client.registry import Collector
 
+from model.labels import SENTIMENT
 from tasks.cost import charges
 from tasks.settings import Settings
 from tasks.store.limits import Limits
@@ -32,9 +33,13 @@ from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
 from webapp.front.traces import Traces
+from webapp.pages.blueprint import pages_blueprint
+from webapp.pages.page import Pages
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
 
+_ALSO_PAGES = frozenset({"streams.all_streams", "streams.stream"})
+"""Endpoints of the API in whose place browsers get a page."""
 _TEXT_BYTES = 1024 * 1024
 """The largest body of `/predict`, unless MAX_TEXT_CHARS allows texts that need more."""
 
@@ -75,7 +80,9 @@ def create_app(
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
+    pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     for blueprint in (
+        pages_blueprint(pages, sentiment),
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -98,7 +105,7 @@ def create_app(
         app.register_blueprint(blueprint)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s, charge=charge) if plain else app.wsgi_app,
-        routes=Routes(app.url_map),
+        routes=Routes(app.url_map, _ALSO_PAGES),
         admission=Admission(settings, limits),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,

@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, Response, redirect, send_from_directory, url_for
-from werkzeug.wrappers import Response as WerkzeugResponse
+from flask import Blueprint, Response, send_from_directory
 
 from model.analysis import Analysis
 from webapp.api.openapi import openapi_document
@@ -53,7 +52,7 @@ def _assets(package: str) -> Path:
 
 
 def docs_blueprint(analysis: Analysis, prefix: str) -> Blueprint:
-    """The blueprint of the API's documentation; `/` leads there."""
+    """The blueprint of the API's documentation."""
     blueprint = Blueprint("docs", __name__)
     document = orjson.dumps(openapi_document(analysis, prefix))
     folders = {"swagger": _assets("flask_openapi_swagger"), "redoc": _assets("flask_openapi_redoc")}
@@ -73,9 +72,5 @@ def docs_blueprint(analysis: Analysis, prefix: str) -> Blueprint:
     @blueprint.get("/assets/<any(swagger, redoc):page>/<path:file>")
     def assets(page: str, file: str) -> Response:
         return send_from_directory(folders[page] / page, file, max_age=86_400)
-
-    @blueprint.get("/")
-    def start() -> WerkzeugResponse:
-        return redirect(url_for("docs.swagger"))
 
     return blueprint

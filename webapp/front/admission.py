@@ -26,10 +26,16 @@ OPEN = frozenset(
         "docs.swagger",
         "docs.redoc",
         "docs.assets",
-        "docs.start",
+        "pages.static",
+        "pages.sign_in",
+        "pages.sign_out",
     }
 )
 """Endpoints that need no key."""
+PAGES = frozenset({"pages.start", "pages.files", "pages.streams", "pages.stream", "pages.status"})
+"""Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
+fetch, such as parts of pages, has an entry in SCOPES.
+"""
 _METRICS = "metrics.metrics"
 _EITHER = frozenset({Scope.PREDICT, Scope.JOBS})
 SCOPES: dict[str, frozenset[Scope]] = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 from werkzeug.routing import Map
 
 
@@ -24,8 +27,10 @@ NOWHERE = Route(None, None)
 class Routes:
     """The routes of the application."""
 
-    def __init__(self, url_map: Map) -> None:
+    def __init__(self, url_map: Map, pages: Set[str] = frozenset()) -> None:
+        """`pages`: endpoints of the API in whose place people get a page, which has the same path below `/pages`."""
         self._map = url_map
+        self._pages = pages
         # Rules without arguments are looked up; only the others need a search.
         self._fixed = {
             (method, rule.rule): Route(rule.endpoint, rule.rule)
@@ -35,7 +40,14 @@ class Routes:
         }
 
     def find(self, environ: dict[str, Any]) -> Route:
-        """The route of a request."""
+        """The route of a request. That of a page in an endpoint's place becomes the request's path, too."""
+        route = self._find(environ)
+        if route.endpoint in self._pages and prefers_page(environ):
+            environ["PATH_INFO"] = f"/pages{environ['PATH_INFO']}"
+            return self._find(environ)
+        return route
+
+    def _find(self, environ: dict[str, Any]) -> Route:
         fixed = self._fixed.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         if fixed is not None:
             return fixed
@@ -44,3 +56,11 @@ class Routes:
         except HTTPException:
             return NOWHERE
         return Route(rule.endpoint, rule.rule)
+
+
+def prefers_page(environ: dict[str, Any]) -> bool:
+    """Whether the caller would rather have a page than JSON, as a browser says when it goes to an address."""
+    accept = environ.get("HTTP_ACCEPT", "")
+    if "text/html" not in accept:
+        return False
+    return parse_accept_header(accept, MIMEAccept).best_match(["application/json", "text/html"]) == "text/html"

@@ -1,0 +1,51 @@
+"""The addresses of the pages. Each page has a module of its own, which adds its addresses to this blueprint."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, send_from_directory
+from werkzeug.exceptions import NotFound
+
+from tasks.submit.service import SentimentService
+from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
+
+_A_YEAR_S = 31_536_000
+
+
+def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
+    """The blueprint of the pages. Addresses of pages that the API has too, such as `/streams`, begin with `/pages`
+    here: `webapp.front.routes` leads there whoever would rather have a page than JSON.
+    """
+    blueprint = Blueprint("pages", __name__, template_folder="templates")
+
+    @blueprint.get("/")
+    def start() -> Response:
+        return pages.show("try.html", needs=PREDICTS)
+
+    @blueprint.get("/files")
+    def files() -> Response:
+        return pages.show("files.html", needs=RUNS_JOBS)
+
+    @blueprint.get("/pages/streams")
+    def streams() -> Response:
+        return pages.show("streams.html", needs=RUNS_JOBS)
+
+    @blueprint.get("/pages/streams/<name>")
+    def stream(name: str) -> Response:
+        return pages.show("stream.html", needs=RUNS_JOBS, name=name)
+
+    @blueprint.get("/status")
+    def status() -> Response:
+        return pages.show("status.html", needs=PREDICTS | RUNS_JOBS)
+
+    @blueprint.get("/pages/static/<version>/<path:file>")
+    def static(version: str, file: str) -> Response:
+        """A file of the pages. Its address has the digest of all files, so it never changes while that is right."""
+        try:
+            response = send_from_directory(STATIC, file, conditional=True, max_age=0)
+        except NotFound:
+            raise NotFound from None
+        if version == pages.version:
+            response.headers["Cache-Control"] = f"public, max-age={_A_YEAR_S}, immutable"
+        return response
+
+    return blueprint
