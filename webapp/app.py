@@ -82,7 +82,7 @@ def create_app(
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     for blueprint in (
-        pages_blueprint(pages, sentiment),
+        pages_blueprint(pages, sentiment, listeners),
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,

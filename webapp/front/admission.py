@@ -29,10 +29,16 @@ OPEN = frozenset(
         "pages.static",
         "pages.sign_in",
         "pages.sign_out",
+        # A link's token stands in for a key: it opens one stream's page and nothing else.
+        "pages.shared_page",
+        "pages.shared_view",
+        "pages.shared_view_events",
+        "pages.shared_svg",
+        "pages.shared_csv",
     }
 )
 """Endpoints that need no key."""
-PAGES = frozenset({"pages.start", "pages.files", "pages.streams", "pages.stream", "pages.status"})
+PAGES = frozenset({"pages.start", "pages.files", "pages.streams_page", "pages.stream_page", "pages.status"})
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
@@ -57,6 +63,13 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "streams.series": frozenset({Scope.JOBS}),
     "streams.shifts": frozenset({Scope.JOBS}),
     "streams.events": frozenset({Scope.JOBS}),
+    "pages.stream_view": frozenset({Scope.JOBS}),
+    "pages.stream_view_events": frozenset({Scope.JOBS}),
+    "pages.stream_svg": frozenset({Scope.JOBS}),
+    "pages.stream_csv": frozenset({Scope.JOBS}),
+    "pages.links": frozenset({Scope.JOBS}),
+    "pages.make_link": frozenset({Scope.JOBS}),
+    "pages.end_link": frozenset({Scope.JOBS}),
     "labels.sample": frozenset({Scope.JOBS}),
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),

@@ -6,12 +6,14 @@ from flask import Blueprint, Response, send_from_directory
 from werkzeug.exceptions import NotFound
 
 from tasks.submit.service import SentimentService
+from webapp.api.events import Listeners
 from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
+from webapp.pages.streams import add_streams
 
 _A_YEAR_S = 31_536_000
 
 
-def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
+def pages_blueprint(pages: Pages, sentiment: SentimentService, listeners: Listeners) -> Blueprint:
     """The blueprint of the pages. Addresses of pages that the API has too, such as `/streams`, begin with `/pages`
     here: `webapp.front.routes` leads there whoever would rather have a page than JSON.
     """
@@ -24,14 +26,6 @@ def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/files")
     def files() -> Response:
         return pages.show("files.html", needs=RUNS_JOBS)
-
-    @blueprint.get("/pages/streams")
-    def streams() -> Response:
-        return pages.show("streams.html", needs=RUNS_JOBS)
-
-    @blueprint.get("/pages/streams/<name>")
-    def stream(name: str) -> Response:
-        return pages.show("stream.html", needs=RUNS_JOBS, name=name)
 
     @blueprint.get("/status")
     def status() -> Response:
@@ -48,4 +42,5 @@ def pages_blueprint(pages: Pages, sentiment: SentimentService) -> Blueprint:
             response.headers["Cache-Control"] = f"public, max-age={_A_YEAR_S}, immutable"
         return response
 
+    add_streams(blueprint, pages, sentiment.streams, listeners)
     return blueprint

@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from model.shares import corrected
 from model.shares.clusters import design_effect_of_sample
 from model.shares.detector import Shift
-from model.shares.estimates import Shares
 from model.shares.raw import raw
 from model.shares.series import series
 from tasks.errors import SegmentNotFound
-from tasks.streams.comparing import Compared, Side, compare
+from tasks.streams.comparing import Compared, Side, compare_first
 from tasks.streams.labelled import counted
 from tasks.streams.labels import Given
 from tasks.streams.measuring import MINUTES_S, Measured, Measuring, Span
-from tasks.streams.shifts import KeptShifts
 from tasks.streams.stream import MINUTE_S, NO_SEGMENT, QUARTER_S, Buckets, Entry, Stream
 from tasks.submit.streams import StreamService
 from webapp.pages.stream_query import LASTS_S, View
@@ -215,34 +212,21 @@ class _Gathering:
         measuring = Measuring(self._kept, self._labels)
         span, _ = Span(borders[0], borders[-1]).aligned(self._now)
         masks = self._stream.settings.mask_segments is not False
-        parts, unmasked = (
-            measuring.measure(self._stream, names, [span], masked=masked)[span] if masked in (masks, False) else {}
-            for masked in (masks, False)
-        )
+        parts = measuring.measure(self._stream, names, [span], masked=masks)[span]
+        plain = measuring.measure(self._stream, names, [span])[span] if masks else {}
         sides = [
-            Side(
-                shown_name(name),
-                Measured([parts[name]]),
-                Measured([unmasked[name]]) if masks and name in unmasked else None,
-            )
+            Side(shown_name(name), Measured([parts[name]]), Measured([plain[name]]) if name in plain else None)
             for name in names
             if name in parts
         ]
-        if len(sides) < 2 or sides[0].name != shown_name(view.a):
-            return []
-        wanted = {(0, place) for place in range(1, len(sides))}
-        pairs = [pair for pair in combinations(range(len(sides)), 2)]
-        return [one for pair, one in zip(pairs, compare(sides), strict=True) if pair in wanted]
+        return compare_first(sides) if view.a in parts and len(sides) > 1 else []
 
     def _examples(self, at: float) -> tuple[tuple[Example, ...], tuple[Example, ...]] | None:
         """The texts of the sample that were written last before a moment, and first from it on."""
         if not self._stream.settings.keep_sample:
             return None
         found = [
-            entry
-            for name in self._drawn
-            for entry in self._kept.sample(self._stream, name)
-            if entry.text is not None
+            entry for name in self._drawn for entry in self._kept.sample(self._stream, name) if entry.text is not None
         ]
         found.sort(key=lambda entry: entry.time_ms)
         before = [entry for entry in found if entry.time_ms < 1000 * at][-_EXAMPLES:]

@@ -15,7 +15,18 @@ from webapp.reading.times import read_time, zone_of
 LASTS_S = {"15m": 900, "1h": 3600, "1d": 86_400, "7d": 7 * 86_400}
 MOST_SEGMENTS = 12
 """That are drawn at once."""
-BUCKETS = ("1m", "5m", "15m", "1h", "3h", "6h", "12h", "1d", "1w", "1mo")
+BUCKET_WORDS = {
+    "1m": "a minute",
+    "5m": "5 minutes",
+    "15m": "15 minutes",
+    "1h": "an hour",
+    "3h": "3 hours",
+    "6h": "6 hours",
+    "12h": "12 hours",
+    "1d": "a day",
+    "1w": "a week",
+    "1mo": "a month",
+}
 LONGEST_ZONE = 64
 _TIME = Annotated[str | None, Field(max_length=64)]
 

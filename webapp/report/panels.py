@@ -19,6 +19,8 @@ _TICKS = 9
 _TICKS_NARROW = 4
 _MOST_SHIFTS = 10
 """The largest are drawn."""
+_MOST_SPOKEN = 3
+"""Shifts that have their words in a drawing; more would cover it."""
 NET = ("net",)
 CLASSES = ("negative", "neutral", "positive")
 LEFT, RIGHT = 40.0, 8.0
@@ -85,7 +87,15 @@ def _ticks(first: float, last: float, zone: tzinfo) -> Iterator[tuple[float, str
 
 
 def panel(
-    name: str, label: str, series: Sequence[Shares], shifts: Sequence[Shift], axes: Axes, *, wide: bool = False
+    name: str,
+    label: str,
+    series: Sequence[Shares],
+    shifts: Sequence[Shift],
+    axes: Axes,
+    *,
+    wide: bool = False,
+    marks: Sequence[str] = (),
+    dots: bool = True,
 ) -> str:
     """Net, or shares, over time of one segment.
 
@@ -96,6 +106,8 @@ def panel(
         shifts: those that were found.
         axes: the scales.
         wide: whether it has the width of the page, not half of it.
+        marks: the words at each shift, in the order of `shifts`; none: its size.
+        dots: whether each bucket has a dot that tells its figures where a pointer rests on it.
     """
     width, height = WIDE if wide else NARROW
     left, right, top, bottom = LEFT, width - RIGHT, 12.0, height - 50
@@ -107,6 +119,7 @@ def panel(
     def y(value: float) -> float:
         return bottom - (value - axes.low) / (axes.high - axes.low) * (bottom - top)
 
+    said = dict(zip(shifts, marks, strict=False))
     shifts = sorted(sorted(shifts, key=lambda one: -abs(one.size))[:_MOST_SHIFTS], key=lambda one: one.when)
     told = " ".join(shift_sentence(label, shift, axes.zone) for shift in shifts)
     what = "Net sentiment" if axes.of_net else "Shares of negative, neutral and positive texts"
@@ -121,15 +134,17 @@ def panel(
     drawing.begin_within(left, top, right - left, bottom - top)
     for run in _runs(series):
         for measure in axes.measures:
-            _band(drawing, run, series, axes, measure, x, y)
+            _band(drawing, run, series, axes, measure, x, y, dots=dots)
     for shift in shifts:
         drawing.rectangle("shift-range", x(shift.earliest), top, x(shift.latest) - x(shift.earliest), bottom - top)
         drawing.line("shift", (x(shift.when), top), (x(shift.when), bottom))
     drawing.end_within()
-    for shift in shifts:
-        far = x(shift.when) > right - 60
-        at = (x(shift.when) + (-5 if far else 5), top + 9)
-        drawing.text("shift-name", at, words.signed(shift.size), anchor="end" if far else "start")
+    spoken = wide and len(shifts) <= _MOST_SPOKEN
+    for place, shift in enumerate(shifts):
+        mark = said.get(shift, "") if spoken else ""
+        far = x(shift.when) > (right + left) / 2 if mark else x(shift.when) > right - 60
+        at = (x(shift.when) + (-5 if far else 5), top + 9 + (15 * place if mark else 0))
+        drawing.text("shift-name", at, mark or words.signed(shift.size), anchor="end" if far else "start")
     return str(drawing)
 
 
@@ -147,7 +162,7 @@ def _runs(series: Sequence[Shares]) -> Iterator[range]:
 
 
 def _band(
-    drawing: Drawing, run: range, series: Sequence[Shares], axes: Axes, measure: str, x: Scale, y: Scale
+    drawing: Drawing, run: range, series: Sequence[Shares], axes: Axes, measure: str, x: Scale, y: Scale, *, dots: bool
 ) -> None:
     """Each bucket's interval as a step, and the estimates as a line through the buckets' middles."""
     of = "" if axes.of_net else f" of-{measure}"
@@ -165,7 +180,7 @@ def _band(
     drawing.path(f"band{of}", [*over, *reversed(under)], closed=True)
     if len(middle) > 1:
         drawing.path(f"course{of}", middle)
-    radius = 2.2 if len(series) <= 80 else 0.0
+    radius = 2.2 if dots and len(series) <= 80 else 0.0
     for place, at in zip(run, middle, strict=True):
         if radius or len(middle) == 1:
             says = f"{clock(axes.borders[place], axes.zone)}: {axes.said(series[place])}"
