@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -13,9 +14,9 @@ from jinja2 import Environment
 from model.shares import words
 from model.shares.detector import Shift
 from model.shares.estimates import Method, Shares
-from tasks.streams.stream import NO_SEGMENT, Stream
+from tasks.streams.stream import Stream
 from tasks.submit.streams import StreamService
-from webapp.pages.stream_figures import Figures, figures, shown_name
+from webapp.pages.stream_figures import Figures, figures
 from webapp.pages.stream_query import BUCKET_WORDS, View
 from webapp.report.charts import forest_chart, shares_chart
 from webapp.report.figures import Pair, Segment
@@ -65,7 +66,7 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
     if borders:
         axes = axes_of(found, view)
         for place, segment in enumerate(found.segments):
-            name = shown_name(segment.name)
+            name = found.named(segment.name)
             shifts, marks = shifts_of(found, view, segment)
             svg = panel(f"p{place}", name, segment.series, shifts, axes, wide=not view.narrow, marks=marks, dots=False)
             says = [f"{when(at)}: {axes.said(one)}" for at, one in zip(borders, segment.series, strict=False)]
@@ -78,7 +79,7 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
         "names": orjson.dumps(found.names).decode(),
         "drawn": orjson.dumps([one.name for one in found.segments]).decode(),
         "empty": not any(one.shares.texts for one in found.segments),
-        "stands": [_stand(one) for one in found.segments],
+        "stands": [_stand(found.named(one.name), one) for one in found.segments],
         "plots": plots,
         "frame": _frame(view),
         "starts": orjson.dumps([round(at) for at in borders]).decode(),
@@ -89,13 +90,15 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
         "last_text": clock(found.last, zone, year=True) if found.last is not None else "",
         "shifts": [
             {
-                "marked": shift_marked(name if several else None, shift, when(shift.when)),
-                "sentence": shift_sentence(name, shift, zone),
+                "marked": shift_marked(found.named(name) if several else None, shift, when(shift.when)),
+                "sentence": shift_sentence(found.named(name) if len(found.names) > 1 else None, shift, zone),
                 "address": address(view, at=shift.when),
             }
             for name, shift in found.shifts
         ],
-        "shares": shares_chart([_named(one) for one in found.segments if one.shares.texts], narrow=view.narrow)
+        "shares": shares_chart(
+            [replace(one, name=found.named(one.name)) for one in found.segments if one.shares.texts], narrow=True
+        )
         if any(one.shares.texts for one in found.segments)
         else "",
         "forest": forest_chart(pairs, narrow=view.narrow) if pairs else "",
@@ -132,7 +135,7 @@ def _teller(found: Figures, view: View) -> Callable[[float], str]:
 
 def shifts_of(found: Figures, view: View, segment: Segment) -> tuple[list[Shift], list[str]]:
     """The shifts of a segment, and what is said of them in its drawing."""
-    shifts = [shift for name, shift in found.shifts if name == shown_name(segment.name)]
+    shifts = [shift for name, shift in found.shifts if name == segment.name]
     when = _teller(found, view)
     return shifts, [shift_marked(None, shift, when(shift.when)) for shift in shifts]
 
@@ -149,15 +152,11 @@ def _frame(view: View) -> dict[str, float]:
     return {"left": round(100 * LEFT / width, 3), "right": round(100 * (width - RIGHT) / width, 3)}
 
 
-def _named(one: Segment) -> Segment:
-    return one if one.name != NO_SEGMENT else Segment(shown_name(one.name), one.shares, one.raw, one.labelled, None, 0)
-
-
-def _stand(one: Segment) -> dict[str, Any]:
+def _stand(name: str, one: Segment) -> dict[str, Any]:
     """Where a segment stands, in the whole time."""
     net = one.shares.net
     return {
-        "name": shown_name(one.name),
+        "name": name,
         "net": words.signed(net.estimate) if one.shares.texts else "–",
         "interval": ""
         if net.low is None or net.high is None
@@ -225,7 +224,7 @@ def _table(found: Figures, view: View, when: Callable[[float], str]) -> dict[str
             )
     return {
         "kinds": kinds,
-        "names": [shown_name(one.name) for one in found.segments],
+        "names": [found.named(one.name) for one in found.segments],
         "rows": rows[:_MOST_ROWS],
         "more": max(0, len(rows) - _MOST_ROWS),
     }

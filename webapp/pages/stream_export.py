@@ -15,7 +15,7 @@ from tasks.streams.stream import Stream
 from tasks.submit.streams import StreamService
 from webapp.api.results import harmless
 from webapp.pages.stream_draw import axes_of, shifts_of
-from webapp.pages.stream_figures import Figures, figures, shown_name
+from webapp.pages.stream_figures import Figures, figures
 from webapp.pages.stream_query import BUCKET_WORDS, View
 from webapp.report.charts import forest_chart
 from webapp.report.figures import Pair
@@ -99,7 +99,7 @@ def _drawings(found: Figures, view: View) -> Iterator[tuple[str, float, str]]:
     if found.edges:
         axes = axes_of(found, view)
         for place, segment in enumerate(found.segments):
-            name = shown_name(segment.name)
+            name = found.named(segment.name)
             shifts, marks = shifts_of(found, view, segment)
             drawing = panel(
                 f"e{place}", name, segment.series, shifts, axes, wide=True, marks=marks, dots=len(segment.series) <= 80

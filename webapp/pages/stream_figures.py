@@ -23,6 +23,7 @@ from tasks.submit.streams import StreamService
 from webapp.pages.stream_query import LASTS_S, View
 from webapp.report.buckets import SIZES, chosen, edges
 from webapp.report.figures import Segment
+from webapp.report.says import shown
 
 FIRST = 6
 """So many segments are drawn where none is named: the largest."""
@@ -62,10 +63,14 @@ class Figures:
     last: float | None
     """The time of all texts of the stream, in whole quarters of an hour; None without any."""
     shifts: tuple[tuple[str, Shift], ...]
-    """Those of the drawn segments in the time, the newest first."""
+    """Those of the drawn segments in the time, with the segment, the newest first."""
     compared: tuple[Compared, ...]
     examples: tuple[tuple[Example, ...], tuple[Example, ...]] | None
     """Texts before the moment and after it; None if no moment is asked for or no text may be shown."""
+
+    def named(self, segment: str) -> str:
+        """A segment's name in words."""
+        return "all texts" if self.names == (NO_SEGMENT,) else shown(shown_name(segment))
 
 
 def shown_name(segment: str) -> str:
@@ -111,7 +116,7 @@ class _Gathering:
         shifts: list[tuple[str, Shift]] = []
         if borders:
             shifts = [
-                (shown_name(one.segment), _shift(one))
+                (one.segment, _shift(one))
                 for one in self._shifts.newest(stream, _MOST_SHIFTS)
                 if one.segment in self._drawn and borders[0] <= one.when < borders[-1]
             ]
