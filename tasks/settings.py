@@ -255,6 +255,8 @@ class Settings(BaseSettings):
     """A file of API keys, one to a line, with `#` comments; they are valid in addition to `API_KEYS`."""
     allow_anonymous: bool = False
     """Without API keys, listen on other than loopback addresses all the same."""
+    session_ttl: Annotated[int, Field(ge=60, le=30 * 86_400)] = 43_200
+    """Seconds after which whoever has signed in on a page with an API key has to do so again."""
     rate_limit: str | None = None
     """Texts that one caller may send in a time: `100/s`, `6000/min`, `50000/h`."""
     daily_quota: PositiveInt | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 
 from flask import Flask
 from prometheus_client.registry import Collector
@@ -11,6 +12,7 @@ from model.labels import SENTIMENT
 from tasks.cost import charges
 from tasks.settings import Settings
 from tasks.store.limits import Limits
+from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
 from webapp.api.answers import PredictionAnswers
@@ -28,13 +30,14 @@ from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
 from webapp.front.counts import Counts
-from webapp.front.errors import problem_of
 from webapp.front.front import Front
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import Routes
+from webapp.front.signed_in import SignedIn
 from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
 from webapp.pages.page import Pages
+from webapp.pages.problems import problem_for, problem_in
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
 
@@ -49,6 +52,7 @@ def create_app(
     sentiment: SentimentService,
     *,
     limits: Limits | None,
+    sessions: Sessions,
     queues: Collector,
     tracing: Tracing | None = None,
     plain: bool = True,
@@ -59,6 +63,7 @@ def create_app(
         settings: the service's settings.
         sentiment: answers texts and keeps jobs.
         limits: callers' limits; None if there are none.
+        sessions: of people who have signed in on a page.
         queues: metrics of queues, workers and jobs.
         tracing: None unless traces are kept.
         plain: whether plain requests to `/predict` are answered without Flask.
@@ -66,7 +71,6 @@ def create_app(
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.register_error_handler(Exception, problem_of)
     counts = Counts()
     # A character that is escaped in JSON takes up to 12 bytes, and a line holds other things besides the text.
     uploads = UploadLimits(settings.max_upload_bytes, max_line_bytes=12 * settings.max_text_chars + 65_536)
@@ -81,8 +85,9 @@ def create_app(
     charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
+    app.register_error_handler(Exception, partial(problem_for, pages))
     for blueprint in (
-        pages_blueprint(pages, sentiment, listeners),
+        pages_blueprint(pages, sentiment, listeners, settings.keys, sessions),
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -106,11 +111,12 @@ def create_app(
     app.wsgi_app = Front(  # type: ignore[method-assign]
         PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s, charge=charge) if plain else app.wsgi_app,
         routes=Routes(app.url_map, _ALSO_PAGES),
-        admission=Admission(settings, limits),
+        admission=Admission(settings, limits, SignedIn(settings.keys, sessions)),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,
         access_log=AccessLog(everything=settings.access_log or settings.log_level == "debug"),
         traces=Traces(tracing) if tracing is not None else None,
         prefix=settings.url_prefix,
+        problem=partial(problem_in, app, pages),
     )
     return app

@@ -26,6 +26,7 @@ from tasks.store.limits import limits_of
 from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import WEBS, KnownModel, Presence
+from tasks.store.sessions import Sessions
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
 from tasks.streams.links import StreamLinks
@@ -74,8 +75,11 @@ def flask_application(
         daily_quota=settings.daily_quota,
         processes=settings.web_concurrency,
     )
+    sessions = Sessions(connect(settings.results_url, timeout_s=TIMEOUT_S), ttl_s=settings.session_ttl)
     queues = queue_metrics(settings)
-    return create_app(settings, sentiment, limits=limits, queues=queues, tracing=tracing, plain=plain)
+    return create_app(
+        settings, sentiment, limits=limits, sessions=sessions, queues=queues, tracing=tracing, plain=plain
+    )
 
 
 def queue_metrics(settings: Settings) -> QueueMetrics:

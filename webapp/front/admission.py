@@ -15,6 +15,7 @@ from tasks.keys import Scope, find
 from tasks.settings import Settings
 from tasks.store.limits import Limits
 from webapp.front.hosts import AllowedHosts, is_own_page
+from webapp.front.signed_in import CSRF_HEADER, SignedIn, is_token
 from webapp.front.visit import ANYBODY, Caller
 
 OPEN = frozenset(
@@ -23,12 +24,9 @@ OPEN = frozenset(
         "health.ready",
         "health.health",
         "docs.openapi",
-        "docs.swagger",
         "docs.redoc",
         "docs.assets",
         "pages.static",
-        "pages.sign_in",
-        "pages.sign_out",
         # A link's token stands in for a key: it opens one stream's page and nothing else.
         "pages.shared_page",
         "pages.shared_view",
@@ -38,10 +36,24 @@ OPEN = frozenset(
     }
 )
 """Endpoints that need no key."""
-PAGES = frozenset({"pages.start", "pages.files", "pages.streams_page", "pages.stream_page", "pages.status"})
+PAGES = frozenset(
+    {
+        "docs.swagger",
+        "pages.start",
+        "pages.files",
+        "pages.streams_page",
+        "pages.stream_page",
+        "pages.status",
+        "pages.sign_in_form",
+        "pages.sign_in",
+        "pages.sign_out",
+    }
+)
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
+_BY_ANY_NAME = frozenset({"docs.swagger"})
+"""Pages that hold nothing that a page of another site may not read, were it to come by a name of its own."""
 _METRICS = "metrics.metrics"
 _EITHER = frozenset({Scope.PREDICT, Scope.JOBS})
 SCOPES: dict[str, frozenset[Scope]] = {
@@ -88,8 +100,9 @@ against DAILY_QUOTA it counts all its texts as they come in.
 class Admission:
     """Admits requests or refuses them, before anything of their bodies is read."""
 
-    def __init__(self, settings: Settings, limits: Limits | None) -> None:
+    def __init__(self, settings: Settings, limits: Limits | None, signed_in: SignedIn) -> None:
         self._keys = settings.keys
+        self._signed_in = signed_in
         self._limits = limits
         self._origins = frozenset(settings.cors_origins)
         self._hosts = AllowedHosts((settings.host, *settings.allowed_hosts))
@@ -101,6 +114,7 @@ class Admission:
         Raises:
             Unauthorized, Forbidden, HostNotAllowed: the caller may not do this.
             NotFound: metrics are served on another port.
+            ServiceUnavailable: the caller has a session, and Redis is away.
         """
         if endpoint is None or endpoint in OPEN:
             return ANYBODY
@@ -111,24 +125,25 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        if not self._keys and not self._hosts.allow(environ.get("HTTP_HOST", "")):
+        if not self._keys and endpoint not in _BY_ANY_NAME and not self._hosts.allow(environ.get("HTTP_HOST", "")):
             raise HostNotAllowed
-        if method not in ("GET", "HEAD") and self._is_foreign(environ):
+        if method not in ("GET", "HEAD") and self._is_foreign(environ, endpoint):
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
         if self._keys:
-            return self._holder(environ, SCOPES.get(endpoint, _ADMIN))
+            return self._viewer(environ) if endpoint in PAGES else self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         address = environ.get("REMOTE_ADDR", "")
-        return Caller(None, _address_id(address), self._limits) if self._limits is not None else _unlimited(address)
+        return Caller(None, address_id(address), self._limits) if self._limits is not None else _unlimited(address)
 
-    def _is_foreign(self, environ: dict[str, Any]) -> bool:
+    def _is_foreign(self, environ: dict[str, Any], endpoint: str) -> bool:
         """Whether a page of another origin, which CORS_ORIGINS does not list, has sent the request. Whatever a form
         could send, browsers send without asking the service first.
         """
         site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
         if site is None:
             # Over plain HTTP browsers send only the origin. With keys it does not matter, because pages of other sites
-            # have no key, and callers other than browsers may send any origin.
-            foreign = origin is not None and not self._keys and not is_own_page(origin, environ.get("HTTP_HOST", ""))
+            # have no key, and callers other than browsers may send any origin; but they could sign somebody in.
+            matters = origin is not None and (not self._keys or endpoint in PAGES)
+            foreign = matters and not is_own_page(origin or "", environ.get("HTTP_HOST", ""))
         else:
             foreign = site in ("cross-site", "same-site")
         return foreign and origin not in self._origins
@@ -142,13 +157,26 @@ class Admission:
         if caller.limits is not None and endpoint in _COSTS:
             caller.charge(rate=1, quota=_COSTS[endpoint])
 
-    def _holder(self, environ: dict[str, Any], scopes: Iterable[Scope]) -> Caller:
+    def _viewer(self, environ: dict[str, Any]) -> Caller:
+        """Who looks at a page: whoever has signed in, or anybody. What a form changes checks its token itself."""
         key = find(self._keys, _presented(environ))
+        if key is not None:
+            return Caller(key, key.name, None)
+        session = self._signed_in.find(environ)
+        return Caller(session.key, session.key.name, None, csrf=session.csrf) if session is not None else ANYBODY
+
+    def _holder(self, environ: dict[str, Any], scopes: Iterable[Scope]) -> Caller:
+        presented, csrf = _presented(environ), ""
+        key = find(self._keys, presented)
+        if not presented and "HTTP_COOKIE" in environ and (session := self._signed_in.find(environ)) is not None:
+            key, csrf = session.key, session.csrf
+            if environ["REQUEST_METHOD"] not in ("GET", "HEAD") and not is_token(environ.get(CSRF_HEADER, ""), csrf):
+                raise Forbidden("A request by a session needs the session's token in X-CSRF-Token.")
         if key is None:
             raise Unauthorized
         if not key.may(scopes):
             raise Forbidden(f"This needs a key with the scope {' or '.join(sorted(scopes))}.")
-        return Caller(key, key.name, self._limits)
+        return Caller(key, key.name, self._limits, csrf=csrf)
 
 
 def _presented(environ: dict[str, Any]) -> str:
@@ -159,11 +187,11 @@ def _presented(environ: dict[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def _unlimited(address: str) -> Caller:
     """The caller at an address where nothing is limited, so that nothing of a request is kept with them."""
-    return Caller(None, _address_id(address), None)
+    return Caller(None, address_id(address), None)
 
 
 @lru_cache(maxsize=4096)
-def _address_id(address: str) -> str:
+def address_id(address: str) -> str:
     """A digest of the address, because an address is personal data. For IPv6, of its network: one caller has all
     addresses of a /64.
     """

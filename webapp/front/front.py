@@ -41,7 +41,9 @@ class Front:
         access_log: AccessLog,
         traces: Traces | None,
         prefix: str = "",
+        problem: Callable[[Exception, dict[str, Any]], Wsgi] = lambda error, _: problem_of(error),
     ) -> None:
+        """`problem`: the answer to a request, by its environment, that ended in an error here."""
         self._app = app
         self._routes = routes
         self._admission = admission
@@ -50,6 +52,7 @@ class Front:
         """The counts of the requests so far."""
         self._access_log = access_log
         self._traces = traces
+        self._problem = problem
         self._prefix = prefix
         """The path below which a proxy serves the API, or an empty string."""
 
@@ -98,4 +101,4 @@ class Front:
         except Exception as error:
             if visit.answered:
                 raise
-            return problem_of(error)(environ, begin)
+            return self._problem(error, environ)(environ, begin)

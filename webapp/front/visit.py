@@ -27,6 +27,8 @@ class Caller:
     """The name under which limits are counted."""
     limits: Limits | None
     standing: Standing | None = None
+    csrf: str = ""
+    """In a session of a page: the token that belongs to it."""
 
     @property
     def owner(self) -> str | None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, send_from_directory
-from werkzeug.exceptions import NotFound
+from collections.abc import Mapping
 
+from flask import Blueprint, Response, send_from_directory
+
+from tasks.keys import ApiKey
+from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
 from webapp.api.events import Listeners
 from webapp.pages.page import PREDICTS, RUNS_JOBS, STATIC, Pages
+from webapp.pages.signing import add_signing
 from webapp.pages.streams import add_streams
 
 _A_YEAR_S = 31_536_000
 
 
-def pages_blueprint(pages: Pages, sentiment: SentimentService, listeners: Listeners) -> Blueprint:
+def pages_blueprint(
+    pages: Pages,
+    sentiment: SentimentService,
+    listeners: Listeners,
+    keys: Mapping[str, ApiKey],
+    sessions: Sessions,
+) -> Blueprint:
     """The blueprint of the pages. Addresses of pages that the API has too, such as `/streams`, begin with `/pages`
     here: `webapp.front.routes` leads there whoever would rather have a page than JSON.
     """
@@ -34,13 +44,11 @@ def pages_blueprint(pages: Pages, sentiment: SentimentService, listeners: Listen
     @blueprint.get("/pages/static/<version>/<path:file>")
     def static(version: str, file: str) -> Response:
         """A file of the pages. Its address has the digest of all files, so it never changes while that is right."""
-        try:
-            response = send_from_directory(STATIC, file, conditional=True, max_age=0)
-        except NotFound:
-            raise NotFound from None
+        response = send_from_directory(STATIC, file, conditional=True, max_age=0)
         if version == pages.version:
             response.headers["Cache-Control"] = f"public, max-age={_A_YEAR_S}, immutable"
         return response
 
     add_streams(blueprint, pages, sentiment.streams, listeners)
+    add_signing(blueprint, pages, keys, sessions)
     return blueprint

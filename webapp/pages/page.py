@@ -73,7 +73,7 @@ class Pages:
         """
         if needs and self.has_keys:
             if caller().key is None:
-                template, words = "sign_in.html", {}
+                template, words = "sign_in.html", {"next": self._here()}
             elif not self.may(needs):
                 template, words, status = "not_allowed.html", {"needs": " or ".join(sorted(needs))}, 403
         response = make_response(render_template(template, **self._surroundings(), **words), status)
@@ -91,17 +91,27 @@ class Pages:
         key = caller().key
         return not self.has_keys or not needs or (key is not None and key.may(needs))
 
+    def _here(self) -> str:
+        """The address of the page, as whoever has signed in comes back to it."""
+        query = f"?{request.query_string.decode('ascii', 'replace')}" if request.query_string else ""
+        return f"{_path()}{query}"
+
     def _surroundings(self) -> dict[str, object]:
         key = caller().key
         return {
             "root": request.script_root,
             "static": f"{request.script_root}/pages/static/{self.version}",
-            "path": request.path.removeprefix("/pages") or "/",
+            "path": _path(),
             "places": [place for place in self._places if self.may(place.needs)],
             "signed_in": key.name if key is not None else None,
-            "csrf": "",
+            "csrf": caller().csrf,
             "may": {scope.value: self.may(frozenset({scope})) for scope in Scope},
         }
+
+
+def _path() -> str:
+    """The page's path as people see it: that of a page which the API has, too, is another within."""
+    return request.path.removeprefix("/pages") or "/"
 
 
 def _digest() -> str:

@@ -20,7 +20,9 @@ from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tasks.metrics import REQUEST_BUCKETS_S
 from tasks.settings import Settings
+from tasks.store.connections import connect
 from tasks.store.limits import Standing
+from tasks.store.sessions import Sessions
 from tests.support.web import web_application
 from webapp.front.access import AccessLog
 from webapp.front.admission import Admission
@@ -28,6 +30,7 @@ from webapp.front.counts import OTHER, Counts
 from webapp.front.front import Front, StartResponse, Wsgi
 from webapp.front.headers import AnswerHeaders
 from webapp.front.routes import NOWHERE, Route, Routes
+from webapp.front.signed_in import SignedIn
 from webapp.front.visit import Caller, visit
 
 KEY = "the-key-of-ann"
@@ -68,7 +71,7 @@ def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
     front = Front(
         app,
         routes=Routes(flask.url_map),
-        admission=Admission(settings, None),
+        admission=Admission(settings, None, SignedIn({}, Sessions(connect(REDIS, timeout_s=1), ttl_s=60))),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,
         access_log=AccessLog(everything=True),

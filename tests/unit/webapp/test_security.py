@@ -25,7 +25,7 @@ from tasks.settings import API_PATHS, Settings, load_settings
 from tests.support.web import web_application
 from webapp.api.jobs import job_body, nothing
 from webapp.client.cli import app as cli
-from webapp.front.admission import OPEN, SCOPES, _address_id
+from webapp.front.admission import OPEN, PAGES, SCOPES, address_id
 from webapp.front.headers import HEADERS
 from webapp.front.routes import NOWHERE as NO_ROUTE
 from webapp.front.visit import VISIT, Caller, Visit
@@ -90,10 +90,10 @@ def ask(app: Flask, method: str, path: str, **headers: str) -> TestResponse:
 
 
 def test_every_endpoint_is_thought_of(guarded: Flask) -> None:
-    """Each endpoint is open or has scopes; a new one that is in neither list needs `admin`."""
+    """Each endpoint is open, a page, or has scopes; a new one that is in none of the lists needs `admin`."""
     endpoints = {rule.endpoint for rule in guarded.url_map.iter_rules()}
-    assert endpoints == OPEN | set(SCOPES)
-    assert not OPEN & set(SCOPES)
+    assert endpoints == OPEN | PAGES | set(SCOPES)
+    assert not OPEN & PAGES | (OPEN | PAGES) & set(SCOPES)
     assert set(PATHS) == set(SCOPES)
 
 
@@ -302,11 +302,11 @@ def test_addresses() -> None:
     """Without keys, limits are counted by address, for IPv6 by network, because one caller has all its addresses. The
     address itself is not stored.
     """
-    assert _address_id("192.0.2.1") != _address_id("192.0.2.2")
-    assert _address_id("2001:db8::1") == _address_id("2001:db8::ffff:1")
-    assert _address_id("2001:db8::1") != _address_id("2001:db8:0:1::1")
-    assert "192.0.2" not in _address_id("192.0.2.1")
-    assert _address_id("") == _address_id("")
+    assert address_id("192.0.2.1") != address_id("192.0.2.2")
+    assert address_id("2001:db8::1") == address_id("2001:db8::ffff:1")
+    assert address_id("2001:db8::1") != address_id("2001:db8:0:1::1")
+    assert "192.0.2" not in address_id("192.0.2.1")
+    assert address_id("") == address_id("")
 
 
 # Headers
@@ -320,11 +320,11 @@ def test_addresses() -> None:
         ("PUT", "/predict"),
         ("POST", "/predict"),
         ("GET", "/metrics"),
-        ("GET", "/"),
+        ("GET", "/openapi.json"),
     ],
 )
 def test_headers_on_every_answer(guarded: Flask, method: str, path: str) -> None:
-    """Answers, refusals and redirects have the headers that keep browsers from guessing types, framing, leaking
+    """Answers and refusals have the headers that keep browsers from guessing types, framing, leaking
     addresses and caching.
     """
     headers = ask(guarded, method, path).headers
@@ -345,6 +345,33 @@ def test_an_unexpected_error_has_the_headers_too(make_app: MakeApp) -> None:
     assert answer.status_code == 500
     assert "inside" not in answer.text
     assert {name: answer.headers[name] for name, _ in HEADERS} == dict(HEADERS)
+
+
+@pytest.mark.parametrize("path", ["/", "/files", "/streams", "/status", "/pages/sign-in", "/nowhere"])
+def test_headers_of_pages(guarded: Flask, path: str) -> None:
+    """A page, also one that refuses, may load and run files of the service and nothing that is written into it; it may
+    not be framed, and is kept nowhere.
+    """
+    answer = ask(guarded, "GET", path, Accept="text/html")
+    assert answer.mimetype == "text/html"
+    (policy,) = answer.headers.getlist("Content-Security-Policy")
+    for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"):
+        assert part in policy.split("; ")
+    assert "unsafe" not in policy
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert not re.search(r"<script(?! (type=\"module\" )?src)|<style| style=| on[a-z]+=", answer.text)
+    assert "://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.9", "text/plain"])
+def test_pages_are_for_those_who_want_them(guarded: Flask, accept: str) -> None:
+    """Whoever does not ask for a page gets what the API has always answered: JSON, and problems as JSON."""
+    assert ask(guarded, "GET", "/nowhere", Accept=accept).mimetype == "application/problem+json"
+    answer = ask(guarded, "GET", "/streams", Accept=accept)
+    assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+    assert ask(guarded, "GET", "/jobs", Accept="text/html").mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
@@ -541,14 +568,17 @@ def test_prefix(cut_off: bool, make_app: MakeApp) -> None:
     """Behind a proxy that serves it below a prefix, every address that the service gives has the prefix."""
     client = make_app(url_prefix="/apps/sentiq/").test_client()
     before = "" if cut_off else "/apps/sentiq"
-    assert client.get(f"{before}/").headers["Location"] == "/apps/sentiq/docs"
+    page = client.get(f"{before}/streams", headers={"Accept": "text/html"}).text
+    addresses = re.findall(r'(?:href|src|action)="([^"#][^"]*)"', page)
+    assert len(addresses) > 5
+    assert all(address.startswith("/apps/sentiq/") for address in addresses)
     assert client.get(f"{before}/docs").status_code == 200
     document = client.get(f"{before}/openapi.json").json
     assert document is not None
     assert document["servers"] == [{"url": "/apps/sentiq"}]
     assert client.get(f"{before}/model").status_code == 503  # for want of Redis
     assert client.get("/apps/sentiqs/model").status_code == 404
-    assert client.get("/apps/sentiq").headers["Location"] == "/apps/sentiq/docs"
+    assert client.get("/apps/sentiq").status_code == 200
 
 
 def test_prefix_hides_nothing(make_app: MakeApp) -> None:
@@ -586,7 +616,7 @@ def test_a_request_says_nothing_of_its_place(claimed: str, make_app: MakeApp) ->
     """Whatever the server was told by a caller or a variable, addresses begin where the settings say."""
     app = make_app()
     answer = app.test_client().get("/", environ_overrides={"SCRIPT_NAME": claimed})
-    assert answer.headers["Location"] == "/docs"
+    assert 'href="/files"' in answer.text
 
 
 @pytest.mark.parametrize(
