@@ -56,6 +56,13 @@ PATHS = {
     "labels.sample": ("GET", "/streams/debate/sample"),
     "labels.standing_of": ("GET", "/streams/debate/labels"),
     "labels.take": ("POST", "/streams/debate/labels"),
+    "pages.stream_view": ("GET", "/streams/debate/view"),
+    "pages.stream_view_events": ("GET", "/streams/debate/view/events"),
+    "pages.stream_svg": ("GET", "/streams/debate/view.svg"),
+    "pages.stream_csv": ("GET", "/streams/debate/view.csv"),
+    "pages.links": ("GET", "/streams/debate/links"),
+    "pages.make_link": ("POST", "/streams/debate/links"),
+    "pages.end_link": ("DELETE", "/streams/debate/links/0123456789ab"),
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
 }
