@@ -176,8 +176,10 @@ class ModelNotServed(SentimentError):
 
     code = "model_not_served"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"No worker is ready with the model `{name}`. Nothing was accepted; try again later.")
+    def __init__(self, name: str, compiling: str = "") -> None:
+        """`compiling`: how far its workers are with compiling it, if they are."""
+        why = f", as it is still being compiled ({compiling})" if compiling else ""
+        super().__init__(f"No worker is ready with the model `{name}`{why}. Nothing was accepted; try again later.")
 
 
 class JobNotFound(SentimentError):
@@ -337,13 +339,21 @@ class IdempotencyInProgress(SentimentError):
         super().__init__("The first request with this Idempotency-Key has not finished yet.")
 
 
+def _shown(name: str) -> str:
+    printed = "".join(sign if sign.isprintable() else "\ufffd" for sign in name[:60])
+    return printed if len(name) <= 60 else f"{printed}\u2026"
+
+
 class SegmentNotFound(SentimentError):
     """A stream has no texts of a segment."""
 
     code = "segment_not_found"
 
-    def __init__(self) -> None:
-        super().__init__("No text of this stream is in the segment that was asked for.")
+    def __init__(self, asked: str, nearest: str | None = None) -> None:
+        """`asked`: the segment; `nearest`: the one of the stream that is most like it."""
+        whose = f"in the segment `{_shown(asked)}`" if asked else "without a segment"
+        meant = f" Do you mean `{_shown(nearest)}`?" if nearest else ""
+        super().__init__(f"No text of this stream is {whose}.{meant}")
 
 
 class TextsNotKept(SentimentError):

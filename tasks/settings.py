@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     itself.
     """
 
+    grafana_url: str | None = None
+    """Where Grafana is, as a person's browser reaches it: the page of the service's state leads there."""
+    flower_url: str | None = None
+    """Where Flower is, as `grafana_url`; `make run MONITORING=1` sets it."""
+
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """The port on which a worker serves its own metrics; 0 means none: then they are on the web's page, if the two
     share `DATA_DIR`.
@@ -374,7 +379,12 @@ class Settings(BaseSettings):
             raise ValueError("is not a valid address; in a password, write / as %2F, @ as %40, # as %23 and ? as %3F")
         return url
 
-    @field_validator("otel_exporter_otlp_endpoint")
+    @field_validator("grafana_url", "flower_url", mode="before")
+    @classmethod
+    def _is_some_page(cls, url: object) -> object:
+        return url or None
+
+    @field_validator("otel_exporter_otlp_endpoint", "grafana_url", "flower_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/]", url):

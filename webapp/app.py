@@ -21,10 +21,10 @@ from webapp.api.docs import docs_blueprint
 from webapp.api.events import Listeners
 from webapp.api.health import health_blueprint
 from webapp.api.jobs import jobs_blueprint
-from webapp.api.metrics import metrics_blueprint
+from webapp.api.metrics import collected, metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.reports import reports_blueprint
+from webapp.api.reports import report_maker, reports_blueprint
 from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
@@ -36,8 +36,11 @@ from webapp.front.routes import Routes
 from webapp.front.signed_in import SignedIn
 from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
+from webapp.pages.files import add_files
 from webapp.pages.page import Pages
 from webapp.pages.problems import problem_for, problem_in
+from webapp.pages.status import Links
+from webapp.pages.streams import add_streams
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
 
@@ -86,8 +89,19 @@ def create_app(
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
+    made = report_maker(sentiment.jobs, sandbox)
+    for_people = pages_blueprint(
+        pages,
+        sentiment,
+        settings.keys,
+        sessions,
+        Links(settings.grafana_url, settings.flower_url),
+        partial(collected, queues, counts.registry),
+    )
+    add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
+    add_streams(for_people, pages, sentiment.streams, listeners)
     for blueprint in (
-        pages_blueprint(pages, sentiment, listeners, settings.keys, sessions),
+        for_people,
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -99,12 +113,12 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        reports_blueprint(sentiment.jobs, sandbox),
+        reports_blueprint(sentiment.jobs, made),
         streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis, settings.url_prefix),
+        docs_blueprint(sentiment.analysis, settings.url_prefix, pages),
         metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)

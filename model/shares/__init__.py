@@ -11,6 +11,7 @@ The population is always the finite set of texts that are counted: the stream's,
     clusters    equal texts and one author's posts: the design effect
     difference  one against another, and which is ahead
     series      buckets of time
+    shift       a shift, as it is told
     detector    shifts while texts arrive
     shifts      shifts in texts that are all there
 """

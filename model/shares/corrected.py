@@ -214,7 +214,12 @@ def interval(
 
 
 def size_of(gold: float, variance: float, part: float, labels: int) -> float:
-    """The number of independent labels that would by themselves have this variance: y (1 - y) / variance.
+    """The number of independent labels that would by themselves have this variance: see `sizes_of`."""
+    return float(sizes_of(np.array(gold), np.array(variance), np.array(part), labels))
+
+
+def sizes_of(gold: Floats, variance: Floats, part: Floats, labels: int) -> Floats:
+    """The numbers of independent labels that would by themselves have these variances: y (1 - y) / variance.
 
     Args:
         gold: the mean of the labels, y.
@@ -225,8 +230,8 @@ def size_of(gold: float, variance: float, part: float, labels: int) -> float:
     If only a few labels are of the rarer side, a small variance may be luck. So with r labels of the rarer side the
     scores make the labels count for at most 1 + r/5 times as much: without, intervals of rare classes miss more often.
     """
-    if part <= 0:
-        return inf
-    varies = gold * (1 - gold)
-    most = (1 + labels * min(gold, 1 - gold) / TRUST) / part
-    return max(min(varies / max(variance, 1e-300), most), 1.0) if varies > 1e-12 else 1 / part
+    with np.errstate(divide="ignore", invalid="ignore"):
+        varies = gold * (1 - gold)
+        most = (1 + labels * np.minimum(gold, 1 - gold) / TRUST) / part
+        some = np.maximum(np.minimum(varies / np.maximum(variance, 1e-300), most), 1.0)
+        return np.where(part <= 0, inf, np.where(varies > 1e-12, some, 1 / part))

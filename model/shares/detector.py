@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.shares.recent import PLACES, Recent
 from model.shares.scan import BLOCK, Block, Blocks, Windows
+from model.shares.shift import Shift
 from model.shares.sums import Floats, Numbers
 from model.shares.thresholds import PER_TEXT, SIZE_ERRORS, WHEN_DROP, threshold
 
@@ -18,31 +18,6 @@ _VERSION = 1
 _HEADER = struct.Struct("<BBHH")
 """The version, whether there is an oldest block, how many blocks follow, how many digests follow them."""
 _BLOCK = np.dtype([("size", "<i8"), ("total", "<f8"), ("squares", "<f8"), ("start", "<f8")])
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """A change of the mean net probability: when, from what to what, by how much. Times are in epoch seconds."""
-
-    when: float
-    """The most likely time of the change."""
-    earliest: float
-    latest: float
-    """The change was between these two, with 95 % confidence."""
-    before: float
-    """The mean net probability from the shift before this one up to this one."""
-    after: float
-    size: float
-    """After less before."""
-    low: float
-    high: float
-    """The 95 % interval of the size."""
-    texts_before: int
-    """How many texts the mean before is of, equal ones counted once."""
-    texts_after: int
-    """How many texts had come since the change when it was found."""
-    found: float
-    """The time of the text with which it was found."""
 
 
 def per_text(per_day: float, texts_a_day: float) -> float:

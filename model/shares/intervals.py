@@ -6,8 +6,13 @@ from functools import lru_cache
 from math import inf, isinf, sqrt
 from statistics import NormalDist
 
-from model.shares.estimates import LEVEL, Estimate
+import numpy as np
 
+from model.shares.estimates import LEVEL, Estimate
+from model.shares.sums import Floats
+
+FourEstimates = tuple[Estimate, Estimate, Estimate, Estimate]
+"""NEGATIVE, NEUTRAL, POSITIVE and net."""
 _NORMAL = NormalDist()
 
 
@@ -57,10 +62,24 @@ def limits(one: Estimate, level: float, net: bool) -> tuple[float, float]:
     return 2 * low - 1, 2 * high - 1
 
 
-def estimate(value: float, size: float, degrees: float = inf, *, net: bool = False, level: float = LEVEL) -> Estimate:
-    """An estimate with Wilson's interval; with no interval where `size` is 0."""
-    bare = Estimate(value, None, None, size, degrees)
-    if size <= 0:
-        return bare
-    low, high = limits(bare, level, net)
-    return Estimate(value, low, high, size, degrees)
+def estimates(values: Floats, sizes: Floats, degrees: float = inf, level: float = LEVEL) -> list[FourEstimates]:
+    """Estimates with Wilson's intervals, as plain numbers: of each row three shares and a net.
+
+    Args:
+        values: the shares, and net from -1 to 1, shape (n, 4).
+        sizes: of each, above 0 and finite, shape (n, 4).
+        degrees: of freedom of all of them.
+        level: of the intervals.
+    """
+    shares = values.copy()
+    shares[:, 3] = (values[:, 3] + 1) / 2
+    ratio = quantile(level, degrees) ** 2 / sizes
+    middle = shares + ratio / 2
+    half = np.sqrt(ratio) * np.sqrt(np.maximum(shares * (1 - shares), 0.0) + ratio / 4)
+    low = np.where(shares <= 0, 0.0, np.maximum((middle - half) / (1 + ratio), 0.0))
+    high = np.where(shares >= 1, 1.0, np.minimum((middle + half) / (1 + ratio), 1.0))
+    low, high = np.minimum(low, shares), np.maximum(high, shares)
+    low[:, 3], high[:, 3] = 2 * low[:, 3] - 1, 2 * high[:, 3] - 1
+    columns = zip(values.tolist(), low.tolist(), high.tolist(), sizes.tolist(), strict=True)
+    rows = (tuple(Estimate(*one, degrees) for one in zip(*row, strict=True)) for row in columns)
+    return [(negative, neutral, positive, net) for negative, neutral, positive, net in rows]

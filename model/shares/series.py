@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.shares import sums
-from model.shares.corrected import Moments, interval, shares, size_of, tuned, with_net
+from model.shares.corrected import Moments, corrected, sizes_of, tuned, with_net
 from model.shares.estimates import FLOOR, LEVEL, NO_LABELS, Labelled, Method, Shares
-from model.shares.raw import raw
+from model.shares.intervals import estimates
+from model.shares.raw import NO_TEXTS, raws
 from model.shares.sums import Floats, Integers
 
 GROUP = 10
@@ -25,7 +26,7 @@ def series(
     buckets: Floats,
     labelled: Labelled = NO_LABELS,
     label_buckets: NDArray[np.integer] | None = None,
-    design_effects: Sequence[float] | None = None,
+    design_effects: Sequence[float] | Floats | None = None,
     floor: int = FLOOR,
     level: float = LEVEL,
 ) -> list[Shares]:
@@ -50,15 +51,26 @@ def series(
     starts, ends = (np.searchsorted(places, np.arange(len(buckets)), side=side) for side in ("left", "right"))
     enough = max(floor, 2) <= len(labelled)
     pooled = _Pooled(buckets.sum(0), labelled, (starts + ends)[places] / 2) if enough else None
-    found = []
-    for bucket, number, effect, start, end in zip(buckets, numbers, effects, starts, ends, strict=True):
-        effective = float(number / max(effect, 1.0))
-        if pooled is None or end - start >= min(floor, number):
-            own = _part(labelled, slice(start, end))
-            found.append(shares(bucket, own, effective, floor, level) if number else raw(bucket))
-        else:
-            found.append(pooled.bucket(bucket, (start + end) / 2, effective, level))
+    effective, counts = numbers / np.maximum(effects, 1.0), ends - starts
+    by_all = np.full(len(buckets), pooled is not None) & (counts < np.minimum(floor, numbers))
+    by_own = ~by_all & (numbers > 0) & (counts >= np.minimum(max(floor, 2), numbers))
+    by_none = ~by_all & ~by_own & (numbers > 0)
+    found: list[Shares] = [NO_TEXTS] * len(buckets)
+    if pooled is not None:
+        of_all = pooled.buckets(buckets[by_all], (starts + ends)[by_all] / 2, effective[by_all], level)
+        _put(found, by_all, of_all)
+    own = [
+        corrected(buckets[place], _part(labelled, slice(starts[place], ends[place])), float(effective[place]), level)
+        for place in np.flatnonzero(by_own)
+    ]
+    _put(found, by_own, own)
+    _put(found, by_none, raws(buckets[by_none], effective[by_none], level, counts[by_none].tolist(), floor))
     return found
+
+
+def _put(found: list[Shares], where: NDArray[np.bool_], some: Sequence[Shares]) -> None:
+    for place, one in zip(np.flatnonzero(where).tolist(), some, strict=True):
+        found[place] = one
 
 
 def _part(labelled: Labelled, which: slice | Integers) -> Labelled:
@@ -88,7 +100,7 @@ class _Pooled:
         moments = Moments.of(total, labelled)
         self._labels = len(labelled)
         self._texts = moments.texts
-        self._gold: list[float] = moments.gold.tolist()
+        self._gold = moments.gold
         self._weight = tuned([moments], [1.0])
         error = with_net(np.eye(3)[labelled.gold]) - self._weight * with_net(np.asarray(labelled.scores, np.float64))
         self._cuts = max(min(GROUPS, len(error) // GROUP), 1)
@@ -110,29 +122,20 @@ class _Pooled:
         """The number of the group at each place among the labels; a bucket's labels are all in one group."""
         return np.minimum((places * self._cuts / self._labels).astype(np.int64), self._cuts - 1)
 
-    def bucket(self, bucket: Floats, place: float, effective_texts: float, level: float) -> Shares:
-        """The shares of one bucket, before which `place` of the labels were written."""
-        texts = float(sums.texts(bucket))
-        if not texts:
-            return raw(bucket)
-        group = int(np.abs(self._cut - self._cut_of(np.array(place))).argmin())
-        values = (self._weight * with_net(sums.mean(bucket)[None])[0] + self._error[group]).tolist()
-        inside = max(1 / texts - 1 / self._texts, 0.0)
-        variances = (self._variance * inside + self._doubt[group]).tolist()
-        negative, neutral, positive, net = (
-            interval(
-                values[k],
-                size_of(self._gold[k], variances[k], 1 / self._labels + inside, self._labels),
-                self._labels - 2.0,
-                (0.0, 1.0),
-                level,
-                net=k == 3,
-            )
-            for k in range(4)
-        )
-        return Shares(
-            negative, neutral, positive, net, round(texts), effective_texts, self._labels, Method.POOLED, self._note
-        )
+    def buckets(self, buckets: Floats, places: Floats, effective_texts: Floats, level: float) -> list[Shares]:
+        """The shares of buckets with texts; before each of them, so many (`places`) of the labels were written."""
+        texts = sums.texts(buckets)
+        group = np.abs(self._cut - self._cut_of(places)[:, None]).argmin(1)
+        values = np.clip(self._weight * with_net(sums.mean(buckets)) + self._error[group], 0.0, 1.0)
+        values[:, 3] = 2 * values[:, 3] - 1
+        inside = np.maximum(1 / texts - 1 / self._texts, 0.0)[:, None]
+        variances = self._variance * inside + self._doubt[group]
+        sizes = sizes_of(self._gold, variances, 1 / self._labels + inside, self._labels)
+        found = estimates(values, sizes, max(self._labels - 2.0, 1.0), level)
+        return [
+            Shares(*one, round(number), effective, self._labels, Method.POOLED, self._note)
+            for one, number, effective in zip(found, texts.tolist(), effective_texts.tolist(), strict=True)
+        ]
 
 
 def _between(means: Floats, variances: Floats) -> float:

@@ -8,9 +8,10 @@ from math import log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from model.shares.detector import Shift, checked
+from model.shares.detector import checked
 from model.shares.recent import Recent
 from model.shares.scan import BLOCK
+from model.shares.shift import Shift
 from model.shares.sums import Floats, Integers, Numbers
 from model.shares.thresholds import SIZE_ERRORS, WHEN_DROP, offline_threshold
 

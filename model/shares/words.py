@@ -163,7 +163,7 @@ def shifted(name: str | None, when: str, shift: Step, *, corrected: bool = False
     Args:
         name: the segment, or None for all texts.
         when: the time in words, such as `17 Feb 14:00`.
-        shift: `model.shares.detector.Shift`, or something like it.
+        shift: `model.shares.shift.Shift`, or something like it.
         corrected: see `compared`.
     """
     whose = "" if name is None else f" of {name}"

@@ -31,14 +31,14 @@ def index_key(owner: str | None) -> str:
 def turn_keys(model: Model) -> list[str]:
     """The keys by which a model's chunks take turns, in the order that `lua/turns.lua` names."""
     turns = f"sentiq:turns{model.suffix}"
-    return [turns, *(f"{turns}:{part}" for part in ("since", "sent", "clock", "live", "shares"))]
+    return [turns, *(f"{turns}:{part}" for part in ("since", "sent", "clock", "live", "shares", "quick", "small"))]
 
 
-def turn_prefixes(model: Model) -> tuple[str, str]:
-    """The beginnings of the keys of the chunks that wait, to which a caller's name is added: those of jobs, and those
-    with texts for streams.
+def turn_prefixes(model: Model) -> tuple[str, ...]:
+    """The beginnings of the keys of the chunks that wait, to which a caller's name is added: those of jobs, those with
+    texts for streams, and the small ones of these.
     """
-    return f"sentiq:turn{model.suffix}:", f"sentiq:turnlive{model.suffix}:"
+    return f"sentiq:turn{model.suffix}:", f"sentiq:turnlive{model.suffix}:", f"sentiq:turnsmall{model.suffix}:"
 
 
 def chunk_id(job_id: str, number: int) -> str:

@@ -65,13 +65,19 @@ class ChunkSender:
         """Sends texts of waiting callers as one chunk. `caller`: see `TextsChunk`."""
         self._send(write_chunk(TextsChunk(self._tag, texts, caller=caller)), origin, queue=self._interactive)
 
-    def send_job_chunk(self, job_id: str, number: int, origin: Origin = NOBODY, *, is_first: bool = False) -> None:
+    def send_job_chunk(
+        self, job_id: str, number: int, origin: Origin = NOBODY, *, is_first: bool = False, is_quick: bool = False
+    ) -> None:
         """Sends a chunk of a job, whose turn it is (`tasks.queue.turns`). `is_first`: workers take it before
-        others, as chunks with texts for streams.
+        others, as chunks with texts for streams; `is_quick`: it goes to an interactive worker.
         """
         chunk = write_chunk(JobChunk(self._tag, job_id, number))
-        priority = _FIRST_PRIORITY if is_first else _PRIORITY
-        self._send(chunk, origin, queue=self._batch, task_id=chunk_id(job_id, number), priority=priority)
+        task_id = chunk_id(job_id, number)
+        if is_quick:
+            self._send(chunk, origin, queue=self._interactive, task_id=task_id)
+        else:
+            priority = _FIRST_PRIORITY if is_first else _PRIORITY
+            self._send(chunk, origin, queue=self._batch, task_id=task_id, priority=priority)
 
     def send_last(self, message: object, task_id: str, queue: str, headers: Mapping[str, Any]) -> None:
         """Sends a message again that this worker cannot read, to be taken when nothing else waits in its queue.

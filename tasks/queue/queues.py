@@ -36,11 +36,12 @@ def waiting(client: Client, queue: str) -> int:
     return sum(pipe.execute())
 
 
-def task_ids(client: Client, queue: str) -> set[str]:
-    """The ids of the tasks that wait in a queue or are unacknowledged (of any queue), all read at one instant."""
+def task_ids(client: Client, *queues: str) -> set[str]:
+    """The ids of the tasks that wait in queues or are unacknowledged (of any queue), all read at one instant."""
     pipe = client.pipeline(transaction=True)
-    for name in list_names(queue):
-        pipe.lrange(name, 0, -1)
+    for queue in queues:
+        for name in list_names(queue):
+            pipe.lrange(name, 0, -1)
     pipe.hvals(UNACKED)
     *lists, unacked = pipe.execute()
     messages = [orjson.loads(message) for messages in lists for message in messages]

@@ -16,6 +16,8 @@ from tasks.tracing import Origin
 AHEAD = 1
 """Chunks in the broker beyond one for each batch worker, so that no worker waits for one that is still being sent, and
 a lost one does not stop all."""
+_FIRST, _QUICK = 1, 2
+"""What the script says of chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Turn:
     """The request that made its job."""
     is_first: bool = False
     """Whether workers take it before others."""
+    is_quick: bool = False
+    """Whether it goes to an interactive worker."""
 
 
 class Turns:
@@ -35,14 +39,14 @@ class Turns:
     A chunk that was chosen and then not sent is found by `tasks.work.upkeep`.
     """
 
-    def __init__(self, client: Client, sender: ChunkSender, model: Model, *, workers: Callable[[], int]) -> None:
+    def __init__(self, client: Client, sender: ChunkSender, model: Model, *, workers: Callable[[str], int]) -> None:
         """Makes no connection.
 
         Args:
             client: connected to the server of the jobs.
             sender: sends the chunks.
             model: the model whose chunks take turns.
-            workers: the number of its batch workers that are ready.
+            workers: the number of its workers of a role that are ready.
         """
         self._sender = sender
         self._workers = workers
@@ -53,15 +57,23 @@ class Turns:
 
     def choose(self, chunk_ids: Iterable[str] = ()) -> list[Turn]:
         """Lets these chunks wait for their turn; returns those of all chunks whose turn it is, which must be sent."""
-        args: list[str | float] = [time.time(), max(1, self._workers()) + AHEAD, *self._prefixes, *chunk_ids]
+        at_once = max(1, self._workers("batch")) + AHEAD
+        args: list[str | float] = [time.time(), at_once, *self._prefixes, self._workers("interactive"), *chunk_ids]
         chosen = self._choose(keys=self._keys, args=args)
         return [
-            Turn(chunk_id.decode(), Origin.from_json(origin), bool(is_first)) for chunk_id, origin, is_first in chosen
+            Turn(chunk_id.decode(), Origin.from_json(origin), how == _FIRST, how == _QUICK)
+            for chunk_id, origin, how in chosen
         ]
 
     def send(self, turn: Turn) -> None:
         """Sends a chunk whose turn it is."""
-        self._sender.send_job_chunk(*chunk_of(turn.chunk_id), turn.origin, is_first=turn.is_first)
+        self._sender.send_job_chunk(
+            *chunk_of(turn.chunk_id), turn.origin, is_first=turn.is_first, is_quick=turn.is_quick
+        )
+
+    def queues(self) -> list[str]:
+        """The roles in whose queues there may be chunks that some worker will take."""
+        return ["batch", "interactive"] if self._workers("interactive") else ["batch"]
 
     def waiting(self) -> set[str]:
         """The ids of the chunks that wait for their turn."""

@@ -84,7 +84,7 @@ def _compared(first: Side, second: Side, comparisons: int, times: Times | None) 
         sentence = changed(times.name, times.before, times.after, net, net.verdict, corrected=corrected)
     notes = [found.note, first.found.note, second.found.note]
     if not corrected:
-        notes.append(_missing(first, second))
+        notes.append(_missing(first, second, of="" if times is None else "the time "))
     unmasked = None
     if first.unmasked is not None and second.unmasked is not None:
         unmasked, _ = _pair(first.unmasked, second.unmasked, comparisons)
@@ -107,9 +107,9 @@ def _pair(first: Measured, second: Measured, comparisons: int) -> tuple[Comparis
     return found, found.method in certain
 
 
-def _missing(*sides: Side) -> str:
-    """Which labels are missing, in words."""
-    needed = [f"{side.found.needed} more for {side.name}" for side in sides if side.found.needed]
+def _missing(*sides: Side, of: str) -> str:
+    """Which labels are missing, in words. `of`: what goes before the names."""
+    needed = [f"{side.found.needed} more for {of}{side.name}" for side in sides if side.found.needed]
     return f"Labels that are missing for a correction: {' and '.join(needed)}." if needed else ""
 
 

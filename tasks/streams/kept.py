@@ -10,7 +10,8 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, TypeVar
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,16 +19,20 @@ from tasks.errors import StreamNotFound, TooManyStreams
 from tasks.jobs.incoming import IncomingJobs
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
-from tasks.streams.counted import ENTRY
+from tasks.streams.buckets import DAY_S, Unit, buckets_of, joined, length_of, places_of, stored_in
 from tasks.streams.keys import IDS_IN_SET, STREAM_UNSEEN, level_sets, registry_key, stream_key
 from tasks.streams.metrics import forget
-from tasks.streams.stream import MINUTE_S, QUARTER_S, Buckets, Entry, Stream, StreamSettings
+from tasks.streams.sampled import Sample
+from tasks.streams.stream import Buckets, Entry, Stream, StreamSettings
 
 T = TypeVar("T")
-Unit = Literal["minute", "quarter"]
-_HOUR_S, _DAY_S = 3600, 86_400
 _AT_ONCE = 1000
 """Keys that are read or deleted in one round trip."""
+_HASHES_AT_ONCE = 100
+"""Hashes of buckets, at most 96 in each, that are read in one round trip."""
+_DAYS_AT_ONCE = 5000
+_SAMPLES_AT_ONCE = 4
+"""Samples that are read in one round trip: each may have 2,000 entries, and others have their turns in between."""
 _OTHER_PARTS = (
     "totals",
     "days",
@@ -42,6 +47,21 @@ _OTHER_PARTS = (
     "links",
 )
 """Those parts of a stream of which there is one, besides facts and segments."""
+
+
+class Known(NamedTuple):
+    """Which segments a stream has, and when its texts were written."""
+
+    numbers: dict[str, int]
+    """The segments' numbers by name, in the order in which they came."""
+    days: dict[int, list[int]]
+    """The days since 1970 (UTC) on which texts of a segment were written, by its number."""
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The beginning of the first day and the end of the last one; without any, both are 0."""
+        days = [day for of_segment in self.days.values() for day in of_segment]
+        return (min(days) * float(DAY_S), (max(days) + 1) * float(DAY_S)) if days else (0.0, 0.0)
 
 
 class KeptStreams:
@@ -123,7 +143,7 @@ class KeptStreams:
         uid = stream.uid
         numbers = list(self.segments(stream).values())
         brought_by = [job.decode() for job in self._client.smembers(stream_key(uid, "jobs"))]
-        days = [member.decode() for member in self._client.smembers(stream_key(uid, "days"))]
+        days = list(self._days(uid))
         ids = int(self._client.hget(stream_key(uid), "ids") or 0)
         samples = [f"{kind}:{number}" for kind in ("sample", "gold") for number in numbers]
         samples += [f"{sample}:texts" for sample in samples]
@@ -135,25 +155,26 @@ class KeptStreams:
         pipe.execute()
         for job in brought_by:
             jobs.discard(job)
-        for some in _in_parts(list(_bucket_keys(uid, days, ids))):
+        keys = _bucket_keys(uid, days, ids)  # a day has 26 of them, so all of them are never in memory
+        while some := list(islice(keys, _AT_ONCE)):
             self._client.unlink(*some)
         forget(self._client, uid)
 
     def segments(self, stream: Stream) -> dict[str, int]:
         """The numbers of its segments by name, in the order in which they came."""
-        stored = self._client.hgetall(stream_key(stream.uid, "segments"))
-        by_name = {name.decode(): int(number) for name, number in stored.items()}
-        return dict(sorted(by_name.items(), key=lambda item: item[1]))
+        return _numbers(self._client.hgetall(stream_key(stream.uid, "segments")))
 
     def totals(self, stream: Stream, *, masked: bool = False) -> dict[str, Buckets]:
         """What was counted of each segment since the stream was made: one bucket each, that starts at 0."""
         segments = self.segments(stream)
         stored = self._client.hgetall(stream_key(stream.uid, "totals"))
-        found = {}
-        for name, number in segments.items():
-            own = {field: value for field, value in stored.items() if field.partition(b".")[0] == str(number).encode()}
-            found[name] = _buckets([(-number, own)], 1, -math.inf, math.inf, masked=masked)
-        return found
+        own: dict[int, dict[bytes, bytes]] = {number: {} for number in segments.values()}
+        for field, value in stored.items():
+            own[int(field.partition(b".")[0])][field] = value
+        return {
+            name: buckets_of([(-number, own[number])], 1, -math.inf, math.inf, masked=masked)
+            for name, number in segments.items()
+        }
 
     def sums(
         self,
@@ -164,6 +185,7 @@ class KeptStreams:
         unit: Unit = "quarter",
         *,
         masked: bool = False,
+        known: Known | None = None,
     ) -> dict[str, Buckets]:
         """What was counted of segments from `start` to before `end` (Unix seconds), in minutes or quarters of an hour
         (`tasks.streams.periods` rolls these up). A bucket that begins before `start` is not in it.
@@ -175,91 +197,110 @@ class KeptStreams:
             end: before when.
             unit: the length of a bucket. Minutes are kept for a week.
             masked: the Sums of the scores with the segment's name masked, where that changed anything.
+            known: what `known` gave, if it was asked already.
         """
-        numbers = self.segments(stream)
-        places = self._places(stream, unit, start, end)
-        wanted = [(name, place) for name in segments if name in numbers for place in places.get(numbers[name], ())]
-        part = "m" if unit == "minute" else "q"
-        stored: dict[str, list[tuple[int, dict[bytes, bytes]]]] = {name: [] for name in segments if name in numbers}
-        for some in _in_parts(wanted):
+        numbers, days = known or self.known(stream)
+        part, length_s = stored_in(unit)
+        found: dict[str, list[Buckets]] = {name: [] for name in segments if name in numbers}
+        wanted = [(name, place) for name in found for place in places_of(days.get(numbers[name], ()), unit, start, end)]
+        for some in _in_parts(wanted, _HASHES_AT_ONCE):
             pipe = self._client.pipeline(transaction=False)
             for name, place in some:
                 pipe.hgetall(stream_key(stream.uid, part, numbers[name], place))
+            stored: dict[str, list[tuple[int, dict[bytes, bytes]]]] = {}
             for (name, place), fields in zip(some, pipe.execute(), strict=True):
-                stored[name].append((place * (_HOUR_S if unit == "minute" else _DAY_S), fields))
-        length_s = MINUTE_S if unit == "minute" else QUARTER_S
-        return {name: _buckets(found, length_s, start, end, masked=masked) for name, found in stored.items()}
+                stored.setdefault(name, []).append((place * length_s, fields))
+            for name, hashes in stored.items():
+                found[name].append(buckets_of(hashes, length_of(unit), start, end, masked=masked))
+                time.sleep(0)
+        return {name: joined(parts) for name, parts in found.items()}
 
-    def _places(self, stream: Stream, unit: Unit, start: float, end: float) -> dict[int, list[int]]:
-        """The keys that there may be of each segment in a time: days since 1970, or for minutes hours."""
-        first, last = start // _DAY_S, end // _DAY_S
-        found: dict[int, list[int]] = {}
-        for number, day in self._days(stream):
-            if first <= day <= last:
-                found.setdefault(number, []).append(day)
-        for number, days in found.items():
-            days.sort()
-            if unit == "minute":
-                found[number] = [
-                    day * 24 + hour
-                    for day in days
-                    for hour in range(24)
-                    if start < (day * 24 + hour + 1) * _HOUR_S and (day * 24 + hour) * _HOUR_S < end
-                ]
-        return found
+    def known(self, stream: Stream) -> Known:
+        """Which segments there are, and on which days their texts were written."""
+        segments = self._client.hgetall(stream_key(stream.uid, "segments"))
+        days: dict[int, list[int]] = {}
+        for place, member in enumerate(self._days(stream.uid)):
+            if place % _DAYS_AT_ONCE == 0:
+                time.sleep(0)
+            number, _, day = member.partition(":")
+            days.setdefault(int(number), []).append(int(day))
+        return Known(_numbers(segments), days)
 
-    def _days(self, stream: Stream) -> Iterator[tuple[int, int]]:
-        for member in self._client.smembers(stream_key(stream.uid, "days")):
-            number, _, day = member.partition(b":")
-            yield int(number), int(day)
-
-    def extent(self, stream: Stream) -> tuple[float, float] | None:
-        """The beginning of the first day and the end of the last one (UTC) on which texts were written; None without
-        any.
+    def _days(self, uid: str) -> set[str]:
+        """The days on which texts were written, as <segment's number>:<day>. Whoever writes times into texts may make
+        a million of them, so others have their turns in between.
         """
-        days = [day for _, day in self._days(stream)]
-        return (min(days) * float(_DAY_S), (max(days) + 1) * float(_DAY_S)) if days else None
+        days: set[str] = set()
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, members = self._client.sscan(stream_key(uid, "days"), cursor or 0, count=_DAYS_AT_ONCE)
+            days.update(member.decode() for member in members)
+            time.sleep(0)
+        return days
 
-    def authors(self, stream: Stream, segments: Sequence[str], start: float, end: float) -> int | None:
-        """About how many distinct authors wrote on the days (UTC) of this time; None if no text had an author."""
-        numbers = {number for name, number in self.segments(stream).items() if name in segments}
-        first, last = start // _DAY_S, (end - 1e-3) // _DAY_S
-        keys = [
-            stream_key(stream.uid, "a", number, day)
-            for number, day in self._days(stream)
-            if number in numbers and first <= day <= last
-        ]
-        return (int(self._client.pfcount(*keys)) or None) if keys else None
+    def authors(
+        self, stream: Stream, segments: Sequence[str], start: float, end: float, *, known: Known | None = None
+    ) -> dict[str, int]:
+        """About how many distinct authors wrote on the days (UTC) of this time, for each of these segments that had
+        any. `known`: as in `sums`.
+        """
+        numbers, days = known or self.known(stream)
+        places = {
+            name: places_of(days.get(numbers[name], ()), "quarter", start, end) for name in segments if name in numbers
+        }
+        asked = [name for name, of_segment in places.items() if of_segment]
+        pipe = self._client.pipeline(transaction=False)
+        for name in asked:
+            pipe.pfcount(*(stream_key(stream.uid, "a", numbers[name], day) for day in places[name]))
+        return {name: int(found) for name, found in zip(asked, pipe.execute(), strict=True) if found}
 
-    def sample(
+    def samples(
         self,
         stream: Stream,
-        segment: str,
+        segments: Sequence[str],
         start: float | None = None,
         end: float | None = None,
         *,
-        gold: bool = False,
-    ) -> list[Entry]:
-        """The sample of a segment, of texts of a time if one is given, in the order of their keyed hashes: any first n
-        of them are a uniform random sample without replacement. `gold`: that of the texts that were sent with labels
-        and chosen at random.
+        known: Known | None = None,
+    ) -> dict[str, tuple[Sample, Sample]]:
+        """Of each of these segments that there is: its sample, and that of its texts that were sent with labels and
+        chosen at random; of the texts of a time if one is given. `known`: as in `sums`.
+        """
+        numbers = (known or self.known(stream)).numbers
+        found = {}
+        for some in _in_parts([name for name in segments if name in numbers], _SAMPLES_AT_ONCE):
+            pipe = self._client.pipeline(transaction=False)
+            for name in some:
+                for part in ("sample", "gold"):
+                    pipe.zrange(stream_key(stream.uid, part, numbers[name]), 0, -1)
+            packed = iter(pipe.execute())
+            for name, one, gold in zip(some, packed, packed, strict=True):
+                time.sleep(0)
+                found[name] = (Sample(name, one).within(start, end), Sample(name, gold).within(start, end))
+        return found
+
+    def sample(self, stream: Stream, segment: str, start: float | None = None, end: float | None = None) -> list[Entry]:
+        """The sample of a segment with the texts that are kept, of texts of a time if one is given, in the order of
+        their keyed hashes.
         """
         number = self.segments(stream).get(segment)
         if number is None:
             return []
-        part = "gold" if gold else "sample"
         pipe = self._client.pipeline(transaction=True)
-        pipe.zrange(stream_key(stream.uid, part, number), 0, -1)
-        pipe.hgetall(stream_key(stream.uid, part, number, "texts"))
+        pipe.zrange(stream_key(stream.uid, "sample", number), 0, -1)
+        pipe.hgetall(stream_key(stream.uid, "sample", number, "texts"))
         packed, texts = pipe.execute()
-        entries = [_entry(segment, one, texts) for one in packed]
-        low, high = -math.inf if start is None else start * 1000, math.inf if end is None else end * 1000
-        return sorted((one for one in entries if low <= one.time_ms < high), key=lambda one: one.id)
+        return Sample(segment, packed).within(start, end).entries(texts)
 
 
-def _in_parts(all: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(all), _AT_ONCE):
-        yield all[start : start + _AT_ONCE]
+def _in_parts(all: Sequence[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:
+    for start in range(0, len(all), size):
+        yield all[start : start + size]
+
+
+def _numbers(stored: dict[bytes, bytes]) -> dict[str, int]:
+    by_name = {name.decode(): int(number) for name, number in stored.items()}
+    return dict(sorted(by_name.items(), key=lambda item: item[1]))
 
 
 def _stream(uid: str, stored: dict[bytes, bytes], left_ms: int) -> Stream | None:
@@ -292,47 +333,3 @@ def _bucket_keys(uid: str, days: Iterable[str], ids: int) -> Iterator[str]:
             yield stream_key(uid, "ids", level, place)
         room += level_sets(level) * IDS_IN_SET
         level += 1
-
-
-def _buckets(
-    stored: Iterable[tuple[int, dict[bytes, bytes]]], length_s: int, start: float, end: float, *, masked: bool
-) -> Buckets:
-    """The buckets of hashes, each with the time at which it begins."""
-    import numpy as np
-
-    found: dict[int, tuple[bytes, bytes, bytes]] = {}
-    for begin, fields in stored:
-        for field in {name.partition(b".")[0] for name in fields}:
-            at = begin + int(field) * length_s
-            if start <= at < end:
-                found[at] = (
-                    fields.get(field, bytes(64)),
-                    fields.get(field + b".m", bytes(64)),
-                    fields.get(field + b".x", bytes(16)),
-                )
-    starts = sorted(found)
-    sums = np.frombuffer(b"".join(found[at][0] for at in starts), "<f8").reshape(-1, 8)
-    if masked:
-        sums = sums + np.frombuffer(b"".join(found[at][1] for at in starts), "<f8").reshape(-1, 8)
-    others = np.frombuffer(b"".join(found[at][2] for at in starts), "<f8").reshape(-1, 2)
-    return Buckets(np.array(starts, np.float64), sums, others[:, 0], others[:, 1])
-
-
-def _entry(segment: str, packed: bytes, texts: dict[bytes, bytes]) -> Entry:
-    key, time_ms, neg, pos, is_masked, masked_neg, masked_pos, gold, words, author = ENTRY.unpack(packed)
-    text = texts.get(key)
-    return Entry(
-        id=key.hex(),
-        segment=segment,
-        time_ms=time_ms,
-        scores=_scores(neg, pos),
-        masked=_scores(masked_neg, masked_pos) if is_masked else None,
-        text_cluster=words,
-        author_cluster=author,
-        text=text.decode() if text is not None else None,
-        gold=gold if gold >= 0 else None,
-    )
-
-
-def _scores(neg: float, pos: float) -> tuple[float, float, float]:
-    return neg, max(0.0, 1.0 - neg - pos), pos

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from model.agreement import Agreement, agreement
 from model.labels import LABELS
 from tasks.streams.labels import Given, Label
+from tasks.streams.sampled import Sample
 from tasks.streams.stream import Entry
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ class _Found:
 def counted(
     given: Given,
     segment: str,
-    sample: Sequence[Entry],
+    sample: Sample,
     *,
-    declared: Sequence[Entry] = (),
+    declared: Sample | None = None,
     start: float | None = None,
     end: float | None = None,
     masked: bool = False,
+    kept: tuple[Floats, int] | None = None,
 ) -> Counted:
     """The labels of a segment.
 
@@ -104,21 +106,28 @@ def counted(
         start: only texts from then on, in Unix seconds.
         end: only texts before then.
         masked: the scores with names masked.
+        kept: the buckets of which the counts are there, as the times at which they begin and their length in seconds;
+            None if all are. Counts expire before the labels of their texts do, and nothing can be corrected by labels
+            of texts that are not counted any more.
     """
     import numpy as np
 
     from model.shares.estimates import NO_LABELS, Labelled
 
-    found = _found(given, segment, sample, declared)
+    found = _found(given, segment, sample, declared or Sample(segment))
     inside = sorted(id for id in found.labels if _within(found.entries[id], start, end))
     decided = {id: _decided(found.labels[id]) for id in inside if id in found.random}
     used = [(found.entries[id], label) for id, label in decided.items() if label is not None]
+    if kept is not None:
+        begins, length_s = kept
+        theirs = [entry.time_ms // 1000 // length_s * length_s for entry, _ in used]
+        used = [one for one, is_kept in zip(used, np.isin(theirs, begins), strict=True) if is_kept]
     times = np.array([entry.time_ms / 1000 for entry, _ in used])
     labelled = NO_LABELS
     if used:
         scores = [entry.masked if masked and entry.masked is not None else entry.scores for entry, _ in used]
         labelled = Labelled(np.array([label for _, label in used], np.int64), np.array(scores, np.float64))
-    everywhere = np.array([entry.time_ms / 1000 for entry in sample if _within(entry, start, end)])
+    everywhere = sample.within(start, end).times if used else times
     return Counted(
         labelled,
         times,
@@ -128,17 +137,17 @@ def counted(
     )
 
 
-def _found(given: Given, segment: str, sample: Sequence[Entry], declared: Sequence[Entry]) -> _Found:
+def _found(given: Given, segment: str, sample: Sample, declared: Sample) -> _Found:
     found = _Found()
-    for entry in (*sample, *declared):
+    for entry in (*sample.with_gold(), *declared.with_gold()):
         if entry.gold is not None:
             found.entries[entry.id] = entry
             found.labels[entry.id] = [Label(FILE, entry.gold, 0)]
     # Nearly all texts of the sample have a label, as when a file was labelled as a whole.
-    whole = answered([entry.id for entry in sample], found.labels.keys())
+    whole = answered(sample.ids, found.labels.keys()) if found.labels else []
     if len(whole) > min(_FEW, len(sample) - 1):
         found.random.update(whole)
-    found.random.update(entry.id for entry in declared)
+    found.random.update(declared.ids)
     for id, entry in given.entries.items():
         if entry.segment == segment and id in given.labels:
             found.entries.setdefault(id, entry)

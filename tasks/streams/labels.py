@@ -27,6 +27,8 @@ _SHARED_OF = 5
 """One of so many texts is given to a second person, so that it can be told how far people agree ..."""
 _MOST_SHARED = 100
 """... until so many texts have labels of two people."""
+_AT_ONCE = 2000
+"""Labels that are read at once; then others have their turns."""
 _ID_CHARS = 16
 _entry = msgspec.msgpack.Decoder(Entry).decode
 _label = msgspec.json.Decoder(tuple[int | None, int]).decode
@@ -174,13 +176,21 @@ class StreamLabels:
         pipe.hgetall(stream_key(stream.uid, "labels"))
         offers, offered, labels = pipe.execute()
         by_text: dict[str, list[Label]] = {}
-        for field, raw in labels.items():
+        for place, (field, raw) in enumerate(labels.items()):
+            if place % _AT_ONCE == 0:
+                time.sleep(0)
             name = field.decode()
             label, at_ms = _label(raw)
             by_text.setdefault(name[:_ID_CHARS], []).append(Label(name[_ID_CHARS:], label, at_ms))
         for found in by_text.values():
             found.sort(key=lambda one: (one.at_ms, one.by))
-        return Given(list(map(_offer, offers)), {id.decode(): _entry(raw) for id, raw in offered.items()}, by_text)
+        entries: dict[str, Entry] = {}
+        for place, (id, raw) in enumerate(offered.items()):
+            if place % _AT_ONCE == 0:
+                time.sleep(0)
+            entries[id.decode()] = _entry(raw)
+        time.sleep(0)
+        return Given(list(map(_offer, offers)), entries, by_text)
 
 
 def _offer(member: bytes) -> Offer:

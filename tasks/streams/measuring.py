@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.streams.kept import KeptStreams, Unit
+from tasks.streams.buckets import Unit, length_of
+from tasks.streams.kept import KeptStreams
 from tasks.streams.labelled import Counted, counted
 from tasks.streams.labels import StreamLabels
-from tasks.streams.stream import MINUTE_S, QUARTER_S, Entry, Stream
+from tasks.streams.sampled import Sample
+from tasks.streams.stream import QUARTER_S, Buckets, Stream
 
 if TYPE_CHECKING:
     from model.shares.estimates import Shares
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 MINUTES_S = 7 * 86_400
 """So long minutes are kept; of times before, only quarters of an hour are known."""
-LENGTHS_S: dict[Unit, int] = {"minute": MINUTE_S, "quarter": QUARTER_S}
 _AHEAD_S = 2 * 86_400
 """No text is from a later time than so long after now."""
 
@@ -42,7 +43,7 @@ class Span:
         """The time in whole buckets, and their length: what begins before a limit's bucket ends is in the next one."""
         since = 0.0 if self.start is None else self.start
         unit: Unit = "minute" if since >= now - MINUTES_S + QUARTER_S else "quarter"
-        length = LENGTHS_S[unit]
+        length = length_of(unit)
         start = None if self.start is None else self.start // length * length
         end = None if self.end is None else self.end // length * length
         return Span(start, end), unit
@@ -127,46 +128,55 @@ class Measuring:
             spans: the times, in whole buckets (`Span.aligned`).
             masked: the scores with names masked.
         """
+        import numpy as np
+
+        # Labels and samples before what is counted: a text that is counted meanwhile must not have a label and be in
+        # no count.
         given = self._labels.given(stream)
         names = list(self._streams.segments(stream)) if segments is None else list(segments)
         found: dict[Span, dict[str, Part]] = {}
         for span in spans:
-            sums = self._sums(stream, names, span, masked=masked)
+            samples = self._streams.samples(stream, names, span.start, span.end)
+            buckets, length_s = self._buckets(stream, names, span, masked=masked)
             found[span] = {}
-            for name in names:
-                if name not in sums:
+            for name, (sample, declared) in samples.items():
+                if name not in buckets:
+                    continue  # its first text was counted in this moment
+                time.sleep(0)
+                total = np.asarray(buckets[name].sums.sum(0), np.float64)
+                if total[:3].sum() <= 0:
                     continue
-                sample = self._streams.sample(stream, name, span.start, span.end)
-                declared = self._streams.sample(stream, name, span.start, span.end, gold=True)
-                labels = counted(given, name, sample, declared=declared, start=span.start, end=span.end, masked=masked)
-                found[span][name] = Part(name, sums[name], labels, _design_effect(sample, sums[name], masked=masked))
+                labels = counted(
+                    given,
+                    name,
+                    sample,
+                    declared=declared,
+                    start=span.start,
+                    end=span.end,
+                    masked=masked,
+                    kept=None if length_s is None else (buckets[name].starts, length_s),
+                )
+                found[span][name] = Part(name, total, labels, _design_effect(sample, total, masked=masked))
         return found
 
-    def _sums(self, stream: Stream, names: Sequence[str], span: Span, *, masked: bool) -> dict[str, Floats]:
-        import numpy as np
-
+    def _buckets(
+        self, stream: Stream, names: Sequence[str], span: Span, *, masked: bool
+    ) -> tuple[dict[str, Buckets], int | None]:
+        """What was counted, and the length of its buckets in seconds; None for one bucket of all time."""
         if span.is_all:
-            buckets = self._streams.totals(stream, masked=masked)
-        else:
-            now = time.time()
-            start = 0.0 if span.start is None else span.start
-            end = now + _AHEAD_S if span.end is None else span.end
-            buckets = self._streams.sums(stream, names, start, end, span.aligned(now)[1], masked=masked)
-        sums = {name: np.asarray(buckets[name].sums.sum(0), np.float64) for name in names if name in buckets}
-        return {name: total for name, total in sums.items() if total[:3].sum() > 0}
+            return self._streams.totals(stream, masked=masked), None
+        now = time.time()
+        start = 0.0 if span.start is None else span.start
+        end = now + _AHEAD_S if span.end is None else span.end
+        unit = span.aligned(now)[1]
+        return self._streams.sums(stream, names, start, end, unit, masked=masked), length_of(unit)
 
 
-def _design_effect(sample: Sequence[Entry], sums: Floats, *, masked: bool) -> float:
+def _design_effect(sample: Sample, sums: Floats, *, masked: bool) -> float:
     """By how much equal texts, and authors who repeat, make the variance larger: see `model.shares.clusters`."""
-    import numpy as np
-
     from model.shares.clusters import design_effect_of_sample
 
-    if not sample:
+    if not len(sample):
         return 1.0
-    scores = np.array([entry.masked if masked and entry.masked else entry.scores for entry in sample])
-    texts = np.array([entry.text_cluster for entry in sample], np.uint64)
-    authors = np.array([entry.author_cluster for entry in sample], np.uint64)
-    # Without an author, each text is by somebody else.
-    authors = np.where(authors == 0, np.arange(len(sample), dtype=np.uint64), authors)
-    return design_effect_of_sample(scores.argmax(1) - 1.0, round(float(sums[:3].sum())), authors, texts)
+    values = sample.scores(masked=masked).argmax(1) - 1.0
+    return design_effect_of_sample(values, round(float(sums[:3].sum())), *sample.clusters)

@@ -19,11 +19,13 @@ and all streams together
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
+from model.shares.shift import Shift as Found
 from tasks.store.client import name_of
 from tasks.store.connections import Client
 from tasks.streams.keys import stream_key
@@ -35,32 +37,15 @@ MOST_TOUCHED = 5000
 SHIFT_CALLBACKS = "sentiq:shift-callbacks"
 
 
-class Shift(msgspec.Struct, frozen=True, kw_only=True):
-    """A shift that was found: the mean of net, the probability of POSITIVE less that of NEGATIVE, has changed.
-
-    Times are Unix seconds.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift(Found):
+    """A shift that was found in a stream."""
 
     number: int
     """1 for the stream's first."""
     segment: str
-    when: float
-    """The most likely time of the change, by the times of the texts."""
-    earliest: float
-    latest: float
-    """The change was between these two, with 95 % confidence."""
-    before: float
-    after: float
-    size: float
-    low: float
-    high: float
-    """The interval of the size, with 95 % confidence."""
-    texts_before: int
-    texts_after: int
-    found: float
-    """The time of the text with which it was found."""
     found_at: float
-    """When the worker found it."""
+    """When the worker found it, in Unix seconds."""
     false_alarms_per_text: float
     false_alarms_per_day: float
     """False alarms that are to be expected at the stream's pace of then, if nothing ever changes."""

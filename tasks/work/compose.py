@@ -117,7 +117,7 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
     sender = ChunkSender(app, model)
     jobs = RunningJobs(results, CeleryResults(app, results))
     presence = Presence(cache)
-    turns = Turns(results, sender, model, workers=partial(KnownModel(presence, model.tag).ready, "batch"))
+    turns = Turns(results, sender, model, workers=KnownModel(presence, model.tag).ready)
     remarker = Remarker(engine.description, refuse=settings.other_languages == "refuse")
     scorer = Scorer(
         engine,

@@ -137,6 +137,7 @@ class Scorer:
         try:
             match chunk:
                 case JobChunk(tag=tag, job=job_id, n=number):
+                    CALLER.set("")  # the thread may have had a caller's texts before
                     self._score_job_chunk(job_id, number, tag, chunk_id)
                 case TextsChunk(tag=tag, texts=texts, caller=caller):
                     CALLER.set(caller)

@@ -19,6 +19,7 @@ import struct
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ import orjson
 import redis
 
 from model.shares.detector import Detector, per_text
-from model.shares.detector import Shift as Found
+from model.shares.shift import Shift as Found
 from model.shares.thresholds import PER_TEXT
 from model.shares.words import shifted
 from tasks.jobs.keys import chunk_id, chunk_of, job_key
@@ -154,19 +155,9 @@ class Look:
     def _shift(self, segment: str, found: Found, false_alarms: float) -> Shift:
         pace = self.stream.pace
         return Shift(
+            **asdict(found),
             number=self.stream.shifts + len(self.shifts) + 1,
             segment=segment,
-            when=found.when,
-            earliest=found.earliest,
-            latest=found.latest,
-            before=found.before,
-            after=found.after,
-            size=found.size,
-            low=found.low,
-            high=found.high,
-            texts_before=found.texts_before,
-            texts_after=found.texts_after,
-            found=found.found,
             found_at=self._now,
             false_alarms_per_text=false_alarms,
             false_alarms_per_day=false_alarms * (texts_per_day(pace) if pace else 0.0),

@@ -90,4 +90,5 @@ class Upkeep:
         names = (*self._model.names, None) if self._model.is_default else self._model.names
         if not (expected := self._jobs.expected(self._model.analysis, names)):
             return expected
-        return expected - self._turns.waiting() - task_ids(self._broker, queue_name("batch", self._model))
+        queues = [queue_name(role, self._model) for role in self._turns.queues()]
+        return expected - self._turns.waiting() - task_ids(self._broker, *queues)

@@ -38,7 +38,7 @@ from tasks.submit.asked import NOTHING, Asked
 from tasks.submit.predictor import cleaner
 from tests.support.jobs import TakenIn
 from tests.support.stack import Stack
-from webapp.api.schemas import PredictRequest
+from webapp.api.prediction_schemas import PredictRequest
 from webapp.api.uploads import read_upload
 from webapp.reading.json_values import parse_json, without_lone_surrogates
 from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused

@@ -154,6 +154,22 @@ def test_batch_worker_killed(launch: Launch) -> None:
     assert sentiq.stop() == 0
 
 
+def test_interactive_worker_killed(launch: Launch) -> None:
+    """After kill -9 of the interactive worker three times while it has small requests of a stream, and the batch worker
+    a large one, each line is counted once.
+    """
+    sentiq = launch(model="stub?delay_s=0.0015").wait_until_ready()
+    counting = Counting(sentiq)
+    counting.send(made_up(2400))
+    for turn in range(3):
+        wait_until(lambda: sentiq.find("tasks.worker interactive"), what="an interactive worker", timeout_s=60)
+        for part in range(4):
+            counting.send(made_up(20, first=3000 + 80 * turn + 20 * part))
+        counting.kill("tasks.worker interactive")
+    counting.check()
+    assert sentiq.stop() == 0
+
+
 def test_every_message_twice(make_stack: Callable[..., Stack]) -> None:
     """If every chunk is delivered twice, to two workers that score it at the same time, each line is counted once, and
     none as a repeated one.

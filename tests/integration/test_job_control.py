@@ -206,7 +206,7 @@ def test_lost_message(make_stack: Callable[..., Stack]) -> None:
     jobs = RunningJobs(stack.redis, CeleryResults(app, stack.redis))
     callbacks = Callbacks(stack.redis, secret=lambda _: None, allow_private=False, kinds=[ended_jobs(jobs.callback)])
     sender = ChunkSender(app, model)
-    turns = Turns(stack.redis, sender, model, workers=lambda: 0)
+    turns = Turns(stack.redis, sender, model, workers=lambda role: 0)
     shifts = Shifts(stack.redis, most_series=0)
     upkeep = Upkeep(jobs, callbacks, sender, turns, stack.redis, model, shifts)
 

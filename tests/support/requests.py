@@ -9,7 +9,7 @@ import json
 from hypothesis import strategies as st
 
 from tests.support.twins import HOUSES, KEYS, ORIGIN, Asked
-from webapp.front.admission import _address_id
+from webapp.front.admission import address_id
 
 _numbers = itertools.count()
 """Numbers of callers: each request has its own caller, so that none is limited by earlier requests."""
@@ -173,5 +173,5 @@ def predict_requests(draw: st.DrawFn) -> Asked:
     ]
     spent = None
     if house in ("by key", "by address") and draw(st.integers(0, 9)) == 7:
-        spent = f"k{number}" if house == "by key" else _address_id(address)
+        spent = f"k{number}" if house == "by key" else address_id(address)
     return Asked("\r\n".join([*lines, "", ""]).encode("latin-1") + sent, house, address, spent)

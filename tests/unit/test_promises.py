@@ -22,9 +22,10 @@ from tasks.jobs.job import NOT_ALWAYS, TOLD, Entry, Line
 from tasks.settings import Settings
 from tasks.store.outcomes import Failed, Scored
 from tests.support.web import web_application
+from webapp.api.job_schemas import JobLinks, JobResponse
 from webapp.api.openapi import openapi_document
+from webapp.api.result_schemas import LineResponse
 from webapp.api.results import line_body
-from webapp.api.schemas import JobLinks, JobResponse, LineResponse
 from webapp.launch.options import flags
 from webapp.launch.processes import PROCESSES
 

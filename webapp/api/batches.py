@@ -8,7 +8,7 @@ import msgspec
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from webapp.api.schemas import BatchRequest
+from webapp.api.job_schemas import BatchRequest
 from webapp.reading.json_values import parse_json, without_lone_surrogates
 from webapp.reading.refusals import MalformedJson
 

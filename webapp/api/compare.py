@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,24 @@ import orjson
 from flask import Blueprint, Response, request
 
 from tasks.errors import SegmentNotFound
+from tasks.streams.buckets import length_of
 from tasks.streams.comparing import ADJUSTMENT, Compared, Side, Times, compare
-from tasks.streams.measuring import LENGTHS_S, Measured, Measuring, Span
+from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.stream import NO_SEGMENT, Stream
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.compare_schemas import CompareQuery
 from webapp.api.stream_labels import instant, standing
 from webapp.api.streams import find, told_time
+from webapp.reading.columns import nearest
 from webapp.reading.refusals import invalid_option
 
 if TYPE_CHECKING:
     from model.shares.estimates import Comparison, Difference, Estimate, Shares
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
+_LONGEST_WINDOW_S = 36_500 * 86_400
+"""A hundred years: longer than the time that texts may be from, and so short that both its ends are dates."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _MEASURES = ("negative", "neutral", "positive", "net")
 
@@ -37,6 +42,8 @@ def _query() -> CompareQuery:
         raise invalid_option("Give either `a` and `b`, or `segment`.")
     if query.window is not None and query.at is None:
         raise invalid_option("`window` has no effect without `at`; leave it out.")
+    if query.window is not None and _seconds(query.window) > _LONGEST_WINDOW_S:
+        raise invalid_option(f"`window` may be at most {_LONGEST_WINDOW_S // _UNITS_S['d']}d.")
     if query.at is not None and (query.start or query.end or query.with_ or query.a is not None):
         raise invalid_option(
             "`at` compares two times of one segment or stream: give no more than `window` and `segment`."
@@ -59,35 +66,51 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
     blueprint = Blueprint("compare", __name__)
     measuring = Measuring(streams.kept, streams.labels)
 
-    def side(name: str, stream: Stream, segment: str | None, span: Span, *, masked: bool) -> Side:
-        """One thing that is compared: a segment, or all of a stream, in a time."""
-        if segment is not None and segment not in streams.kept.segments(stream):
-            raise SegmentNotFound
-        segments = None if segment is None else [segment]
+    def sides_of(stream: Stream, asked: Sequence[tuple[str, str | None, Span]], *, masked: bool) -> list[Side]:
+        """The things that are compared: each a segment, or all of a stream (None), in a time."""
+        there = streams.kept.segments(stream)
+        for _, segment, _ in asked:
+            if segment is not None and segment not in there:
+                raise SegmentNotFound(segment, nearest(segment, there))
+        names = [segment for _, segment, _ in asked if segment is not None]
+        segments = list(dict.fromkeys(names)) if len(names) == len(asked) else None
+        spans = list(dict.fromkeys(span for _, _, span in asked))
 
-        def found(*, masked: bool) -> Measured:
-            return Measured(list(measuring.measure(stream, segments, [span], masked=masked)[span].values()))
+        def found(*, masked: bool) -> list[Measured]:
+            measured = measuring.measure(stream, segments, spans, masked=masked)
+            return [
+                Measured([part for name, part in measured[span].items() if segment in (None, name)])
+                for _, segment, span in asked
+            ]
 
-        return Side(name, found(masked=masked), found(masked=False) if masked else None)
+        unmasked = found(masked=False) if masked else [None] * len(asked)
+        return [
+            Side(name, one, other)
+            for (name, _, _), one, other in zip(asked, found(masked=masked), unmasked, strict=True)
+        ]
 
     def by_time(stream: Stream, query: CompareQuery, *, masked: bool) -> tuple[list[Side], Times, Span]:
-        at, length_s = instant(query.at), _seconds(query.window)
+        at, length_s = instant(query.at), None if query.window is None else _seconds(query.window)
         assert at is not None
         span, unit = Span(at if length_s is None else at - length_s).aligned(time.time())
-        at = at // LENGTHS_S[unit] * LENGTHS_S[unit]
+        at = at // length_of(unit) * length_of(unit)
         span = Span() if length_s is None else Span(at - length_s, at + length_s)
         (segment,) = query.segment or (None,)
         long = "" if query.window is None else f"the {query.window[:-1]} {_UNITS[query.window[-1]]} "
         times = Times(_shown(segment), f"{long}before {_told(at)}", f"{long}after")
-        parts = [("after", Span(at, span.end)), ("before", Span(span.start, at))]
-        return [side(name, stream, segment, part, masked=masked) for name, part in parts], times, span
+        parts = [("after", segment, Span(at, span.end)), ("before", segment, Span(span.start, at))]
+        return sides_of(stream, parts, masked=masked), times, span
 
     def of_streams(stream: Stream, query: CompareQuery, span: Span, *, masked: bool) -> list[Side]:
         other = find(streams, query.with_ or "")
         if other.uid == stream.uid:
             raise invalid_option("A stream cannot be compared with itself.")
         (segment,) = query.segment or (None,)
-        return [side(_of(one, segment), one, segment, span, masked=masked) for one in (stream, other)]
+        return [
+            side
+            for one in (stream, other)
+            for side in sides_of(one, [(_of(one, segment), segment, span)], masked=masked)
+        ]
 
     @blueprint.get("/streams/<name>/compare")
     def compare_route(name: str) -> Response:
@@ -106,7 +129,7 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
             elif query.with_ is not None:
                 sides = of_streams(stream, query, span, masked=masked)
             else:
-                sides = [side(_shown(one) or "", stream, one, span, masked=masked) for one in names]
+                sides = sides_of(stream, [(_shown(one) or "", one, span) for one in names], masked=masked)
         answer = {
             "items": [_item(item) for item in compare(sides, times)],
             "shares": [{"name": one.name, **shares_body(one.found.shares())} for one in sides],
@@ -121,8 +144,8 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
     return blueprint
 
 
-def _seconds(window: str | None) -> float | None:
-    return None if window is None else int(window[:-1]) * _UNITS_S[window[-1]]
+def _seconds(window: str) -> int:
+    return int(window[:-1]) * _UNITS_S[window[-1]]
 
 
 def _shown(segment: str | None) -> str | None:

@@ -36,9 +36,42 @@ def _told(worker: WorkerMark) -> dict[str, object]:
     }
 
 
-def _compiling(mark: CompilingMark) -> dict[str, object]:
-    percent = None if mark.share is None else round(100 * mark.share)
-    return {"role": mark.role, "model": mark.model, "step": mark.step, "percent": percent, "seconds": mark.seconds}
+def compiling_body(mark: CompilingMark) -> dict[str, object]:
+    """How far a worker is with compiling its model, as the API shows it."""
+    names = ("role", "model", "step", "percent", "seconds")
+    return {name: getattr(mark, name) for name in names}
+
+
+def health_body(sentiment: SentimentService) -> dict[str, object]:
+    """What `/health` answers: Redis and the workers, asked now."""
+    redis, workers, compiling, missing = "up", [], [], []
+    try:
+        sentiment.ping()
+        workers = sentiment.workers()
+        compiling = sentiment.compiling()
+    except ServiceUnavailable:
+        redis, missing = "down", ["redis"]
+    ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
+    roles = _missing_roles(ours)
+    missing += [f"{role} worker" for role in roles]
+    if any(worker.role in roles and _asks_something_else(worker, sentiment) for worker in workers):
+        missing.append("the same ANALYSIS here as at the workers that are ready")
+    unready = bool(missing)
+    told = [_told(worker) for worker in ours]
+    if others := sentiment.models.settings[1:]:
+        told = [one | {"name": sentiment.models.settings[0].name} for one in told]
+    for model in others:  # they are told, but the service is ready without them
+        theirs = [worker for worker in workers if worker.tag == model.tag]
+        told += [_told(worker) | {"name": model.name} for worker in theirs]
+        missing += [f"{role} worker of {model.name}" for role in _missing_roles(theirs)]
+    tags = {model.tag for model in sentiment.models.settings}
+    return {
+        "status": "unready" if unready else "ready",
+        "redis": redis,
+        "workers": told,
+        "compiling": [compiling_body(mark) for mark in compiling if mark.tag in tags],
+        "missing": missing,
+    }
 
 
 def health_blueprint(sentiment: SentimentService) -> Blueprint:
@@ -52,34 +85,8 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
     @blueprint.get("/health/ready")
     @blueprint.get("/health", endpoint="health")
     def ready() -> Response:
-        redis, workers, compiling, missing = "up", [], [], []
-        try:
-            sentiment.ping()
-            workers = sentiment.workers()
-            compiling = sentiment.compiling()
-        except ServiceUnavailable:
-            redis, missing = "down", ["redis"]
-        ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
-        roles = _missing_roles(ours)
-        missing += [f"{role} worker" for role in roles]
-        if any(worker.role in roles and _asks_something_else(worker, sentiment) for worker in workers):
-            missing.append("the same ANALYSIS here as at the workers that are ready")
-        unready = bool(missing)
-        told = [_told(worker) for worker in ours]
-        if others := sentiment.models.settings[1:]:
-            told = [one | {"name": sentiment.models.settings[0].name} for one in told]
-        for model in others:  # they are told, but the service is ready without them
-            theirs = [worker for worker in workers if worker.tag == model.tag]
-            told += [_told(worker) | {"name": model.name} for worker in theirs]
-            missing += [f"{role} worker of {model.name}" for role in _missing_roles(theirs)]
-        tags = {model.tag for model in sentiment.models.settings}
-        body: dict[str, object] = {
-            "status": "unready" if unready else "ready",
-            "redis": redis,
-            "workers": told,
-            "compiling": [_compiling(mark) for mark in compiling if mark.tag in tags],
-            "missing": missing,
-        }
+        body = health_body(sentiment)
+        unready = body["status"] == "unready"
         response = Response(orjson.dumps(body), status=503 if unready else 200, mimetype="application/json")
         if unready:
             response.headers["Retry-After"] = "2"

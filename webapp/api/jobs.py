@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import orjson
 from flask import Blueprint, Response, request, url_for
@@ -18,30 +16,24 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners, events
+from webapp.api.job_schemas import BatchRequest, DeleteQuery, JobsQuery, UploadQuery
+from webapp.api.received import body_pieces, drained, idempotency_key, received
 from webapp.api.requests import Preferences, list_header, preferences
+from webapp.api.result_schemas import ResultsQuery
 from webapp.api.results import MOST_ROWS, csv_file, gzipped, json_page, ndjson, workbook_rows
-from webapp.api.schemas import BatchRequest, DeleteQuery, JobsQuery, ResultsQuery, UploadQuery
-from webapp.api.uploads import read_upload
-from webapp.front.errors import IncompleteBody
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
-from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused, invalid_option
-from webapp.reading.texts import OPTIONS, Found, Limits, Texts
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, invalid_option
+from webapp.reading.texts import Found, Limits, Texts
 from webapp.sandbox.process import Sandbox
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
-_KEY = re.compile(r"[!-~]{1,255}")
-_PIECE_BYTES = 16 * 1024
-"""How much is read at a time: Gunicorn waits until this many bytes have come, or the body ends."""
 _PAGE_LINES = 1000
 """Lines of a page of JSON, if not asked otherwise; fewer if they have too many bytes (`webapp.api.results`)."""
 _MAX_PAGE_LINES = 5000
 _AT_ONCE_TEXTS = 100
 _AT_ONCE_BYTES = 256 * 1024
 """A batch may be answered at once, without a job, if neither its number of texts nor its body is larger than this."""
-_DRAIN_S = 10.0
-"""The rest of a refused upload is read for at most this long: a client that is still sending would not see the answer.
-"""
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _FORMATS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv", _XLSX: "xlsx"}
 
@@ -67,9 +59,9 @@ def nothing() -> Response:
     return response
 
 
-def accepted(job: Job, prefer: Preferences, flags: dict[str, object]) -> Response:
+def accepted(job: Job, prefer: Preferences, flags: Mapping[str, object]) -> Response:
     """202 with the address of the job, where the results will be. `flags`: what is said of its model."""
-    response = Response(orjson.dumps(job_body(job) | flags), status=202, mimetype="application/json")
+    response = Response(orjson.dumps({**job_body(job), **flags}), status=202, mimetype="application/json")
     response.headers["Location"] = url_for("jobs.job", job_id=job.id)
     response.headers["Retry-After"] = "1"
     if prefer.applied is not None:
@@ -77,18 +69,16 @@ def accepted(job: Job, prefer: Preferences, flags: dict[str, object]) -> Respons
     return response
 
 
-def body_pieces() -> Iterator[bytes]:
-    """The request's bytes as they come in. Raises IncompleteBody if the connection ends before the body does."""
-    read, left = request.environ["wsgi.input"].read, request.content_length
-    try:
-        while piece := read(_PIECE_BYTES if left is None else min(_PIECE_BYTES, left)):
-            if left is not None:
-                left -= len(piece)
-            yield piece
-    except OSError:  # from the socket, or from Gunicorn if a chunk is cut off
-        left = 1
-    if left:
-        raise IncompleteBody
+def taken(jobs: JobService, answers: PredictionAnswers, prefer: Preferences, job: Job, *, replayed: bool) -> Response:
+    """202 for a job that was just made, after the wait that its caller prefers; or `replayed`, made before under the
+    same Idempotency-Key.
+    """
+    if prefer.wait_s is not None:
+        job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
+    response = accepted(job, prefer, answers.flags(job.model))
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 def _may_be_small() -> bool:
@@ -110,51 +100,11 @@ def _source(upload: Texts) -> Source | None:
     return Source(found.encoding, found.guessed, found.delimiter, found.bom, found.sheet, found.file)
 
 
-def _drain(body: Iterator[bytes]) -> None:
-    until = time.monotonic() + _DRAIN_S
-    try:
-        while time.monotonic() < until and next(body, None) is not None:
-            pass
-    except UploadRefused:
-        pass
-
-
-@contextmanager
-def drained(body: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """A context in which a body is read: if that is refused, the rest of it is read all the same for a while."""
-    try:
-        yield body
-    except Exception:
-        _drain(body)
-        raise
-
-
-def require_size(limits: Limits) -> None:
-    """Checks the size that a request says its body has.
-
-    Raises:
-        UploadRefused: it is too large.
-    """
-    if (request.content_length or 0) > limits.max_bytes:
-        detail = f"An upload may have at most {limits.max_bytes} bytes, both as sent and as decompressed."
-        raise UploadRefused(413, "request_entity_too_large", detail)
-
-
 def _asked(query: UploadQuery, options: Mapping[str, str]) -> Asked:
     """What is asked of each text, by the query and by what the body says."""
     said = {name: options[name] for name in ("target", "sentences") if name in options}
     checked = UploadQuery.read({"target": query.target, "sentences": query.sentences} | said)
     return Asked(checked.target, checked.sentences)
-
-
-def idempotency_key() -> str | None:
-    """The request's Idempotency-Key, if it has one."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and _KEY.fullmatch(key) is None:
-        raise UploadRefused(
-            422, "invalid_field", "Idempotency-Key must have 1 to 255 printable ASCII characters, without blanks."
-        )
-    return key
 
 
 AnswerAtOnce = Callable[[Sequence[str], float, str, str | None], list[Line] | None]
@@ -221,15 +171,7 @@ def jobs_blueprint(
                     return answer
                 paid = answer
                 body = iter([raw])
-            require_size(limits)
-            upload = read_upload(
-                body,
-                content_type=request.headers.get("Content-Type", ""),
-                content_encoding=request.headers.get("Content-Encoding", ""),
-                query={name: request.args[name] for name in OPTIONS if name in request.args},
-                limits=limits,
-                unpack=sandbox.unpack,
-            )
+            upload = received(body, limits, sandbox.unpack)
             callback_url = upload.options.get("callback_url", query.callback_url)
             job, replayed = jobs.submit(
                 Submission(
@@ -245,12 +187,7 @@ def jobs_blueprint(
                     bill=caller().bill(paid=paid),
                 )
             )
-        if prefer.wait_s is not None:
-            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
-        response = accepted(job, prefer, {**answers.flags(job.model)})
-        if replayed:
-            response.headers["Idempotency-Replayed"] = "true"
-        return response
+        return taken(jobs, answers, prefer, job, replayed=replayed)
 
     def find(job_id: str, wait_s: float = 0.0) -> Job:
         return found_job(jobs, job_id, wait_s)
@@ -289,7 +226,7 @@ def jobs_blueprint(
             jobs.remove(job_id)
             return nothing()
         job = jobs.cancel(job_id)
-        return accepted(job, Preferences(respond_async=False, wait_s=None), {**answers.flags(job.model)})
+        return accepted(job, Preferences(respond_async=False, wait_s=None), answers.flags(job.model))
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:

@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from model.analysis import Analysis
 from model.labels import SENTIMENT
-from webapp.api import schemas
+from webapp.api import health_schemas, job_schemas, prediction_schemas, result_schemas, schemas
 from webapp.api.operations import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
@@ -20,30 +20,34 @@ from webapp.api.operations import (
     REF,
     REQUEST_ID,
     RETRY_AFTER,
-    UPLOADS,
     body,
+    content,
+    location,
     ok,
     operation,
     problems,
     query_parameters,
+    upload_types,
 )
+from webapp.api.report_schemas import ReportResponse
 from webapp.api.stream_openapi import STREAM_MODELS, stream_paths
 
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-    (schemas.PredictRequest, "validation"),
-    (schemas.BatchRequest, "validation"),
+    (prediction_schemas.PredictRequest, "validation"),
+    (job_schemas.BatchRequest, "validation"),
     *[
         (model, "serialization")
         for model in (
-            schemas.PredictionResponse,
-            schemas.JobResponse,
-            schemas.JobsResponse,
-            schemas.LineResponse,
-            schemas.BatchResponse,
-            schemas.ResultsResponse,
-            schemas.ModelResponse,
-            schemas.HealthResponse,
-            schemas.LiveResponse,
+            prediction_schemas.PredictionResponse,
+            job_schemas.JobResponse,
+            job_schemas.JobsResponse,
+            result_schemas.LineResponse,
+            result_schemas.BatchResponse,
+            result_schemas.ResultsResponse,
+            health_schemas.ModelResponse,
+            ReportResponse,
+            health_schemas.HealthResponse,
+            health_schemas.LiveResponse,
             schemas.Problem,
         )
     ],
@@ -76,23 +80,27 @@ _KEYS = {
 }
 
 
+_TAGS = {
+    "predictions": "One text, answered at once.",
+    "jobs": "Files and batches of texts, answered as they are ready.",
+    "streams": "Texts that go on coming in, counted over time.",
+    "health": "What the service needs, and its metrics.",
+}
+"""The groups of the operations, in the order in which they are shown."""
+
+
 def _upload_body() -> dict[str, Any]:
-    types: dict[str, Any] = {
-        mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
-        for mimetype, text in UPLOADS.items()
-    }
-    types["multipart/form-data"]["schema"] = {
+    form = {
         "type": "object",
         "required": ["file"],
-        "description": UPLOADS["multipart/form-data"],
-        "properties": {
-            **{name: {"type": "string"} for name in schemas.UploadQuery.model_fields},
-            "file": {"type": "string", "format": "binary"},
-        },
+        "description": "One file of these types, recognised by its type or name; the parameters of the query may be"
+        " fields before it.",
+        # Without those fields: Swagger UI would fill in each of them, with `string`.
+        "properties": {"file": {"type": "string", "format": "binary"}},
     }
     json = {
         "anyOf": [
-            {"$ref": REF.format(model=schemas.BatchRequest.__name__)},
+            {"$ref": REF.format(model=job_schemas.BatchRequest.__name__)},
             {
                 "type": "array",
                 "minItems": 1,
@@ -105,7 +113,7 @@ def _upload_body() -> dict[str, Any]:
         "required": True,
         "description": "Any of these types, optionally compressed with gzip (`Content-Encoding: gzip`)."
         " All but objects of JSON is read as a stream.",
-        "content": {"application/json": {"schema": json}} | types,
+        "content": {"application/json": {"schema": json}, **upload_types(), "multipart/form-data": {"schema": form}},
     }
 
 
@@ -126,7 +134,7 @@ def _definitions(analysis: Analysis) -> dict[str, Any]:
     """The schemas of all bodies, with the classes of the analysis."""
     models = [*_MODELS, *(STREAM_MODELS if analysis == SENTIMENT else ())]
     definitions: dict[str, Any] = models_json_schema(models, ref_template=REF)[1]["$defs"]
-    for model, highest in ((schemas.Scores, 1), (schemas.Recall, 100)):
+    for model, highest in ((prediction_schemas.Scores, 1), (health_schemas.Recall, 100)):
         share = {"maximum": highest, "minimum": 0}
         definitions[model.__name__] = {
             "description": model.__doc__,
@@ -155,9 +163,10 @@ def _fill_in(schema: Any, labels: list[str]) -> None:
             _fill_in(part, labels)
 
 
-def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path."""
-    location = {"description": "The job's address.", "schema": {"type": "string"}}
+def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_keys: bool = True) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path. `has_keys`: whether
+    callers need an API key.
+    """
     job_id = {
         "name": "job_id",
         "in": "path",
@@ -167,14 +176,14 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
     }
     accepted = ok(
         "Accepted: the answer will be at the job's address.",
-        schemas.JobResponse,
-        Location=location,
+        job_schemas.JobResponse,
+        **location("The job's address."),
         **{"Retry-After": RETRY_AFTER},
     )
-    unready = ok("Redis or a worker is missing.", schemas.HealthResponse, **{"Retry-After": RETRY_AFTER})
+    unready = ok("Redis or a worker is missing.", health_schemas.HealthResponse, **{"Retry-After": RETRY_AFTER})
     lines = ok(
         "The job's lines: a page as JSON, or all as NDJSON or CSV, chosen by `Accept` or ?format=.",
-        schemas.ResultsResponse,
+        result_schemas.ResultsResponse,
     )
     lines["content"] |= {
         "application/x-ndjson": {"schema": {"type": "string", "description": "One LineResponse to a line."}},
@@ -182,7 +191,10 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
             "schema": {"type": "string", "description": "The upload's own columns, then those of the result."}
         },
     }
-    health = {"200": ok("Redis answers, and a worker of each role is ready.", schemas.HealthResponse), "503": unready}
+    health = {
+        "200": ok("Redis answers, and a worker of each role is ready.", health_schemas.HealthResponse),
+        "503": unready,
+    }
     paths: dict[str, Any] = {
         "/predict": {
             "post": operation(
@@ -190,11 +202,11 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "Score one text",
                 "predictions",
                 {
-                    "200": ok("The prediction.", schemas.PredictionResponse),
+                    "200": ok("The prediction.", prediction_schemas.PredictionResponse),
                     "202": accepted,
                     **problems(400, 413, 415, 422, 429, 503),
                 },
-                requestBody=body(schemas.PredictRequest),
+                requestBody=body(prediction_schemas.PredictRequest),
                 parameters=[PREFER],
             )
         },
@@ -206,13 +218,13 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 {
                     "200": ok(
                         "The predictions, where `Prefer: return=representation` asked for them; no job was made.",
-                        schemas.BatchResponse,
+                        result_schemas.BatchResponse,
                     ),
                     "202": accepted,
                     **problems(400, 408, 409, 413, 415, 422, 429, 503),
                 },
                 requestBody=_upload_body(),
-                parameters=[*query_parameters(schemas.UploadQuery), _PREFER_BATCH, IDEMPOTENCY_KEY],
+                parameters=[*query_parameters(job_schemas.UploadQuery), _PREFER_BATCH, IDEMPOTENCY_KEY],
             )
         },
         "/jobs": {
@@ -220,8 +232,8 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "listJobs",
                 "List jobs, the newest first",
                 "jobs",
-                {"200": ok("A page of jobs.", schemas.JobsResponse), **problems(422, 503)},
-                parameters=query_parameters(schemas.JobsQuery),
+                {"200": ok("A page of jobs.", job_schemas.JobsResponse), **problems(422, 503)},
+                parameters=query_parameters(job_schemas.JobsQuery),
             )
         },
         "/jobs/{job_id}": {
@@ -229,7 +241,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "getJob",
                 "Get a job's state and counts",
                 "jobs",
-                {"200": ok("The job.", schemas.JobResponse), **problems(404, 503)},
+                {"200": ok("The job.", job_schemas.JobResponse), **problems(404, 503)},
                 parameters=[job_id, PREFER],
             ),
             "delete": operation(
@@ -241,7 +253,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                     "204": {"description": "The job is removed, with its lines and results."},
                     **problems(404, 409, 422, 503),
                 },
-                parameters=[job_id, *query_parameters(schemas.DeleteQuery)],
+                parameters=[job_id, *query_parameters(job_schemas.DeleteQuery)],
             ),
         },
         "/jobs/{job_id}/events": {
@@ -268,7 +280,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "Get a job's lines, in the order in which they were sent",
                 "jobs",
                 {"200": lines, **problems(404, 422, 503)},
-                parameters=[job_id, *query_parameters(schemas.ResultsQuery)],
+                parameters=[job_id, *query_parameters(result_schemas.ResultsQuery)],
             )
         },
         "/jobs/{job_id}/report": {
@@ -282,13 +294,13 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                         " ?format=. docs/reports.md describes it.",
                         "headers": {"X-Request-ID": REQUEST_ID},
                         "content": {
-                            "application/json": {"schema": {"type": "object"}},
+                            **content(ReportResponse),
                             "text/html": {"schema": {"type": "string"}},
                         },
                     },
                     **problems(404, 409, 413, 422, 503),
                 },
-                parameters=[job_id, *query_parameters(schemas.ReportQuery)],
+                parameters=[job_id, *query_parameters(result_schemas.ReportQuery)],
             )
         },
         **(stream_paths() if analysis == SENTIMENT else {}),  # there are streams of sentiment alone
@@ -297,8 +309,8 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "model",
                 "Get the model that answers, and how good it was measured to be",
                 "predictions",
-                {"200": ok("The model.", schemas.ModelResponse), **problems(422, 503)},
-                parameters=query_parameters(schemas.ModelQuery),
+                {"200": ok("The model.", health_schemas.ModelResponse), **problems(422, 503)},
+                parameters=query_parameters(health_schemas.ModelQuery),
             )
         },
         "/health": {"get": operation("health", "Check what the service needs, and what is missing", "health", health)},
@@ -308,7 +320,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                 "live",
                 "Check that the process answers",
                 "health",
-                {"200": ok("The process answers.", schemas.LiveResponse)},
+                {"200": ok("The process answers.", health_schemas.LiveResponse)},
             )
         },
         "/metrics": {
@@ -329,10 +341,12 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
         for one in operations.values():
             if not path.startswith("/health"):
                 one["responses"] |= problems(401, 403, 421)
-                one["security"] = [{}, {"bearer": []}, {"header": []}]
+                if has_keys:
+                    one["security"] = [{"bearer": []}, {"header": []}]
             if "429" in one["responses"]:
                 for response in one["responses"].values():
                     response["headers"] |= _RATE_LIMITS
+    tags = {tag for operations in paths.values() for one in operations.values() for tag in one["tags"]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -341,6 +355,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
             "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
         "servers": [{"url": prefix or "/"}],
+        "tags": [{"name": name, "description": told} for name, told in _TAGS.items() if name in tags],
         "paths": paths,
-        "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
+        "components": {"schemas": _definitions(analysis), **({"securitySchemes": _KEYS} if has_keys else {})},
     }

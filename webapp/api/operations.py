@@ -47,15 +47,13 @@ LAST_EVENT_ID = {
     "description": "The id of the last event that was seen; only later ones are sent.",
     "schema": {"type": "string"},
 }
-UPLOADS = {
+_UPLOADS = {
     "application/x-ndjson": "Each line is a JSON string, or an object with `text` (or ?column=) and optionally `id`;"
     " other keys come back with the result, and blank lines are ignored.",
     "text/csv": "The first row names the columns. The column `text` (or ?column=) holds the texts;"
     " the other columns come back with the result.",
     "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
-    "multipart/form-data": "One file of these types, recognised by its type or name;"
-    " the parameters of the query may be fields before it.",
 }
 REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
@@ -69,6 +67,19 @@ def content(model: type[BaseModel], media_type: str = "application/json") -> dic
 def ok(description: str, model: type[BaseModel], **headers: Any) -> dict[str, Any]:
     """An answer of this form."""
     return {"description": description, "headers": {"X-Request-ID": REQUEST_ID, **headers}, "content": content(model)}
+
+
+def location(description: str) -> dict[str, Any]:
+    """The header with the address of what was made."""
+    return {"Location": {"description": description, "schema": {"type": "string"}}}
+
+
+def upload_types() -> dict[str, Any]:
+    """The types of files with texts, which are the whole body."""
+    return {
+        mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
+        for mimetype, text in _UPLOADS.items()
+    }
 
 
 def problems(*statuses: int) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from tasks.submit.streams import StreamService
 from webapp.api.label_schemas import LABEL_INDEX, LabelsRequest, SampleQuery
 from webapp.api.requests import json_body
 from webapp.api.streams import find, told_segment, told_time
+from webapp.reading.columns import nearest
 from webapp.reading.refusals import invalid_option
-from webapp.reading.times import read_time
+from webapp.reading.times import asked_time
 
 
 def instant(cell: str | None) -> float | None:
@@ -27,7 +28,7 @@ def instant(cell: str | None) -> float | None:
     if cell is None:
         return None
     try:
-        return read_time(cell)
+        return asked_time(cell)
     except ValueError as error:
         raise invalid_option(str(error)) from None
 
@@ -89,7 +90,7 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
             segments = list(streams.kept.segments(stream))
         if query.segment is not None:
             if query.segment not in segments:
-                raise SegmentNotFound
+                raise SegmentNotFound(query.segment, nearest(query.segment, segments))
             segments = [query.segment]
         start, end = instant(query.start), instant(query.end)
         with redis_or_unavailable():

@@ -8,20 +8,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from webapp.api import compare_schemas, label_schemas, shift_schemas, stream_schemas
+from webapp.api.job_schemas import JobResponse
 from webapp.api.operations import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
     PREFER,
     RETRY_AFTER,
-    UPLOADS,
     body,
     content,
+    location,
     ok,
     operation,
     problems,
     query_parameters,
+    upload_types,
 )
-from webapp.api.schemas import JobResponse
 
 STREAM_MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (stream_schemas.StreamBody, "validation"),
@@ -48,25 +49,21 @@ _NAME = {
     "description": "The stream's name.",
     "schema": {"type": "string", "pattern": f"^{stream_schemas.NAME}$"},
 }
-_LOCATION = {"Location": {"description": "The address.", "schema": {"type": "string"}}}
 
 
 def _texts_body() -> dict[str, Any]:
-    types: dict[str, Any] = {
-        mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
-        for mimetype, text in UPLOADS.items()
-        if mimetype != "multipart/form-data"
-    }
     return {
         "required": True,
         "description": "As for /batch_predict, with the columns or keys that the query names.",
-        "content": content(stream_schemas.StreamTexts) | types,
+        "content": content(stream_schemas.StreamTexts) | upload_types(),
     }
 
 
 def stream_paths() -> dict[str, Any]:
     """The paths of streams with their operations."""
-    taken = ok("Accepted: a job brings the texts.", JobResponse, **_LOCATION, **{"Retry-After": RETRY_AFTER})
+    taken = ok(
+        "Accepted: a job brings the texts.", JobResponse, **location("The address."), **{"Retry-After": RETRY_AFTER}
+    )
     return {
         "/streams": {
             "get": operation(
@@ -83,7 +80,7 @@ def stream_paths() -> dict[str, Any]:
                 "streams",
                 {
                     "200": ok("The stream has these settings now.", stream_schemas.StreamResponse),
-                    "201": ok("The stream was made.", stream_schemas.StreamResponse, **_LOCATION),
+                    "201": ok("The stream was made.", stream_schemas.StreamResponse, **location("The address.")),
                     **problems(400, 409, 413, 415, 422, 503),
                 },
                 parameters=[_NAME],

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from model.masking import MOST_NAMES, is_name
-from webapp.api.schemas import Asked, Request, UploadQuery
+from webapp.api.job_schemas import UploadQuery
+from webapp.api.schemas import Asked, Request
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 """What the name of a stream looks like."""

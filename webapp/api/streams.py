@@ -23,17 +23,18 @@ from tasks.submit.jobs import JobService
 from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.events import Listeners
-from webapp.api.jobs import accepted, body_pieces, drained, idempotency_key, nothing, require_size
+from webapp.api.jobs import nothing, taken
+from webapp.api.received import body_pieces, drained, idempotency_key, received
 from webapp.api.requests import json_body, preferences
 from webapp.api.series import series_body
 from webapp.api.stream_events import StreamTold, add_event_routes
 from webapp.api.stream_schemas import NAME, SeriesQuery, StreamBody, TextsQuery
-from webapp.api.uploads import read_upload
 from webapp.front.visit import caller
 from webapp.reading.json_files import read_array
-from webapp.reading.refusals import invalid_option
+from webapp.reading.json_values import without_lone_surrogates
+from webapp.reading.refusals import MalformedJson, invalid_option
 from webapp.reading.stream_lines import LineOptions, stream_entries
-from webapp.reading.texts import OPTIONS, Found, Limits, Options, Texts
+from webapp.reading.texts import Found, Limits, Options, Texts
 from webapp.reading.times import Order, UnknownZone, zone_of
 from webapp.sandbox.process import Sandbox
 
@@ -121,6 +122,23 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
     texts: msgspec.Raw
 
 
+def _has_body() -> bool:
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers
+
+
+def _inside(raw: bytes) -> bytes:
+    """What `{"texts": ...}` has; empty if it is another object. Raises MalformedJson."""
+    try:
+        try:
+            return bytes(msgspec.json.decode(raw, type=_Batch).texts)
+        except msgspec.ValidationError:
+            return b""
+        except msgspec.DecodeError:
+            return bytes(msgspec.json.decode(without_lone_surrogates(raw), type=_Batch).texts)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedJson from None
+
+
 def streams_blueprint(
     streams: StreamService,
     jobs: JobService,
@@ -134,10 +152,7 @@ def streams_blueprint(
 
     def batch(raw: bytes) -> Texts:
         """The texts of `{"texts": [...]}`, which may be objects here."""
-        try:
-            inside = bytes(msgspec.json.decode(raw, type=_Batch).texts)
-        except msgspec.ValidationError:
-            inside = b""
+        inside = _inside(raw)
         if not inside.startswith(b"["):
             raise invalid_option('The body must be {"texts": [...]} and nothing else; options are parts of the query.')
         return read_array(iter([inside]), Options(), limits, Found())
@@ -160,7 +175,7 @@ def streams_blueprint(
             raise invalid_option(
                 "A stream's name has 1 to 64 lower-case letters, digits, - and _, and begins with a letter or digit."
             )
-        settled = StreamBody.read(json_body() if request.content_length != 0 else {})
+        settled = StreamBody.read(json_body() if _has_body() else {})
         most_s = streams.longest_ttl_s
         if settled.ttl is not None and settled.ttl > most_s:
             raise invalid_option(f"`ttl` may be at most {most_s} seconds here (STREAM_TTL).")
@@ -191,16 +206,7 @@ def streams_blueprint(
         key, prefer = idempotency_key(), preferences()
         found = find(streams, name)
         with drained(body_pieces()) as body:
-            require_size(limits)
-            upload = read_upload(
-                body,
-                content_type=request.headers.get("Content-Type", ""),
-                content_encoding=request.headers.get("Content-Encoding", ""),
-                query={name: request.args[name] for name in OPTIONS if name in request.args},
-                limits=limits,
-                unpack=sandbox.unpack,
-                batch=batch,
-            )
+            upload = received(body, limits, sandbox.unpack, batch)
             job, replayed = jobs.submit(
                 Submission(
                     stream_entries(upload, options),
@@ -211,12 +217,7 @@ def streams_blueprint(
                     bill=caller().bill(),
                 )
             )
-        if prefer.wait_s is not None:
-            job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
-        response = accepted(job, prefer, {**answers.flags(job.model)})
-        if replayed:
-            response.headers["Idempotency-Replayed"] = "true"
-        return response
+        return taken(jobs, answers, prefer, job, replayed=replayed)
 
     @blueprint.get("/streams/<name>/series")
     def series(name: str) -> Response:

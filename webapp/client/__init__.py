@@ -3,6 +3,7 @@
 from webapp.client.bodies import whole_file
 from webapp.client.calls import Format
 from webapp.client.client import DEFAULT_URL, AsyncSentiq, Sentiq
+from webapp.client.files import FileOptions
 from webapp.client.shares import (
     Bucket,
     Comparison,
@@ -42,6 +43,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Event",
+    "FileOptions",
     "Format",
     "Job",
     "JobNotFound",

@@ -10,13 +10,14 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, nullcontext
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Unpack
 from urllib.parse import quote as quoted
 
 import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
-from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, query, written
+from webapp.client.files import FileOptions, query_with
+from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, written
 from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
@@ -95,15 +96,6 @@ class Calls:
         self,
         texts: Iterable[str | dict[str, Any]] | str | os.PathLike[str] | IO[bytes],
         *,
-        column: str | None = None,
-        delimiter: str | None = None,
-        encoding: str | None = None,
-        quote: str | None = None,
-        escape: str | None = None,
-        header: bool | None = None,
-        skip: int | None = None,
-        on_error: Literal["refuse", "line"] | None = None,
-        sheet: str | None = None,
         content_type: str | None = None,
         callback_url: str | None = None,
         model: str | None = None,
@@ -111,6 +103,7 @@ class Calls:
         sentences: bool = False,
         idempotency_key: str | None = None,
         on_upload: Callable[[int], None] | None = None,
+        **reading: Unpack[FileOptions],
     ) -> Job:
         """Submits a job. The texts are never in memory all at once. Texts that can be read only once are not sent
         again.
@@ -119,16 +112,6 @@ class Calls:
             texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt,
                 .json, each also with .gz; .xlsx, .xls, .ods, or .zip of one file); or such a file,
                 opened in binary mode.
-            column: the column, or the key of JSON objects, with the texts; a path (`data.text`), or a number from 1
-                if there is no header.
-            delimiter: for a CSV file: one character, or `tab`; by default what the header shows.
-            encoding: a file's encoding, if it is neither UTF-8 nor told by a byte order mark.
-            quote: for a CSV file: the quote, or `none`.
-            escape: for a CSV file: the character before a quote that belongs to the text.
-            header: False if the first row is a row like all others.
-            skip: how many lines there are before the header.
-            on_error: `line` if a row that cannot be read shall have its own error (`malformed_line`).
-            sheet: for a spreadsheet: the name of the sheet, or its number from 1.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
             callback_url: the address to which the service posts the job when it has ended.
             model: as in `predict`.
@@ -136,6 +119,8 @@ class Calls:
             sentences: as in `predict`.
             idempotency_key: the same key creates no second job. By default each call has its own.
             on_upload: called with the number of bytes that have been sent.
+            reading: how a file is to be read: any of `column`, `delimiter`, `encoding`, `quote`, `escape`, `header`,
+                `skip`, `on_error` and `sheet`, as `FileOptions` describes them.
 
         Raises:
             ValueError: the file's type is not known.
@@ -145,20 +130,8 @@ class Calls:
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             body = body_of(source, content_type, on_upload)
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-            params = query(
-                column=column,
-                delimiter=delimiter,
-                encoding=encoding,
-                quote=quote,
-                escape=escape,
-                header=header,
-                skip=skip,
-                on_error=on_error,
-                sheet=sheet,
-                callback_url=callback_url,
-                model=model,
-                target=target,
-                sentences=sentences or None,
+            params = query_with(
+                reading, callback_url=callback_url, model=model, target=target, sentences=sentences or None
             )
             return Job.of(
                 json_object(await self._send("POST", "/batch_predict", params, headers, body=body, silent_s=UPLOAD_S))

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -33,46 +33,16 @@ Key = Annotated[
     str | None,
     typer.Option("--api-key", callback=remember, help="Better given as SENTIQ_API_KEY: other users can see options."),
 ]
+ModelName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A model of the service, where it has several.", show_default="its own choice"),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Score what is said about this person or thing alone.", show_default="the whole"),
+]
+WithSentences = Annotated[bool, typer.Option("--sentences", help="Score each sentence, too.")]
 AsJson = Annotated[bool, typer.Option("--json", callback=remember, help="Print JSON, one object to a line.")]
-Column = Annotated[
-    str | None,
-    typer.Option(
-        help="The column, or JSON key, with the texts; a path like data.text, or a column's number.",
-        show_default="text",
-    ),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(help="The CSV's delimiter: one character, or tab.", show_default="what the header shows"),
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="The file's encoding, such as cp1252.", show_default="UTF-8, or what is found")
-]
-Quote = Annotated[
-    str | None, typer.Option(help="The CSV's quote, or none where quotes are plain characters.", show_default='"')
-]
-Escape = Annotated[
-    str | None, typer.Option(help="The CSV's character before a quote that belongs to the text, such as \\.")
-]
-NoHeader = Annotated[
-    bool, typer.Option("--no-header", help="The first row is a row like all others; --column is a number.")
-]
-Skip = Annotated[int | None, typer.Option(min=0, help="Lines before the header.", show_default="0")]
-OnError = Annotated[
-    Literal["refuse", "line"] | None,
-    typer.Option(help="line: a row that cannot be read has its own error.", show_default="refuse"),
-]
-Sheet = Annotated[
-    str | None,
-    typer.Option(help="The spreadsheet's sheet, by its name or number.", show_default="the one with the column"),
-]
-Type = Annotated[
-    str | None,
-    typer.Option(
-        metavar="csv|tsv|ndjson|txt|json|xlsx|xls|ods|zip",
-        help="The input's type, if its name does not tell; optionally with .gz.",
-    ),
-]
 
 
 def connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
@@ -11,22 +12,15 @@ from typing import IO, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from webapp.client import Bucket, Estimate, Job, Labels, SampledText, Sentiq, Shift, Stream, StreamState
+from webapp.client import Bucket, Estimate, Job, Labels, SampledText, Sentiq, Shift, Stream, StreamNotFound, StreamState
 from webapp.client.batch import Screen
+from webapp.client.file_options import Type, reads_a_file, require_file
+from webapp.client.files import FileOptions
 from webapp.client.options import (
     AsJson,
-    Column,
-    Delimiter,
-    Encoding,
-    Escape,
     Key,
-    NoHeader,
-    OnError,
-    Quote,
-    Sheet,
-    Skip,
-    Type,
     Url,
     complain,
     connect,
@@ -60,8 +54,13 @@ def create(
         int | None, typer.Option(min=60, help="Seconds that counts are kept.", show_default="the service's longest")
     ] = None,
     keep_sample: Annotated[
-        bool, typer.Option("--keep-sample", help="Keep the texts of a random sample, so that they can be labelled.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-sample/--no-keep-sample",
+            help="Keep the texts of a random sample, so that they can be labelled.",
+            show_default=False,
+        ),
+    ] = None,
     alias: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +76,7 @@ def create(
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Makes a stream, or gives one that is there other settings."""
+    """Makes a stream, or gives one that is there these settings: what is left out has its default again."""
     if no_mask and alias:
         raise typer.BadParameter("it has no effect with --no-mask", param_hint="--alias")
     aliases: dict[str, list[str]] = {}
@@ -87,11 +86,20 @@ def create(
             raise typer.BadParameter(f"{one} is not like SEGMENT=NAME", param_hint="--alias")
         aliases.setdefault(segment, []).append(name)
     with connect(context) as sentiq:
+        chosen = sentiq.stream(stream)
+        if keep_sample is None:
+            with suppress(StreamNotFound):
+                if chosen.state().keep_sample:
+                    raise typer.BadParameter(
+                        f"the texts that {stream} keeps would be removed; say --keep-sample, or --no-keep-sample to"
+                        " have them removed",
+                        param_hint="--keep-sample",
+                    )
         _tell(
             context,
-            sentiq.stream(stream).create(
+            chosen.create(
                 ttl=ttl,
-                keep_sample=keep_sample,
+                keep_sample=bool(keep_sample),
                 mask_segments=False if no_mask else aliases or None,
                 sensitivity=sensitivity,
                 callback_url=callback_url,
@@ -122,13 +130,14 @@ def show(context: typer.Context, stream: Name, url: Url = None, api_key: Key = N
 
 
 @streams.command()
+@reads_a_file
 def send(
     context: typer.Context,
+    reading: FileOptions,
     stream: Name,
     file: Annotated[
         Path, typer.Argument(help="A file of any kind that `sentiq batch` reads; - is stdin, with --type.")
     ],
-    column: Column = None,
     time: Annotated[str | None, typer.Option(help="The column with the times.", show_default="time")] = None,
     segment: Annotated[str | None, typer.Option(help="The column with the segments.", show_default="segment")] = None,
     author: Annotated[str | None, typer.Option(help="The column with the authors.", show_default="author")] = None,
@@ -144,32 +153,19 @@ def send(
         Literal["all", "random"] | None,
         typer.Option(help="random: the rows with a label in the column gold are a random sample."),
     ] = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    quote: Quote = None,
-    escape: Escape = None,
-    no_header: NoHeader = False,
-    skip: Skip = None,
-    on_error: OnError = None,
-    sheet: Sheet = None,
     type: Type = None,
     url: Url = None,
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Sends a file's texts to a stream, and waits until they are counted."""
-    stdin = str(file) == "-"
-    if stdin and type is None:
-        raise typer.BadParameter("stdin has no name that tells its type; add --type", param_hint="--type")
-    if not stdin and not file.is_file():
-        raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
-    reading: dict[str, Any] = {"column": column, "time": time, "segment": segment, "author": author, "id": id}
-    reading |= {"tz": tz, "dates": dates, "gold": gold, "delimiter": delimiter, "encoding": encoding, "quote": quote}
-    reading |= {"escape": escape, "header": False if no_header else None, "skip": skip, "on_error": on_error}
+    require_file(file, type)
+    columns = {"time": time, "segment": segment, "author": author, "id": id}
+    source = sys.stdin.buffer if str(file) == "-" else file
     screen = Screen()
     with connect(context, SEND_PATIENCE_S, screen) as sentiq:
         to = sentiq.stream(stream)
-        job = _sent(sentiq, to, screen, sys.stdin.buffer if stdin else file, **reading, sheet=sheet, content_type=type)
+        job = _sent(sentiq, to, screen, source, **columns, tz=tz, dates=dates, gold=gold, **reading, content_type=type)
     if wants_json(context):
         print_json(asdict(job))
     else:
@@ -222,9 +218,10 @@ def series(
         for one in found:
             print_json(asdict(one))
         return
-    table = _table("time", "segment", "texts", "negative", "neutral", "positive", "net")
+    table = _table("time", "segment", "texts", "neg", "neu", "pos", "net")
     for one in found:
-        table.add_row(one.start.strftime("%Y-%m-%d %H:%M"), one.segment or "-", f"{one.texts:,}", *_shares(one))
+        segment_name = Text(one_line(one.segment or "-"))
+        table.add_row(one.start.strftime("%Y-%m-%d %H:%M"), segment_name, f"{one.texts:,}", *_shares(one))
     Console(highlight=False).print(table if found else "No texts.")
     for note in dict.fromkeys(one.note for one in found if one.note):
         complain(note)
@@ -288,7 +285,7 @@ def watch(context: typer.Context, stream: Name, url: Url = None, api_key: Key = 
             elif isinstance(event.data, Bucket):
                 negative, _, positive, net = _shares(event.data)
                 counted = f"{event.data.texts:,} texts, {negative} negative, {positive} positive, net {net}"
-                print(f"{local(event.data.start)[:-3]}  {event.data.segment or 'all'}: {counted}", flush=True)
+                print(f"{local(event.data.start)[:-3]}  {one_line(event.data.segment or '-')}: {counted}", flush=True)
             elif isinstance(event.data, Shift):
                 print(f"SHIFT  {event.data.sentence}", flush=True)
 
@@ -308,18 +305,21 @@ def label(
     with connect(context) as sentiq:
         chosen = sentiq.stream(stream)
         standing: Labels | None = None
+        text = None
         for text in chosen.sample(count, by=by, segment=segment):
             answer = _asked(text, sys.stdin.readline)
             if answer is None:
                 break
             standing = chosen.label({text.id: _ANSWERS[answer]}, by=by)
+        if text is None:
+            print("There is no text to label: all that are kept have a label, or none are kept yet.", file=sys.stderr)
         standing = standing or chosen.labels()
     if wants_json(context):
         print_json(asdict(standing))
         return
     for one in standing.labels:
         missing = f"{one['needed']:,} more before shares are corrected" if one["needed"] else "shares are corrected"
-        print(f"{one['segment'] or 'all'}: {one['counted']:,} labels, {missing}")
+        print(f"{one_line(one['segment'] or '-')}: {one['counted']:,} labels, {missing}")
 
 
 def _asked(text: SampledText, read: Callable[[], str]) -> str | None:
@@ -362,13 +362,14 @@ def _tell(context: typer.Context, state: StreamState) -> None:
     for name, value in facts.items():
         print(f"{name:<9} {value}")
     for one in state.segments or ():
-        print(f"{'segment':<9} {one['segment'] or '-'}: {one['texts']:,} texts")
+        print(f"{'segment':<9} {one_line(one['segment'] or '-')}: {one['texts']:,} texts")
 
 
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for name in names:
-        table.add_column(name, no_wrap=True, justify="left" if name in ("stream", "segment", "time") else "right")
+        justify: Literal["left", "right"] = "left" if name in ("stream", "segment", "time") else "right"
+        table.add_column(name, no_wrap=name != "segment", justify=justify)  # names are folded where there is no room
     return table
 
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Unpack
 from urllib.parse import quote as quoted
 
 from webapp.client.bodies import body_of, json_body, server_events
 from webapp.client.connections import blocking, iterating
+from webapp.client.files import FileOptions, query_with
 from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, query, written
 from webapp.client.shares import (
     Bucket,
@@ -96,7 +97,6 @@ class AsyncStream:
         self,
         texts: Iterable[str | Mapping[str, Any]] | str | os.PathLike[str] | IO[bytes],
         *,
-        column: str | None = None,
         time: str | None = None,
         segment: str | None = None,
         author: str | None = None,
@@ -104,17 +104,10 @@ class AsyncStream:
         tz: str | None = None,
         dates: Literal["day-first", "month-first"] | None = None,
         gold: Literal["all", "random"] | None = None,
-        delimiter: str | None = None,
-        encoding: str | None = None,
-        quote: str | None = None,
-        escape: str | None = None,
-        header: bool | None = None,
-        skip: int | None = None,
-        on_error: Literal["refuse", "line"] | None = None,
-        sheet: str | None = None,
         content_type: str | None = None,
         idempotency_key: str | None = None,
         on_upload: Callable[[int], None] | None = None,
+        **reading: Unpack[FileOptions],
     ) -> Job:
         """Sends texts to be scored and counted; `wait` for the job that is returned to see them counted.
 
@@ -125,25 +118,17 @@ class AsyncStream:
             texts: texts, or objects with `text` and any of `time`, `segment`, `author`, `id`, of which `time` may be a
                 `datetime` with a zone; or the path of a file, or an open one, as in `Sentiq.submit`. Texts without a
                 time are counted when they come in.
-            column: the column, or the key of objects, with the texts.
-            time: that with the times, if it has another name than `time`.
+            time: the column, or the key of objects, with the times, if it has another name than `time`.
             segment: as `time`.
             author: as `time`.
             id: as `time`.
             tz: the time zone of times that have none, such as `Europe/Berlin`; by default UTC.
             dates: which part comes first in dates like 3/4/2026.
             gold: `random` if the texts that come with a person's label, `gold`, are a random sample of all.
-            delimiter: as in `Sentiq.submit`, and so are the others down to `content_type`.
-            encoding: a file's encoding.
-            quote: for a CSV file: the quote.
-            escape: for a CSV file: the character before a quote that belongs to the text.
-            header: False if the first row is a row like all others.
-            skip: how many lines there are before the header.
-            on_error: `line` if a row that cannot be read shall have its own error.
-            sheet: for a spreadsheet: the sheet.
             content_type: of a file: as in `Sentiq.submit`.
             idempotency_key: the same key sends nothing twice. By default each call has its own.
             on_upload: called with the number of bytes that have been sent.
+            reading: how a file is to be read, and which column has the texts: as in `Sentiq.submit`.
 
         Raises:
             ValueError: a time has no zone, or the file's type is not known.
@@ -152,23 +137,8 @@ class AsyncStream:
         """
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             body = body_of(source, content_type, on_upload, _record)
-            params = query(
-                column=column,
-                time=time,
-                segment=segment,
-                author=author,
-                id=id,
-                tz=tz,
-                dates=dates,
-                gold=gold,
-                delimiter=delimiter,
-                encoding=encoding,
-                quote=quote,
-                escape=escape,
-                header=header,
-                skip=skip,
-                on_error=on_error,
-                sheet=sheet,
+            params = query_with(
+                reading, time=time, segment=segment, author=author, id=id, tz=tz, dates=dates, gold=gold
             )
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
             response = await self._send("POST", f"{self._path}/texts", params, headers, body=body, silent_s=UPLOAD_S)

@@ -33,7 +33,7 @@ from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import FolderLock, lock_folder, require_redis
 from webapp.launch.lines import answered, example_line, waiting_line
-from webapp.launch.monitors import monitored, monitors, worker_ports
+from webapp.launch.monitors import flower_address, monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
 from webapp.server import metrics_folder
@@ -106,6 +106,8 @@ class Launcher:
             "LOG_FORMAT": "json" if self._settings.log_format == "json" else "console",
             **({"FORCE_COLOR": "1"} if sys.stdout.isatty() else {}),
         }
+        if monitored() and self._settings.flower_url is None:
+            self._environment["FLOWER_URL"] = flower_address()
         self._environment.pop(systemd.VARIABLE, None)  # Gunicorn would report that all is ready when only Gunicorn is
         if self._settings.keys:  # a key for the first prediction; it is not used after that
             self._key, entry = new_key("launcher", [Scope.PREDICT])

@@ -76,6 +76,11 @@ def monitor_ports() -> dict[str, int]:
     return ports
 
 
+def flower_address() -> str:
+    """Where Flower is. Raises StartFailed: its port is no port."""
+    return f"http://127.0.0.1:{monitor_ports()['FLOWER_PORT']}/flower/"
+
+
 def pages_line(pages: Sequence[str]) -> str:
     """Where the metrics are, and who reads them."""
     file = "monitoring/prometheus/local.yml"
@@ -127,7 +132,7 @@ def monitors(settings: Settings, environment: dict[str, str], console: Console) 
         "CE_LOG_LEVEL": "WARNING",
     }
     password = f"; log in as {flower['FLOWER_BASIC_AUTH']} (FLOWER_BASIC_AUTH sets it)" if login is None else ""
-    console.print("sentiq", f"Flower at http://127.0.0.1:{flower_port}/flower/{password}")
+    console.print("sentiq", f"Flower at {flower_address()}{password}")
     pages = [with_port(settings.metrics_host, ports["METRICS_PORT"]) for ports in worker_ports(settings).values()]
     pages.append(f"127.0.0.1:{exporter_port}")
     console.print("sentiq", pages_line(pages))

@@ -12,8 +12,8 @@ import orjson
 from jinja2 import Environment
 
 from model.shares import words
-from model.shares.detector import Shift
 from model.shares.estimates import Method, Shares
+from model.shares.shift import Shift
 from tasks.streams.stream import Stream
 from tasks.submit.streams import StreamService
 from webapp.pages.stream_figures import Figures, figures

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.shares import corrected
-from model.shares.clusters import design_effect_of_sample
-from model.shares.detector import Shift
 from model.shares.raw import raw
 from model.shares.series import series
+from model.shares.shift import Shift
 from tasks.errors import SegmentNotFound
+from tasks.streams.buckets import Unit, length_of
 from tasks.streams.comparing import Compared, Side, compare_first
 from tasks.streams.labelled import counted
 from tasks.streams.labels import Given
 from tasks.streams.measuring import MINUTES_S, Measured, Measuring, Span
+from tasks.streams.sampled import Sample
 from tasks.streams.stream import MINUTE_S, NO_SEGMENT, QUARTER_S, Buckets, Entry, Stream
 from tasks.submit.streams import StreamService
+from webapp.api.series import alike
 from webapp.pages.stream_query import LASTS_S, View
 from webapp.report.buckets import SIZES, chosen, edges
 from webapp.report.figures import Segment
@@ -92,11 +94,12 @@ class _Gathering:
         self._kept, self._labels, self._shifts = streams.kept, streams.labels, streams.shifts
         self._stream, self._view = stream, view
         self._now = time.time()
+        self._known = self._kept.known(stream)
         totals = {name: float(one.sums[:, :3].sum()) for name, one in self._kept.totals(stream).items()}
         self._names = tuple(sorted(totals, key=lambda name: -totals[name]))
         named = [*view.segments, *(one for one in (view.a, view.b) if one is not None)]
-        if not totals.keys() >= set(named):
-            raise SegmentNotFound
+        if (unknown := next((one for one in named if one not in totals), None)) is not None:
+            raise SegmentNotFound(unknown)
         self._drawn = view.segments or self._names[:FIRST]
 
     def figures(self, *, texts: bool) -> Figures:
@@ -108,15 +111,18 @@ class _Gathering:
         segments: list[Segment] = []
         if start < end and first is not None:
             borders = edges(start, end - 1e-3, bucket, view.zone)
-            found = self._sums(borders[0], borders[-1], bucket)
-            given = self._labels.given(stream)
+            given = self._labels.given(stream)  # before what is counted, see `webapp.api.series`
+            unit: Unit = "minute" if SIZES[bucket] < QUARTER_S else "quarter"
+            samples = self._kept.samples(stream, self._drawn, known=self._known)
+            found = self._kept.sums(stream, self._drawn, borders[0], borders[-1], unit, known=self._known)
             for name in self._drawn:
-                segments.append(self._segment(name, found.get(name), borders, given))
+                if name in found and name in samples:
+                    segments.append(self._segment(given, samples[name], found[name], length_of(unit), borders))
                 time.sleep(0)  # others are answered in between
         shifts: list[tuple[str, Shift]] = []
         if borders:
             shifts = [
-                (one.segment, _shift(one))
+                (one.segment, one)
                 for one in self._shifts.newest(stream, _MOST_SHIFTS)
                 if one.segment in self._drawn and borders[0] <= one.when < borders[-1]
             ]
@@ -136,10 +142,7 @@ class _Gathering:
 
     def _extent(self) -> tuple[float | None, float | None]:
         """The time of all texts."""
-        days = self._kept.extent(self._stream)
-        if days is None:
-            return None, None
-        found = self._kept.sums(self._stream, self._names, *days)
+        found = self._kept.sums(self._stream, self._names, *self._known.extent, known=self._known)
         starts = [float(at) for one in found.values() if len(one.starts) for at in (one.starts[0], one.starts[-1])]
         return (min(starts), max(starts) + QUARTER_S) if starts else (None, None)
 
@@ -158,7 +161,7 @@ class _Gathering:
 
     def _exact(self, start: float, end: float) -> tuple[float, float]:
         """The time of the texts in whole minutes, where minutes are kept."""
-        minutes = self._kept.sums(self._stream, self._names, start, end, "minute")
+        minutes = self._kept.sums(self._stream, self._names, start, end, "minute", known=self._known)
         starts = [float(at) for one in minutes.values() if len(one.starts) for at in (one.starts[0], one.starts[-1])]
         if not starts or start < self._now - MINUTES_S + QUARTER_S:
             return start, end
@@ -179,33 +182,38 @@ class _Gathering:
         bucket = fits[0] if fits else "1mo"
         return bucket, asked if bucket != asked else ""
 
-    def _sums(self, start: float, end: float, bucket: str) -> dict[str, Buckets]:
-        unit = "minute" if SIZES[bucket] < QUARTER_S else "quarter"
-        return self._kept.sums(self._stream, self._drawn, start, end, unit)  # type: ignore[arg-type]
-
-    def _segment(self, name: str, found: Buckets | None, borders: Sequence[float], given: Given) -> Segment:
-        size = len(borders) - 1
-        sums = np.zeros((size, 8))
-        if found is not None and len(found.starts):
+    def _segment(
+        self, given: Given, samples: tuple[Sample, Sample], found: Buckets, length_s: int, borders: Sequence[float]
+    ) -> Segment:
+        """The figures of a segment, of buckets of this length that are added up to those that are drawn."""
+        sample, declared = samples
+        sums = np.zeros((len(borders) - 1, 8))
+        if len(found.starts):
             np.add.at(sums, np.searchsorted(borders, found.starts, side="right") - 1, found.sums)
-        sample = self._kept.sample(self._stream, name)
-        declared = self._kept.sample(self._stream, name, gold=True)
-        labels = counted(given, name, sample, declared=declared, start=borders[0], end=borders[-1])
-        alike = _alike(sample)
+        labels = counted(
+            given,
+            sample.segment,
+            sample,
+            declared=declared,
+            start=borders[0],
+            end=borders[-1],
+            kept=(found.starts, length_s),
+        )
+        correlation = alike(sample)
         numbers = sums[:, :3].sum(1)
-        effects = np.maximum(1 + (numbers - 1) * alike, 1.0)
+        effects = np.maximum(1 + (numbers - 1) * correlation, 1.0)
         places = np.searchsorted(borders, labels.times, side="right") - 1
         total = sums.sum(0)
         texts = float(total[:3].sum())
-        effective = texts / max(1 + (texts - 1) * alike, 1.0) if texts else 0.0
+        effective = texts / max(1 + (texts - 1) * correlation, 1.0) if texts else 0.0
         return Segment(
-            name,
+            sample.segment,
             corrected.shares(total, labels.labelled, effective) if texts else raw(total),
             raw(total, effective),
             labels.count,
             None,
             0,
-            tuple(series(sums, labels.labelled, places, effects.tolist())),
+            tuple(series(sums, labels.labelled, places, effects)),
         )
 
     def _compared(self, borders: Sequence[float]) -> list[Compared]:
@@ -242,19 +250,3 @@ class _Gathering:
 def _example(entry: Entry) -> Example:
     label = ("NEGATIVE", "NEUTRAL", "POSITIVE")[max(range(3), key=entry.scores.__getitem__)]
     return Example(entry.text or "", shown_name(entry.segment), entry.time_ms / 1000, label)
-
-
-def _shift(one: object) -> Shift:
-    """A shift of a stream with what a drawing needs of it."""
-    return Shift(**{name: getattr(one, name) for name in Shift.__dataclass_fields__})
-
-
-def _alike(sample: Sequence[Entry]) -> float:
-    """See `webapp.api.series`."""
-    if len(sample) < 2:
-        return 0.0
-    values = np.array([entry.scores[2] - entry.scores[0] for entry in sample])
-    words = np.array([entry.text_cluster for entry in sample], np.uint64)
-    authors = np.array([entry.author_cluster for entry in sample], np.uint64)
-    authors = np.where(authors == 0, np.arange(len(sample), dtype=np.uint64), authors)
-    return design_effect_of_sample(values, 2, words, authors) - 1.0

@@ -49,6 +49,7 @@ _TWITTER = re.compile(
     r"(?P<offset>[+-]\d{4}|UTC|GMT)\s+(?P<year>\d{4})",
     re.ASCII,
 )
+_LOST_PLUS = re.compile(r"(:\d{2}(?:[.,]\d{1,9})?) (\d{2}:?\d{2})", re.ASCII)
 _ZONE = re.compile(r"[+-]\d{2}:?\d{2}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][\w+-]*(?:/[A-Za-z][\w+-]*){0,2}", re.ASCII)
 
@@ -97,6 +98,8 @@ def zone_of(name: str) -> tzinfo:
     Raises:
         UnknownZone: there is none.
     """
+    if name[:1] == " " and _ZONE.fullmatch(f"+{name[1:]}"):
+        name = f"+{name[1:]}"  # the + of a query that was not written as %2B
     if name.upper() in ("UTC", "Z", "GMT"):
         return UTC
     try:
@@ -107,6 +110,13 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
         raise UnknownZone(name) from None
+
+
+def asked_time(cell: str, zone: tzinfo = UTC) -> float:
+    """The instant that a query says (see `read_time`). A + in an address is a blank, so an offset in which it was not
+    written as %2B comes in as ` 02:00`.
+    """
+    return read_time(_LOST_PLUS.sub(r"\1+\2", cell), zone)
 
 
 def read_time(cell: str, zone: tzinfo = UTC, order: Order | None = None) -> float:

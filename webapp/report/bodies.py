@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from model.shares.detector import Shift
 from model.shares.estimates import Comparison, Difference, Estimate, Shares
+from model.shares.shift import Shift
 
 _PLACES = 4
 """A ten thousandth is a hundredth of a point."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from model.shares import sums
 from model.shares.clusters import design_effect
 from model.shares.corrected import shares, stratified
-from model.shares.detector import Shift
 from model.shares.difference import compare
 from model.shares.estimates import NO_LABELS, Comparison, Labelled, Method, Shares
 from model.shares.raw import raw
 from model.shares.series import series
+from model.shares.shift import Shift
 from model.shares.shifts import shifts
 from webapp.report.buckets import chosen, edges
 from webapp.report.table import Table

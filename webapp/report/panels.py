@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
 from model.shares import words
-from model.shares.detector import Shift
 from model.shares.estimates import Estimate, Shares
+from model.shares.shift import Shift
 from webapp.report.buckets import SIZES, edges
 from webapp.report.charts import steps
 from webapp.report.says import clock, shift_sentence, shown

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 
 from model.shares import words
-from model.shares.detector import Shift
 from model.shares.estimates import Method, Verdict
+from model.shares.shift import Shift
 from webapp.reading.names import cropped
 from webapp.report.figures import Figures, Pair, Segment
 

@@ -30,6 +30,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from tasks.logs import tell_uncaught
+from webapp.server.patches import same_answers
 from webapp.server.patience import IdleSocket, PatientSocket, Stalled
 from webapp.server.stopping import stopping
 
@@ -142,6 +143,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         Gevent would print them with the greenlet's arguments, which may contain a user's text.
         """
         super().patch()
+        same_answers.install()
         gevent.get_hub().print_exception = _tell_later
 
     def server_class(self, listener: socket, *, spawn: object, **_: object) -> StreamServer:

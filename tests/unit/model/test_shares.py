@@ -90,7 +90,7 @@ def test_interval_of_raw_net_has_the_variance_of_net() -> None:
     assert found.low is not None
     assert found.high is not None
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * said.std() / np.sqrt(20_000), rel=0.01)
-    assert spread(1.0, 1.0) == 1.0
+    assert spread(np.array([1.0, 0.0]), np.array([1.0, 0.5])).tolist() == [1.0, 2.0]
 
 
 def test_all_neutral_texts_have_a_net_near_nothing() -> None:

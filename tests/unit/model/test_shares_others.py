@@ -14,8 +14,8 @@ from model.shares import sums
 from model.shares.clusters import design_effect
 from model.shares.corrected import Moments, corrected, tuned
 from model.shares.difference import difference
-from model.shares.estimates import Labelled
-from model.shares.intervals import estimate, quantile, wilson
+from model.shares.estimates import Estimate, Labelled
+from model.shares.intervals import quantile, wilson
 from model.shares.shifts import shifts
 from tests.support.populations import population
 
@@ -36,7 +36,8 @@ def test_quantile_is_that_of_scipy() -> None:
 
 def test_difference_is_newcombes() -> None:
     """Of two shares from labels alone the difference's interval is statsmodels' `newcomb`."""
-    found = difference(estimate(0.31, 100), estimate(0.12, 150))
+    first, second = (Estimate(share, *wilson(share, size), size) for share, size in ((0.31, 100), (0.12, 150)))
+    found = difference(first, second)
     theirs = confint_proportions_2indep(31, 100, 18, 150, compare="diff", method="newcomb")
     assert (found.low, found.high) == pytest.approx(theirs, abs=1e-9)
 

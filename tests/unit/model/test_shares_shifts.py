@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from model.shares.calibrate import STREAMS, best_splits, highest, rate
-from model.shares.detector import Detector, Shift, per_text
+from model.shares.detector import Detector, per_text
 from model.shares.recent import PLACES, Recent
 from model.shares.scan import BLOCK, SAME_SIZE, SIZES, WIDEST, Block, Blocks
+from model.shares.shift import Shift
 from model.shares.shifts import Parts, intervals, shifts
 from model.shares.sums import Floats, Integers
 from model.shares.thresholds import MARGIN, ONLINE, PER_TEXT, offline_threshold, threshold

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.shares.detector import Shift
+from model.shares.shift import Shift
 from model.shares.words import AHEAD, BEHIND, UNKNOWN, changed, compared, net, share, shifted, told
 
 

@@ -40,7 +40,7 @@ from tasks.store.outcomes import Failed, Outcome, Scored
 from tasks.wire import Todo
 from tests.support.jobs import MODEL
 from tests.support.stack import Stack
-from webapp.api.schemas import JobResponse, JobsQuery
+from webapp.api.job_schemas import JobResponse, JobsQuery
 from webapp.client.types import Job as ClientJob
 from webapp.client.types import Status
 

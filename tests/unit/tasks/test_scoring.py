@@ -50,7 +50,7 @@ class RecordedTurns(Turns):
 
     def __init__(self, server: Stack, bench: Bench) -> None:
         sender = ChunkSender(create_celery(server.settings()), server.default_model)
-        super().__init__(server.redis, sender, server.default_model, workers=lambda: 100)
+        super().__init__(server.redis, sender, server.default_model, workers=lambda role: 100)
         self._bench = bench
 
     def send(self, turn: Turn) -> None:

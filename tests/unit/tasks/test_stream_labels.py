@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from tasks.errors import TooManyLabels
 from tasks.streams import labels as labels_module
+from tasks.streams.counted import ENTRY
 from tasks.streams.keys import stream_key
 from tasks.streams.labelled import UNEVEN, agreements, answered, counted
 from tasks.streams.labels import Label, StreamLabels
+from tasks.streams.sampled import Sample
 from tasks.streams.stream import Entry, Stream, StreamSettings
 from tests.support.stack import Stack
 
@@ -38,6 +41,18 @@ def entry(place: int, *, segment: str = "A", gold: int | None = None, time_ms: i
 def sample(count: int, **more: str) -> list[Entry]:
     """The sample of a segment, in its random order."""
     return [entry(place, **more) for place in range(count)]  # type: ignore[arg-type]
+
+
+def sampled(entries: Iterable[Entry]) -> Sample:
+    """The entries as they are read for estimates."""
+    return Sample("A", (packed(one) for one in entries))
+
+
+def packed(one: Entry) -> bytes:
+    """An entry as it is stored."""
+    masked, gold = one.masked or (0.0, 0.0, 0.0), -1 if one.gold is None else one.gold
+    scores = one.scores[0], one.scores[2], float(one.masked is not None), masked[0], masked[2]
+    return ENTRY.pack(bytes.fromhex(one.id), one.time_ms, *scores, gold, one.text_cluster, one.author_cluster)
 
 
 def ids(entries: list[Entry]) -> list[str]:
@@ -140,7 +155,7 @@ def test_a_label_outlives_its_place_in_the_sample(labels: StreamLabels) -> None:
     """A text that has left the sample by the time its label comes still counts, with its scores."""
     texts = sample(10)
     labels.give(STREAM, [(one.id, 0) for one in labels.offer(STREAM, texts, "anna", 10)], "anna")
-    found = counted(labels.given(STREAM), "A", sample=[])
+    found = counted(labels.given(STREAM), "A", sampled([]))
     assert found.count == 10
     assert found.labelled.scores[0].tolist() == list(texts[0].scores)
 
@@ -172,10 +187,10 @@ def test_whoever_picks_has_no_random_sample(labels: StreamLabels) -> None:
     texts = sample(200)
     given = labels.offer(STREAM, texts, "anna", 200)
     labels.give(STREAM, [(one.id, 2) for one in given[1::2]], "anna")
-    found = counted(labels.given(STREAM), "A", texts)
+    found = counted(labels.given(STREAM), "A", sampled(texts))
     assert (found.count, found.set_aside) == (0, 100)
     labels.give(STREAM, [(one.id, None) for one in given[::2]], "anna")
-    found = counted(labels.given(STREAM), "A", texts)
+    found = counted(labels.given(STREAM), "A", sampled(texts))
     assert (found.count, found.cannot_tell, found.set_aside) == (100, 100, 0)
 
 
@@ -184,7 +199,7 @@ def test_whoever_stops_has_a_random_sample(labels: StreamLabels) -> None:
     texts = sample(500)
     given = labels.offer(STREAM, texts, "anna", 500)
     labels.give(STREAM, [(one.id, 2) for one in given[:120]], "anna")
-    assert counted(labels.given(STREAM), "A", texts).count == 120
+    assert counted(labels.given(STREAM), "A", sampled(texts)).count == 120
 
 
 def test_one_persons_gaps_are_not_the_others(labels: StreamLabels) -> None:
@@ -192,7 +207,7 @@ def test_one_persons_gaps_are_not_the_others(labels: StreamLabels) -> None:
     texts = sample(100)
     labels.offer(STREAM, texts, "anna", 40)
     labels.give(STREAM, [(one.id, 2) for one in labels.offer(STREAM, texts, "ben", 40)], "ben")
-    assert counted(labels.given(STREAM), "A", texts).count == 40
+    assert counted(labels.given(STREAM), "A", sampled(texts)).count == 40
 
 
 def test_segments_are_samples_of_their_own(labels: StreamLabels) -> None:
@@ -203,8 +218,8 @@ def test_segments_are_samples_of_their_own(labels: StreamLabels) -> None:
     given = labels.offer(STREAM, texts, "anna", 100)
     labels.give(STREAM, [(one.id, 2) for one in given if one.segment == "A"], "anna")
     kept = labels.given(STREAM)
-    assert counted(kept, "A", []).count == 50
-    assert counted(kept, "B", []).count == 0
+    assert counted(kept, "A", sampled([])).count == 50
+    assert counted(kept, "B", sampled([])).count == 0
 
 
 def test_most_people_decide() -> None:
@@ -214,7 +229,7 @@ def test_most_people_decide() -> None:
 
     def label(*more: Label) -> list[int]:
         given = labels_module.Given([labels_module.Offer(one.id, "A", "anna")], {one.id: one}, {one.id: [*said, *more]})
-        return list(map(int, counted(given, "A", []).labelled.gold))
+        return list(map(int, counted(given, "A", sampled([])).labelled.gold))
 
     assert label() == [0]
     assert label(Label("carl", 2, 3)) == [2]
@@ -231,23 +246,32 @@ def test_a_file_with_labels_on_all_texts_is_a_random_sample() -> None:
     as somebody may have picked them, unless they are declared to be random.
     """
     full = [entry(place, gold=place % 3) for place in range(150)]
-    assert counted(NOBODY, "A", full).count == 150
+    assert counted(NOBODY, "A", sampled(full)).count == 150
     some = [entry(place, gold=1 if place % 2 else None) for place in range(150)]
-    assert (counted(NOBODY, "A", some).count, counted(NOBODY, "A", some).set_aside) == (0, 75)
+    assert (counted(NOBODY, "A", sampled(some)).count, counted(NOBODY, "A", sampled(some)).set_aside) == (0, 75)
     for lucky in (1, 2, 9):  # so many at the head of the sample have one by chance
         by_chance = [entry(place, gold=1 if place < lucky or not place % 3 else None) for place in range(150)]
-        assert counted(NOBODY, "A", by_chance).count == 0
-    assert counted(NOBODY, "A", full[:5]).count == 5
+        assert counted(NOBODY, "A", sampled(by_chance)).count == 0
+    assert counted(NOBODY, "A", sampled(full[:5])).count == 5
     declared = [one for one in some if one.gold is not None]
-    assert counted(NOBODY, "A", some, declared=declared).count == 75
+    assert counted(NOBODY, "A", sampled(some), declared=sampled(declared)).count == 75
 
 
 def test_times_and_masked_scores() -> None:
     """Only labels of the asked time are given, with the scores that were asked for."""
     full = [entry(place, gold=1, time_ms=place * 1000) for place in range(100)]
-    found = counted(NOBODY, "A", full, start=10, end=30, masked=True)
+    found = counted(NOBODY, "A", sampled(full), start=10, end=30, masked=True)
     assert found.times.tolist() == list(map(float, range(10, 30)))
     assert np.allclose(found.labelled.scores, (0.4, 0.3, 0.3))
+
+
+def test_labels_of_texts_that_are_counted_no_more() -> None:
+    """A label corrects only counts that are still there: those of some hours expire before others."""
+    full = [entry(place, gold=1, time_ms=place * 60_000) for place in range(100)]
+    there = np.array([0.0, 1800.0]), 900
+    found = counted(NOBODY, "A", sampled(full), kept=there)
+    assert found.times.tolist() == [60.0 * place for place in (*range(15), *range(30, 45))]
+    assert (len(found.labelled), found.set_aside) == (30, 0)
 
 
 def test_labels_of_one_time_are_said_to_be_uneven(labels: StreamLabels) -> None:
@@ -256,8 +280,8 @@ def test_labels_of_one_time_are_said_to_be_uneven(labels: StreamLabels) -> None:
     early = [one for one in texts if one.time_ms < 300 * MINUTE_MS]
     labels.give(STREAM, [(one.id, 1) for one in labels.offer(STREAM, early, "anna", 100)], "anna")
     kept = labels.given(STREAM)
-    assert counted(kept, "A", texts).note == UNEVEN
-    assert counted(kept, "A", early).note == ""
+    assert counted(kept, "A", sampled(texts)).note == UNEVEN
+    assert counted(kept, "A", sampled(early)).note == ""
     labels.give(STREAM, [(one.id, 1) for one in labels.offer(STREAM, texts, "anna", 200)], "ben")
 
 

@@ -7,7 +7,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,7 +26,7 @@ from tasks.streams.counted import write_counted
 from tasks.streams.gathering import counted_of
 from tasks.streams.kept import KeptStreams
 from tasks.streams.lines import Facts, StreamEntry, lines_of
-from tasks.streams.periods import begin_of, end_of
+from tasks.streams.periods import Period, begins_of, end_of
 from tasks.streams.stream import Stream, StreamSettings
 from tasks.submit.intake import Into, Submission
 from tasks.submit.stream_intake import StreamIntake
@@ -226,6 +226,16 @@ def test_texts_are_kept_only_on_request(streams: Streams) -> None:
     assert [entry.text for entry in streams.kept.sample(keeping, "a")] == [None]
 
 
+def test_texts_on_their_way_are_not_kept_either(streams: Streams) -> None:
+    """When `keep_sample` is taken back, texts that came in before and are counted after that are not kept."""
+    stream = streams.put(keep_sample=True)
+    job_id, chunks = streams.take(stream, [("good Word", at(0, "a"))])
+    streams.put(mask_segments={"a": ['"keep_sample":true']})
+    for number in chunks:
+        streams.run(job_id, number)
+    assert [entry.text for entry in streams.kept.sample(stream, "a")] == [None]
+
+
 def test_masked_scores(streams: Streams) -> None:
     """A text with the name of its segment is scored a second time without it; the Sums of both are kept."""
     stream = streams.put(mask_segments={"Bad": ["badder"]})
@@ -253,8 +263,8 @@ def test_authors_are_estimated(streams: Streams) -> None:
     """Distinct authors of a time are counted, each once."""
     stream = streams.put()
     streams.send(stream, [(f"good {n}", at(n, "a", author=f"u{n % 40}")) for n in range(120)])
-    assert streams.kept.authors(stream, ["a"], NOON, NOON + 1) == pytest.approx(40, abs=2)
-    assert streams.kept.authors(stream, ["a"], NOON + 86_400, NOON + 2 * 86_400) is None
+    assert streams.kept.authors(stream, ["a"], NOON, NOON + 1) == {"a": pytest.approx(40, abs=2)}
+    assert streams.kept.authors(stream, ["a"], NOON + 86_400, NOON + 2 * 86_400) == {}
 
 
 def test_deleted_with_all_that_it_kept(streams: Streams) -> None:
@@ -330,12 +340,34 @@ def test_days_of_a_zone(day: str, hours: int) -> None:
     """A day on which clocks change has 23 or 25 hours, each of its own."""
     zone = ZoneInfo("Europe/Berlin")
     begin = datetime.fromisoformat(day).replace(tzinfo=zone).timestamp()
-    assert begin_of(begin + 3600 * 20, "day", zone) == begin_of(begin, "day", zone) == begin
+
+    def begins(period: Period, *instants: float) -> list[float]:
+        return list(map(float, begins_of(np.array(instants), period, zone)))
+
+    last = begin + 3600 * hours - 1
+    assert begins("day", begin + 3600 * 20, begin, last, last + 1) == [begin, begin, begin, begin + hours * 3600]
     assert end_of(begin, "day", zone) - begin == hours * 3600
-    found = {begin_of(begin + 60 * minute, "hour", zone) for minute in range(hours * 60)}
-    assert len(found) == hours
-    assert begin_of(begin + 60 * 60 * hours - 1, "day", zone) == begin
-    assert begin_of(begin, "minute", UTC) == begin
+    found = begins("hour", *(begin + 60 * minute for minute in range(hours * 60)))
+    assert len(set(found)) == hours
+    assert all(begin + 60 * minute - at == 60 * (minute % 60) for minute, at in enumerate(found))
+    assert begins("minute", begin + 59) == [begin]
+
+
+def test_a_stream_has_so_many_days(streams: Streams) -> None:
+    """However far the times of texts lie apart, only so many days of segments have buckets of their own; texts of
+    further days are counted in the totals, and more texts of the days that there are in their buckets.
+    """
+    stream = streams.put()
+    streams.redis.sadd(f"sentiq:s:{stream.uid}:days", *(f"7:{day}" for day in range(9_999)))
+    streams.send(stream, [("good", at(0, "a", author="u"))])
+    before = len(streams.redis.keys(f"sentiq:s:{stream.uid}:*"))
+    streams.send(stream, [("good", at(day, "a", author="u")) for day in range(86_400, 864_000, 86_400)])
+    streams.send(stream, [("good", at(1, "a", author="u"))])
+    assert len(streams.redis.keys(f"sentiq:s:{stream.uid}:*")) == before
+    assert texts_of(streams.kept.totals(stream)["a"]) == 11
+    found = streams.kept.sums(stream, ["a"], NOON, NOON + 20 * 86_400)
+    assert texts_of(found["a"]) == 2
+    assert streams.redis.scard(f"sentiq:s:{stream.uid}:days") == 10_000
 
 
 def test_expiry(streams: Streams) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter
 
@@ -43,11 +44,19 @@ class Service:
         self.workers = workers
         self.model = server.default_model
         sender = ChunkSender(app, self.model)
-        self.turns = Turns(server.redis, sender, self.model, workers=lambda: self.workers)
+        self.interactive = 0
+        self.turns = Turns(
+            server.redis,
+            sender,
+            self.model,
+            workers=lambda role: self.interactive if role == "interactive" else self.workers,
+        )
         self.sent: list[str] = []
         """The chunks that are in the broker, the first one first."""
         self.first: set[str] = set()
         """The chunks that workers take before others."""
+        self.quick: list[str] = []
+        """The chunks that interactive workers have."""
         self.done: list[str] = []
         self.callers: dict[str, str] = {}
 
@@ -73,7 +82,7 @@ class Service:
         self.choose(*(chunk_id(job_id, number) for number in to_send))
         return job_id
 
-    def submit_to_stream(self, caller: str, chunks: int) -> str:
+    def submit_to_stream(self, caller: str, chunks: int, *, work: int = 1000) -> str:
         """Takes a job in whose texts are for a stream, in chunks of one line; returns its id."""
         job_id = uuid.uuid4().hex
         self.callers[job_id] = caller
@@ -82,13 +91,16 @@ class Service:
         todos = [
             StreamTodo([f"{job_id} {number}"], [""], line, b"", None, False, [1], False, 2) for number in range(chunks)
         ]
-        self.incoming.append_for_stream(job_id, StreamPage(0, chunks, 0, todos, 0, 1000 * chunks))
+        self.incoming.append_for_stream(job_id, StreamPage(0, chunks, 0, todos, 0, work * chunks))
         self.choose(*(chunk_id(job_id, number) for number in self.incoming.seal(job_id)))
         return job_id
 
     def choose(self, *chunk_ids: str) -> None:
         """Lets chunks wait for their turn, and sends those whose turn it is."""
         for turn in self.turns.choose(chunk_ids):
+            if turn.is_quick:
+                self.quick.append(turn.chunk_id)
+                continue
             place = len(self.sent)
             if turn.is_first:  # it has a higher priority
                 place = next((n for n, other in enumerate(self.sent) if other not in self.first), place)
@@ -97,7 +109,13 @@ class Service:
 
     def work(self) -> str:
         """Does the first chunk in the broker; returns its job."""
-        task_id = self.sent.pop(0)
+        return self._do(self.sent.pop(0))
+
+    def work_quickly(self) -> str:
+        """Does the first chunk that an interactive worker has; returns its job."""
+        return self._do(self.quick.pop(0))
+
+    def _do(self, task_id: str) -> str:
         job_id, number = chunk_of(task_id)
         if self.running.todo(job_id, number) is not None:
             self.running.store_results(job_id, number, [GOOD], MODEL)
@@ -149,6 +167,62 @@ def test_a_large_stream_does_not_starve_jobs(service: Service) -> None:
     assert 60 <= done <= 4 * 20 + AHEAD + 4
     assert service.kept.get(large).ended is None
     service.finish(large)
+
+
+def test_a_small_chunk_of_a_stream_goes_to_an_interactive_worker(service: Service) -> None:
+    """While a job keeps the batch workers busy, small requests of a stream go to the interactive worker, one at a time;
+    then the next one waits there no longer than the batch worker's next chunk takes.
+    """
+    service.interactive = 1
+    service.submit("greedy", 50)
+    first = service.submit_to_stream("modest", 1, work=10)
+    assert [chunk_of(task_id)[0] for task_id in service.quick] == [first]
+    second = service.submit_to_stream("modest", 1, work=10)
+    assert len(service.quick) == 1
+    assert chunk_of(service.sent[0])[0] == second
+    assert service.work_quickly() == first
+    assert service.kept.get(first).ended == "succeeded"
+    assert service.work() == second
+
+
+def test_a_small_request_does_not_wait_behind_a_large_one(service: Service) -> None:
+    """Small requests of a stream are taken at once, or as the next chunk, also behind a large upload of the caller."""
+    large = service.submit_to_stream("me", 50)
+    assert service.finish(service.submit_to_stream("me", 1, work=10)) <= 3
+    service.interactive = 1
+    small = service.submit_to_stream("me", 1, work=10)
+    assert service.work_quickly() == small
+    assert service.kept.get(large).ended is None
+
+
+def test_callers_come_first_at_an_interactive_worker(service: Service) -> None:
+    """However many small requests streams have, they get a quarter of an interactive worker's time at the most: the
+    others, and all chunks that are large, go to the batch workers.
+    """
+    service.interactive = 1
+    large = service.submit_to_stream("greedy", 1)
+    assert not service.quick
+    began = time.monotonic()
+    spent = count = 0
+    while time.monotonic() - began < 1.0:
+        service.submit_to_stream("modest", 1, work=100)
+        count += 1
+        while service.quick:
+            service.work_quickly()
+            spent += 100
+        while service.sent:
+            service.work()
+    assert service.kept.get(large).ended == "succeeded"
+    assert 500 <= spent <= 600 + 1000 * (time.monotonic() - began) / 4
+    assert len(service.done) == count + 1
+
+
+def test_without_interactive_workers_all_goes_to_batch_workers(service: Service) -> None:
+    """Where no interactive worker is ready, small requests of a stream go to the batch workers."""
+    job_id = service.submit_to_stream("modest", 1, work=10)
+    assert (len(service.sent), service.quick) == (1, [])
+    assert service.turns.queues() == ["batch"]
+    service.finish(job_id)
 
 
 def test_steady_stream_of_another(service: Service) -> None:
@@ -329,6 +403,20 @@ def test_sent_on_behalf_of_the_jobs_request(service: Service) -> None:
     service.turns.send(turn)
     assert task_ids(service.redis, "batch") == {chunk_id(job_id, 0)}
     assert waiting(service.redis, "batch") == 1
+
+
+def test_quick_chunks_are_in_the_queue_of_interactive_workers(service: Service) -> None:
+    """A small chunk of a stream is sent to the queue of the interactive workers, where the upkeep looks for it too."""
+    service.interactive = 1
+    job_id = uuid.uuid4().hex
+    service.incoming.begin(job_id, chunk_size=1, window=1, caller="me", stream=("uid", "name"))
+    todo = StreamTodo(["a"], [""], LINE.pack(0, 0, 0, 0, -1, 0, 1, 0), b"salt", None, False, [1], False, 2)
+    service.incoming.append_for_stream(job_id, StreamPage(0, 1, 0, [todo], 0, 10))
+    (turn,) = service.turns.choose(chunk_id(job_id, number) for number in service.incoming.seal(job_id))
+    service.turns.send(turn)
+    assert task_ids(service.redis, "interactive") == {chunk_id(job_id, 0)}
+    assert task_ids(service.redis, *service.turns.queues()) == {chunk_id(job_id, 0)}
+    assert task_ids(service.redis, "batch") == set()
 
 
 def test_callers_that_are_gone_are_forgotten(service: Service) -> None:

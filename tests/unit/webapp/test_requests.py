@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
 from webapp.api.batches import SMALL_BYTES, read_batch
+from webapp.api.job_schemas import BatchRequest, JobsQuery, UploadQuery
+from webapp.api.prediction_schemas import PredictRequest
 from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_header, preferences
-from webapp.api.schemas import BatchRequest, JobsQuery, PredictRequest, ResultsQuery, UploadQuery
+from webapp.api.result_schemas import ResultsQuery
 from webapp.front.errors import MOST_FAULTS, UnsupportedType
 from webapp.reading.json_values import parse_json
 from webapp.reading.refusals import InvalidEncoding, MalformedJson

@@ -6,8 +6,8 @@ from typing import get_args
 
 from model.warnings import WARNINGS
 from tasks.store.outcomes import Language, Remarks, Scored
+from webapp.api.prediction_schemas import Warnings
 from webapp.api.said import said
-from webapp.api.schemas import Warnings
 
 CLASSES = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 SCORES = (0.1, 0.2, 0.7)

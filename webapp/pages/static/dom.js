@@ -61,22 +61,45 @@ export const count = (value) => whole.format(value);
 /** 31 %. @param {number} share of 1 */
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
+/** What was kept in this browser under a name; null if nothing was, or it keeps nothing. @param {string} name */
+export function kept(name) {
+  try {
+    return localStorage.getItem(`sentiq-${name}`);
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps something in this browser, if it lets us. @param {string} name @param {string} value */
+export function keep(name, value) {
+  try {
+    localStorage.setItem(`sentiq-${name}`, value);
+  } catch {
+    // Then it is forgotten with the page.
+  }
+}
+
 /**
  * Makes a button copy text, and say that it has.
  * @param {HTMLButtonElement} button
- * @param {() => string} text
+ * @param {() => string | null} text null: it cannot be copied
+ * @param {string} [refusal] what the button says then
  */
-export function copies(button, text) {
+export function copies(button, text, refusal = "") {
   const words = button.querySelector("span") ?? button;
   const before = words.textContent;
   button.addEventListener("click", async () => {
-    let done = true;
+    const copied = text();
+    let told = refusal;
     try {
-      await navigator.clipboard.writeText(text());
+      if (copied !== null) {
+        await navigator.clipboard.writeText(copied);
+        told = "Copied";
+      }
     } catch {
-      done = false; // over plain HTTP browsers have no clipboard but on this machine's own address
+      told = "Select it and copy"; // over plain HTTP browsers have no clipboard but on this machine's own address
     }
-    words.textContent = done ? "Copied" : "Select and copy it";
+    words.textContent = told;
     announce(words.textContent);
     setTimeout(() => (words.textContent = before), 2000);
   });

@@ -1,0 +1,198 @@
+// @ts-check
+/** Labelling texts one by one: each answer is sent at once, and nothing of the model's is shown before it is given. */
+
+import { Problem, call, show } from "./api.js";
+import { announce, at, capital, isolated, settled } from "./dom.js";
+
+/** @typedef {{id: string, text: string, segment: string | null, time: string}} Item */
+
+const AT_ONCE = 20;
+const LONG = 220;
+const KEYS = /** @type {Record<string, string>} */ ({ 1: "NEGATIVE", 2: "NEUTRAL", 3: "POSITIVE", 0: "cannot tell" });
+const NAME = "sentiq-labels-by";
+const place = at("labelling");
+const answers = /** @type {HTMLButtonElement[]} */ ([...at("answers").querySelectorAll("button")]);
+const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+let by = remembered();
+/** @type {Item[]} */
+let queue = [];
+/** @type {{item: Item, label: string}[]} */
+let done = [];
+/** @type {{item: Item, label: string} | null} */
+let corrects = null; // the answer that is being given again
+let busy = false;
+let turn = 0; // counts changes of person and segment, so that an answer for the ones before is dropped
+
+function remembered() {
+  try {
+    return localStorage.getItem(NAME) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** The segment whose texts are labelled; null for all. @returns {string | null} */
+function segment() {
+  const chosen = /** @type {HTMLInputElement | null} */ (at("segments").querySelector("input:checked"));
+  return chosen?.dataset.segment ?? null;
+}
+
+/** @param {Record<string, string | null>} given */
+function query(given) {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(given)) if (value !== null) found.set(name, value);
+  return `?${found}`;
+}
+
+/** @param {unknown} error */
+function complain(error) {
+  const box = at("trouble");
+  box.hidden = error === null;
+  box.firstElementChild.textContent = error instanceof Problem ? error.message : error === null ? "" : String(error);
+}
+
+const progress = settled(async (/** @type {string | null} */ last) => {
+  try {
+    await show(at("progress"), place.dataset.part + query({ by, segment: segment(), last }));
+  } catch (error) {
+    complain(error);
+  }
+}, 60);
+
+/** @param {{segment: string | null, counted: number, needed: number}[]} standing */
+function tellCounts(standing) {
+  for (const one of standing) {
+    for (const input of at("segments").querySelectorAll("input")) {
+      if (input.dataset.segment !== (one.segment ?? "")) continue;
+      const row = input.parentElement;
+      const bar = row.querySelector("progress");
+      bar.max = Math.max(one.counted + one.needed, 1);
+      bar.value = one.counted;
+      row.querySelector("[data-count]").textContent = `${one.counted} of ${one.counted + one.needed}`;
+    }
+  }
+}
+
+async function fetchMore() {
+  const now = turn;
+  const { body } = await call("GET", place.dataset.sample + query({ by, segment: segment(), limit: String(AT_ONCE) }));
+  if (now !== turn) return;
+  const known = new Set([...queue, ...done.map((one) => one.item)].map((item) => item.id));
+  queue.push(...body.items.filter((/** @type {Item} */ item) => !known.has(item.id)));
+  tellCounts(body.labels);
+}
+
+function present() {
+  const item = corrects?.item ?? queue[0];
+  at("none").hidden = item !== undefined;
+  at("task").hidden = item === undefined && done.length === 0;
+  at("answers").hidden = item === undefined;
+  at("undo").disabled = done.length === 0;
+  at("facts").replaceChildren();
+  at("text").replaceChildren();
+  at("before").hidden = corrects === null;
+  for (const button of answers) {
+    if (corrects) button.setAttribute("aria-pressed", String(button.dataset.label === corrects.label));
+    else button.removeAttribute("aria-pressed");
+  }
+  if (item === undefined) return;
+  const facts = at("facts");
+  if (item.segment !== null) facts.append(isolated(item.segment), " · ");
+  facts.append(when.format(new Date(item.time)));
+  at("text").classList.toggle("long", item.text.length > LONG);
+  const words = isolated(item.text);
+  words.dir = "auto";
+  at("text").append(words);
+  if (corrects) at("before").textContent = `You said “${capital(corrects.label)}”. Choose again; it takes the place of that.`;
+}
+
+/** Shows the next text, after fetching more if need be. */
+async function go() {
+  try {
+    if (corrects === null && queue.length === 0) await fetchMore();
+    complain(null);
+  } catch (error) {
+    complain(error);
+  }
+  present();
+}
+
+/** @param {string} label */
+async function answer(label) {
+  const item = corrects?.item ?? queue[0];
+  if (busy || item === undefined || at("task").hidden) return;
+  busy = true;
+  const now = turn;
+  try {
+    const { body } = await call("POST", place.dataset.labels ?? "", { by, labels: [{ id: item.id, label }] });
+    if (now !== turn) return;
+    complain(null);
+    tellCounts(body.labels);
+    if (corrects === null) queue.shift();
+    corrects = null;
+    done.push({ item, label });
+    announce(`${capital(label)}.`);
+    progress(item.id);
+    await go();
+  } catch (error) {
+    complain(error);
+  } finally {
+    busy = false;
+  }
+}
+
+function undo() {
+  if (busy || done.length === 0) return;
+  corrects = done.pop() ?? null;
+  present();
+  announce(at("before").textContent);
+}
+
+async function begin() {
+  turn += 1;
+  queue = [];
+  done = [];
+  corrects = null;
+  at("who").hidden = by !== "";
+  at("task").hidden = by === "";
+  at("rename").textContent = by ? `Not ${by}?` : "";
+  progress(null);
+  if (by === "") {
+    at("none").hidden = true;
+    at("by").focus();
+    return;
+  }
+  await go();
+  at("text").focus();
+}
+
+at("who").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  by = at("by").value.trim();
+  if (by === "") return;
+  try {
+    localStorage.setItem(NAME, by);
+  } catch {
+    // Then the name is asked for again next time.
+  }
+  begin();
+});
+at("rename").addEventListener("click", () => {
+  at("by").value = by;
+  by = "";
+  begin();
+});
+at("undo").addEventListener("click", undo);
+at("segments").addEventListener("change", begin);
+for (const button of answers) button.addEventListener("click", () => answer(button.dataset.label ?? ""));
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !at("keys").checked) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (target.matches("input:not([type=checkbox], [type=radio]), textarea, select") || at("task").hidden) return;
+  if (event.key in KEYS) answer(KEYS[event.key]);
+  else if (event.key === "Backspace") undo();
+  else return;
+  event.preventDefault();
+});
+begin();
