@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -140,16 +141,19 @@ def test_thumbs_label_on_a_phone(browser: Browser, stack: Stack) -> None:
 
 @CHROMIUM
 def test_a_refusal_is_told_and_nothing_is_lost(browser: Browser, stack: Stack) -> None:
-    """If the service cannot be reached, the page says so and stays at the text; afterwards the same key works. Keys do
+    """If the service refuses a label, the page says why and stays at the text; afterwards the same key works. Keys do
     nothing while they are turned off.
     """
     fill(stack, "away")
     page = begin(browser, stack, "away", "anna")
     before = page.locator("#text").inner_text()
-    page.context.route("**/streams/away/labels", lambda route: route.abort())
-    with page.expect_event("requestfailed"):
-        page.keyboard.press("3")
-    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    refusal = json.dumps({"status": 503, "code": "service_unavailable", "detail": "Redis is away."})
+    page.context.route(
+        "**/streams/away/labels",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=refusal),
+    )
+    page.keyboard.press("3")
+    expect(page.get_by_role("alert")).to_contain_text("Redis is away.")
     expect(page.locator("#text")).to_have_text(before)
     page.context.unroute("**/streams/away/labels")
     press(page, "3")

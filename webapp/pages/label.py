@@ -15,6 +15,7 @@ from tasks.submit.streams import StreamService
 from webapp.api.stream_labels import standing
 from webapp.api.streams import find, told_segment
 from webapp.pages.page import RUNS_JOBS, Pages
+from webapp.reading.columns import nearest
 
 _KAPPA = ((0.8, "very well"), (0.6, "well"), (0.4, "moderately"), (0.2, "a little"), (-1.0, "hardly"))
 """From which kappa on people agree how well."""
@@ -55,8 +56,8 @@ def add_label(blueprint: Blueprint, pages: Pages, streams: StreamService) -> Non
         segment, by = request.args.get("segment"), request.args.get("by", "").strip()
         with redis_or_unavailable():
             (parts,) = measuring.measure(stream, None if segment is None else [segment], [Span()]).values()
-            if segment is not None and segment not in streams.kept.segments(stream):
-                raise SegmentNotFound(segment)
+            if segment is not None and segment not in (there := list(streams.kept.segments(stream))):
+                raise SegmentNotFound(segment, nearest(segment, there))
             given = streams.labels.given(stream)
         found = Measured(list(parts.values()))
         return pages.fragment(

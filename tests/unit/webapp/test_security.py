@@ -66,6 +66,8 @@ PATHS = {
     "pages.end_link": ("DELETE", "/streams/debate/links/0123456789ab"),
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
+    "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
+    "pages.status_part": ("GET", "/pages/status"),
 }
 
 
