@@ -58,7 +58,10 @@ class StreamPages:
         from webapp.pages.stream_draw import draw  # numpy comes with the first view
 
         assert self.environment is not None
-        return draw(self.streams, self.environment, stream, view, texts)
+        current = self.streams.kept.get(stream.owner, stream.name)  # who listens has it as it was when they began
+        if current.uid != stream.uid:
+            raise StreamNotFound
+        return draw(self.streams, self.environment, current, view, texts)
 
     def drawn(self, stream: Stream, view: View, *, texts: bool) -> Drawn:
         """A view as it was last drawn."""
