@@ -7,7 +7,7 @@
     python -m benchmarks.streams size [--texts 200000]                the time of a series, and the bytes of buckets,
                                                                       ids, authors and samples
 
-`visible` has the real engine, the others have the stub.
+`visible` has the real engine, the others have the stub, `rate` unless --model names another.
 Each command starts a Sentiq of its own in an empty folder, with the settings of the environment, and ends it again.
 """
 
@@ -81,10 +81,10 @@ def _make(sentiq: Sentiq, **settings: Any) -> str:
     return path
 
 
-def rate(texts: int, rounds: int) -> None:
+def rate(texts: int, rounds: int, model: str) -> None:
     """The rates of jobs and of streams, in turns; a job's lines have text and id, a stream's all that it counts."""
     ratios = []
-    with _service(MODEL_NAME="stub") as sentiq:
+    with _service(**({"MODEL_NAME": model} if model else {})) as sentiq:
         _send(sentiq, "/batch_predict", [{"text": one["text"]} for one in made_up(texts // 5, mark="w")])
         for turn in range(rounds):
             lines = made_up(texts, mark=f"s{turn}.")
@@ -186,6 +186,7 @@ def main() -> None:
     one = commands.add_parser("rate")
     one.add_argument("--texts", type=int, default=50_000)
     one.add_argument("--rounds", type=int, default=3)
+    one.add_argument("--model", default="stub", help="MODEL_NAME; empty: the embedded model")
     other = commands.add_parser("visible")
     other.add_argument("--rate", type=float, default=20.0, help="texts a second")
     other.add_argument("--seconds", type=float, default=60.0)
@@ -194,7 +195,7 @@ def main() -> None:
     third.add_argument("--texts", type=int, default=200_000)
     asked = parser.parse_args()
     if asked.command == "rate":
-        rate(asked.texts, asked.rounds)
+        rate(asked.texts, asked.rounds, asked.model)
     elif asked.command == "visible":
         visible(asked.rate, asked.seconds, asked.beside)
     else:

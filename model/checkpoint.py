@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,6 +107,7 @@ def find_checkpoint(
     revision: str | None = None,
     label_map: Mapping[str, str] | None = None,
     analysis: Analysis = SENTIMENT,
+    digest: Callable[[Path], str] = sha256,
 ) -> Checkpoint:
     """Finds a model, fetches it if it is on the hub, and checks all that can be checked without its weights in memory.
 
@@ -115,6 +116,7 @@ def find_checkpoint(
         revision: a branch, tag or commit on the hub.
         label_map: from the model's own class names to the analysis's, for models whose classes are not known.
         analysis: the analysis to perform.
+        digest: the SHA-256 digest of a file.
 
     Raises:
         ModelNotFound: no such folder, model or revision, or it holds no safetensors.
@@ -143,7 +145,7 @@ def find_checkpoint(
     return Checkpoint(
         name=short_name(name),
         folder=folder,
-        version=_version(folder, manifest) if is_local(name) else folder.name[:12],
+        version=_version(folder, manifest, digest) if is_local(name) else folder.name[:12],
         config=config,
         classes=classes,
         temperature=temperature,
@@ -289,13 +291,13 @@ def _max_tokens(tokenizer: transformers.PreTrainedTokenizerBase, model: transfor
     return most
 
 
-def _version(folder: Path, manifest: Manifest | None) -> str:
+def _version(folder: Path, manifest: Manifest | None, digest: Callable[[Path], str]) -> str:
     """A digest of a folder's files: it distinguishes weights of the same name."""
     files = [
         *sorted(folder.glob("*.safetensors")),
-        *(folder / n for n in ("config.json", "tokenizer.json", "vocab.txt")),
+        *map(folder.joinpath, ("config.json", "tokenizer.json", "vocab.txt")),
     ]
-    digests = [f"{file.name} {sha256(file)}" for file in files if file.is_file()]
+    digests = [f"{file.name} {digest(file)}" for file in files if file.is_file()]
     if manifest is not None and manifest.emoji_words:
         digests.append(EMOJI_WORDS)
     return combined(digests)

@@ -33,7 +33,7 @@ from model.samples import calibration_texts, gate_texts, given_texts
 Progress = Callable[[str, float | None], None]
 """Is told each step of compiling, and its share from 0 to 1 where that is known."""
 
-RECIPE = 3
+RECIPE = 4
 """The version of how graphs are made: with another one, all are made anew."""
 FORMS = ("int8", "bf16", "fp32")
 """What a model can be compiled to, the fastest first."""

@@ -70,7 +70,7 @@ class Engine(Protocol):
         """What is told of the model besides its identity."""
 
     def warm(self) -> None:
-        """Runs every input shape once, so that no caller has to wait for a slow first run."""
+        """Runs input shapes once, so that no caller has to wait for a slow first run."""
 
     def count(self, texts: Sequence[str]) -> Sequence[int]:
         """The number of tokens of each text, however many, with those that stand before and after every text."""

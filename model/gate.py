@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,30 +29,41 @@ LEAST_SPREAD = 0.01
 
 _CALL = 100
 """The number of texts in a call of an engine."""
-_LEAST_S = 0.5
-"""Speed is measured for at least so long."""
+_SPEED_ROUNDS = 3
+"""The number of calls by which an engine's speed is measured."""
 
 
-def measured(engine: Engine, texts: Sequence[str], progress: Callable[[float], None]) -> tuple[FloatArray, float]:
-    """The scores of all texts, and how many texts a second the engine scores."""
-    engine.score(texts[:8])
+def in_batches(engine: Engine, texts: Sequence[str], progress: Callable[[float], None]) -> FloatArray:
+    """The scores of all texts, many in a call."""
     parts = []
-    rounds = 0
-    began = time.perf_counter()
-    while not rounds or time.perf_counter() - began < _LEAST_S:
-        for start in range(0, len(texts), _CALL):
-            found = engine.score(texts[start : start + _CALL]).probabilities
-            if not rounds:
-                parts.append(found)
-                progress((start + len(found)) / len(texts))
-        rounds += 1
-    return np.concatenate(parts), rounds * len(texts) / (time.perf_counter() - began)
+    for start in range(0, len(texts), _CALL):
+        parts.append(engine.score(texts[start : start + _CALL]).probabilities)
+        progress(min(1.0, (start + _CALL) / len(texts)))
+    return np.concatenate(parts)
 
 
-def alone(engine: Engine, texts: Sequence[str]) -> FloatArray:
-    """The scores of each text, scored for itself."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(lambda text: engine.score([text]).probabilities, texts)))
+def speedup(engine: Engine, reference: Engine, texts: Sequence[str]) -> float:
+    """How many times faster an engine scores some texts than another; both have scored such texts before.
+
+    They take turns, and the best call of each counts, as other processes may disturb any of them.
+    """
+    best = {id(engine): math.inf, id(reference): math.inf}
+    for one in (engine, reference) * _SPEED_ROUNDS:
+        began = time.perf_counter()
+        one.score(texts)
+        best[id(one)] = min(best[id(one)], time.perf_counter() - began)
+    return best[id(reference)] / best[id(engine)]
+
+
+def alone(engine: Engine, texts: Sequence[str], progress: Callable[[float], None], *, threads: int) -> FloatArray:
+    """The scores of each text, scored for itself, on so many threads."""
+    rows: list[FloatArray] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for row in pool.map(lambda text: engine.score([text]).probabilities, texts):
+            rows.append(row)
+            if not len(rows) % _CALL:
+                progress(len(rows) / len(texts))
+    return np.concatenate(rows)
 
 
 def judge(form: str, torch: FloatArray, together: FloatArray, single: FloatArray, speedup: float) -> Trial:

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,9 +26,9 @@ from model.checkpoint import Checkpoint, Loaded, load
 from model.compiling import read_request
 from model.description import Trial
 from model.digests import MANIFEST, Manifest, Usage, sha256
-from model.engines.compiled import GRAPH_FILES, CompiledEngine
+from model.engines.compiled import GRAPH_FILES, CompiledEngine, cores
 from model.errors import ModelError
-from model.gate import LEAST_SPREAD, alone, judge, measured, spread
+from model.gate import LEAST_SPREAD, alone, in_batches, judge, speedup, spread
 from model.instructions import instruction_set, overflows
 from model.samples import gate_texts
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from model.graphs import Inputs
-    from model.types import FloatArray
+    from model.reference import Reference
 
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PASSES = 2
@@ -48,6 +48,8 @@ _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\"]*(?: ?[^\s'\"\\/]*[\\/][^\s'\"]*
 _READ = 2000
 """As many characters of an error are looked at."""
 _SPARE_BYTES = 1 << 20
+_SPEED = slice(0, 240, 20)
+"""The texts of the gate by which the two speeds are measured: twelve that are as long as tweets."""
 _ALPHA = 0.8
 """How much of the activations' range SmoothQuant moves into the weights. Chosen on calibration texts, scales from half
 of them and judged by the other half (docs/engines.md). The gate's texts judge what came of it, once."""
@@ -59,14 +61,6 @@ class Unsuitable(Exception):
 
 class Full(Exception):
     """There is no room for the graph, or it cannot be written. Another time it may pass, so this is not remembered."""
-
-
-@dataclass
-class _Reference:
-    """What torch says in fp32."""
-
-    scores: FloatArray
-    texts_per_s: float
 
 
 class Maker:
@@ -83,13 +77,15 @@ class Maker:
         """
         self._part = Path(asked["part"])
         self._texts: Sequence[str] = asked["texts"]
-        self._how: dict[str, Any] = {"batch_size": asked["batch_size"], "threads": asked["threads"]}
+        self._threads: int = asked["threads"] or cores()
+        self._how: dict[str, Any] = {"batch_size": asked["batch_size"], "threads": self._threads}
         self._checkpoint = checkpoint
         self.loaded = loaded
         self._out = out
         self._gate = gate_texts()
-        self._reference: _Reference | None = None
+        self._reference: Reference | None = None
         self._plain: openvino.Model | None = None
+        self._calibration: list[Inputs] = []
 
     def tell(self, step: str, share: float | None = None) -> None:
         """Says what is being done, and how much of it is done."""
@@ -102,6 +98,8 @@ class Maker:
         lasting = True
         try:
             tokenizer, usage, self._plain = self._stored_tokenizer(), self._usage(), self._converted()
+            self._calibration = self._encoded() if "int8" in forms else []
+            self.begin_reference()  # last: from here on, the tokenizer and the processors are torch's
         except Unsuitable as error:
             trials = [Trial(form, False, str(error)) for form in forms]
             forms = ()
@@ -146,24 +144,25 @@ class Maker:
         self._write(graph, tokenizer, form)
         Manifest(self.loaded.max_tokens, self._digests(), usage, self._described(form, ())).write(self._part)
         self.tell("checking", 0.0)
-        if self._reference is None:
-            self.compare_with_torch()
-        assert self._reference is not None  # nosec B101
         engine = CompiledEngine(self._part, analysis=self._checkpoint.classes.analysis, **self._how)
-        engine.warm()
-        scores, texts_per_s = measured(engine, self._gate, lambda share: self.tell("checking", 0.8 + share / 10))
-        single = alone(engine, self._gate)
-        return judge(form, self._reference.scores, scores, single, texts_per_s / self._reference.texts_per_s)
+        found = in_batches(engine, self._gate, lambda share: self.tell("checking", 0.3 * share))
+        single = alone(
+            engine, self._gate, lambda share: self.tell("checking", 0.3 + 0.3 * share), threads=self._threads
+        )
+        reference = self.begin_reference()
+        torch = reference.scores(lambda share: self.tell("checking", 0.6 + 0.4 * share))
+        if spread(torch) < LEAST_SPREAD:
+            say(self._out, flat=spread(torch))
+        with reference.engine() as other:
+            return judge(form, torch, found, single, speedup(engine, other, self._gate[_SPEED]))
 
-    def compare_with_torch(self) -> None:
-        """Scores the texts of the gate with torch; all forms are compared with that."""
-        from model.engines.pipeline import PipelineEngine
+    def begin_reference(self) -> Reference:
+        """Torch's scores of the gate's texts, which all forms are compared with; they are made only once."""
+        from model.reference import Reference
 
-        engine = PipelineEngine(self._checkpoint, device="cpu", loaded=self.loaded, **self._how)
-        scores, texts_per_s = measured(engine, self._gate, lambda share: self.tell("checking", share * 0.8))
-        if spread(scores) < LEAST_SPREAD:
-            say(self._out, flat=spread(scores))
-        self._reference = _Reference(scores, texts_per_s)
+        if self._reference is None:
+            self._reference = Reference(self._checkpoint, self.loaded, self._gate, **self._how)
+        return self._reference
 
     def _converted(self) -> openvino.Model:
         """The graph in fp32.
@@ -188,13 +187,22 @@ class Maker:
         from model.graphs import quantised
 
         nncf.set_log_level("ERROR")
+        smooth = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1 if alpha is None else alpha)
+        fix = nncf.OverflowFix.ENABLE if overflows(instruction_set()) else nncf.OverflowFix.DISABLE
+        # Correcting biases takes as long as half of the rest and changes no score by more than chance does.
+        advanced = nncf.AdvancedQuantizationParameters(
+            overflow_fix=fix, smooth_quant_alphas=smooth, disable_bias_correction=True
+        )
+        return quantised(self._plain, _Counted(self._calibration, self), advanced_parameters=advanced)
+
+    def _encoded(self) -> list[Inputs]:
+        """The texts by which the scales are found, each alone, as nothing is padded; those of the same length follow
+        each other, as OpenVINO has to prepare for each new one.
+        """
         names, most = self._names(), self.loaded.max_tokens
         encoded = [self.loaded.tokenizer(text, truncation=True, max_length=most) for text in self._texts]
         inputs = [{name: np.array([one[name]], dtype=np.int32) for name in names} for one in encoded]
-        smooth = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1 if alpha is None else alpha)
-        fix = nncf.OverflowFix.ENABLE if overflows(instruction_set()) else nncf.OverflowFix.DISABLE
-        advanced = nncf.AdvancedQuantizationParameters(overflow_fix=fix, smooth_quant_alphas=smooth)
-        return quantised(self._plain, _Counted(inputs, self), advanced_parameters=advanced)
+        return sorted(inputs, key=lambda one: int(one["input_ids"].size))
 
     def _names(self) -> tuple[str, ...]:
         """The model's inputs, in the order in which the graph has them."""

@@ -176,8 +176,10 @@ class ModelNotServed(SentimentError):
 
     code = "model_not_served"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"No worker is ready with the model `{name}`. Nothing was accepted; try again later.")
+    def __init__(self, name: str, compiling: str = "") -> None:
+        """`compiling`: how far its workers are with compiling it, if they are."""
+        why = f", as it is still being compiled ({compiling})" if compiling else ""
+        super().__init__(f"No worker is ready with the model `{name}`{why}. Nothing was accepted; try again later.")
 
 
 class JobNotFound(SentimentError):

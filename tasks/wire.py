@@ -446,6 +446,17 @@ class CompilingMark(Struct, frozen=True):
     """The time since the worker began, by its own clock."""
     v: V1 = 1
 
+    @property
+    def percent(self) -> int | None:
+        """`share` in percent."""
+        return None if self.share is None else round(100 * self.share)
+
+    @property
+    def words(self) -> str:
+        """The same for people: `quantising 40 %, 23 s`."""
+        percent = "" if self.percent is None else f" {self.percent} %"
+        return f"{self.step}{percent}, {self.seconds:.0f} s"
+
 
 _compiling: Callable[[bytes], CompilingMark] = _reader(CompilingMark, "a compiling mark")
 

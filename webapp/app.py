@@ -112,7 +112,7 @@ def create_app(
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),
-        docs_blueprint(sentiment.analysis, settings.url_prefix),
+        docs_blueprint(sentiment.analysis, settings.url_prefix, pages),
         metrics_blueprint(queues, counts.registry),
     ):
         app.register_blueprint(blueprint)

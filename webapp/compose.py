@@ -140,7 +140,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         jobs,
         streams,
         parts.presence,
-        Compilations(parts.cache_server),
+        parts.compilations,
         parts.servers,
         (*parts.listeners, ends),
         analysis=settings.analysis,
@@ -155,6 +155,7 @@ class _Parts:
         self.servers = set(servers)
         self.cache = PredictionCache(self.cache_server, ttl_s=settings.cache_ttl, fits=fits(settings.long_texts))
         self.presence = Presence(self.cache_server)
+        self.compilations = Compilations(self.cache_server)
         self.celery = create_celery(settings)
         self.cleaned = cleaner(settings.max_text_chars)
         self.cost = costs(whole=settings.long_texts == "windows")
@@ -221,4 +222,4 @@ class _Parts:
             tracing=self._tracing,
         )
         turns = Turns(self.results, chunks, model, workers=known.ready)
-        return ServedModel(model, known, predictor, turns)
+        return ServedModel(model, known, predictor, turns, self.compilations)

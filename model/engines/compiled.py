@@ -41,11 +41,13 @@ _SMALL_CHARS = 1000
 """Texts of at most this many characters in all are a small call, of about one micro-batch."""
 _SMALL_AGAIN_S = 1.0
 """Seconds for which another small call is expected after one."""
+_WARM_S = 1.0
+"""The most seconds, of each thread, that warming takes."""
 _LONG = 128
 """The length from which a group takes so long that it is no loss if the next one is not ready at its end."""
 
 
-def _cores() -> int:
+def cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -85,7 +87,7 @@ class CompiledEngine:
             ModelNotFound: a file is missing.
             ModelRefused: a file differs from the manifest, or the graph has another number of classes.
         """
-        threads = threads or _cores()
+        threads = threads or cores()
         manifest = read_manifest(folder) if artefact is None else artefact.manifest
         usage = manifest.usage
         described = manifest.description or Description(
@@ -156,8 +158,16 @@ class CompiledEngine:
         self._reserve.put(self._graph.create_infer_request())
 
     def warm(self) -> None:
-        """Runs every input shape on all threads, the largest first so that memory is allocated only once."""
-        for batch, length in sorted(self._shapes.all(), key=lambda shape: shape[0] * shape[1], reverse=True):
+        """Runs input shapes on all threads, the largest first so that memory is allocated only once, and then those of
+        few tokens before those of many, for at most `_WARM_S`.
+
+        With a slow model, shapes of many tokens are left: their first call takes a tenth longer than the next ones.
+        """
+        smallest = sorted(self._shapes.all(), key=lambda shape: shape[0] * shape[1])
+        began = time.process_time()  # not the clock's: a busy machine warms no fewer
+        for batch, length in (smallest[-1], *smallest[:-1]):
+            if time.process_time() - began > _WARM_S * self._threads:
+                return
             group = Group(tuple(range(batch)), batch, length)
             rows = dict.fromkeys(self._usage.inputs, [[1] * length] * batch)
             self._infer([(group, _laid(self._usage, group, rows))] * self._threads, batch)

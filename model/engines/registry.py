@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from model.analysis import Analysis
 from model.checkpoint import Checkpoint, find_checkpoint
 from model.compiling import Compiling, Progress, obtain, reasons
+from model.digests import sha256
 from model.errors import EngineUnavailable, ModelNotFound, NotCompiled
+from model.known_digests import KnownDigests
 from model.labels import SENTIMENT
 from model.source import DEFAULT, DEFAULT_FOLDER, is_path
 
@@ -52,7 +54,13 @@ class Wanted:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The model, found once for all engines."""
-        return find_checkpoint(self.name, revision=self.revision, label_map=self.label_map, analysis=self.analysis)
+        return find_checkpoint(
+            self.name,
+            revision=self.revision,
+            label_map=self.label_map,
+            analysis=self.analysis,
+            digest=sha256 if self.compiling is None else KnownDigests(self.compiling.folder).of,
+        )
 
 
 @dataclass(frozen=True, slots=True)

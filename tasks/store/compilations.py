@@ -41,7 +41,7 @@ class Compilations:
         pipe.execute()
 
     def under_way(self) -> list[CompilingMark]:
-        """The marks of all workers that compile now, the earliest first."""
+        """The marks of all workers that compile now; those that wait for others come last."""
         ids = [name_of(raw) for raw in self._client.smembers(INDEX)]
         if not ids:
             return []
@@ -57,4 +57,5 @@ class Compilations:
         if gone:
             with suppressed_refusal():
                 self._client.srem(INDEX, *gone)
-        return sorted(marks, key=lambda mark: -mark.seconds)
+        # Not by their seconds: of two that began together, now one and now the other would come first.
+        return sorted(marks, key=lambda mark: (mark.step.startswith("waiting"), mark.role, mark.id))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+
+import redis
 
 from tasks.errors import ModelNotServed, UnknownModel
 from tasks.models import Model, each_once
 from tasks.queue.turns import Turns
+from tasks.store.compilations import Compilations
 from tasks.store.presence import KnownModel
 from tasks.submit.predictor import Predictor
+from tasks.wire import CompilingMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class ServedModel:
     predictor: Predictor
     turns: Turns
     """Lets the chunks of its jobs wait for their turn."""
+    compilations: Compilations
+    """Lists the workers that compile their model."""
 
     def require_workers(self, wish: str | None) -> None:
         """Refuses texts for a named model without workers. Texts for the default model wait until it has some.
@@ -30,7 +37,16 @@ class ServedModel:
             ModelNotServed: no worker is ready with it.
         """
         if wish is not None and not self.model.is_default and not self.known.served:
-            raise ModelNotServed(wish)
+            mark = self.compiling()
+            raise ModelNotServed(wish, mark.words if mark is not None else "")
+
+    def compiling(self) -> CompilingMark | None:
+        """How far the model is, if no worker answers callers with it yet because it is being compiled. Never raises."""
+        if self.known.ready("interactive"):
+            return None
+        with suppress(redis.RedisError):
+            return next((mark for mark in self.compilations.under_way() if mark.tag == self.model.tag), None)
+        return None
 
 
 class ServedModels:

@@ -148,6 +148,10 @@ class SentimentService:
             found = self._presence.described.get(identity)
         return found
 
+    def compiling_for(self, model: str | None) -> CompilingMark | None:
+        """See `ServedModel.compiling`; `model` as in `predict`."""
+        return self.models.choose(model).compiling()
+
     def compiling(self) -> list[CompilingMark]:
         """The workers that compile their model now, before they are ready."""
         with redis_or_unavailable():

@@ -799,6 +799,7 @@ def test_streams(sentiq: Sentiq) -> None:
     assert name in sentiq.run("stream", "list").stdout.decode()
     assert sentiq.run("stream", "shifts", name).stdout == b"No shifts.\n"
     labelled = sentiq.run("stream", "label", name, "--by", "ann", "--segment", "A", stdin=b"p\nwhat\nn\n?\nq\n")
+    assert b"--no-keep-sample" in sentiq.run("stream", "create", name, status=2).stderr  # nothing is removed unasked
     assert b"A: 2 labels, 98 more before shares are corrected\n" in labelled.stdout
     assert labelled.stderr.count(b"[A] ") == 4
     assert sentiq.run("stream", "remove", name).stdout == f"Removed {name}.\n".encode()

@@ -162,6 +162,7 @@ def test_interactive_worker_killed(launch: Launch) -> None:
     counting = Counting(sentiq)
     counting.send(made_up(2400))
     for turn in range(3):
+        wait_until(lambda: sentiq.find("tasks.worker interactive"), what="an interactive worker", timeout_s=60)
         for part in range(4):
             counting.send(made_up(20, first=3000 + 80 * turn + 20 * part))
         counting.kill("tasks.worker interactive")

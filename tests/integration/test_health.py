@@ -170,7 +170,8 @@ def test_pages_are_served_from_here(service: Stack, path: str) -> None:
     assert addresses
     for address in map("".join, addresses):
         assert "//" not in address
-        assert service.http.get(f"/{address}").status_code == 200, address
+        if not address.startswith("#"):
+            assert service.http.get(f"/{address.removeprefix('/')}").status_code == 200, address
 
 
 @pytest.mark.parametrize(

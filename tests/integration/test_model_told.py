@@ -61,20 +61,29 @@ def starting(make_stack: Callable[..., Stack], checkpoint: Path) -> Starting:
 
 
 def test_compiling_is_told(starting: Starting) -> None:
-    """While one worker compiles the model and the other waits for it, /health says so of both, with seconds; once they
-    are ready, /health and /model say what serves and what the gate found, and so does one line of each log.
+    """While one worker compiles the model and the other waits for it, /health says so of both, with seconds, and the
+    202 of a text says how far the model is; once they are ready, /health and /model say what serves and what the gate
+    found, and so does one line of each log.
     """
     both = wait_until(starting.both, what="/health to say that one worker compiles and the other waits", timeout_s=90)
     (compiles,) = both.keys() - {WAITS}
     assert compiles in STEPS
+    stack = starting.stack
+    answer = stack.http.post("/predict", json={"text": "good"}, headers={"Prefer": "respond-async"})
+    waiting = answer.json()
+    told = waiting["compiling"]
+    assert (answer.status_code, answer.headers["Retry-After"], told["model"]) == (202, "10", "small-bert")
+    assert told["step"] in STEPS
+    assert told["seconds"] >= both[compiles]["seconds"]
     wait_until(
         lambda: starting.steps().get(WAITS, {"seconds": 0})["seconds"] > both[WAITS]["seconds"],
         what="the seconds to go on",
     )
-    stack = starting.stack
     for worker in starting.workers:
         stack.wait_for_worker(worker)
     starting.workers.append(stack.start_worker("batch"))
+    assert stack.ended(waiting)["status"] == "succeeded"
+    assert "compiling" not in stack.http.post("/predict", json={"text": "better"}).json()
     body = stack.http.get("/health").json()
     assert (body["status"], body["compiling"]) == ("ready", [])
     form = body["workers"][0]["form"]

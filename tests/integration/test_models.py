@@ -15,6 +15,8 @@ from jsonschema_rs import Draft202012Validator
 from model.labels import LABELS
 from tasks.errors import EX_CONFIG
 from tasks.queue.queues import list_names
+from tasks.store.compilations import Compilations
+from tasks.wire import CompilingMark
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
 from tests.support.texts import direct, new_text, new_texts
@@ -246,6 +248,24 @@ def test_model_without_workers(several: Stack) -> None:
     assert several.redis.zcard("sentiq:jobs") == before
     assert several.metric("sentiment_pending_total") == 0
     assert ask(several, " ", "fr").json()["code"] == "empty_text"
+
+
+def test_model_that_is_compiled(several: Stack) -> None:
+    """The 503 for a named model that is not there yet because its workers compile it says how far they are."""
+    compilations = Compilations(several.redis)
+    marks = [
+        CompilingMark("batch-1", "batch", "stub@fr", "camembert", "waiting for another process", None, 41.0),
+        CompilingMark("interactive-1", "interactive", "stub@fr", "camembert", "quantising", 0.4, 23.1),
+    ]
+    for mark in marks:
+        compilations.tell(mark)
+    try:
+        detail = ask(several, new_text(), "fr").json()["detail"]
+        assert "as it is still being compiled (quantising 40 %, 23 s)" in detail
+    finally:
+        for mark in marks:
+            compilations.withdraw(mark.id)
+    assert "compiled" not in ask(several, new_text(), "fr").json()["detail"]
 
 
 def test_told_of_each(several: Stack) -> None:

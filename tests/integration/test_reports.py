@@ -13,6 +13,7 @@ import httpx
 
 from tests.support.stack import Stack
 from tests.support.texts import labels, new_texts
+from webapp.api.report_schemas import ReportResponse
 
 COLUMNS = "time=created&segment=candidate&label=gold&author=user"
 
@@ -44,6 +45,7 @@ def test_report_of_a_job(service: Stack) -> None:
     assert found.status_code == 200, found.text
     assert found.headers["Content-Type"] == "application/json"
     body = found.json()
+    ReportResponse.model_validate(body)  # has all that is documented, and nothing else
     assert body["texts"]["counted"] == 96
     assert body["overall"]["method"] == "every text is labelled"
     for kind in ("negative", "neutral", "positive"):
@@ -91,6 +93,7 @@ def test_texts_without_columns(service: Stack) -> None:
     """A job of mere texts has a report of their shares."""
     job = service.ended(service.submit(new_texts(30)))
     body = service.http.get(f"{job['links']['self']}/report").json()
+    ReportResponse.model_validate(body)
     assert body["overall"]["texts"] == 30
     assert (body["segments"], body["series"], body["comparisons"]["items"]) == ([], [], [])
 

@@ -192,6 +192,9 @@ def test_before_and_after_many_and_other_streams(service: Stack, stream: str) ->
     (short,) = get(service, path, at="2026-05-02T00:00:00Z", window="36h")["items"]
     assert "from the 36 hours before" in short["sentence"]
     assert short["verdict"] == "behind"
+    assert "100 more for the time after and 100 more for the time before" in short["note"]
+    unknown = service.http.get(path, params={"a": "Alpha", "b": "Alfa"}).json()
+    assert (unknown["code"], unknown["detail"].endswith("`Alfa`. Do you mean `Alpha`?")) == ("segment_not_found", True)
 
     send(service, stream, [*lines("Beta", 150, 7, (0.3, 0.4, 0.3)), *lines("Gamma", 150, 8, (0.3, 0.4, 0.3))])
     many = get(service, path, segment=["Alpha", "Beta", "Gamma"])
@@ -273,6 +276,9 @@ def test_what_is_refused(service: Stack, stream: str) -> None:
         ("compare?at=2026-05-02&a=x&b=y", 422),
         ("compare?at=2026-05-02&window=0h", 422),
         ("compare?window=2h&a=x&b=y", 422),
+        ("compare?at=2026-05-02&window=36501d", 422),
+        ("compare?at=2026-05-02&window=999999d", 422),
+        ("compare?at=1900-01-01&window=36500d", 200),
         (f"compare?with={stream}", 422),
         ("compare?with=no-such-stream", 404),
         ("compare?" + "&".join(f"segment={n}" for n in range(21)), 422),

@@ -161,6 +161,43 @@ def test_ambiguous_dates_are_refused(stream: Streaming) -> None:
     assert (stream.get()["texts"], stream.get()["failed"]) == (2, 1)
 
 
+def test_bodies_that_are_not_json(stream: Streaming) -> None:
+    """A body that is not JSON is refused as such, wherever the fault is; half an emoji is no fault."""
+    for body in (b'{"texts": [{"text": "good"', b'{"texts": [{"text": "good", "time": NaN}]}', b'{"texts": ["a" "b"]}'):
+        answer = stream.service.http.post(
+            f"{stream.path}/texts", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json"), body
+    answer = stream.service.http.post(
+        f"{stream.path}/texts",
+        content=b'{"texts": [{"text": "good \\ud83d", "segment": "a\\ud83d"}]}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 202, answer.text
+    assert stream.service.ended(answer.json())["status"] == "succeeded"
+    assert [one["segment"] for one in stream.get()["segments"]] == ["a\ufffd"]
+
+
+def test_a_stream_is_made_without_a_body(service: Stack) -> None:
+    """PUT needs no body, as all settings have a default."""
+    path = f"/streams/s{uuid.uuid4().hex[:12]}"
+    assert service.http.put(path).status_code == 201
+    assert service.http.put(path, json={"keep_sample": True}).json()["keep_sample"] is True
+
+
+def test_a_plus_that_came_as_a_blank(stream: Streaming) -> None:
+    """In an address + stands for a blank; times and zones with an offset are read all the same."""
+    stream.send({"texts": [{"text": "good", "segment": "A", "time": iso(NOON)}]})
+    http = stream.service.http
+    for query in ("from=2026-03-31T14:00:00+02:00&to=2026-03-31T14:01:00.5+0200", "tz=+05:45"):
+        answer = http.get(f"{stream.path}/series?{query}")
+        assert answer.status_code == 200, answer.text
+        assert [item["texts"] for item in answer.json()["items"]] == [1], query
+    answer = http.get(f"{stream.path}/compare?at=2026-03-31T14:00:00+02:00")
+    assert answer.status_code == 200, answer.text
+    assert [one["texts"] for one in answer.json()["shares"]] == [1, 0]
+
+
 def test_predict_counts_in_a_stream(stream: Streaming) -> None:
     """A text of /predict is counted once in its stream and segment, also if it is answered from the cache or by a job;
     not if its id was counted before. The answer is the same as without a stream.

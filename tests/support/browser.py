@@ -100,14 +100,17 @@ class Browser:
             assert not seen.strangers, seen.strangers
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page by WCAG 2.2 AA and by good practice, one line for each place."""
+def violations(page: Page, *, without: frozenset[str] = frozenset()) -> list[str]:
+    """What axe finds wrong with a page by WCAG 2.2 AA and by good practice, one line for each place. `without`: rules
+    that do not count.
+    """
     # Evaluated by the debugger, which the page's policy does not bind.
     page.evaluate(_AXE)
     found = page.evaluate("rules => axe.run(document, rules)", _RULES)
     return [
         f"{one['id']}: {one['help']}: {node['html'][:200]} ({' '.join(node.get('failureSummary', '').split())[:300]})"
         for one in found["violations"]
+        if one["id"] not in without
         for node in one["nodes"]
     ]
 

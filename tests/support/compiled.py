@@ -155,5 +155,5 @@ def loaded(model: Path, store: Path, **how: Any) -> Loading:
 
 
 def kept(store: Path) -> set[str]:
-    """What is in the folder of compiled models, but the lock."""
-    return {path.name for path in store.iterdir()} - {"lock"} if store.is_dir() else set()
+    """What is in the folder of compiled models, but the lock and the digests of checkpoints."""
+    return {path.name for path in store.iterdir()} - {"lock", "digests.json"} if store.is_dir() else set()

@@ -36,9 +36,10 @@ def _told(worker: WorkerMark) -> dict[str, object]:
     }
 
 
-def _compiling(mark: CompilingMark) -> dict[str, object]:
-    percent = None if mark.share is None else round(100 * mark.share)
-    return {"role": mark.role, "model": mark.model, "step": mark.step, "percent": percent, "seconds": mark.seconds}
+def compiling_body(mark: CompilingMark) -> dict[str, object]:
+    """How far a worker is with compiling its model, as the API shows it."""
+    names = ("role", "model", "step", "percent", "seconds")
+    return {name: getattr(mark, name) for name in names}
 
 
 def health_body(sentiment: SentimentService) -> dict[str, object]:
@@ -68,7 +69,7 @@ def health_body(sentiment: SentimentService) -> dict[str, object]:
         "status": "unready" if unready else "ready",
         "redis": redis,
         "workers": told,
-        "compiling": [_compiling(mark) for mark in compiling if mark.tag in tags],
+        "compiling": [compiling_body(mark) for mark in compiling if mark.tag in tags],
         "missing": missing,
     }
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from webapp.api.health_schemas import CompilingResponse
 from webapp.api.schemas import Asked, Calibrated, Label, ModelName, Request, Target, TwoClass, WithSentences
 
 
@@ -102,6 +103,13 @@ class JobResponse(BaseModel):
     ] = None
     calibrated: Calibrated = None
     two_class: TwoClass = None
+    compiling: Annotated[
+        CompilingResponse | None,
+        Field(
+            description="In the answer to a text that has to wait because the model is still being compiled: how far it"
+            " is."
+        ),
+    ] = None
 
 
 class JobsResponse(BaseModel):

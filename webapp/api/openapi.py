@@ -21,6 +21,7 @@ from webapp.api.operations import (
     REQUEST_ID,
     RETRY_AFTER,
     body,
+    content,
     location,
     ok,
     operation,
@@ -28,6 +29,7 @@ from webapp.api.operations import (
     query_parameters,
     upload_types,
 )
+from webapp.api.report_schemas import ReportResponse
 from webapp.api.stream_openapi import STREAM_MODELS, stream_paths
 
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
@@ -43,6 +45,7 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             result_schemas.BatchResponse,
             result_schemas.ResultsResponse,
             health_schemas.ModelResponse,
+            ReportResponse,
             health_schemas.HealthResponse,
             health_schemas.LiveResponse,
             schemas.Problem,
@@ -77,16 +80,23 @@ _KEYS = {
 }
 
 
+_TAGS = {
+    "predictions": "One text, answered at once.",
+    "jobs": "Files and batches of texts, answered as they are ready.",
+    "streams": "Texts that go on coming in, counted over time.",
+    "health": "What the service needs, and its metrics.",
+}
+"""The groups of the operations, in the order in which they are shown."""
+
+
 def _upload_body() -> dict[str, Any]:
     form = {
         "type": "object",
         "required": ["file"],
         "description": "One file of these types, recognised by its type or name; the parameters of the query may be"
         " fields before it.",
-        "properties": {
-            **{name: {"type": "string"} for name in job_schemas.UploadQuery.model_fields},
-            "file": {"type": "string", "format": "binary"},
-        },
+        # Without those fields: Swagger UI would fill in each of them, with `string`.
+        "properties": {"file": {"type": "string", "format": "binary"}},
     }
     json = {
         "anyOf": [
@@ -153,8 +163,10 @@ def _fill_in(schema: Any, labels: list[str]) -> None:
             _fill_in(part, labels)
 
 
-def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path."""
+def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_keys: bool = True) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all endpoints, for a service of this analysis below this path. `has_keys`: whether
+    callers need an API key.
+    """
     job_id = {
         "name": "job_id",
         "in": "path",
@@ -282,7 +294,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
                         " ?format=. docs/reports.md describes it.",
                         "headers": {"X-Request-ID": REQUEST_ID},
                         "content": {
-                            "application/json": {"schema": {"type": "object"}},
+                            **content(ReportResponse),
                             "text/html": {"schema": {"type": "string"}},
                         },
                     },
@@ -329,10 +341,12 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
         for one in operations.values():
             if not path.startswith("/health"):
                 one["responses"] |= problems(401, 403, 421)
-                one["security"] = [{}, {"bearer": []}, {"header": []}]
+                if has_keys:
+                    one["security"] = [{"bearer": []}, {"header": []}]
             if "429" in one["responses"]:
                 for response in one["responses"].values():
                     response["headers"] |= _RATE_LIMITS
+    tags = {tag for operations in paths.values() for one in operations.values() for tag in one["tags"]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -341,6 +355,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "") -> dict[s
             "description": f"Self-hosted {analysis.name}: {_one_of(analysis)}, a confidence, and the scores behind it.",
         },
         "servers": [{"url": prefix or "/"}],
+        "tags": [{"name": name, "description": told} for name, told in _TAGS.items() if name in tags],
         "paths": paths,
-        "components": {"schemas": _definitions(analysis), "securitySchemes": _KEYS},
+        "components": {"schemas": _definitions(analysis), **({"securitySchemes": _KEYS} if has_keys else {})},
     }

@@ -67,7 +67,7 @@ class PlainPredict:
         prediction = self._sentiment.predict(text, self._predict_timeout_s, visit.caller.id, model)
         if prediction is None:
             with self._flask.request_context(environ):  # needed for the addresses of jobs
-                answer = job_of(text, model, self._sentiment.jobs, _NO_PREFERENCES, waited=True)
+                answer = job_of(text, model, self._sentiment, _NO_PREFERENCES, waited=True)
                 return answer(environ, start_response)
         body = self._answers.prediction(text, prediction, visit.started)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])

@@ -19,10 +19,10 @@ from tasks.streams.lines import Facts, StreamEntry
 from tasks.streams.stream import Stream
 from tasks.submit.asked import NOTHING, Asked
 from tasks.submit.intake import Into, Submission
-from tasks.submit.jobs import JobService
 from tasks.submit.service import ModelInfo, SentimentService
 from tasks.submit.streams import StreamService
 from webapp.api.answers import PredictionAnswers
+from webapp.api.health import compiling_body
 from webapp.api.health_schemas import ModelQuery
 from webapp.api.jobs import accepted
 from webapp.api.prediction_schemas import PredictRequest
@@ -44,6 +44,7 @@ _DESCRIBED = (
     "max_tokens",
     "gate",
 )
+_COMPILING_RETRY_AFTER_S = "10"
 
 
 def charge_further(texts: int) -> None:
@@ -59,7 +60,7 @@ def charge_further(texts: int) -> None:
 def job_of(
     text: str,
     model: str | None,
-    jobs: JobService,
+    sentiment: SentimentService,
     prefer: Preferences,
     *,
     waited: bool,
@@ -71,12 +72,17 @@ def job_of(
     """
     entry = Entry(text) if place is None else StreamEntry(text, facts=place.facts)
     into = None if place is None else Into(place.stream, keeps=True)
-    job, _ = jobs.submit(
+    job, _ = sentiment.jobs.submit(
         Submission([(1, entry)], model=model, caller=caller().id, owner=caller().owner, asked=asked, into=into)
     )
     if waited:
         metrics.PENDING.inc()
-    return accepted(job, prefer, {})  # nothing has scored yet
+    mark = sentiment.compiling_for(model)
+    flags = {} if mark is None else {"compiling": compiling_body(mark)}  # nothing else is known: nothing has scored yet
+    answer = accepted(job, prefer, flags)
+    if mark is not None:
+        answer.headers["Retry-After"] = _COMPILING_RETRY_AFTER_S
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ def predictions_blueprint(
         charge_further(charge(asked.text))
         prediction = sentiment.predict(asked.text, wait_s, caller().id, asked.model)
         if prediction is None:
-            return job_of(asked.text, asked.model, sentiment.jobs, prefer, waited=wait_s > 0, place=place)
+            return job_of(asked.text, asked.model, sentiment, prefer, waited=wait_s > 0, place=place)
         if place is not None:
             count(asked.text, place, prediction.scored)
         return Response(answers.prediction(asked.text, prediction, visit().started), mimetype="application/json")
@@ -180,7 +186,7 @@ def predictions_blueprint(
         charge_further(reading.charge(charge))
         found = sentiment.predict_reading(reading, wait_s, caller().id, asked.model)
         if found is None:
-            return job_of(asked.text, asked.model, sentiment.jobs, prefer, waited=wait_s > 0, asked=wanted)
+            return job_of(asked.text, asked.model, sentiment, prefer, waited=wait_s > 0, asked=wanted)
         return Response(answers.reading(reading, *found, visit().started), mimetype="application/json")
 
     @blueprint.get("/model")

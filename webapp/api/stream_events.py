@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -27,6 +28,8 @@ _BETWEEN_S = 0.5
 """The least time between two batches of events."""
 _MOST_BUCKETS = 500
 """The most buckets that are sent at once; if more have changed, the listener is told to read the series anew."""
+_MOST_BATCHES = 16
+"""Each may have _MOST_BUCKETS, some 300 KB."""
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9]{1,9})")
 NOTE = (
     "A shift is a lasting change of the mean of net, which is the probability of POSITIVE less that of NEGATIVE, by the"
@@ -42,6 +45,25 @@ class Place(NamedTuple):
 
     revision: int
     shifts: int
+
+
+class Batches:
+    """The latest batches of events in a web process, so that all who listen to a stream share the work of one."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, Place, Place], bytes] = {}
+
+    def get(self, uid: str, before: Place | None, now: Place, make: Callable[[], bytes]) -> bytes:
+        """What has happened in a stream from one place to another; `make` is asked unless it is known."""
+        if before is None:  # whoever comes new hears of settings that have changed since, too
+            return make()
+        found = self._made.get((uid, before, now))
+        if found is None:
+            found = make()
+            while len(self._made) >= _MOST_BATCHES:
+                del self._made[next(iter(self._made))]
+            self._made[uid, before, now] = found
+        return found
 
 
 class StreamTold(NamedTuple):
@@ -63,6 +85,8 @@ def add_event_routes(
 ) -> None:
     """Adds `/streams/{name}/shifts` and `/streams/{name}/events`. `find`: the caller's stream of a name."""
 
+    batches = Batches()
+
     @blueprint.get("/streams/<name>/shifts")
     def shifts(name: str) -> Response:
         stream = find(name)
@@ -81,7 +105,7 @@ def add_event_routes(
 
         def pieces() -> Iterator[bytes]:
             with listeners.place(listens_as) as listener:
-                yield from stream_events(whole, stream, place, listener)
+                yield from stream_events(whole, stream, place, listener, batches)
 
         response = Response(pieces(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
@@ -107,7 +131,9 @@ def shifts_body(stream: Stream, items: list[dict[str, Any]], looked: Looked) -> 
     }
 
 
-def stream_events(told: StreamTold, stream: Stream, place: Place | None, listener: Listener) -> Iterator[bytes]:
+def stream_events(
+    told: StreamTold, stream: Stream, place: Place | None, listener: Listener, batches: Batches
+) -> Iterator[bytes]:
     """Yields, whenever texts were counted or shifts found after `place`: a `shift` for each shift, a `bucket` for each
     minute that has changed, and a `stream` with the whole stream, which alone has an id, so that a batch that was cut
     off comes again. Before them a `reset` if not all that has changed can be told.
@@ -121,7 +147,9 @@ def stream_events(told: StreamTold, stream: Stream, place: Place | None, listene
                 if news is None:
                     return
                 now = Place(*news)
-                batch = b"" if now == place else _batch(told, stream, place, now)
+                batch = b""
+                if now != place:
+                    batch = batches.get(stream.uid, place, now, partial(_batch, told, stream, place, now))
         except ServiceUnavailable:
             batch = b""
         except StreamNotFound:

@@ -219,10 +219,9 @@ def series(
             print_json(asdict(one))
         return
     table = _table("time", "segment", "texts", "neg", "neu", "pos", "net")
-    written = "%Y-%m-%d" if bucket == "day" else "%Y-%m-%d %H:%M"
     for one in found:
         segment_name = Text(one_line(one.segment or "-"))
-        table.add_row(one.start.strftime(written), segment_name, f"{one.texts:,}", *_shares(one))
+        table.add_row(one.start.strftime("%Y-%m-%d %H:%M"), segment_name, f"{one.texts:,}", *_shares(one))
     Console(highlight=False).print(table if found else "No texts.")
     for note in dict.fromkeys(one.note for one in found if one.note):
         complain(note)

@@ -13,6 +13,7 @@ from webapp.reading.refusals import UploadRefused, invalid_option
 from webapp.reading.texts import Options
 
 _DEFAULT = "text"
+_DELIMITERS = ",;\t|"
 _EXAMPLES = 3
 _EXAMPLE = 30
 """The most characters of an example."""
@@ -110,7 +111,7 @@ def _described(header: Sequence[str], rows: list[list[str]], one: str = "column"
     alike = _looks_like_texts(columns)
     hint = ""
     if alike is not None and header[alike].strip():
-        hint = f" {quoted(header[alike])} looks like texts: ?column={_in_address(header[alike])}."
+        hint = f" {quoted(header[alike])} looks like texts: ?column={in_address(header[alike])}."
     shown: list[str] = []
     room = _ROOM
     for name, cells in zip(header, columns, strict=True):
@@ -141,6 +142,9 @@ def other_header(header: Sequence[str], options: Options, line: int, rows: Seque
         return (
             f" Line {number} is the first with {len(row)} columns: if that is the header, say so: ?skip={number - 1}."
         )
+    below = rows[0][1] if rows else header
+    if len(header) == 1 and len(below) == 1 and _one_cell(header[0], below[0]):
+        return " If each line stands within quotes as a whole, and so is one cell, save the file without these quotes."
     bare = any(_NUMBER.fullmatch(one) for one in header)
     alike = _looks_like_texts(_filled(len(header), [*([header] if bare else []), *(row for _, row in rows)]))
     which = f"?column={alike + 1}" if alike is not None else "?column=NUMBER"
@@ -151,12 +155,18 @@ def other_header(header: Sequence[str], options: Options, line: int, rows: Seque
     return ""
 
 
+def _one_cell(header: str, row: str) -> bool:
+    """Whether both have as many delimiters of the same kind."""
+    return any(header.count(one) == row.count(one) > 0 for one in _DELIMITERS)
+
+
 def _filled(width: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """The cells of each column that are not blank."""
     return [[row[place] for row in rows if place < len(row) and row[place].strip()] for place in range(width)]
 
 
-def _in_address(name: str) -> str:
+def in_address(name: str) -> str:
+    """A name as the value of an option in an address."""
     return quote(name, safe="") if len(name) <= 100 else "NAME"
 
 

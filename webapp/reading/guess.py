@@ -17,11 +17,15 @@ GUESS_BYTES = 1024 * 1024
 """How much of a file is looked at."""
 _SAMPLE_BYTES = 8 * 1024
 """Of that, lines that are not ASCII, so much: it takes milliseconds, whatever the bytes are."""
+_LOOKED_AT_BYTES = 128 * 1024
+"""About so much is looked at to find them, if they are not few."""
 _WINDOW_BYTES = 1024
 _PARTS = 64
 """Of each window at most, as there may be one every two bytes."""
 _BEFORE_BYTES = 200
+_LINE_END = re.compile(rb"[\n\r]")
 _PART = re.compile(rb"[\x80-\xff][^\n\r]{0,199}")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 _CANDIDATES = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "koi8_u", "cp866",
     "mac_roman", "mac_cyrillic", "cp437", "cp850", "cp852", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_15",
@@ -75,12 +79,28 @@ def guessed_encoding(raw: bytes) -> str | None:
 
 def _sample(raw: bytes) -> bytes:
     """Parts of lines with a byte that is not ASCII, from all over the bytes."""
+    parts = _parts(raw, max(1, len(raw) // _LOOKED_AT_BYTES))
+    if sum(map(len, parts)) < _SAMPLE_BYTES:
+        parts = _parts(raw, 1)
+    step = max(1, sum(map(len, parts)) // _SAMPLE_BYTES)
+    return b"\n".join(parts[::step])[: 2 * _SAMPLE_BYTES]
+
+
+def _parts(raw: bytes, stride: int) -> list[bytes]:
+    """Such parts; after a window that has any, the next `stride - 1` are passed over."""
     parts: list[bytes] = []
     begin = window = taken = 0
     while (found := _PART.search(raw, begin)) is not None:
+        if stride > 1 and taken and found.start() // _WINDOW_BYTES != window:
+            # At a line's beginning: from the middle of a letter on, those of several bytes would be read as others.
+            end = _LINE_END.search(raw, (window + stride) * _WINDOW_BYTES)
+            if end is None:
+                break
+            begin, taken = end.end(), 0
+            continue
         # Found from its first such byte: a pattern that begins before it would try again at each byte of the file.
         begin = max(begin, found.start() - _BEFORE_BYTES)
-        line = max(raw.rfind(end, begin, found.start()) for end in (b"\n", b"\r")) + 1
+        line = max(raw.rfind(one, begin, found.start()) for one in (b"\n", b"\r")) + 1
         parts.append(raw[max(begin, line) : found.end()])
         begin = found.end()
         taken = taken + 1 if begin // _WINDOW_BYTES == window else 1
@@ -88,8 +108,7 @@ def _sample(raw: bytes) -> bytes:
         if taken == _PARTS:
             begin = (window + 1) * _WINDOW_BYTES
             time.sleep(0)
-    step = max(1, sum(map(len, parts)) // _SAMPLE_BYTES)
-    return b"\n".join(parts[::step])[: 2 * _SAMPLE_BYTES]
+    return parts
 
 
 def _plausible(sample: bytes) -> list[tuple[str, str, float]]:
@@ -115,25 +134,23 @@ def _is_written(text: str, name: str) -> bool:
         return _is_east_asian(text, name)
     letters: dict[str, int] = {}
     odd = count = 0
-    before = " "
-    for place, sign in enumerate(text):
-        if sign > "\x7f":
-            count += 1
-            after = text[place + 1 : place + 2] or " "
-            if sign in _SIGNS:
-                inside = before.isalpha() and after.isalpha() and sign not in _IN_WORDS
-                odd += inside or (before.isalpha() and sign in _BEFORE_WORDS)
-            elif sign.isalpha() or sign in "ًٌٍَُِّْ":
-                small = sign.lower()
-                letters[small] = letters.get(small, 0) + 1
-                if sign <= _LAST_LATIN:
-                    mixed = small not in _ALONE and not before.isalpha() and not after.isalpha()
-                else:
-                    mixed = "z" >= before.lower() >= "a" or "z" >= after.lower() >= "a"
-                odd += mixed or (sign != small and before.isalpha() and before == before.lower() != before.upper())
+    for found in _NOT_ASCII.finditer(text):
+        sign, place = found[0], found.start()
+        before, after = text[place - 1 : place] or " ", text[place + 1 : place + 2] or " "
+        count += 1
+        if sign in _SIGNS:
+            inside = before.isalpha() and after.isalpha() and sign not in _IN_WORDS
+            odd += inside or (before.isalpha() and sign in _BEFORE_WORDS)
+        elif sign.isalpha() or sign in "ًٌٍَُِّْ":
+            small = sign.lower()
+            letters[small] = letters.get(small, 0) + 1
+            if sign <= _LAST_LATIN:
+                mixed = small not in _ALONE and not before.isalpha() and not after.isalpha()
             else:
-                odd += 1
-        before = sign
+                mixed = "z" >= before.lower() >= "a" or "z" >= after.lower() >= "a"
+            odd += mixed or (sign != small and before.isalpha() and before == before.lower() != before.upper())
+        else:
+            odd += 1
     if count < _LEAST or odd > _FEW * count:
         return False
     if any(letter > _LAST_LATIN for letter in letters) and len(letters) < _LEAST_LETTERS:

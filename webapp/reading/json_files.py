@@ -7,13 +7,14 @@ followed by another one, else one document. Only a document is read whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 import orjson
 
 from tasks.jobs.job import Entry
 from webapp.reading.array_items import array_items
+from webapp.reading.columns import in_address
 from webapp.reading.json_objects import Objects
 from webapp.reading.json_values import parse_json
 from webapp.reading.lines import Numbered, decoded, line_end, numbered_lines
@@ -26,6 +27,8 @@ _DOCUMENT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BLANKS = b" \t\r\n"
 _MANY_KEYS = 100_000
 """With more keys in all, an object is only asked for those that are needed."""
+_MOST_PATHS = 3
+_DEEPEST_PATH = 4
 
 Batch = Callable[[bytes], Texts]
 """Reads the body of a batch, `{"texts": [...]}`; it refuses everything else."""
@@ -120,27 +123,49 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
         if found.encoding != "utf-8":  # else there is nothing to say
             texts.found = found
         return texts
-    inside = raw
+    inside, within = raw, ""
     path = column
     while path is not None or inside is raw:
         first, _, rest = (path or "").partition(".")
         arrays = [name for name, value in keys.items() if value.startswith(b"[")]
         if first in keys and keys[first].startswith((b"[", b"{")) and (rest or first in arrays):
-            inside, path = keys[first], rest or None
+            inside, path, within = keys[first], rest or None, f"{within}{first}."
         elif len(arrays) == 1 or "data" in arrays:
             inside = keys["data" if "data" in arrays else arrays[0]]
         else:
             break
         if inside[:1] == b"[":
-            return read_array(iter([inside]), options, limits, found, path)
+            # A path that ends at the array leads to its strings, or to the key `text` of its objects.
+            key = "text" if within and path is None else path
+            return read_array(iter([inside]), options, limits, found, key, within)
         keys = _keys(inside)
     if many:
         raise UploadRefused(422, "header_too_long", f"An object that is one text has at most {_MANY_KEYS} keys.")
     objects = Objects(options, found, options.column)
     value = parse_json(raw)
     if isinstance(value, dict) and not objects.has_text(value) and column is None:
+        if paths := list(islice(_paths(value), _MOST_PATHS)):
+            told = ", ".join(f"?column={in_address(one)}" for one in paths)
+            detail = (
+                "The document has neither a text nor one array at its top. Say which key leads to the texts, such as"
+            )
+            raise UploadRefused(422, "unknown_column", f"{detail} {told}.")
         return batch(raw)
     return objects.texts(iter([(1, value)]))
+
+
+def _paths(value: dict[str, object], before: str = "") -> Iterator[str]:
+    """The paths that lead to the texts of arrays within an object: to strings, or to a string of objects."""
+    for name, one in value.items():
+        first = one[0] if isinstance(one, list) and one else None
+        if isinstance(first, str):
+            yield before + name
+        elif isinstance(first, dict):
+            keys = [key for key, cell in first.items() if isinstance(cell, str)]
+            if keys:
+                yield f"{before}{name}.{'text' if 'text' in keys else max(keys, key=lambda key: len(first[key]))}"
+        elif isinstance(one, dict) and before.count(".") < _DEEPEST_PATH:
+            yield from _paths(one, f"{before}{name}.")
 
 
 class _Texts(msgspec.Struct):
@@ -181,10 +206,15 @@ def _keys(raw: bytes, column: str | None = "") -> dict[str, bytes]:
 
 
 def read_array(
-    pieces: Iterator[bytes], options: Options, limits: Limits, found: Found, column: str | None = None
+    pieces: Iterator[bytes],
+    options: Options,
+    limits: Limits,
+    found: Found,
+    column: str | None = None,
+    within: str = "",
 ) -> Texts:
-    """The texts of a JSON array."""
-    objects = Objects(options, found, column or options.column)
+    """The texts of a JSON array. `column`: their key, if it is not the option; `within`: the path that led there."""
+    objects = Objects(options, found, column or options.column, within)
     return objects.texts(array_items(pieces, limits.max_line_bytes))
 
 

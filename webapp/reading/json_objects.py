@@ -20,8 +20,9 @@ _DEEPEST = 3
 class Objects:
     """Makes entries of the values of one file."""
 
-    def __init__(self, options: Options, found: Found, column: str | None) -> None:
-        """`column`: the key of the texts, or the path to it (`data.text`)."""
+    def __init__(self, options: Options, found: Found, column: str | None, within: str = "") -> None:
+        """`column`: the key of the texts, or the path to it (`data.text`). `within`: the path to all of the values."""
+        self._within = within
         self._options = options
         self._asked = column
         self._key = column or "text"
@@ -47,7 +48,8 @@ class Objects:
             check_header(tuple(map(str, value)), number)
             leaves = _leaves(value)
             row = [_cell(one) for one in leaves.values()]
-            text_column(tuple(leaves), self._options, number, lambda: [row], names="object", one="key")
+            names = tuple(self._within + leaf for leaf in leaves)
+            text_column(names, self._options, number, lambda: [row], names="object", one="key")
         entry = self._entry(value, number)
         self._read.entries = chain([(number, entry)], ((line, self._entry(one, line)) for line, one in values))
         return self._read
@@ -66,6 +68,8 @@ class Objects:
         try:
             if isinstance(value, dict):
                 return self._of(value, number)
+            if isinstance(value, list):
+                raise malformed("It is an array. Send rows as CSV, or as objects with keys.", number)
             raise malformed("It is neither a JSON string nor an object with a text.", number)
         except UploadRefused as refused:
             if self._options.own_errors and refused.code == "malformed_line":

@@ -25,7 +25,7 @@
 -- KEYS[6] sentiq:turns<model>:shares how much work was handed out of streams' chunks (`live`) and of others (`jobs`) while
 --   both waited, a hash
 -- KEYS[7] sentiq:turns<model>:quick  those of KEYS[3] that interactive workers have, and `from`: when the next one may be
---   handed out to them; a hash
+--   handed out to them, and in the past if time was saved; a hash
 -- KEYS[8] sentiq:turns<model>:small  as KEYS[1], of the small chunks with texts for streams
 -- ARGV[1] now, in Unix seconds
 -- ARGV[2] the most chunks that may be handed out and not over
@@ -52,6 +52,8 @@ local LIVE_SHARE = 3
 local QUICK = 100
 -- One of so many parts of their time is what interactive workers spend on small chunks.
 local QUICK_PART = 4
+-- What they have not spent in so many seconds may be spent at once.
+local QUICK_SAVED_S = 2
 -- Each call renews it; chunks that are gone from here are found by tasks/work/upkeep.py like lost ones.
 local TTL_S = 86400
 
@@ -147,11 +149,13 @@ local function take(callers, prefix, how)
   end
 end
 
-while quick_under_way < quick_workers and tonumber(redis.call('HGET', quick, 'from') or 0) <= tonumber(now) do
+local quick_from = math.max(tonumber(redis.call('HGET', quick, 'from') or 0), now - QUICK_SAVED_S)
+while quick_under_way < quick_workers and quick_from <= tonumber(now) do
   local work = take(of_small, small_prefix, 2)
   if not work then break end
   quick_under_way = quick_under_way + 1
-  redis.call('HSET', quick, 'from', now + QUICK_PART * work / FULL / quick_workers)
+  quick_from = quick_from + QUICK_PART * work / FULL / quick_workers
+  redis.call('HSET', quick, 'from', string.format('%.6f', quick_from))
 end
 
 -- Takes the next chunk with texts for a stream for a batch worker: of the caller that has had least, as above.

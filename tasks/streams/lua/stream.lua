@@ -5,7 +5,12 @@
 -- What is added is packed by tasks/streams/counted.py. If it is repeated, it is up to the script that includes this to
 -- see that.
 
-local DAY_MINUTES, HOUR_MINUTES, QUARTER_MINUTES = 1440, 60, 15
+local DAY_MINUTES, HOUR_MINUTES, QUARTER_MINUTES, DAY_QUARTERS = 1440, 60, 15, 96
+-- The most days of all segments together: 100 segments have 100 days, or one segment 27 years. Texts of further ones are
+-- counted in the totals alone.
+local MOST_DAYS = 10000
+-- Arguments of one command.
+local AT_ONCE = 1000
 -- Of the ids that were counted, each level has 16 times as many sets as the one before, and is full when its sets have
 -- FULL_SET integers on average: as long as a set has at most 512, each takes 8 bytes.
 local FIRST_SETS, FULL_SET, MORE_SETS = 16, 300, 16
@@ -20,10 +25,10 @@ local function stream_keys(uid)
 end
 
 -- The set of an id in the level that takes new ones; nil if the id is in a level before, so was counted.
-local function set_of(key, id, bits, counted)
+local function set_of(all_ids, id, bits, counted)
   local level, sets, room = 0, FIRST_SETS, FIRST_SETS * FULL_SET
   while true do
-    local set = key('ids', level, bits % sets)
+    local set = all_ids .. level .. ':' .. bits % sets
     if counted < room then return set end
     if redis.call('SISMEMBER', set, id) == 1 then return nil end
     level, sets = level + 1, sets * MORE_SETS
@@ -121,9 +126,9 @@ local function add_texts(uid, packed, field, now)
 
   -- Texts with ids: each is counted unless its id was.
   local repeated, is_new, rows = 0, {}, {given.rows}
-  local ids = given.ids
+  local ids, bits, all_ids = given.ids, given.ids.bits, key('ids') .. ':'
   for i, id in ipairs(ids.id) do
-    local set = set_of(key, id, ids.bits[i], ids_counted)
+    local set = set_of(all_ids, id, bits[i], ids_counted)
     if set and redis.call('SADD', set, id) == 1 then
       touched[set] = ttl_s
       is_new[i] = true
@@ -146,25 +151,42 @@ local function add_texts(uid, packed, field, now)
     end
   end
 
+  -- Whether texts of a segment and a day have buckets: a stream has so many days of segments.
+  local days, known_days = redis.call('SCARD', key('days')), {}
+  local function has_day(number, day)
+    local member = number .. ':' .. day
+    if known_days[member] == nil then
+      local is_known = redis.call('SISMEMBER', key('days'), member) == 1
+      if not is_known and days < MOST_DAYS then
+        redis.call('SADD', key('days'), member)
+        days, is_known = days + 1, true
+      end
+      known_days[member] = is_known
+    end
+    return known_days[member]
+  end
+
   local all = new_growth()
   for number, minutes in pairs(growths) do
     local total, quarters = new_growth(), {}
     for minute, growth in pairs(minutes) do
-      local hour = key('m', number, string.format('%d', math.floor(minute / HOUR_MINUTES)))
-      write_growth(hour, string.format('%d', minute % HOUR_MINUTES), growth)
-      touched[hour] = math.min(ttl_s, MINUTES_S)
+      if has_day(number, string.format('%d', math.floor(minute / DAY_MINUTES))) then
+        local hour = key('m', number, string.format('%d', math.floor(minute / HOUR_MINUTES)))
+        write_growth(hour, string.format('%d', minute % HOUR_MINUTES), growth)
+        touched[hour] = math.min(ttl_s, MINUTES_S)
+      end
       local quarter = math.floor(minute / QUARTER_MINUTES)
       if not quarters[quarter] then quarters[quarter] = new_growth() end
       add_growth(quarters[quarter], growth)
       add_growth(total, growth)
     end
-    local in_day = DAY_MINUTES / QUARTER_MINUTES
     for quarter, growth in pairs(quarters) do
-      local day = string.format('%d', math.floor(quarter / in_day))
-      local day_key = key('q', number, day)
-      write_growth(day_key, string.format('%d', quarter % in_day), growth)
-      touched[day_key] = ttl_s
-      redis.call('SADD', key('days'), number .. ':' .. day)
+      local day = string.format('%d', math.floor(quarter / DAY_QUARTERS))
+      if has_day(number, day) then
+        local day_key = key('q', number, day)
+        write_growth(day_key, string.format('%d', quarter % DAY_QUARTERS), growth)
+        touched[day_key] = ttl_s
+      end
     end
     write_growth(key('totals'), number, total)
     add_growth(all, total)
@@ -173,9 +195,14 @@ local function add_texts(uid, packed, field, now)
 
   for _, group in ipairs(given.authors) do
     local segment, day, authors = unpack(group)
-    local day_key = key('a', numbers[segment + 1], day)
-    for _, author in ipairs(authors) do redis.call('PFADD', day_key, author) end
-    touched[day_key] = ttl_s
+    local number = numbers[segment + 1]
+    if has_day(number, string.format('%d', day)) then
+      local day_key = key('a', number, day)
+      for first = 1, #authors, AT_ONCE do
+        redis.call('PFADD', day_key, unpack(authors, first, math.min(first + AT_ONCE - 1, #authors)))
+      end
+      touched[day_key] = ttl_s
+    end
   end
 
   -- Whether texts are still kept: the stream may have been told to keep none since these came in.
@@ -189,19 +216,21 @@ local function add_texts(uid, packed, field, now)
 
   -- The sample of a segment: its texts with the smallest hashes.
   local samples = {}
+  local by_part = {sample = {}, gold = {}}
   for _, candidate in ipairs(given.sample) do
-    local part, segment, place, entry, id_index, text = unpack(candidate)
+    local part, segment, place, entry, id_index, text =
+      candidate[1], candidate[2], candidate[3], candidate[4], candidate[5], candidate[6]
     local number = numbers[segment + 1]
-    local sample = key(part, number)
-    local state = samples[sample]
+    local state = by_part[part][number]
     if not state then
+      local sample = key(part, number)
       local last = redis.call('ZRANGE', sample, -1, -1, 'WITHSCORES')
       local is_full = redis.call('ZCARD', sample) >= given.sample_size
-      state = {edge = is_full and tonumber(last[2]) or math.huge, texts = key(part, number, 'texts')}
-      samples[sample] = state
+      state = {edge = is_full and tonumber(last[2]) or math.huge, sample = sample, texts = key(part, number, 'texts')}
+      by_part[part][number], samples[sample] = state, state
     end
-    if (id_index == 0 or is_new[id_index]) and place < state.edge then
-      redis.call('ZADD', sample, place, entry)
+    if place < state.edge and (id_index == 0 or is_new[id_index]) then
+      redis.call('ZADD', state.sample, place, entry)
       if text and keeps_texts() then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
     end
   end

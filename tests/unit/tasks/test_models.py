@@ -86,7 +86,21 @@ def test_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_two_share_a_name_in_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever models are called, none has a queue or key of another, of any analysis."""
-    names = ["since", "sent", "clock", "live", "shares", "batch", "interactive", "default", "spam-abc", "a.b", "A"]
+    names = [
+        "since",
+        "sent",
+        "clock",
+        "live",
+        "shares",
+        "quick",
+        "small",
+        "batch",
+        "interactive",
+        "default",
+        "spam-abc",
+        "a.b",
+        "A",
+    ]
     found: list[str] = []
     for analysis in ("sentiment", "tests.support.analyses:SPAM"):
         asked = {name: f"owner/{name}" for name in names}
@@ -96,7 +110,7 @@ def test_no_two_share_a_name_in_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 *turn_prefixes(model),
                 *(queue_name(role, model) for role in ("interactive", "batch")),
             ]
-    assert len(set(found)) == len(found) == 2 * 12 * 10
+    assert len(set(found)) == len(found) == 2 * 14 * 13
 
 
 def test_celery_knows_all_queues(monkeypatch: pytest.MonkeyPatch) -> None:

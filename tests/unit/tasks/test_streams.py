@@ -353,6 +353,23 @@ def test_days_of_a_zone(day: str, hours: int) -> None:
     assert begins("minute", begin + 59) == [begin]
 
 
+def test_a_stream_has_so_many_days(streams: Streams) -> None:
+    """However far the times of texts lie apart, only so many days of segments have buckets of their own; texts of
+    further days are counted in the totals, and more texts of the days that there are in their buckets.
+    """
+    stream = streams.put()
+    streams.redis.sadd(f"sentiq:s:{stream.uid}:days", *(f"7:{day}" for day in range(9_999)))
+    streams.send(stream, [("good", at(0, "a", author="u"))])
+    before = len(streams.redis.keys(f"sentiq:s:{stream.uid}:*"))
+    streams.send(stream, [("good", at(day, "a", author="u")) for day in range(86_400, 864_000, 86_400)])
+    streams.send(stream, [("good", at(1, "a", author="u"))])
+    assert len(streams.redis.keys(f"sentiq:s:{stream.uid}:*")) == before
+    assert texts_of(streams.kept.totals(stream)["a"]) == 11
+    found = streams.kept.sums(stream, ["a"], NOON, NOON + 20 * 86_400)
+    assert texts_of(found["a"]) == 2
+    assert streams.redis.scard(f"sentiq:s:{stream.uid}:days") == 10_000
+
+
 def test_expiry(streams: Streams) -> None:
     """All that is kept of a stream expires its `ttl` after the latest text."""
     stream = streams.put(ttl=100)

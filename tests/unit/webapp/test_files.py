@@ -486,6 +486,58 @@ def test_arrays_and_documents() -> None:
     assert texts(b'{\n"data": [\n"a"\n]\n}\n', ".json") == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("raw", "hints"),
+    [
+        (b'{"response": {"items": [{"n": 1, "text": "Good"}]}}', ["response.items.text"]),
+        (b'{"response": {"items": ["Good"]}}', ["response.items"]),
+        (b'{"data": {"rows": [{"id": "7", "body": "A good one"}]}}', ["data.rows.body"]),
+        (b'{"good": [{"text": "Good"}], "bad": ["Bad"]}', ["good.text", "bad"]),
+    ],
+)
+def test_arrays_deep_in_documents(raw: bytes, hints: list[str]) -> None:
+    """If no array is at the top of a document, or several are, the refusal names the paths to texts."""
+    refused = refusal(raw, ".json")
+    assert refused.code == "unknown_column"
+    assert re.findall(r"\?column=([^,\s]+?)[,.](?=\s|$)", str(refused)) == hints
+    for hint in hints:
+        assert texts(raw, ".json", column=hint)
+
+
+def test_a_path_to_an_array() -> None:
+    """A path that ends at an array leads to its strings, or to the key `text` of its objects; a refusal names keys with
+    the path.
+    """
+    raw = b'{"good": [{"text": "Good", "stars": 5}], "bad": ["Bad"], "all": [{"body": "Good and bad one"}]}'
+    assert texts(raw, ".json", column="good") == ["Good"]
+    assert entries(raw, ".json", column="good")[0].columns == ("5",)
+    assert texts(raw, ".json", column="bad") == ["Bad"]
+    assert "?column=all.body" in str(refusal(raw, ".json", column="all"))
+
+
+def test_arrays_in_an_array() -> None:
+    """Rows as arrays are refused with what to send instead, or have errors of their own."""
+    raw = b'[["Good", 5], "Bad"]'
+    assert "Send rows as CSV, or as objects with keys" in str(refusal(raw, ".json"))
+    assert [entry.error for entry in entries(raw, ".json", on_error="line")] == ["malformed_line", None]
+
+
+@pytest.mark.parametrize(
+    "raw", [b'"id,text,stars"\n"1,Good,5"\n"2,""Bad, really"",1"\n', b'"id;review"\n"1;Good one indeed"\n', b'"id|x"\n']
+)
+def test_lines_within_quotes(raw: bytes) -> None:
+    """Lines that stand within quotes as a whole are one cell each, and the refusal says so."""
+    assert "save the file without these quotes" in str(refusal(raw))
+
+
+@pytest.mark.parametrize(
+    "raw", [b'"Good, or bad"\nBoth.\n', b'review\n"Good, and bad"\n', b'"May, June"\nid,review\n1,a\n']
+)
+def test_other_lines_within_quotes(raw: bytes) -> None:
+    """It is not said where delimiters are not alike in the first two lines."""
+    assert "quotes" not in str(refusal(raw))
+
+
 def test_lines_called_json() -> None:
     """Lines are read as lines, however many, whatever they are called."""
     assert texts(b'{"text": "a"}', ".json") == ["a"]

@@ -55,7 +55,7 @@ function sureness(answer) {
   if (answer.confidence === null) return "";
   const hundred = Math.round(100 * answer.confidence);
   return answer.calibrated
-    ? `Of 100 texts that are answered with this score, about ${hundred} are labelled so by people, too.`
+    ? `Of 100 texts with this score, people label about ${hundred} the same.`
     : `Score ${hundred} of 100.`;
 }
 

@@ -12,7 +12,8 @@
 
 /** The path below which the service is served, or an empty string. */
 export const root = document.documentElement.dataset.root ?? "";
-const csrf = document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? "";
+/** The token of the session; an empty string without one. */
+export const csrf = document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? "";
 
 /** @typedef {{status: number, body: any, headers: Headers}} Answer */
 /** @typedef {{signal?: AbortSignal, headers?: Record<string, string>}} Options */
@@ -103,7 +104,7 @@ export async function refused(response) {
  * @param {Options} [options]
  */
 export async function show(element, path, options = {}) {
-  const response = await send("GET", path, null, { ...options, headers: { Accept: "text/html, application/problem+json" } });
+  const response = await send("GET", path, null, { ...options, headers: { Accept: "application/json, text/html;q=0.9" } });
   await refused(response);
   const holder = document.createElement("template");
   holder.innerHTML = await response.text(); // drawn and escaped by this service alone

@@ -7,8 +7,12 @@ const html = document.documentElement;
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("theme"));
 const system = matchMedia("(prefers-color-scheme: dark)");
 
-const isDark = () => (html.dataset.theme ? html.dataset.theme === "dark" : system.matches);
-const tell = () => button.setAttribute("aria-pressed", String(isDark()));
+/** Whether the page has dark colours now. */
+export const isDark = () => (html.dataset.theme ? html.dataset.theme === "dark" : system.matches);
+const tell = () => {
+  button.setAttribute("aria-pressed", String(isDark()));
+  html.classList.toggle("dark-mode", isDark()); // by which Swagger UI knows it
+};
 
 button.addEventListener("click", () => {
   const theme = isDark() ? "light" : "dark";
