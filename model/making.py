@@ -99,7 +99,6 @@ class Maker:
         try:
             tokenizer, usage, self._plain = self._stored_tokenizer(), self._usage(), self._converted()
             self._calibration = self._encoded() if "int8" in forms else []
-            self.begin_reference()  # last: from here on, the tokenizer and the processors are torch's
         except Unsuitable as error:
             trials = [Trial(form, False, str(error)) for form in forms]
             forms = ()
@@ -149,14 +148,14 @@ class Maker:
         single = alone(
             engine, self._gate, lambda share: self.tell("checking", 0.3 + 0.3 * share), threads=self._threads
         )
-        reference = self.begin_reference()
+        reference = self.reference()
         torch = reference.scores(lambda share: self.tell("checking", 0.6 + 0.4 * share))
         if spread(torch) < LEAST_SPREAD:
             say(self._out, flat=spread(torch))
         with reference.engine() as other:
             return judge(form, torch, found, single, speedup(engine, other, self._gate[_SPEED]))
 
-    def begin_reference(self) -> Reference:
+    def reference(self) -> Reference:
         """Torch's scores of the gate's texts, which all forms are compared with; they are made only once."""
         from model.reference import Reference
 

@@ -24,7 +24,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import collected, metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
-from webapp.api.reports import reports_blueprint
+from webapp.api.reports import report_maker, reports_blueprint
 from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
 from webapp.front.access import AccessLog
@@ -36,6 +36,7 @@ from webapp.front.routes import Routes
 from webapp.front.signed_in import SignedIn
 from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
+from webapp.pages.files import add_files
 from webapp.pages.page import Pages
 from webapp.pages.problems import problem_for, problem_in
 from webapp.pages.status import Links
@@ -87,15 +88,18 @@ def create_app(
     answers = PredictionAnswers(sentiment.analysis, sentiment.described)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
+    made = report_maker(sentiment.jobs, sandbox)
+    for_people = pages_blueprint(
+        pages,
+        sentiment,
+        settings.keys,
+        sessions,
+        Links(settings.grafana_url, settings.flower_url),
+        partial(collected, queues, counts.registry),
+    )
+    add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
     for blueprint in (
-        pages_blueprint(
-            pages,
-            sentiment,
-            settings.keys,
-            sessions,
-            Links(settings.grafana_url, settings.flower_url),
-            partial(collected, queues, counts.registry),
-        ),
+        for_people,
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),
         jobs_blueprint(
             sentiment.jobs,
@@ -107,7 +111,7 @@ def create_app(
             predict_timeout_s=timeout_s,
             charge=charge,
         ),
-        reports_blueprint(sentiment.jobs, sandbox),
+        reports_blueprint(sentiment.jobs, made),
         streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),

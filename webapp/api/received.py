@@ -14,7 +14,7 @@ from webapp.front.errors import IncompleteBody
 from webapp.reading.json_files import Batch
 from webapp.reading.packed import Unpack
 from webapp.reading.refusals import UploadRefused
-from webapp.reading.texts import OPTIONS, Limits, Texts
+from webapp.reading.texts import OPTIONS, Found, Limits, Texts
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _PIECE_BYTES = 16 * 1024
@@ -38,7 +38,8 @@ def body_pieces() -> Iterator[bytes]:
         raise IncompleteBody
 
 
-def _drain(body: Iterator[bytes]) -> None:
+def drain(body: Iterator[bytes]) -> None:
+    """Reads the rest of a body, for a while."""
     until = time.monotonic() + _DRAIN_S
     try:
         while time.monotonic() < until and next(body, None) is not None:
@@ -53,13 +54,21 @@ def drained(body: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     try:
         yield body
     except Exception:
-        _drain(body)
+        drain(body)
         raise
 
 
-def received(body: Iterable[bytes], limits: Limits, unpack: Unpack, batch: Batch | None = None) -> Texts:
-    """The upload in the body of the request, read as far as its entries begin: see `read_upload`, also for `unpack` and
-    `batch`.
+def received(
+    body: Iterable[bytes],
+    limits: Limits,
+    unpack: Unpack,
+    batch: Batch | None = None,
+    *,
+    found: Found | None = None,
+    cut: bool = False,
+) -> Texts:
+    """The upload in the body of the request, read as far as its entries begin: see `read_upload`, also for the
+    arguments from `unpack` on.
 
     Raises:
         UploadRefused: the request says that its body is too large; and as `read_upload`.
@@ -75,6 +84,8 @@ def received(body: Iterable[bytes], limits: Limits, unpack: Unpack, batch: Batch
         limits=limits,
         unpack=unpack,
         batch=batch,
+        found=found,
+        cut=cut,
     )
 
 

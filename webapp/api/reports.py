@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from model.labels import SENTIMENT
 from tasks.errors import JobNotEnded
-from tasks.jobs.job import TERMINAL
+from tasks.jobs.job import TERMINAL, Job
 from tasks.submit.jobs import JobService
 from webapp.api.jobs import found_job
 from webapp.api.requests import list_header
@@ -26,21 +27,39 @@ _FORMATS = {"application/json": "json", "text/html": "html"}
 _TYPES = {name: media_type for media_type, name in _FORMATS.items()}
 
 
-def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
-    """The blueprint of the reports of jobs."""
+Maker = Callable[[Job, ReportQuery, str], Iterator[bytes]]
+
+
+def reports_blueprint(jobs: JobService, made: Maker) -> Blueprint:
+    """The blueprint of the reports of jobs, which are made by what `report_maker` gives."""
     blueprint = Blueprint("reports", __name__)
 
     @blueprint.get("/jobs/<job_id>/report")
     def report(job_id: str) -> Response:
         query = ReportQuery.read(request.args.to_dict())
         job = found_job(jobs, job_id)
+        list_header("Accept")
+        mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
+        wanted = query.format or _FORMATS[mimetype or "application/json"]
+        response = Response(mimetype=_TYPES[wanted])
+        response.response = made(job, query, wanted)
+        response.headers["Vary"] = "Accept"
+        if wanted == "html":
+            response.headers["Content-Security-Policy"] = f"{POLICY}; frame-ancestors 'none'; sandbox"
+            response.headers["Content-Disposition"] = f'inline; filename="{job.id}.html"'
+        return response
+
+    return blueprint
+
+
+def report_maker(jobs: JobService, sandbox: Sandbox) -> Maker:
+    """What makes the report of a job by a query, in a form of `webapp.report.asked`: whole, in pieces."""
+
+    def made(job: Job, query: ReportQuery, wanted: str) -> Iterator[bytes]:
         if job.analysis != SENTIMENT:
             raise UploadRefused(
                 422, "not_sentiment", "There are reports of sentiment alone; this job answers another question."
             )
-        list_header("Accept")
-        mimetype = request.accept_mimetypes.best_match(list(_FORMATS), default="application/json")
-        wanted = query.format or _FORMATS[mimetype or "application/json"]
         try:
             zone_of(query.tz)
         except UnknownZone as unknown:
@@ -66,12 +85,6 @@ def reports_blueprint(jobs: JobService, sandbox: Sandbox) -> Blueprint:
             bucket=query.bucket,
         )
         lines = rows(job, jobs.lines(job, 0, job.total), places)
-        response = Response(mimetype=_TYPES[wanted])
-        response.response = sandbox.report(lines, msgspec.to_builtins(given), job.total)
-        response.headers["Vary"] = "Accept"
-        if wanted == "html":
-            response.headers["Content-Security-Policy"] = f"{POLICY}; frame-ancestors 'none'; sandbox"
-            response.headers["Content-Disposition"] = f'inline; filename="{job.id}.html"'
-        return response
+        return sandbox.report(lines, msgspec.to_builtins(given), job.total)
 
-    return blueprint
+    return made

@@ -22,10 +22,11 @@ from webapp.api.batches import read_batch
 from webapp.api.patches import whole_boundary
 from webapp.reading.encodings import codec_of
 from webapp.reading.json_files import Batch
+from webapp.reading.lines import whole_lines
 from webapp.reading.packed import Unpack
 from webapp.reading.reader import ENDINGS, PACKED, read
 from webapp.reading.refusals import UploadRefused, no_texts
-from webapp.reading.texts import OPTIONS, Limits, Options, Texts
+from webapp.reading.texts import OPTIONS, Found, Limits, Options, Texts
 
 PIECE_BYTES = 64 * 1024
 MAX_FIELD_BYTES = 8 * 1024
@@ -53,6 +54,8 @@ def read_upload(
     limits: Limits,
     unpack: Unpack | None = None,
     batch: Batch | None = None,
+    found: Found | None = None,
+    cut: bool = False,
 ) -> Texts:
     """The upload in a request's body, read as far as its entries begin; it has one at least.
 
@@ -62,6 +65,8 @@ def read_upload(
         query: what is said of the file: see `webapp.reading.texts.Options`. Fields of the form take precedence.
         unpack: unpacks spreadsheets, zip files and Parquet; None if they are refused.
         batch: reads JSON objects with the key `texts`; None for the body of `/batch_predict`.
+        found: is told what is found out of the file, even if that is refused.
+        cut: whether the body has the beginning of a file only; then it is read up to the last line that is whole.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
@@ -88,11 +93,20 @@ def read_upload(
         charset, kind = _charset(parameters), _kind(mimetype)
     try:
         options = Options.of({**query, **said})
-        upload = read(pieces, kind, options, limits, batch=batch or _batch, charset=charset, unpack=unpack)
+        upload = read(
+            whole_lines(pieces) if cut else pieces,
+            kind,
+            options,
+            limits,
+            batch=batch or _batch,
+            charset=charset,
+            unpack=unpack,
+            found=found,
+        )
     except UploadRefused as error:
         if error.code == "unknown_column" and in_form:
             late = " In a form, only fields before the file count."
-            raise UploadRefused(error.status, error.code, f"{error}{late}", error.line) from None
+            raise error.also(late) from None
         raise
     upload.entries = _at_least_one(upload.entries)
     upload.options = {name: value for name, value in said.items() if name in _SAID} | upload.options

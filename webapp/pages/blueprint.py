@@ -40,10 +40,6 @@ def pages_blueprint(
     """
     blueprint = Blueprint("pages", __name__, template_folder="templates")
 
-    @blueprint.get("/files")
-    def files() -> Response:
-        return pages.show("files.html", needs=RUNS_JOBS)
-
     @blueprint.get("/pages/streams")
     def streams() -> Response:
         return pages.show("streams.html", needs=RUNS_JOBS)

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from urllib.parse import quote
 
 from webapp.reading.names import cropped, listed, quoted
-from webapp.reading.refusals import UploadRefused, invalid_option
+from webapp.reading.refusals import Seen, UploadRefused, invalid_option
 from webapp.reading.texts import Options
 
 _DEFAULT = "text"
@@ -65,14 +65,21 @@ def text_column(
     if len(found) == 1:
         return found[0]
     if found:
-        raise UploadRefused(422, "malformed_line", "Two columns of the header have the name asked for.", line)
+        detail = "Two columns of the header have the name asked for."
+        if line is not None:
+            detail += (
+                f" Say which by its number: ?skip={line}, ?header=false and ?column={found[0] + 1} or {found[1] + 1}."
+            )
+        raise UploadRefused(422, "malformed_line", detail, line)
     if options.column is None:
         missing = f"The {names} has no {one} `text`, and no other one was asked for."
     else:
         missing = f"The {names} has no {one} {quoted(name)}."
     if (near := nearest(name, header)) is not None:
         missing += f" Do you mean {quoted(near)}?"
-    raise UploadRefused(422, "unknown_column", f"{missing} {_described(header, examples(), one)}", line)
+    rows = examples()
+    refused = UploadRefused(422, "unknown_column", f"{missing} {_described(header, rows, one)}", line)
+    raise _with_seen(refused, header, rows)
 
 
 def _numbered(header: Sequence[str], options: Options, examples: Callable[[], list[list[str]]]) -> int:
@@ -80,10 +87,16 @@ def _numbered(header: Sequence[str], options: Options, examples: Callable[[], li
         if len(header) == 1:
             return 0
         detail = f"Without a header, say by its number which of the {len(header)} columns has the texts."
-        raise invalid_option(f"{detail} {_described(header, examples())}")
+        rows = examples()
+        raise _with_seen(invalid_option(f"{detail} {_described(header, rows)}"), header, rows)
     if not options.column.isdecimal() or not 1 <= int(options.column[:9]) <= len(header):
         raise invalid_option(f"Without a header, `column` is a number from 1 to {len(header)}.")
     return int(options.column) - 1
+
+
+def _with_seen(refused: UploadRefused, header: Sequence[str], rows: list[list[str]]) -> UploadRefused:
+    refused.seen = Seen(tuple(header), tuple(map(tuple, rows)))
+    return refused
 
 
 def id_column(header: Sequence[str], text: int) -> int | None:
@@ -107,8 +120,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def _described(header: Sequence[str], rows: list[list[str]], one: str = "column") -> str:
     """All columns with examples, as far as there is room, and which one looks like texts."""
-    columns = _filled(len(header), rows)
-    alike = _looks_like_texts(columns)
+    columns = filled(len(header), rows)
+    alike = looks_like_texts(columns)
     hint = ""
     if alike is not None and header[alike].strip():
         hint = f" {quoted(header[alike])} looks like texts: ?column={in_address(header[alike])}."
@@ -145,8 +158,8 @@ def other_header(header: Sequence[str], options: Options, line: int, rows: Seque
     below = rows[0][1] if rows else header
     if len(header) == 1 and len(below) == 1 and _one_cell(header[0], below[0]):
         return " If each line stands within quotes as a whole, and so is one cell, save the file without these quotes."
-    bare = any(_NUMBER.fullmatch(one) for one in header)
-    alike = _looks_like_texts(_filled(len(header), [*([header] if bare else []), *(row for _, row in rows)]))
+    bare = is_bare(header)
+    alike = looks_like_texts(filled(len(header), [*([header] if bare else []), *(row for _, row in rows)]))
     which = f"?column={alike + 1}" if alike is not None else "?column=NUMBER"
     if bare:
         return f" If the first row is no header, say so: ?header=false and {which}."
@@ -160,7 +173,12 @@ def _one_cell(header: str, row: str) -> bool:
     return any(header.count(one) == row.count(one) > 0 for one in _DELIMITERS)
 
 
-def _filled(width: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+def is_bare(header: Sequence[str]) -> bool:
+    """Whether a row that was taken for the header does not look like one: a cell is a number or a date."""
+    return any(_NUMBER.fullmatch(one) for one in header)
+
+
+def filled(width: int, rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """The cells of each column that are not blank."""
     return [[row[place] for row in rows if place < len(row) and row[place].strip()] for place in range(width)]
 
@@ -170,7 +188,7 @@ def in_address(name: str) -> str:
     return quote(name, safe="") if len(name) <= 100 else "NAME"
 
 
-def _looks_like_texts(columns: Sequence[Sequence[str]]) -> int | None:
+def looks_like_texts(columns: Sequence[Sequence[str]]) -> int | None:
     """The index of the column whose cells have the most words; None if none has sentences."""
     best, best_place = _WORDS, None
     for place, cells in enumerate(columns):

@@ -66,7 +66,7 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
         return read_table(rows, options, found, dialect.raw)
     except UploadRefused as error:
         if error.code == "unknown_column" and options.delimiter and (hint := other_delimiter(dialect, head)):
-            raise UploadRefused(error.status, error.code, f"{error}{hint}", error.line) from None
+            raise error.also(hint) from None
         raise
 
 

@@ -10,6 +10,7 @@ from tasks.jobs.job import Entry
 from webapp.reading.columns import text_column
 from webapp.reading.names import quoted
 from webapp.reading.refusals import UploadRefused, invalid_option, malformed, no_texts
+from webapp.reading.tables import OWN_ERRORS
 from webapp.reading.texts import MAX_COLUMNS, Found, Options, Texts, check_header, entry_id
 
 _NOTHING = object()
@@ -85,7 +86,7 @@ class Objects:
             text = ""
         if not isinstance(text, str):
             what = "has no" if text is _NOTHING else "has a value that is not a string at"
-            raise malformed(f"The object {what} {quoted(key)}.", number)
+            raise malformed(f"The object {what} {quoted(key)}. {OWN_ERRORS}", number)
         given = value.get("id") if key != "id" else None
         found = None if given is None else entry_id(given, number)
         if self._read.columns is None and len(value) == 1 + ("id" in value and key != "id"):

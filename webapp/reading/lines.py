@@ -14,6 +14,8 @@ Numbered = Iterator[tuple[int, bytes]]
 """Lines without their ends, numbered from 1."""
 _LOOKED_AT_BYTES = 64 * 1024
 """Of the beginning, to see how lines end."""
+_LAST_SIGN = re.compile(rb"[\xc0-\xff]?[\x80-\xbf]{0,3}\Z")
+"""In UTF-8, the last character if it is not ASCII, whole or not."""
 
 
 def numbered_lines(pieces: Iterable[bytes], max_line_bytes: int, end: bytes = b"\n") -> Numbered:
@@ -78,6 +80,28 @@ def line_end(
         if size >= _LOOKED_AT_BYTES:
             break
     return b"\r" if old else b"\n", chain(taken, pieces)
+
+
+def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What is there of a file that is cut off somewhere, without the line that is cut. So it does not end within a
+    character either.
+    """
+    last, before = bytearray(), 0
+    try:
+        for piece in pieces:
+            last += piece
+            if (done := len(last) - _LOOKED_AT_BYTES) > 0:
+                yield bytes(last[:done])
+                del last[:done]
+                before += done
+    except UploadRefused:  # packed data that are cut off, too
+        if not last:
+            raise
+    if b"\0" in last:  # a character has two or four bytes
+        yield bytes(last[: len(last) - (before + len(last)) % 4])
+    else:
+        end = max(last.rfind(b"\n"), last.rfind(b"\r")) + 1
+        yield bytes(last[: end or _LAST_SIGN.search(last).start()])  # type: ignore[union-attr]
 
 
 def decoded(line: bytes, number: int) -> str:

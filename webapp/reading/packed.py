@@ -81,5 +81,4 @@ def _of_sheet(rows: Iterator[Row], options: Options, found: Found) -> Texts:
             raise
         others = [name for name in found.sheets if name != found.sheet]
         more = f" Others are {listed(others)}: ?sheet=NAME." if others else ""
-        detail = f"{error} This is the sheet {quoted(found.sheet or '')}.{more}"
-        raise UploadRefused(error.status, error.code, detail, error.line) from None
+        raise error.also(f" This is the sheet {quoted(found.sheet or '')}.{more}") from None

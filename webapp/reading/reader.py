@@ -40,6 +40,7 @@ def read(
     batch: Batch,
     charset: str | None = None,
     unpack: Unpack | None = None,
+    found: Found | None = None,
 ) -> Texts:
     """The texts of a file, read as far as its entries begin.
 
@@ -51,12 +52,13 @@ def read(
         batch: see `webapp.reading.json_files.Batch`.
         charset: the encoding that the file's media type says, by Python's name; `options.encoding` takes precedence.
         unpack: unpacks files; None if packed files are refused.
+        found: is told what is found out of the file, even if that is refused.
 
     Raises:
         UploadRefused: here, or while the entries are iterated.
         MalformedJson, and what `batch` raises: the file is declared as JSON, but is none.
     """
-    found = Found()
+    found = Found() if found is None else found
     packed, pieces = peeked(pieces)
     if packed:
         inner = unpacked(pieces, options, found, unpack)

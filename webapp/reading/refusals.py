@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 NOT_UTF8 = "The line is not UTF-8. If the file has another encoding, say which: ?encoding=NAME, such as cp1252."
 
 
@@ -13,6 +15,16 @@ class InvalidEncoding(Exception):
     """The body is not UTF-8."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of a table before it was refused because nobody said which column has the texts."""
+
+    names: tuple[str, ...]
+    """The names of its columns; where it has no header, their numbers."""
+    rows: tuple[tuple[str, ...], ...]
+    """The first rows below."""
+
+
 class UploadRefused(Exception):
     """The upload is refused; the message says why in one sentence, without the user's text."""
 
@@ -22,6 +34,14 @@ class UploadRefused(Exception):
         self.code = code
         self.line = line
         """The number, from 1, of the line where the record at fault begins."""
+        self.seen: Seen | None = None
+        """Not None if all that is missing is which column has the texts."""
+
+    def also(self, more: str) -> UploadRefused:
+        """The same refusal, which says more."""
+        refused = UploadRefused(self.status, self.code, f"{self}{more}", self.line)
+        refused.seen = self.seen
+        return refused
 
 
 def malformed(detail: str, line: int) -> UploadRefused:

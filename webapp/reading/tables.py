@@ -69,8 +69,7 @@ def read_table(rows: Iterator[Row], options: Options, found: Found, raw: Callabl
         if error.code != "unknown_column":
             raise
         below = [(number, row) for number, row in ahead if not isinstance(row, Unreadable)]
-        detail = f"{error}{other_header(header, options, line, below)}"
-        raise UploadRefused(error.status, error.code, detail, error.line) from None
+        raise error.also(other_header(header, options, line, below)) from None
     entries = _entries(chain(ahead, rows), header, column, options, raw)
     return Texts(entries, found, tuple(header), column)
 

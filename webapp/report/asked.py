@@ -16,7 +16,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Everything but the lines."""
 
     format: str
-    """`json` or `html`."""
+    """`json`, `html`, or `fragment`: a part of a page."""
     job: str
     model: str | None
     status: str

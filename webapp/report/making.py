@@ -10,7 +10,7 @@ import orjson
 from webapp.report.asked import Asked
 from webapp.report.body import body
 from webapp.report.figures import figures
-from webapp.report.page import page
+from webapp.report.page import fragment, page
 from webapp.report.table import Gathering, Table
 from webapp.sandbox.messages import Teller
 
@@ -26,9 +26,11 @@ def tell_report(rows: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
     given = msgspec.convert(asked["report"], Asked)
     table = _table(rows, given)
     found = figures(table, bucket=given.bucket, zone=given.zone)
-    made = (
-        page(given, table, found).encode("utf-8", "replace") if given.format == "html" else _json(given, table, found)
-    )
+    if given.format == "json":
+        made = orjson.dumps(body(given, table, found), option=orjson.OPT_APPEND_NEWLINE)
+    else:
+        drawn = page if given.format == "html" else fragment
+        made = drawn(given, table, found).encode("utf-8", "replace")
     for start in range(0, len(made), _PIECE_BYTES):
         tell.piece(made[start : start + _PIECE_BYTES])
 
@@ -37,7 +39,3 @@ def _table(rows: IO[bytes], asked: Asked) -> Table:
     gathering = Gathering(asked.columns, asked.zone, asked.order)
     gathering.take(map(orjson.loads, rows))
     return gathering.table()
-
-
-def _json(asked: Asked, table: Table, found: Any) -> bytes:
-    return orjson.dumps(body(asked, table, found), option=orjson.OPT_APPEND_NEWLINE)

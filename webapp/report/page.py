@@ -20,12 +20,21 @@ _MOST_PANELS = 12
 _MOST_SHIFTS = 60
 _MOST_CELLS = 3000
 """More buckets times segments are in no table of the page."""
+_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="Figures">'
+"""Around a table that may be wider than its place: those who have only a keyboard can move it, too."""
 _CLASSES = ("negative", "neutral", "positive")
 
 
 def page(asked: Asked, table: Table, figures: Figures) -> str:
     """The whole page."""
     return "".join(_page(asked, table, figures))
+
+
+def fragment(asked: Asked, table: Table, figures: Figures) -> str:
+    """The report as a part of another page, which has the style and a heading of its own."""
+    return f'<div class="report chart"><p class="facts">{escape(_facts(asked, figures))}</p>' + "".join(
+        [*_content(asked, table, figures), "</div>\n"]
+    )
 
 
 def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
@@ -38,6 +47,11 @@ def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
         f"<header><h1>{escape(_title(asked))}</h1>"
     )
     yield f'<p class="facts">{escape(_facts(asked, figures))}</p></header>'
+    yield from _content(asked, table, figures)
+    yield "</main></body></html>\n"
+
+
+def _content(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     yield from _headlines(asked, figures)
     yield from _shares(figures)
     if figures.pairs:
@@ -51,7 +65,6 @@ def _page(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     yield (
         f"<footer>Made by Sentiq on {escape(clock(asked.made_at, asked.zone, year=True))} ({escape(shown(asked.tz))})"
         f" from job {escape(asked.job)}; model {escape(shown(asked.model or 'unknown'))}.</footer>"
-        "</main></body></html>\n"
     )
 
 
@@ -96,7 +109,7 @@ def _shares(figures: Figures) -> Iterator[str]:
         " negative share, on the right of the positive one.</figcaption></figure>"
     )
     yield (
-        '<div class="scroll"><table><caption>Shares with 95 % intervals. Net is positive less negative, in points.'
+        f"{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points."
         '</caption><thead><tr><th scope="col">Segment</th><th scope="col">texts</th><th scope="col">effective</th>'
         '<th scope="col">labels</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col" class="words">method</th></tr></thead>'
@@ -124,7 +137,7 @@ def _shares(figures: Figures) -> Iterator[str]:
 
 def _before(rows: list[Segment]) -> Iterator[str]:
     yield (
-        '<details><summary>What the model\'s own counts would say</summary><div class="scroll"><table><caption>The'
+        f"<details><summary>What the model's own counts would say</summary>{_SCROLL}<table><caption>The"
         " model's counts, uncorrected, with intervals that know nothing of its errors.</caption><thead><tr>"
         '<th scope="col">Segment</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col">net, corrected less raw</th></tr></thead>'
@@ -164,7 +177,7 @@ def _pairs(figures: Figures) -> Iterator[str]:
         + "</figure>"
     )
     yield (
-        '<div class="scroll"><table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
+        f'{_SCROLL}<table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
         'Comparison</th><th scope="col" class="words">verdict</th></tr></thead><tbody>'
     )
     for pair in figures.pairs:
@@ -231,7 +244,7 @@ def _shifts(asked: Asked, figures: Figures) -> Iterator[str]:
 def _series_table(asked: Asked, figures: Figures, drawn: list[Segment]) -> Iterator[str]:
     heads = "".join(f'<th scope="col"><bdi>{escape(shown(one.name) or "All texts")}</bdi></th>' for one in drawn)
     yield (
-        '<details><summary>The figures of the bands</summary><div class="scroll"><table><caption>Net in points with its'
+        f"<details><summary>The figures of the bands</summary>{_SCROLL}<table><caption>Net in points with its"
         f' interval, and the number of texts</caption><thead><tr><th scope="col">from</th>{heads}</tr></thead><tbody>'
     )
     for place, begin in enumerate(figures.edges[:-1]):

@@ -515,6 +515,20 @@ def test_a_path_to_an_array() -> None:
     assert "?column=all.body" in str(refusal(raw, ".json", column="all"))
 
 
+def test_two_columns_of_the_name() -> None:
+    """Of two columns with the name asked for, the refusal says how to choose one, and that reads it."""
+    raw = b"id,text,text\n1,Good,x\n"
+    assert "?skip=1, ?header=false and ?column=2 or 3." in str(refusal(raw))
+    assert texts(raw, skip="1", header="false", column="2") == ["Good"]
+
+
+def test_a_number_for_a_text() -> None:
+    """It is refused with the option that gives it an error of its own."""
+    raw = b'[{"text": 12}, {"text": "Bad"}]'
+    assert "?on_error=line" in str(refusal(raw, ".json"))
+    assert [entry.error for entry in entries(raw, ".json", on_error="line")] == ["malformed_line", None]
+
+
 def test_arrays_in_an_array() -> None:
     """Rows as arrays are refused with what to send instead, or have errors of their own."""
     raw = b'[["Good", 5], "Bad"]'
