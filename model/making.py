@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from model.reference import Reference
 
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_PASSES = 2
-"""How often the quantisation reads all texts: for SmoothQuant, and for the scales."""
+_SMOOTH_EVERY = 4
+"""SmoothQuant reads every fourth text, and what finds the scales reads all (figures in docs/engines.md)."""
 _QUOTED_PATH = re.compile(r"(['\"])[^'\"]*[\\/][^'\"]*\1")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\"]*(?: ?[^\s'\"\\/]*[\\/][^\s'\"]*)+")
 """With blanks in it, as far as words with a slash follow."""
@@ -99,6 +99,7 @@ class Maker:
         try:
             tokenizer, usage, self._plain = self._stored_tokenizer(), self._usage(), self._converted()
             self._calibration = self._encoded() if "int8" in forms else []
+            self.begin_reference()  # last: from here on, the tokenizer and the processors are torch's
         except Unsuitable as error:
             trials = [Trial(form, False, str(error)) for form in forms]
             forms = ()
@@ -148,14 +149,14 @@ class Maker:
         single = alone(
             engine, self._gate, lambda share: self.tell("checking", 0.3 + 0.3 * share), threads=self._threads
         )
-        reference = self.reference()
+        reference = self.begin_reference()
         torch = reference.scores(lambda share: self.tell("checking", 0.6 + 0.4 * share))
         if spread(torch) < LEAST_SPREAD:
             say(self._out, flat=spread(torch))
         with reference.engine() as other:
             return judge(form, torch, found, single, speedup(engine, other, self._gate[_SPEED]))
 
-    def reference(self) -> Reference:
+    def begin_reference(self) -> Reference:
         """Torch's scores of the gate's texts, which all forms are compared with; they are made only once."""
         from model.reference import Reference
 
@@ -188,11 +189,13 @@ class Maker:
         nncf.set_log_level("ERROR")
         smooth = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1 if alpha is None else alpha)
         fix = nncf.OverflowFix.ENABLE if overflows(instruction_set()) else nncf.OverflowFix.DISABLE
-        # Correcting biases takes as long as half of the rest and changes no score by more than chance does.
+        # Correcting biases compiles the graph a third time, and scores come no closer (figures in docs/engines.md).
         advanced = nncf.AdvancedQuantizationParameters(
             overflow_fix=fix, smooth_quant_alphas=smooth, disable_bias_correction=True
         )
-        return quantised(self._plain, _Counted(self._calibration, self), advanced_parameters=advanced)
+        return quantised(
+            self._plain, _Counted(self._calibration, self, smooth=alpha is not None), advanced_parameters=advanced
+        )
 
     def _encoded(self) -> list[Inputs]:
         """The texts by which the scales are found, each alone, as nothing is padded; those of the same length follow
@@ -291,10 +294,13 @@ class Maker:
 
 
 class _Counted(Collection["Inputs"]):
-    """The texts that a quantisation reads; how far it is follows from how many were read."""
+    """The texts that a quantisation reads; how far it is follows from how many were read. `smooth`: SmoothQuant reads
+    them first, and makes do with some.
+    """
 
-    def __init__(self, inputs: Sequence[Inputs], maker: Maker) -> None:
+    def __init__(self, inputs: Sequence[Inputs], maker: Maker, *, smooth: bool) -> None:
         self._inputs, self._maker, self._read = inputs, maker, 0
+        self._some = inputs[::_SMOOTH_EVERY] if smooth else ()
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -303,8 +309,8 @@ class _Counted(Collection["Inputs"]):
         return item in self._inputs
 
     def __iter__(self) -> Iterator[Inputs]:
-        for one in self._inputs:
-            self._maker.tell("quantising", min(1.0, self._read / (_PASSES * len(self._inputs))))
+        for one in self._inputs if self._read or not self._some else self._some:
+            self._maker.tell("quantising", min(1.0, self._read / (len(self._some) + len(self._inputs))))
             self._read += 1
             yield one
 

@@ -1,10 +1,11 @@
-"""What torch says of the gate's texts in fp32, which takes most of the gate's time.
-
-Not while the model is quantised: both compute in fp32 all the time, and together take as long as one after the other.
+"""What torch says of the gate's texts in fp32. It takes most of the gate's time, so it is found out while the model is
+converted to int8, which leaves processors idle.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,12 +19,12 @@ from model.types import FloatArray
 
 _CALL = 16
 """The number of texts in a call of the engine: a few dozen calls, so that threads end at about the same time."""
+_NICENESS = 5
+"""What is added to the threads' niceness: whatever else goes on cannot be divided among processors as well as this."""
 
 
 class Reference:
-    """Torch's scores of some texts: several texts at once, each call on one thread, as several threads on the same call
-    wait for each other after every operator.
-    """
+    """Torch's scores of some texts, on threads of their own."""
 
     def __init__(
         self, checkpoint: Checkpoint, loaded: Loaded, texts: Sequence[str], *, threads: int, batch_size: int
@@ -42,7 +43,7 @@ class Reference:
         self._threads = threads
         # Texts of similar length together need less padding; the longest first, as the end is the same for all threads.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
-        pool = ThreadPoolExecutor(threads, "reference")
+        pool = ThreadPoolExecutor(threads, "reference", initializer=_give_way)
         self._calls = [
             (rows, pool.submit(self._engine.score, [texts[row] for row in rows]))
             for rows in (order[start : start + _CALL] for start in range(0, len(order), _CALL))
@@ -65,3 +66,8 @@ class Reference:
             yield self._engine
         finally:
             torch.set_num_threads(1)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where this is the thread's niceness, and not the process's
+        os.nice(_NICENESS)

@@ -316,7 +316,7 @@ def test_gate_turns_down(folder: Callable[[str], Path], tmp_path: Path) -> None:
     asked = {"part": str(tmp_path), "texts": [], "batch_size": 8, "threads": 1}
     with (tmp_path / "said").open("w") as out:
         maker = Maker(asked, checkpoint, load(checkpoint), out)
-        maker.reference().scores(lambda share: None)
+        maker.begin_reference().scores(lambda share: None)
         with torch.no_grad():
             maker.loaded.model.classifier.out_proj.weight[0] *= 3
         (trial,), lasting = maker.run(["fp32"])

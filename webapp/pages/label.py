@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
-from markupsafe import Markup
 
 from model.labels import LABELS
 from tasks.errors import SegmentNotFound
@@ -80,7 +79,7 @@ def _told(found: Measured) -> dict[str, object]:
     narrowing = Narrowing.of([(part.sums, part.labels.labelled) for part in found.parts])
     shares = found.shares()
     return {
-        "picture": Markup(narrowing.drawing()),
+        "picture": narrowing.drawing(),
         "says": narrowing.says,
         "corrected": shares.method is not Method.RAW,
         "net": words.net(shares.net),
