@@ -186,7 +186,8 @@ def main() -> None:
 
 def _measure(sentiq: Sentiq, asked: argparse.Namespace) -> None:
     name = f"b{uuid.uuid4().hex[:8]}"
-    sentiq.ask("PUT", f"/streams/{name}", {})
+    status, _ = sentiq.ask("PUT", f"/streams/{name}", b"{}")
+    assert status == 201, status
     pid = web_pid(sentiq)
     with Sender(sentiq, name, asked.rate, asked.segments) as sender:
         time.sleep(3.0)
@@ -215,6 +216,8 @@ def _measure(sentiq: Sentiq, asked: argparse.Namespace) -> None:
                 size = (sum(tab.bytes for tab in tabs) - sizes) / max(views, 1)
                 print(f"{views / asked.tabs / seconds:.2f} views a second in each tab, {size / 1000:.1f} kB each")
                 lags = _lags(sender.sent, tabs[0].seen)
+                had = tabs[0].seen[-1][0] if tabs[0].seen else 0
+                print(f"of {sender.sent[-1][0]} texts sent, a tab had {had} at the end")
                 print(f"lag until a tab had it: median {statistics.median(lags):.2f} s, longest {max(lags):.2f} s")
     print(f"{asked.tabs} tabs by {asked.by}: {100 * (share - alone):.1f} % of a core")
     print(f"the same texts without a tab: {100 * alone:.1f} % of a core; with tabs in all {100 * share:.1f} %")

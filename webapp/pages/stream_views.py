@@ -22,8 +22,8 @@ LOOK_S = 0.25
 """Seconds between two looks for news of a stream, for all who look at it."""
 DRAW_S = 1.0
 """The least time between the beginnings of two drawings of a view."""
-_SHARE = 0.1
-"""Of the time, that drawing takes at the most."""
+_SHARE = 0.3
+"""Of the time, that drawing takes at the most, waiting for the server of the streams included."""
 _MOVES_S = 5.0
 """After so long what a view of the last minutes shows is another time."""
 _FORGET_S = 60.0
