@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -22,25 +21,32 @@ from webapp.reading.refusals import UploadRefused
 
 SEGMENTS, SAMPLE = 30, 2000
 DAYS = 2000
+TRIES = 4
 SUMS = np.array([1.0, 0, 0, 0.5, 0.2, 0.25, 0.04, 0.1]).tobytes()
 
 
-@contextmanager
-def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The processor time of each turn, in seconds: after it, others have theirs."""
-    found: list[float] = []
-    sleep, began = time.sleep, time.thread_time()
+def longest_share(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]) -> float:
+    """The processor time of the longest turn, after which others have theirs, as a share of all that an answer takes.
 
-    def turn(seconds: float) -> None:
-        nonlocal began
-        found.append(time.thread_time() - began)
-        sleep(seconds)
-        began = time.thread_time()
+    The least of several tries: the machine may be busy, and a turn may have to collect garbage.
+    """
+    shares = []
+    for _ in range(TRIES):
+        taken: list[float] = []
+        sleep, began = time.sleep, time.thread_time()
 
-    monkeypatch.setattr(time, "sleep", turn)
-    yield found
-    turn(0)
-    monkeypatch.undo()
+        def turn(seconds: float, taken: list[float] = taken, sleep: Callable[[float], None] = sleep) -> None:
+            nonlocal began
+            taken.append(time.thread_time() - began)
+            sleep(seconds)
+            began = time.thread_time()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "sleep", turn)
+            ask()
+            turn(0)
+        shares.append(max(taken) / sum(taken))
+    return min(shares)
 
 
 @pytest.fixture
@@ -72,10 +78,8 @@ def test_many_segments(kept: KeptStreams, stream: Stream, server: Stack, monkeyp
     pipe.execute()
     measuring = Measuring(kept, StreamLabels(server.redis))
     measuring.measure(stream, ["s0"], [Span()])  # loads numpy
-    with turns(monkeypatch) as taken:
-        found = measuring.measure(stream, None, [Span()])
-    assert len(found[Span()]) == SEGMENTS
-    assert max(taken) < sum(taken) / 10
+    assert len(measuring.measure(stream, None, [Span()])[Span()]) == SEGMENTS
+    assert longest_share(monkeypatch, lambda: measuring.measure(stream, None, [Span()])) < 0.15
 
 
 def test_texts_of_many_years(kept: KeptStreams, stream: Stream, server: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +92,12 @@ def test_texts_of_many_years(kept: KeptStreams, stream: Stream, server: Stack, m
     pipe.execute()
     labels = StreamLabels(server.redis)
     series_body(kept, labels, stream, SeriesQuery.read({"bucket": "day", "to": "1973-06-01", "from": "1973-05-01"}))
-    with turns(monkeypatch) as taken:
-        answer = series_body(kept, labels, stream, SeriesQuery.read({"bucket": "day", "tz": "Europe/Berlin"}))
+    query = SeriesQuery.read({"bucket": "day", "tz": "Europe/Berlin"})
+    answer = series_body(kept, labels, stream, query)
     items = answer["items"]
     assert isinstance(items, list)
     assert sum(item["texts"] for item in items) == DAYS * 96
     assert len(items) == DAYS + 1
-    assert max(taken) < sum(taken) / 4
+    assert longest_share(monkeypatch, lambda: series_body(kept, labels, stream, query)) < 0.2
     with pytest.raises(UploadRefused, match="20000"):
         series_body(kept, labels, stream, SeriesQuery.read({"bucket": "hour"}))

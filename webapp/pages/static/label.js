@@ -8,6 +8,7 @@ import { announce, at, capital, isolated, settled } from "./dom.js";
 
 const AT_ONCE = 20;
 const LONG = 220;
+const TRIES = 10;
 const KEYS = /** @type {Record<string, string>} */ ({ 1: "NEGATIVE", 2: "NEUTRAL", 3: "POSITIVE", 0: "cannot tell" });
 const NAME = "sentiq-labels-by";
 const place = at("labelling");
@@ -74,9 +75,27 @@ function tellCounts(standing) {
   }
 }
 
+/**
+ * As `call`, but tries again while the service is away or busy: a label that is sent twice is one label.
+ * @param {string} method
+ * @param {string} path
+ * @param {object | null} [body]
+ */
+async function persist(method, path, body = null) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await call(method, path, body);
+    } catch (error) {
+      if (!(error instanceof Problem) || ![0, 503].includes(error.status) || tries === TRIES) throw error;
+      complain(error);
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfterS ?? 1, 5)));
+    }
+  }
+}
+
 async function fetchMore() {
   const now = turn;
-  const { body } = await call("GET", place.dataset.sample + query({ by, segment: segment(), limit: String(AT_ONCE) }));
+  const { body } = await persist("GET", place.dataset.sample + query({ by, segment: segment(), limit: String(AT_ONCE) }));
   if (now !== turn) return;
   const known = new Set([...queue, ...done.map((one) => one.item)].map((item) => item.id));
   queue.push(...body.items.filter((/** @type {Item} */ item) => !known.has(item.id)));
@@ -125,7 +144,7 @@ async function answer(label) {
   busy = true;
   const now = turn;
   try {
-    const { body } = await call("POST", place.dataset.labels ?? "", { by, labels: [{ id: item.id, label }] });
+    const { body } = await persist("POST", place.dataset.labels ?? "", { by, labels: [{ id: item.id, label }] });
     if (now !== turn) return;
     complain(null);
     tellCounts(body.labels);
