@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.jobs.job import Entry, Header, Job, Line
@@ -72,6 +72,7 @@ def test_filters() -> None:
     assert list(look(job, lines(42), 0, Wanted(segment=1)).values) == ["4.0", "4.1"]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 400), st.sampled_from(["file", "least", "most"]), st.integers(1, 90))
 def test_parts_make_the_page(count: int, order: looking.Order, most: int) -> None:
     """However small the parts are that one request looks at, together they give the page that one look would give."""
