@@ -378,6 +378,24 @@ class TooManyLabels(SentimentError):
         super().__init__(f"A stream may have at most {most} labels, with those of texts that were given out for them.")
 
 
+class TooManyLinks(SentimentError):
+    """A stream has as many read-only links as one may have."""
+
+    code = "too_many_links"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A stream may have at most {most} links. Take one back first.")
+
+
+class LinkNotFound(SentimentError):
+    """There is no such link, or it has expired or was taken back; the error does not say which."""
+
+    code = "link_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("This link has expired, or it was taken back. Ask whoever gave it to you for another one.")
+
+
 class Unauthorized(SentimentError):
     """The request has no API key or an unknown one; the error does not say which."""
 

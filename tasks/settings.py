@@ -64,6 +64,7 @@ API_PATHS = frozenset(
         "files",
         "status",
         "pages",
+        "shared",
     )
 )
 """The first parts of the paths of the API and the pages. A prefix that begins with one would be cut off from them."""

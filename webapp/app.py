@@ -40,6 +40,7 @@ from webapp.pages.files import add_files
 from webapp.pages.page import Pages
 from webapp.pages.problems import problem_for, problem_in
 from webapp.pages.status import Links
+from webapp.pages.streams import add_streams
 from webapp.reading.texts import Limits as UploadLimits
 from webapp.sandbox.process import Sandbox
 
@@ -98,6 +99,7 @@ def create_app(
         partial(collected, queues, counts.registry),
     )
     add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
+    add_streams(for_people, pages, sentiment.streams, listeners)
     for blueprint in (
         for_people,
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),

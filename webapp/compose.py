@@ -28,6 +28,7 @@ from tasks.store.presence import WEBS, KnownModel, Presence
 from tasks.store.sessions import Sessions
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
+from tasks.streams.links import StreamLinks
 from tasks.streams.shifts import KeptShifts
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
@@ -125,6 +126,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         KeptStreams(parts.results, max_streams=settings.max_streams),
         StreamLabels(parts.results),
         KeptShifts(parts.results),
+        StreamLinks(parts.results),
         incoming,
         parts.results,
         parts.cleaned,

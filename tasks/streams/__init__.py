@@ -28,6 +28,7 @@ Times are instants. What is counted lies in **minutes** and, as an hour or a day
     sentiq:s:<uid>:jobs              the ids of jobs that bring texts and have not ended, a set
     sentiq:s:<uid>:unseen            counted chunks that the search for shifts has not looked at, a hash
     sentiq:s:<uid>:touched           minutes as <n>:<minute> by the revision of their latest change, a sorted set
+    sentiq:s:<uid>:links             the links by which others may look at it, a hash: see `tasks.streams.links`
     sentiq:streams:unseen            the uids of streams that have any, by time, a sorted set
 
 A hash of buckets has for bucket b the field `b` with the Sums of its texts as 8 little-endian doubles; `b.m`, the Sums

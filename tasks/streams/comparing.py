@@ -68,6 +68,11 @@ def compare(sides: Sequence[Side], times: Times | None = None) -> list[Compared]
     return [_compared(first, second, len(pairs), times) for first, second in pairs]
 
 
+def compare_first(sides: Sequence[Side]) -> list[Compared]:
+    """Compares the first side with each of the others, as `compare` does."""
+    return [_compared(sides[0], other, len(sides) - 1, None) for other in sides[1:]]
+
+
 def _compared(first: Side, second: Side, comparisons: int, times: Times | None) -> Compared:
     from model.shares.words import changed, compared
 

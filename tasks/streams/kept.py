@@ -44,7 +44,7 @@ _OTHER_PARTS = (
     "offers",
     "offered",
     "jobs",
-    "looked",
+    "links",
 )
 """Those parts of a stream of which there is one, besides facts and segments."""
 

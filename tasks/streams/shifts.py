@@ -146,6 +146,15 @@ class KeptShifts:
         revision, shifts = pipe.execute()
         return None if revision is None else (int(revision), int(shifts or 0))
 
+    def whole_news(self, stream: Stream) -> tuple[int, int, int] | None:
+        """The same, and how many labels people have given."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hget(stream_key(stream.uid), "revision")
+        pipe.hget(stream_key(stream.uid, "looked"), "shifts")
+        pipe.hlen(stream_key(stream.uid, "labels"))
+        revision, shifts, labels = pipe.execute()
+        return None if revision is None else (int(revision), int(shifts or 0), int(labels))
+
     def touched(self, stream: Stream, revision: int) -> tuple[list[tuple[int, float]], bool]:
         """The minutes in which texts were counted after a revision: the segment's number and the minute's beginning
         in Unix seconds. Also whether these are all that there were.

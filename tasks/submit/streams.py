@@ -20,6 +20,7 @@ from tasks.streams.gathering import Gathering
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
 from tasks.streams.lines import Facts, keyed
+from tasks.streams.links import StreamLinks
 from tasks.streams.metrics import forget
 from tasks.streams.shifts import KeptShifts
 from tasks.streams.stream import Stream, StreamSettings
@@ -35,6 +36,7 @@ class StreamService:
         kept: KeptStreams,
         labels: StreamLabels,
         shifts: KeptShifts,
+        links: StreamLinks,
         incoming: IncomingJobs,
         client: Client,
         cleaned: Callable[[str], str],
@@ -52,6 +54,7 @@ class StreamService:
             kept: the store of streams.
             labels: the labels that people give.
             shifts: the shifts that workers find.
+            links: the links by which others may look at a stream.
             incoming: the jobs that bring texts.
             client: connected to the server of the jobs.
             cleaned: see `tasks.submit.predictor.cleaner`.
@@ -65,6 +68,7 @@ class StreamService:
         self.kept = kept
         self.labels = labels
         self.shifts = shifts
+        self.links = links
         self.longest_ttl_s = longest_ttl_s
         self._incoming = incoming
         self._client = client

@@ -116,9 +116,8 @@ def test_a_link_repeats_it(browser: Browser, service: Stack) -> None:
 def test_by_keyboard_alone(browser: Browser, service: Stack) -> None:
     """An example is asked, and the Python shown, by keys alone; the first stop leads past the navigation."""
     page = browser.open(at(service))
-    page.locator("body").evaluate("() => document.activeElement.blur()")
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_label("Your text")).to_be_focused()
+    _tab_to(page, "Skip to the content", "Shift+Tab")
     page.keyboard.press("Enter")
     example = page.get_by_role("button", name="What a show, I loved it!")
     _tab_to(page, "What a show, I loved it!")
@@ -130,9 +129,9 @@ def test_by_keyboard_alone(browser: Browser, service: Stack) -> None:
     expect(page.locator("#code")).to_contain_text("from webapp.client import Sentiq")
 
 
-def _tab_to(page: Page, name: str) -> None:
+def _tab_to(page: Page, name: str, key: str = "Tab") -> None:
     for _ in range(40):
-        page.keyboard.press("Tab")
+        page.keyboard.press(key)
         if (page.evaluate("document.activeElement.textContent") or "").strip() == name:
             return
     raise AssertionError(f"{name} is not reached by the tab key")

@@ -112,7 +112,7 @@ def csv_file(job: Job, lines: Iterable[Line], flags: Flags, *, raw: bool, like_i
         like_input: whether the delimiter and the byte order mark are those of the file that the job came from.
     """
     source = job.source if like_input else None
-    cells = list if raw else _harmless
+    cells = list if raw else harmless
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=(source.delimiter if source is not None else None) or ",")
     if source is not None and source.bom:
@@ -135,7 +135,7 @@ def workbook_rows(job: Job, lines: Iterable[Line], flags: Flags) -> Iterator[lis
         yield [*own, *_result_fields(job, line, flags)]
 
 
-def _harmless(cells: Iterable[object]) -> list[object]:
+def harmless(cells: Iterable[object]) -> list[object]:
     """Cells without formulas (OWASP, CSV Injection)."""
     return [
         f"'{cell}" if cell is not None and str(cell).lstrip(_UNSEEN).startswith(_DANGEROUS) else cell for cell in cells

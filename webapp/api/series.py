@@ -177,12 +177,12 @@ def _shares(
         kept=kept,
     )
     numbers = texts(buckets.sums)
-    effects = np.maximum(1 + (numbers - 1) * _alike(sample), 1.0)
+    effects = np.maximum(1 + (numbers - 1) * alike(sample), 1.0)
     places = np.searchsorted(begins, known.times, side="right") - 1
     return series(buckets.sums, known.labelled, places, effects)
 
 
-def _alike(sample: Sample) -> float:
+def alike(sample: Sample) -> float:
     """How alike texts are that share their words or their author, as a correlation of any two texts."""
     from model.shares.clusters import design_effect_of_sample
 

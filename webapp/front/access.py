@@ -18,6 +18,12 @@ _OPERATORS = ("/health", "/metrics")
 _log = structlog.get_logger(__name__)
 
 
+def _without_token(path: str) -> str:
+    """The path of a link to a stream without its token, which opens that stream; any other path as it is."""
+    before, shared, after = path.partition("/shared/")
+    return path if before or not shared else f"{shared}...{after[after.find('/') :] if '/' in after else ''}"
+
+
 class AccessLog:
     """Logs requests that failed, took long or created a job. With `everything` it also logs quick successes, each of
     which costs as much as answering a cached text.
@@ -51,7 +57,7 @@ class AccessLog:
         log(
             "answered",
             method=environ["REQUEST_METHOD"],
-            path=path[:200],
+            path=_without_token(path)[:200],
             status=int(status[:3]),
             ms=round(seconds * 1000, 1),
             **{name: value for name, value in more.items() if value},

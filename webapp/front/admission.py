@@ -27,6 +27,12 @@ OPEN = frozenset(
         "docs.redoc",
         "docs.assets",
         "pages.static",
+        # A link's token stands in for a key: it opens one stream's page and nothing else.
+        "pages.shared_page",
+        "pages.shared_view",
+        "pages.shared_view_events",
+        "pages.shared_svg",
+        "pages.shared_csv",
     }
 )
 """Endpoints that need no key."""
@@ -36,8 +42,8 @@ PAGES = frozenset(
         "pages.start",
         "pages.files",
         "pages.file",
-        "pages.streams",
-        "pages.stream",
+        "pages.streams_page",
+        "pages.stream_page",
         "pages.label",
         "pages.status",
         "pages.sign_in_form",
@@ -74,6 +80,13 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "streams.series": frozenset({Scope.JOBS}),
     "streams.shifts": frozenset({Scope.JOBS}),
     "streams.events": frozenset({Scope.JOBS}),
+    "pages.stream_view": frozenset({Scope.JOBS}),
+    "pages.stream_view_events": frozenset({Scope.JOBS}),
+    "pages.stream_svg": frozenset({Scope.JOBS}),
+    "pages.stream_csv": frozenset({Scope.JOBS}),
+    "pages.links": frozenset({Scope.JOBS}),
+    "pages.make_link": frozenset({Scope.JOBS}),
+    "pages.end_link": frozenset({Scope.JOBS}),
     "labels.sample": frozenset({Scope.JOBS}),
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),

@@ -11,7 +11,7 @@ from tasks.keys import ApiKey
 from tasks.store.sessions import Sessions
 from tasks.submit.service import SentimentService
 from webapp.pages.label import add_label
-from webapp.pages.page import RUNS_JOBS, STATIC, Pages
+from webapp.pages.page import STATIC, Pages
 from webapp.pages.signing import add_signing
 from webapp.pages.status import Links, add_status
 from webapp.pages.trying import add_try
@@ -39,14 +39,6 @@ def pages_blueprint(
         collected: see `add_status`.
     """
     blueprint = Blueprint("pages", __name__, template_folder="templates")
-
-    @blueprint.get("/pages/streams")
-    def streams() -> Response:
-        return pages.show("streams.html", needs=RUNS_JOBS)
-
-    @blueprint.get("/pages/streams/<name>")
-    def stream(name: str) -> Response:
-        return pages.show("stream.html", needs=RUNS_JOBS, name=name)
 
     add_label(blueprint, pages, sentiment.streams)
 

@@ -11,7 +11,8 @@ from webapp.report.figures import Pair, Segment
 from webapp.report.says import shown
 from webapp.report.svg import Drawing
 
-WIDTH = 760.0
+WIDTH, NARROW = 760.0, 372.0
+"""As wide as a page, or as a phone: there names stand above what is drawn."""
 _NAME_WIDTH = 150.0
 _NAME = 20
 """Characters of a name beside a drawing."""
@@ -25,14 +26,15 @@ def short(name: str, length: int = _NAME) -> str:
     return cropped(shown(name), length)
 
 
-def shares_chart(segments: Sequence[Segment]) -> str:
+def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
     """Stacked shares, a row for each segment, with the intervals of the negative and the positive share."""
-    left, right, top = _NAME_WIDTH + 10, WIDTH - 120, 26.0
-    width = right - left
-    height = top + _ROW * len(segments) + 6
+    whole, above = (NARROW, 20.0) if narrow else (WIDTH, 0.0)
+    left, right, top = (0.0, whole, 26.0) if narrow else (_NAME_WIDTH + 10, whole - 120, 26.0)
+    width, row = right - left, _ROW + above
+    height = top + row * len(segments) + 6
     drawing = Drawing(
         "shares",
-        WIDTH,
+        whole,
         height,
         "Shares of negative, neutral and positive texts by segment",
         "; ".join(f"{shown(one.name) or 'all texts'}: {_said(one.shares)}" for one in segments),
@@ -40,12 +42,19 @@ def shares_chart(segments: Sequence[Segment]) -> str:
     for share, label in _SHARES:
         x = left + share * width
         drawing.line("grid", (x, top - 6), (x, height - 4))
-        drawing.text("tick", (x, top - 12), label, anchor="middle")
-    drawing.text("tick", (WIDTH, top - 12), "net, in points", anchor="end")
+        anchor = "middle" if not narrow or 0 < share < 1 else "end" if share else "start"
+        drawing.text("tick", (x, top - 12), label, anchor=anchor)
+    if not narrow:
+        drawing.text("tick", (whole, top - 12), "net, in points", anchor="end")
     for place, one in enumerate(segments):
-        y = top + place * _ROW
+        y = top + place * row + above
         name = one.name or "All texts"
-        drawing.text("name", (_NAME_WIDTH, y + 19), short(name), anchor="end", full=shown(name))
+        if narrow:
+            drawing.text("name", (0, y - 2), short(name), full=shown(name))
+            drawing.text("figure", (whole, y - 2), f"net {words.net(one.shares.net)}", anchor="end")
+        else:
+            drawing.text("name", (_NAME_WIDTH, y + 19), short(name), anchor="end", full=shown(name))
+            drawing.text("figure", (whole, y + 19), words.net(one.shares.net), anchor="end")
         x = left
         for kind in _CLASSES:
             given: Estimate = getattr(one.shares, kind)
@@ -56,7 +65,6 @@ def shares_chart(segments: Sequence[Segment]) -> str:
             x += part
         _whisker(drawing, one.shares.negative, left, width, y + 26.5)
         _whisker(drawing, one.shares.positive, right, -width, y + 26.5)
-        drawing.text("figure", (WIDTH, y + 19), words.net(one.shares.net), anchor="end")
     return str(drawing)
 
 
@@ -74,10 +82,12 @@ def _whisker(drawing: Drawing, given: Estimate, start: float, width: float, y: f
         drawing.line("whisker", (x, y - 2.5), (x, y + 2.5))
 
 
-def forest_chart(pairs: Sequence[Pair]) -> str:
+def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:
     """Differences of net with their intervals; who is surely ahead has a filled colour."""
-    left, right, top = 290.0, WIDTH - 130, 26.0
-    height = top + 28 * len(pairs) + 8
+    whole, above = (NARROW, 18.0) if narrow else (WIDTH, 0.0)
+    left, right, top = (10.0, whole - 10, 26.0) if narrow else (290.0, whole - 130, 26.0)
+    row = 28 + above
+    height = top + row * len(pairs) + 8
     low, high = _reach(pairs)
     scale = (right - left) / (high - low)
 
@@ -86,7 +96,7 @@ def forest_chart(pairs: Sequence[Pair]) -> str:
 
     drawing = Drawing(
         "forest",
-        WIDTH,
+        whole,
         height,
         "Differences of net sentiment with their intervals",
         "; ".join(f"{_of(pair)}: {words.net(pair.comparison.net)}, {pair.comparison.net.verdict}" for pair in pairs),
@@ -94,17 +104,19 @@ def forest_chart(pairs: Sequence[Pair]) -> str:
     for value in steps(low, high, 6):
         drawing.line("zero" if value == 0 else "grid", (x(value), top - 6), (x(value), height - 4))
         drawing.text("tick", (x(value), top - 12), words.signed(value), anchor="middle")
-    drawing.text("tick", (WIDTH, top - 12), "difference, in points", anchor="end")
+    if not narrow:
+        drawing.text("tick", (whole, top - 12), "difference, in points", anchor="end")
     for place, pair in enumerate(pairs):
-        y = top + 28 * place + 13
+        y = top + row * place + 13 + above
         given = pair.comparison.net
         kind = "open" if given.verdict is Verdict.OPEN or given.low is None else "sure"
         label = f"{short(pair.first, 18)} – {'all others' if pair.second is None else short(pair.second, 18)}"
-        drawing.text("name", (left - 14, y + 4), label, anchor="end", full=_of(pair))
+        at, anchor = ((0.0, y - 12), "start") if narrow else ((left - 14, y + 4), "end")
+        drawing.text("name", at, label, anchor=anchor, full=_of(pair))
         if given.low is not None and given.high is not None:
             drawing.line(f"range {kind}", (x(given.low), y), (x(given.high), y))
         drawing.dot(f"dot {kind}", (x(given.estimate), y), 4.5, f"{_of(pair)}: {words.net(given)}")
-        drawing.text("figure", (WIDTH, y + 4), words.net(given), anchor="end")
+        drawing.text("figure", (whole, y - 12 if narrow else y + 4), words.net(given), anchor="end")
     return str(drawing)
 
 

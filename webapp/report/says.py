@@ -47,6 +47,18 @@ def shift_sentence(name: str | None, shift: Shift, zone: tzinfo) -> str:
     return words.shifted(None if name is None else shown(name), when, shift)
 
 
+def shift_marked(name: str | None, shift: words.Step, when: str) -> str:
+    """A shift in few words: `20:37: Meier down 31 points, between 24 and 38`."""
+    whose = "" if name is None else f"{shown(name)} "
+    told = f"{when}: {whose}{'down' if shift.size < 0 else 'up'} {words.points(shift.size)}"
+    if shift.low is None or shift.high is None:
+        return told
+    if shift.low * shift.high < 0:
+        return f"{told}, from {words.signed(shift.low)} to {words.signed(shift.high)}"
+    low, high = sorted((abs(shift.low), abs(shift.high)))
+    return f"{told}, between {words.points(low).split()[0]} and {words.points(high).split()[0]}"
+
+
 def all_shifts(figures: Figures) -> list[tuple[str | None, Shift]]:
     """The shifts of all texts and of each segment, in the order of time; of one segment alone, only once."""
     found: list[tuple[str | None, Shift]] = []

@@ -63,6 +63,7 @@ class Drawing:
         self._parts.append("</g>")
 
     def __str__(self) -> str:
+        # Without white space between its parts: a drawing is also a line of a server-sent event.
         return (
             f'<svg viewBox="0 0 {_n(self._width)} {_n(self._height)}" role="img" aria-labelledby="{self._name}-t'
             f' {self._name}-d" xmlns="http://www.w3.org/2000/svg"><title id="{self._name}-t">{escape(self._title)}'

@@ -305,7 +305,7 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     )
     links = {"self": "/a", "results": "/b", "events": "/c"}
     JobResponse.model_validate_json(orjson.dumps(facts | {"links": links}), strict=True)
-    assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner", "calibrated", "two_class")
+    assert tuple(JobResponse.model_fields) == (*TOLD, "links", "owner", "calibrated", "two_class", "compiling")
     assert {field.name for field in fields(ClientJob)} == {*TOLD, "owner"}
     client = ClientJob.of(facts)
     assert [getattr(client, name) for name in ("id", "status", "labels")] == [job.id, job.status, job.labels]

@@ -10,12 +10,6 @@ import { csrf, to } from "./api.js";
   docExpansion: "none",
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
-  onComplete: () => {
-    // A page has one main part; Swagger UI makes another within it.
-    const operations = document.querySelector("#ui main");
-    operations?.setAttribute("role", "region");
-    operations?.setAttribute("aria-label", "Operations");
-  },
   requestInterceptor: (/** @type {any} */ request) => {
     // Whoever has signed in needs no key here; what changes something has to carry the session's token.
     if (csrf && new URL(request.url, location.href).origin === location.origin) request.headers["X-CSRF-Token"] = csrf;
