@@ -189,11 +189,7 @@ class Maker:
         nncf.set_log_level("ERROR")
         smooth = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1 if alpha is None else alpha)
         fix = nncf.OverflowFix.ENABLE if overflows(instruction_set()) else nncf.OverflowFix.DISABLE
-<<<<<<< HEAD
         # Correcting biases compiles the graph a third time, and scores come no closer (figures in docs/engines.md).
-=======
-        # Correcting biases takes a third compiling of the graph, and scores come no closer (see docs/engines.md).
->>>>>>> rest16
         advanced = nncf.AdvancedQuantizationParameters(
             overflow_fix=fix, smooth_quant_alphas=smooth, disable_bias_correction=True
         )
