@@ -242,7 +242,7 @@ def test_by_keyboard_alone(browser: Browser, service: Stack, tmp_path: Path) -> 
     report.
     """
     page = browser.open(address(service), width=DESK)
-    page.on("filechooser", lambda _: None)  # the browser needs a moment until it tells of choosers instead of opening them
+    page.on("filechooser", lambda _: None)  # it takes the browser a moment to tell of choosers instead of opening them
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "file":
