@@ -184,7 +184,7 @@ def longest_stretch(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch)
         began = time.process_time()
 
     best = float("inf")
-    for _ in range(3):
+    for _ in range(10):  # what runs beside it slows a processor down
         gc.collect()
         gc.disable()  # it looks through all that the tests have in memory
         try:
@@ -197,6 +197,8 @@ def longest_stretch(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch)
         finally:
             gc.enable()
         best = min(best, max(stretches))
+        if best < MOST_STRETCH_S:
+            break
     return best
 
 
