@@ -249,10 +249,14 @@ def _comparable(outcome: Outcome, raw: bytes) -> dict[str, Any]:
         return _SECONDS.sub("in ? s", _ID.sub("?", value)) if made_up else value
 
     headers = [(name, value) for name, value in outcome.headers if name != "Content-Length"]
+    body: object = None
+    if outcome.body:
+        is_page = dict(headers)["Content-Type"].startswith("text/html")
+        body = _ID.sub("?", outcome.body.decode()) if is_page else json.loads(outcome.body, object_pairs_hook=steady)
     return {
         "status": outcome.status,
         "headers": sorted(steady(headers)),
-        "body": json.loads(outcome.body, object_pairs_hook=steady) if outcome.body else None,
+        "body": body,
         "lines": [sorted(steady(list(line.items()))) for line in outcome.lines],
         "counts": outcome.counts,
         "charged": outcome.charged,
