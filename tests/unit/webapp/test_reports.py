@@ -69,15 +69,19 @@ def job_of(cells: Sequence[Cells], outcomes: Sequence[Outcome | None]) -> tuple[
 
 
 def made(
-    sandbox: Sandbox, cells: Sequence[Cells], outcomes: Sequence[Outcome | None] | None = None, **asked: Any
+    sandbox: Sandbox,
+    cells: Sequence[Cells],
+    outcomes: Sequence[Outcome | None] | None = None,
+    labels: dict[int, int] | None = None,
+    **asked: Any,
 ) -> bytes:
-    """The report of such a job, by the process that makes it."""
+    """The report of such a job, by the process that makes it. `labels`: what people said of lines."""
     if outcomes is None:
         outcomes = [Scored(SCORES[place % 3], False) for place in range(len(cells))]
     job, lines = job_of(cells, outcomes)
     wanted = msgspec.structs.replace(ASKED, **asked)
     places = columns_of(job, dict(zip(ROLES, wanted.columns, strict=True)))
-    return b"".join(sandbox.report(rows(job, lines, places), msgspec.to_builtins(wanted), job.total))
+    return b"".join(sandbox.report(rows(job, lines, places, labels), msgspec.to_builtins(wanted), job.total))
 
 
 def report(sandbox: Sandbox, cells: Sequence[Cells], *args: Any, **asked: Any) -> dict[str, Any]:
