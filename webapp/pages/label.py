@@ -88,6 +88,7 @@ def told(found: Measured) -> dict[str, object]:
         "net": words.net(shares.net),
         "raw": words.signed(found.raw().net.estimate),
         "needed": found.needed,
+        "why": shares.note if shares.method is Method.RAW and not found.needed else "",
         "cannot_tell": sum(part.labels.cannot_tell for part in found.parts),
         "set_aside": sum(part.labels.set_aside for part in found.parts),
         "note": found.note,

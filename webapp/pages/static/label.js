@@ -3,6 +3,7 @@
 
 import { Problem, call, show } from "./api.js";
 import { announce, at, capital, count, isolated, settled } from "./dom.js";
+import { remembered } from "./told.js";
 
 /** @typedef {{id: string, text: string, segment: string | null, time?: string, position?: number}} Item */
 
@@ -15,7 +16,9 @@ const place = at("labelling");
 const answers = /** @type {HTMLButtonElement[]} */ ([...at("answers").querySelectorAll("button")]);
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
-let by = remembered();
+let by = nameBefore();
+const file = remembered()[place.dataset.job ?? ""];
+if (file) at("whose").textContent = file.name;
 /** @type {Item[]} */
 let queue = [];
 /** @type {{item: Item, label: string}[]} */
@@ -25,7 +28,7 @@ let corrects = null; // the answer that is being given again
 let busy = false;
 let turn = 0; // counts changes of person and segment, so that an answer for the ones before is dropped
 
-function remembered() {
+function nameBefore() {
   try {
     return localStorage.getItem(NAME) ?? "";
   } catch {
