@@ -88,7 +88,7 @@ def create_app(
     listeners = Listeners()  # to jobs and to streams together
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
-    answers = PredictionAnswers(sentiment.analysis, sentiment.described)
+    answers = PredictionAnswers(sentiment.analysis, sentiment.described, sentiment.compiling_for)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
     made = report_maker(sentiment.jobs, sentiment.job_labels, sandbox)

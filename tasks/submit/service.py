@@ -152,9 +152,9 @@ class SentimentService:
             found = self._presence.described.get(identity)
         return found
 
-    def compiling_for(self, model: str | None) -> CompilingMark | None:
+    def compiling_for(self, model: str | None, role: str = "interactive") -> CompilingMark | None:
         """See `ServedModel.compiling`; `model` as in `predict`."""
-        return self.models.choose(model).compiling()
+        return self.models.choose(model).compiling(role)
 
     def compiling(self) -> list[CompilingMark]:
         """The workers that compile their model now, before they are ready."""
