@@ -31,6 +31,7 @@
     ├── SegmentNotFound         a stream has no texts of this segment
     ├── TextsNotKept            a stream without `keep_sample` has no texts to label
     ├── TooManyLabels           a stream has as many labels as one may have
+    ├── TooManyViews            by one link so many views were asked for that others have their turn
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
     ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
@@ -394,6 +395,16 @@ class LinkNotFound(SentimentError):
 
     def __init__(self) -> None:
         super().__init__("This link has expired, or it was taken back. Ask whoever gave it to you for another one.")
+
+
+class TooManyViews(SentimentError):
+    """By one link so many different views of a stream were asked for that others have their turn."""
+
+    code = "too_many_views"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("Too many different views were asked for by this link. Wait a moment, then try again.")
+        self.retry_after_s = retry_after_s
 
 
 class Unauthorized(SentimentError):

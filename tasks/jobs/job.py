@@ -146,6 +146,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The request that made the job: see `tasks.tracing.Origin.to_json`."""
     todo_bytes: int = 0
     """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
+    name: str | None = None
+    """What its caller calls it, mostly the name of a file; None in jobs of the version before."""
     header: Header | None = None
     """The names of columns; in the hash they are `columns` (JSON) and `text_column`."""
     source: Source | None = None
@@ -266,6 +268,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 TOLD = (
     "id",
+    "name",
     "status",
     "receiving",
     "total",
@@ -296,14 +299,14 @@ TOLD = (
 )
 """The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
 _OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
-NOT_ALWAYS = ("stream", "repeated", "requested_model", "target", "not_mentioned", *_OF_SOURCE)
-TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
+NOT_ALWAYS = ("name", "stream", "repeated", "requested_model", "target", "not_mentioned", *_OF_SOURCE)
+TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("name", "receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    given: dict[str, object] = {"requested_model": job.requested_model, "target": job.target}
+    given: dict[str, object] = {"name": job.name, "requested_model": job.requested_model, "target": job.target}
     if job.target is not None:
         given["not_mentioned"] = job.not_mentioned
     if job.stream is not None:

@@ -178,6 +178,7 @@ def jobs_blueprint(
                     upload.entries,
                     _header(upload),
                     lambda: (_header(upload), _source(upload)),
+                    query.called or upload.name,
                     callback_url,
                     upload.options.get("model", query.model),
                     key,

@@ -96,7 +96,6 @@ def _upload_body() -> dict[str, Any]:
         "required": ["file"],
         "description": "One file of these types, recognised by its type or name; the parameters of the query may be"
         " fields before it.",
-        # Without those fields: Swagger UI would fill in each of them, with `string`.
         "properties": {"file": {"type": "string", "format": "binary"}},
     }
     json = {

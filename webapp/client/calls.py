@@ -97,6 +97,7 @@ class Calls(LabelCalls):
         texts: Iterable[str | dict[str, Any]] | str | os.PathLike[str] | IO[bytes],
         *,
         content_type: str | None = None,
+        name: str | None = None,
         callback_url: str | None = None,
         model: str | None = None,
         target: str | None = None,
@@ -113,6 +114,7 @@ class Calls(LabelCalls):
                 .json, each also with .gz; .xlsx, .xls, .ods, or .zip of one file); or such a file,
                 opened in binary mode.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
+            name: what the job is called where jobs are listed.
             callback_url: the address to which the service posts the job when it has ended.
             model: as in `predict`.
             target: as in `predict`, for all texts.
@@ -131,7 +133,7 @@ class Calls(LabelCalls):
             body = body_of(source, content_type, on_upload)
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
             params = query_with(
-                reading, callback_url=callback_url, model=model, target=target, sentences=sentences or None
+                reading, name=name, callback_url=callback_url, model=model, target=target, sentences=sentences or None
             )
             return Job.of(
                 json_object(await self._send("POST", "/batch_predict", params, headers, body=body, silent_s=UPLOAD_S))

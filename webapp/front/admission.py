@@ -38,7 +38,7 @@ OPEN = frozenset(
 """Endpoints that need no key."""
 PAGES = frozenset(
     {
-        "docs.swagger",
+        "docs.api",
         "pages.start",
         "pages.files",
         "pages.file",
@@ -55,7 +55,7 @@ PAGES = frozenset(
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
-_BY_ANY_NAME = frozenset({"docs.swagger"})
+_BY_ANY_NAME = frozenset({"docs.api"})
 """Pages that hold nothing that a page of another site may not read, were it to come by a name of its own."""
 _METRICS = "metrics.metrics"
 _EITHER = frozenset({Scope.PREDICT, Scope.JOBS})
