@@ -14,7 +14,6 @@ _ENGINES = ("eldc", "openvino", "tokenizers")
 _HTTP = (
     "flask",
     "flask-openapi-redoc",
-    "flask-openapi-swagger",
     "gevent",
     "gunicorn",
     "httpx",

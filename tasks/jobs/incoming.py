@@ -144,6 +144,7 @@ class IncomingJobs:
         *,
         chunk_size: int,
         window: int,
+        name: str | None = None,
         callback_url: str | None = None,
         header: Header | None = None,
         owner: str | None = None,
@@ -157,9 +158,10 @@ class IncomingJobs:
         stream: tuple[str, str] | None = None,
         keeps: bool = False,
     ) -> None:
-        """Makes an empty job; its texts follow. `caller`: whose turns its chunks take; `origin`: who asked for it;
-        `requested_model`: the name of the model that was asked for; the next three: see `tasks.submit.asked.Asked`;
-        `stream`: uid and name of the stream that its texts are for; `keeps`: whether it keeps lines all the same.
+        """Makes an empty job; its texts follow. `name`: what its caller calls it; `caller`: whose turns its chunks
+        take; `origin`: who asked for it; `requested_model`: the name of the model that was asked for; the next three:
+        see `tasks.submit.asked.Asked`; `stream`: uid and name of the stream that its texts are for; `keeps`: whether
+        it keeps lines all the same.
 
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
@@ -175,6 +177,7 @@ class IncomingJobs:
             owner=owner,
             caller=caller,
             origin=origin.to_json(),
+            name=name,
             header=header,
             callback_url=callback_url,
             analysis=analysis,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import ceil
 from sys import getsizeof
 from typing import Any
 
@@ -15,6 +17,7 @@ import orjson
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from tasks.jobs.counts import by_label, label_field
+from tasks.jobs.keys import job_key
 from tasks.store.outcomes import Outcome
 from tasks.wire import FormatError
 
@@ -143,6 +146,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The request that made the job: see `tasks.tracing.Origin.to_json`."""
     todo_bytes: int = 0
     """The bytes of the texts of all chunks that are not done; counted by scripts alone."""
+    name: str | None = None
+    """What its caller calls it, mostly the name of a file; None in jobs of the version before."""
     header: Header | None = None
     """The names of columns; in the hash they are `columns` (JSON) and `text_column`."""
     source: Source | None = None
@@ -244,6 +249,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return (self.total - self.done) / rate
 
     @property
+    def labels_key(self) -> str:
+        """See `tasks.streams.labels.Sampled`."""
+        return job_key(self.id)
+
+    @property
+    def labels_ttl_s(self) -> int:
+        """See `tasks.streams.labels.Sampled`: until the job expires."""
+        return max(1, ceil(self.expires_at - time.time()))
+
+    @property
     def callback(self) -> Callback | None:
         """The callback that reports the job's end, if the caller wants one."""
         if self.callback_url is None:
@@ -253,6 +268,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 TOLD = (
     "id",
+    "name",
     "status",
     "receiving",
     "total",
@@ -283,14 +299,14 @@ TOLD = (
 )
 """The fields of a job that callers see, in this order; of these, `NOT_ALWAYS` only where there are any."""
 _OF_SOURCE = ("encoding", "guessed", "delimiter", "sheet", "file")
-NOT_ALWAYS = ("stream", "repeated", "requested_model", "target", "not_mentioned", *_OF_SOURCE)
-TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("receiving", "eta_s", "callback", *_OF_SOURCE))
+NOT_ALWAYS = ("name", "stream", "repeated", "requested_model", "target", "not_mentioned", *_OF_SOURCE)
+TOLD_AT_THE_END = tuple(name for name in TOLD if name not in ("name", "receiving", "eta_s", "callback", *_OF_SOURCE))
 """The fields of a job that a callback has."""
 
 
 def job_facts(job: Job, names: tuple[str, ...] = TOLD) -> dict[str, Any]:
     """A job in the form that callers and callbacks get. Times are in RFC 3339."""
-    given: dict[str, object] = {"requested_model": job.requested_model, "target": job.target}
+    given: dict[str, object] = {"name": job.name, "requested_model": job.requested_model, "target": job.target}
     if job.target is not None:
         given["not_mentioned"] = job.not_mentioned
     if job.stream is not None:

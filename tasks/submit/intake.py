@@ -66,6 +66,8 @@ class Submission:
     """The columns that are known before the texts come."""
     found: Callable[[], tuple[Header | None, Source | None]] = lambda: (None, None)
     """Once all texts have come: their columns, and what was found out of the file."""
+    name: str | None = None
+    """What the caller calls the job. It is no part of what an Idempotency-Key stands for."""
     callback_url: str | None = None
     model: str | None = None
     """The name of the model that the caller asks for; None for the default one."""

@@ -155,6 +155,7 @@ class JobService:
             job_id,
             chunk_size=size,
             window=window,
+            name=submission.name,
             callback_url=submission.callback_url,
             header=submission.header,
             owner=submission.owner,

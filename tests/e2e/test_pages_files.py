@@ -77,7 +77,7 @@ def done(page: Page) -> None:
 def test_a_product_managers_story(browser: Browser, service: Stack, tmp_path: Path) -> None:
     """A CSV of reviews is dropped: the page finds its separator and which columns are what, shows ten rows, sends it,
     shows its labels, those that are negative alone, the least sure first, the report, and gives the spreadsheet and the
-    file as it came. The file is listed afterwards, and comes back.
+    file as it came. The file is listed by its name afterwards, in another browser, too, and comes back.
     """
     page = browser.open(address(service), width=DESK)
     require_sound(page)
@@ -128,6 +128,10 @@ def test_a_product_managers_story(browser: Browser, service: Stack, tmp_path: Pa
     require_sound(page)
     page.get_by_role("link", name="reviews.csv").click()
     expect(page.get_by_label("Segment", exact=True)).to_have_value("app version")
+
+    other = browser.open(address(service), width=PHONE)
+    other.get_by_role("link", name="reviews.csv").first.click()
+    expect(other.get_by_role("heading", level=1)).to_have_text("reviews.csv")
 
 
 def test_with_a_key_on_a_phone(browser: Browser, keyed: Stack, tmp_path: Path) -> None:
@@ -197,9 +201,12 @@ def test_hostile_cells_are_text(browser: Browser, service: Stack, tmp_path: Path
     expect(page.locator("#made")).to_contain_text("<img src=x onerror=")
     assert page.locator("img").count() == 0
     assert "49" not in page.locator("#rows").inner_text()
-    assert page.title().endswith("· Sentiq")
+    assert page.title() == f"{path.name} · Sentiq"
     page.evaluate("scrollTo(0, 0)")  # what the page's head covers while one scrolls is too small for axe
     require_sound(page)
+    page.get_by_role("link", name="All files").click()
+    expect(page.locator(".job-link").first).to_have_text(path.name)
+    assert page.locator("img").count() == 0
 
 
 def test_a_broken_file_is_refused_in_words(browser: Browser, service: Stack, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ HEADERS = [
 ]  # fmt: skip
 QUERIES = ["limit", "cursor", "status", "format", "column", "delimiter", "callback_url", "__proto__", "limit[]"]
 DOCUMENT = openapi_document()["paths"]
-PAGES = ["/", "/docs", "/redoc", "/openapi.json", "/assets/swagger/index.html", "/nowhere"]
+PAGES = ["/", "/docs", "/redoc", "/openapi.json", "/assets/redoc/index.html", "/nowhere"]
 
 
 class Case(NamedTuple):
@@ -539,8 +539,8 @@ PATHS = [
     "/jobs/%0d%0aX-Evil:%20yes/results/",
     "/docs/%0d%0aX-Evil:%20yes",
     "//evil.example/%2e%2e",
-    "/assets/swagger/..%2f..%2f..%2fetc%2fpasswd",
-    "/assets/swagger/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/assets/redoc/..%2f..%2f..%2fetc%2fpasswd",
+    "/assets/redoc/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
     "/assets/%00/%00",
     "/jobs/../../etc/passwd",
     "/jobs/%00",

@@ -135,7 +135,7 @@ HELD = {
         b"Length: 0", b"Length: 9999"
     )
     + b"{",
-    "an answer that nobody takes": request("GET", "/assets/swagger/js/swagger-ui-bundle.js"),
+    "an answer that nobody takes": request("GET", "/assets/redoc/js/redoc.standalone.js"),
 }
 
 

@@ -177,8 +177,8 @@ def test_pages_are_served_from_here(service: Stack, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/assets/swagger/../../x",
-        "/assets/swagger/%2e%2e/%2e%2e/__init__.py",
+        "/assets/redoc/../../x",
+        "/assets/redoc/%2e%2e/%2e%2e/__init__.py",
         "/assets/other/x.js",
         "/assets/redoc/no.js",
     ],

@@ -68,6 +68,37 @@ def test_every_type(service: Stack, mimetype: str, body: bytes, packed: bool) ->
         ]
 
 
+HOSTILE = "<img src=x onerror=alert(1)>{{7*7}}\u202e.csv"
+
+
+def test_a_job_has_a_name(service: Stack) -> None:
+    """A job is called as `name` says or, without it, by the name of the form's file: when it is made, when it is looked
+    at, and in the list of jobs. A job without a name has none.
+    """
+    part = httpx.Request("POST", "/", files={"file": (HOSTILE, b"text\ngood\n", "text/csv")})
+    body, form = part.read(), {"Content-Type": part.headers["Content-Type"]}
+    by_file = upload(service, body, form).json()
+    by_query = upload(service, body, form, "?name=%20May%0A2026%20").json()
+    without = upload(service, b'{"texts": ["good"]}', {"Content-Type": "application/json"}).json()
+    assert (by_file["name"], by_query["name"]) == (HOSTILE, "May 2026")
+    assert "name" not in without
+    for made in (by_file, by_query, without):
+        looked = service.http.get(made["links"]["self"]).json()
+        (listed,) = (one for one in service.http.get("/jobs").json()["items"] if one["id"] == made["id"])
+        assert made.get("name") == looked.get("name") == listed.get("name")
+        service.ended(made)
+
+
+def test_a_name_that_is_too_long(service: Stack) -> None:
+    """A `name` of more than 200 characters is refused; of a file's name that is longer the middle is left out."""
+    answer = upload(service, b"good\n", {"Content-Type": "text/plain"}, f"?name={'x' * 201}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")
+    part = httpx.Request("POST", "/", files={"file": ("x" * 500 + ".txt", b"good\n", "text/plain")})
+    job = upload(service, part.read(), {"Content-Type": part.headers["Content-Type"]}).json()
+    assert (len(job["name"]), job["name"][-6:]) == (200, "xx.txt")
+    service.ended(job)
+
+
 def test_csv_there_and_back(service: Stack) -> None:
     """A CSV file comes back with its own columns unchanged, quotes and line breaks included, followed by the columns of
     the result.
@@ -206,11 +237,14 @@ def test_hung_up(service: Stack) -> None:
 
 
 def test_key_gives_the_same_job(service: Stack) -> None:
-    """The same Idempotency-Key with the same texts gives the same job, compressed or not; with other texts 409."""
+    """The same Idempotency-Key with the same texts gives the same job, compressed or not, under the name that it got
+    first; with other texts 409.
+    """
     key = {"Idempotency-Key": uuid.uuid4().hex}
     body = lines("good", "bad")
     first = upload(service, body, NDJSON | key)
-    again = upload(service, gzip.compress(body), NDJSON | key | {"Content-Encoding": "gzip"})
+    again = upload(service, gzip.compress(body), NDJSON | key | {"Content-Encoding": "gzip"}, "?name=again")
+    assert "name" not in again.json()
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json()["id"] == again.json()["id"]
     assert "Idempotency-Replayed" not in first.headers

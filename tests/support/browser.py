@@ -48,8 +48,9 @@ class Opened:
         page.on("request", self._asked)
 
     def _said(self, message: ConsoleMessage) -> None:
-        # A refusal of the API is an answer that pages deal with; Chromium calls it an error.
-        if message.type == "error" and "the server responded with a status of" not in message.text:
+        # A refusal of the API, and that it does not answer, pages deal with; Chromium calls it an error.
+        known = ("the server responded with a status of", "net::ERR_CONNECTION_REFUSED")
+        if message.type == "error" and not any(words in message.text for words in known):
             self.errors.append(message.text)
 
     def _asked(self, request: Request) -> None:

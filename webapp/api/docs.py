@@ -1,4 +1,4 @@
-"""`/openapi.json`, `/docs` (Swagger UI) and `/redoc`, all served by this process: nothing is loaded from elsewhere."""
+"""`/openapi.json`, `/docs` and `/redoc` (ReDoc), all served by this process: nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flask import Blueprint, Response, send_from_directory
 
 from model.analysis import Analysis
 from webapp.api.openapi import openapi_document
+from webapp.pages.api_words import choices, groups, is_list, shape, told
 from webapp.pages.page import Pages
 
 _REDOC = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sentiq API</title>
@@ -36,16 +37,27 @@ def _assets(package: str) -> Path:
 def docs_blueprint(analysis: Analysis, prefix: str, pages: Pages) -> Blueprint:
     """The blueprint of the API's documentation."""
     blueprint = Blueprint("docs", __name__)
-    document = orjson.dumps(openapi_document(analysis, prefix, has_keys=pages.has_keys))
-    folders = {"swagger": _assets("flask_openapi_swagger"), "redoc": _assets("flask_openapi_redoc")}
+    described = openapi_document(analysis, prefix, has_keys=pages.has_keys)
+    document = orjson.dumps(described)
+    operations = groups(described)
+    folder = _assets("flask_openapi_redoc")
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
         return Response(document, mimetype="application/json")
 
     @blueprint.get("/docs")
-    def swagger() -> Response:
-        return pages.show("docs.html", has_keys=pages.has_keys)
+    def api() -> Response:
+        return pages.show(
+            "docs.html",
+            has_keys=pages.has_keys,
+            groups=operations,
+            schemas=described["components"]["schemas"],
+            told=told,
+            shape=shape,
+            choices=choices,
+            is_list=is_list,
+        )
 
     @blueprint.get("/redoc")
     def redoc() -> Response:
@@ -53,8 +65,8 @@ def docs_blueprint(analysis: Analysis, prefix: str, pages: Pages) -> Blueprint:
         response.headers["Content-Security-Policy"] = _POLICY
         return response
 
-    @blueprint.get("/assets/<any(swagger, redoc):page>/<path:file>")
-    def assets(page: str, file: str) -> Response:
-        return send_from_directory(folders[page] / page, file, max_age=86_400)
+    @blueprint.get("/assets/redoc/<path:file>")
+    def assets(file: str) -> Response:
+        return send_from_directory(folder / "redoc", file, max_age=86_400)
 
     return blueprint

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from webapp.api.health_schemas import CompilingResponse
 from webapp.api.schemas import Asked, Calibrated, Label, ModelName, Request, Target, TwoClass, WithSentences
+from webapp.reading.names import LONGEST_NAME, one_line
 
 
 class BatchRequest(Request):
@@ -50,6 +51,9 @@ class JobResponse(BaseModel):
     """A job. Counts are lines; times are RFC 3339, UTC."""
 
     id: str
+    name: Annotated[
+        str | None, Field(description="What the request calls the job: `name`, or the name of the form's file.")
+    ] = None
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     receiving: Annotated[bool, Field(description="Its texts are still coming in.")]
     total: int
@@ -105,10 +109,7 @@ class JobResponse(BaseModel):
     two_class: TwoClass = None
     compiling: Annotated[
         CompilingResponse | None,
-        Field(
-            description="In the answer to a text that has to wait because the model is still being compiled: how far it"
-            " is."
-        ),
+        Field(description="While a job waits for its model, because that is still being compiled: how far it is."),
     ] = None
 
 
@@ -191,7 +192,19 @@ class UploadQuery(Asked):
             " Default: the file is refused."
         ),
     ] = None
+    name: Annotated[
+        str | None,
+        Field(
+            max_length=LONGEST_NAME,
+            description="What the job is called wherever jobs are listed. Default: the name of the form's file.",
+        ),
+    ] = None
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
     model: ModelName = None
     target: Target = None
     sentences: WithSentences = False
+
+    @property
+    def called(self) -> str | None:
+        """The job's name without line breaks; None if it has none."""
+        return one_line(self.name or "") or None

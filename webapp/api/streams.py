@@ -214,6 +214,7 @@ def streams_blueprint(
             job, replayed = jobs.submit(
                 Submission(
                     stream_entries(upload, options),
+                    name=upload.name,
                     key=key,
                     caller=caller().id,
                     owner=caller().owner,

@@ -23,6 +23,7 @@ from webapp.api.patches import whole_boundary
 from webapp.reading.encodings import codec_of
 from webapp.reading.json_files import Batch
 from webapp.reading.lines import whole_lines
+from webapp.reading.names import name_of_file
 from webapp.reading.packed import Unpack
 from webapp.reading.reader import ENDINGS, PACKED, read
 from webapp.reading.refusals import UploadRefused, no_texts
@@ -81,11 +82,13 @@ def read_upload(
     elif coding not in ("", "identity"):
         raise UploadRefused(415, "unsupported_media_type", "Send the body uncompressed or compressed with gzip.")
     said: dict[str, str] = {}
+    name: str | None = None
     in_form = mimetype.lower() == "multipart/form-data"
     if in_form:
         events = _form_events(pieces, parameters.get("boundary", ""))
         said, file = _fields_before_file(events)
         kind, charset, packed = _type_of(file)
+        name = name_of_file(file.filename.replace("%22", '"'))  # as browsers write a quote there
         pieces = _file_pieces(events)
         if packed:
             pieces = _gunzipped(pieces, limits.max_bytes)
@@ -108,7 +111,7 @@ def read_upload(
             late = " In a form, only fields before the file count."
             raise error.also(late) from None
         raise
-    upload.entries = _at_least_one(upload.entries)
+    upload.entries, upload.name = _at_least_one(upload.entries), name
     upload.options = {name: value for name, value in said.items() if name in _SAID} | upload.options
     return upload
 

@@ -83,6 +83,7 @@ def _tell(context: typer.Context, job: Job) -> None:
         return
     facts = {
         "job": job.id,
+        "name": job.name,
         "status": f"{job.status}, its file is still coming in" if job.receiving else job.status,
         "lines": f"{job.done:,} of {job.total:,} done, {job.failed:,} failed, {job.cached:,} from the cache,"
         f" {job.duplicates:,} repeated"

@@ -49,11 +49,15 @@ AsJson = Annotated[bool, typer.Option("--json", callback=remember, help="Print J
 def connect(context: typer.Context, patience_s: float = PATIENCE_S, screen: Screen | None = None) -> Sentiq:
     """The client of the service that is meant."""
     url = context.meta.get("sentiq.url") or os.environ.get("SENTIQ_URL") or DEFAULT_URL
-    api_key = context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
     try:
-        return Sentiq(url, api_key, patience_s=patience_s, on_retry=(screen or Screen()).trouble)
+        return Sentiq(url, key_of(context), patience_s=patience_s, on_retry=(screen or Screen()).trouble)
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--url") from None
+
+
+def key_of(context: typer.Context) -> str | None:
+    """The API key that was given, if any."""
+    return context.meta.get("sentiq.api_key") or os.environ.get("SENTIQ_API_KEY") or None
 
 
 def wants_json(context: typer.Context) -> bool:

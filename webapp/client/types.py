@@ -126,6 +126,8 @@ class Job(_Answer):
     """Of a spreadsheet: the sheet that was read."""
     file: str | None = None
     """Of a zip file: the file in it."""
+    name: str | None = None
+    """What it was called: `name` of `submit`, or the name of a form's file."""
     owner: str | None = None
     """The name of the key that made it, which the service tells keys with the scope admin alone."""
     unsupported_language: int = 0

@@ -38,13 +38,14 @@ OPEN = frozenset(
 """Endpoints that need no key."""
 PAGES = frozenset(
     {
-        "docs.swagger",
+        "docs.api",
         "pages.start",
         "pages.files",
         "pages.file",
         "pages.streams_page",
         "pages.stream_page",
         "pages.label",
+        "pages.job_label",
         "pages.status",
         "pages.sign_in_form",
         "pages.sign_in",
@@ -54,7 +55,7 @@ PAGES = frozenset(
 """Pages. They come to everybody, and show whoever has no key, or none with the right scope, how to sign in. What they
 fetch, such as parts of pages, has an entry in SCOPES.
 """
-_BY_ANY_NAME = frozenset({"docs.swagger"})
+_BY_ANY_NAME = frozenset({"docs.api"})
 """Pages that hold nothing that a page of another site may not read, were it to come by a name of its own."""
 _METRICS = "metrics.metrics"
 _EITHER = frozenset({Scope.PREDICT, Scope.JOBS})
@@ -87,10 +88,14 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "pages.links": frozenset({Scope.JOBS}),
     "pages.make_link": frozenset({Scope.JOBS}),
     "pages.end_link": frozenset({Scope.JOBS}),
+    "job_labels.sample": frozenset({Scope.JOBS}),
+    "job_labels.standing_of": frozenset({Scope.JOBS}),
+    "job_labels.take": frozenset({Scope.JOBS}),
     "labels.sample": frozenset({Scope.JOBS}),
     "labels.standing_of": frozenset({Scope.JOBS}),
     "labels.take": frozenset({Scope.JOBS}),
     "compare.compare_route": frozenset({Scope.JOBS}),
+    "pages.job_label_progress": frozenset({Scope.JOBS}),
     "pages.label_progress": frozenset({Scope.JOBS}),
     "pages.status_part": _EITHER,
     _METRICS: frozenset({Scope.ADMIN}),

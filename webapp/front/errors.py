@@ -46,6 +46,7 @@ from tasks.errors import (
     TooManyLinks,
     TooManyStreams,
     TooManyTexts,
+    TooManyViews,
     Unauthorized,
     UnknownModel,
     UploadTooSlow,
@@ -83,6 +84,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyViews: HTTPStatus.TOO_MANY_REQUESTS,
     StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -147,7 +149,7 @@ def _status(error: SentimentError) -> HTTPStatus:
 
 def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
-    if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded):
+    if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded | TooManyViews):
         retry_after_s = error.retry_after_s
     if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
         visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)

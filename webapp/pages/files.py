@@ -257,7 +257,7 @@ def listed(job: Job) -> dict[str, object]:
         "total": job.total,
         "done": job.done,
         "labels": [(name, count, count / total if total else 0.0) for name, count in job.labels.items()],
-        "name": (source.file or "") if source is not None else "",
+        "name": job.name or (source.file if source is not None else None) or "",
         "created": moment(job.created_at),
         "expires": moment(job.expires_at),
         "owner": job.owner if caller().is_admin else None,

@@ -8,7 +8,7 @@ import orjson
 from flask import Blueprint, Response
 from pydantic import Field
 
-from tasks.errors import LinkNotFound, StreamNotFound
+from tasks.errors import LinkNotFound, StreamNotFound, TooManyViews
 from tasks.streams.links import Link
 from tasks.streams.stream import Stream
 from tasks.submit.away import redis_or_unavailable
@@ -76,12 +76,17 @@ def add_links(blueprint: Blueprint, shared: StreamPages) -> None:
             stream, link = opened(token)
         except LinkNotFound as error:
             return no_page(pages, "This link is over", str(error))
-        return shared.page(stream, link)
+        try:
+            return shared.page(stream, link)
+        except TooManyViews as error:
+            page = no_page(pages, "Too many views", str(error), status=429)
+            page.headers["Retry-After"] = str(error.retry_after_s)
+            return page
 
     @blueprint.get("/shared/<token>/view")
     def shared_view(token: str) -> Response:
         stream, link = opened(token)
-        return shared.fragment(stream, asked_view(), texts=link.texts)
+        return shared.fragment(stream, asked_view(), texts=link.texts, first=shared.drawing(link))
 
     @blueprint.get("/shared/<token>/view/events")
     def shared_view_events(token: str) -> Response:
@@ -92,15 +97,18 @@ def add_links(blueprint: Blueprint, shared: StreamPages) -> None:
             texts=link.texts,
             who=f"link:{link.id}",
             still=lambda: streams.links.find(token) is not None,
+            first=shared.drawing(link),
         )
 
     @blueprint.get("/shared/<token>/view.svg")
     def shared_svg(token: str) -> Response:
-        return shared.svg(opened(token)[0], asked_view())
+        stream, link = opened(token)
+        return shared.svg(stream, asked_view(), shared.drawing(link))
 
     @blueprint.get("/shared/<token>/view.csv")
     def shared_csv(token: str) -> Response:
-        return shared.csv(opened(token)[0], asked_view())
+        stream, link = opened(token)
+        return shared.csv(stream, asked_view(), shared.drawing(link))
 
 
 def _link_body(link: Link) -> dict[str, object]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from flask import Response, request
 from jinja2 import Environment
 from pydantic import ValidationError
 
-from tasks.errors import SegmentNotFound, ServiceUnavailable, StreamNotFound
+from tasks.errors import SegmentNotFound, ServiceUnavailable, StreamNotFound, TooManyViews
 from tasks.streams.links import Link
 from tasks.streams.stream import Stream
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.events import Listener, Listeners
 from webapp.api.streams import told_time
+from webapp.pages.link_time import LinkTime
 from webapp.pages.page import RUNS_JOBS, Pages
 from webapp.pages.stream_query import BUCKET_WORDS, View, read_view
-from webapp.pages.stream_views import Drawn, StreamViews
+from webapp.pages.stream_views import Drawing, Drawn, StreamViews
 from webapp.reading.refusals import UploadRefused
 from webapp.server.stopping import stopping
 
@@ -36,6 +38,7 @@ class StreamPages:
         self.pages, self.streams, self.listeners = pages, streams, listeners
         self.environment: Environment | None = None
         """Of the application's templates; set when it is made."""
+        self.link_time = LinkTime()
         self._views = StreamViews(streams.shifts, self._draw)
 
     def _draw(self, stream: Stream, view: View, texts: bool) -> str:
@@ -47,10 +50,14 @@ class StreamPages:
             raise StreamNotFound
         return draw(self.streams, self.environment, current, view, texts)
 
-    def drawn(self, stream: Stream, view: View, *, texts: bool) -> Drawn:
-        """A view as it was last drawn."""
+    def drawn(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Drawn:
+        """A view as it was last drawn. `first`: see `StreamViews.latest`."""
         with redis_or_unavailable():
-            return self._views.latest(stream, view, texts=texts)[0]
+            return self._views.latest(stream, view, texts=texts, first=first)[0]
+
+    def drawing(self, link: Link) -> Drawing:
+        """The context in which something is drawn for whoever looks by a link."""
+        return lambda: self.link_time.spent(link.id)
 
     def page(self, stream: Stream, link: Link | None) -> Response:
         """The page of a stream. `link`: by which it is looked at; None for its owner."""
@@ -61,7 +68,7 @@ class StreamPages:
 
     def _page(self, stream: Stream, link: Link | None, view: View) -> Response:
         texts = link is None or link.texts
-        drawn = self.drawn(stream, view, texts=texts)
+        drawn = self.drawn(stream, view, texts=texts, first=nullcontext if link is None else self.drawing(link))
         return self.pages.show(
             "stream.html",
             needs=RUNS_JOBS if link is None else frozenset(),
@@ -82,29 +89,45 @@ class StreamPages:
         with redis_or_unavailable():
             return list(self.streams.kept.segments(stream))
 
-    def fragment(self, stream: Stream, view: View, *, texts: bool) -> Response:
+    def fragment(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Response:
         """The view alone."""
-        drawn = self.drawn(stream, view, texts=texts)
+        drawn = self.drawn(stream, view, texts=texts, first=first)
         response = Response(drawn.html, mimetype="text/html")
         response.headers["Cache-Control"] = "no-cache"
         response.set_etag(drawn.etag)
         response.make_conditional(request)
         return response
 
-    def events(self, stream: Stream, view: View, *, texts: bool, who: str, still: Callable[[], bool]) -> Response:
+    def events(
+        self,
+        stream: Stream,
+        view: View,
+        *,
+        texts: bool,
+        who: str,
+        still: Callable[[], bool],
+        first: Drawing = nullcontext,
+    ) -> Response:
         """The view whenever it is drawn again, as server-sent events. `still`: whether whoever listens still may."""
         seen = request.args.get("seen", "")
 
         def pieces() -> Iterator[bytes]:
             with self.listeners.place(who) as listener:
-                yield from self._pieces(stream, view, texts, seen, listener, still)
+                yield from self._pieces(stream, view, texts, seen, listener, still, first)
 
         response = Response(pieces(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
     def _pieces(
-        self, stream: Stream, view: View, texts: bool, seen: str, listener: Listener, still: Callable[[], bool]
+        self,
+        stream: Stream,
+        view: View,
+        texts: bool,
+        seen: str,
+        listener: Listener,
+        still: Callable[[], bool],
+        first: Drawing,
     ) -> Iterator[bytes]:
         yield b"retry: 1000\n\n"
         said_at = checked_at = time.monotonic()
@@ -118,14 +141,14 @@ class StreamPages:
                         if not still():
                             yield b"event: gone\ndata: null\n\n"
                             return
-                    drawn, wait_s = self._views.latest(stream, view, texts=texts)
+                    drawn, wait_s = self._views.latest(stream, view, texts=texts, first=first)
                     if self._views.news(stream) is None:
                         yield b"event: gone\ndata: null\n\n"
                         return
                 if drawn.etag != seen:
                     seen, said_at = drawn.etag, now
                     yield drawn.event
-            except ServiceUnavailable:
+            except (ServiceUnavailable, TooManyViews):
                 pass
             except (StreamNotFound, SegmentNotFound):
                 yield b"event: gone\ndata: null\n\n"
@@ -135,21 +158,21 @@ class StreamPages:
                 yield b": still here\n\n"
             time.sleep(wait_s)
 
-    def svg(self, stream: Stream, view: View) -> Response:
+    def svg(self, stream: Stream, view: View, drawing: Drawing = nullcontext) -> Response:
         """The drawings as a file."""
         from webapp.pages.stream_export import svg_file
 
-        with redis_or_unavailable():
+        with drawing(), redis_or_unavailable():
             made = svg_file(self.streams, stream, view, dark=request.args.get("theme") == "dark")
         response = Response(made, mimetype="image/svg+xml")
         response.headers["Content-Security-Policy"] = _SVG_POLICY
         return _as_file(response, f"{stream.name}.svg")
 
-    def csv(self, stream: Stream, view: View) -> Response:
+    def csv(self, stream: Stream, view: View, drawing: Drawing = nullcontext) -> Response:
         """The figures as a file."""
         from webapp.pages.stream_export import csv_file
 
-        with redis_or_unavailable():
+        with drawing(), redis_or_unavailable():
             made = csv_file(self.streams, stream, view)
         return _as_file(Response(made, mimetype="text/csv"), f"{stream.name}.csv")
 
@@ -173,6 +196,6 @@ def _view_or_usual() -> View:
         return read_view({}, [])
 
 
-def no_page(pages: Pages, title: str, detail: str) -> Response:
+def no_page(pages: Pages, title: str, detail: str, *, status: int = 404) -> Response:
     """The page that says why there is none."""
-    return pages.show("problem.html", status=404, title=title, detail=detail)
+    return pages.show("problem.html", status=status, title=title, detail=detail)

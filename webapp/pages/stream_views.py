@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -31,6 +32,8 @@ _MOST = 500
 """Views that are remembered at once."""
 Key = tuple[str, View, bool]
 Version = tuple[int, ...]
+Drawing = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which something is drawn; it may refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,16 @@ class StreamViews:
         self._news: dict[str, tuple[float, tuple[int, int, int] | None]] = {}
         self._looks: dict[str, Lock] = {}
 
-    def latest(self, stream: Stream, view: View, *, texts: bool) -> tuple[Drawn, float]:
+    def latest(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> tuple[Drawn, float]:
         """A view as it was last drawn, and the seconds after which a look for a later one makes sense. It is drawn if
         something has happened since the last time, and that was a second ago. None of the stream's own fields are
         used, as it may be from before.
+
+        Args:
+            stream: the stream.
+            view: what is shown of it.
+            texts: whether texts of the sample may be seen.
+            first: makes the context in which the view is drawn for the first time.
 
         Raises:
             StreamNotFound, SegmentNotFound: see there.
@@ -91,7 +100,8 @@ class StreamViews:
             version = self._version(stream, view)
             now = time.monotonic()
             if entry.drawn is None or (version != entry.version and now >= entry.due_s):
-                html = self._draw(stream, view, texts)
+                with first() if entry.drawn is None else nullcontext():
+                    html = self._draw(stream, view, texts)
                 entry.took_s = time.monotonic() - now
                 entry.version, entry.due_s = version, now + max(DRAW_S, self._under_way_s() / _SHARE)
                 entry.drawn = Drawn.of(html)

@@ -133,6 +133,8 @@ class Texts:
     """The index in `columns` of the column with the texts."""
     grows: bool = False
     """Whether `columns` may grow while entries are read."""
+    name: str | None = None
+    """The file's name, if it came in a form."""
     options: dict[str, str] = field(default_factory=dict)
     """`callback_url` and `model`, if a JSON body or fields of the form have them."""
 

@@ -52,6 +52,7 @@ OF_THE_FILE = ("encoding", "guessed", "delimiter", "sheet", "file")
 BARE = Job(id="1" * 32, created_at=1.5, expires_at=2.5, chunk_size=3, window=4)
 FULL = msgspec.structs.replace(
     BARE,
+    name="null",
     owner="7",
     caller="7",
     header=Header(("é", "text"), 1),
@@ -296,12 +297,14 @@ def test_fields_of_later_versions() -> None:
     "job", [BARE, FULL, SPAM, NAMED], ids=["bare", "full", "another analysis", "a model with a name"]
 )
 def test_callers_see_what_is_declared(job: Job) -> None:
-    """The API's schema, the client's type and a callback have the fields, with their types, that a job declares; the
-    name of a model is there only if the caller asked for one.
+    """The API's schema, the client's type and a callback have the fields, with their types, that a job declares; a
+    name of the job, or of a model, is there only if the caller said one.
     """
     facts = job_facts(job)
     assert tuple(facts) == tuple(
-        name for name in TOLD if name not in NOT_ALWAYS or (name == "requested_model" and job is NAMED)
+        name
+        for name in TOLD
+        if name not in NOT_ALWAYS or (name == "name" and job is FULL) or (name == "requested_model" and job is NAMED)
     )
     links = {"self": "/a", "results": "/b", "events": "/c"}
     JobResponse.model_validate_json(orjson.dumps(facts | {"links": links}), strict=True)
@@ -309,7 +312,7 @@ def test_callers_see_what_is_declared(job: Job) -> None:
     assert {field.name for field in fields(ClientJob)} == {*TOLD, "owner"}
     client = ClientJob.of(facts)
     assert [getattr(client, name) for name in ("id", "status", "labels")] == [job.id, job.status, job.labels]
-    assert set(TOLD_AT_THE_END) == set(TOLD) - {"receiving", "eta_s", "callback", *OF_THE_FILE}
+    assert set(TOLD_AT_THE_END) == set(TOLD) - {"name", "receiving", "eta_s", "callback", *OF_THE_FILE}
 
 
 @pytest.mark.parametrize(

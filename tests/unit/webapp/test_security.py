@@ -67,6 +67,10 @@ PATHS = {
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
     "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
+    "job_labels.sample": ("GET", f"/jobs/{'0' * 32}/sample"),
+    "job_labels.standing_of": ("GET", f"/jobs/{'0' * 32}/labels"),
+    "job_labels.take": ("POST", f"/jobs/{'0' * 32}/labels"),
+    "pages.job_label_progress": ("GET", f"/pages/files/{'0' * 32}/labels"),
     "pages.status_part": ("GET", "/pages/status"),
 }
 
@@ -143,7 +147,7 @@ def test_scopes(guarded: Flask, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/health/live", "/health", "/docs", "/redoc", "/openapi.json", "/assets/swagger/css/swagger-ui.css", "/"]
+    "path", ["/health/live", "/health", "/docs", "/redoc", "/openapi.json", "/assets/redoc/images/redoc.svg", "/"]
 )
 def test_open_to_all(guarded: Flask, path: str) -> None:
     """Probes and documentation need no key; an address that does not exist is not found, key or not."""
@@ -400,7 +404,7 @@ def test_pages_run_their_own_scripts_alone(guarded: Flask, path: str) -> None:
 
 def test_files_of_pages_may_be_kept(guarded: Flask) -> None:
     """Scripts and styles, which are the same for everybody, may be cached for a day."""
-    assert "max-age=86400" in ask(guarded, "GET", "/assets/swagger/css/swagger-ui.css").headers["Cache-Control"]
+    assert "max-age=86400" in ask(guarded, "GET", "/assets/redoc/images/redoc.svg").headers["Cache-Control"]
 
 
 # Other origins

@@ -283,6 +283,34 @@ def test_a_link_ends(service: Service, server: Stack) -> None:
     assert service.get(last, key=None).status_code == 404
 
 
+def test_what_one_link_may_cost(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a link ever other views can be asked for until its share of the process is spent: then it gets 429 with a
+    sentence, for views, files and the page; what is drawn already still comes, and another link and the owner are
+    served.
+    """
+    monkeypatch.setattr("webapp.pages.link_time.MOST_S", 0.01)
+    monkeypatch.setattr("webapp.pages.link_time._SHARE", 1e-6)
+    service.count("a text")
+    path, other = service.link(), service.link()
+    at = int(NOW) - 7200
+    views = (f"/view?from={at - number}" for number in itertools.count(1))
+    wait_until(lambda: service.get(f"{path}{next(views)}", key=None).status_code == 429, what="a refusal")
+    for ending in (next(views), "/view.svg", "/view.csv"):
+        answer = service.get(f"{path}{ending}", key=None)
+        assert answer.status_code == 429
+        assert answer.json is not None
+        assert answer.json["code"] == "too_many_views"
+        assert "this link" in answer.json["detail"]
+        assert int(answer.headers["Retry-After"]) >= 1
+    page = service.get(f"{path}?from={at + 1}", key=None, **HTML)
+    assert (page.status_code, page.mimetype) == (429, "text/html")
+    assert "Too many views" in page.text
+    assert service.get(f"{path}/view?from={at - 1}", key=None).status_code == 200
+    assert service.get(f"{other}/view?from={at + 2}", key=None).status_code == 200
+    for number in range(20):
+        assert service.get(f"/streams/debate/view?from={at + 3 + number}").status_code == 200
+
+
 @pytest.mark.parametrize("body", [{}, {"expires_in": 59}, {"expires_in": 10**9}, {"expires_in": 600, "all": True}, []])
 def test_links_that_are_refused(service: Service, body: object) -> None:
     """A link lasts from a minute to 90 days; another key can neither make nor list nor end links of a stream."""

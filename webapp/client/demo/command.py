@@ -13,7 +13,7 @@ from webapp.client import Sentiq
 from webapp.client.batch import Screen
 from webapp.client.demo.play import CAMPAIGN, MOST_SECONDS, NAMES, RELEASE, SHOW, Demo, as_csv
 from webapp.client.demo.stories import labelled, release
-from webapp.client.options import Key, Url, complain, connect
+from webapp.client.options import Key, Url, complain, connect, key_of
 
 
 def demo(
@@ -51,7 +51,7 @@ def demo(
             _print_streams(sentiq.url)
             raise typer.Exit(1)
         try:
-            _play(sentiq, played, screen, now, seconds)
+            _play(sentiq, played, screen, now, seconds, has_key=key_of(context) is not None)
         except KeyboardInterrupt:
             screen.close()
             complain("stopped; what came in stays for two days, or until sentiq demo --remove")
@@ -60,9 +60,13 @@ def demo(
             screen.close()
 
 
-def _play(sentiq: Sentiq, played: Demo, screen: Screen, now: datetime, seconds: int) -> None:
+def _play(sentiq: Sentiq, played: Demo, screen: Screen, now: datetime, seconds: int, *, has_key: bool) -> None:
     url = sentiq.url
+    if seconds:
+        sentiq.predict("Does this key do for the live part?")  # else it would fail when most is done
     complain("the texts are made up, and so are the show, the candidates and the app")
+    if has_key:
+        complain("the pages ask for a key: sign in with the one that you gave here")
     writer = played.fill_show(now)
     _print("A show, live", f"{url}/streams/{SHOW}")
     played.fill_campaign(now)
@@ -70,8 +74,8 @@ def _play(sentiq: Sentiq, played: Demo, screen: Screen, now: datetime, seconds: 
     _print("Label its texts", f"{url}/streams/{CAMPAIGN}/label")
     at, job = played.fill_release(now)
     _print("A release", f"{url}/streams/{RELEASE}")
-    columns = {"time": "time", "segment": "platform", "label": "label", "author": "author", "format": "html"}
-    _print("A file's report", f"{url}/jobs/{job.id}/report?{urlencode(columns)}")
+    columns = {"time": "time", "segment": "platform", "label": "label", "author": "author"}
+    _print("A file's report", f"{url}/files/{job.id}?{urlencode(columns)}#report")
     _print("The service", f"{url}/status")
     _print("The same by", f"sentiq stream compare {RELEASE} Android --at {at.isoformat(timespec='minutes')}")
     if not seconds:

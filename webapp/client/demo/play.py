@@ -23,6 +23,8 @@ from webapp.client.types import Job
 
 SHOW, CAMPAIGN, RELEASE = NAMES = ("demo-show", "demo-campaign", "demo-release")
 """The demo's streams."""
+FILE = "wayfold-reviews.csv"
+"""What the file is called."""
 TTL_S = 2 * 86_400 + 6 * 86_400
 """The streams are removed by the service two days after the demo: their oldest text is six days old."""
 RATE = 6
@@ -64,7 +66,7 @@ class Demo:
         at, texts = release(now)
         labels = labelled(texts)
         self._send(RELEASE, texts, labels)
-        job = self._sentiq.submit(io.BytesIO(as_csv(texts, labels)), content_type="csv")
+        job = self._sentiq.submit(io.BytesIO(as_csv(texts, labels)), content_type="csv", name=FILE)
         return at, self._sentiq.wait(job)
 
     def _send(

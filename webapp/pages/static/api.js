@@ -36,6 +36,8 @@ export class Problem extends Error {
     this.status = status;
     this.code = code;
     this.retryAfterS = retryAfterS;
+    /** The sentence without when to try again, for pages that say so themselves, or do it. */
+    this.reason = detail.replace(/\s*Try again (later|in \d+ s)\.$/, "");
     this.body = body;
   }
 }

@@ -11,7 +11,6 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 export const isDark = () => (html.dataset.theme ? html.dataset.theme === "dark" : system.matches);
 const tell = () => {
   button.setAttribute("aria-pressed", String(isDark()));
-  html.classList.toggle("dark-mode", isDark()); // by which Swagger UI knows it
 };
 
 button.addEventListener("click", () => {

@@ -18,9 +18,7 @@ localTimes();
 for (const link of document.querySelectorAll("a[data-job]")) {
   const job = link.getAttribute("data-job") ?? "";
   const memory = remembered()[job];
-  if (!memory) continue;
-  link.replaceChildren(make("bdi", {}, memory.name));
-  link.setAttribute("href", to(addressOf(job, memory)));
+  if (memory) link.setAttribute("href", to(addressOf(job, memory)));
 }
 const section = document.getElementById("send");
 if (section) sender(section);
@@ -241,7 +239,7 @@ function sender(section) {
       form.hidden = false;
       const told = request.response;
       if (request.status === 202) {
-        const memory = { name: sent.name, time: role("time"), segment: role("segment"), label: role("label") };
+        const memory = { time: role("time"), segment: role("segment"), label: role("label") };
         remember(told.id, memory);
         location.assign(to(addressOf(told.id, memory)));
         return;

@@ -5,7 +5,7 @@ import { call, listen, Problem, to } from "./api.js";
 import { announce, at, badge, count, percent } from "./dom.js";
 import { reports } from "./report.js";
 import { table } from "./rows.js";
-import { duration, localTimes, remember, remembered, tell } from "./told.js";
+import { duration, localTimes, remember, tell } from "./told.js";
 
 const page = at("job");
 const job = page.dataset.job ?? "";
@@ -18,15 +18,6 @@ const STATES = /** @type {Record<string, [string, string]>} */ ({
   cancelled: ["Cancelled", "none"],
 });
 
-const memory = remembered()[job];
-if (memory) {
-  at("name").textContent = memory.name;
-  document.title = `${memory.name} · Sentiq`;
-  const stem = memory.name.replace(/(\.[a-z0-9]{1,8}){1,2}$/i, "");
-  for (const link of document.querySelectorAll("a[data-ending]")) {
-    link.setAttribute("download", `${stem}-scored.${link.getAttribute("data-ending")}`);
-  }
-}
 localTimes();
 for (const bar of document.querySelectorAll("[data-bar]")) {
   /** @type {HTMLElement} */ (bar).style.width = `${100 * Number(bar.getAttribute("data-bar"))}%`;
@@ -39,7 +30,7 @@ columns?.addEventListener("change", () => {
   const asked = new URLSearchParams();
   for (const [name, value] of new FormData(/** @type {HTMLFormElement} */ (columns))) asked.set(name, String(value));
   history.replaceState(null, "", `?${asked}${location.hash}`);
-  remember(job, { ...memory, name: at("name").textContent, ...Object.fromEntries(asked) });
+  remember(job, Object.fromEntries(asked));
   texts?.show();
   report?.changed();
 });

@@ -48,7 +48,7 @@ export function tell(place, problem) {
   }
   const line = problem.body?.line ? `Line ${problem.body.line}: ` : "";
   const later = problem.retryAfterS ? ` Try again in ${Math.ceil(problem.retryAfterS)} seconds.` : "";
-  place.replaceChildren(make("div", { class: "notice bad" }, make("span", {}, line + inWords(problem.message) + later)));
+  place.replaceChildren(make("div", { class: "notice bad" }, make("span", {}, line + inWords(problem.retryAfterS ? problem.reason : problem.message) + later)));
 }
 
 /** @param {number} seconds */
@@ -75,11 +75,11 @@ export function localTimes() {
   }
 }
 
-/** @typedef {{name: string, time?: string, segment?: string, label?: string, author?: string}} Memory */
+/** @typedef {{time?: string, segment?: string, label?: string, author?: string}} Memory the columns of a file */
 const KEPT = "sentiq.files";
 const MOST = 200;
 
-/** What this browser knows of the files that were sent from it, by the ids of their jobs. @returns {Record<string, Memory>} */
+/** Which columns were chosen in this browser, by the ids of their jobs. @returns {Record<string, Memory>} */
 export function remembered() {
   try {
     return JSON.parse(localStorage.getItem(KEPT) ?? "{}") ?? {};
@@ -95,7 +95,7 @@ export function remember(job, memory) {
   try {
     localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(all.slice(-MOST))));
   } catch {
-    // a browser may keep nothing; then files are called by their jobs
+    // a browser may keep nothing; then columns are suggested anew
   }
 }
 

@@ -142,9 +142,9 @@ function refused(error) {
   if (!again) return tell(error.status >= 500 ? "bad" : "warn", error.message);
   if (seconds > LONGEST_RETRY_S) {
     const at = new Date(Date.now() + 1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    return tell("warn", `${error.message} Try again after ${at}.`);
+    return tell("warn", `${error.reason} Try again after ${at}.`);
   }
-  tell("warn", `${error.message} This page tries again in ${seconds === 1 ? "a second" : `${count(seconds)} seconds`}.`);
+  tell("warn", `${error.reason} This page tries again in ${seconds === 1 ? "a second" : `${count(seconds)} seconds`}.`);
   timer = window.setTimeout(ask, 1000 * seconds);
 }
 
