@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from unicodedata import normalize
 
 from model.sentences import Span, sentences, stripped
 
@@ -46,8 +47,18 @@ def words(name: str) -> list[str]:
 
 
 def body(name: str) -> str:
-    """A pattern of a name whose words are joined in any way."""
-    return r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words(name))
+    """A pattern of a name whose words are joined in any way. Letters with accents are found in both of their forms, as
+    one character and as a letter with marks.
+    """
+    name = normalize("NFC", name)
+    return r"[\s_.\-]*".join("".join(map(_sign, word)) for word in words(name))
+
+
+def _sign(char: str) -> str:
+    if char in _VARIANTS:
+        return _VARIANTS[char]
+    apart = normalize("NFD", char)
+    return re.escape(char) if apart == char else f"(?:{re.escape(char)}|{re.escape(apart)})"
 
 
 def free_before(name: str) -> bool:

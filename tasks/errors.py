@@ -346,15 +346,15 @@ def _shown(name: str) -> str:
 
 
 class SegmentNotFound(SentimentError):
-    """A stream has no texts of a segment."""
+    """A stream, or a job, has no texts of a segment, or too few of it to be labelled by itself."""
 
     code = "segment_not_found"
 
-    def __init__(self, asked: str, nearest: str | None = None) -> None:
-        """`asked`: the segment; `nearest`: the one of the stream that is most like it."""
-        whose = f"in the segment `{_shown(asked)}`" if asked else "without a segment"
+    def __init__(self, asked: str, nearest: str | None = None, *, whose: str = "stream") -> None:
+        """`asked`: the segment; `nearest`: the one that is most like it; `whose`: of what it was asked."""
+        where = f"in the segment `{_shown(asked)}`" if asked else "without a segment"
         meant = f" Do you mean `{_shown(nearest)}`?" if nearest else ""
-        super().__init__(f"No text of this stream is {whose}.{meant}")
+        super().__init__(f"No text of this {whose} is {where}.{meant}")
 
 
 class TextsNotKept(SentimentError):
@@ -371,12 +371,12 @@ class TextsNotKept(SentimentError):
 
 
 class TooManyLabels(SentimentError):
-    """A stream has as many labels as one may have."""
+    """A stream, or a job, has as many labels as one may have."""
 
     code = "too_many_labels"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"A stream may have at most {most} labels, with those of texts that were given out for them.")
+        super().__init__(f"There may be at most {most} labels, with those of texts that were given out for them.")
 
 
 class TooManyLinks(SentimentError):

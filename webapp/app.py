@@ -20,6 +20,7 @@ from webapp.api.compare import compare_blueprint
 from webapp.api.docs import docs_blueprint
 from webapp.api.events import Listeners
 from webapp.api.health import health_blueprint
+from webapp.api.job_labels import Labelling, job_labels_blueprint
 from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import collected, metrics_blueprint
 from webapp.api.plain import PlainPredict
@@ -37,6 +38,7 @@ from webapp.front.signed_in import SignedIn
 from webapp.front.traces import Traces
 from webapp.pages.blueprint import pages_blueprint
 from webapp.pages.files import add_files
+from webapp.pages.job_label import add_job_label
 from webapp.pages.page import Pages
 from webapp.pages.problems import problem_for, problem_in
 from webapp.pages.status import Links
@@ -86,10 +88,10 @@ def create_app(
     listeners = Listeners()  # to jobs and to streams together
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
-    answers = PredictionAnswers(sentiment.analysis, sentiment.described)
+    answers = PredictionAnswers(sentiment.analysis, sentiment.described, sentiment.compiling_for)
     pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
-    made = report_maker(sentiment.jobs, sandbox)
+    made = report_maker(sentiment.jobs, sentiment.job_labels, sandbox)
     for_people = pages_blueprint(
         pages,
         sentiment,
@@ -99,6 +101,8 @@ def create_app(
         partial(collected, queues, counts.registry),
     )
     add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
+    labelling = Labelling(sentiment.jobs, sentiment.job_labels, made)
+    add_job_label(for_people, pages, labelling)
     add_streams(for_people, pages, sentiment.streams, listeners)
     for blueprint in (
         for_people,
@@ -115,6 +119,7 @@ def create_app(
         ),
         reports_blueprint(sentiment.jobs, made),
         streams_blueprint(sentiment.streams, sentiment.jobs, uploads, answers, sandbox, listeners),
+        job_labels_blueprint(labelling),
         labels_blueprint(sentiment.streams),
         compare_blueprint(sentiment.streams),
         health_blueprint(sentiment),

@@ -26,6 +26,7 @@ from tasks.store.memory import Memory
 from tasks.store.outcomes import Answer
 from tasks.store.presence import WEBS, KnownModel, Presence
 from tasks.store.sessions import Sessions
+from tasks.streams.job_labels import JobLabels
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
 from tasks.streams.links import StreamLinks
@@ -106,6 +107,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         ttl_s=settings.job_ttl,
         allowance=Allowance(settings.storage_quota, settings.max_jobs),
     )
+    labels = StreamLabels(parts.results)
     jobs = JobService(
         incoming,
         KeptJobs(parts.results, backend),
@@ -124,7 +126,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     )
     streams = StreamService(
         KeptStreams(parts.results, max_streams=settings.max_streams),
-        StreamLabels(parts.results),
+        labels,
         KeptShifts(parts.results),
         StreamLinks(parts.results),
         incoming,
@@ -140,6 +142,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     return SentimentService(
         models,
         jobs,
+        JobLabels(parts.results, labels),
         streams,
         parts.presence,
         parts.compilations,

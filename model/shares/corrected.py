@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import comb, inf
 
 import numpy as np
 
 from model.shares import sums
 from model.shares.estimates import FLOOR, LEVEL, NO_LABELS, Estimate, Labelled, Method, Shares, joined
 from model.shares.intervals import limits
-from model.shares.raw import raw
+from model.shares.raw import NOTE, raw
 from model.shares.sums import Floats
 
 FEW = 10
 """Labels below which a segment's variance is not estimated by itself in the shares of a whole stream."""
 Stratum = tuple[Floats, Labelled]
 """A segment's sums, shape (8,), and its labels."""
+_SELDOM = 0.001
+_LEFT_OUT = (
+    f"{NOTE} There are labels, but hardly any of some segments that have many of the texts: label texts of all segments"
+    f" in proportion, or {FEW} of each."
+)
 TRUST = 5
 """So many labels of the rarer side let the scores count for as much as the labels once more, see `_size`."""
 
@@ -119,13 +124,16 @@ def stratified(
 
     theta = sum W theta_h, variance sum W^2 (1 - n/N) var(y - lambda f) / n, with W the segment's share of the texts
     (Cochran 1977, 5.2 and 7.10). Segments with fewer than 10 labels are taken together as one, which supposes that they
-    are labelled in proportion to their texts.
+    are labelled in proportion to their texts. If they surely are not, as where people have labelled one segment alone,
+    the shares are raw.
     """
     strata = [one for one in strata if sums.texts(one[0]) > 0]
     total, labelled = _together(strata)
     if not strata or len(labelled) < min(max(floor, 2), float(sums.texts(total))):
         return raw(total, effective_texts, level, len(labelled), floor)
     enough, rest, note = _collapsed(strata)
+    if _left_out(strata, rest):
+        return replace(raw(total, effective_texts, level), note=_LEFT_OUT)
     kept = [*enough, rest] if len(rest[1]) else enough
     return _estimated([Moments.of(*one) for one in kept], effective_texts, level, note)
 
@@ -140,6 +148,23 @@ def _collapsed(strata: Sequence[Stratum]) -> tuple[list[Stratum], Stratum, str]:
         rest = [*rest, enough.pop()]
     note = f"{len(rest)} segments are taken together: fewer than {FEW} labels are there of {len(few)} of them."
     return enough, _together(rest), note if few else ""
+
+
+def _left_out(strata: Sequence[Stratum], rest: Stratum) -> bool:
+    """Whether a stratum of those that are taken together has so few labels as chance gives it in one of 1,000 cases."""
+    whole, labels = float(sums.texts(rest[0])), len(rest[1])
+    for total, labelled in strata:
+        share, count = float(sums.texts(total)) / max(whole, 1.0), len(labelled)
+        if count >= min(FEW, float(sums.texts(total))):
+            continue
+        if (1 - share) ** labels >= _SELDOM:
+            continue
+        if (
+            sum(comb(labels, some) * share**some * (1 - share) ** (labels - some) for some in range(count + 1))
+            < _SELDOM
+        ):
+            return True
+    return False
 
 
 def _together(strata: Sequence[Stratum]) -> Stratum:

@@ -26,6 +26,8 @@ changed. `lua/job.lua` alone decides which chunk is due and in which state a job
     sentiq:j:<job>:late   lines that repeat a text of a chunk stored before: a hash of chunks
     sentiq:j:<job>:done   the numbers of the chunks that are done, a set
     sentiq:j:<job>:sent   the numbers of the chunks that were sent after another was done, a set
+    sentiq:j:<job>:drawn  random samples of its lines, to be labelled, and `labels`, `offers` and `offered`, what people
+                          said of them: `tasks.streams.job_labels`
     sentiq:jobs           the ids of all jobs by the time of their creation, a sorted set
     sentiq:jobs:<owner>   the same for the jobs of one API key's name
     sentiq:turns...       the chunks that wait for their turn, and those that were sent: see `lua/turns.lua`

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import ceil
 from sys import getsizeof
 from typing import Any
 
@@ -15,6 +17,7 @@ import orjson
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from tasks.jobs.counts import by_label, label_field
+from tasks.jobs.keys import job_key
 from tasks.store.outcomes import Outcome
 from tasks.wire import FormatError
 
@@ -244,6 +247,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         if rate is None or self.sealed is None or self.status is not JobStatus.RUNNING:
             return None
         return (self.total - self.done) / rate
+
+    @property
+    def labels_key(self) -> str:
+        """See `tasks.streams.labels.Sampled`."""
+        return job_key(self.id)
+
+    @property
+    def labels_ttl_s(self) -> int:
+        """See `tasks.streams.labels.Sampled`: until the job expires."""
+        return max(1, ceil(self.expires_at - time.time()))
 
     @property
     def callback(self) -> Callback | None:

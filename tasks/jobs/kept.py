@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.errors import JobNotEnded, JobNotFound
 from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, LinePart, from_hash
-from tasks.jobs.keys import chunk_id, index_key, job_key
+from tasks.jobs.keys import chunk_id, index_key, job_key, label_keys
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
@@ -120,13 +120,13 @@ class KeptJobs:
         return self.get(job_id)
 
     def remove(self, job_id: str) -> None:
-        """Removes a job that has ended, with its lines and results.
+        """Removes a job that has ended, with its lines, results and labels.
 
         Raises:
             JobNotFound: it never existed, or it has expired.
             JobNotEnded: it has not ended.
         """
-        answer = self._remove(job_id, 1)
+        answer = self._remove(job_id, 1, own_keys=label_keys(job_id))
         if answer == b"gone":
             raise JobNotFound
         if answer == b"open":

@@ -11,16 +11,22 @@ CALLBACKS = "sentiq:callbacks"
 ENDED = "sentiq:ended"
 """The channel on which the ids of jobs are published when they end."""
 PARTS = ("", "in", "todo", "late", "done", "sent")
+LABEL_PARTS = ("drawn", "labels", "offers", "offered")
 
 
 def job_key(job_id: str, part: str = "") -> str:
-    """The key of a job, or of one of its `PARTS`."""
+    """The key of a job, or of one of its `PARTS` or `LABEL_PARTS`."""
     return f"sentiq:j:{job_id}:{part}" if part else f"sentiq:j:{job_id}"
 
 
 def job_keys(job_id: str) -> list[str]:
     """The keys of all parts of a job."""
     return [job_key(job_id, part) for part in PARTS]
+
+
+def label_keys(job_id: str) -> list[str]:
+    """The keys of what people say of a job's texts; see `tasks.streams.job_labels`."""
+    return [job_key(job_id, part) for part in LABEL_PARTS]
 
 
 def index_key(owner: str | None) -> str:

@@ -116,8 +116,8 @@ def counted(
 
     found = _found(given, segment, sample, declared or Sample(segment))
     inside = sorted(id for id in found.labels if _within(found.entries[id], start, end))
-    decided = {id: _decided(found.labels[id]) for id in inside if id in found.random}
-    used = [(found.entries[id], label) for id, label in decided.items() if label is not None]
+    said = {id: decided(found.labels[id]) for id in inside if id in found.random}
+    used = [(found.entries[id], label) for id, label in said.items() if label is not None]
     if kept is not None:
         begins, length_s = kept
         theirs = [entry.time_ms // 1000 // length_s * length_s for entry, _ in used]
@@ -131,8 +131,8 @@ def counted(
     return Counted(
         labelled,
         times,
-        sum(label is None for label in decided.values()),
-        len(inside) - len(decided),
+        sum(label is None for label in said.values()),
+        len(inside) - len(said),
         UNEVEN if _distance(times, everywhere) > _FAR else "",
     )
 
@@ -175,7 +175,7 @@ def _within(entry: Entry, start: float | None, end: float | None) -> bool:
     return (start is None or entry.time_ms >= 1000 * start) and (end is None or entry.time_ms < 1000 * end)
 
 
-def _decided(labels: Iterable[Label]) -> int | None:
+def decided(labels: Iterable[Label]) -> int | None:
     """The label of most people; of several that are equally frequent, the oldest. None if nobody could tell."""
     said = Counter(one.label for one in labels if one.label is not None)  # in the order in which they came
     return max(said, key=lambda label: said[label]) if said else None

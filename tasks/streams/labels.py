@@ -1,11 +1,13 @@
-"""Labels that people give to texts of a stream's sample: who was given which texts, and what they said of them.
+"""Labels that people give to texts of a random sample, of a stream or of a job: who was given which texts, and what
+they said of them. Of a stream they are at
 
     sentiq:s:<uid>:offers    what was given to whom, a sorted set of <id><segment>\\0<by>, in the order of giving
     sentiq:s:<uid>:offered   the entries of the sample that were given to anybody, without their texts, by id, a hash:
                              an entry may leave the sample before its label comes
     sentiq:s:<uid>:labels    the labels, a hash of [label, time in ms] by <id><by>: a person has one label of a text
 
-Which labels count, and why, is in `tasks.streams.labelled`.
+and of a job at `sentiq:j:<job>:offers` and so on. Which labels count, and why, is in `tasks.streams.labelled`; of jobs,
+in `tasks.streams.job_labels`.
 """
 
 from __future__ import annotations
@@ -13,16 +15,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
 from tasks.errors import TooManyLabels
 from tasks.store.connections import Client
-from tasks.streams.keys import stream_key
-from tasks.streams.stream import Entry, Stream
+from tasks.streams.stream import Entry
 
 MOST_LABELS = 20_000
-"""The most labels of a stream, with those that are still to come for texts that were given out."""
+"""The most labels of a stream or a job, with those that are still to come for texts that were given out."""
+MOST_OFFERS = 2 * MOST_LABELS
+"""The most times that texts of a stream or a job are given out: those that somebody has left go to others too."""
+PARTS = ("labels", "offers", "offered")
+"""The parts of a stream's key, or a job's, in which they are."""
 _SHARED_OF = 5
 """One of so many texts is given to a second person, so that it can be told how far people agree ..."""
 _MOST_SHARED = 100
@@ -56,7 +62,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """All offers and labels of a stream."""
+    """All offers and labels of a stream or a job."""
 
     offers: list[Offer]
     """In the order in which they were made."""
@@ -66,14 +72,26 @@ class Given:
     """The labels of each text by its id, the oldest first."""
 
 
+class Sampled(Protocol):
+    """A stream or a job, of whose texts there is a random sample."""
+
+    @property
+    def labels_key(self) -> str:
+        """The key that the keys of its labels begin with."""
+
+    @property
+    def labels_ttl_s(self) -> int:
+        """How long its labels are kept from now on, in seconds."""
+
+
 class StreamLabels:
-    """Offers texts and takes labels. Raises redis.RedisError if the server is away."""
+    """Offers texts and takes labels, of streams and of jobs. Raises redis.RedisError if the server is away."""
 
     def __init__(self, client: Client) -> None:
-        """`client`: connected to the server of the streams."""
+        """`client`: connected to the server of the streams and the jobs."""
         self._client = client
 
-    def offer(self, stream: Stream, entries: Sequence[Entry], by: str, limit: int) -> list[Entry]:
+    def offer(self, whose: Sampled, entries: Sequence[Entry], by: str, limit: int) -> list[Entry]:
         """Gives a person texts to label.
 
         First those that the person was given before and has not labelled; then texts that nobody was given; then those
@@ -81,25 +99,28 @@ class StreamLabels:
         how far the two agree.
 
         Args:
-            stream: the stream.
-            entries: of the sample, in the order of their keyed hash, in which they are given.
+            whose: the stream or the job.
+            entries: of the sample, in their random order, in which they are given.
             by: the person.
             limit: the most texts.
 
         Raises:
-            TooManyLabels: the stream has as many as may be.
+            TooManyLabels: there are as many as may be.
         """
-        given = self.given(stream)
+        given = self.given(whose)
         mine = {offer.id for offer in given.offers if offer.by == by}
         open_ones = [entry for entry in entries if entry.id not in given.labels]
         shared = self._shared(given, entries, by, mine)[: limit // _SHARED_OF]
         chosen = [entry for entry in open_ones if entry.id in mine][:limit]
         fresh = (entry for entry in open_ones if entry.id not in given.entries)
-        chosen += self._take(stream, fresh, limit - len(chosen) - len(shared), len(given.offers))
+        chosen += self._take(whose, fresh, limit - len(chosen) - len(shared), len(given.offers))
         left = [entry for entry in open_ones if entry.id in given.entries and entry.id not in mine]
         chosen += left[: max(0, limit - len(chosen) - len(shared))]
         chosen += shared[: limit - len(chosen)]
-        self._note(stream, [entry for entry in chosen if entry.id not in mine], by)
+        new = [entry for entry in chosen if entry.id not in mine]
+        if len(given.offers) + len(new) > MOST_OFFERS:
+            raise TooManyLabels(MOST_LABELS)
+        self._note(whose, new, by)
         return chosen
 
     @staticmethod
@@ -111,9 +132,9 @@ class StreamLabels:
         said = {id for id, labels in given.labels.items() if len(labels) == 1 and labels[0].by != by}
         return [entry for entry in entries if entry.id in said and entry.id not in mine][: _MOST_SHARED - by_two]
 
-    def _take(self, stream: Stream, entries: Iterable[Entry], count: int, offered: int) -> list[Entry]:
+    def _take(self, whose: Sampled, entries: Iterable[Entry], count: int, offered: int) -> list[Entry]:
         """Takes up to `count` texts that nobody was given, also not in this moment by another process."""
-        key = stream_key(stream.uid, "offered")
+        key = _key(whose, "offered")
         taken: list[Entry] = []
         rest = iter(entries)
         while len(taken) < count:
@@ -125,35 +146,35 @@ class StreamLabels:
             pipe = self._client.pipeline(transaction=False)
             for entry in some:
                 pipe.hsetnx(key, entry.id, msgspec.msgpack.encode(msgspec.structs.replace(entry, text=None)))
-            pipe.expire(key, stream.settings.ttl)
+            pipe.expire(key, whose.labels_ttl_s)
             taken += [entry for entry, new in zip(some, pipe.execute(), strict=False) if new]
         return taken
 
-    def _note(self, stream: Stream, entries: Sequence[Entry], by: str) -> None:
+    def _note(self, whose: Sampled, entries: Sequence[Entry], by: str) -> None:
         if not entries:
             return
-        key, now_us = stream_key(stream.uid, "offers"), time.time_ns() // 1000
+        key, now_us = _key(whose, "offers"), time.time_ns() // 1000
         pipe = self._client.pipeline(transaction=False)
         pipe.zadd(
             key, {f"{entry.id}{entry.segment}\0{by}": now_us + place for place, entry in enumerate(entries)}, nx=True
         )
-        pipe.expire(key, stream.settings.ttl)
+        pipe.expire(key, whose.labels_ttl_s)
         pipe.execute()
 
-    def give(self, stream: Stream, labels: Sequence[tuple[str, int | None]], by: str) -> list[str]:
+    def give(self, whose: Sampled, labels: Sequence[tuple[str, int | None]], by: str) -> list[str]:
         """Stores a person's labels by the texts' ids; a second one of the same person takes the place of the first.
 
         Returns:
             The ids that were not given to anybody: a label of such a text is not stored.
 
         Raises:
-            TooManyLabels: the stream has as many as may be.
+            TooManyLabels: there are as many as may be.
         """
         if not labels:
             return []
-        key = stream_key(stream.uid, "labels")
+        key = _key(whose, "labels")
         pipe = self._client.pipeline(transaction=False)
-        pipe.hmget(stream_key(stream.uid, "offered"), [id for id, _ in labels])
+        pipe.hmget(_key(whose, "offered"), [id for id, _ in labels])
         pipe.hlen(key)
         found, count = pipe.execute()
         if count + len(labels) > MOST_LABELS:
@@ -163,17 +184,17 @@ class StreamLabels:
         if known:
             pipe = self._client.pipeline(transaction=False)
             pipe.hset(key, mapping={f"{id}{by}": msgspec.json.encode((label, now_ms)) for id, label in known.items()})
-            for part in ("labels", "offered", "offers"):  # a label counts as long as it is known who was given what
-                pipe.expire(stream_key(stream.uid, part), stream.settings.ttl)
+            for part in PARTS:  # a label counts as long as it is known who was given what
+                pipe.expire(_key(whose, part), whose.labels_ttl_s)
             pipe.execute()
         return list(dict.fromkeys(id for id, _ in labels if id not in known))
 
-    def given(self, stream: Stream) -> Given:
-        """All offers and labels of a stream."""
+    def given(self, whose: Sampled) -> Given:
+        """All offers and labels of a stream or a job."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.zrange(stream_key(stream.uid, "offers"), 0, -1)
-        pipe.hgetall(stream_key(stream.uid, "offered"))
-        pipe.hgetall(stream_key(stream.uid, "labels"))
+        pipe.zrange(_key(whose, "offers"), 0, -1)
+        pipe.hgetall(_key(whose, "offered"))
+        pipe.hgetall(_key(whose, "labels"))
         offers, offered, labels = pipe.execute()
         by_text: dict[str, list[Label]] = {}
         for place, (field, raw) in enumerate(labels.items()):
@@ -191,6 +212,10 @@ class StreamLabels:
             entries[id.decode()] = _entry(raw)
         time.sleep(0)
         return Given(list(map(_offer, offers)), entries, by_text)
+
+
+def _key(whose: Sampled, part: str) -> str:
+    return f"{whose.labels_key}:{part}"
 
 
 def _offer(member: bytes) -> Offer:

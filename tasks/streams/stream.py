@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tasks.streams.keys import stream_key
+
 if TYPE_CHECKING:
     from model.shares.sums import Floats  # numpy is not loaded before the first question about a stream
 
@@ -52,6 +54,16 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     """Texts with an id that was counted before; they are counted nowhere else."""
     revision: int = 0
     """A number that grows with every chunk that is counted."""
+
+    @property
+    def labels_key(self) -> str:
+        """See `tasks.streams.labels.Sampled`."""
+        return stream_key(self.uid)
+
+    @property
+    def labels_ttl_s(self) -> int:
+        """See `tasks.streams.labels.Sampled`."""
+        return self.settings.ttl
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

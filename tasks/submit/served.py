@@ -40,9 +40,11 @@ class ServedModel:
             mark = self.compiling()
             raise ModelNotServed(wish, mark.words if mark is not None else "")
 
-    def compiling(self) -> CompilingMark | None:
-        """How far the model is, if no worker answers callers with it yet because it is being compiled. Never raises."""
-        if self.known.ready("interactive"):
+    def compiling(self, role: str = "interactive") -> CompilingMark | None:
+        """How far the model is, if no worker of this role is ready with it yet because it is being compiled. Never
+        raises.
+        """
+        if self.known.ready(role):
             return None
         with suppress(redis.RedisError):
             return next((mark for mark in self.compilations.under_way() if mark.tag == self.model.tag), None)

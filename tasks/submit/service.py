@@ -16,6 +16,7 @@ from tasks.jobs.job import Line
 from tasks.store.compilations import Compilations
 from tasks.store.connections import Client
 from tasks.store.presence import Presence
+from tasks.streams.job_labels import JobLabels
 from tasks.submit.asked import Asked, Reading
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
@@ -54,6 +55,7 @@ class SentimentService:
         self,
         models: ServedModels,
         jobs: JobService,
+        job_labels: JobLabels,
         streams: StreamService,
         presence: Presence,
         compilations: Compilations,
@@ -67,6 +69,7 @@ class SentimentService:
         Args:
             models: the models that texts are scored by.
             jobs: the service of jobs.
+            job_labels: what people say of jobs' texts.
             streams: the service of streams.
             presence: lists the workers.
             compilations: lists those that are not ready because they compile their model.
@@ -75,6 +78,7 @@ class SentimentService:
             analysis: the analysis that the service performs.
         """
         self.jobs = jobs
+        self.job_labels = job_labels
         self.streams = streams
         self.models = models
         self.model_tag = models.default.model.tag
@@ -148,9 +152,9 @@ class SentimentService:
             found = self._presence.described.get(identity)
         return found
 
-    def compiling_for(self, model: str | None) -> CompilingMark | None:
+    def compiling_for(self, model: str | None, role: str = "interactive") -> CompilingMark | None:
         """See `ServedModel.compiling`; `model` as in `predict`."""
-        return self.models.choose(model).compiling()
+        return self.models.choose(model).compiling(role)
 
     def compiling(self) -> list[CompilingMark]:
         """The workers that compile their model now, before they are ready."""

@@ -68,7 +68,7 @@ def test_keys_label_until_the_answer_is_corrected(browser: Browser, stack: Stack
     page = begin(browser, stack, "keys", "anna")
     expect(page.locator("[data-last]")).to_have_count(0)
     press(page, "3")
-    expect(page.locator("[data-last]")).to_contain_text("you Positive")
+    expect(page.locator("[data-last]")).to_contain_text("You said Positive")
     first = page.locator("#text").inner_text()
     press(page, "1")
     expect(page.locator("#progress .chart")).to_contain_text("±")
@@ -77,7 +77,7 @@ def test_keys_label_until_the_answer_is_corrected(browser: Browser, stack: Stack
     expect(page.locator("#before")).to_contain_text("You said “Negative”")
     expect(page.get_by_role("button", name="Negative")).to_have_attribute("aria-pressed", "true")
     press(page, "2")
-    expect(page.locator("[data-last]")).to_contain_text("you Neutral")
+    expect(page.locator("[data-last]")).to_contain_text("You said Neutral")
     press(page, "0")
     require_sound(page)
     for number in range(98):

@@ -62,8 +62,8 @@ def starting(make_stack: Callable[..., Stack], checkpoint: Path) -> Starting:
 
 def test_compiling_is_told(starting: Starting) -> None:
     """While one worker compiles the model and the other waits for it, /health says so of both, with seconds, and the
-    202 of a text says how far the model is; once they are ready, /health and /model say what serves and what the gate
-    found, and so does one line of each log.
+    202 of a text, that of a batch, and the jobs say how far the model is; once the workers are ready, /health and
+    /model say what serves and what the gate found, and so does one line of each log.
     """
     both = wait_until(starting.both, what="/health to say that one worker compiles and the other waits", timeout_s=90)
     (compiles,) = both.keys() - {WAITS}
@@ -75,6 +75,11 @@ def test_compiling_is_told(starting: Starting) -> None:
     assert (answer.status_code, answer.headers["Retry-After"], told["model"]) == (202, "10", "small-bert")
     assert told["step"] in STEPS
     assert told["seconds"] >= both[compiles]["seconds"]
+    job = stack.http.post("/batch_predict", json={"texts": ["bad", "worse"]}).json()
+    address = job["links"]["self"]
+    for one in (job, stack.http.get(address).json(), stack.http.get("/jobs").json()["items"][0]):
+        assert (one["id"], one["compiling"]["model"]) == (job["id"], "small-bert")
+        assert one["compiling"]["step"] in STEPS
     wait_until(
         lambda: starting.steps().get(WAITS, {"seconds": 0})["seconds"] > both[WAITS]["seconds"],
         what="the seconds to go on",
@@ -84,6 +89,8 @@ def test_compiling_is_told(starting: Starting) -> None:
     starting.workers.append(stack.start_worker("batch"))
     assert stack.ended(waiting)["status"] == "succeeded"
     assert "compiling" not in stack.http.post("/predict", json={"text": "better"}).json()
+    ended = stack.ended(job)
+    assert (ended["status"], "compiling" in ended) == ("succeeded", False)
     body = stack.http.get("/health").json()
     assert (body["status"], body["compiling"]) == ("ready", [])
     form = body["workers"][0]["form"]

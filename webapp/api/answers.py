@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import orjson
@@ -11,11 +12,14 @@ import orjson
 from model.analysis import Analysis
 from model.description import Description
 from tasks import metrics
-from tasks.jobs.job import Line, LinePart
+from tasks.errors import UnknownModel
+from tasks.jobs.job import TERMINAL, Job, Line, LinePart
 from tasks.store.outcomes import Scored
 from tasks.submit.asked import Part, Reading
 from tasks.submit.predictor import Outcomes
 from tasks.submit.service import Prediction
+from tasks.wire import CompilingMark
+from webapp.api.health import compiling_body
 from webapp.api.parts import about_body, sentences_body, words_body
 from webapp.api.results import line_body
 from webapp.api.said import not_mentioned, said
@@ -26,10 +30,22 @@ _NO_PARTS: Mapping[str, object] = MappingProxyType({})
 class PredictionAnswers:
     """Writes predictions as JSON, with the classes of the analysis, and counts them."""
 
-    def __init__(self, analysis: Analysis, described: Callable[[str | None], Description | None]) -> None:
-        """`described`: what is known of the model of an identity."""
+    def __init__(
+        self,
+        analysis: Analysis,
+        described: Callable[[str | None], Description | None],
+        compiling: Callable[[str | None, str], CompilingMark | None],
+    ) -> None:
+        """What answers are written with.
+
+        Args:
+            analysis: has the classes.
+            described: what is known of the model of an identity.
+            compiling: how far the model of a name is, if workers of a role are not ready yet because of that.
+        """
         self._classes = analysis.classes
         self._described = described
+        self._compiling = compiling
         self._counts = metrics.PredictionCounts(analysis.classes)
 
     def prediction(
@@ -94,6 +110,16 @@ class PredictionAnswers:
         if found.two_class:
             return {"calibrated": found.calibrated, "two_class": True}
         return {"calibrated": found.calibrated}
+
+    def job_flags(self, job: Job) -> dict[str, object]:
+        """What is said of a job's model: see `flags`; or, while the job waits for its workers to compile it, how far
+        they are.
+        """
+        if job.model is None and job.status not in TERMINAL:
+            with suppress(UnknownModel):  # which was taken from the settings since
+                mark = self._compiling(job.requested_model, "batch")
+                return {} if mark is None else {"compiling": compiling_body(mark)}
+        return {**self.flags(job.model)}
 
     def lines(self, lines: Sequence[Line]) -> bytes:
         """The answer for a batch that did not become a job."""

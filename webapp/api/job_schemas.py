@@ -109,10 +109,7 @@ class JobResponse(BaseModel):
     two_class: TwoClass = None
     compiling: Annotated[
         CompilingResponse | None,
-        Field(
-            description="In the answer to a text that has to wait because the model is still being compiled: how far it"
-            " is."
-        ),
+        Field(description="While a job waits for its model, because that is still being compiled: how far it is."),
     ] = None
 
 

@@ -75,7 +75,7 @@ def taken(jobs: JobService, answers: PredictionAnswers, prefer: Preferences, job
     """
     if prefer.wait_s is not None:
         job = jobs.get(job.id, prefer.wait_s, owner=caller().sees)
-    response = accepted(job, prefer, answers.flags(job.model))
+    response = accepted(job, prefer, answers.job_flags(job))
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -129,7 +129,7 @@ def jobs_blueprint(
     blueprint = Blueprint("jobs", __name__)
 
     def told(job: Job) -> dict[str, object]:
-        return job_body(job) | answers.flags(job.model)
+        return job_body(job) | answers.job_flags(job)
 
     def at_once(raw: bytes, prefer: Preferences, model: str | None) -> Response | int:
         """The answer to a small batch whose caller wants the predictions themselves; or, if it must become a job, the
@@ -227,7 +227,7 @@ def jobs_blueprint(
             jobs.remove(job_id)
             return nothing()
         job = jobs.cancel(job_id)
-        return accepted(job, Preferences(respond_async=False, wait_s=None), answers.flags(job.model))
+        return accepted(job, Preferences(respond_async=False, wait_s=None), answers.job_flags(job))
 
     @blueprint.get("/jobs/<job_id>/results")
     def results(job_id: str) -> Response:
@@ -301,7 +301,7 @@ def jobs_blueprint(
         listens_as = caller().id
 
         def body(job: Job) -> dict[str, object]:
-            return job_facts(job) | same | answers.flags(job.model)
+            return job_facts(job) | same | answers.job_flags(job)
 
         def stream() -> Iterator[bytes]:
             with listeners.place(listens_as) as listener:

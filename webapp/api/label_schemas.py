@@ -1,4 +1,4 @@
-"""Requests and responses of a stream's labels as the API documents them."""
+"""Requests and responses of the labels of streams and jobs as the API documents them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _printed(by: str) -> str:
 
 By = Annotated[
     str,
-    Field(max_length=64, description="Who labels, as the person is to be called in this stream: a name, or initials."),
+    Field(max_length=64, description="Who labels, as the person is to be called here: a name, or initials."),
     AfterValidator(_printed),
 ]
 Told = Annotated[
@@ -55,6 +55,30 @@ class SampleQuery(Asked):
         str | None, Field(alias="from", description="Only texts from this time on: ISO 8601, or Unix seconds.")
     ] = None
     end: Annotated[str | None, Field(alias="to", description="Only texts before this time.")] = None
+
+
+class JobLabelsQuery(Asked):
+    """By which column the texts of a job are told apart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    segment: Annotated[
+        str | None, Field(description="The column by which texts are told apart, as the report is to have it.")
+    ] = None
+
+
+class JobSampleQuery(JobLabelsQuery):
+    """Which texts of a job to label."""
+
+    value: Annotated[
+        str | None,
+        Field(
+            description="Only texts with this in that column. Default: of all, in proportion to their texts; labels of"
+            " these count in reports by any column."
+        ),
+    ] = None
+    by: By = ""
+    limit: Annotated[int, Field(ge=1, le=500, description="The most texts.")] = 20
 
 
 class LabelGiven(BaseModel):
@@ -108,7 +132,7 @@ class AgreementOfTwo(BaseModel):
 
 
 class LabelsResponse(BaseModel):
-    """How far a stream's labels are, and how far people agree."""
+    """How far the labels of a stream or a job are, and how far people agree."""
 
     labels: list[SegmentLabels]
     agreement: list[AgreementOfTwo]
@@ -136,6 +160,21 @@ class SampleResponse(LabelsResponse):
     """Texts that were chosen at random, in random order. Label them from the first one on."""
 
     items: list[SampleText]
+
+
+class JobSampleText(BaseModel):
+    """A text of a job to label."""
+
+    id: Annotated[str, Field(description="What to send its label by; not the id that the line came with.")]
+    position: Annotated[int, Field(description="The position of its line, as in /results.")]
+    text: str
+    segment: Annotated[str | None, Field(description="What it has in the column by which texts are told apart.")]
+
+
+class JobSampleResponse(LabelsResponse):
+    """Texts that were chosen at random, in random order. Label them from the first one on."""
+
+    items: list[JobSampleText]
 
 
 LABEL_INDEX: dict[str, int | None] = {label: index for index, label in enumerate(LABELS)} | {CANNOT_TELL: None}

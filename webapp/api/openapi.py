@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from webapp.api import health_schemas, job_schemas, prediction_schemas, result_schemas, schemas
+from webapp.api.label_openapi import LABEL_MODELS, job_label_paths
 from webapp.api.operations import (
     IDEMPOTENCY_KEY,
     LAST_EVENT_ID,
@@ -131,7 +132,7 @@ def application_version() -> str:
 
 def _definitions(analysis: Analysis) -> dict[str, Any]:
     """The schemas of all bodies, with the classes of the analysis."""
-    models = [*_MODELS, *(STREAM_MODELS if analysis == SENTIMENT else ())]
+    models = [*_MODELS, *([*LABEL_MODELS, *STREAM_MODELS] if analysis == SENTIMENT else ())]
     definitions: dict[str, Any] = models_json_schema(models, ref_template=REF)[1]["$defs"]
     for model, highest in ((prediction_schemas.Scores, 1), (health_schemas.Recall, 100)):
         share = {"maximum": highest, "minimum": 0}
@@ -302,6 +303,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
                 parameters=[job_id, *query_parameters(result_schemas.ReportQuery)],
             )
         },
+        **(job_label_paths(job_id) if analysis == SENTIMENT else {}),  # there are reports of sentiment alone
         **(stream_paths() if analysis == SENTIMENT else {}),  # there are streams of sentiment alone
         "/model": {
             "get": operation(

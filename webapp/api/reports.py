@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -11,6 +11,8 @@ from flask import Blueprint, Response, request
 from model.labels import SENTIMENT
 from tasks.errors import JobNotEnded
 from tasks.jobs.job import TERMINAL, Job
+from tasks.streams.job_labels import Counts, JobLabels, counts
+from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
 from webapp.api.jobs import found_job
 from webapp.api.requests import list_header
@@ -25,8 +27,8 @@ from webapp.sandbox.process import Sandbox
 
 _FORMATS = {"application/json": "json", "text/html": "html"}
 _TYPES = {name: media_type for media_type, name in _FORMATS.items()}
-
-
+DRAW = "draw"
+"""Instead of a report: texts to be labelled, see `webapp.report.drawing`."""
 Maker = Callable[[Job, ReportQuery, str], Iterator[bytes]]
 
 
@@ -52,7 +54,7 @@ def reports_blueprint(jobs: JobService, made: Maker) -> Blueprint:
     return blueprint
 
 
-def report_maker(jobs: JobService, sandbox: Sandbox) -> Maker:
+def report_maker(jobs: JobService, labels: JobLabels, sandbox: Sandbox) -> Maker:
     """What makes the report of a job by a query, in a form of `webapp.report.asked`: whole, in pieces."""
 
     def made(job: Job, query: ReportQuery, wanted: str) -> Iterator[bytes]:
@@ -71,6 +73,10 @@ def report_maker(jobs: JobService, sandbox: Sandbox) -> Maker:
         names = own_columns(job)
         if job.status not in TERMINAL:  # after the columns: whoever sends a file learns at once what is not in it
             raise JobNotEnded
+        hand = Counts({}, frozenset(), frozenset())
+        if wanted != DRAW:
+            with redis_or_unavailable():
+                hand = counts(labels.given(job), places[ROLES.index("segment")])
         given = Asked(
             format=wanted,
             job=job.id,
@@ -83,8 +89,30 @@ def report_maker(jobs: JobService, sandbox: Sandbox) -> Maker:
             tz=query.tz,
             dates=query.dates,
             bucket=query.bucket,
+            labelled=bool(hand.told),
+            notes=tuple(_notes(hand)),
         )
-        lines = rows(job, jobs.lines(job, 0, job.total), places)
+        lines = rows(job, jobs.lines(job, 0, job.total), places, hand.told)
         return sandbox.report(lines, msgspec.to_builtins(given), job.total)
 
     return made
+
+
+def _notes(hand: Counts) -> Iterator[str]:
+    """What a reader should know of the labels that people gave to texts of the job."""
+    if hand.told:
+        yield f"People labelled {_texts(hand.told)} of this job, drawn at random; the report uses these labels."
+    if hand.set_aside:
+        yield (
+            f"The labels of {_texts(hand.set_aside)} are set aside: too many texts before them were left out, so it is"
+            " not sure that they are a random sample."
+        )
+    if hand.elsewhere:
+        yield (
+            f"The labels of {_texts(hand.elsewhere)} are not used here: they were drawn by the segments of another"
+            " column, and count in the report by that one."
+        )
+
+
+def _texts(some: Collection[int]) -> str:
+    return "1 text" if len(some) == 1 else f"{len(some):,} texts"

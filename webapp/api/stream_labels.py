@@ -10,7 +10,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from tasks.errors import SegmentNotFound, TextsNotKept
-from tasks.streams.labelled import agreements
+from tasks.streams.labelled import Pair, agreements
 from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.stream import Entry, Stream
 from tasks.submit.away import redis_or_unavailable
@@ -46,6 +46,34 @@ def standing(name: str | None, found: Measured) -> dict[str, object]:
     }
 
 
+def agreed(pair: Pair) -> dict[str, object]:
+    """How far two people agree."""
+    found = pair.agreement
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "texts": found.texts,
+        "equal": found.equal,
+        "kappa": found.kappa,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def by_person(body: LabelsRequest) -> dict[str, list[tuple[str, int | None]]]:
+    """The labels of a request, by who gave them: the text's id, and the class's index."""
+    found: dict[str, list[tuple[str, int | None]]] = {}
+    for one in body.labels:
+        found.setdefault(body.by if one.by is None else one.by, []).append((one.id, LABEL_INDEX[one.label]))
+    return found
+
+
+def taken(body: LabelsRequest, refused: Sequence[str]) -> dict[str, object]:
+    """What became of the labels of a request, by the ids that were refused."""
+    accepted = len(body.labels) - sum(one.id in set(refused) for one in body.labels)
+    return {"accepted": accepted, "refused": list(dict.fromkeys(refused))}
+
+
 def _of_all(samples: Sequence[Sequence[Entry]]) -> list[Entry]:
     """The samples of several segments as one of all their texts. As each has the smallest hashes of its segment, the
     smallest of all are among them, as many as the largest sample has.
@@ -66,18 +94,7 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
             pairs = agreements(labels.given(stream).labels)
         return {
             "labels": [standing(told_segment(name), Measured([part])) for name, part in parts.items()],
-            "agreement": [
-                {
-                    "first": pair.first,
-                    "second": pair.second,
-                    "texts": pair.agreement.texts,
-                    "equal": pair.agreement.equal,
-                    "kappa": pair.agreement.kappa,
-                    "low": pair.agreement.low,
-                    "high": pair.agreement.high,
-                }
-                for pair in pairs
-            ],
+            "agreement": list(map(agreed, pairs)),
         }
 
     @blueprint.get("/streams/<name>/sample")
@@ -116,14 +133,8 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
     def take(name: str) -> Response:
         body = LabelsRequest.read_any(json_body())
         stream = find(streams, name)
-        by_person: dict[str, list[tuple[str, int | None]]] = {}
-        for one in body.labels:
-            by = body.by if one.by is None else one.by
-            by_person.setdefault(by, []).append((one.id, LABEL_INDEX[one.label]))
         with redis_or_unavailable():
-            refused = [id for by, some in by_person.items() for id in labels.give(stream, some, by)]
-        accepted = len(body.labels) - sum(one.id in set(refused) for one in body.labels)
-        answer = {"accepted": accepted, "refused": list(dict.fromkeys(refused))} | progress(stream)
-        return Response(orjson.dumps(answer), mimetype="application/json")
+            refused = [id for by, some in by_person(body).items() for id in labels.give(stream, some, by)]
+        return Response(orjson.dumps(taken(body, refused) | progress(stream)), mimetype="application/json")
 
     return blueprint

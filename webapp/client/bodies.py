@@ -7,7 +7,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,12 @@ def json_body(value: Any) -> Body:
     """JSON as a body, escaped as ASCII, so that half an emoji can be sent too; the service reads it as U+FFFD."""
     raw = json.dumps(value).encode()
     return Body({"Content-Type": "application/json", "Content-Length": str(len(raw))}, lambda: iter((raw,)))
+
+
+def labels_body(labels: Mapping[str, str], by: str | None) -> Body:
+    """A person's labels, by the texts' ids, as a body."""
+    given = [{"id": id, "label": label} for id, label in labels.items()]
+    return json_body({"labels": given} | ({} if by is None else {"by": by}))
 
 
 def body_of(

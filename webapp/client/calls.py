@@ -11,25 +11,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import IO, Any, Literal, Unpack
-from urllib.parse import quote as quoted
 
 import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
 from webapp.client.files import FileOptions, query_with
 from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, written
+from webapp.client.labelling import LabelCalls, job_path
 from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
 
 Format = Literal["csv", "ndjson", "json", "xlsx"]
 
 
-class Calls:
+class Calls(LabelCalls):
     """One service's answers."""
 
     def __init__(self, transport: Transport) -> None:
+        super().__init__(transport)
         self._transport, self._connection = transport, transport.connection
-        self._send = transport.send
         self.url = transport.url
         """The service's address, without user and password."""
 
@@ -147,7 +147,7 @@ class Calls:
 
     async def job(self, job: Job | str) -> Job:
         """The job as it is now."""
-        return Job.of(json_object(await self._send("GET", _path(job))))
+        return Job.of(json_object(await self._send("GET", job_path(job))))
 
     async def jobs(self, status: Status | None = None) -> AsyncIterator[Job]:
         """All jobs, or those with this status, newest first."""
@@ -162,7 +162,7 @@ class Calls:
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancels the job; what is done stays readable, and a job that has ended stays as it is."""
-        return Job.of(json_object(await self._send("DELETE", _path(job))))
+        return Job.of(json_object(await self._send("DELETE", job_path(job))))
 
     async def remove(self, job: Job | str) -> None:
         """Removes a job that has ended, with its results, and frees what it keeps of your quota.
@@ -171,7 +171,7 @@ class Calls:
             JobNotFound: there is no such job, or no longer.
             SentiqError: `job_not_ended`: cancel it first.
         """
-        await self._send("DELETE", _path(job), {"purge": "1"})
+        await self._send("DELETE", job_path(job), {"purge": "1"})
 
     async def wait(
         self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None
@@ -192,7 +192,7 @@ class Calls:
         while True:
             left_s = max(0.0, until - time.monotonic())
             prefer = {"Prefer": f"wait={math.ceil(min(step_s, left_s))}"}
-            response = await self._send("GET", _path(job), None, prefer, patience_s=left_s)
+            response = await self._send("GET", job_path(job), None, prefer, patience_s=left_s)
             now = Job.of(json_object(response))
             if on_progress is not None:
                 on_progress(now)
@@ -283,7 +283,7 @@ class Calls:
             "tz": tz, "dates": dates, "bucket": bucket, "format": format,
         }  # fmt: skip
         params = {name: value for name, value in asked.items() if value is not None}
-        response = await self._send("GET", f"{_path(job)}/report", params, silent_s=UPLOAD_S)
+        response = await self._send("GET", f"{job_path(job)}/report", params, silent_s=UPLOAD_S)
         return response.content
 
     async def _table(self, job: Job | str, format: Format, asked: dict[str, bool]) -> AsyncGenerator[bytes, None]:
@@ -292,7 +292,7 @@ class Calls:
         """
         params: dict[str, str] = {"format": format} | {name: "1" for name, wanted in asked.items() if wanted}
         silent_s = UPLOAD_S if format == "xlsx" else 0.0  # a spreadsheet is sent when it is whole
-        response = await self._send("GET", f"{_path(job)}/results", params, stream=True, silent_s=silent_s)
+        response = await self._send("GET", f"{job_path(job)}/results", params, stream=True, silent_s=silent_s)
         async with aclosing(self._connection.parts(response)) as parts:
             try:
                 async for part in parts:
@@ -306,7 +306,7 @@ class Calls:
         position, patience = 0, self._transport.patience()
         while True:
             began_at, params = position, {"format": "ndjson", "cursor": str(position)}
-            response = await self._send("GET", f"{_path(job)}/results", params, stream=True)
+            response = await self._send("GET", f"{job_path(job)}/results", params, stream=True)
             async with aclosing(self._connection.parts(response)) as parts:
                 try:
                     async for lines in split_lines(parts):
@@ -323,7 +323,3 @@ class Calls:
                     error = self._transport.unavailable(fault)
             patience = self._transport.patience() if position > began_at else patience
             await patience.bear(error)
-
-
-def _path(job: Job | str) -> str:
-    return f"/jobs/{quoted(job.id if isinstance(job, Job) else job, safe='')}"

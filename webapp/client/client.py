@@ -99,6 +99,9 @@ class Sentiq:
     results = iterating(Calls.results)
     download = blocking(Calls.download)
     report = blocking(Calls.report)
+    sample = blocking(Calls.sample)
+    labels = blocking(Calls.labels)
+    label = blocking(Calls.label)
     streams = blocking(Calls.streams)
 
     def stream(self, name: str) -> Stream:

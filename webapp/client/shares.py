@@ -162,17 +162,19 @@ class Shift(_Read):
 
 @dataclass(frozen=True, slots=True)
 class SampledText(_Read):
-    """A text of a stream's random sample, to be labelled."""
+    """A text of a random sample of a stream or a job, to be labelled."""
 
     id: str
     text: str
     segment: str | None = None
     time: datetime | None = None
+    position: int | None = None
+    """Of a job's text: the position of its line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels(_Read):
-    """The labels that people gave a stream's texts."""
+    """The labels that people gave texts of a stream or a job."""
 
     labels: Sequence[Mapping[str, Any]]
     """Of each segment: how many count, and how many are needed before intervals are corrected by them."""

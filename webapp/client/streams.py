@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Unpack
 from urllib.parse import quote as quoted
 
-from webapp.client.bodies import body_of, json_body, server_events
+from webapp.client.bodies import body_of, json_body, labels_body, server_events
 from webapp.client.connections import blocking, iterating
 from webapp.client.files import FileOptions, query_with
 from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, query, written
@@ -235,8 +235,7 @@ class AsyncStream:
             labels: the label of each text, by the text's id.
             by: who labelled them. A second person's label of the same text shows how far the two agree.
         """
-        given = [{"id": id, "label": label} for id, label in labels.items()]
-        body = json_body({"labels": given} | ({} if by is None else {"by": by}))
+        body = labels_body(labels, by)
         return Labels.of(json_object(await self._send("POST", f"{self._path}/labels", body=body)))
 
     async def shifts(self) -> Rows[Shift]:

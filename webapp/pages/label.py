@@ -42,6 +42,9 @@ def add_label(blueprint: Blueprint, pages: Pages, streams: StreamService) -> Non
             back=at,
             sample=f"{at}/sample",
             labels=f"{at}/labels",
+            ended=True,
+            ready=True,
+            column=None,
             part=f"/pages{at}/labels",
             keeps=stream.settings.keep_sample,
             segments=[standing(told_segment(segment), Measured([part])) for segment, part in parts.items()],
@@ -61,13 +64,13 @@ def add_label(blueprint: Blueprint, pages: Pages, streams: StreamService) -> Non
         found = Measured(list(parts.values()))
         return pages.fragment(
             "label_progress.html",
-            last=_said(given, request.args.get("last", ""), by),
-            agreement=[_agreed(pair, by) for pair in agreements(given.labels)[:MOST_PAIRS]],
-            **_told(found),
+            last=said(given, request.args.get("last", ""), by),
+            agreement=[agreed(pair, by) for pair in agreements(given.labels)[:MOST_PAIRS]],
+            **told(found),
         )
 
 
-def _told(found: Measured) -> dict[str, object]:
+def told(found: Measured) -> dict[str, object]:
     """What the labels have given so far."""
     if not found.texts:
         return {"picture": None}
@@ -85,13 +88,14 @@ def _told(found: Measured) -> dict[str, object]:
         "net": words.net(shares.net),
         "raw": words.signed(found.raw().net.estimate),
         "needed": found.needed,
+        "why": shares.note if shares.method is Method.RAW and not found.needed else "",
         "cannot_tell": sum(part.labels.cannot_tell for part in found.parts),
         "set_aside": sum(part.labels.set_aside for part in found.parts),
         "note": found.note,
     }
 
 
-def _said(given: Given, id: str, by: str) -> dict[str, object] | None:
+def said(given: Given, id: str, by: str) -> dict[str, object] | None:
     """What the person and the model say of a text that the person has labelled; None of any other."""
     entry = given.entries.get(id)
     mine = [one for one in given.labels.get(id, ()) if one.by == by]
@@ -104,7 +108,7 @@ def _said(given: Given, id: str, by: str) -> dict[str, object] | None:
     return {"person": person, "model": label, "score": words.percent(score)}
 
 
-def _agreed(pair: Pair, by: str) -> str:
+def agreed(pair: Pair, by: str) -> str:
     """How far two people agree, in sentences."""
     first, second = (_called(name, by) for name in (pair.first, pair.second))
     if second == "you":

@@ -16,6 +16,8 @@ MARKS = (100, 200, 400)
 """Numbers of labels at which it is told how long the interval will be."""
 _WIDTH, _HEIGHT = 400.0, 190.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 390.0, 16.0, 160.0
+_LABEL = 64.0
+"""The width of what is written beside the point that was reached."""
 _FIRST = 15
 """Labels at which the curve begins: before, the interval is longer than all that is possible."""
 
@@ -86,5 +88,10 @@ class Narrowing:
         if self.labels >= _FIRST:
             at = place(min(self.labels, most), self.now)
             picture.dot("dot sure", at, 5.5)
-            picture.text("name", (at[0] + 8, at[1] - 8), f"now ±{self.now:.0f}")
+            # Above the curve there is room on the right, unless the line at FLOOR or a mark is there: then below it.
+            below = any(
+                0 < place(number, 0)[0] - at[0] < _LABEL for number in (FLOOR, *(mark for mark, _ in self.marks))
+            )
+            where = (at[0] - 8, at[1] + 14) if below else (at[0] + 8, at[1] - 8)
+            picture.text("name", where, f"now ±{self.now:.0f}", anchor="end" if below else "start")
         return str(picture)

@@ -58,7 +58,12 @@ _OTHERS = [
 ]  # fmt: skip
 """Python's codecs of texts, but for those that are not supersets of ASCII on the page (EBCDIC) or are none of texts."""
 _KNOWN = {*_UTF_8, *_OTHERS}
-_ALSO = {"ansi": "cp1252", "x_sjis": "shift_jis", "x_gbk": "gbk", "x_euc_jp": "euc_jp", "ms932": "cp932"}
+_ALSO = {
+    "ansi": "cp1252", "mac": "mac_roman", "mac_ukrainian": "mac_cyrillic", "ms932": "cp932", "ucs_2": "utf_16",
+    "unicode": "utf_16", "utf8_bom": "utf_8_sig", "utf_8_bom": "utf_8_sig",
+}  # fmt: skip
+_CODE_PAGE = re.compile(r"(?:windows|win|cp|ibm|dos)_?(\d{3,4})")
+"""Code pages as people write them: `win1252`, `CP-1252`, `windows1251`."""
 
 
 class Told(Protocol):
@@ -73,6 +78,10 @@ def codec_of(declared: str) -> str | None:
     """Python's name of an encoding that is asked for; None if there is none by this name that holds texts."""
     # Asking `codecs` for every name that callers make up would keep each of them in memory.
     name = re.sub(r"[^a-z0-9]+", "_", declared.strip().lower()).strip("_")
+    if name not in aliases:
+        name = name.removeprefix("x_")  # as the web once wrote what was not registered
+    if (page := _CODE_PAGE.fullmatch(name)) is not None:
+        name = f"cp{page[1]}"
     name = _ALSO.get(name) or aliases.get(name) or name
     return name if name in _KNOWN else None
 

@@ -16,7 +16,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Everything but the lines."""
 
     format: str
-    """`json`, `html`, or `fragment`: a part of a page."""
+    """`json`, `html`, `fragment` (a part of a page), or `draw`: random texts to be labelled."""
     job: str
     model: str | None
     status: str
@@ -29,6 +29,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tz: str
     dates: str | None
     bucket: str | None
+    labelled: bool = False
+    """Whether rows have labels that people gave to texts of the job (`tasks.streams.job_labels`)."""
+    notes: tuple[str, ...] = ()
+    """What is known of these labels."""
 
     @property
     def zone(self) -> tzinfo:

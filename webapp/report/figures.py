@@ -30,8 +30,12 @@ _LEAST = 2
 """A segment with fewer texts is not compared."""
 FALSE_ALARMS = 0.05
 """The probability that a report whose texts show no shift at all tells one."""
+_FAR = 3.3
+"""Standard deviations that a count is off by chance in one of 1,000 cases."""
 _SHIFTS_FROM = 200
 """Texts with a time that a segment needs before shifts are looked for."""
+CERTAIN = (Method.CORRECTED, Method.EXACT)
+"""Shares that are not the model's own counts."""
 Indices = NDArray[np.int64]
 
 
@@ -61,6 +65,11 @@ class Segment:
     """Texts that differ from each other after cleaning."""
     series: tuple[Shares, ...] = ()
     shifts: tuple[Shift, ...] = ()
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether its shares are more than the model's own counts."""
+        return self.shares.method in CERTAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +166,20 @@ class _Counted:
         effective = len(everything) / self._design_of_all
         return self._whole("", everything, self.together(range(len(self.parts))), effective, detected)
 
-    def together(self, places: Iterable[int]) -> Shares:
-        """The shares of several segments as one. Of these, texts are as independent as they are among all."""
+    def together(self, places: Iterable[int], *, labels: bool = True) -> Shares:
+        """The shares of several segments as one, with their labels or without. Of these, texts are as independent as
+        they are among all.
+        """
         strata = [(self._totals[place], self._labels[place]) for place in places]
         total = np.sum([total for total, _ in strata], axis=0)
         effective = float(sums.texts(total)) / self._design_of_all
-        if len(strata) == 1:
+        if labels and len(strata) == 1:
             return shares(*strata[0], effective)
-        if any(len(labelled) for _, labelled in strata):
+        if labels and any(len(labelled) for _, labelled in strata):
             found = stratified(strata)
             if found.method is not Method.RAW:
                 return replace(found, effective_texts=effective)
+            return replace(raw(total, effective), note=found.note)
         return raw(total, effective)
 
     def _whole(self, name: str, texts: Indices, found: Shares, effective: float, detected: int) -> Segment:
@@ -181,7 +193,7 @@ class _Counted:
             int((table.gold[texts] >= 0).sum()),
             None if table.author is None else len(np.unique(table.author[texts])),
             len(np.unique(table.words[texts])),
-            tuple(self._series(timed)) if len(timed) else (),
+            tuple(self._series(timed, labels=bool(name) or self._even())) if len(timed) else (),
             tuple(self._shifts(timed, detected)),
         )
 
@@ -198,14 +210,22 @@ class _Counted:
             ids.append(self._table.author[texts])
         return design_effect(values, *(np.unique(one, return_inverse=True)[1] for one in ids))
 
-    def _series(self, timed: Indices) -> list[Shares]:
+    def _even(self) -> bool:
+        """Whether labels are there in proportion to the texts of the segments, as far as chance allows: only then may
+        all of them together correct the whole in a bucket of time.
+        """
+        counts = np.array([len(labelled) for labelled in self._labels], np.float64)
+        shares = np.array([len(part) for part in self.parts], np.float64) / max(len(self._table.segment), 1)
+        expected = counts.sum() * shares
+        return bool((np.abs(counts - expected) <= _FAR * np.sqrt(expected * (1 - shares) + 1)).all())
+
+    def _series(self, timed: Indices, *, labels: bool) -> list[Shares]:
         table = self._table
         size = len(self.edges) - 1
         place = np.searchsorted(self.edges, table.times[timed], side="right") - 1
         some = table.gold[timed] >= 0
-        return series(
-            sums.by(place, size, table.scores[timed]), self._labelled(timed), place[some], [self._design(timed)] * size
-        )
+        labelled, places = (self._labelled(timed), place[some]) if labels else (NO_LABELS, place[:0])
+        return series(sums.by(place, size, table.scores[timed]), labelled, places, [self._design(timed)] * size)
 
     def _shifts(self, timed: Indices, detected: int) -> list[Shift]:
         table = self._table
@@ -216,16 +236,23 @@ class _Counted:
 
 
 def _pairs(segments: list[tuple[int, Segment]], counted: _Counted) -> Iterator[Pair]:
-    """The comparisons, adjusted for their number."""
+    """The comparisons, adjusted for their number. Both sides are raw unless both are corrected: one that is corrected
+    and one that is not would differ by what the correction does.
+    """
     compared = [(place, segment) for place, segment in segments if segment.shares.texts >= _LEAST]
     if len(compared) <= MOST_IN_PAIRS:
         pairs = list(combinations([segment for _, segment in compared], 2))
         for first, second in pairs:
-            yield Pair(first.name, second.name, compare(first.shares, second.shares, len(pairs)))
+            certain = first.is_certain and second.is_certain
+            two = (first.shares, second.shares) if certain else (first.raw, second.raw)
+            yield Pair(first.name, second.name, compare(*two, len(pairs)))
         return
     for place, segment in compared:
-        others = counted.together(other for other in range(len(counted.parts)) if other != place)
-        yield Pair(segment.name, None, compare(segment.shares, others, len(compared)))
+        others = [other for other in range(len(counted.parts)) if other != place]
+        together = counted.together(others)
+        certain = segment.is_certain and together.method in CERTAIN
+        two = (segment.shares, together) if certain else (segment.raw, counted.together(others, labels=False))
+        yield Pair(segment.name, None, compare(*two, len(compared)))
 
 
 def _agreement(table: Table) -> Agreement | None:

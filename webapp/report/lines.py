@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from model.labels import LABELS
 from model.warnings import NOT_MENTIONED
 from tasks.jobs.job import Job, Line
 from tasks.store.outcomes import Failed
@@ -15,6 +16,9 @@ from webapp.reading.names import listed, quoted
 from webapp.reading.refusals import UploadRefused
 from webapp.report.asked import ROLES
 from webapp.report.kinds import FAILED, NOT_ABOUT, SCORED, UNANSWERED, UNREAD
+
+_LABEL = 5 + ROLES.index("label")
+"""Where a row has its label."""
 
 
 def columns_of(job: Job, asked: Mapping[str, str | None]) -> list[int | None]:
@@ -42,9 +46,19 @@ def _place(names: list[str], name: str) -> int:
     )
 
 
-def rows(job: Job, lines: Iterable[Line], columns: list[int | None]) -> Iterator[list[object]]:
-    """One row for each line: its kind, its three scores (0 if it has none), its text, and the cells of the columns."""
-    wanted = any(place is not None for place in columns)
+def rows(
+    job: Job, lines: Iterable[Line], columns: list[int | None], labels: Mapping[int, int] | None = None
+) -> Iterator[list[object]]:
+    """One row for each line: its kind, its three scores (0 if it has none), its text, and the cells of the columns.
+
+    Args:
+        job: the job.
+        lines: its lines.
+        columns: where the columns for ROLES are.
+        labels: the classes that people gave to texts, by their positions, in place of the cells of that column.
+    """
+    labels = labels or {}
+    wanted = bool(labels) or any(place is not None for place in columns)
     for line in lines:
         outcome = line.outcome
         scores: tuple[float, ...] = (0.0, 0.0, 0.0)
@@ -60,4 +74,6 @@ def rows(job: Job, lines: Iterable[Line], columns: list[int | None]) -> Iterator
         if wanted:
             fields = own_fields(job, line)
             row += [None if place is None else fields[place] for place in columns]
+            if (label := labels.get(line.position)) is not None:
+                row[_LABEL] = LABELS[label]
         yield row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, Any
 
 import msgspec
@@ -9,6 +10,7 @@ import orjson
 
 from webapp.report.asked import Asked
 from webapp.report.body import body
+from webapp.report.drawing import draw
 from webapp.report.figures import figures
 from webapp.report.page import fragment, page
 from webapp.report.table import Gathering, Table
@@ -25,6 +27,9 @@ def tell_report(rows: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
     """
     given = msgspec.convert(asked["report"], Asked)
     table = _table(rows, given)
+    if given.format == "draw":
+        tell.piece(orjson.dumps(draw(table, given.job)))
+        return
     found = figures(table, bucket=given.bucket, zone=given.zone)
     if given.format == "json":
         made = orjson.dumps(body(given, table, found), option=orjson.OPT_APPEND_NEWLINE)
@@ -36,6 +41,7 @@ def tell_report(rows: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
 
 
 def _table(rows: IO[bytes], asked: Asked) -> Table:
-    gathering = Gathering(asked.columns, asked.zone, asked.order)
+    gathering = Gathering(asked.columns, asked.zone, asked.order, labelled=asked.labelled)
     gathering.take(map(orjson.loads, rows))
-    return gathering.table()
+    table = gathering.table()
+    return replace(table, notes=(*asked.notes, *table.notes))

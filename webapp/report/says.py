@@ -13,6 +13,7 @@ from webapp.report.figures import Figures, Pair, Segment
 
 _NAME = 60
 _MOST_SHIFTS = 3
+_MOST_PAIRS = 3
 _CERTAIN = (Method.CORRECTED, Method.EXACT, Method.POOLED)
 Namer = Callable[[str], str]
 
@@ -85,17 +86,23 @@ def headlines(figures: Figures, zone: tzinfo) -> Iterator[str]:
 
 
 def _standing(figures: Figures) -> Iterator[str]:
-    """Who is first, who is last, and whether that is sure."""
+    """Who is first, who is last, and whether that is sure; of the corrected pairs, if some are and others are not."""
     segments = figures.segments
     against_all = figures.pairs and figures.pairs[0].second is None
-    certain = all(pair.comparison.method in _CERTAIN for pair in figures.pairs)
+    sure = [pair for pair in figures.pairs if pair.comparison.method in _CERTAIN]
+    certain = len(sure) == len(figures.pairs)
+    if sure and not certain:
+        yield from map(pair_sentence, sorted(sure, key=lambda one: -abs(one.comparison.net.estimate))[:_MOST_PAIRS])
+        return
+    if not certain:
+        segments = tuple(sorted(segments, key=lambda one: -one.raw.net.estimate))
     by = "" if certain else "By the model's own counts, "
     for segment, verdict, word in (
         (segments[0], Verdict.AHEAD, "ahead of"),
         (segments[-1], Verdict.BEHIND, "behind"),
     ):
         beaten = sum(_verdict(pair, segment) is verdict for pair in figures.pairs)
-        name, net = shown(segment.name), words.net(segment.shares.net)
+        name, net = shown(segment.name), words.net((segment.shares if certain else segment.raw).net)
         if not beaten:
             if verdict is Verdict.AHEAD:
                 open_question = f"who is ahead cannot be told: {name} has the highest net, {net}, but may not be first"

@@ -40,6 +40,8 @@ _SHOWN = 5
 class Table:
     """The texts that are counted, in the order of the input, and how many are not."""
 
+    positions: NDArray[np.int64]
+    """The lines that they are, from 0."""
     scores: NDArray[np.float64]
     """Shape (n, 3)."""
     segment: NDArray[np.int64]
@@ -66,12 +68,23 @@ class Table:
 class Gathering:
     """Takes rows one by one, as `webapp.report.lines` makes them."""
 
-    def __init__(self, columns: Sequence[str | None], zone: tzinfo, order: Order | None) -> None:
-        """`columns`: the names of the columns for time, segment, label and author, None for those not asked for."""
+    def __init__(
+        self, columns: Sequence[str | None], zone: tzinfo, order: Order | None, *, labelled: bool = False
+    ) -> None:
+        """Takes nothing yet.
+
+        Args:
+            columns: the names of the columns for time, segment, label and author, None for those not asked for.
+            zone: of times without an offset.
+            order: which part of a date comes first; None if the column is to show it.
+            labelled: whether rows have labels though no column was asked for.
+        """
         self._time, self._segment, self._label, self._author = columns
         self._zone, self._order = zone, order
+        self._labelled = labelled or self._label is not None
         self._kinds = [0] * 5
         self._total = 0
+        self._positions = array("q")
         self._scores = array("d")
         self._segments = array("l")
         self._names: dict[str, int] = {} if self._segment is not None else {"": 0}
@@ -93,6 +106,7 @@ class Gathering:
                 self._take(row)
 
     def _take(self, row: list[Any]) -> None:
+        self._positions.append(self._total - 1)
         self._scores.extend(row[1:4])
         words = _digest(clean(row[4]))
         self._words.append(words)
@@ -107,7 +121,7 @@ class Gathering:
                     " A segment is what many texts share, such as a candidate, a version or a country."
                 )
         self._segments.append(place)
-        if self._label is not None:
+        if self._labelled:
             gold = gold_of("" if label is None else str(label))
             if gold == UNKNOWN:
                 self._no_labels.saw(str(label), self._total)
@@ -153,6 +167,7 @@ class Gathering:
         times, notes = self._times()
         golds = self._gold()
         return Table(
+            np.frombuffer(self._positions, np.int64),
             np.frombuffer(self._scores, np.float64).reshape(-1, 3),
             np.array(self._segments, np.int64),
             tuple(self._names),
@@ -169,9 +184,9 @@ class Gathering:
         )
 
     def _gold(self) -> NDArray[np.int64]:
-        if self._label is None:
+        if not self._labelled:
             return np.full(self._kinds[SCORED], UNLABELLED, np.int64)
-        column = quoted(self._label)
+        column = quoted(self._label or "")
         if self._no_labels.count:
             raise UploadRefused(
                 422,

@@ -1,6 +1,6 @@
 -- Removes a job with all that it keeps, except the results of its chunks.
 --
--- KEYS: see job.lua
+-- KEYS: see job.lua; from KEYS[11] on, others that are the job's alone, such as those of its labels
 -- ARGV[3] 1 if it is only to be removed if it has ended
 --
 -- Returns 'gone', 'open' if it has not ended, or {the chunks that are done, the number of lines that were answered, those
@@ -21,6 +21,7 @@ end
 local chunks_done, caller, places = redis.call('SMEMBERS', done), its_caller(), lists()
 -- First what takes no room: a server that has none left refuses a script that begins otherwise.
 redis.call('DEL', facts, pages, todo, late, done, sent)
+for place = 11, #KEYS do redis.call('DEL', KEYS[place]) end
 for _, list in ipairs(places) do redis.call('ZREM', list, job_id) end
 redis.call('SREM', unfinished, job_id)
 redis.call('ZREM', callbacks, job_id)

@@ -242,3 +242,25 @@ def test_estimates_are_always_possible(seed: int, number: int, more: int, skill:
         assert one.low is not None
         assert one.high is not None
         assert least <= one.low <= one.estimate <= one.high <= 1
+
+
+def test_a_segment_that_was_left_out() -> None:
+    """Where people have labelled one segment alone, the whole is not corrected by it, and the note says why; labels of
+    texts that were drawn from all are in proportion, and nearly never taken for others.
+    """
+    parts = [population(count, (0.3, 0.4, 0.3), seed=count) for count in (900, 500, 60, 40, 20)]
+    totals = [sums.of(scores) for _, scores in parts]
+
+    def whole(counts: list[int], seed: int) -> Shares:
+        return stratified(
+            [(total, labels(*part, n, seed)) for total, part, n in zip(totals, parts, counts, strict=True)]
+        )
+
+    found = whole([120, 0, 0, 0, 0], 1)
+    assert (found.method, points(found)) == (Method.RAW, points(raw(np.sum(totals, axis=0))))
+    assert "hardly any of some segments" in found.note
+    assert whole([0, 9, 9, 9, 9], 1).method is Method.RAW
+    assert whole([120, 12, 0, 0, 0], 1).method is Method.CORRECTED
+    chosen = np.random.default_rng(5)
+    drawn = [chosen.multivariate_hypergeometric([len(gold) for gold, _ in parts], 100).tolist() for _ in range(300)]
+    assert all(whole(counts, seed).method is Method.CORRECTED for seed, counts in enumerate(drawn))

@@ -69,15 +69,19 @@ def job_of(cells: Sequence[Cells], outcomes: Sequence[Outcome | None]) -> tuple[
 
 
 def made(
-    sandbox: Sandbox, cells: Sequence[Cells], outcomes: Sequence[Outcome | None] | None = None, **asked: Any
+    sandbox: Sandbox,
+    cells: Sequence[Cells],
+    outcomes: Sequence[Outcome | None] | None = None,
+    labels: dict[int, int] | None = None,
+    **asked: Any,
 ) -> bytes:
-    """The report of such a job, by the process that makes it."""
+    """The report of such a job, by the process that makes it. `labels`: what people said of lines."""
     if outcomes is None:
         outcomes = [Scored(SCORES[place % 3], False) for place in range(len(cells))]
     job, lines = job_of(cells, outcomes)
     wanted = msgspec.structs.replace(ASKED, **asked)
     places = columns_of(job, dict(zip(ROLES, wanted.columns, strict=True)))
-    return b"".join(sandbox.report(rows(job, lines, places), msgspec.to_builtins(wanted), job.total))
+    return b"".join(sandbox.report(rows(job, lines, places, labels), msgspec.to_builtins(wanted), job.total))
 
 
 def report(sandbox: Sandbox, cells: Sequence[Cells], *args: Any, **asked: Any) -> dict[str, Any]:
@@ -167,6 +171,45 @@ def test_a_hundred_labels_correct(sandbox: Sandbox) -> None:
     (pair,) = report(sandbox, few)["comparisons"]["items"]
     assert pair["method"] == "raw"
     assert pair["sentence"].startswith("By the model's own counts")
+    # What is called the model's own counts is that of both sides, in the headline too.
+    nets = [found[pair[side]]["raw"]["net"]["estimate"] for side in ("first", "second")]
+    assert pair["net"]["estimate"] == pytest.approx(nets[0] - nets[1], abs=2e-4)
+    assert found["A"]["net"]["estimate"] < min(nets) - 0.5
+
+
+def test_the_whole_over_time_takes_labels_in_proportion_alone(sandbox: Sandbox) -> None:
+    """If one segment has more labels than its share of the texts, all labels together correct no bucket of the whole;
+    those of the segments are corrected by their own.
+    """
+    cells = [(*row[:2], "neg" if n % 3 == 0 else "", *row[3:]) for n, row in enumerate(some(1200))]
+    even = report(sandbox, cells, bucket="1w")
+    assert {one["method"] for one in even["series"][0]["buckets"]} == {"corrected with pooled labels"}
+    uneven = [(*row[:2], row[2] if row[1] == "A" else "", *row[3:]) for row in cells]
+    found = {series["name"]: series["buckets"] for series in report(sandbox, uneven, bucket="1w")["series"]}
+    assert {one["method"] for one in found[None]} == {"raw"}
+    assert {one["method"] for one in found["A"]} == {"corrected with pooled labels"}
+
+
+def test_one_of_many_is_not_corrected(sandbox: Sandbox) -> None:
+    """Where one segment has no labels, the headline tells of the pairs that are corrected; each pair with that segment
+    is of the model's own counts on both sides, and so is the whole.
+    """
+    cells = [("", f"s{n % 3}", "neg" if n % 3 and n < 900 else "", f"u{n}", f"text {n}") for n in range(1200)]
+    outcomes = [Scored(SCORES[2 if n % 3 == 1 and n % 4 else 0], False) for n in range(1200)]
+    found = report(sandbox, cells, outcomes, columns=(None, *NAMES[1:4]))
+    methods = {(pair["first"], pair["second"]): pair["method"] for pair in found["comparisons"]["items"]}
+    assert sorted(methods.values()) == ["corrected", "raw", "raw"]
+    assert all(("s0" in pair) == (method == "raw") for pair, method in methods.items())
+    assert not found["says"][1].startswith("By the model")
+    assert "s0" not in found["says"][1]
+    assert found["overall"]["method"] == "raw"
+    assert "hardly any of some segments" in found["overall"]["note"]
+    many = [("", f"s{n % 9}", "neg" if n % 9 and n < 1800 else "", f"u{n}", f"text {n}") for n in range(2700)]
+    each = {
+        pair["first"]: pair["method"]
+        for pair in report(sandbox, many, columns=(None, *NAMES[1:4]))["comparisons"]["items"]
+    }
+    assert set(each.values()) == {"raw"}
 
 
 def test_comparisons_end_in_a_verdict(sandbox: Sandbox) -> None:

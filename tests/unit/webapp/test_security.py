@@ -67,6 +67,10 @@ PATHS = {
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
     "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
+    "job_labels.sample": ("GET", f"/jobs/{'0' * 32}/sample"),
+    "job_labels.standing_of": ("GET", f"/jobs/{'0' * 32}/labels"),
+    "job_labels.take": ("POST", f"/jobs/{'0' * 32}/labels"),
+    "pages.job_label_progress": ("GET", f"/pages/files/{'0' * 32}/labels"),
     "pages.status_part": ("GET", "/pages/status"),
 }
 

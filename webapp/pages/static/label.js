@@ -2,9 +2,10 @@
 /** Labelling texts one by one: each answer is sent at once, and nothing of the model's is shown before it is given. */
 
 import { Problem, call, show } from "./api.js";
-import { announce, at, capital, isolated, settled } from "./dom.js";
+import { announce, at, capital, count, isolated, settled } from "./dom.js";
+import { remembered } from "./told.js";
 
-/** @typedef {{id: string, text: string, segment: string | null, time: string}} Item */
+/** @typedef {{id: string, text: string, segment: string | null, time?: string, position?: number}} Item */
 
 const AT_ONCE = 20;
 const LONG = 220;
@@ -15,7 +16,9 @@ const place = at("labelling");
 const answers = /** @type {HTMLButtonElement[]} */ ([...at("answers").querySelectorAll("button")]);
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
-let by = remembered();
+let by = nameBefore();
+const file = remembered()[place.dataset.job ?? ""];
+if (file) at("whose").textContent = file.name;
 /** @type {Item[]} */
 let queue = [];
 /** @type {{item: Item, label: string}[]} */
@@ -25,7 +28,7 @@ let corrects = null; // the answer that is being given again
 let busy = false;
 let turn = 0; // counts changes of person and segment, so that an answer for the ones before is dropped
 
-function remembered() {
+function nameBefore() {
   try {
     return localStorage.getItem(NAME) ?? "";
   } catch {
@@ -38,6 +41,12 @@ function segment() {
   const chosen = /** @type {HTMLInputElement | null} */ (at("segments").querySelector("input:checked"));
   return chosen?.dataset.segment ?? null;
 }
+
+/** Which texts are labelled, as the service is asked: those of a stream, or of a job by the segments of a column. */
+const which = () =>
+  place.dataset.job === undefined
+    ? { segment: segment() }
+    : { segment: place.dataset.column ?? null, value: segment() };
 
 /** @param {Record<string, string | null>} given */
 function query(given) {
@@ -55,7 +64,7 @@ function complain(error) {
 
 const progress = settled(async (/** @type {string | null} */ last) => {
   try {
-    await show(at("progress"), place.dataset.part + query({ by, segment: segment(), last }));
+    await show(at("progress"), place.dataset.part + query({ by, ...which(), last }));
   } catch (error) {
     complain(error);
   }
@@ -65,9 +74,9 @@ const progress = settled(async (/** @type {string | null} */ last) => {
 function tellCounts(standing) {
   for (const one of standing) {
     for (const input of at("segments").querySelectorAll("input")) {
-      if (input.dataset.segment !== (one.segment ?? "")) continue;
       const row = input.parentElement;
       const bar = row.querySelector("progress");
+      if (bar === null || (input.dataset.segment ?? "") !== (one.segment ?? "")) continue;
       bar.max = Math.max(one.counted + one.needed, 1);
       bar.value = one.counted;
       row.querySelector("[data-count]").textContent = `${one.counted} of ${one.counted + one.needed}`;
@@ -95,7 +104,7 @@ async function persist(method, path, body = null) {
 
 async function fetchMore() {
   const now = turn;
-  const { body } = await persist("GET", place.dataset.sample + query({ by, segment: segment(), limit: String(AT_ONCE) }));
+  const { body } = await persist("GET", place.dataset.sample + query({ by, ...which(), limit: String(AT_ONCE) }));
   if (now !== turn) return;
   const known = new Set([...queue, ...done.map((one) => one.item)].map((item) => item.id));
   queue.push(...body.items.filter((/** @type {Item} */ item) => !known.has(item.id)));
@@ -117,8 +126,8 @@ function present() {
   }
   if (item === undefined) return;
   const facts = at("facts");
-  if (item.segment !== null) facts.append(isolated(item.segment), " · ");
-  facts.append(when.format(new Date(item.time)));
+  if (item.segment) facts.append(isolated(item.segment), " · ");
+  facts.append(item.time === undefined ? `line ${count((item.position ?? 0) + 1)}` : when.format(new Date(item.time)));
   at("text").classList.toggle("long", item.text.length > LONG);
   const words = isolated(item.text);
   words.dir = "auto";

@@ -36,6 +36,9 @@ export function reports(job, ended) {
     if (!opened) return;
     tell(at("report-problem"), null);
     const query = asked();
+    const segment = query.get("segment");
+    at("to-label").href = to(`/files/${job}/label${segment ? `?${new URLSearchParams({ segment })}` : ""}`);
+    at("to-label").hidden = !ended();
     at("alone").href = to(`/jobs/${job}/report?format=html&${query}`);
     if (!ended()) {
       at("making").textContent = "The report is made once all texts are scored.";
