@@ -15,7 +15,7 @@ MOST_GROUPS = 64
 
 @cache
 def _word() -> re.Pattern[str]:
-    """A pattern of a word, a link, or signs in a row. Python takes marks, such as vowels of Thai, for no part of one."""
+    """A pattern of a word, a link, or signs in a row. Python takes marks, as vowels of Thai are, for no part of it."""
     marks = [code for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)).startswith("M")]
     firsts = [code for code in marks if unicodedata.category(chr(code - 1))[0] != "M"]
     lasts = [code for code in marks if unicodedata.category(chr(code + 1))[0] != "M"]
