@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from unicodedata import normalize
 
 from model.sentences import Span, sentences, stripped
 
@@ -29,8 +30,8 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 """Where a sentence turns to something else."""
-_OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+")
-"""What names something: a hashtag, a mention, or a word with a capital letter within a sentence."""
+_OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+|\b[a-z]{1,3}[A-Z]\w+")
+"""What names something: a hashtag, a mention, a word with a capital letter within a sentence, or one like iPhone."""
 _LEAST_WORDS = 3
 """A clause of fewer words takes the next one with it, or else the one before: alone it says too little."""
 
@@ -46,8 +47,18 @@ def words(name: str) -> list[str]:
 
 
 def body(name: str) -> str:
-    """A pattern of a name whose words are joined in any way."""
-    return r"[\s_.\-]*".join("".join(_VARIANTS.get(char) or re.escape(char) for char in word) for word in words(name))
+    """A pattern of a name whose words are joined in any way. Letters with accents are found in both of their forms, as
+    one character and as a letter with marks.
+    """
+    name = normalize("NFC", name)
+    return r"[\s_.\-]*".join("".join(map(_sign, word)) for word in words(name))
+
+
+def _sign(char: str) -> str:
+    if char in _VARIANTS:
+        return _VARIANTS[char]
+    apart = normalize("NFD", char)
+    return re.escape(char) if apart == char else f"(?:{re.escape(char)}|{re.escape(apart)})"
 
 
 def free_before(name: str) -> bool:

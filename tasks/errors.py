@@ -18,6 +18,7 @@
     ├── TooManyJobs             as many unfinished jobs as MAX_JOBS allows
     ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
     ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
+    │   └── StreamsFull         a key's streams keep as many
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── StreamNotFound          the caller has no stream of this name
     ├── TooManyStreams          as many streams of one key as MAX_STREAMS allows
@@ -245,6 +246,18 @@ class StorageQuotaExceeded(SentimentError):
             " this one. Remove jobs that have ended (DELETE /jobs/ID?purge=1), or wait until they expire."
         )
         self.retry_after_s = retry_after_s
+
+
+class StreamsFull(StorageQuotaExceeded):
+    """The caller's streams keep as many bytes as STORAGE_QUOTA allows."""
+
+    def __init__(self, kept_bytes: int, quota_bytes: int) -> None:
+        SentimentError.__init__(
+            self,
+            f"Your streams keep {kept_bytes} of the {quota_bytes} bytes that they may keep. Delete one that you no"
+            " longer need (DELETE /streams/{name}), make one without `keep_sample`, or one with a shorter `ttl`.",
+        )
+        self.retry_after_s = 3600
 
 
 class StorageFull(SentimentError):

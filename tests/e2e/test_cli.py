@@ -275,6 +275,8 @@ def test_batch_reads_as_it_is_told(sentiq: Sentiq) -> None:
     refused = sentiq.run("batch", "tab.txt", "--column", "text", status=1)
     assert "leave it out; if it is a table, say so: --type csv." in refused.stderr.decode()
     assert "its first one too. If it is a table, say so: --type csv." in sentiq.run("batch", "tab.txt").stderr.decode()
+    (sentiq.folder / "unicode.txt").write_text("id\ttext\n1\tgood\n", encoding="utf-16")
+    assert "If it is a table, say so: --type csv." in sentiq.run("batch", "unicode.txt").stderr.decode()
     assert "is a table" not in sentiq.run("batch", "lines.txt").stderr.decode()
 
 

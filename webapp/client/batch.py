@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -48,7 +49,9 @@ def in_commands(sentence: str) -> str:
 def _option(query: re.Match[str]) -> str:
     if query[0] == "?header=false":
         return "--no-header"
-    return f"--{query[1].replace('_', '-')} {shlex.quote(unquote(query[2]))}"
+    value = unquote(query[2])
+    told = shlex.quote(value) if value.isprintable() else f"$'{value.encode('unicode_escape').decode()}'"
+    return f"--{query[1].replace('_', '-')} {told}"
 
 
 _LONG_S = 5.0
@@ -322,7 +325,9 @@ def _is_table_of_lines(file: Path) -> bool:
     if not file.is_file() or file.suffix.lower() != ".txt":
         return False
     with file.open("rb") as opened:
-        head, row, *_ = [*opened.read(1 << 16).decode("utf-8", "replace").splitlines(), "", ""]
+        raw = opened.read(1 << 16)
+    encoding = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"  # spreadsheets: "Unicode text"
+    head, row, *_ = [*raw.decode(encoding, "replace").splitlines(), "", ""]
     return any(
         delimiter in head
         and delimiter in row
