@@ -23,6 +23,7 @@ COMPOSITION_ROOTS = {
     "webapp.launch.launcher",
     "webapp.server.__main__",
     "webapp.server.gunicorn_conf",
+    "tasks.app",
     "tasks.worker",
     "model.training.__main__",
 }
@@ -137,7 +138,7 @@ def test_the_front_knows_no_endpoint() -> None:
 
 MAKERS = {
     "tasks.store.connections.connect": {"webapp.compose", "tasks.work.compose", "tasks.probe", "tasks.store.embedded"},
-    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose"},
+    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose", "tasks.app"},
 }
 """What makes clients, and who may import it."""
 

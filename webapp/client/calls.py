@@ -19,7 +19,18 @@ from webapp.client.files import FileOptions, query_with
 from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, written
 from webapp.client.labelling import LabelCalls, job_path
 from webapp.client.shares import Rows, StreamState, rows
-from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
+from webapp.client.types import (
+    Job,
+    Line,
+    Prediction,
+    Purged,
+    SentiqError,
+    Status,
+    Unavailable,
+    Waiting,
+    WaitTimeout,
+    understood,
+)
 
 Format = Literal["csv", "ndjson", "json", "xlsx"]
 
@@ -172,6 +183,16 @@ class Calls(LabelCalls):
             SentiqError: `job_not_ended`: cancel it first.
         """
         await self._send("DELETE", job_path(job), {"purge": "1"})
+
+    async def queue(self) -> list[Waiting]:
+        """What waits to be scored, by key and model, the oldest first. It needs a key with the scope admin."""
+        answer = json_object(await self._send("GET", "/queue"))
+        with understood:
+            return list(map(Waiting.of, answer["items"]))
+
+    async def purge_queue(self) -> Purged:
+        """Cancels all jobs that have not ended, of all keys, and empties the queues. It needs the scope admin."""
+        return Purged.of(json_object(await self._send("DELETE", "/queue")))
 
     async def wait(
         self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None

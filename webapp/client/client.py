@@ -95,6 +95,8 @@ class Sentiq:
     jobs = iterating(Calls.jobs)
     cancel = blocking(Calls.cancel)
     remove = blocking(Calls.remove)
+    queue = blocking(Calls.queue)
+    purge_queue = blocking(Calls.purge_queue)
     wait = blocking(Calls.wait)
     results = iterating(Calls.results)
     download = blocking(Calls.download)
