@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tasks.keys import digest
+from tests.e2e.test_cli import Terminal
 from tests.support.keys import keys_without_end
 from tests.support.stack import SLOW_STUB, Stack
 from tests.support.texts import new_texts
@@ -140,9 +143,32 @@ def test_cancelling_all_jobs(idle: Stack) -> None:
     assert sentiq(idle, "ann", "jobs", "cancel", "--all", "--yes").stdout == "Cancelled 3 jobs.\n"
     assert {status(idle, job) for job in mine} == {"cancelled"}
     assert status(idle, others) == "queued"
-    assert "none was unfinished" in sentiq(idle, "ann", "jobs", "cancel", "--all").stdout
+    assert "all have ended" in sentiq(idle, "ann", "jobs", "cancel", "--all").stdout
     told = sentiq(idle, "ops", "jobs", "cancel", "--all", "--yes", "--json").stdout.splitlines()
     assert [json.loads(line)["id"] for line in told] == [others]
+
+
+def test_people_are_asked_first(idle: Stack, tmp_path: Path) -> None:
+    """At a terminal, both commands say what they would end and ask: nothing happens without a yes."""
+    environment = idle.environment | {
+        "SENTIQ_URL": str(idle.http.base_url), "SENTIQ_API_KEY": KEYS["ops"], "TERM": "dumb"
+    }  # fmt: skip
+    command = [sys.executable, "-m", "webapp.client.cli"]
+    jobs = [submitted(idle, name, ["good"]) for name in ("ann", "bob")]
+    for words, question in (
+        (["jobs", "cancel", "--all"], "Cancel 2 jobs of 2 keys?"),
+        (["queue", "purge"], "and empty"),
+    ):
+        terminal = Terminal([*command, *words], tmp_path, environment)
+        terminal.wait_for(re.escape(question))
+        terminal.type("n\n")
+        assert "nothing was done" in terminal.ended(1)
+        assert {status(idle, job) for job in jobs} == {"queued"}
+    terminal = Terminal([*command, "queue", "purge"], tmp_path, environment)
+    terminal.wait_for(r"Cancel 2 jobs of 2 keys, and empty the queues\?")
+    terminal.type("y\n")
+    assert "Cancelled 2 jobs" in terminal.ended()
+    assert {status(idle, job) for job in jobs} == {"cancelled"}
 
 
 def celery(stack: Stack, *words: str) -> str:

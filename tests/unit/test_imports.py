@@ -41,7 +41,7 @@ READING = (
 )
 CLIENT = ("webapp", "webapp.client", "tasks", *READING, "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
-IF_THERE = {"webapp.client.shares": {"pandas"}}
+IF_THERE = {"webapp.client.frames": {"pandas"}, "webapp.client.shares": {"pandas"}}
 """Packages that a client need not have: a function imports them and says what to install."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime", "eldc")
 

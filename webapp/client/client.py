@@ -90,6 +90,7 @@ class Sentiq:
 
     close = blocking(Calls.close)
     predict = blocking(Calls.predict)
+    predict_frame = blocking(Calls.predict_frame)
     submit = blocking(Calls.submit)
     job = blocking(Calls.job)
     jobs = iterating(Calls.jobs)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from webapp.client import Job, JobNotFound, Status
 from webapp.client.options import AsJson, Key, Url, complain, connect, local, print_json, wants_json
-from webapp.client.queue_commands import Yes, require_consent
+from webapp.client.queue_commands import Yes, how_many, require_consent
 
 jobs = typer.Typer(help="Lists jobs, newest first; cancels all at once.")
 
@@ -76,8 +76,7 @@ def _cancel_all(
         unfinished = {job.id: job for status in ("queued", "running") for job in sentiq.jobs(status)}
         if unfinished:
             keys = len({job.owner for job in unfinished.values()})
-            whose = f", of {keys} keys" if keys > 1 else ""
-            require_consent(context, f"Cancel {len(unfinished):,} jobs{whose}?", yes=yes)
+            require_consent(context, f"Cancel {how_many(len(unfinished), 'job', keys)}?", yes=yes)
         cancelled = 0
         for job_id in unfinished:
             try:
@@ -89,7 +88,7 @@ def _cancel_all(
                 if wants_json(context):
                     print_json(asdict(ended))
     if not wants_json(context):
-        print(f"Cancelled {cancelled:,} jobs." if cancelled else "No job was cancelled: none was unfinished.")
+        print(f"Cancelled {how_many(cancelled, 'job')}." if cancelled else "No job was cancelled: all have ended.")
 
 
 def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:

@@ -32,6 +32,11 @@ def require_consent(context: typer.Context, question: str, *, yes: bool) -> None
         raise typer.Exit(1)
 
 
+def how_many(count: int, what: str, keys: int = 1) -> str:
+    """A number of things, and of how many keys they are if these are several."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}{f' of {keys} keys' if keys > 1 else ''}"
+
+
 def _is_terminal() -> bool:
     return typer.get_text_stream("stdin").isatty()
 
@@ -76,10 +81,10 @@ def purge(
         if not yes:
             waits = [one for one in sentiq.queue() if one.queue == "batch"]
             jobs, keys = sum(one.jobs for one in waits), len({one.owner for one in waits})
-            question = f"Cancel {jobs:,} jobs of {keys} keys, and empty the queues?"
-            require_consent(context, question, yes=yes)
+            require_consent(context, f"Cancel {how_many(jobs, 'job', keys)}, and empty the queues?", yes=yes)
         done = sentiq.purge_queue()
     if wants_json(context):
         print_json(asdict(done))
     else:
-        print(f"Cancelled {done.cancelled_jobs:,} jobs, and removed {done.removed_messages:,} messages.")
+        removed = how_many(done.removed_messages, "message")
+        print(f"Cancelled {how_many(done.cancelled_jobs, 'job')}, and removed {removed}.")

@@ -56,9 +56,7 @@ def test_the_example_is_what_a_shell_takes(address: str, keys: bool) -> None:
         (0, "UTC", False, False, "jobs in the Redis of REDIS_URL, files in /srv/data; all times are UTC"),
     ],
 )
-def test_where_data_is_and_which_times_are_told(
-    hours: float, name: str, embedded: bool, utc: bool, line: str
-) -> None:
+def test_where_data_is_and_which_times_are_told(hours: float, name: str, embedded: bool, utc: bool, line: str) -> None:
     """The line of the start tells the folder of data, and the zone of the log's times where that is not UTC."""
     now = datetime(2026, 11, 28, tzinfo=timezone(timedelta(hours=hours), name))
     assert place_line(Path("/srv/data"), now, embedded=embedded, utc=utc) == line
