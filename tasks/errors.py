@@ -18,6 +18,7 @@
     ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── StreamNotFound          the caller has no stream of this name
+    ├── TooManyLabelledJobs     texts of so many jobs are kept to be labelled
     ├── TooManyStreams          as many streams of one key as MAX_STREAMS allows
     ├── NoStreams               the service has another analysis than sentiment
     ├── ResultsNotKept          the job only brought texts into a stream
@@ -409,6 +410,18 @@ class TooManyLabels(SentimentError):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"There may be at most {most} labels, with those of texts that were given out for them.")
+
+
+class TooManyLabelledJobs(SentimentError):
+    """As many of a caller's jobs have texts to label as MAX_STREAMS allows."""
+
+    code = "too_many_labelled_jobs"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"Texts of {most} of your jobs are kept to be labelled, which is the most. Remove one of these jobs"
+            " (DELETE /jobs/ID?purge=1), or wait until one expires."
+        )
 
 
 class TooManyLinks(SentimentError):

@@ -235,7 +235,7 @@ class Settings(BaseSettings):
     fewer.
     """
     max_streams: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """The most streams of one API key."""
+    """The most streams of one API key, and the most of its jobs whose texts can be labelled at a time."""
     max_segments: Annotated[int, Field(ge=1, le=10_000)] = 100
     """The most segments of one stream; texts of further ones are counted together, as `(other)`."""
     stream_sample: Annotated[int, Field(ge=100, le=100_000)] = 2000

@@ -159,7 +159,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
     return SentimentService(
         models,
         jobs,
-        JobLabels(parts.results, labels),
+        JobLabels(parts.results, labels, most_jobs=settings.max_streams),
         streams,
         parts.presence,
         parts.compilations,

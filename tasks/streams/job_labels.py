@@ -4,6 +4,8 @@ The lines of a job have one random order, which depends on its id and on their p
 lines of that order which have scores: of all lines, or of each segment by one column. People are given the texts of a
 draw in its order, as those of a stream's sample (`tasks.streams.labels`).
 
+    sentiq:labelled:<caller>   the ids of a caller's jobs of which anything was drawn, by the time when they expire:
+                               what is kept of labels is not counted in bytes, so only some jobs may have any
     sentiq:j:<job>:drawn   draws, a hash by their numbers: 0 of all lines, or the index of the column, plus one. What is
                            drawn again is the same
 
@@ -15,12 +17,13 @@ small segments would weigh too much.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import msgspec
 
-from tasks.errors import JobNotFound
+from tasks.errors import JobNotFound, TooManyLabelledJobs
 from tasks.jobs.job import Job
 from tasks.jobs.keys import job_key, label_keys
 from tasks.store.connections import Client
@@ -92,10 +95,17 @@ class Counts:
 class JobLabels:
     """Draws of jobs, and labels of their texts. Raises redis.RedisError if the server is away."""
 
-    def __init__(self, client: Client, labels: StreamLabels) -> None:
-        """`client`: connected to the server of the jobs; `labels`: takes the labels."""
+    def __init__(self, client: Client, labels: StreamLabels, *, most_jobs: int) -> None:
+        """Makes them.
+
+        Args:
+            client: connected to the server of the jobs.
+            labels: takes the labels.
+            most_jobs: of how many of a caller's jobs anything may be drawn.
+        """
         self._client = client
         self._labels = labels
+        self._most_jobs = most_jobs
 
     def draw(self, job: Job, column: int | None) -> Draw | None:
         """What was drawn of a job, by the segments of a column or of all lines, if that is kept."""
@@ -106,8 +116,10 @@ class JobLabels:
         """Keeps what was drawn, as long as the job.
 
         Raises:
+            TooManyLabelledJobs: of too many others of the caller something is kept.
             JobNotFound: the job is gone.
         """
+        self._note(job)
         key, field = job_key(job.id, "drawn"), str(_number(column))
         pipe = self._client.pipeline(transaction=False)
         pipe.hlen(key)
@@ -157,6 +169,21 @@ class JobLabels:
     def given(self, job: Job) -> Given:
         """All that was given out and said of the job's texts."""
         return self._labels.given(job)
+
+    def _note(self, job: Job) -> None:
+        key = f"sentiq:labelled:{job.caller or ''}"
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zremrangebyscore(key, 0, time.time())
+        pipe.zrange(key, 0, -1)
+        others = {id.decode() for id in pipe.execute()[1]} - {job.id}
+        if len(others) >= self._most_jobs:
+            gone = [id for id in others if not self._client.exists(job_key(id))]
+            if not gone:
+                raise TooManyLabelledJobs(self._most_jobs)
+            self._client.zrem(key, *gone)
+        pipe.zadd(key, {job.id: job.expires_at})
+        pipe.expire(key, job.labels_ttl_s)
+        pipe.execute()
 
     def _require(self, job: Job) -> None:
         """Leaves nothing behind of a job that was removed while something was stored for it."""

@@ -6,10 +6,9 @@ import csv
 import io
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from tasks.keys import digest
 from tests.integration.test_stream_labels import LABELS, Line, lines, near
@@ -230,24 +229,30 @@ def test_labels_expire_with_the_job(service: Stack) -> None:
     assert all(0 < parts[part] <= left + 2 for part in ("drawn", "labels", "offers", "offered")), (left, parts)
 
 
-@pytest.mark.parametrize("path", ["sample", "labels"])
-def test_another_keys_job_is_not_there(path: str) -> None:
-    """Somebody else's job is 404, and a key that may only predict labels nothing."""
+def test_keys(make_stack: Callable[..., Stack]) -> None:
+    """Somebody else's job is 404, and a key that may only predict labels nothing. Texts of MAX_STREAMS jobs of a key
+    can be labelled at a time, of others once one of these is removed.
+    """
     entries = (
         f"ann:jobs:{digest('a key of ann')}",
         f"ben:jobs:{digest('a key of ben')}",
         f"eve:predict:{digest('evekey')}",
     )
-    stack = Stack(API_KEYS=" ".join(entries), WEB_CONCURRENCY=1)
-    try:
-        stack.start("interactive", "batch")
-        ann, ben, eve = ({"Authorization": f"Bearer {key}"} for key in ("a key of ann", "a key of ben", "evekey"))
-        job = job_of(stack, flattered(5), ann)
-        assert stack.http.get(f"{job}/{path}", headers=ann).status_code == 200
-        assert stack.http.get(f"{job}/{path}", headers=ben).status_code == 404
-        assert stack.http.get(f"{job}/{path}", headers=eve).status_code == 403
-        said = [{"id": "0" * 16, "label": "neutral"}]
-        assert stack.http.post(f"{job}/labels", json=said, headers=ben).status_code == 404
-        assert stack.http.post(f"{job}/labels", json=said, headers=eve).status_code == 403
-    finally:
-        stack.close()
+    stack = make_stack(API_KEYS=" ".join(entries), WEB_CONCURRENCY=1, MAX_STREAMS=2)
+    stack.start("interactive", "batch")
+    ann, ben, eve = ({"Authorization": f"Bearer {key}"} for key in ("a key of ann", "a key of ben", "evekey"))
+    jobs = [job_of(stack, flattered(5), ann) for _ in range(3)]
+    for path in ("sample", "labels"):
+        assert stack.http.get(f"{jobs[0]}/{path}", headers=ann).status_code == 200
+        assert stack.http.get(f"{jobs[0]}/{path}", headers=ben).status_code == 404
+        assert stack.http.get(f"{jobs[0]}/{path}", headers=eve).status_code == 403
+    said = [{"id": "0" * 16, "label": "neutral"}]
+    assert stack.http.post(f"{jobs[0]}/labels", json=said, headers=ben).status_code == 404
+    assert stack.http.post(f"{jobs[0]}/labels", json=said, headers=eve).status_code == 403
+
+    assert stack.http.get(f"{jobs[1]}/sample", headers=ann).status_code == 200
+    answer = stack.http.get(f"{jobs[2]}/sample", headers=ann)
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_labelled_jobs")
+    assert stack.http.get(f"{jobs[0]}/sample?segment=segment", headers=ann).status_code == 200
+    assert stack.http.delete(jobs[1], params={"purge": "1"}, headers=ann).status_code == 204
+    assert stack.http.get(f"{jobs[2]}/sample", headers=ann).status_code == 200

@@ -59,6 +59,7 @@ class Labelling:
 
         Raises:
             JobNotEnded, UploadRefused, TooManyFiles: as for a report.
+            TooManyLabelledJobs: of too many of the caller's jobs something was drawn.
         """
         column = self.column(job, segment)
         found = self.kept(job, column)

@@ -62,7 +62,9 @@ def ids(entries: list[Entry]) -> list[str]:
 
 @pytest.fixture
 def labels(server: Stack) -> StreamLabels:
-    """The labels of streams on a real server."""
+    """The labels of streams on a real server, which has the stream."""
+    server.redis.hset(stream_key(STREAM.uid), "name", STREAM.name)
+    server.redis.expire(stream_key(STREAM.uid), STREAM.settings.ttl)
     return StreamLabels(server.redis)
 
 
