@@ -2,7 +2,7 @@
 
 It starts a Sentiq with the embedded model in an empty folder, has `sentiq demo` fill it and play its show, and takes a
 picture of the show's stream, once its mood has turned, and one of the report of the demo's file. They are written to
-docs/, as PNG of 256 colours or fewer, so that they stay small.
+docs/, as small PNG.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.services import ROOT, Sentiq
 
-_SIZE = (1280, 800)
+_SIZE = (1120, 1000)
 _LIVE_S = 75
 _WAIT_MS = 120_000
 _DOCS = ROOT / "docs"
@@ -70,10 +70,11 @@ def main() -> None:
                 page = context.new_page()
                 page.goto(addresses["A file's report"])
                 expect(page.locator("#made .headlines")).to_be_visible()
-                page.locator("#report").scroll_into_view_if_needed()
+                page.evaluate("document.querySelector('.downloads-row').scrollIntoView()")
                 _save(page, "report")
-                page.goto(f"{addresses['A show, live']}?last=15m")
+                page.goto(f"{addresses['A show, live']}?last=1h")
                 expect(page.locator(".shifted").filter(has_text="up")).to_be_visible()
+                expect(page.locator(".live-state.on")).to_be_visible()
                 _save(page, "stream")
         finally:
             browser.close()
