@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tasks.keys import digest
@@ -15,6 +17,7 @@ from tasks.streams.keys import registry_key
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
 from tests.support.texts import direct, labels, new_text, new_texts
+from tests.support.waiting import wait_until
 
 ANN, BOB = "ann-and-only-ann", "bob-and-only-bob"
 NOON = 1_774_958_400  # 2026-03-31T12:00Z
@@ -185,6 +188,70 @@ def test_a_stream_is_made_without_a_body(service: Stack) -> None:
     assert service.http.put(path, json={"keep_sample": True}).json()["keep_sample"] is True
 
 
+def test_links_lead_to_all_that_can_be_asked(stream: Streaming) -> None:
+    """Each address that a stream gives answers, besides that for texts, to which one sends; the listed stream has the
+    same ones.
+    """
+    stream.put(keep_sample=True)
+    links = stream.get()["links"]
+    (listed,) = (one for one in stream.service.http.get("/streams").json()["items"] if one["name"] == stream.name)
+    assert listed["links"] == links
+    assert set(links) == {"self", "texts", "series", "shifts", "events", "sample", "labels", "compare"}
+    stream.send({"texts": [{"text": text, "segment": segment} for segment in "ab" for text in new_texts(2)]})
+    for part in ("self", "series", "shifts", "sample", "labels"):
+        assert stream.service.http.get(links[part]).status_code == 200, part
+    assert stream.service.http.get(links["compare"], params={"a": "a", "b": "b"}).status_code == 200
+
+
+def test_what_a_stream_has_not(stream: Streaming) -> None:
+    """A segment that a stream has not is not answered as if it were quiet: the nearest name is told. A time that ends
+    before it begins is refused, and a comparison with texts on one side alone says so, and gives no difference.
+    """
+    stream.send({"texts": [{"text": text, "segment": "Meier", "time": iso(NOON)} for text in new_texts(3)]})
+    http = stream.service.http
+    unknown = http.get(f"{stream.path}/series", params={"segment": "meyer"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "segment_not_found")
+    assert unknown.json()["detail"] == "No text of this stream is in the segment `meyer`. Do you mean `Meier`?"
+    backwards = {"from": iso(NOON + 3600), "to": iso(NOON)}
+    for part, segments in (("series", ["Meier"]), ("compare", ["Meier", "x"])):
+        answer = http.get(f"{stream.path}/{part}", params={"segment": segments, **backwards})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field"), answer.text
+        assert "`from` must be earlier than `to`" in answer.json()["detail"]
+    (item,) = stream.get("/compare", at=iso(NOON))["items"]
+    assert item["verdict"] == "cannot be told"
+    assert item["sentence"] == (
+        "There is nothing to compare: no texts were counted for the time before 2026-03-31 12:00 UTC."
+    )
+    assert [item[measure]["estimate"] for measure in ("negative", "neutral", "positive", "net")] == [None] * 4
+
+
+def test_the_same_key_with_other_options(stream: Streaming) -> None:
+    """A request that comes again under its Idempotency-Key is answered as before if its lines are to be read alike;
+    with another zone, order of dates or column it is another request, and refused.
+    """
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
+    content = f"time,segment,topic,text\n04/04/2026 18:30,a,b,{new_text()}\n".encode()
+
+    def send(**query: str) -> httpx.Response:
+        return stream.service.http.post(f"{stream.path}/texts", params=query, content=content, headers=headers)
+
+    first = send(tz="Europe/Berlin")
+    assert first.status_code == 202, first.text
+    again = send(tz="Europe/Berlin")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    for other in (
+        {},
+        {"tz": "UTC"},
+        {"tz": "Europe/Berlin", "segment": "topic"},
+        {"tz": "Europe/Berlin", "dates": "day-first"},
+    ):
+        refused = send(**other)
+        assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_mismatch"), other
+    stream.service.ended(first.json())
+    assert stream.get()["texts"] == 1
+
+
 def test_a_plus_that_came_as_a_blank(stream: Streaming) -> None:
     """In an address + stands for a blank; times and zones with an offset are read all the same."""
     stream.send({"texts": [{"text": "good", "segment": "A", "time": iso(NOON)}]})
@@ -291,6 +358,63 @@ def test_delete_removes_all(stream: Streaming) -> None:
     assert stream.service.http.get(stream.path).status_code == 404
     stream.put()
     assert (stream.get()["texts"], stream.get()["segments"]) == (0, [])
+
+
+def test_delete_while_it_is_used(service: Stack) -> None:
+    """A stream that is deleted again and again while texts and labels come in and links are made leaves nothing: every
+    key in Redis of a stream is one of a stream that is there. Nobody is told anything but that it is there or is not.
+    """
+    redis, name = service.redis, f"s{uuid.uuid4().hex[:12]}"
+    path = f"/streams/{name}"
+    over, answers = threading.Event(), set[tuple[str, int, str]]()
+
+    def use(number: int) -> None:
+        turn = 0
+        with httpx.Client(base_url=service.http.base_url, timeout=60, trust_env=False) as http:
+
+            def ask(method: str, part: str, **more: Any) -> httpx.Response:
+                answer = http.request(method, path + part, **more)
+                code = answer.json()["code"] if answer.status_code >= 400 else ""
+                answers.add((f"{method} {part}", answer.status_code, code))
+                return answer
+
+            while not over.is_set():
+                turn += 1
+                ask("PUT", "", json={"keep_sample": True})
+                rows = [
+                    {"text": text, "segment": f"{number} {turn} {place % 3}", "time": NOON + 86_400 * place, "id": text}
+                    for place, text in enumerate(new_texts(60 if number else 10))
+                ]
+                ask("POST", "/texts", json={"texts": rows})
+                given = ask("GET", "/sample", params={"by": f"u{number}", "limit": 5})
+                ids = [one["id"] for one in given.json().get("items", [])]
+                ask("POST", "/labels", json={"labels": [{"id": id, "label": "NEUTRAL"} for id in ids or ["0" * 16]]})
+                ask("POST", "/links", json={"expires_in": 600})
+
+    users = [threading.Thread(target=use, args=(number,)) for number in range(3)]
+    for user in users:
+        user.start()
+    for _ in range(25):
+        wait_until(lambda: service.http.get(path).json().get("texts"), what="texts to be counted", timeout_s=60)
+        assert service.http.delete(path).status_code == 204
+    over.set()
+    for user in users:
+        user.join()
+    service.http.delete(path)
+    allowed = {"", "stream_not_found", "too_many_links"}
+    assert {code for _, _, code in answers} <= allowed, answers
+    assert any(code == "stream_not_found" for _, _, code in answers)
+    wait_until(lambda: not redis.exists("sentiq:unfinished"), what="all jobs to end", timeout_s=60)
+    alive = {uid.decode() for key in redis.scan_iter("sentiq:streams-of:*") for uid in redis.hvals(key)}
+
+    def left() -> list[str]:
+        keys = [key.decode() for key in redis.scan_iter("sentiq:s:*", count=1000)]
+        links = [redis.get(key) for key in redis.scan_iter("sentiq:link:*", count=1000)]
+        of_links = [msgspec.json.decode(link)["uid"] for link in links if link is not None]
+        return [key for key in keys if key.split(":")[2] not in alive] + [uid for uid in of_links if uid not in alive]
+
+    assert left() == []
+    assert not keys_without_end(redis)
 
 
 @pytest.mark.parametrize(
@@ -409,3 +533,30 @@ def test_caps_on_streams_and_segments(limited: Stack) -> None:
         ("b", 2),
         ("(other)", 5),
     ]
+
+
+def test_streams_have_a_quota_of_bytes(make_stack: Callable[..., Stack]) -> None:
+    """The streams of a key may keep STORAGE_QUOTA bytes: when they do, further texts are refused, by /predict as well,
+    in words that say what helps, and nothing is counted. Once a stream is deleted there is room again.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1, STORAGE_QUOTA=100_000).start("interactive", "batch")
+    full, other = Streaming(stack), Streaming(stack)
+    full.put(keep_sample=True)
+    other.put()
+    full.send({"texts": [{"text": f"{text} {'very ' * 100}"} for text in new_texts(200)]})
+
+    def refused(path: str, **body: Any) -> bool:
+        answer = stack.http.post(path, json=body)
+        if answer.status_code == 429:
+            assert answer.json()["code"] == "storage_quota_exceeded"
+            assert "DELETE /streams/{name}" in answer.json()["detail"]
+            assert answer.headers["Retry-After"] == "3600"
+        return answer.status_code == 429
+
+    wait_until(lambda: refused(f"{other.path}/texts", texts=["good"]), what="texts to be refused")
+    assert refused("/predict", text="good", stream=other.name)
+    assert not refused("/predict", text="good")
+    before = other.get()["texts"]
+    assert stack.http.delete(full.path).status_code == 204
+    other.send({"texts": ["good"]})
+    assert other.get()["texts"] == before + 1

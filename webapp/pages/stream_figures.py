@@ -13,11 +13,11 @@ from model.shares.raw import raw
 from model.shares.series import series
 from model.shares.shift import Shift
 from tasks.errors import SegmentNotFound
-from tasks.streams.buckets import Unit, length_of
+from tasks.streams.buckets import MINUTES_S, Unit, length_of
 from tasks.streams.comparing import Compared, Side, compare_first
 from tasks.streams.labelled import counted
 from tasks.streams.labels import Given
-from tasks.streams.measuring import MINUTES_S, Measured, Measuring, Span
+from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.sampled import Sample
 from tasks.streams.stream import MINUTE_S, NO_SEGMENT, QUARTER_S, Buckets, Entry, Stream
 from tasks.submit.streams import StreamService
