@@ -20,15 +20,15 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.services import ROOT, Sentiq
 
-_SIZE = (1120, 1000)
+_SIZE = (1120, 1090)
 _LIVE_S = 75
 _WAIT_MS = 120_000
 _DOCS = ROOT / "docs"
 
 
 @contextmanager
-def demo(url: str) -> Iterator[dict[str, str]]:
-    """`sentiq demo`, as far as its live part has begun; yields the addresses that it has printed, by their names."""
+def demo(url: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """`sentiq demo`, as far as its live part has begun, with the addresses that it has printed, by their names."""
     command = [sys.executable, "-m", "webapp.demo", "--seconds", str(_LIVE_S), "--url", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -39,7 +39,7 @@ def demo(url: str) -> Iterator[dict[str, str]]:
             if address.startswith(url) and address.endswith("/status"):
                 break
         try:
-            yield addresses
+            yield process, addresses
         finally:
             process.terminate()
 
@@ -65,13 +65,14 @@ def main() -> None:
             context.set_default_timeout(_WAIT_MS)
             expect.set_options(timeout=_WAIT_MS)
             began = time.monotonic()
-            with demo(f"http://127.0.0.1:{sentiq.port}") as addresses:
+            with demo(f"http://127.0.0.1:{sentiq.port}") as (process, addresses):
                 print(f"the demo's streams and its file are there after {time.monotonic() - began:.0f} s")
                 page = context.new_page()
                 page.goto(addresses["A file's report"])
                 expect(page.locator("#made .headlines")).to_be_visible()
                 page.evaluate("document.querySelector('.downloads-row').scrollIntoView()")
                 _save(page, "report")
+                process.communicate()  # the show is over
                 page.goto(f"{addresses['A show, live']}?last=1h")
                 expect(page.locator(".shifted").filter(has_text="up")).to_be_visible()
                 expect(page.locator(".live-state.on")).to_be_visible()
