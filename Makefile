@@ -6,6 +6,7 @@
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make bench MODEL=FOLDER   the same for a model of yours: compiled, by torch, and in a plain service; 10 minutes, or 2
 # make soak    checks under mixed load that nothing grows: make soak [MINUTES=30]
+# make screenshots   the README's pictures of the pages, anew, in docs/; needs Debian's chromium
 # make wheel   dist/sentiq-*.whl, for pip install on another machine
 # make locks   locks/*.txt, what `make run` installs with the digest of each file, anew from constraints.txt
 # make help    this list
@@ -15,7 +16,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model bench soak wheel locks clean
+.PHONY: help run test lint fault model bench soak screenshots wheel locks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -60,6 +61,9 @@ MINUTES ?= 30
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+screenshots: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.screenshots
 
 # Files of an earlier build/ would get into the wheel.
 wheel: | $(BIN)/python

@@ -14,8 +14,8 @@ from redis.sentinel import Sentinel
 from tasks.store.client import Client as Client
 
 _MOST_CONNECTIONS = 100
-"""Connections of a client. Further callers wait for one, at most as long as for an answer: a command takes a fraction of
-a millisecond, and a connection for each of a thousand requests at once would take files that callers need.
+"""Connections of a client. Further callers wait for one, at most as long as for an answer: a command takes a fraction
+of a millisecond, and a connection for each of a thousand requests at once would take files that callers need.
 """
 _MOST_WATCHED = 1000
 """Connections of a client that finds its server through Sentinels: redis-py lets nobody wait there."""

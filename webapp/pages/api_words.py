@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _SHAPES = "#/components/schemas/"
 _FORM = "multipart/form-data"
@@ -82,8 +82,8 @@ def told(text: str) -> Markup:
     """A description, in which what stands between backticks is code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
-        return Markup("{}").format(text)
-    words = [Markup("<code>{}</code>" if place % 2 else "{}").format(part) for place, part in enumerate(parts)]
+        return escape(text)
+    words = [Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)]
     return Markup("").join(words)
 
 
@@ -104,8 +104,8 @@ def shape(schema: Mapping[str, Any]) -> Markup:
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         return Markup("object of {}").format(shape(schema["additionalProperties"]))
     if isinstance(kind, list):
-        return Markup(" or ").join(map(Markup.escape, kind))
-    return Markup.escape("file" if schema.get("format") == "binary" else kind)
+        return Markup(" or ").join(map(escape, kind))
+    return escape("file" if schema.get("format") == "binary" else kind)
 
 
 def _json(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -75,3 +76,24 @@ def test_answers(server: Stack) -> None:
         while message is None:
             message = channel.get_message(timeout=1.0)
         assert message["data"] == b"told"
+
+
+def test_more_callers_than_connections(server: Stack) -> None:
+    """Whoever asks while all connections of a client are in use gets an answer as soon as one is free; if none is in
+    time, it is as if the server were away.
+    """
+    asked = connect(server.url, timeout_s=0.5)
+    pool: Any = asked.connection_pool  # type: ignore[attr-defined]
+    taken = [pool.get_connection() for _ in range(pool.max_connections)]
+    with pytest.raises(redis.ConnectionError):
+        asked.get("nothing")
+    patient = connect(server.url, timeout_s=30.0)
+    pool = patient.connection_pool  # type: ignore[attr-defined]
+    held = [pool.get_connection() for _ in range(pool.max_connections)]
+    with ThreadPoolExecutor(8) as others:
+        waiting = [others.submit(patient.get, "nothing") for _ in range(8)]
+        assert not any(one.done() for one in waiting)
+        pool.release(held.pop())
+        assert [one.result(timeout=30) for one in waiting] == [None] * 8
+    for connection in (*taken, *held):
+        connection.disconnect()
