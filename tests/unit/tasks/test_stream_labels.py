@@ -62,8 +62,20 @@ def ids(entries: list[Entry]) -> list[str]:
 
 @pytest.fixture
 def labels(server: Stack) -> StreamLabels:
-    """The labels of streams on a real server."""
+    """The labels of streams on a real server, on which there is the stream."""
+    server.redis.hset(STREAM.labels_key, "name", STREAM.name)
+    server.redis.expire(STREAM.labels_key, 600)
     return StreamLabels(server.redis)
+
+
+def test_labels_of_a_stream_that_is_deleted(labels: StreamLabels, server: Stack) -> None:
+    """What is offered or labelled in the moment in which a stream is deleted leaves no key behind."""
+    given = labels.offer(STREAM, sample(10), "ann", 5)
+    server.redis.delete(STREAM.labels_key)
+    labels.give(STREAM, [(one.id, 1) for one in given], "ann")
+    assert not server.redis.keys(f"{STREAM.labels_key}*")
+    labels.offer(STREAM, sample(10), "ann", 5)
+    assert not server.redis.keys(f"{STREAM.labels_key}*")
 
 
 def test_texts_come_in_their_random_order(labels: StreamLabels) -> None:
