@@ -1,4 +1,4 @@
-# make run     everything in the foreground, on $PORT (8000); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
+# make run     everything in the foreground, on $PORT (8000), with its data in $DATA_DIR (data); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
 # make test    every test that needs no more than this machine
 # make lint    ruff, mypy and bandit; and the Lua scripts
 # make fault   longer tests: real faults in real processes

@@ -15,10 +15,7 @@
     ├── CallbackRefused         callback_url is not an address to which callbacks may go
     ├── JobNotFound             unknown or expired
     ├── JobNotEnded             a job that is to be removed while it runs
-    ├── TooManyJobs             as many unfinished jobs as MAX_JOBS allows
     ├── JobTooLarge             a job that alone is more than STORAGE_QUOTA or DAILY_QUOTA
-    ├── StorageQuotaExceeded    a caller's jobs keep as many bytes as STORAGE_QUOTA allows
-    │   └── StreamsFull         a key's streams keep as many
     ├── StorageFull             Redis has no room left, in memory or on its disk, for what the request needs
     ├── StreamNotFound          the caller has no stream of this name
     ├── TooManyStreams          as many streams of one key as MAX_STREAMS allows
@@ -32,13 +29,16 @@
     ├── SegmentNotFound         a stream has no texts of this segment
     ├── TextsNotKept            a stream without `keep_sample` has no texts to label
     ├── TooManyLabels           a stream has as many labels as one may have
-    ├── TooManyViews            by one link so many views were asked for that others have their turn
     ├── Unauthorized            no API key, or an unknown one
     ├── Forbidden               not for this key, or not for a page of another site
     ├── HostNotAllowed          called by a name that is not in ALLOWED_HOSTS
-    ├── RateLimited             more texts than RATE_LIMIT; says when to try again
-    ├── QuotaExceeded           more texts than DAILY_QUOTA; says when to try again
-    ├── QueueFull               as many texts wait as QUEUE_LIMIT allows; says when to try again
+    ├── LimitReached            a limit allows no more now; says when to try again
+    │   ├── RateLimited         more texts than RATE_LIMIT
+    │   ├── QuotaExceeded       more texts than DAILY_QUOTA
+    │   ├── QueueFull           as many texts wait as QUEUE_LIMIT allows
+    │   ├── TooManyJobs         as many unfinished jobs as MAX_JOBS allows
+    │   ├── StorageQuotaExceeded  a caller's jobs, or a key's streams, keep as many bytes as STORAGE_QUOTA allows
+    │   └── TooManyViews        by one link so many views were asked for that others have their turn
     └── ServiceUnavailable      Redis is away
     SettingsRefused             a setting has a value that cannot be used; ends the start
 
@@ -202,7 +202,20 @@ class JobNotEnded(SentimentError):
         super().__init__("The job has not ended. Cancel it first, or wait for its end.")
 
 
-class TooManyJobs(SentimentError):
+class LimitReached(SentimentError):
+    """A limit allows no more at the moment; each limit has an error of its own."""
+
+    code = "limit_reached"
+
+    def __init__(self, detail: str, *, limit: int, left: int, retry_after_s: int) -> None:
+        """`limit`: what is allowed, and `left`: what is left of it, both in what it limits: texts, jobs, bytes, tries,
+        seconds; `retry_after_s`: when there may be more.
+        """
+        super().__init__(detail)
+        self.limit, self.left, self.retry_after_s = limit, left, retry_after_s
+
+
+class TooManyJobs(LimitReached):
     """The caller has as many unfinished jobs as MAX_JOBS allows."""
 
     code = "too_many_jobs"
@@ -210,7 +223,10 @@ class TooManyJobs(SentimentError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"You have {limit} jobs that have not ended, which is the most."
-            " Wait for one to end, or cancel one (DELETE /jobs/ID)."
+            " Wait for one to end, or cancel one (DELETE /jobs/ID).",
+            limit=limit,
+            left=0,
+            retry_after_s=10,  # jobs end in their own time; nobody knows when the next one will
         )
 
 
@@ -235,29 +251,32 @@ class JobTooLarge(SentimentError):
         return cls(f"This job has more texts than the {quota} that you may send in a day. Send them on several days.")
 
 
-class StorageQuotaExceeded(SentimentError):
-    """The caller's jobs keep as many bytes as STORAGE_QUOTA allows."""
+class StorageQuotaExceeded(LimitReached):
+    """The caller's jobs, or its streams, keep as many bytes as STORAGE_QUOTA allows."""
 
     code = "storage_quota_exceeded"
 
-    def __init__(self, kept_bytes: int, quota_bytes: int, retry_after_s: int) -> None:
-        super().__init__(
+    @classmethod
+    def by_jobs(cls, kept_bytes: int, quota_bytes: int, retry_after_s: int) -> Self:
+        """`retry_after_s`: when the first of the jobs expires."""
+        return cls(
             f"Your jobs keep {kept_bytes} of the {quota_bytes} bytes that they may keep, which leaves too little for"
-            " this one. Remove jobs that have ended (DELETE /jobs/ID?purge=1), or wait until they expire."
+            " this one. Remove jobs that have ended (DELETE /jobs/ID?purge=1), or wait until they expire.",
+            limit=quota_bytes,
+            left=max(0, quota_bytes - kept_bytes),
+            retry_after_s=retry_after_s,
         )
-        self.retry_after_s = retry_after_s
 
-
-class StreamsFull(StorageQuotaExceeded):
-    """The caller's streams keep as many bytes as STORAGE_QUOTA allows."""
-
-    def __init__(self, kept_bytes: int, quota_bytes: int) -> None:
-        SentimentError.__init__(
-            self,
+    @classmethod
+    def by_streams(cls, kept_bytes: int, quota_bytes: int) -> Self:
+        """For further texts of a stream."""
+        return cls(
             f"Your streams keep {kept_bytes} of the {quota_bytes} bytes that they may keep. Delete one that you no"
             " longer need (DELETE /streams/{name}), make one without `keep_sample`, or one with a shorter `ttl`.",
+            limit=quota_bytes,
+            left=max(0, quota_bytes - kept_bytes),
+            retry_after_s=3600,
         )
-        self.retry_after_s = 3600
 
 
 class StorageFull(SentimentError):
@@ -410,14 +429,20 @@ class LinkNotFound(SentimentError):
         super().__init__("This link has expired, or it was taken back. Ask whoever gave it to you for another one.")
 
 
-class TooManyViews(SentimentError):
+class TooManyViews(LimitReached):
     """By one link so many different views of a stream were asked for that others have their turn."""
 
     code = "too_many_views"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many different views were asked for by this link. Wait a moment, then try again.")
-        self.retry_after_s = retry_after_s
+    def __init__(self, limit_s: int, retry_after_s: int) -> None:
+        """`limit_s`: the seconds of drawing that a link may take at once."""
+        super().__init__(
+            f"Too many different views were asked for by this link: none of the {limit_s} s is left that drawing them"
+            f" may take at once. Try again in {retry_after_s} s.",
+            limit=limit_s,
+            left=0,
+            retry_after_s=retry_after_s,
+        )
 
 
 class Unauthorized(SentimentError):
@@ -446,7 +471,7 @@ class HostNotAllowed(SentimentError):
         )
 
 
-class RateLimited(SentimentError):
+class RateLimited(LimitReached):
     """The caller sent more texts than RATE_LIMIT allows."""
 
     code = "rate_limited"
@@ -454,12 +479,17 @@ class RateLimited(SentimentError):
     def __init__(self, texts: int, *, left: int, limit: int, window_s: int, retry_after_s: int) -> None:
         """See `QuotaExceeded`; `window_s` is the time for which the limit holds, in seconds."""
         window = _WINDOWS.get(window_s, f"{window_s} s")
-        more = f" {left} of them are left, and this request has {texts}." if 0 < left < texts else ""
-        super().__init__(f"You may send {_texts(limit)} in {window}.{more} Try again in {retry_after_s} s.")
-        self.limit, self.left, self.retry_after_s = limit, left, retry_after_s
+        more = f" {left} of them are left, and this request has {texts}." if left < texts else ""
+        super().__init__(
+            f"You may send {_texts(limit)} in {window}.{more if left > 0 else ' None of them is left.'}"
+            f" Try again in {retry_after_s} s.",
+            limit=limit,
+            left=left,
+            retry_after_s=retry_after_s,
+        )
 
 
-class QuotaExceeded(SentimentError):
+class QuotaExceeded(LimitReached):
     """The caller sent more texts than DAILY_QUOTA allows, or more than are left of it."""
 
     code = "quota_exceeded"
@@ -475,18 +505,25 @@ class QuotaExceeded(SentimentError):
             if left <= 0
             else f"This {of} has {texts} texts; of today's {limit}, {left} are left."
         )
-        super().__init__(f"{today} The next day begins at midnight UTC.")
-        self.limit, self.left, self.retry_after_s = limit, left, retry_after_s
+        super().__init__(
+            f"{today} The next day begins at midnight UTC.", limit=limit, left=left, retry_after_s=retry_after_s
+        )
 
 
-class QueueFull(SentimentError):
+class QueueFull(LimitReached):
     """As many texts wait as QUEUE_LIMIT allows, or as can be answered in time; nothing was accepted."""
 
     code = "queue_full"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__("Too many texts are waiting. Try again later.")
-        self.retry_after_s = retry_after_s
+    def __init__(self, limit: int, retry_after_s: int) -> None:
+        """`limit`: how many texts may wait in this web process, before another one of this caller's."""
+        super().__init__(
+            f"Too many texts are waiting: {_texts(limit)} may wait here at once, and no place is left."
+            f" Try again in {retry_after_s} s.",
+            limit=limit,
+            left=0,
+            retry_after_s=retry_after_s,
+        )
 
 
 class ServiceUnavailable(SentimentError):

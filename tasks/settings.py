@@ -53,6 +53,7 @@ API_PATHS = frozenset(
         "predict",
         "batch_predict",
         "jobs",
+        "queue",
         "streams",
         "model",
         "health",

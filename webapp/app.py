@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from functools import partial
 
 from flask import Flask
@@ -10,9 +11,11 @@ from prometheus_client.registry import Collector
 
 from model.labels import SENTIMENT
 from tasks.cost import charges
+from tasks.keys import ApiKey
 from tasks.settings import Settings
 from tasks.store.limits import Limits
 from tasks.store.sessions import Sessions
+from tasks.submit.backlog import Backlog
 from tasks.submit.service import SentimentService
 from tasks.tracing import Tracing
 from webapp.api.answers import PredictionAnswers
@@ -25,6 +28,7 @@ from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import collected, metrics_blueprint
 from webapp.api.plain import PlainPredict
 from webapp.api.predictions import predictions_blueprint
+from webapp.api.queue import queue_blueprint
 from webapp.api.reports import report_maker, reports_blueprint
 from webapp.api.stream_labels import labels_blueprint
 from webapp.api.streams import streams_blueprint
@@ -59,6 +63,8 @@ def create_app(
     limits: Limits | None,
     sessions: Sessions,
     queues: Collector,
+    keys: Mapping[str, ApiKey],
+    backlog: Backlog,
     tracing: Tracing | None = None,
     plain: bool = True,
 ) -> Flask:
@@ -70,6 +76,8 @@ def create_app(
         limits: callers' limits; None if there are none.
         sessions: of people who have signed in on a page.
         queues: metrics of queues, workers and jobs.
+        keys: the API keys that are valid now, by digest; there are none as long as the process runs, or always some.
+        backlog: tells what waits.
         tracing: None unless traces are kept.
         plain: whether plain requests to `/predict` are answered without Flask.
     """
@@ -89,13 +97,13 @@ def create_app(
     timeout_s = settings.predict_timeout
     charge = charges(whole=settings.long_texts == "windows")
     answers = PredictionAnswers(sentiment.analysis, sentiment.described, sentiment.compiling_for)
-    pages = Pages(has_keys=bool(settings.keys), has_streams=sentiment.analysis == SENTIMENT)
+    pages = Pages(has_keys=bool(keys), has_streams=sentiment.analysis == SENTIMENT)
     app.register_error_handler(Exception, partial(problem_for, pages))
     made = report_maker(sentiment.jobs, sentiment.job_labels, sandbox)
     for_people = pages_blueprint(
         pages,
         sentiment,
-        settings.keys,
+        keys,
         sessions,
         Links(settings.grafana_url, settings.flower_url),
         partial(collected, queues, counts.registry),
@@ -125,12 +133,13 @@ def create_app(
         health_blueprint(sentiment),
         docs_blueprint(sentiment.analysis, settings.url_prefix, pages),
         metrics_blueprint(queues, counts.registry),
+        queue_blueprint(backlog),
     ):
         app.register_blueprint(blueprint)
     app.wsgi_app = Front(  # type: ignore[method-assign]
         PlainPredict(app, sentiment, answers, predict_timeout_s=timeout_s, charge=charge) if plain else app.wsgi_app,
         routes=Routes(app.url_map, _ALSO_PAGES),
-        admission=Admission(settings, limits, SignedIn(settings.keys, sessions)),
+        admission=Admission(settings, keys, limits, SignedIn(keys, sessions)),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,
         access_log=AccessLog(everything=settings.access_log or settings.log_level == "debug"),

@@ -31,6 +31,7 @@ from tasks.streams.kept import KeptStreams
 from tasks.streams.labels import StreamLabels
 from tasks.streams.links import StreamLinks
 from tasks.streams.shifts import KeptShifts
+from tasks.submit.backlog import Backlog
 from tasks.submit.capacity import Capacity
 from tasks.submit.coalescer import Coalescer
 from tasks.submit.ends import JobEnds
@@ -46,6 +47,7 @@ from tasks.submit.service import SentimentService
 from tasks.submit.streams import StreamService
 from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
+from webapp.front.api_keys import ApiKeys
 
 TIMEOUT_S = 0.8
 """The longest that a web process waits for an answer from Redis, so that callers learn within a second that Redis is
@@ -76,9 +78,23 @@ def flask_application(
         processes=settings.web_concurrency,
     )
     sessions = Sessions(connect(settings.results_url, timeout_s=TIMEOUT_S), ttl_s=settings.session_ttl)
-    queues = queue_metrics(settings)
+    keys = ApiKeys(lambda: settings.keys, settings.api_keys_file)
+    backlog = Backlog(
+        connect(settings.broker_url, timeout_s=TIMEOUT_S),
+        sentiment.jobs,
+        each_once(settings.served),
+        lambda: {key.name for key in keys.values()},
+    )
     return create_app(
-        settings, sentiment, limits=limits, sessions=sessions, queues=queues, tracing=tracing, plain=plain
+        settings,
+        sentiment,
+        limits=limits,
+        sessions=sessions,
+        queues=queue_metrics(settings),
+        keys=keys,
+        backlog=backlog,
+        tracing=tracing,
+        plain=plain,
     )
 
 

@@ -215,7 +215,7 @@ class IncomingJobs:
             others_bytes, own_bytes, expires_ms = answer[1:]
             if own_bytes > quota_bytes:
                 raise JobTooLarge.to_be_kept(quota_bytes)
-            raise StorageQuotaExceeded(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
+            raise StorageQuotaExceeded.by_jobs(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
 
     def append(self, job_id: str, page: Page) -> list[int]:
         """Stores a page and its chunks; returns the numbers of the chunks that have to be sent now.

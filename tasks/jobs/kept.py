@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.errors import JobNotEnded, JobNotFound
-from tasks.jobs.job import PAGE_LINES, Entry, Job, JobStatus, Line, LinePart, from_hash
-from tasks.jobs.keys import chunk_id, index_key, job_key, label_keys
+from tasks.jobs.job import PAGE_LINES, TERMINAL, Entry, Job, JobStatus, Line, LinePart, from_hash
+from tasks.jobs.keys import UNFINISHED, chunk_id, index_key, job_key, label_keys
 from tasks.jobs.results import ResultBackend
 from tasks.jobs.scripts import JobScript
 from tasks.store.client import name_of
@@ -82,6 +82,19 @@ class KeptJobs:
                     if len(found) == limit:
                         return found, before
         return found, before
+
+    def unfinished(self) -> Iterator[Job]:
+        """All jobs that have not ended, whoever owns them; those that cannot be read are left out."""
+        ids = [name_of(job_id) for job_id in self._client.smembers(UNFINISHED)]
+        for begin in range(0, len(ids), _JOBS_AT_ONCE):
+            some = ids[begin : begin + _JOBS_AT_ONCE]
+            pipe = self._client.pipeline(transaction=False)
+            for job_id in some:
+                pipe.hgetall(job_key(job_id))
+            for job_id, facts in zip(some, pipe.execute(), strict=True):
+                job = self._readable(job_id, facts) if facts else None
+                if job is not None and job.status not in TERMINAL:
+                    yield job
 
     @staticmethod
     def _readable(job_id: str, facts: Mapping[bytes, bytes]) -> Job | None:

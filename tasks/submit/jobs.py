@@ -299,6 +299,11 @@ class JobService:
         with redis_or_unavailable():
             return self._kept.newest(before, status, limit, owner)
 
+    def unfinished(self) -> Iterator[Job]:
+        """See `KeptJobs.unfinished`."""
+        with redis_or_unavailable():
+            yield from self._kept.unfinished()
+
     def cancel(self, job_id: str) -> Job:
         """See `KeptJobs.cancel`."""
         with redis_or_unavailable():

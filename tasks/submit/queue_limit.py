@@ -62,13 +62,16 @@ class QueueLimit:
         """Checks that another text may wait.
 
         Raises:
-            QueueFull: it may not; the error has the seconds until what goes before it is answered, 1 to 60.
+            QueueFull: it may not; the error has how many may wait, and the seconds until what goes before it is
+                answered, 1 to 60.
         """
         texts, spent, waiting = ahead
         if texts >= self._max_texts or (texts >= ALWAYS_WAITING and self._in_vain(spent)):
-            raise QueueFull(self._drained_in_s(spent))
+            rate = self._rate()
+            in_time = math.floor(min(self._max_texts, FILL * self._patience_s * rate))  # if each costs 1
+            raise QueueFull(min(self._max_texts, max(ALWAYS_WAITING, in_time)), _drained_in_s(spent, rate))
         if waiting >= 2 * self._max_texts:
-            raise QueueFull(self._drained_in_s(waiting))
+            raise QueueFull(2 * self._max_texts, _drained_in_s(waiting, self._rate()))
 
     def drained(self, cost: int, *, more: bool) -> None:
         """Notes that texts have been answered.
@@ -100,8 +103,8 @@ class QueueLimit:
         """Whether what goes before a text takes all the time that it would have."""
         return cost >= FILL * self._patience_s * self._rate()
 
-    def _drained_in_s(self, cost: int) -> int:
-        rate = self._rate()
-        if math.isinf(rate):
-            return _UNKNOWN_S
-        return _LONGEST_S if cost >= _LONGEST_S * rate else max(1, math.ceil(cost / rate))
+
+def _drained_in_s(cost: int, rate: float) -> int:
+    if math.isinf(rate):
+        return _UNKNOWN_S
+    return _LONGEST_S if cost >= _LONGEST_S * rate else max(1, math.ceil(cost / rate))

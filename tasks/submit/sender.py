@@ -98,7 +98,7 @@ class TextSender:
             if not self._memory.has_room(CALLERS_SHARE):
                 raise StorageFull
             with sending(self._tracing, origins, len(texts)) as origin:
-                self._chunks.send_texts(list(texts.values()), origin, caller=_digest(callers))
+                self._chunks.send_texts(list(texts.values()), origin, caller=caller_digest(callers))
         except Exception:  # of any kind: a mark without a message would keep other processes from sending the text
             self._cache.release(self._tag, texts)
             raise
@@ -109,8 +109,11 @@ class TextSender:
         return self._cache.give_up(self._tag, list(keys), self._reply_key)
 
 
-def _digest(callers: Collection[str]) -> str:
-    """Workers need not know who a caller is, only whether two chunks have the same one."""
+def caller_digest(callers: Collection[str]) -> str:
+    """What a chunk says of the callers whose texts it has: empty if they are several.
+
+    Workers need not know who a caller is, only whether two chunks have the same one.
+    """
     if len(callers) != 1:
         return ""
     return hashlib.sha256(next(iter(callers)).encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from model.masking import mask_of
-from tasks.errors import CallbackRefused, NoStreams, StreamsFull
+from tasks.errors import CallbackRefused, NoStreams, StorageQuotaExceeded
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.store.connections import Client
@@ -121,7 +121,7 @@ class StreamService:
         """Checks that an owner's streams may take more texts; what they keep is known for ROOM_S.
 
         Raises:
-            StreamsFull: they keep as many bytes as they may.
+            StorageQuotaExceeded: they keep as many bytes as they may.
         """
         until, kept_bytes = self._kept_bytes.get(owner, (0.0, 0))
         if time.monotonic() >= until:
@@ -131,7 +131,7 @@ class StreamService:
                 self._kept_bytes.clear()
             self._kept_bytes[owner] = time.monotonic() + ROOM_S, kept_bytes
         if kept_bytes >= self._most_bytes:
-            raise StreamsFull(kept_bytes, self._most_bytes)
+            raise StorageQuotaExceeded.by_streams(kept_bytes, self._most_bytes)
 
     def delete(self, owner: str, name: str) -> None:
         """See `KeptStreams.delete`."""

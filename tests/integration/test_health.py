@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import uuid
 from collections.abc import Callable
 
@@ -51,6 +52,49 @@ def test_readiness_names_what_is_missing(make_stack: Callable[..., Stack]) -> No
     assert missing() == []
     worker.terminate()
     assert missing() == ["batch worker"], "a worker that was ended in order takes its mark away"
+
+
+def test_readiness_of_a_role(make_stack: Callable[..., Stack]) -> None:
+    """`/health/ready?role=` tells what that role needs, and nothing else: a frozen batch worker makes neither the web
+    nor `/predict` unready, only the service as a whole.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1, model="stub")
+
+    def told(role: str) -> tuple[int, str, list[str]]:
+        answer = stack.http.get("/health/ready", params={"role": role} if role else {})
+        body = answer.json()
+        assert ("Retry-After" in answer.headers) == (answer.status_code == 503)
+        return answer.status_code, body["status"], body["missing"]
+
+    ready: tuple[int, str, list[str]] = (200, "ready", [])
+    stack.start_web()
+    assert told("web") == (503, "unready", ["redis"])
+    assert told("batch") == (503, "unready", ["redis", "batch worker"])
+    stack.start_server()
+    wait_until(lambda: told("web") == ready, what="Redis to be found again")
+    assert told("interactive") == (503, "unready", ["interactive worker"])
+    stack.start_worker("interactive")
+    batch = stack.start_worker("batch")
+    assert [told(role) for role in ("", "web", "interactive", "batch")] == 4 * [ready]
+    batch.signal(signal.SIGSTOP)
+    wait_until(
+        lambda: told("batch") == (503, "unready", ["batch worker"]), what="the worker's mark to expire", timeout_s=60
+    )
+    assert told("") == (503, "unready", ["batch worker"])
+    assert stack.http.get("/health", params={"role": "web"}).status_code == 503, "it is asked for the whole service"
+    assert told("web") == told("interactive") == ready
+    assert stack.predict(f"good {uuid.uuid4().hex}").status_code == 200
+    batch.signal(signal.SIGCONT)
+    wait_until(lambda: told("") == ready, what="the worker to be ready again", timeout_s=60)
+
+
+def test_readiness_of_no_role(service: Stack) -> None:
+    """A role that there is not is refused by name; other parameters, such as a probe's own, change nothing."""
+    for role in ("worker", "", "Batch"):
+        answer = service.http.get("/health/ready", params={"role": role})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field")
+        assert [fault["field"] for fault in answer.json()["errors"]] == ["role"]
+    assert service.http.get("/health/ready?probe=1").status_code == 200
 
 
 def test_model_is_told(service: Stack) -> None:

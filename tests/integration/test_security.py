@@ -62,6 +62,41 @@ def submitted(stack: Stack, key: str, texts: list[str], **headers: str) -> dict[
     return job
 
 
+def test_the_file_of_keys_changes(make_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """What API_KEYS_FILE says holds in all web processes within seconds of a change: a new key is known, scopes are the
+    new ones, and a key that was removed is refused, as is whoever has signed in with it.
+    """
+    file = tmp_path / "keys"
+    file.write_text(f"ann:jobs:{digest(ANN)}\nbob:predict:{digest(BOB)}\n")
+    stack = make_stack(WEB_CONCURRENCY=2, API_KEYS_FILE=str(file), model="stub").start()
+
+    def statuses(**headers: str) -> set[int]:
+        """What twenty requests on connections of their own are answered, so that each process has some."""
+        url = f"{stack.http.base_url}/jobs"
+        return {httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code for _ in range(20)}
+
+    signed_in = httpx.post(
+        f"{stack.http.base_url}/pages/sign-in",
+        data={"key": ANN, "next": "/"},
+        headers={"Origin": str(stack.http.base_url).rstrip("/")},
+        trust_env=False,
+    )
+    session = {"Cookie": f"sentiq_session={signed_in.cookies['sentiq_session']}"}
+    assert statuses(**session) == statuses(**as_(ANN)) == {200}
+    assert (statuses(**as_(BOB)), statuses(**as_(CALLER))) == ({403}, {401})
+    (tmp_path / "next").write_text(f"bob:jobs:{digest(BOB)}\ncaller:jobs:{digest(CALLER)}\n")
+    (tmp_path / "next").replace(file)
+    for headers, expected in ((as_(BOB), 200), (as_(CALLER), 200), (as_(ANN), 401), (session, 401)):
+        wait_until(lambda headers=headers, expected=expected: statuses(**headers) == {expected}, what="the new keys")  # type: ignore[misc]
+    file.write_text("# nobody any more\n")
+    assert stack.web is not None
+    wait_until(
+        lambda: statuses(**as_(BOB)) and stack.web.log.count("API_KEYS_FILE contains no key") == 2,  # type: ignore[union-attr]
+        what="both processes to say that the file is wrong",
+    )
+    assert statuses(**as_(BOB)) == {200}
+
+
 # Whose jobs
 
 

@@ -108,6 +108,8 @@ def test_queue_full(workerless: Stack) -> None:
     for refused in (answer for answer in answers if answer.status_code == 429):
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert refused.json()["code"] == "queue_full"
+        assert (refused.headers["RateLimit-Limit"], refused.headers["RateLimit-Remaining"]) == ("4", "0")
+        assert "4 texts may wait here at once" in refused.json()["detail"]
     assert workerless.metric("sentiment_rejected_total", code="queue_full") - before == 6
     wait_until_empty(workerless)
     assert workerless.predict(new_text()).status_code == 202

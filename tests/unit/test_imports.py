@@ -23,6 +23,7 @@ COMPOSITION_ROOTS = {
     "webapp.launch.launcher",
     "webapp.server.__main__",
     "webapp.server.gunicorn_conf",
+    "tasks.app",
     "tasks.worker",
     "model.training.__main__",
 }
@@ -40,7 +41,7 @@ READING = (
 )
 CLIENT = ("webapp", "webapp.client", "tasks", *READING, "tasks.keys", "tasks.errors", "tasks.wording")
 """The modules that a client's machine uses; they may import nothing of Sentiq but each other."""
-IF_THERE = {"webapp.client.shares": {"pandas"}}
+IF_THERE = {"webapp.client.frames": {"pandas"}, "webapp.client.shares": {"pandas"}}
 """Packages that a client need not have: a function imports them and says what to install."""
 HEAVY = ("torch", "transformers", "openvino", "tokenizers", "numpy", "scipy", "onnxruntime", "eldc")
 
@@ -137,7 +138,7 @@ def test_the_front_knows_no_endpoint() -> None:
 
 MAKERS = {
     "tasks.store.connections.connect": {"webapp.compose", "tasks.work.compose", "tasks.probe", "tasks.store.embedded"},
-    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose"},
+    "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose", "tasks.app"},
 }
 """What makes clients, and who may import it."""
 
@@ -175,7 +176,7 @@ def test_worker_begins_light() -> None:
         f"import sys, tasks.worker; print([n for n in {(*HEAVY, 'celery', 'prometheus_client')!r} if n in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=180, check=True
     )
     assert ast.literal_eval(done.stdout) == []
 
@@ -228,7 +229,13 @@ def in_a_web_process(code: str) -> list[str]:
     environment = os.environ | {"REDIS_URL": "unix:///nowhere/valkey.sock", "PYTHONPATH": str(ROOT)}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from tasks.errors import ServiceUnavailable
 from tasks.submit.service import SentimentService
 from tasks.wire import CompilingMark, WorkerMark
+from webapp.api.health_schemas import ReadyQuery, Role
+
+_ROLES = ("interactive", "batch")
 
 
 def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> bool:
@@ -18,9 +21,9 @@ def _asks_something_else(worker: WorkerMark, sentiment: SentimentService) -> boo
     return worker.tag != sentiment.model_tag and (worker.tag == model or worker.tag.startswith(f"{model}+"))
 
 
-def _missing_roles(ready: Sequence[WorkerMark]) -> list[str]:
-    """The roles of which no worker is among these."""
-    return [role for role in ("interactive", "batch") if role not in {worker.role for worker in ready}]
+def _missing_roles(ready: Sequence[WorkerMark], needed: Sequence[str]) -> list[str]:
+    """The roles of which no worker is among these, of those that are needed."""
+    return [role for role in needed if role not in {worker.role for worker in ready}]
 
 
 def _told(worker: WorkerMark) -> dict[str, object]:
@@ -42,8 +45,9 @@ def compiling_body(mark: CompilingMark) -> dict[str, object]:
     return {name: getattr(mark, name) for name in names}
 
 
-def health_body(sentiment: SentimentService) -> dict[str, object]:
-    """What `/health` answers: Redis and the workers, asked now."""
+def health_body(sentiment: SentimentService, role: Role | None = None) -> dict[str, object]:
+    """What `/health` answers: Redis and the workers, asked now. `role`: whose readiness is asked; None: of all."""
+    needed = [one for one in _ROLES if role is None or one == role]
     redis, workers, compiling, missing = "up", [], [], []
     try:
         sentiment.ping()
@@ -52,8 +56,8 @@ def health_body(sentiment: SentimentService) -> dict[str, object]:
     except ServiceUnavailable:
         redis, missing = "down", ["redis"]
     ours = [worker for worker in workers if worker.tag == sentiment.model_tag]
-    roles = _missing_roles(ours)
-    missing += [f"{role} worker" for role in roles]
+    roles = _missing_roles(ours, needed)
+    missing += [f"{one} worker" for one in roles]
     if any(worker.role in roles and _asks_something_else(worker, sentiment) for worker in workers):
         missing.append("the same ANALYSIS here as at the workers that are ready")
     unready = bool(missing)
@@ -63,7 +67,7 @@ def health_body(sentiment: SentimentService) -> dict[str, object]:
     for model in others:  # they are told, but the service is ready without them
         theirs = [worker for worker in workers if worker.tag == model.tag]
         told += [_told(worker) | {"name": model.name} for worker in theirs]
-        missing += [f"{role} worker of {model.name}" for role in _missing_roles(theirs)]
+        missing += [f"{one} worker of {model.name}" for one in _missing_roles(theirs, needed)]
     tags = {model.tag for model in sentiment.models.settings}
     return {
         "status": "unready" if unready else "ready",
@@ -82,10 +86,15 @@ def health_blueprint(sentiment: SentimentService) -> Blueprint:
     def live() -> Response:
         return Response(orjson.dumps({"status": "alive"}), mimetype="application/json")
 
+    @blueprint.get("/health")
+    def health() -> Response:
+        return answer(health_body(sentiment))
+
     @blueprint.get("/health/ready")
-    @blueprint.get("/health", endpoint="health")
     def ready() -> Response:
-        body = health_body(sentiment)
+        return answer(health_body(sentiment, ReadyQuery.read(request.args.to_dict()).role))
+
+    def answer(body: dict[str, object]) -> Response:
         unready = body["status"] == "unready"
         response = Response(orjson.dumps(body), status=503 if unready else 200, mimetype="application/json")
         if unready:

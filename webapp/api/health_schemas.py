@@ -81,6 +81,21 @@ class HealthResponse(BaseModel):
     ]
 
 
+Role = Literal["web", "interactive", "batch"]
+
+
+class ReadyQuery(Asked):
+    """Whose readiness is asked."""
+
+    role: Annotated[
+        Role | None,
+        Field(
+            description="What has to be there for `ready`: `web`: Redis alone; `interactive` or `batch`: also a worker"
+            " of that role. Without it: Redis and a worker of each role. `missing` lists what is missing for that."
+        ),
+    ] = None
+
+
 class ModelQuery(Asked):
     """Which model to describe."""
 

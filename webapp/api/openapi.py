@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from model.analysis import Analysis
 from model.labels import SENTIMENT
-from webapp.api import health_schemas, job_schemas, prediction_schemas, result_schemas, schemas
+from webapp.api import health_schemas, job_schemas, prediction_schemas, queue_schemas, result_schemas, schemas
 from webapp.api.label_openapi import LABEL_MODELS, job_label_paths
 from webapp.api.operations import (
     IDEMPOTENCY_KEY,
@@ -49,6 +49,8 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             ReportResponse,
             health_schemas.HealthResponse,
             health_schemas.LiveResponse,
+            queue_schemas.QueueResponse,
+            queue_schemas.PurgeResponse,
             schemas.Problem,
         )
     ],
@@ -61,14 +63,18 @@ _PREFER_BATCH = PREFER | {
 }
 _RATE_LIMITS = {
     "RateLimit-Limit": {
-        "description": "Texts that are allowed in one window, where a limit is set.",
+        "description": "Texts that are allowed in one window, where a limit is set. With 429, of the limit that has"
+        " refused: texts, for `storage_quota_exceeded` bytes, for `too_many_jobs` jobs.",
         "schema": {"type": "integer"},
     },
     "RateLimit-Remaining": {
-        "description": "Texts that are left in this window, as far as this process knows.",
+        "description": "What is left of that, as far as this process knows.",
         "schema": {"type": "integer"},
     },
-    "RateLimit-Reset": {"description": "Seconds until the next window.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {
+        "description": "Seconds until the next window, or until there may be more.",
+        "schema": {"type": "integer"},
+    },
 }
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the service has keys."},
@@ -314,8 +320,30 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
                 parameters=query_parameters(health_schemas.ModelQuery),
             )
         },
+        "/queue": {
+            "get": operation(
+                "queue",
+                "Get what waits to be scored, by key and model",
+                "health",
+                {"200": ok("What waits.", queue_schemas.QueueResponse), **problems(503)},
+            ),
+            "delete": operation(
+                "purgeQueue",
+                "Cancel all jobs that have not ended, of all keys, and empty the queues",
+                "health",
+                {"200": ok("What was given up.", queue_schemas.PurgeResponse), **problems(503)},
+            ),
+        },
         "/health": {"get": operation("health", "Check what the service needs, and what is missing", "health", health)},
-        "/health/ready": {"get": operation("ready", "The same check, for probes", "health", health)},
+        "/health/ready": {
+            "get": operation(
+                "ready",
+                "The same check, for probes",
+                "health",
+                {**health, **problems(422)},
+                parameters=query_parameters(health_schemas.ReadyQuery),
+            )
+        },
         "/health/live": {
             "get": operation(
                 "live",

@@ -99,7 +99,7 @@ def place_of(asked: PredictRequest, streams: StreamService) -> Place | None:
     Raises:
         UploadRefused: what it says of the text cannot be read, or is said without a stream.
         StreamNotFound: the caller has no such stream.
-        StreamsFull: the caller's streams keep as much as they may.
+        StorageQuotaExceeded: the caller's streams keep as much as they may.
     """
     if asked.stream is None:
         said = (asked.segment, asked.time, asked.author, asked.id)

@@ -26,10 +26,12 @@ from webapp.client.types import (
     Label,
     Line,
     Prediction,
+    Purged,
     SentiqError,
     Status,
     StreamNotFound,
     Unavailable,
+    Waiting,
     WaitTimeout,
 )
 
@@ -52,6 +54,7 @@ __all__ = [
     "Line",
     "NamedShares",
     "Prediction",
+    "Purged",
     "Rows",
     "SampledText",
     "Sentiq",
@@ -64,5 +67,6 @@ __all__ = [
     "StreamState",
     "Unavailable",
     "WaitTimeout",
+    "Waiting",
     "whole_file",
 ]

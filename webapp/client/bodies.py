@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from webapp.client.frames import refuse_misread
+
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
@@ -66,8 +68,9 @@ def body_of(
 
     Raises:
         ValueError: the file's type is not known.
-        TypeError: the file was opened as text.
+        TypeError: the file was opened as text, or the source gives no texts when it is iterated, as a dict.
     """
+    refuse_misread(source)
     if hasattr(source, "read"):
         return _file_body(source, content_type, on_bytes)
     return gzipped_ndjson(source, on_bytes, record)

@@ -16,10 +16,22 @@ import httpx
 
 from webapp.client.bodies import Meter, body_of, json_array, json_body, split_lines, whole_file, with_newlines
 from webapp.client.files import FileOptions, query_with
+from webapp.client.frames import Texts, column_of, frame_of, readable
 from webapp.client.http import BROKEN, UPLOAD_S, Time, Transport, json_object, written
 from webapp.client.labelling import LabelCalls, job_path
 from webapp.client.shares import Rows, StreamState, rows
-from webapp.client.types import Job, Line, Prediction, SentiqError, Status, Unavailable, WaitTimeout, understood
+from webapp.client.types import (
+    Job,
+    Line,
+    Prediction,
+    Purged,
+    SentiqError,
+    Status,
+    Unavailable,
+    Waiting,
+    WaitTimeout,
+    understood,
+)
 
 Format = Literal["csv", "ndjson", "json", "xlsx"]
 
@@ -112,7 +124,8 @@ class Calls(LabelCalls):
         Args:
             texts: texts, or objects with `text` and `id`; or the path of a file (.csv, .tsv, .ndjson, .jsonl, .txt,
                 .json, each also with .gz; .xlsx, .xls, .ods, or .zip of one file); or such a file,
-                opened in binary mode.
+                opened in binary mode; or a pandas.Series; or a pandas.DataFrame and the name of its `column`, whose
+                other columns come back with the lines. What is missing there is an empty text.
             content_type: a file's type, if its name does not tell: an ending (`.csv.gz`) or a media type.
             name: what the job is called where jobs are listed.
             callback_url: the address to which the service posts the job when it has ended.
@@ -125,10 +138,12 @@ class Calls(LabelCalls):
                 `skip`, `on_error` and `sheet`, as `FileOptions` describes them.
 
         Raises:
-            ValueError: the file's type is not known.
+            ValueError: the file's type is not known, or a DataFrame has no such column.
+            TypeError: what was given has no texts when it is iterated, as a dict or a DataFrame without `column`.
             OSError: the file cannot be read.
             SentiqError: the service refused; `line` says where in the file.
         """
+        texts = readable(texts, reading.get("column"))
         with Path(texts).open("rb") if isinstance(texts, str | os.PathLike) else nullcontext(texts) as source:
             body = body_of(source, content_type, on_upload)
             headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -138,6 +153,43 @@ class Calls(LabelCalls):
             return Job.of(
                 json_object(await self._send("POST", "/batch_predict", params, headers, body=body, silent_s=UPLOAD_S))
             )
+
+    async def predict_frame(
+        self,
+        texts: Any,
+        column: str | None = None,
+        *,
+        model: str | None = None,
+        target: str | None = None,
+        timeout_s: float | None = None,
+        on_progress: Callable[[Job], None] | None = None,
+    ) -> Any:
+        """Scores the texts of a pandas.DataFrame or Series, as a job, and waits for it.
+
+        Args:
+            texts: the frame, or the series.
+            column: of a frame: the column with the texts.
+            model: as in `predict`.
+            target: as in `predict`, for all texts.
+            timeout_s: seconds to wait; None for no limit.
+            on_progress: as in `wait`.
+
+        Returns:
+            A DataFrame with the index of what was given and a row for each of its texts, in the same order: `label`,
+            `confidence`, a column for each class with its score, `language`, `uncertain`, and `error`, which is
+            `empty_text` where there is no text. `attrs["job"]` is the job's id.
+
+        Raises:
+            TypeError: it is neither, or the column of a frame is not named.
+            ValueError: there is no such column.
+            WaitTimeout: the job has not ended; it goes on.
+        """
+        series = column_of(texts, column)
+        if not len(series):
+            return frame_of([], series.index, None)
+        job = await self.submit(Texts(series), model=model, target=target)
+        await self.wait(job, timeout_s=timeout_s, on_progress=on_progress)
+        return frame_of([line async for line in self.results(job)], series.index, job.id)
 
     async def streams(self) -> Rows[StreamState]:
         """The streams of the caller's key."""
@@ -172,6 +224,16 @@ class Calls(LabelCalls):
             SentiqError: `job_not_ended`: cancel it first.
         """
         await self._send("DELETE", job_path(job), {"purge": "1"})
+
+    async def queue(self) -> list[Waiting]:
+        """What waits to be scored, by key and model, the oldest first. It needs a key with the scope admin."""
+        answer = json_object(await self._send("GET", "/queue"))
+        with understood:
+            return list(map(Waiting.of, answer["items"]))
+
+    async def purge_queue(self) -> Purged:
+        """Cancels all jobs that have not ended, of all keys, and empties the queues. It needs the scope admin."""
+        return Purged.of(json_object(await self._send("DELETE", "/queue")))
 
     async def wait(
         self, job: Job | str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None

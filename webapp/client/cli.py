@@ -1,5 +1,5 @@
-"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove`, `demo` and `key new`; and
-also `serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
+"""The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove`, `queue`, `demo` and `key
+new`; and also `serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from webapp.client.file_commands import batch, report
 from webapp.client.job_commands import cancel, job, jobs, remove
 from webapp.client.options import AsJson, Key, Url, complain, print_json, wants_json
 from webapp.client.predict_command import predict
+from webapp.client.queue_commands import queue
 from webapp.client.stream_commands import streams
 from webapp.client.usage import plain_words
 from webapp.reading.refusals import UploadRefused
@@ -66,8 +67,10 @@ def _everywhere(
     pass
 
 
-for command in (predict, batch, report, jobs, job, cancel, remove, demo):
+for command in (predict, batch, report, job, cancel, remove, demo):
     app.command()(command)
+app.add_typer(jobs, name="jobs")
+app.add_typer(queue, name="queue")
 app.add_typer(streams, name="stream")
 keys = typer.Typer(help="Makes API keys.", no_args_is_help=True)
 app.add_typer(keys, name="key")

@@ -1,4 +1,4 @@
-"""`sentiq jobs`, `job`, `cancel` and `remove`."""
+"""`sentiq jobs`, `jobs cancel`, `job`, `cancel` and `remove`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from webapp.client import Job, Status
+from webapp.client import Job, JobNotFound, Status
 from webapp.client.options import AsJson, Key, Url, complain, connect, local, print_json, wants_json
+from webapp.client.queue_commands import Yes, how_many, require_consent
+
+jobs = typer.Typer(help="Lists jobs, newest first; cancels all at once.")
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
 
-def jobs(
+@jobs.callback(invoke_without_command=True)
+def _list(
     context: typer.Context,
     status: Annotated[Status | None, typer.Option(help="Only jobs with this status.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many jobs, newest first.")] = 20,
@@ -24,7 +28,8 @@ def jobs(
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lists jobs, newest first."""
+    if context.invoked_subcommand is not None:
+        return
     with connect(context) as sentiq:
         newest = sentiq.jobs(status)
         found = list(islice(newest, limit))
@@ -50,6 +55,40 @@ def jobs(
     Console(highlight=False).print(table if found else "No jobs.")
     if more:
         complain(f"there are more jobs; --limit {10 * limit} shows up to {10 * limit} of them")
+
+
+@jobs.command("cancel")
+def _cancel_all(
+    context: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Cancel all jobs of this key; of all keys, for an admin.")
+    ] = False,
+    yes: Yes = False,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancels all jobs that have not ended; what is done stays readable."""
+    if not everything:
+        raise typer.BadParameter("say --all for all jobs; `sentiq cancel JOB` cancels one", param_hint="--all")
+    with connect(context) as sentiq:
+        # In this order, no job is missed that begins to run meanwhile.
+        unfinished = {job.id: job for status in ("queued", "running") for job in sentiq.jobs(status)}
+        if unfinished:
+            keys = len({job.owner for job in unfinished.values()})
+            require_consent(context, f"Cancel {how_many(len(unfinished), 'job', keys)}?", yes=yes)
+        cancelled = 0
+        for job_id in unfinished:
+            try:
+                ended = sentiq.cancel(job_id)
+            except JobNotFound:
+                continue  # it has expired meanwhile
+            if ended.status == "cancelled":
+                cancelled += 1
+                if wants_json(context):
+                    print_json(asdict(ended))
+    if not wants_json(context):
+        print(f"Cancelled {how_many(cancelled, 'job')}." if cancelled else "No job was cancelled: all have ended.")
 
 
 def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:

@@ -181,6 +181,28 @@ class Line(_Answer):
     words: list[Word] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting(_Answer):
+    """What one key has waiting for one model."""
+
+    queue: Literal["interactive", "batch"]
+    model: str
+    """The name by which it was asked for; `*` for the default one."""
+    owner: str | None
+    """The name of the key; None without keys, or for texts of several callers together."""
+    jobs: int
+    texts: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Purged(_Answer):
+    """What was given up when the queues were emptied."""
+
+    cancelled_jobs: int
+    removed_messages: int
+
+
 class SentiqError(Exception):
     """The service refused, or did not answer. `str()` is for people, `code` for programs."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from werkzeug.exceptions import NotFound
 
 from tasks.errors import Forbidden, HostNotAllowed, Unauthorized
-from tasks.keys import Scope, find
+from tasks.keys import ApiKey, Scope, find
 from tasks.settings import Settings
 from tasks.store.limits import Limits
 from webapp.front.hosts import AllowedHosts, is_own_page
@@ -98,6 +98,8 @@ SCOPES: dict[str, frozenset[Scope]] = {
     "pages.job_label_progress": frozenset({Scope.JOBS}),
     "pages.label_progress": frozenset({Scope.JOBS}),
     "pages.status_part": _EITHER,
+    "queue.waiting": frozenset({Scope.ADMIN}),
+    "queue.purge": frozenset({Scope.ADMIN}),
     _METRICS: frozenset({Scope.ADMIN}),
 }
 """The scopes of which one suffices for the endpoint. An endpoint that is neither here nor in OPEN needs `admin`."""
@@ -112,8 +114,12 @@ against DAILY_QUOTA it counts all its texts as they come in.
 class Admission:
     """Admits requests or refuses them, before anything of their bodies is read."""
 
-    def __init__(self, settings: Settings, limits: Limits | None, signed_in: SignedIn) -> None:
-        self._keys = settings.keys
+    def __init__(
+        self, settings: Settings, keys: Mapping[str, ApiKey], limits: Limits | None, signed_in: SignedIn
+    ) -> None:
+        """`keys`: those that are valid now, by digest; none as long as the process runs, or always some."""
+        self._keys = keys
+        self._has_keys = bool(keys)
         self._signed_in = signed_in
         self._limits = limits
         self._origins = frozenset(settings.cors_origins)
@@ -137,11 +143,11 @@ class Admission:
         method = environ["REQUEST_METHOD"]
         if method == "OPTIONS":
             return ANYBODY
-        if not self._keys and endpoint not in _BY_ANY_NAME and not self._hosts.allow(environ.get("HTTP_HOST", "")):
+        if not self._has_keys and endpoint not in _BY_ANY_NAME and not self._hosts.allow(environ.get("HTTP_HOST", "")):
             raise HostNotAllowed
         if method not in ("GET", "HEAD") and self._is_foreign(environ, endpoint):
             raise Forbidden("A page of another site may not do this unless CORS_ORIGINS lists it.")
-        if self._keys:
+        if self._has_keys:
             return self._viewer(environ) if endpoint in PAGES else self._holder(environ, SCOPES.get(endpoint, _ADMIN))
         address = environ.get("REMOTE_ADDR", "")
         return Caller(None, address_id(address), self._limits) if self._limits is not None else _unlimited(address)
@@ -154,7 +160,7 @@ class Admission:
         if site is None:
             # Over plain HTTP browsers send only the origin. With keys it does not matter, because pages of other sites
             # have no key, and callers other than browsers may send any origin; but they could sign somebody in.
-            matters = origin is not None and (not self._keys or endpoint in PAGES)
+            matters = origin is not None and (not self._has_keys or endpoint in PAGES)
             foreign = matters and not is_own_page(origin or "", environ.get("HTTP_HOST", ""))
         else:
             foreign = site in ("cross-site", "same-site")

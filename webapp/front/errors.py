@@ -25,28 +25,23 @@ from tasks.errors import (
     JobNotEnded,
     JobNotFound,
     JobTooLarge,
+    LimitReached,
     LinkNotFound,
     ModelNotServed,
     NoStreams,
-    QueueFull,
-    QuotaExceeded,
-    RateLimited,
     ResultsNotKept,
     SegmentNotFound,
     SentimentError,
     ServiceUnavailable,
     StorageFull,
-    StorageQuotaExceeded,
     StreamNotFound,
     TextFailed,
     TextsNotKept,
     TooManyFiles,
-    TooManyJobs,
     TooManyLabels,
     TooManyLinks,
     TooManyStreams,
     TooManyTexts,
-    TooManyViews,
     Unauthorized,
     UnknownModel,
     UploadTooSlow,
@@ -81,12 +76,7 @@ STATUS: dict[type[SentimentError], HTTPStatus] = {
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     HostNotAllowed: HTTPStatus.MISDIRECTED_REQUEST,
-    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
-    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
-    TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
-    TooManyViews: HTTPStatus.TOO_MANY_REQUESTS,
-    StorageQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
-    QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
     StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyFiles: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -149,11 +139,10 @@ def _status(error: SentimentError) -> HTTPStatus:
 
 def _sentiment_error(error: SentimentError) -> Response:
     retry_after_s = None
-    if isinstance(error, QueueFull | RateLimited | QuotaExceeded | StorageQuotaExceeded | TooManyViews):
+    if isinstance(error, LimitReached):
         retry_after_s = error.retry_after_s
-    if isinstance(error, RateLimited | QuotaExceeded):  # the headers tell the limit that has refused
-        visit().caller.standing = Standing(error.limit, max(0, error.left), error.retry_after_s)
-    elif isinstance(error, TooManyJobs | StorageFull | TooManyFiles):
+        visit().refused_by(Standing(error.limit, max(0, error.left), error.retry_after_s))
+    elif isinstance(error, StorageFull | TooManyFiles):
         retry_after_s = _NO_ROOM_RETRY_AFTER_S
     elif isinstance(error, ServiceUnavailable | ModelNotServed | IdempotencyInProgress):
         retry_after_s = UNAVAILABLE_RETRY_AFTER_S

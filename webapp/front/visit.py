@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import getrandbits
 from typing import Any
 
@@ -88,6 +88,10 @@ class Visit:
     """The code of the error in which it ended."""
     span: Any = None
     """Its OpenTelemetry span, if traces are kept."""
+
+    def refused_by(self, standing: Standing) -> None:
+        """Has the answer tell the limit that has refused the request, and no other one."""
+        self.caller = replace(self.caller, standing=standing)  # a caller may be that of other requests as well
 
 
 # The default is what code outside a request gets.

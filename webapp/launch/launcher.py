@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,7 +33,7 @@ from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wai
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
 from webapp.launch.conditions import FolderLock, lock_folder, require_redis
-from webapp.launch.lines import answered, example_line, waiting_line
+from webapp.launch.lines import answered, example_line, place_line, waiting_line
 from webapp.launch.monitors import flower_address, monitored, monitors, worker_ports
 from webapp.launch.ports import Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, code_of_ours, processes_of
@@ -182,6 +183,15 @@ class Launcher:
         if self._ending:
             return False
         seconds = time.monotonic() - self._began_at
+        self._console.print(
+            "sentiq",
+            place_line(
+                self._settings.data_dir,
+                datetime.now().astimezone(),
+                embedded=self._settings.embedded,
+                utc=self._settings.log_format == "json",
+            ),
+        )
         line = f"ready at {self._address} after {seconds:.1f} s ({'; '.join(answers)}); API at {self._address}/docs"
         self._console.print("sentiq", line if example else f"{line}; try:")
         if not example:

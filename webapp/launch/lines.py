@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 _BATCH = "batch worker"
@@ -49,9 +51,25 @@ def _steps(compiling: Sequence[Mapping[str, Any]]) -> str:
     return f"compiling: {', '.join(told)}"
 
 
+def place_line(folder: Path, now: datetime, *, embedded: bool, utc: bool) -> str:
+    """Where things are kept, and which time zone the times are in.
+
+    Args:
+        folder: the folder of data.
+        now: the time, in the zone of this machine.
+        embedded: whether jobs are in that folder, too, and not on another Redis server.
+        utc: whether the log is in UTC, too.
+    """
+    kept = f"data in {folder}" if embedded else f"jobs in the Redis of REDIS_URL, files in {folder}"
+    offset = now.strftime("%z")
+    if utc or int(offset) == 0:
+        return f"{kept}; all times are UTC"
+    return f"{kept}; times in this log are {now.tzname()} (UTC{offset[:3]}:{offset[3:5]}), those of the API UTC"
+
+
 def example_line(address: str, *, keys: bool) -> str:
-    """A request to try, for a shell. `keys`: whether the service asks for one."""
+    """A request to try, for a shell. `keys`: whether the service asks for one, which the shell has in a variable."""
     url = shlex.quote(f"{address}/predict")  # zsh takes the brackets of an IPv6 address for a pattern
-    key = ' -H "Authorization: Bearer KEY"' if keys else ""
+    key = ' -H "Authorization: Bearer $SENTIQ_API_KEY"' if keys else ""
     text = """'{"text": "What a show, I loved it!"}'"""
     return f"  curl -s {url}{key} -H 'Content-Type: application/json' -d {text}"

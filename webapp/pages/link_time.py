@@ -54,7 +54,7 @@ class LinkTime:
             account.left_s = self._left_s(account, began_s)
             account.at_s = began_s
             if account.left_s <= 0:
-                raise TooManyViews(math.ceil(-account.left_s / _SHARE) or 1)
+                raise TooManyViews(int(MOST_S), math.ceil(-account.left_s / _SHARE) or 1)
             try:
                 yield
             finally:

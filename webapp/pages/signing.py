@@ -11,10 +11,12 @@ from werkzeug.exceptions import NotFound
 
 from tasks.errors import Forbidden
 from tasks.keys import ApiKey, digest
+from tasks.store.limits import Standing
 from tasks.store.sessions import Sessions
 from tasks.submit.away import redis_or_unavailable
 from webapp.front.admission import address_id
 from webapp.front.signed_in import COOKIE, csrf_token, is_token, session_id
+from webapp.front.visit import visit
 from webapp.pages.page import Pages
 
 _MOST_TRIES = 20
@@ -26,7 +28,7 @@ _MOST_BYTES = 4096
 _OWN_ADDRESS = re.compile(r"/(?![/\\])[!-~]*")
 _WRONG = "This key is not known here. Check that all of it was copied, and nothing else."
 _EMPTY = "Enter a key."
-_TOO_OFTEN = "There were too many tries. Wait a minute, then try again."
+_TOO_OFTEN = f"There were too many tries: there may be {_MOST_TRIES} in a minute, and none is left. Wait a minute."
 
 _log = structlog.get_logger(__name__)
 
@@ -54,12 +56,14 @@ def add_signing(blueprint: Blueprint, pages: Pages, keys: Mapping[str, ApiKey], 
             if often > _MOST_TRIES:
                 refused = pages.show("sign_in.html", status=429, next=back, wrong=_TOO_OFTEN)
                 refused.headers["Retry-After"] = str(_WINDOW_S)
+                visit().refused_by(Standing(_MOST_TRIES, 0, _WINDOW_S))
                 return refused
-            if found not in keys:
+            signed_in = keys.get(found)
+            if signed_in is None:
                 _log.warning("somebody tried to sign in with a key that is not known")
                 return pages.show("sign_in.html", status=403, next=back, wrong=_WRONG if key else _EMPTY)
             session = sessions.begin(found)
-        _log.info("signed in", caller=keys[found].name)
+        _log.info("signed in", caller=signed_in.name)
         response = _to(back)
         _set_cookie(response, session, sessions.ttl_s)
         return response

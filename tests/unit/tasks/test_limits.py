@@ -210,7 +210,9 @@ def test_refusals_say_what_they_refuse(server: Stack, make_limit: MakeLimit) -> 
     with pytest.raises(RateLimited, match=r"^You may send 20 texts in a minute\. 5 of them are left, and this request"):
         rate.take("ann", 10)
     rate.take("ann", 5)
-    with pytest.raises(RateLimited, match=r"^You may send 20 texts in a minute\. Try again in \d+ s\.$") as refused:
+    with pytest.raises(
+        RateLimited, match=r"^You may send 20 texts in a minute\. None of them is left\. Try again in \d+ s\.$"
+    ) as refused:
         rate.take("ann")
     assert (refused.value.limit, refused.value.left) == (20, 0)
     assert f"in {refused.value.retry_after_s} s" in str(refused.value)

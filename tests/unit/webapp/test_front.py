@@ -15,7 +15,15 @@ from prometheus_flask_exporter import PrometheusMetrics
 from structlog.testing import capture_logs
 from werkzeug.test import create_environ
 
-from tasks.errors import QueueFull, QuotaExceeded
+from tasks.errors import (
+    LimitReached,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    StorageQuotaExceeded,
+    TooManyJobs,
+    TooManyViews,
+)
 from tasks.keys import digest
 from tasks.logs import CURRENT_REQUEST
 from tasks.metrics import REQUEST_BUCKETS_S
@@ -71,7 +79,7 @@ def front_of(app: Wsgi) -> tuple[Front, CollectorRegistry]:
     front = Front(
         app,
         routes=Routes(flask.url_map),
-        admission=Admission(settings, None, SignedIn({}, Sessions(connect(REDIS, timeout_s=1), ttl_s=60))),
+        admission=Admission(settings, {}, None, SignedIn({}, Sessions(connect(REDIS, timeout_s=1), ttl_s=60))),
         headers=AnswerHeaders(settings.cors_origins),
         counts=counts,
         access_log=AccessLog(everything=True),
@@ -172,6 +180,44 @@ def test_the_headers_are_of_the_limit_that_refused() -> None:
     assert told == {"RateLimit-Limit": "100", "RateLimit-Remaining": "0", "RateLimit-Reset": "4000"}
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RateLimited(5, left=2, limit=20, window_s=60, retry_after_s=9), ("20", "2", "9")),
+        (RateLimited(5, left=-3, limit=20, window_s=60, retry_after_s=9), ("20", "0", "9")),
+        (QueueFull(16, 7), ("16", "0", "7")),
+        (TooManyJobs(3), ("3", "0", "10")),
+        (StorageQuotaExceeded.by_jobs(900, 1000, 60), ("1000", "100", "60")),
+        (TooManyViews(5, 12), ("5", "0", "12")),
+    ],
+)
+def test_every_429_tells_its_limit(error: LimitReached, told: tuple[str, str, str]) -> None:
+    """Each refusal by a limit has its RateLimit headers and says the limit, whatever other limit was told before; the
+    next answer to the same caller does not have them.
+    """
+    refuse = [error]
+
+    def refuses(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if refuse:
+            raise refuse.pop()
+        return well(environ, start_response)
+
+    front, _ = front_of(refuses)
+    status, headers, answer = ask(front, "GET", "/here/x")
+    assert status == 429
+    assert tuple(headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")) == told
+    assert headers["Retry-After"] == told[2]
+    assert told[0] in json.loads(answer)["detail"]
+    status, headers, _ = ask(front, "GET", "/here/x")
+    assert (status, [name for name in headers if name.startswith("RateLimit")]) == (200, [])
+
+
+def test_every_429_is_tried() -> None:
+    """The test above has every kind of refusal by a limit; `QuotaExceeded` is in the one before it."""
+    (mark,) = (one for one in test_every_429_tells_its_limit.pytestmark if one.name == "parametrize")  # type: ignore[attr-defined]
+    assert {type(error) for error, _ in mark.args[1]} | {QuotaExceeded} == set(LimitReached.__subclasses__())
+
+
 # The body
 
 
@@ -238,7 +284,7 @@ def test_what_the_application_raises() -> None:
     """An error that the application raises is answered as errors within Flask are, with the headers of every answer."""
 
     def full(_: Environ, __: StartResponse) -> Iterable[bytes]:
-        raise QueueFull(7)
+        raise QueueFull(20, 7)
 
     front, counts = front_of(full)
     with capture_logs() as lines:
@@ -257,7 +303,7 @@ def test_an_error_in_the_middle_of_an_answer() -> None:
 
     def breaks(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         well(environ, start_response)
-        raise QueueFull(7)
+        raise QueueFull(20, 7)
 
     front, counts = front_of(breaks)
     with pytest.raises(QueueFull):

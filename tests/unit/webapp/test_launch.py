@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tasks.errors import EX_CONFIG, SettingsRefused
 from tests.unit.webapp.test_options import SENTIQ
-from webapp.launch.lines import example_line, waiting_line
+from webapp.launch.lines import example_line, place_line, waiting_line
 from webapp.launch.monitors import LOCAL, monitored, pages_line
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,14 +32,34 @@ def test_waiting_for_the_batch_worker_alone() -> None:
 @pytest.mark.parametrize("keys", [True, False])
 @pytest.mark.parametrize("address", [HERE, "http://[::1]:8000"])
 def test_the_example_is_what_a_shell_takes(address: str, keys: bool) -> None:
-    """The request to try reaches curl as it is meant, whatever the address, and has a key where one is needed."""
+    """The request to try reaches curl as it is meant, whatever the address, and has a key where one is needed:
+    that which the commands take, from the same variable.
+    """
     line = example_line(address, keys=keys)
     words = subprocess.run(
-        ["bash", "-O", "failglob", "-c", line.replace("curl", r"printf '%s\n'")], capture_output=True, text=True
+        ["bash", "-O", "failglob", "-c", line.replace("curl", r"printf '%s\n'")],
+        env={"SENTIQ_API_KEY": "sentiq_x"},
+        capture_output=True,
+        text=True,
     ).stdout.splitlines()
     assert words[1] == f"{address}/predict"
-    assert ("Authorization: Bearer KEY" in words) is keys
+    assert ("Authorization: Bearer sentiq_x" in words) is keys
     assert words[-1] == '{"text": "What a show, I loved it!"}'
+
+
+@pytest.mark.parametrize(
+    ("hours", "name", "embedded", "utc", "line"),
+    [
+        (1, "CET", True, False, "data in /srv/data; times in this log are CET (UTC+01:00), those of the API UTC"),
+        (-3.5, "NST", True, False, "data in /srv/data; times in this log are NST (UTC-03:30), those of the API UTC"),
+        (1, "CET", True, True, "data in /srv/data; all times are UTC"),
+        (0, "UTC", False, False, "jobs in the Redis of REDIS_URL, files in /srv/data; all times are UTC"),
+    ],
+)
+def test_where_data_is_and_which_times_are_told(hours: float, name: str, embedded: bool, utc: bool, line: str) -> None:
+    """The line of the start tells the folder of data, and the zone of the log's times where that is not UTC."""
+    now = datetime(2026, 11, 28, tzinfo=timezone(timedelta(hours=hours), name))
+    assert place_line(Path("/srv/data"), now, embedded=embedded, utc=utc) == line
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ PATHS = {
     "pages.end_link": ("DELETE", "/streams/debate/links/0123456789ab"),
     "compare.compare_route": ("GET", "/streams/debate/compare"),
     "metrics.metrics": ("GET", "/metrics"),
+    "queue.waiting": ("GET", "/queue"),
+    "queue.purge": ("DELETE", "/queue"),
     "pages.label_progress": ("GET", "/pages/streams/debate/labels"),
     "job_labels.sample": ("GET", f"/jobs/{'0' * 32}/sample"),
     "job_labels.standing_of": ("GET", f"/jobs/{'0' * 32}/labels"),

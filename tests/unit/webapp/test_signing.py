@@ -152,6 +152,7 @@ def test_tries_are_bounded(make_app: MakeApp) -> None:
         assert sign_in(client, "guess").status_code == 403
     refused = sign_in(client, JOBS)
     assert refused.status_code == 429
+    assert [refused.headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")] == ["20", "0", "60"]
     assert refused.headers["Retry-After"] == "60"
     assert "Set-Cookie" not in refused.headers
 
