@@ -306,3 +306,16 @@ def test_answered() -> None:
     assert answered(order, set(order) - {"a", "b"}) == order
     assert answered(order, set(order) - {"a", "b", "t"}) == []
     assert answered([], {"a"}) == []
+
+
+def test_agreement_of_thousands() -> None:
+    """However many names labels are given under, it is told between the 20 people who have labelled most: each two of
+    5,000 would be twelve million.
+    """
+    everybody = [Label(f"p{number:04}", 1, number) for number in range(5000)]
+    diligent = [Label(f"q{number:04}", number % 3, number) for number in range(25)]
+    labels = {"first": [*everybody, *diligent]} | {f"text{number}": diligent for number in range(40)}
+    pairs = agreements(labels)
+    assert len(pairs) == 190
+    assert {pair.first[0] + pair.second[0] for pair in pairs} == {"qq"}
+    assert {pair.agreement.texts for pair in pairs} == {41}
