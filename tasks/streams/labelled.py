@@ -14,6 +14,7 @@ Loads numpy with the first question.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ ANSWERED = 0.9
 """The share of the texts that a person was given which must be answered."""
 _FEW = 20
 """So many texts at the head of the sample may all have labels by chance, though most of the others have none."""
+MOST_PEOPLE = 20
+"""Between so many people it is told how far they agree."""
+_TEXTS_AT_ONCE = 200
+"""Texts whose labels are compared at once; then others have their turns."""
 FILE = "(file)"
 """Who has given the labels that came with the texts."""
 _FAR = 1.63
@@ -195,11 +200,15 @@ def _distance(some: Floats, others: Floats) -> float:
 
 def agreements(labels: Mapping[str, Sequence[Label]]) -> list[Pair]:
     """How far people agree, two by two: those who share most texts first. Texts that one of them could not tell are
-    left out.
+    left out. Of many people, only the MOST_PEOPLE who have labelled most: each two of thousands would be millions.
     """
+    counts = Counter(one.by for said in labels.values() for one in said if one.label is not None)
+    people = {by for by, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_PEOPLE]}
     both: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for said in labels.values():
-        told = {one.by: LABELS[one.label] for one in said if one.label is not None}
+    for place, said in enumerate(labels.values()):
+        if place % _TEXTS_AT_ONCE == 0:
+            time.sleep(0)
+        told = {one.by: LABELS[one.label] for one in said if one.label is not None and one.by in people}
         for first, second in combinations(sorted(told), 2):
             both.setdefault((first, second), []).append((told[first], told[second]))
     pairs = [Pair(first, second, agreement(same)) for (first, second), same in both.items()]

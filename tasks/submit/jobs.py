@@ -210,7 +210,7 @@ class JobService:
         return fingerprint
 
     def _require_stream(self, submission: Submission) -> None:
-        """Raises StreamNotFound if texts are for a stream that is deleted: it takes the jobs with it that bring them."""
+        """Raises StreamNotFound if texts are for a stream that was deleted: its jobs are gone with it."""
         if submission.into is not None:
             self._incoming.require_stream(submission.into.stream.uid)
 

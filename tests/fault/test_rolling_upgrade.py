@@ -23,6 +23,8 @@ from tests.support.waiting import wait_until
 
 PREVIOUS = "d5006e6cc7d8790a46ea702dfe218c1e1a04e00c"
 """The commit of the version before."""
+WITH_STREAMS = "8999a26a296f33d694721d8c2724bc2a7aab4aac"
+"""The commit of an earlier state of this version, which has streams; the version before has none."""
 MODEL = "stub?delay_s=0.004"
 """A stub of about 250 texts per second."""
 LINES, REPEATED = 600, 60
@@ -38,18 +40,28 @@ class Earlier(Stack):
 @pytest.fixture(scope="module")
 def earlier_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the version before, from the repository's history."""
+    return code_of(PREVIOUS, tmp_path_factory.mktemp("earlier"))
+
+
+@pytest.fixture(scope="module")
+def code_with_streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the state that has streams."""
+    return code_of(WITH_STREAMS, tmp_path_factory.mktemp("streams"))
+
+
+def code_of(commit: str, folder: Path) -> Path:
+    """The code of a commit, put into a folder."""
     archive = subprocess.run(
-        ["git", "archive", PREVIOUS, "--", "celeryconfig.py", "model/*.py", "tasks", "webapp"],
+        ["git", "archive", commit, "--", "celeryconfig.py", "model/*.py", "tasks", "webapp"],
         cwd=ROOT,
         capture_output=True,
         check=False,
     )
     if archive.returncode:
-        reason = f"needs the history back to commit {PREVIOUS[:7]}: {archive.stderr.decode().strip()}"
+        reason = f"needs the history back to commit {commit[:7]}: {archive.stderr.decode().strip()}"
         if os.environ.get("CI") == "true" and not _shallow():
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("earlier")
     subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
     return folder
 
@@ -76,6 +88,19 @@ def earlier(later: Stack, earlier_code: Path, monkeypatch: pytest.MonkeyPatch) -
     """The web of the version before, on the same server."""
     monkeypatch.setattr(Earlier, "root", earlier_code)
     stack = Earlier(model=MODEL, url=later.url, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
+    try:
+        stack.start_web()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def earlier_streams(later: Stack, code_with_streams: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """The web of the earlier state that has streams, on the same server."""
+    monkeypatch.setattr(Earlier, "root", code_with_streams)
+    stack = Earlier(model=MODEL, url=later.url, WEB_CONCURRENCY=1, PREDICT_TIMEOUT=PREDICT_TIMEOUT_S)
+    stack.gunicorn_conf = later.gunicorn_conf
     try:
         stack.start_web()
         yield stack
@@ -201,3 +226,50 @@ def test_idempotency_keys(earlier: Stack, later: Stack, order: int) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json()["id"] == made.json()["id"]
     assert second.http.post("/batch_predict", json={"texts": ["good"]}, headers=headers).status_code == 409
+
+
+@pytest.mark.timeout(300)
+def test_streams(earlier_streams: Stack, later: Stack) -> None:
+    """Texts that the web of either state takes into a stream are each counted once, whichever state's workers score
+    them; both webs tell the same of the stream, and what either labels or deletes is labelled or gone for both.
+    """
+    webs = earlier_streams, later
+    path = f"/streams/s{uuid.uuid4().hex[:12]}"
+    assert earlier_streams.http.put(path, json={"keep_sample": True}).status_code == 201
+    retiring = [earlier_streams.start_worker(role) for role in ("interactive", "batch")]
+    sent = set[str]()
+
+    def send() -> None:
+        """Sends a large request and a small one to each web; a fourth of the ids were sent before."""
+        jobs = []
+        for web in webs:
+            for count in (200, 8):
+                old = list(sent)[: count // 4]
+                ids = [*old, *(uuid.uuid4().hex for _ in range(count - len(old)))]
+                sent.update(ids)
+                rows = [{"text": f"good {id}", "id": id, "segment": "ab"[place % 2]} for place, id in enumerate(ids)]
+                answer = web.http.post(f"{path}/texts", json={"texts": rows})
+                assert answer.status_code == 202, answer.text
+                jobs.append(answer.json())
+        for job in jobs:
+            for web in webs:
+                assert web.ended(job)["status"] == "succeeded"
+
+    send()
+    for role in ("interactive", "batch"):
+        later.start_worker(role)
+    send()
+    for worker in retiring:
+        worker.terminate()
+    send()
+    for web in webs:
+        told = web.http.get(path).json()
+        assert (told["texts"], told["failed"]) == (len(sent), 0)
+        assert sum(segment["texts"] for segment in told["segments"]) == len(sent)
+        assert sum(item["texts"] for item in web.http.get(f"{path}/series").json()["items"]) == len(sent)
+        (given,) = web.http.get(f"{path}/sample", params={"limit": 1, "by": str(web.port)}).json()["items"]
+        answer = web.http.post(f"{path}/labels", json={"labels": [{"id": given["id"], "label": "POSITIVE"}]})
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    assert later.http.delete(path).status_code == 204
+    assert [web.http.get(path).status_code for web in webs] == [404, 404]
+    assert not list(later.redis.scan_iter("sentiq:s:*", count=1000))

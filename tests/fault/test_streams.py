@@ -6,7 +6,7 @@ import os
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -167,6 +167,33 @@ def test_interactive_worker_killed(launch: Launch) -> None:
             counting.send(made_up(20, first=3000 + 80 * turn + 20 * part))
         counting.kill("tasks.worker interactive")
     counting.check()
+    assert sentiq.stop() == 0
+
+
+def test_web_killed(launch: Launch) -> None:
+    """A file whose web process is killed by kill -9 while it comes in counts nothing; sent again, each line is counted
+    once, though the web is killed once more while its lines are scored.
+    """
+    sentiq = launch(model="stub?delay_s=0.0015").wait_until_ready()
+    counting = Counting(sentiq)
+    lines = made_up(1600)
+
+    def cut() -> Iterator[bytes]:
+        yield from (orjson.dumps(line) + b"\n" for line in lines[:1200])
+        for pid in sentiq.find_all("webapp.server")[
+            1:
+        ]:  # the one that reads this; the master lives, and starts another
+            os.kill(pid, signal.SIGKILL)
+        yield b"\n".join(map(orjson.dumps, lines[1200:]))
+
+    with pytest.raises(httpx.TransportError):
+        sentiq.http.post(f"{counting.path}/texts", content=cut(), headers={"Content-Type": "application/x-ndjson"})
+    wait_until(lambda: sentiq.http.get("/health/ready").status_code == 200, what="another web", timeout_s=60)
+    counting.send(lines)
+    counting.wait_for(300)
+    counting.kill("webapp.server")
+    counting.check()
+    assert counting.job()["repeated"] == 0
     assert sentiq.stop() == 0
 
 

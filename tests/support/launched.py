@@ -129,14 +129,19 @@ class Launched:
 
     def find(self, words: str) -> int | None:
         """Like `member`; None if there is no such process."""
+        return next(iter(self.find_all(words)), None)
+
+    def find_all(self, words: str) -> list[int]:
+        """The pids of all processes whose command has these words, in ascending order."""
+        found = []
         for pid in sorted(self.members()):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
             if words in command and pid != self.process.pid:
-                return pid
-        return None
+                found.append(pid)
+        return found
 
     def wait_until_gone(self) -> None:
         """Waits until all its processes have ended."""

@@ -68,6 +68,16 @@ def labels(server: Stack) -> StreamLabels:
     return StreamLabels(server.redis)
 
 
+def test_labels_of_a_stream_that_is_deleted(labels: StreamLabels, server: Stack) -> None:
+    """What is offered or labelled in the moment in which a stream is deleted leaves no key behind."""
+    given = labels.offer(STREAM, sample(10), "ann", 5)
+    server.redis.delete(STREAM.labels_key)
+    labels.give(STREAM, [(one.id, 1) for one in given], "ann")
+    assert not server.redis.keys(f"{STREAM.labels_key}*")
+    labels.offer(STREAM, sample(10), "ann", 5)
+    assert not server.redis.keys(f"{STREAM.labels_key}*")
+
+
 def test_texts_come_in_their_random_order(labels: StreamLabels) -> None:
     """A person gets the first texts of the random order; again the same ones until they are labelled; then the next."""
     texts = sample(20)
@@ -296,3 +306,16 @@ def test_answered() -> None:
     assert answered(order, set(order) - {"a", "b"}) == order
     assert answered(order, set(order) - {"a", "b", "t"}) == []
     assert answered([], {"a"}) == []
+
+
+def test_agreement_of_thousands() -> None:
+    """However many names labels are given under, it is told between the 20 people who have labelled most: each two of
+    5,000 would be twelve million.
+    """
+    everybody = [Label(f"p{number:04}", 1, number) for number in range(5000)]
+    diligent = [Label(f"q{number:04}", number % 3, number) for number in range(25)]
+    labels = {"first": [*everybody, *diligent]} | {f"text{number}": diligent for number in range(40)}
+    pairs = agreements(labels)
+    assert len(pairs) == 190
+    assert {pair.first[0] + pair.second[0] for pair in pairs} == {"qq"}
+    assert {pair.agreement.texts for pair in pairs} == {41}
