@@ -47,18 +47,19 @@ RUN groupadd --gid 10001 sentiq \
  && install --directory --owner=10001 --group=10001 --mode=0700 /data
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data
 WORKDIR /app
-COPY celeryconfig.py ./
-COPY model/*.py model/
-COPY model/engines/ model/engines/
-COPY model/patches/ model/patches/
-COPY model/samples/ model/samples/
-COPY model/shares/ model/shares/
-COPY model/default/*.json model/default/README.md model/default/
-COPY tasks/ tasks/
+# Whatever the modes of the clone are (umask 077), the process has to read the files.
+COPY --chmod=755 celeryconfig.py ./
+COPY --chmod=755 model/*.py model/
+COPY --chmod=755 model/engines/ model/engines/
+COPY --chmod=755 model/patches/ model/patches/
+COPY --chmod=755 model/samples/ model/samples/
+COPY --chmod=755 model/shares/ model/shares/
+COPY --chmod=755 model/default/*.json model/default/README.md model/default/
+COPY --chmod=755 tasks/ tasks/
 
 FROM base AS web
 COPY --from=build-web /venv /venv
-COPY webapp/ webapp/
+COPY --chmod=755 webapp/ webapp/
 RUN ["python", "-m", "compileall", "-q", "/app"]
 # /metrics has a port of its own, which must not be published. Gunicorn's heartbeat files are in memory, so that a slow disk does not look like a dead
 # worker.
@@ -71,7 +72,7 @@ CMD ["python", "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "we
 
 FROM base AS worker
 COPY --from=build-worker /venv /venv
-COPY model/default/graph.* model/default/
+COPY --chmod=755 model/default/graph.* model/default/
 RUN ["python", "-m", "compileall", "-q", "/app"]
 ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100
 USER 10001:10001
@@ -82,7 +83,7 @@ CMD ["python", "-m", "tasks.worker", "interactive"]
 
 FROM base AS worker-gpu
 COPY --from=build-worker-gpu /venv /venv
-COPY model/default/model.safetensors model/default/
+COPY --chmod=755 model/default/model.safetensors model/default/
 # Models from a hub are kept in /hub, which should be a volume.
 RUN python -m compileall -q /app && install --directory --owner=10001 --group=10001 --mode=0700 /hub
 ENV METRICS_HOST=0.0.0.0 METRICS_PORT=9100 DEVICE=cuda:0 HF_HOME=/hub NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

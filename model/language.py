@@ -15,8 +15,7 @@ from model.errors import ModelNotFound
 from model.source import local_folder
 
 LEAST_BYTES = 24
-"""Texts with fewer bytes of UTF-8 in their words are too short to tell: about five words, or eight characters of
-Chinese."""
+"""Texts with fewer bytes of UTF-8 in their words are too short to tell, about five words; unless their letters tell."""
 LEAST_TOLD_BYTES = 10
 """With fewer, no language is told at all."""
 MOST_CHARS = 4000
@@ -27,6 +26,16 @@ _SCORES = 20
 """Languages whose scores are compared; what is not among them has none."""
 _DRAWN_OUT = re.compile(r"(\w)\1{2,}")
 """Of "noooooo", the rest of the letters says nothing of the language."""
+_INVISIBLE = str.maketrans(dict.fromkeys("\u00ad\u200b\u2060\ufeff"))
+"""What may stand within words, unseen."""
+_LATIN = re.compile("[a-zA-Z\u00aa-\u02af\u1d00-\u1dbf\u1e00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff]")
+_OTHER_SCRIPTS = frozenset(
+    {
+        "am", "ar", "az", "be", "bg", "bn", "el", "fa", "gu", "he", "hi", "hy", "ja", "ka", "kn", "ko", "ku", "lo",
+        "ml", "mr", "or", "pa", "ru", "sr", "ta", "te", "th", "uk", "ur", "zh",
+    }
+)  # fmt: skip
+"""Languages that are not, or not always, written with Latin letters."""
 _NOT_WORDS = re.compile(r"(?:@user\b|\bhttp\b|#\w+|[\W\d_])+")
 """What says nothing of a cleaned text's language: hashtags are often English in any language."""
 _WORD_OR_EMOJI = re.compile(r"#\w*[^\W\d_]|[\u2190-\u21ff\u2300-\u2bff\u3030\U0001f000-\U0001faff]")
@@ -57,6 +66,8 @@ class Found:
 
 NO_WORDS = Found(None, 0.0, foreign=False, words=False)
 UNTOLD = Found(None, 0.0, foreign=False, words=True)
+ILLEGIBLE = Found(None, 0.0, foreign=True, words=True)
+"""In letters that the model does not read; in which language cannot be told."""
 
 
 class Languages:
@@ -76,30 +87,39 @@ class Languages:
         """Whether texts can be told to be in a language that the model does not read: not if it reads one that is not
         known here, since that would be taken for another one."""
         self._read = frozenset[str]().union(*mine) if self.judges else frozenset()
+        self._reads_latin_alone = self.judges and self._read.isdisjoint(_OTHER_SCRIPTS)
 
     def find(self, text: str) -> Found:
         """The language of a cleaned text; takes about 12 us for a tweet."""
         text = text[:MOST_CHARS]
+        if not text.isascii():
+            text = text.translate(_INVISIBLE)
         words = _DRAWN_OUT.sub(r"\1\1", _NOT_WORDS.sub(" ", text))
         if words.isspace():
             return NO_WORDS if _WORD_OR_EMOJI.search(text) is None else UNTOLD
         size = len(words.encode())
+        illegible = self._reads_latin_alone and not words.isascii() and _has_no_latin(words)
         if size < LEAST_TOLD_BYTES:
-            return UNTOLD
+            return ILLEGIBLE if illegible else UNTOLD
         found = self._detect(words)
         scores = found.scores
         if not scores:
-            return UNTOLD
+            return ILLEGIBLE if illegible else UNTOLD
         best, *others = scores.values()
         code = found.language
         sureness = round(1 - others[0] / best, 2) if others else 1.0
-        foreign = (
+        foreign = illegible or (
             self.judges
             and code not in self._read
             and size >= LEAST_BYTES
             and best - max((scores.get(mine, 0.0) for mine in self._read), default=0.0) >= LEAST_LEAD
         )
         return Found(code, sureness, foreign, words=True)
+
+
+def _has_no_latin(words: str) -> bool:
+    """Whether words have no Latin letter, but two others at least: one alone may be a sign, or part of a face."""
+    return _LATIN.search(words) is None and len(set(words) - {" "}) > 1
 
 
 def _relatives(code: str) -> frozenset[str]:

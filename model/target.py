@@ -30,8 +30,8 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 """Where a sentence turns to something else."""
-_OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+")
-"""What names something: a hashtag, a mention, or a word with a capital letter within a sentence."""
+_OTHER = re.compile(r"[#@]\w|(?<=[^\W\d_A-Z] )[A-Z][^\W\d_A-Z]\w+|\b[a-z]{1,3}[A-Z]\w+")
+"""What names something: a hashtag, a mention, a word with a capital letter within a sentence, or one like iPhone."""
 _LEAST_WORDS = 3
 """A clause of fewer words takes the next one with it, or else the one before: alone it says too little."""
 

@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     job_ttl: PositiveInt = 86_400
     """Seconds that a job and its results are kept after its submission."""
     storage_quota: PositiveInt = 512 * 1024 * 1024
-    """The most bytes that the jobs of one caller may keep in Redis."""
+    """The most bytes that the jobs of one caller may keep in Redis, and as many those of its streams."""
     max_jobs: PositiveInt = 1000
     """The most jobs of one caller that have not ended."""
     stream_ttl: PositiveInt = 30 * 86_400

@@ -152,6 +152,7 @@ def sentiment_service(settings: Settings, tracing: Tracing | None = None) -> Sen
         longest_ttl_s=settings.stream_ttl,
         most_segments=settings.max_segments,
         sample_size=settings.stream_sample,
+        most_bytes=settings.storage_quota,
         callbacks=lambda owner: settings.callback_secret_of(owner) is not None,
         allow_private=settings.callback_allow_private,
     )

@@ -174,10 +174,11 @@ class CompiledEngine:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """See `model.engine.Engine`."""
+        texts = list(texts) if self._in_words is None else list(map(self._in_words, texts))
         # What does not fit comes in parts of its own.
         return [
             len(encoding.ids) + sum(len(more.ids) for more in encoding.overflowing)
-            for encoding in self._tokenizer.encode_batch_fast(list(texts))
+            for encoding in self._tokenizer.encode_batch_fast(texts)
         ]
 
     def score(self, texts: Sequence[str]) -> Scores:

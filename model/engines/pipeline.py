@@ -142,8 +142,9 @@ class PipelineEngine:
         """See `model.engine.Engine`."""
         if not texts:  # the tokenizer would fail
             return []
+        texts = list(texts) if self._in_words is None else list(map(self._in_words, texts))
         with self._tokenizing:
-            columns = self._tokenizer(list(texts), truncation=False, verbose=False, return_attention_mask=False)
+            columns = self._tokenizer(texts, truncation=False, verbose=False, return_attention_mask=False)
         return [len(ids) for ids in columns["input_ids"]]
 
     def score(self, texts: Sequence[str]) -> Scores:

@@ -120,6 +120,11 @@ class Comparison:
     """How many comparisons the intervals are adjusted for."""
     note: str
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether one of the two has no texts, so that there is nothing to compare: the numbers say nothing then."""
+        return self.method is Method.NONE
+
 
 def joined(notes: Sequence[str]) -> str:
     """Notes as one text, each once."""

@@ -89,6 +89,11 @@ def compared(
     return f"{of}{leads} has more {measure} texts than {trails}: {by} more."
 
 
+def nothing(*whose: str) -> str:
+    """That there is nothing to compare, as no texts are there of one or of both. `whose`: the names of these."""
+    return f"There is nothing to compare: no texts were counted for {' and none for '.join(whose)}."
+
+
 def _undecided(first: str, second: str, difference: Interval, measure: Measure, *, begins: bool) -> str:
     who = "hether" if measure == "net" else "hich has more"
     start = "W" if begins else "w"

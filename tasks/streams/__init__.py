@@ -28,6 +28,7 @@ Times are instants. What is counted lies in **minutes** and, as an hour or a day
     sentiq:s:<uid>:jobs              the ids of jobs that bring texts and have not ended, a set
     sentiq:s:<uid>:unseen            counted chunks that the search for shifts has not looked at, a hash
     sentiq:s:<uid>:touched           minutes as <n>:<minute> by the revision of their latest change, a sorted set
+    sentiq:s:<uid>:bytes             about how many bytes of Redis it keeps, a hash: see `KeptStreams.kept_bytes`
     sentiq:s:<uid>:links             the links by which others may look at it, a hash: see `tasks.streams.links`
     sentiq:streams:unseen            the uids of streams that have any, by time, a sorted set
 

@@ -12,6 +12,9 @@ from tasks.streams.stream import MINUTE_S, QUARTER_S, Buckets
 
 Unit = Literal["minute", "quarter"]
 HOUR_S, DAY_S = 3600, 86_400
+MINUTES_S = 7 * DAY_S
+"""So long after they were touched minutes are kept (`tasks/streams/lua/stream.lua`); then only quarters of an hour are
+known."""
 _SUMS, _OTHERS = 8, 2
 Stored = Iterable[tuple[int, Mapping[bytes, bytes]]]
 """Hashes of buckets, each with the time at which its first bucket begins."""

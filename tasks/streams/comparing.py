@@ -74,16 +74,19 @@ def compare_first(sides: Sequence[Side]) -> list[Compared]:
 
 
 def _compared(first: Side, second: Side, comparisons: int, times: Times | None) -> Compared:
-    from model.shares.words import changed, compared
+    from model.shares.words import changed, compared, nothing
 
     found, corrected = _pair(first.found, second.found, comparisons)
     net = found.net
-    if times is None:
+    if found.is_empty:
+        names = (first.name, second.name) if times is None else (f"the time {times.after}", f"the time {times.before}")
+        sentence = nothing(*(name for name, side in zip(names, (first, second), strict=True) if not side.found.texts))
+    elif times is None:
         sentence = compared(first.name, second.name, net, net.verdict, corrected=corrected)
     else:
         sentence = changed(times.name, times.before, times.after, net, net.verdict, corrected=corrected)
     notes = [found.note, first.found.note, second.found.note]
-    if not corrected:
+    if not (corrected or found.is_empty):
         notes.append(_missing(first, second, of="" if times is None else "the time "))
     unmasked = None
     if first.unmasked is not None and second.unmasked is not None:

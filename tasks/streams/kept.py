@@ -19,7 +19,7 @@ from tasks.errors import StreamNotFound, TooManyStreams
 from tasks.jobs.incoming import IncomingJobs
 from tasks.store.connections import Client
 from tasks.store.scripts import load_script
-from tasks.streams.buckets import DAY_S, Unit, buckets_of, joined, length_of, places_of, stored_in
+from tasks.streams.buckets import DAY_S, MINUTES_S, Unit, buckets_of, joined, length_of, places_of, stored_in
 from tasks.streams.keys import IDS_IN_SET, STREAM_UNSEEN, level_sets, registry_key, stream_key
 from tasks.streams.metrics import forget
 from tasks.streams.sampled import Sample
@@ -45,6 +45,7 @@ _OTHER_PARTS = (
     "offered",
     "jobs",
     "links",
+    "bytes",
 )
 """Those parts of a stream of which there is one, besides facts and segments."""
 
@@ -129,6 +130,28 @@ class KeptStreams:
             _stream(uid, stored, left_ms)
             for uid, stored, left_ms in zip(uids, answers[::2], answers[1::2], strict=True)
         ]
+
+    def kept_bytes(self, owner: str) -> int:
+        """About how many bytes of Redis the owner's streams keep, without labels and links, of which there are few.
+
+        `tasks/streams/lua/stream.lua` adds up what it stores: what minutes take (`m<day>`) and what lives as long as
+        the stream (`q<day>`), by the day on which it was stored, the entries of the samples, and their texts.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        uids = [uid.decode() for uid in self._client.hvals(registry_key(owner))]
+        for uid in uids:
+            pipe.hget(stream_key(uid), "ttl")
+            pipe.hgetall(stream_key(uid, "bytes"))
+        answers = pipe.execute() if uids else []
+        today = int(time.time() // DAY_S)
+        total = 0
+        for ttl_s, stored in zip(answers[::2], answers[1::2], strict=True):
+            lives = {b"m": MINUTES_S, b"q": int(ttl_s or 0)}
+            for field, counted in stored.items():
+                left_s = lives.get(field[:1])
+                if left_s is None or int(field[1:]) + 1 + left_s / DAY_S >= today:
+                    total += int(counted)
+        return max(total, 0)
 
     def delete(self, owner: str, name: str, jobs: IncomingJobs) -> None:
         """Removes a stream with all that is kept of it, texts first, and the jobs that bring texts into it.

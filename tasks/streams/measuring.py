@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.streams.buckets import Unit, length_of
+from tasks.streams.buckets import MINUTES_S, Unit, length_of
 from tasks.streams.kept import KeptStreams
 from tasks.streams.labelled import Counted, counted
 from tasks.streams.labels import StreamLabels
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from model.shares.estimates import Shares
     from model.shares.sums import Floats
 
-MINUTES_S = 7 * 86_400
-"""So long minutes are kept; of times before, only quarters of an hour are known."""
 _AHEAD_S = 2 * 86_400
 """No text is from a later time than so long after now."""
 

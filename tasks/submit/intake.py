@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from sys import getsizeof
 
@@ -52,6 +52,8 @@ class Into:
     """Whether the job keeps lines and results all the same."""
     gold_sampled: bool = False
     """Whether the texts that come with labels were chosen at random."""
+    read_as: Mapping[str, str] = field(default_factory=dict)
+    """How the caller asked the lines to be read: a repeated Idempotency-Key needs the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ class Fingerprint:
         if submission.asked != NOTHING:
             options.append(asdict(submission.asked))
         if submission.into is not None:
-            options.append([submission.into.stream.uid, submission.into.gold_sampled])
+            into = submission.into
+            read_as = [sorted(into.read_as.items())] if into.read_as else []
+            options.append([into.stream.uid, into.gold_sampled, *read_as])
         self._hash = blake2b(orjson.dumps(options), digest_size=16)
 
     def add(self, entry: Entry) -> None:

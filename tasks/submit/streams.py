@@ -9,7 +9,7 @@ from collections.abc import Callable
 from model.analysis import Analysis
 from model.labels import SENTIMENT
 from model.masking import mask_of
-from tasks.errors import CallbackRefused, NoStreams
+from tasks.errors import CallbackRefused, NoStreams, StorageQuotaExceeded
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.store.connections import Client
@@ -26,6 +26,13 @@ from tasks.streams.shifts import KeptShifts
 from tasks.streams.stream import Stream, StreamSettings
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.stream_intake import names_of
+
+_FULL_RETRY_S = 3600
+"""Seconds after which to come back where streams keep too much: they expire in their own time."""
+ROOM_S = 1.0
+"""Seconds between two looks at what an owner's streams keep."""
+_OWNERS = 1000
+"""Owners of which that is known."""
 
 
 class StreamService:
@@ -45,6 +52,7 @@ class StreamService:
         longest_ttl_s: int,
         most_segments: int,
         sample_size: int,
+        most_bytes: int,
         callbacks: Callable[[str | None], bool],
         allow_private: bool,
     ) -> None:
@@ -62,6 +70,7 @@ class StreamService:
             longest_ttl_s: the longest time that a stream may be kept.
             most_segments: that a stream may have.
             sample_size: the most texts in the sample of a segment.
+            most_bytes: that the streams of an owner may keep.
             callbacks: whether the service sends any for an API key, given by name.
             allow_private: see `tasks.jobs.callback_url.check_url`.
         """
@@ -76,6 +85,8 @@ class StreamService:
         self._analysis = analysis
         self._most_segments = most_segments
         self._sample_size = sample_size
+        self._most_bytes = most_bytes
+        self._kept_bytes: dict[str, tuple[float, int]] = {}
         self._callbacks = callbacks
         self._allow_private = allow_private
         self._count = load_script(client, "tasks.streams", "count")
@@ -108,12 +119,29 @@ class StreamService:
         with redis_or_unavailable():
             return self.kept.get(owner, name)
 
+    def require_room(self, owner: str) -> None:
+        """Checks that an owner's streams may take more texts; what they keep is known for ROOM_S.
+
+        Raises:
+            StorageQuotaExceeded: they keep as many bytes as they may.
+        """
+        until, kept_bytes = self._kept_bytes.get(owner, (0.0, 0))
+        if time.monotonic() >= until:
+            with redis_or_unavailable():
+                kept_bytes = self.kept.kept_bytes(owner)
+            if len(self._kept_bytes) >= _OWNERS:
+                self._kept_bytes.clear()
+            self._kept_bytes[owner] = time.monotonic() + ROOM_S, kept_bytes
+        if kept_bytes >= self._most_bytes:
+            raise StorageQuotaExceeded(kept_bytes, self._most_bytes, _FULL_RETRY_S, of_streams=True)
+
     def delete(self, owner: str, name: str) -> None:
         """See `KeptStreams.delete`."""
         with redis_or_unavailable():
             uid = self.kept.get(owner, name).uid
             self.kept.delete(owner, name, self._incoming)
             forget(self._client, uid)
+        self._kept_bytes.pop(owner, None)
 
     def must_mask(self, stream: Stream, text: str, facts: Facts) -> bool:
         """Whether a text has names that are masked, so that it has to be scored a second time."""

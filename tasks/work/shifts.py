@@ -20,6 +20,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
@@ -64,6 +65,9 @@ _STREAMS = 100
 """The most streams of one round."""
 _CHUNKS = 200
 """The most chunks of one look."""
+_BYTES = 1 << 20
+"""The most bytes of their rows, unless one chunk has more: some 35,000 texts, which take about 100 MB while they are
+looked at, and a part of a second."""
 _FORGET_S = 600.0
 """Seconds between two searches for streams that have expired and are still in the metrics."""
 _LONE = b"p."
@@ -245,9 +249,18 @@ class Shifts:
         # A job that is damaged, ended or gone holds nothing back.
         due = [min(found, default=math.inf) if isinstance(found, list) else math.inf for found in answers[known:]]
         before = {job: limit for job, limit, at in zip(jobs, due, created, strict=False) if at <= until}
-        found = sorted((job, number) for job, number in _chunks(fields) if number < before.get(job, -1))
+        came = dict(zip(jobs, created, strict=False))
+        found = sorted((came[job], job, number) for job, number in _chunks(fields) if number < before.get(job, -1))
         lone = [name_of(field) for field in fields if field.startswith(_LONE)]
-        return (lone + [chunk_id(job, number) for job, number in found])[:_CHUNKS]
+        return self._not_too_many(key, (lone + [chunk_id(job, number) for _, job, number in found])[:_CHUNKS])
+
+    def _not_too_many(self, key: str, chunks: list[str]) -> list[str]:
+        """The first of these chunks, as many as are looked at at once."""
+        pipe = self._client.pipeline(transaction=False)
+        for chunk in chunks:
+            pipe.hstrlen(key, chunk)
+        sizes = accumulate(pipe.execute() if chunks else [])
+        return chunks[: max(1, sum(size <= _BYTES for size in sizes))]
 
     def _stream(self, uid: str) -> _Stream | None:
         pipe = self._client.pipeline(transaction=False)

@@ -294,6 +294,11 @@ def test_what_is_refused(service: Stack, stream: str) -> None:
         ("sample?segment=x", 404),
         ("sample?by=%00", 422),
         ("sample?from=never", 422),
+        ("sample?from=2026-05-03&to=2026-05-02", 422),
+        ("compare?a=x&b=y&from=2026-05-03&to=2026-05-02", 422),
+        ("series?from=2026-05-03&to=2026-05-03", 422),
+        ("series?segment=x", 404),
+        ("series?tz=%2B23:59", 422),
         ("sample?nonsense=1", 422),
     ):
         assert service.http.get(f"{path}/{query}").status_code == status, query

@@ -15,6 +15,7 @@ from tasks.streams.keys import registry_key
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
 from tests.support.texts import direct, labels, new_text, new_texts
+from tests.support.waiting import wait_until
 
 ANN, BOB = "ann-and-only-ann", "bob-and-only-bob"
 NOON = 1_774_958_400  # 2026-03-31T12:00Z
@@ -183,6 +184,70 @@ def test_a_stream_is_made_without_a_body(service: Stack) -> None:
     path = f"/streams/s{uuid.uuid4().hex[:12]}"
     assert service.http.put(path).status_code == 201
     assert service.http.put(path, json={"keep_sample": True}).json()["keep_sample"] is True
+
+
+def test_links_lead_to_all_that_can_be_asked(stream: Streaming) -> None:
+    """Each address that a stream gives answers, besides that for texts, to which one sends; the listed stream has the
+    same ones.
+    """
+    stream.put(keep_sample=True)
+    links = stream.get()["links"]
+    (listed,) = (one for one in stream.service.http.get("/streams").json()["items"] if one["name"] == stream.name)
+    assert listed["links"] == links
+    assert set(links) == {"self", "texts", "series", "shifts", "events", "sample", "labels", "compare"}
+    stream.send({"texts": [{"text": text, "segment": segment} for segment in "ab" for text in new_texts(2)]})
+    for part in ("self", "series", "shifts", "sample", "labels"):
+        assert stream.service.http.get(links[part]).status_code == 200, part
+    assert stream.service.http.get(links["compare"], params={"a": "a", "b": "b"}).status_code == 200
+
+
+def test_what_a_stream_has_not(stream: Streaming) -> None:
+    """A segment that a stream has not is not answered as if it were quiet: the nearest name is told. A time that ends
+    before it begins is refused, and a comparison with texts on one side alone says so, and gives no difference.
+    """
+    stream.send({"texts": [{"text": text, "segment": "Meier", "time": iso(NOON)} for text in new_texts(3)]})
+    http = stream.service.http
+    unknown = http.get(f"{stream.path}/series", params={"segment": "meyer"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "segment_not_found")
+    assert unknown.json()["detail"] == "No text of this stream is in the segment `meyer`. Do you mean `Meier`?"
+    backwards = {"from": iso(NOON + 3600), "to": iso(NOON)}
+    for part, segments in (("series", ["Meier"]), ("compare", ["Meier", "x"])):
+        answer = http.get(f"{stream.path}/{part}", params={"segment": segments, **backwards})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_field"), answer.text
+        assert "`from` must be earlier than `to`" in answer.json()["detail"]
+    (item,) = stream.get("/compare", at=iso(NOON))["items"]
+    assert item["verdict"] == "cannot be told"
+    assert item["sentence"] == (
+        "There is nothing to compare: no texts were counted for the time before 2026-03-31 12:00 UTC."
+    )
+    assert [item[measure]["estimate"] for measure in ("negative", "neutral", "positive", "net")] == [None] * 4
+
+
+def test_the_same_key_with_other_options(stream: Streaming) -> None:
+    """A request that comes again under its Idempotency-Key is answered as before if its lines are to be read alike;
+    with another zone, order of dates or column it is another request, and refused.
+    """
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
+    content = f"time,segment,topic,text\n04/04/2026 18:30,a,b,{new_text()}\n".encode()
+
+    def send(**query: str) -> httpx.Response:
+        return stream.service.http.post(f"{stream.path}/texts", params=query, content=content, headers=headers)
+
+    first = send(tz="Europe/Berlin")
+    assert first.status_code == 202, first.text
+    again = send(tz="Europe/Berlin")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    for other in (
+        {},
+        {"tz": "UTC"},
+        {"tz": "Europe/Berlin", "segment": "topic"},
+        {"tz": "Europe/Berlin", "dates": "day-first"},
+    ):
+        refused = send(**other)
+        assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_mismatch"), other
+    stream.service.ended(first.json())
+    assert stream.get()["texts"] == 1
 
 
 def test_a_plus_that_came_as_a_blank(stream: Streaming) -> None:
@@ -409,3 +474,30 @@ def test_caps_on_streams_and_segments(limited: Stack) -> None:
         ("b", 2),
         ("(other)", 5),
     ]
+
+
+def test_streams_have_a_quota_of_bytes(make_stack: Callable[..., Stack]) -> None:
+    """The streams of a key may keep STORAGE_QUOTA bytes: when they do, further texts are refused, by /predict as well,
+    in words that say what helps, and nothing is counted. Once a stream is deleted there is room again.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1, STORAGE_QUOTA=100_000).start("interactive", "batch")
+    full, other = Streaming(stack), Streaming(stack)
+    full.put(keep_sample=True)
+    other.put()
+    full.send({"texts": [{"text": f"{text} {'very ' * 100}"} for text in new_texts(200)]})
+
+    def refused(path: str, **body: Any) -> bool:
+        answer = stack.http.post(path, json=body)
+        if answer.status_code == 429:
+            assert answer.json()["code"] == "storage_quota_exceeded"
+            assert "DELETE /streams/{name}" in answer.json()["detail"]
+            assert answer.headers["Retry-After"] == "3600"
+        return answer.status_code == 429
+
+    wait_until(lambda: refused(f"{other.path}/texts", texts=["good"]), what="texts to be refused")
+    assert refused("/predict", text="good", stream=other.name)
+    assert not refused("/predict", text="good")
+    before = other.get()["texts"]
+    assert stack.http.delete(full.path).status_code == 204
+    other.send({"texts": ["good"]})
+    assert other.get()["texts"] == before + 1

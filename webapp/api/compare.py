@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import orjson
 from flask import Blueprint, Response, request
 
-from tasks.errors import SegmentNotFound
 from tasks.streams.buckets import length_of
 from tasks.streams.comparing import ADJUSTMENT, Compared, Side, Times, compare
 from tasks.streams.measuring import Measured, Measuring, Span
@@ -18,9 +17,9 @@ from tasks.streams.stream import NO_SEGMENT, Stream
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.compare_schemas import CompareQuery
-from webapp.api.stream_labels import instant, standing
+from webapp.api.stream_asked import instant, instants, require_segments
+from webapp.api.stream_labels import standing
 from webapp.api.streams import find, told_time
-from webapp.reading.columns import nearest
 from webapp.reading.refusals import invalid_option
 
 if TYPE_CHECKING:
@@ -69,10 +68,8 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
     def sides_of(stream: Stream, asked: Sequence[tuple[str, str | None, Span]], *, masked: bool) -> list[Side]:
         """The things that are compared: each a segment, or all of a stream (None), in a time."""
         there = streams.kept.segments(stream)
-        for _, segment, _ in asked:
-            if segment is not None and segment not in there:
-                raise SegmentNotFound(segment, nearest(segment, there))
         names = [segment for _, segment, _ in asked if segment is not None]
+        require_segments(names, there)
         segments = list(dict.fromkeys(names)) if len(names) == len(asked) else None
         spans = list(dict.fromkeys(span for _, _, span in asked))
 
@@ -121,7 +118,7 @@ def compare_blueprint(streams: StreamService) -> Blueprint:
             raise invalid_option("This stream masks nothing (`mask_segments` is false), so `masked` has no effect.")
         names = [query.a or "", query.b or ""] if query.a is not None else query.segment
         masked = masks and len(names) > 1 if query.masked is None else query.masked
-        span, _ = Span(instant(query.start), instant(query.end)).aligned(time.time())
+        span, _ = Span(*instants(query.start, query.end)).aligned(time.time())
         times = None
         with redis_or_unavailable():
             if query.at is not None:
@@ -178,19 +175,20 @@ def shares_body(shares: Shares) -> dict[str, object]:
     }
 
 
-def _difference(one: Difference) -> dict[str, object]:
-    return _estimate(one) | {"verdict": one.verdict, "level": one.level}
+def _difference(one: Difference, *, is_empty: bool) -> dict[str, object]:
+    return _estimate(one) | ({"estimate": None} if is_empty else {}) | {"verdict": one.verdict, "level": one.level}
 
 
 def _item(one: Compared) -> dict[str, object]:
     found: Comparison = one.comparison
     unmasked = None
     if one.unmasked is not None:
-        unmasked = {"net": _difference(one.unmasked.net), "verdict": one.unmasked.net.verdict}
+        net = _difference(one.unmasked.net, is_empty=one.unmasked.is_empty)
+        unmasked = {"net": net, "verdict": one.unmasked.net.verdict}
     return {
         "first": one.first,
         "second": one.second,
-        **{measure: _difference(getattr(found, measure)) for measure in _MEASURES},
+        **{measure: _difference(getattr(found, measure), is_empty=found.is_empty) for measure in _MEASURES},
         "verdict": found.net.verdict,
         "sentence": one.sentence,
         "method": found.method,

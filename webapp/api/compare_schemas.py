@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from webapp.api.label_schemas import SegmentLabels
 from webapp.api.schemas import Asked
-from webapp.api.stream_schemas import EstimateResponse, SharesResponse
+from webapp.api.stream_schemas import SharesResponse
 
 MOST_SIDES = 20
 
@@ -63,9 +63,12 @@ class NamedShares(SharesResponse):
 Verdict = Literal["ahead", "behind", "cannot be told"]
 
 
-class DifferenceResponse(EstimateResponse):
-    """The first less the second."""
+class DifferenceResponse(BaseModel):
+    """The first less the second; nulls where no interval is honest, and everywhere if one of the two has no texts."""
 
+    estimate: float | None
+    low: float | None
+    high: float | None
     verdict: Annotated[Verdict, Field(description="What is said of the first.")]
     level: Annotated[float, Field(description="Of the interval: above 0.95 where several comparisons are made.")]
 

@@ -99,6 +99,7 @@ def place_of(asked: PredictRequest, streams: StreamService) -> Place | None:
     Raises:
         UploadRefused: what it says of the text cannot be read, or is said without a stream.
         StreamNotFound: the caller has no such stream.
+        StorageQuotaExceeded: the caller's streams keep as much as they may.
     """
     if asked.stream is None:
         said = (asked.segment, asked.time, asked.author, asked.id)
@@ -118,7 +119,9 @@ def place_of(asked: PredictRequest, streams: StreamService) -> Place | None:
         )
     except NotAFact as error:
         raise invalid_option(str(error)) from None
-    return Place(find(streams, asked.stream), facts)
+    stream = find(streams, asked.stream)
+    streams.require_room(stream.owner)
+    return Place(stream, facts)
 
 
 def model_body(info: ModelInfo) -> dict[str, object]:

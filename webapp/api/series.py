@@ -13,9 +13,10 @@ from tasks.streams.labels import Given, StreamLabels
 from tasks.streams.periods import Period, begins_of, end_of
 from tasks.streams.sampled import Sample
 from tasks.streams.stream import NO_SEGMENT, Buckets, Stream
+from webapp.api.stream_asked import instants, require_segments
 from webapp.api.stream_schemas import SeriesQuery
 from webapp.reading.refusals import UploadRefused, invalid_option
-from webapp.reading.times import asked_time, zone_of
+from webapp.reading.times import UnknownZone, zone_of
 
 if TYPE_CHECKING:
     from model.shares.estimates import Shares
@@ -33,13 +34,15 @@ def series_body(streams: KeptStreams, labels: StreamLabels, stream: Stream, quer
 
     Raises:
         UploadRefused: a time or zone of the query cannot be read, or there are too many buckets.
+        SegmentNotFound: a segment that is asked for is not there.
     """
     try:
         zone = UTC if query.tz is None else zone_of(query.tz)
-        first, last = (None if cell is None else asked_time(cell, zone) for cell in (query.start, query.end))
-    except ValueError as error:
+    except UnknownZone as error:
         raise invalid_option(str(error)) from None
+    first, last = instants(query.start, query.end, zone)
     known = streams.known(stream)
+    require_segments(query.segment or (), known.numbers)
     # Before what is counted: a text that is counted meanwhile must not have a label and be in no count.
     given = labels.given(stream)
     start = known.extent[0] if first is None else first

@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 from flask import Blueprint, Response, request
 
-from tasks.errors import SegmentNotFound, TextsNotKept
+from tasks.errors import TextsNotKept
 from tasks.streams.labelled import Pair, agreements
 from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.stream import Entry, Stream
@@ -17,20 +17,8 @@ from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.label_schemas import LABEL_INDEX, LabelsRequest, SampleQuery
 from webapp.api.requests import json_body
+from webapp.api.stream_asked import instants, require_segments
 from webapp.api.streams import find, told_segment, told_time
-from webapp.reading.columns import nearest
-from webapp.reading.refusals import invalid_option
-from webapp.reading.times import asked_time
-
-
-def instant(cell: str | None) -> float | None:
-    """A time in a query, in Unix seconds. Raises UploadRefused (422) for what is none."""
-    if cell is None:
-        return None
-    try:
-        return asked_time(cell)
-    except ValueError as error:
-        raise invalid_option(str(error)) from None
 
 
 def standing(name: str | None, found: Measured) -> dict[str, object]:
@@ -106,10 +94,9 @@ def labels_blueprint(streams: StreamService) -> Blueprint:
         with redis_or_unavailable():
             segments = list(streams.kept.segments(stream))
         if query.segment is not None:
-            if query.segment not in segments:
-                raise SegmentNotFound(query.segment, nearest(query.segment, segments))
+            require_segments([query.segment], segments)
             segments = [query.segment]
-        start, end = instant(query.start), instant(query.end)
+        start, end = instants(query.start, query.end)
         with redis_or_unavailable():
             samples = [streams.kept.sample(stream, segment, start, end) for segment in segments]
             with_texts = [entry for entry in _of_all(samples) if entry.text is not None]

@@ -80,6 +80,9 @@ class StreamLinks(BaseModel):
     series: str
     shifts: str
     events: str
+    sample: str
+    labels: str
+    compare: str
 
 
 class StreamResponse(BaseModel):
@@ -172,6 +175,11 @@ class TextsQuery(Asked):
         Literal["all", "random"],
         Field(description="`random`: the texts that come with a label (`gold`) are a random sample of all."),
     ] = "all"
+
+    def read_as(self) -> dict[str, str]:
+        """What is said of the lines' facts; with another answer, the same lines say something else."""
+        said = {"time", "segment", "author", "id", "tz", "dates", "on_error"}
+        return self.model_dump(include=said, exclude_none=True)
 
 
 class SeriesQuery(Asked):

@@ -81,11 +81,14 @@ def stream_body(stream: Stream) -> dict[str, object]:
 
 def links(stream: Stream) -> dict[str, str]:
     """The addresses of what can be asked of a stream."""
-    parts = ("texts", "series", "shifts", "events")
-    return {
-        "self": url_for("streams.stream", name=stream.name),
-        **{part: url_for(f"streams.{part}", name=stream.name) for part in parts},
+    routes = {
+        "self": "streams.stream",
+        **{part: f"streams.{part}" for part in ("texts", "series", "shifts", "events")},
+        "sample": "labels.sample",
+        "labels": "labels.standing_of",
+        "compare": "compare.compare_route",
     }
+    return {part: url_for(route, name=stream.name) for part, route in routes.items()}
 
 
 def told_segments(totals: Mapping[str, Buckets]) -> list[dict[str, object]]:
@@ -205,6 +208,7 @@ def streams_blueprint(
         options = zone_and_order(query)
         key, prefer = idempotency_key(), preferences()
         found = find(streams, name)
+        streams.require_room(found.owner)
         with drained(body_pieces()) as body:
             upload = received(body, limits, sandbox.unpack, batch)
             job, replayed = jobs.submit(
@@ -214,7 +218,7 @@ def streams_blueprint(
                     key=key,
                     caller=caller().id,
                     owner=caller().owner,
-                    into=Into(found, gold_sampled=query.gold == "random"),
+                    into=Into(found, gold_sampled=query.gold == "random", read_as=query.read_as()),
                     bill=caller().bill(),
                 )
             )

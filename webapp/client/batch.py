@@ -49,7 +49,9 @@ def in_commands(sentence: str) -> str:
 def _option(query: re.Match[str]) -> str:
     if query[0] == "?header=false":
         return "--no-header"
-    return f"--{query[1].replace('_', '-')} {shlex.quote(unquote(query[2]))}"
+    value = unquote(query[2])
+    told = shlex.quote(value) if value.isprintable() else f"$'{value.encode('unicode_escape').decode()}'"
+    return f"--{query[1].replace('_', '-')} {told}"
 
 
 _LONG_S = 5.0

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from datetime import datetime
+from math import isnan
 from typing import Annotated, Any
 
 import typer
@@ -65,9 +66,15 @@ def wants_json(context: typer.Context) -> bool:
 
 
 def print_json(body: dict[str, Any]) -> None:
-    """Prints an object on a line."""
+    """Prints an object on a line; what is no number is null."""
     escaped = "utf" not in sys.stdout.encoding.lower()  # still JSON; what `main` sets up would escape as Python does
-    print(json.dumps(body, default=lambda time: time.isoformat(), ensure_ascii=escaped), flush=True)
+    print(json.dumps(_numbers(body), default=lambda time: time.isoformat(), ensure_ascii=escaped), flush=True)
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbers(part) for name, part in value.items()}
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def complain(text: str) -> None:

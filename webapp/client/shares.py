@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from datetime import datetime
+from math import nan
 from typing import Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 from webapp.client.types import understood
@@ -63,13 +64,21 @@ class Estimate(_Read):
 
 @dataclass(frozen=True, slots=True)
 class Difference(_Read):
-    """The first less the second; `level` is that of the interval, above 0.95 where several comparisons are made."""
+    """The first less the second; `level` is that of the interval, above 0.95 where several comparisons are made.
+    `estimate` is NaN if one of the two has no texts.
+    """
 
     estimate: float
     low: float | None
     high: float | None
     verdict: Verdict | None = None
     level: float = 0.95
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """See `_Read.of`."""
+        empty = {"estimate": nan} if body.get("estimate", 0.0) is None else {}
+        return super(Difference, cls).of({**body, **empty})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from model.shares.raw import raw
 from model.shares.series import series
 from model.shares.shift import Shift
 from tasks.errors import SegmentNotFound
-from tasks.streams.buckets import Unit, length_of
+from tasks.streams.buckets import MINUTES_S, Unit, length_of
 from tasks.streams.comparing import Compared, Side, compare_first
 from tasks.streams.labelled import counted
 from tasks.streams.labels import Given
-from tasks.streams.measuring import MINUTES_S, Measured, Measuring, Span
+from tasks.streams.measuring import Measured, Measuring, Span
 from tasks.streams.sampled import Sample
 from tasks.streams.stream import MINUTE_S, NO_SEGMENT, QUARTER_S, Buckets, Entry, Stream
 from tasks.submit.streams import StreamService
@@ -29,6 +29,10 @@ from webapp.report.says import shown
 
 FIRST = 6
 """So many segments are drawn where none is named: the largest."""
+_ENOUGH = 20
+"""Texts that a bucket of a segment should have, where no bucket is asked for: of fewer, the course is all chance."""
+_FEW_BUCKETS = 8
+"""A bucket is not made longer for that if fewer than so many would be left."""
 MOST_BUCKETS = 400
 """More do not fit on a screen."""
 _MOST_SHIFTS = 200
@@ -142,7 +146,7 @@ class _Gathering:
 
     def _extent(self) -> tuple[float | None, float | None]:
         """The time of all texts."""
-        found = self._kept.sums(self._stream, self._names, *self._known.extent, known=self._known)
+        self._quarters = found = self._kept.sums(self._stream, self._names, *self._known.extent, known=self._known)
         starts = [float(at) for one in found.values() if len(one.starts) for at in (one.starts[0], one.starts[-1])]
         return (min(starts), max(starts) + QUARTER_S) if starts else (None, None)
 
@@ -173,7 +177,8 @@ class _Gathering:
         least = QUARTER_S if start < self._now - MINUTES_S + QUARTER_S else MINUTE_S
         if asked is None:
             best = chosen(start, max(end - 1, start), None)
-            return next(size for size in SIZES if SIZES[size] >= max(SIZES[best], least)), ""
+            fits = [size for size, seconds in SIZES.items() if seconds >= max(SIZES[best], least)]
+            return self._filled(fits, start, end), ""
         fits = [
             size
             for size, seconds in SIZES.items()
@@ -181,6 +186,17 @@ class _Gathering:
         ]
         bucket = fits[0] if fits else "1mo"
         return bucket, asked if bucket != asked else ""
+
+    def _filled(self, sizes: Sequence[str], start: float, end: float) -> str:
+        """The first of these buckets that has enough texts; else the longest of which there are enough."""
+        found = [one for name, one in self._quarters.items() if name in self._drawn]
+        texts = sum(
+            float(one.sums[(one.starts > start - QUARTER_S) & (one.starts < end), :3].sum())
+            for one in found
+            if len(one.starts)
+        ) / max(len(found), 1)
+        several = [size for size in sizes if (end - start) / SIZES[size] >= _FEW_BUCKETS] or sizes[:1]
+        return next((size for size in several if texts * SIZES[size] >= _ENOUGH * (end - start)), several[-1])
 
     def _segment(
         self, given: Given, samples: tuple[Sample, Sample], found: Buckets, length_s: int, borders: Sequence[float]

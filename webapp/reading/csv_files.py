@@ -65,9 +65,14 @@ def read_csv(pieces: Iterator[bytes], options: Options, limits: Limits, found: F
     try:
         return read_table(rows, options, found, dialect.raw)
     except UploadRefused as error:
-        if error.code == "unknown_column" and options.delimiter and (hint := other_delimiter(dialect, head)):
+        at_header = error.code == "unknown_column" or (error.code == "malformed_line" and error.line == _first(head))
+        if at_header and (hint := other_delimiter(dialect, head, options)):
             raise error.also(hint) from None
         raise
+
+
+def _first(head: list[tuple[int, bytes]]) -> int | None:
+    return head[0][0] if head else None
 
 
 def csv_rows(

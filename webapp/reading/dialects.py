@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import chain
+from urllib.parse import quote
 
 from webapp.reading.columns import places
 from webapp.reading.lines import Numbered
@@ -15,6 +17,7 @@ from webapp.reading.texts import Options
 
 _DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 """The delimiters that are looked for, and how they are asked for."""
+_UNUSUAL = re.compile(r"""[^\w\s"']|[\x01-\x08\x0e-\x1f]""")
 HEAD_LINES = 5
 """Rows that are looked at for the delimiter of a file without a header, and for blanks before quotes."""
 HEAD_BYTES = 64 * 1024
@@ -55,13 +58,20 @@ class Dialect:
         return self.delimiter.join(cells)
 
 
-def other_delimiter(dialect: Dialect, head: Sequence[tuple[int, bytes]]) -> str:
-    """How to say the delimiter that the header seems to have, if it is not the one that was asked for; else nothing."""
-    header = head[0][1].decode("utf-8", "replace") if head else ""
-    if dialect.delimiter not in header:
+def other_delimiter(dialect: Dialect, head: Sequence[tuple[int, bytes]], options: Options) -> str:
+    """How to say the delimiter that the header seems to have, if it is neither asked for nor found; else nothing."""
+    header = head[0][1].decode("utf-8", "replace").rstrip("\r") if head else ""
+    if dialect.delimiter in header:
+        return ""
+    if options.delimiter:
         for other, name in _DELIMITERS.items():
             if other in header:
                 return f" If its columns are separated by `{name}`, say so: ?delimiter={name}."
+    name = (options.column or "text").strip()
+    for sign in dict.fromkeys(_UNUSUAL.findall(header)):
+        if name in [cell.strip(' "') for cell in header.split(sign)]:
+            told = f"`{sign}`" if sign.isprintable() else f"U+{ord(sign):04X}"
+            return f" If its columns are separated by {told}, say so: ?delimiter={quote(sign, safe='')}."
     return ""
 
 
@@ -71,32 +81,34 @@ def dialect_of(options: Options, usual: str) -> Dialect:
     Raises:
         UploadRefused: it makes no sense.
     """
-    quote: str | None = options.quote or '"'
-    if quote is not None and quote.lower() == "none":
-        quote = None
+    quoting: str | None = options.quote or '"'
+    if quoting is not None and quoting.lower() == "none":
+        quoting = None
     delimiter = options.delimiter or usual
     if delimiter.lower() == "tab":
         delimiter = "\t"
-    if delimiter != "\t" and (len(delimiter) != 1 or not delimiter.isprintable() or delimiter == quote):
-        raise invalid_option("The delimiter must be one printable character other than a quote, or `tab`.")
-    for name, sign in (("quote", quote), ("escape", options.escape)):
+    # Databases also separate by characters of control, such as U+0001 and U+001F.
+    usable = len(delimiter) == 1 and (delimiter.isprintable() or "\0" < delimiter < " ")
+    if not usable or delimiter in ("\r", "\n", quoting):
+        raise invalid_option("The delimiter must be one character other than a quote or a line's end, or `tab`.")
+    for name, sign in (("quote", quoting), ("escape", options.escape)):
         if sign is not None and (len(sign) != 1 or not sign.isprintable() or sign.isspace() or sign == delimiter):
             also = " or `none`," if name == "quote" else ""
             raise invalid_option(f"`{name}` must be one printable character,{also} and not the delimiter.")
-    if options.escape is not None and options.escape == quote:
+    if options.escape is not None and options.escape == quoting:
         raise invalid_option("`escape` must be another character than the quote.")
-    return Dialect(delimiter, quote, options.escape)
+    return Dialect(delimiter, quoting, options.escape)
 
 
 def head_lines(
     lines: Numbered, head: Sequence[tuple[int, bytes]], dialect: Dialect, rows: int
 ) -> list[tuple[int, bytes]]:
     """Further lines, until so many rows are whole."""
-    quote = (dialect.quote or "").encode()
-    escaped = dialect.escape.encode() + quote if dialect.escape is not None else b"\n"
+    sign = (dialect.quote or "").encode()
+    escaped = dialect.escape.encode() + sign if dialect.escape is not None else b"\n"
 
     def count(line: bytes) -> int:
-        return line.count(quote) - line.count(escaped) if quote else 0
+        return line.count(sign) - line.count(escaped) if sign else 0
 
     quotes = sum(count(line) for _, line in head)
     more: list[tuple[int, bytes]] = []

@@ -1,6 +1,7 @@
 """The encoding of a file: what its bytes say, else what its sender says, else what is found by looking at them.
 
     byte order mark  ->  that
+    escapes          ->  ISO-2022-JP or -KR, which are ASCII to the eye
     valid UTF-8      ->  UTF-8
     declared         ->  what is declared, unless the bytes can hardly be anything but UTF-8
     looked at        ->  what `webapp.reading.guess` is sure of, said to be a guess
@@ -14,6 +15,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from encodings.aliases import aliases
 from itertools import chain
 from typing import Protocol
@@ -40,7 +42,10 @@ _LINE_BYTES = 200
 _SURELY_UTF8 = 3
 """So many bytes within characters of UTF-8, and none that is not UTF-8, are no accident in an encoding of one byte a
 character: a capital letter with an accent before a sign, three times, and no other accent."""
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff\x1b]")
+"""What is not plain ASCII: an escape may begin letters that are two signs each."""
+_ESCAPES = {"iso2022_jp": rb"\x1b\$[@B]", "iso2022_jp_ext": rb"\x1b\$[@B(]", "iso2022_kr": rb"\x1b\$\)C"}
+"""With which letters of Japan and Korea begin in encodings of seven bits."""
 
 _UTF_8 = ("utf_8", "utf_8_sig", "ascii")
 _OTHERS = [
@@ -58,6 +63,8 @@ _OTHERS = [
 ]  # fmt: skip
 """Python's codecs of texts, but for those that are not supersets of ASCII on the page (EBCDIC) or are none of texts."""
 _KNOWN = {*_UTF_8, *_OTHERS}
+_SEVEN_BITS = ("iso2022", "hz")
+"""Encodings in which ASCII may stand for other letters begin so."""
 _ALSO = {
     "ansi": "cp1252", "mac": "mac_roman", "mac_ukrainian": "mac_cyrillic", "ms932": "cp932", "ucs_2": "utf_16",
     "unicode": "utf_16", "utf8_bom": "utf_8_sig", "utf_8_bom": "utf_8_sig",
@@ -117,7 +124,7 @@ def as_utf8(pieces: Iterable[bytes], declared: str | None, found: Told) -> Itera
         if head.startswith(mark):
             found.encoding, found.bom = told, True
             rest = chain([head[len(mark) :]], rest)
-            yield from rest if codec == "utf-8" else _transcoded(rest, codec)
+            yield from rest if codec == "utf-8" else _transcoded(rest, codec, marked=True)
             return
     rest = chain([head], rest)
     found.encoding = "utf-8"
@@ -180,7 +187,7 @@ class _Ascii:
 
 
 def _declared(pieces: Iterator[bytes], codec: str, found: Told) -> Iterator[bytes]:
-    if len(bytes(range(256)).decode(codec, "replace")) != 256:
+    if codec.startswith(_SEVEN_BITS) or len(bytes(range(256)).decode(codec, "replace")) != 256:
         yield from _transcoded(pieces, codec)
         return
     begin = _Ascii(pieces)
@@ -199,6 +206,10 @@ def _looked_at(pieces: Iterator[bytes], found: Told) -> Iterator[bytes]:
     begin = _Ascii(pieces)
     yield from begin
     window, rest = _head(begin.rest(), _CHECKED_BYTES)
+    if (codec := _seven_bits(window[:_CHECKED_BYTES])) is not None:
+        found.encoding, found.guessed = codecs.lookup(codec).name, True
+        yield from _transcoded(chain(_cut(window), rest), codec, begin.lines)
+        return
     if begin.offset >= GUESS_BYTES or _utf8_text(window) is not None:
         yield from _cut(window)
         yield from rest
@@ -211,6 +222,16 @@ def _looked_at(pieces: Iterator[bytes], found: Told) -> Iterator[bytes]:
         )
     found.encoding, found.guessed = codecs.lookup(codec).name, True
     yield from _transcoded(chain(_cut(window), rest), codec, begin.lines)
+
+
+def _seven_bits(window: bytes) -> str | None:
+    """The encoding whose escapes are there, if all of it is in that."""
+    for codec, escape in _ESCAPES.items():
+        if window.isascii() and re.search(escape, window) is not None:
+            with suppress(UnicodeError):
+                codecs.getincrementaldecoder(codec)().decode(window)
+                return codec
+    return None
 
 
 def _utf8_text(window: bytes) -> str | None:
@@ -235,8 +256,15 @@ def _cut(raw: bytes) -> Iterator[bytes]:
         yield raw[start : start + _PIECE_BYTES]
 
 
-def _transcoded(pieces: Iterable[bytes], codec: str, lines: int = 0) -> Iterator[bytes]:
-    """Yields the pieces, which are in another encoding, as UTF-8. `lines`: how many come before them."""
+def _transcoded(pieces: Iterable[bytes], codec: str, lines: int = 0, *, marked: bool = False) -> Iterator[bytes]:
+    """Yields the pieces, which are in another encoding, as UTF-8.
+
+    Args:
+        pieces: the pieces.
+        codec: their encoding.
+        lines: how many come before them.
+        marked: whether a byte order mark says the encoding, so that no other one can be asked for.
+    """
     decoder = codecs.getincrementaldecoder(codec)()
     for piece, final in chain(((piece, False) for piece in pieces), [(b"", True)]):
         try:
@@ -246,12 +274,13 @@ def _transcoded(pieces: Iterable[bytes], codec: str, lines: int = 0) -> Iterator
             if isinstance(error, UnicodeDecodeError):  # utf-16 without a mark raises another one
                 text = error.object[: error.start].decode(codec, "ignore")
             yield text.encode("utf-8", "replace")
-            raise UploadRefused(
-                422,
-                "invalid_encoding",
-                f"The line is not {codecs.lookup(codec).name}. Say which encoding it is: ?encoding=NAME.",
-                lines + 1 + text.count("\n"),
-            ) from None
+            name = codecs.lookup(codec).name
+            detail = f"The line is not {name}. Say which encoding it is: ?encoding=NAME."
+            if marked:
+                detail = (
+                    f"The file begins with the mark of {name}, but the line is not that: it is damaged, or cut off."
+                )
+            raise UploadRefused(422, "invalid_encoding", detail, lines + 1 + text.count("\n")) from None
         lines += text.count("\n")
         if text:
             yield text.encode("utf-8", "replace")

@@ -15,7 +15,7 @@ import orjson
 from tasks.jobs.job import Entry
 from webapp.reading.array_items import array_items
 from webapp.reading.columns import in_address
-from webapp.reading.json_objects import Objects
+from webapp.reading.json_objects import Objects, leaves
 from webapp.reading.json_values import parse_json
 from webapp.reading.lines import Numbered, decoded, line_end, numbered_lines
 from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused, malformed
@@ -143,13 +143,19 @@ def _document(raw: bytes, options: Options, limits: Limits, found: Found, batch:
         raise UploadRefused(422, "header_too_long", f"An object that is one text has at most {_MANY_KEYS} keys.")
     objects = Objects(options, found, options.column)
     value = parse_json(raw)
-    if isinstance(value, dict) and not objects.has_text(value) and column is None:
+    if isinstance(value, dict) and column is None and not isinstance(value.get("text", 0), str | None):
         if paths := list(islice(_paths(value), _MOST_PATHS)):
             told = ", ".join(f"?column={in_address(one)}" for one in paths)
             detail = (
                 "The document has neither a text nor one array at its top. Say which key leads to the texts, such as"
             )
             raise UploadRefused(422, "unknown_column", f"{detail} {told}.")
+        if value and all(isinstance(one, dict) for one in value.values()):
+            detail = (
+                "The document is an object of objects. Send an array of objects, each with its text:"
+                ' [{"text": "..."}, ...]; pandas writes it with orient="records".'
+            )
+            raise UploadRefused(422, "unknown_column", detail)
         return batch(raw)
     return objects.texts(iter([(1, value)]))
 
@@ -161,9 +167,9 @@ def _paths(value: dict[str, object], before: str = "") -> Iterator[str]:
         if isinstance(first, str):
             yield before + name
         elif isinstance(first, dict):
-            keys = [key for key, cell in first.items() if isinstance(cell, str)]
-            if keys:
-                yield f"{before}{name}.{'text' if 'text' in keys else max(keys, key=lambda key: len(first[key]))}"
+            texts = {key: cell for key, cell in leaves(first).items() if isinstance(cell, str)}
+            if texts:
+                yield f"{before}{name}.{'text' if 'text' in texts else max(texts, key=lambda key: len(texts[key]))}"
         elif isinstance(one, dict) and before.count(".") < _DEEPEST_PATH:
             yield from _paths(one, f"{before}{name}.")
 
@@ -240,6 +246,6 @@ def _values(lines: Numbered, options: Options) -> Iterator[tuple[int, object]]:
                 value = parse_json(line)
             except MalformedJson:
                 if not options.own_errors:
-                    raise malformed("The line is not JSON.", number) from None
+                    raise malformed("The line is not JSON: each line must be one whole JSON value.", number) from None
                 value = Entry(text, None, (), "malformed_line")
         yield number, value

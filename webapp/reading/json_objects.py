@@ -43,13 +43,15 @@ class Objects:
         if first is None:
             raise no_texts()
         number, value = first
-        if isinstance(value, str) and self._options.column is not None and self._asked == self._options.column:
+        asked = self._options.column
+        # A path that led here has had its effect.
+        if isinstance(value, str) and asked is not None and asked == self._asked and not self._within:
             raise invalid_option("`column` has no effect on strings; leave it out.")
         if isinstance(value, dict) and not self.has_text(value):
             check_header(tuple(map(str, value)), number)
-            leaves = _leaves(value)
-            row = [_cell(one) for one in leaves.values()]
-            names = tuple(self._within + leaf for leaf in leaves)
+            shown = leaves(value)
+            row = [_cell(one) for one in shown.values()]
+            names = tuple(self._within + leaf for leaf in shown)
             text_column(names, self._options, number, lambda: [row], names="object", one="key")
         entry = self._entry(value, number)
         self._read.entries = chain([(number, entry)], ((line, self._entry(one, line)) for line, one in values))
@@ -127,17 +129,17 @@ def _flat(value: dict[str, object], path: list[str]) -> dict[str, object]:
     return flat | {before + name: one for name, one in value.items()}
 
 
-def _leaves(value: dict[str, object], before: str = "") -> dict[str, object]:
+def leaves(value: dict[str, object], before: str = "") -> dict[str, object]:
     """The values of an object that are no objects, by the paths that lead to them, as far as there is room for them."""
-    leaves: dict[str, object] = {}
+    found: dict[str, object] = {}
     for name, one in value.items():
         if isinstance(one, dict) and before.count(".") < _DEEPEST:
-            leaves |= _leaves(one, f"{before}{name}.")
+            found |= leaves(one, f"{before}{name}.")
         else:
-            leaves[before + name] = one
-        if len(leaves) >= MAX_COLUMNS:
+            found[before + name] = one
+        if len(found) >= MAX_COLUMNS:
             break
-    return leaves
+    return found
 
 
 def _cell(value: object) -> str:

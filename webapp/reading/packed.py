@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from webapp.reading.names import listed, quoted
 from webapp.reading.refusals import UploadRefused
-from webapp.reading.signatures import is_packed, may_be_packed, unread
+from webapp.reading.signatures import is_packed, markup, may_be_packed, unread
 from webapp.reading.tables import Row, read_table
 from webapp.reading.texts import Found, Options, Texts
 
@@ -33,8 +33,8 @@ class Inner:
     """The ending of its name, in lower case, with the dot."""
 
 
-def peeked(pieces: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Whether the file is packed, by its first bytes; and all pieces.
+def peeked(pieces: Iterator[bytes], file: str | None = None) -> tuple[bool, Iterator[bytes]]:
+    """Whether the file is packed, by its first bytes; and all pieces. `file`: its name, if it comes out of a zip file.
 
     Raises:
         UploadRefused: by its first bytes, nothing here reads it.
@@ -43,8 +43,25 @@ def peeked(pieces: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
     while may_be_packed(start) and (piece := next(pieces, None)) is not None:
         start += piece
     if what := unread(start):
+        if file is not None:
+            what = f"a zip file that holds {quoted(file)}, and that is {what.partition(':')[0]}; send what is in it"
         raise UploadRefused(422, "unreadable_file", f"This is {what}.")
     return is_packed(start), chain([start], pieces)
+
+
+def refuse_markup(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """All pieces of a file that is called a table.
+
+    Raises:
+        UploadRefused: it is HTML or XML.
+    """
+    start = b""
+    while (what := markup(start)) is None and (piece := next(pieces, None)) is not None:
+        start += piece
+    if what:
+        detail = f"This is {what}. Open it with a spreadsheet program, and save it as .xlsx or as CSV."
+        raise UploadRefused(422, "unreadable_file", detail)
+    return chain([start], pieces)
 
 
 def unpacked(pieces: Iterator[bytes], options: Options, found: Found, unpack: Unpack | None) -> Texts | Inner:

@@ -10,7 +10,7 @@ from webapp.reading.csv_files import read_csv
 from webapp.reading.encodings import as_utf8, require_codec
 from webapp.reading.json_files import Batch, read_json, read_ndjson
 from webapp.reading.lines import decoded, line_end, numbered_lines
-from webapp.reading.packed import Inner, Unpack, peeked, unpacked
+from webapp.reading.packed import Inner, Unpack, peeked, refuse_markup, unpacked
 from webapp.reading.refusals import UploadRefused
 from webapp.reading.texts import Found, Limits, Options, Texts
 
@@ -64,13 +64,15 @@ def read(
         inner = unpacked(pieces, options, found, unpack)
         if not isinstance(inner, Inner):
             return inner
-        packed, pieces = peeked(inner.pieces)
+        packed, pieces = peeked(inner.pieces, found.file)
         if packed:
             inner = unpacked(pieces, options, found, unpack)
             if isinstance(inner, Inner):
                 raise UploadRefused(422, "unreadable_file", "The zip file holds a zip file; send that one.")
             return inner
         kind = ENDINGS.get(inner.ending, "")
+    if kind in _TABLES:
+        pieces = refuse_markup(pieces)
     if kind not in KINDS:
         raise _not_of_its_name(found)
     chosen = KINDS[kind]
@@ -111,6 +113,7 @@ KINDS = {
     "json": Kind("JSON", _OF_JSON, read_json),
     "plain": Kind("plain lines", ("encoding",), _plain, "; if it is a table, send it as text/csv"),
 }
+_TABLES = ("csv", "tsv", PACKED)
 ENDINGS = {
     ".json": "json",
     ".ndjson": "ndjson",
@@ -135,6 +138,6 @@ def _not_of_its_name(found: Found) -> UploadRefused:
         return UploadRefused(422, "unreadable_file", detail)
     detail = (
         "By its type or name this is a spreadsheet, a zip file or Parquet, but it is none of them."
-        " If it is text, send it as such: text/csv, or text/tab-separated-values."
+        " If it is a table written as text, send it as text/csv."
     )
     return UploadRefused(422, "unreadable_file", detail)

@@ -20,6 +20,23 @@ _UNREAD = {
 }
 
 
+_MARKUP = {
+    b"<?xml": "XML",
+    **dict.fromkeys((b"<!doctype html", b"<html", b"<head", b"<meta", b"<table"), "an HTML page"),
+}
+_LONGEST_BEGIN = 64
+
+
+def markup(start: bytes) -> str | None:
+    """What the file is, in words, if it is HTML or XML, which programs like to call `.xls`; empty if it is neither, and
+    None if more bytes are needed to tell.
+    """
+    begin = start.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").replace(b"\0", b"").lower()
+    if len(start) < _LONGEST_BEGIN and any(len(begin) < len(sign) and sign.startswith(begin) for sign in _MARKUP):
+        return None
+    return next((name for sign, name in _MARKUP.items() if begin.startswith(sign)), "")
+
+
 def is_packed(start: bytes) -> bool:
     """Whether the first bytes of a file are those of a zip file, a spreadsheet or Parquet."""
     return start.startswith(_ALL)

@@ -95,6 +95,8 @@ def _entries(
                 check_blank(blank_lines, number)
                 continue
             row = [""]
+        if len(row) > width and not any(row[width:]):
+            del row[width:]  # nothing is lost: programs end rows with empty cells
         if len(row) != width:
             if options.own_errors:
                 yield number, Entry(raw(row), None, empty, "malformed_line")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from webapp.reading.names import cropped
 
+_FURTHEST, _QUARTER = timedelta(hours=14), timedelta(minutes=15)
 _LONGEST = 64
 """No time has more characters."""
 _SHOWN = 40
@@ -87,7 +88,7 @@ class UnknownZone(ValueError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"There is no time zone `{cropped(name, _SHOWN)}`: give a name like Europe/Berlin, or an offset like"
-            " +02:00."
+            " +02:00, of whole quarters of an hour and at most 14 hours."
         )
 
 
@@ -104,7 +105,7 @@ def zone_of(name: str) -> tzinfo:
         return UTC
     try:
         if _ZONE.fullmatch(name):
-            return _offset(name)
+            return _whole_quarters(_offset(name))
         if len(name) > _LONGEST or not _NAME.fullmatch(name):
             raise ValueError  # names are paths of files: none may lead elsewhere
         return ZoneInfo(name)
@@ -243,9 +244,21 @@ def _instant(match: re.Match[str], year: int, month: int, day: int, zone: tzinfo
     return _within(found)
 
 
-def _offset(text: str) -> tzinfo:
+def _offset(text: str) -> timezone:
+    """Raises ValueError for what is no offset."""
     if text in ("Z", "UTC", "GMT"):
         return UTC
     digits = re.sub(r"\D", "", text).ljust(4, "0")
-    away = timedelta(hours=int(digits[:2]), minutes=int(digits[2:4]), seconds=int(digits[4:6] or 0))
+    minutes, seconds = int(digits[2:4]), int(digits[4:6] or 0)
+    if minutes > 59 or seconds > 59:
+        raise ValueError
+    away = timedelta(hours=int(digits[:2]), minutes=minutes, seconds=seconds)
     return timezone(-away if text[0] == "-" else away)
+
+
+def _whole_quarters(zone: timezone) -> timezone:
+    """Raises ValueError for an offset that no place has: hours and days are counted in whole quarters of an hour."""
+    away = zone.utcoffset(None)
+    if abs(away) > _FURTHEST or away % _QUARTER:
+        raise ValueError
+    return zone

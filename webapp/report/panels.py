@@ -14,7 +14,9 @@ from webapp.report.says import clock, shift_sentence, shown
 from webapp.report.svg import Drawing, Point
 
 _ENOUGH = 20
-"""Buckets with fewer texts do not set the scale: their bands reach from end to end."""
+"""Buckets with fewer texts, and fewer than half of the others have, do not set the scale: their bands reach from end to
+end.
+"""
 _TICKS = 9
 _TICKS_NARROW = 4
 _MOST_SHIFTS = 10
@@ -63,7 +65,9 @@ class Axes:
 
 
 def _reach(shares: Sequence[Shares], measures: Sequence[str]) -> tuple[float, float]:
-    enough = [one for one in shares if one.texts >= _ENOUGH] or [one for one in shares if one.texts]
+    some = sorted(one.texts for one in shares if one.texts)
+    least = min(_ENOUGH, some[len(some) // 2]) if some else 0
+    enough = [one for one in shares if one.texts >= least]
     found = [getattr(one, measure) for one in enough for measure in measures]
     ends = [end for one in found for end in (one.low, one.estimate, one.high) if end is not None]
     lowest = -1.0 if tuple(measures) == NET else 0.0

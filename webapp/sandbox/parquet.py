@@ -11,6 +11,8 @@ from webapp.sandbox.cells import as_text
 from webapp.sandbox.messages import Row, Teller
 
 _ROWS = 1000
+_DEEPEST = 3
+"""So many structures within each other are columns by their paths, as with JSON."""
 
 
 def tell_parquet(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
@@ -38,13 +40,24 @@ def tell_parquet(file: IO[bytes], asked: dict[str, Any], tell: Teller) -> None:
         ) from None
 
 
+def _flat(rows: Any, depth: int) -> Any:
+    """Rows with the parts of structures as columns, called by the paths to them (`review.text`)."""
+    if depth:
+        import pyarrow
+
+        rows = pyarrow.Table.from_batches([rows]) if isinstance(rows, pyarrow.RecordBatch) else rows
+        for _ in range(depth):
+            rows = rows.flatten()
+    return rows
+
+
 def _rows(table: Any, asked: dict[str, Any]) -> Iterator[Row]:
     """The header, then the rows; numbers are as if both were lines of a file."""
-    names = list(table.schema_arrow.names)
-    yield 1, names
+    depth = 0 if asked["column"] in table.schema_arrow.names else _DEEPEST
+    yield 1, list(_flat(table.schema_arrow.empty_table(), depth).column_names)
     number = 1
     for batch in table.iter_batches(batch_size=_ROWS, use_threads=False):
-        columns = [column.to_pylist() for column in batch.columns]
+        columns = [column.to_pylist() for column in _flat(batch, depth).columns]
         for cells in zip(*columns, strict=True):
             number += 1
             row = [as_text(cell) for cell in cells]

@@ -103,7 +103,8 @@ def _only(archive: ZipFile) -> ZipInfo:
 def _is_litter(name: str) -> bool:
     """Whether a file of this name is one that systems put into zip files unasked."""
     parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or parts[-1:] == ("Thumbs.db",) or parts[-1].startswith(".")
+    last = parts[-1].lower() if parts else ""
+    return "__MACOSX" in parts or last in ("thumbs.db", "desktop.ini") or last.startswith(".")
 
 
 def _damaged() -> UploadRefused:

@@ -40,5 +40,6 @@ if not keeps_texts then
   for number = 0, redis.call('HLEN', facts .. ':segments') - 1 do
     redis.call('DEL', facts .. ':sample:' .. number .. ':texts', facts .. ':gold:' .. number .. ':texts')
   end
+  redis.call('HDEL', facts .. ':bytes', 'texts')
 end
 return {uid, is_new and 1 or 0}

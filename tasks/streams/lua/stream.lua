@@ -18,6 +18,9 @@ local FIRST_SETS, FULL_SET, MORE_SETS = 16, 300, 16
 local MINUTES_S = 7 * 86400
 -- As many of the minutes that have changed last are known.
 local MOST_TOUCHED = 5000
+-- What a key takes, a field or member, an id, an entry of a sample, and a text of one besides its bytes: by measurement.
+local KEY_BYTES, FIELD_BYTES, ID_BYTES, ENTRY_BYTES, TEXT_BYTES = 130, 12, 10, 190, 100
+local DAY_S = 86400
 
 local function stream_keys(uid)
   local facts = 'sentiq:s:' .. uid
@@ -36,7 +39,7 @@ local function set_of(all_ids, id, bits, counted)
   end
 end
 
--- Adds numbers to those that a field of a hash has, packed as doubles.
+-- Adds numbers to those that a field of a hash has, packed as doubles. Returns how many bytes more the hash takes.
 local function add_to(key, field, numbers)
   local count = #numbers
   local form = '<' .. string.rep('d', count)
@@ -46,7 +49,7 @@ local function add_to(key, field, numbers)
     for i = 1, count do known[i] = known[i] + numbers[i] end
     numbers = known
   end
-  redis.call('HSET', key, field, struct.pack(form, unpack(numbers)))
+  return redis.call('HSET', key, field, struct.pack(form, unpack(numbers))) * (FIELD_BYTES + 8 * count)
 end
 
 local function is_any(numbers)
@@ -74,9 +77,30 @@ local function add_text(sums, label, neg, pos, times)
 end
 
 local function write_growth(key, bucket, growth)
-  if is_any(growth[1]) then add_to(key, bucket, growth[1]) end
-  if is_any(growth[2]) then add_to(key, bucket .. '.m', growth[2]) end
-  if is_any(growth[3]) then add_to(key, bucket .. '.x', growth[3]) end
+  local bytes = 0
+  for part, kind in ipairs({'', '.m', '.x'}) do
+    if is_any(growth[part]) then bytes = bytes + add_to(key, bucket .. kind, growth[part]) end
+  end
+  return bytes
+end
+
+-- Notes how many bytes more a stream keeps, by how long: `m` and the day what minutes take, `q` and the day what lives as
+-- long as the stream, `sample` and `texts`. The days are those on which that was, as both are gone some days later.
+local function note_bytes(bytes, today, ttl_s, grown)
+  local begins = false
+  for field, more in pairs(grown) do
+    local kind = string.sub(field, 1, 1)
+    if more ~= 0 and redis.call('HINCRBY', bytes, field, more) == more and kind ~= 's' and kind ~= 't' then
+      begins = true
+    end
+  end
+  if not begins then return end
+  local lives = {m = MINUTES_S, q = ttl_s}
+  for _, field in ipairs(redis.call('HKEYS', bytes)) do
+    local left_s = lives[string.sub(field, 1, 1)]
+    local day = tonumber(string.sub(field, 2))
+    if left_s and day and day + 1 + left_s / DAY_S < today then redis.call('HDEL', bytes, field) end
+  end
 end
 
 -- Adds texts to a stream. Returns how many texts were not counted, as their ids were before; false if the stream is
@@ -88,6 +112,7 @@ local function add_texts(uid, packed, field, now)
   local ttl_s, ids_counted = tonumber(known[1]), tonumber(known[2] or 0)
   local given = cmsgpack.unpack(packed)
   local touched = {[facts] = ttl_s}
+  local minute_bytes, kept_bytes, sample_bytes, text_bytes = 0, 0, 0, 0
 
   -- Segments get their numbers when they come first.
   local numbers = {}
@@ -102,6 +127,7 @@ local function add_texts(uid, packed, field, now)
       number = count
       count = count + 1
       redis.call('HSET', key('segments'), name, number)
+      kept_bytes = kept_bytes + #name + FIELD_BYTES
     end
     numbers[i] = tonumber(number)
   end
@@ -133,6 +159,7 @@ local function add_texts(uid, packed, field, now)
       touched[set] = ttl_s
       is_new[i] = true
       ids_counted = ids_counted + 1
+      kept_bytes = kept_bytes + ID_BYTES
       local growth = growth_of(ids.segment[i], ids.minute[i])
       local label = ids.label[i]
       if label > 2 then
@@ -172,7 +199,7 @@ local function add_texts(uid, packed, field, now)
     for minute, growth in pairs(minutes) do
       if has_day(number, string.format('%d', math.floor(minute / DAY_MINUTES))) then
         local hour = key('m', number, string.format('%d', math.floor(minute / HOUR_MINUTES)))
-        write_growth(hour, string.format('%d', minute % HOUR_MINUTES), growth)
+        minute_bytes = minute_bytes + write_growth(hour, string.format('%d', minute % HOUR_MINUTES), growth)
         touched[hour] = math.min(ttl_s, MINUTES_S)
       end
       local quarter = math.floor(minute / QUARTER_MINUTES)
@@ -184,7 +211,7 @@ local function add_texts(uid, packed, field, now)
       local day = string.format('%d', math.floor(quarter / DAY_QUARTERS))
       if has_day(number, day) then
         local day_key = key('q', number, day)
-        write_growth(day_key, string.format('%d', quarter % DAY_QUARTERS), growth)
+        kept_bytes = kept_bytes + write_growth(day_key, string.format('%d', quarter % DAY_QUARTERS), growth)
         touched[day_key] = ttl_s
       end
     end
@@ -198,9 +225,11 @@ local function add_texts(uid, packed, field, now)
     local number = numbers[segment + 1]
     if has_day(number, string.format('%d', day)) then
       local day_key = key('a', number, day)
+      kept_bytes = kept_bytes - redis.call('STRLEN', day_key)
       for first = 1, #authors, AT_ONCE do
         redis.call('PFADD', day_key, unpack(authors, first, math.min(first + AT_ONCE - 1, #authors)))
       end
+      kept_bytes = kept_bytes + redis.call('STRLEN', day_key)
       touched[day_key] = ttl_s
     end
   end
@@ -230,15 +259,22 @@ local function add_texts(uid, packed, field, now)
       by_part[part][number], samples[sample] = state, state
     end
     if place < state.edge and (id_index == 0 or is_new[id_index]) then
-      redis.call('ZADD', state.sample, place, entry)
-      if text and keeps_texts() then redis.call('HSET', state.texts, string.sub(entry, 1, 8), text) end
+      sample_bytes = sample_bytes + ENTRY_BYTES * redis.call('ZADD', state.sample, place, entry)
+      if text and keeps_texts() then
+        text_bytes = text_bytes + (#text + TEXT_BYTES) * redis.call('HSET', state.texts, string.sub(entry, 1, 8), text)
+      end
     end
   end
   for sample, state in pairs(samples) do
     local beyond = redis.call('ZCARD', sample) - given.sample_size
     if beyond > 0 then
       local popped = redis.call('ZPOPMAX', sample, beyond)
-      for i = 1, #popped, 2 do redis.call('HDEL', state.texts, string.sub(popped[i], 1, 8)) end
+      sample_bytes = sample_bytes - ENTRY_BYTES * #popped / 2
+      for i = 1, #popped, 2 do
+        local text = string.sub(popped[i], 1, 8)
+        local length = redis.call('HSTRLEN', state.texts, text)
+        text_bytes = text_bytes - (length + TEXT_BYTES) * redis.call('HDEL', state.texts, text)
+      end
     end
     touched[sample], touched[state.texts] = ttl_s, ttl_s
   end
@@ -267,7 +303,16 @@ local function add_texts(uid, packed, field, now)
   end
   touched['sentiq:streams-of:' .. (known[3] or '')] = ttl_s
   for name, left_s in pairs(touched) do
-    if redis.call('TTL', name) < left_s then redis.call('EXPIRE', name, left_s) end
+    local found_s = redis.call('TTL', name)
+    if found_s < left_s then redis.call('EXPIRE', name, left_s) end
+    if found_s == -1 then  -- it was made here
+      if left_s < ttl_s then minute_bytes = minute_bytes + KEY_BYTES else kept_bytes = kept_bytes + KEY_BYTES end
+    end
   end
+  local today = math.floor(now / DAY_S)
+  note_bytes(key('bytes'), today, ttl_s, {
+    ['m' .. today] = minute_bytes, ['q' .. today] = kept_bytes, sample = sample_bytes, texts = text_bytes,
+  })
+  if redis.call('TTL', key('bytes')) < ttl_s then redis.call('EXPIRE', key('bytes'), ttl_s) end
   return repeated
 end

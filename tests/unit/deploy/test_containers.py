@@ -132,7 +132,7 @@ def copied(stage: str) -> list[tuple[str, str]]:
     pairs = []
     for instruction, rest in STAGES[stage]:
         if instruction == "COPY" and "--from=" not in rest:
-            *sources, target = rest.split()
+            *sources, target = (word for word in rest.split() if not word.startswith("--"))
             pairs += [(source, target) for source in sources]
     return pairs
 
@@ -292,9 +292,58 @@ def test_compose_reads_it(files: tuple[str, ...], tmp_path: Path) -> None:
     read = json.loads(done.stdout)["services"]
     assert set(read) == set(SERVICES)
     if len(files) > 1:
+        assert read["worker-interactive"]["build"]["target"] == "worker-gpu"
         for name in OURS[1:]:
-            assert read[name]["build"]["target"] == "worker-gpu"
+            assert read[name]["image"].startswith("sentiq-worker-gpu:")
             assert read[name]["deploy"]["resources"]["limits"]["cpus"]
+
+
+def test_each_image_is_built_once(tmp_path: Path) -> None:
+    """No two services build an image under the same name; who only uses it never asks a registry for it."""
+    for files in (FILES[:1], FILES):
+        given = [word for file in files for word in ("-f", file)]
+        done = compose(*given, "--profile", "*", "config", "--format", "json", env_file=env_file(tmp_path))
+        read = json.loads(done.stdout)["services"]
+        built = [service["image"] for service in read.values() if "build" in service]
+        assert len(set(built)) == len(built)
+        ours = {name: service for name, service in read.items() if service["image"].startswith("sentiq-")}
+        assert {service["image"] for service in ours.values()} == set(built)
+        assert all("build" in service or service["pull_policy"] == "never" for service in ours.values())
+
+
+def test_what_a_host_decides(tmp_path: Path) -> None:
+    """How many workers there are and how many processors containers may use is set in .env, so that no update undoes
+    it; so are Grafana and Flower.
+    """
+    file = env_file(tmp_path)
+    plain = json.loads(compose("config", "--format", "json", env_file=file).stdout)["services"]
+    assert [plain[name]["deploy"]["replicas"] for name in OURS[1:]] == [1, 1]
+    assert {"grafana", "flower"}.isdisjoint(plain)
+    more = "INTERACTIVE_WORKERS=2\nBATCH_WORKERS=3\nWEB_CPUS=1\nWORKER_CPUS=1\nCOMPOSE_PROFILES=pages\n"
+    file.write_text(file.read_text() + more)
+    read = json.loads(compose("config", "--format", "json", env_file=file).stdout)["services"]
+    assert [read[name]["deploy"]["replicas"] for name in OURS[1:]] == [2, 3]
+    assert [float(read[name]["deploy"]["resources"]["limits"]["cpus"]) for name in OURS] == [1, 1, 1]
+    assert {"grafana", "flower"} <= set(read)
+    told = (ROOT / ".env.example").read_text()
+    assert all(f"#{name}=" in told for name in ("INTERACTIVE_WORKERS", "BATCH_WORKERS", "WEB_CPUS", "COMPOSE_PROFILES"))
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    """What the images copy is readable whatever the modes of the clone are; a Redis server whose file cannot be read
+    ends with an error instead of serving with its defaults.
+    """
+    for image in IMAGES:
+        for instruction, rest in STAGES[image]:
+            if instruction == "COPY" and "--from=" not in rest:
+                assert rest.startswith("--chmod=755 "), rest
+    shell, option, script = SERVICES["redis-broker"]["command"]
+    (tmp_path / "valkey-server").symlink_to(find_server())
+    script = script.replace("$$", "$").replace("/etc/valkey", str(tmp_path / "none"))
+    given = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDIS_PASSWORD": "abc123"}
+    done = subprocess.run([shell, option, script], env=given, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode != 0
+    assert "can't open config file" in done.stdout + done.stderr
 
 
 def test_workers_of_another_model(tmp_path: Path) -> None:
@@ -383,7 +432,7 @@ def test_each_service_is_confined(name: str) -> None:
     assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
     if "build" in service:
         assert service["build"]["target"] in STAGES
-    else:
+    elif not service["image"].startswith("sentiq-"):
         assert re.search(r":v?\d+\.\d+\.\d+(-alpine)?$", service["image"])
     if service["image"].startswith(("valkey/", "oliver006/")):
         assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])

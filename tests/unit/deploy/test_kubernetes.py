@@ -287,7 +287,7 @@ def test_redis_reads_its_file(overlay: str) -> None:
     for part in ("cache", "broker"):
         spec = pods(overlay)[f"redis-{part}"]["spec"]
         (container,) = spec["containers"]
-        assert f"cat /etc/valkey/{part}.conf" in container["command"][-1]
+        assert f"valkey-server /etc/valkey/{part}.conf -" in container["command"][-1]
         assert config["data"][f"{part}.conf"] == (ROOT / "deploy" / "redis" / f"{part}.conf").read_text()
         assert {"name": "config", "configMap": {"name": config["metadata"]["name"]}} in spec["volumes"]
         units = {"mb": 20, "gb": 30, "Mi": 20, "Gi": 30}

@@ -61,11 +61,47 @@ def test_english_is_not_foreign() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Danke schön", "c'est nul", "gracias amigo", "no", "OK", "太好了", "@user gracias http #gracias #muchasgracias"],
+    ["Danke schön", "c'est nul", "gracias amigo", "no", "OK", "@user gracias http #gracias #muchasgracias"],
 )
 def test_too_short_to_tell(text: str) -> None:
     """A text with few words is foreign to no model, however likely another language is."""
     assert not ENGLISH.find(clean(text)).foreign
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("太好了", None),
+        ("ดีมาก", "th"),
+        ("ужас", None),
+        ("😍 最高 #love @anna", None),
+        ("ផលិតផលនេះល្អណាស់ខ្ញុំចូលចិត្តវាខ្លាំងណាស់", None),
+        ("ဒီပစ္စည်းက အရမ်းကောင်းတယ်", None),
+    ],
+)
+def test_letters_that_are_not_read(text: str, code: str | None) -> None:
+    """A text without a letter that the model's languages are written with is foreign, however short, and even if nobody
+    can tell its language; to a model that reads such a language it is not.
+    """
+    found = ENGLISH.find(clean(text))
+    assert (found.code, found.foreign, found.words) == (code, True, True)
+    assert not Languages(["en", "ru"]).find(clean("太好了")).foreign
+    assert not Languages(["hr"]).find(clean("ужас")).foreign
+
+
+@pytest.mark.parametrize(
+    "text", ["ツ", "ಠ_ಠ", "(づ｡◕‿‿◕｡)づ", "π r²", "ɪ ʟᴏᴠᴇ ɪᴛ", "10 kΩ", "ʕ•ᴥ•ʔ", "很好 ok", "𝐈 𝐡𝐚𝐭𝐞 𝐢𝐭"]
+)
+def test_single_signs_and_latin_letters_are_not_foreign(text: str) -> None:
+    """A letter alone, faces that are drawn with one, and styled Latin letters do not make a text foreign."""
+    assert not ENGLISH.find(clean(text)).foreign
+
+
+def test_what_is_unseen_within_words() -> None:
+    """Soft hyphens and the like do not cut words."""
+    plain = "The terrible customer service was unbelievable"
+    cut = plain.replace("rri", "r\u00adri").replace("serv", "ser\u200bv").replace("beli", "be\u2060li")
+    assert ENGLISH.find(clean(cut)) == ENGLISH.find(plain)
 
 
 @pytest.mark.parametrize(

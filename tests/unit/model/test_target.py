@@ -30,6 +30,10 @@ def said(text: str, target: str) -> list[str]:
         ("Levi\u2019s fit well", "Levi's"),
         ("I write C++ daily", "C++"),
         ("我喜欢拜登的计划", "拜登"),
+        ("I saw Beyonce\u0301 live", "Beyonc\u00e9"),
+        ("I saw Beyonc\u00e9's show", "BEYONCE\u0301"),
+        ("\u1109\u1161\u11b7\u1109\u1165\u11bc is great", "\uc0bc\uc131"),
+        ("a+b (x) costs $5", "(x)"),
     ],
 )
 def test_forms_of_a_name(text: str, target: str) -> None:
@@ -65,6 +69,7 @@ def test_other_words_are_not_the_name(text: str, target: str) -> None:
         ),
         ("The Pixel: good. The Galaxy: bad. pixel, again", "Pixel", ["The Pixel: good.", "pixel, again"]),
         ("Pixel, but it is slow and hot", "Pixel", ["Pixel, but it is slow and hot"]),
+        ("I love the Pixel. The iPhone is bad. It broke.", "Pixel", ["I love the Pixel."]),
     ],
 )
 def test_what_is_about_the_target(text: str, target: str, expected: list[str]) -> None:

@@ -126,7 +126,12 @@ def test_nothing_to_compare() -> None:
     (found,) = compare([side("A", 1, (0.3, 0.4)), nothing])
     assert (nothing.found.texts, nothing.found.needed) == (0, 0)
     assert found.comparison.net.verdict == Verdict.OPEN
-    assert "There are no texts in one of the two." in found.note
+    assert found.sentence == "There is nothing to compare: no texts were counted for B."
+    assert found.note == "There are no texts in one of the two."
+    (both,) = compare([Side("A", Measured([])), nothing])
+    assert both.sentence == "There is nothing to compare: no texts were counted for A and none for B."
+    (times,) = compare([nothing, side("before", 1, (0.3, 0.4))], Times(None, "before 6 May 18:00", "after"))
+    assert times.sentence == "There is nothing to compare: no texts were counted for the time after."
 
 
 def test_times_are_whole_buckets() -> None:

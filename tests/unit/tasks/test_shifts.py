@@ -97,6 +97,28 @@ def test_each_text_once(server: Stack) -> None:
     assert sum(texts.values()) == 3000
 
 
+def test_a_look_takes_so_much(server: Stack) -> None:
+    """However much waits, a look takes about a megabyte of it, or one chunk that has more: first what came in first,
+    whatever the names of the jobs are.
+    """
+    live = Live(server)
+    first, second = "f" * 32, "0" * 32
+    live.running_job(first, chunks=3, done=[0, 1, 2], age_s=20)
+    live.running_job(second, chunks=1, done=[0], age_s=10)
+    live.ended(first)
+    live.ended(second)
+    at = None
+    for chunk in (f"{first}.0", f"{first}.1", f"{first}.2", f"{second}.0"):
+        at = live.counted(drawn(1900, MINUS, 1), segment="s" * 250, field=chunk, begin=at)
+    assert live.shifts.look_at(live.stream.uid)
+    assert live.unseen == {f"{first}.2", f"{second}.0"}
+    assert live.shifts.look_at(live.stream.uid)
+    assert live.unseen == set()
+    live.counted(drawn(5000, MINUS, 1), segment="s" * 250, field="p.large", begin=at)
+    assert live.shifts.look_at(live.stream.uid)
+    assert live.unseen == set()
+
+
 def test_worker_that_dies(server: Stack) -> None:
     """A worker that ends after it has looked and before it has stored that loses nothing and doubles nothing: the next
     one, which comes after its claim has passed, finds the same.

@@ -377,3 +377,61 @@ def test_expiry(streams: Streams) -> None:
     ttls = {key: streams.redis.ttl(key) for key in streams.redis.keys(f"sentiq:s:{stream.uid}*")}
     assert set(ttls.values()) <= {99, 100}
     assert abs(streams.again(stream).expires_at - time.time() - 100) < 2
+
+
+def test_the_bytes_that_are_kept(server: Stack) -> None:
+    """What an owner's streams are counted to keep is about what the server says that they take, whatever fills them:
+    many minutes, authors, ids, or the sample and its texts. What is deleted, replaced in the sample, or not kept any
+    more, and minutes that are gone, count no longer.
+    """
+    streams = Streams(server, sample_size=300)
+    kinds = {
+        "minutes": [(f"good {n}", at(61 * n, "ab"[n % 2])) for n in range(3000)],
+        "days": [(f"good {n}", at(-86_400 * n)) for n in range(400)],
+        "authors": [(f"good {n}", at(n, author=f"u{n}")) for n in range(2000)],
+        "ids": [(f"good {n}", at(0, id=f"{n}")) for n in range(4000)],
+    }
+    total = 0
+    for name, lines in kinds.items():
+        stream = streams.put(name, keep_sample=name == "days")
+        streams.send(stream, lines, size=500)
+        taken = streams.redis.memory_usage
+        keys = [key for key in streams.redis.scan_iter(f"sentiq:s:{stream.uid}:*") if b"touched" not in key]
+        found = sum(taken(key, samples=0) for key in keys if b"unseen" not in key)
+        kept = streams.kept.kept_bytes("me") - total
+        assert found / 1.5 < kept < found * 1.5, (name, found, kept)
+        total += kept
+        if name == "authors":
+            streams.kept.delete("me", "minutes", streams.incoming)
+            total = streams.kept.kept_bytes("me")
+    assert streams.kept.kept_bytes("somebody else") == 0
+
+    stream = streams.put("days", keep_sample=False)
+    without = streams.kept.kept_bytes("me")
+    assert without <= total - 300 * 100
+    today, counted = int(time.time() // 86_400), f"sentiq:s:{stream.uid}:bytes"
+    streams.redis.hset(counted, mapping={f"m{today - 9}": 10**9, f"q{today - 1}": 1000})
+    streams.redis.hdel(counted, f"m{today}")
+    assert streams.kept.kept_bytes("me") < without + 1000
+    streams.send(stream, [("good", at(61 * 5000))])
+    assert not streams.redis.hexists(counted, f"m{today - 9}")
+    assert streams.redis.hexists(counted, f"q{today - 1}")
+
+
+def test_one_script_counts_few_lines(streams: Streams) -> None:
+    """However many texts a chunk may have, and however often its lines repeat them, one script counts 512 lines at the
+    most, as nobody else is served meanwhile.
+    """
+    stream = streams.put()
+    for text in ("good", "good {}"):
+        job_id, chunks = streams.take(stream, [(text.format(n), at(61 * n)) for n in range(1300)], size=10_000)
+        assert sorted(chunks) == [0, 1]
+        counted = []
+        while chunks:
+            todo = streams.running.todo(job_id, chunks[-1])
+            assert isinstance(todo, StreamTodo)
+            counted.append(lines_of(todo))
+            following = streams.run(job_id, chunks.pop())
+            chunks += [] if following is None else [following]
+        assert sorted(counted) == [276, 512, 512]
+    assert streams.again(stream).texts == 2600

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from webapp.client import (
     StreamState,
     Unavailable,
 )
+from webapp.client.options import print_json
 
 __all__ = ["server"]  # the fixture
 
@@ -258,6 +261,18 @@ def test_compare(server: Scripted) -> None:
     assert [share.name for share in compared.shares] == ["A", "B"]
     assert (compared.masked, compared.adjustment) == (True, "Šidák")
     assert server.requests[0].query == {"a": "A", "b": "B", "masked": "true"}
+
+
+def test_nothing_to_compare(server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    """A difference of which one side has no texts is no number: NaN in Python, null where it is printed as JSON."""
+    empty = {"estimate": None, "low": None, "high": None, "verdict": "cannot be told", "level": 0.95}
+    of_nothing = COMPARISON | dict.fromkeys(("negative", "neutral", "positive", "net"), empty)
+    server.answers = [Answer(200, COMPARED | {"items": [of_nothing]})]
+    (one,) = debate(server).compare("A", "B")
+    assert math.isnan(one.net.estimate)
+    assert one.net.low is None
+    print_json(asdict(one))
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["net"] == empty
 
 
 def test_compare_times_and_streams(server: Scripted) -> None:

@@ -174,6 +174,9 @@ def test_options_without_effect_are_refused(sandbox: Sandbox) -> None:
         (datetime.timedelta(hours=36, seconds=5), "36:00:05"),
         (datetime.timedelta(seconds=-5), "-00:00:05"),
         (["a", {"b": 1}], '["a",{"b":1}]'),
+        ("PT36H00M05S", "36:00:05"),
+        ("PT1H2M3.5S", "01:02:03"),
+        ("PTO was denied", "PTO was denied"),
     ],
 )
 def test_cells_as_text(value: object, text: str) -> None:
@@ -240,7 +243,14 @@ def test_any_table_comes_back(sandbox: Sandbox, rows: Sequence[Sequence[object]]
 
 def test_zip_of_one_file(sandbox: Sandbox) -> None:
     """A zip file of one file is read as that file, which may be a spreadsheet; what systems add does not count."""
-    raw = zipped({"a/reviews.csv": b"text;n\ngood;1\n", "__MACOSX/a/._reviews.csv": b"x", "a/.DS_Store": b"x"})
+    raw = zipped(
+        {
+            "a/reviews.csv": b"text;n\ngood;1\n",
+            "__MACOSX/a/._reviews.csv": b"x",
+            "a/.DS_Store": b"x",
+            "Desktop.ini": b"x",
+        }
+    )
     upload = opened(sandbox, raw, "application/zip")
     assert ([entry.text for _, entry in upload.entries], upload.found.file) == (["good"], "reviews.csv")
     assert upload.found.delimiter == ";"
@@ -261,6 +271,7 @@ def test_case_of_a_zip_file(sandbox: Sandbox) -> None:
         ({}, "holds 0 files"),
         ({"a.zip": zipped({"a.csv": b"text\nx\n"})}, "holds a zip file"),
         ({"a.png": b"\x89PNG"}, "must end in one of"),
+        ({"a.csv.gz": b"\x1f\x8b\x08"}, "a zip file that holds `a.csv.gz`, and that is gzip; send what is in it"),
         ({"[Content_Types].xml": b"<x/>", "word/document.xml": b"<x/>"}, "a document, but no spreadsheet"),
     ],
 )
@@ -277,7 +288,7 @@ def test_damaged_and_locked_files(sandbox: Sandbox) -> None:
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         locked[locked.index(mark) + flags] |= 1
     assert "password" in str(refused(sandbox, bytes(locked), "application/zip"))
-    assert "it is none of them" in str(refused(sandbox, b"<html><table>", "application/vnd.ms-excel"))
+    assert "it is none of them" in str(refused(sandbox, b"id;text", "application/vnd.ms-excel"))
     assert refused(sandbox, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 4096).code == "unreadable_file"
 
 
@@ -410,6 +421,19 @@ def test_parquet(sandbox: Sandbox) -> None:
         Entry("", None, ("2", "", "[]")),
     ]
     assert refused(sandbox, b"PAR1" + b"x" * 100 + b"PAR1", "text/csv").code == "unreadable_file"
+
+
+def test_parts_of_structures_in_parquet(sandbox: Sandbox) -> None:
+    """A path leads to a part of a structure, as in JSON; where the column is at the top, structures stay whole."""
+    table = pyarrow.table({"review": [{"text": "good", "by": {"name": "Ann"}}, None], "n": [1, 2]})
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(table, out)
+    upload = opened(sandbox, out.getvalue(), "application/vnd.apache.parquet", column="review.text")
+    assert [entry for _, entry in upload.entries] == [Entry("good", None, ("Ann", "1")), Entry("", None, ("", "2"))]
+    assert upload.columns == ("review.text", "review.by.name", "n")
+    assert "`review.text` (" in str(refused(sandbox, out.getvalue(), "application/vnd.apache.parquet"))
+    whole = opened(sandbox, out.getvalue(), "application/vnd.apache.parquet", column="review")
+    assert next(whole.entries)[1].text == '{"text":"good","by":{"name":"Ann"}}'
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the memory of a process is read from /proc")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -92,6 +92,18 @@ def test_unknown_zones(name: str) -> None:
     """A name that is no zone, or that is a path, is refused."""
     with pytest.raises(UnknownZone):
         zone_of(name)
+
+
+def test_offsets_that_no_place_has() -> None:
+    """An offset is of whole quarters of an hour, as texts are counted in these, and at most 14 hours."""
+    for name, minutes in (("+14:00", 840), ("-14:00", -840), ("+0545", 345), ("-03:30", -210)):
+        assert zone_of(name).utcoffset(None) == timedelta(minutes=minutes)
+    for name in ("+23:59", "-23:59", "+14:15", "+01:07", "-0001", "+01:99"):
+        with pytest.raises(UnknownZone, match="whole quarters of an hour"):
+            zone_of(name)
+    with pytest.raises(NotATime):
+        read_time("2026/03/31 14:05 +01:99")
+    assert read_time("2026/03/31 14:05 +01:07") == read_time("2026-03-31T14:05+01:07")
 
 
 @given(st.text(max_size=80))
