@@ -35,9 +35,11 @@ TEST_PROCESSES ?= 3
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
 
-# Files that need neither a model nor a service of many processes.
-FAST := $(patsubst %,tests/unit/test_%.py,docs imports lua metrics_table patches promises) tests/unit/tasks \
-  $(patsubst %,tests/unit/webapp/test_%.py,api_keys columns events explained files front launch link_time looking names options parts preview requests results said security signing times)
+# Files that need neither a model nor a service of many processes, and no tests that take several seconds.
+SLOW_TASKS := $(patsubst %,tests/unit/tasks/test_%.py,job_bytes jobs probe remarks sender stream_turns streams turns)
+FAST := $(patsubst %,tests/unit/test_%.py,docs imports lua metrics_table patches promises) \
+  $(filter-out $(SLOW_TASKS),$(sort $(wildcard tests/unit/tasks/test_*.py))) \
+  $(patsubst %,tests/unit/webapp/test_%.py,api_keys columns events explained files front launch link_time looking names parts preview requests results said security signing times)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(FAST)
