@@ -89,6 +89,8 @@ class Tab:
     def __init__(self, port: int, path: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+        self.listens = False
+        """Whether the service has answered that it sends events."""
         self.views = 0
         self.bytes = 0
         self.seen: list[tuple[int, float]] = []
@@ -97,6 +99,8 @@ class Tab:
     def read(self) -> None:
         """Takes what has come."""
         data = self.socket.recv(1 << 20)
+        if not self.bytes:
+            self.listens = data.startswith(b"HTTP/1.1 200 ")
         self.bytes += len(data)
         found = (self._rest + data).split(b"event: view")
         self.views += len(found) - 1
@@ -207,6 +211,8 @@ def _measure(sentiq: Sentiq, asked: argparse.Namespace) -> None:
         else:
             with listening(sentiq.port, f"{path}/events", asked.tabs) as tabs:
                 time.sleep(3.0)
+                if refused := sum(not tab.listens for tab in tabs):
+                    raise SystemExit(f"{refused} of {asked.tabs} tabs were refused")
                 counts, sizes = sum(tab.views for tab in tabs), sum(tab.bytes for tab in tabs)
                 before, began = cpu_s(pid), time.monotonic()
                 time.sleep(asked.seconds)
@@ -215,6 +221,8 @@ def _measure(sentiq: Sentiq, asked: argparse.Namespace) -> None:
                 views = sum(tab.views for tab in tabs) - counts
                 size = (sum(tab.bytes for tab in tabs) - sizes) / max(views, 1)
                 print(f"{views / asked.tabs / seconds:.2f} views a second in each tab, {size / 1000:.1f} kB each")
+                fewest, most = min(had := [tab.views for tab in tabs]), max(had)
+                print(f"a tab had {fewest} to {most} views in all")
                 lags = _lags(sender.sent, tabs[0].seen)
                 had = tabs[0].seen[-1][0] if tabs[0].seen else 0
                 print(f"of {sender.sent[-1][0]} texts sent, a tab had {had} at the end")

@@ -37,7 +37,7 @@
     │   ├── QuotaExceeded       more texts than DAILY_QUOTA
     │   ├── QueueFull           as many texts wait as QUEUE_LIMIT allows
     │   ├── TooManyJobs         as many unfinished jobs as MAX_JOBS allows
-    │   ├── StorageQuotaExceeded  a caller's jobs, or streams, keep as many bytes as STORAGE_QUOTA allows
+    │   ├── StorageQuotaExceeded  a caller's jobs, or a key's streams, keep as many bytes as STORAGE_QUOTA allows
     │   └── TooManyViews        by one link so many views were asked for that others have their turn
     └── ServiceUnavailable      Redis is away
     SettingsRefused             a setting has a value that cannot be used; ends the start
@@ -252,22 +252,30 @@ class JobTooLarge(SentimentError):
 
 
 class StorageQuotaExceeded(LimitReached):
-    """The caller's jobs, or their streams, keep as many bytes as STORAGE_QUOTA allows."""
+    """The caller's jobs, or its streams, keep as many bytes as STORAGE_QUOTA allows."""
 
     code = "storage_quota_exceeded"
 
-    def __init__(self, kept_bytes: int, quota_bytes: int, retry_after_s: int, *, of_streams: bool = False) -> None:
-        """`of_streams`: whether streams keep so much, and not jobs."""
-        keep = f"keep {kept_bytes} of the {quota_bytes} bytes that they may keep"
-        super().__init__(
-            f"Your streams {keep}. Delete one that you no longer need (DELETE /streams/{{name}}), make one without"
-            " `keep_sample`, or one with a shorter `ttl`."
-            if of_streams
-            else f"Your jobs {keep}, which leaves too little for this one. Remove jobs that have ended"
-            " (DELETE /jobs/ID?purge=1), or wait until they expire.",
+    @classmethod
+    def by_jobs(cls, kept_bytes: int, quota_bytes: int, retry_after_s: int) -> Self:
+        """`retry_after_s`: when the first of the jobs expires."""
+        return cls(
+            f"Your jobs keep {kept_bytes} of the {quota_bytes} bytes that they may keep, which leaves too little for"
+            " this one. Remove jobs that have ended (DELETE /jobs/ID?purge=1), or wait until they expire.",
             limit=quota_bytes,
-            left=quota_bytes - kept_bytes,
+            left=max(0, quota_bytes - kept_bytes),
             retry_after_s=retry_after_s,
+        )
+
+    @classmethod
+    def by_streams(cls, kept_bytes: int, quota_bytes: int) -> Self:
+        """For further texts of a stream."""
+        return cls(
+            f"Your streams keep {kept_bytes} of the {quota_bytes} bytes that they may keep. Delete one that you no"
+            " longer need (DELETE /streams/{name}), make one without `keep_sample`, or one with a shorter `ttl`.",
+            limit=quota_bytes,
+            left=max(0, quota_bytes - kept_bytes),
+            retry_after_s=3600,
         )
 
 

@@ -11,7 +11,7 @@ from model.engines.batching import CHARS_PER_TOKEN
 from model.types import FloatArray, IntArray
 from model.windows import Window, halves, windows
 
-WINDOW_TOKENS = 64
+WINDOW_TOKENS = 128
 """The size of a window, unless the model reads less at once. The embedded model knows short texts best, and so do most
 models of sentiment; figures for larger and smaller windows are in docs/long-texts.md.
 """

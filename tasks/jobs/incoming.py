@@ -19,6 +19,7 @@ from tasks.errors import (
     JobTooLarge,
     StorageFull,
     StorageQuotaExceeded,
+    StreamNotFound,
     TooManyJobs,
     UploadTooSlow,
 )
@@ -30,6 +31,7 @@ from tasks.jobs.scripts import JobScript
 from tasks.store.connections import Client
 from tasks.store.memory import JOBS_SHARE, Memory
 from tasks.store.outcomes import Outcome
+from tasks.streams.keys import stream_key
 from tasks.tracing import NOBODY, Origin
 from tasks.wire import (
     PageRow,
@@ -166,6 +168,7 @@ class IncomingJobs:
         Raises:
             TooManyJobs, StorageQuotaExceeded: the caller has no room for it.
             StorageFull: the server has none.
+            StreamNotFound: the stream that its texts are for is gone.
         """
         now = time.time()
         job = Job(
@@ -198,6 +201,8 @@ class IncomingJobs:
         )
         if answer == b"busy":
             raise TooManyJobs(most.unfinished)
+        if answer == b"gone":
+            raise StreamNotFound
         self._raise_if_full(answer)
 
     def _require_room(self) -> None:
@@ -210,7 +215,7 @@ class IncomingJobs:
             others_bytes, own_bytes, expires_ms = answer[1:]
             if own_bytes > quota_bytes:
                 raise JobTooLarge.to_be_kept(quota_bytes)
-            raise StorageQuotaExceeded(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
+            raise StorageQuotaExceeded.by_jobs(others_bytes, quota_bytes, max(1, math.ceil(expires_ms / 1000)))
 
     def append(self, job_id: str, page: Page) -> list[int]:
         """Stores a page and its chunks; returns the numbers of the chunks that have to be sent now.
@@ -290,6 +295,11 @@ class IncomingJobs:
             for text, repeated in page.late[chunk].items():
                 lines[field_of(result.outcome(text))] += repeated
         self._count_late(job_id, page.number, _json(growth(lines)))
+
+    def require_stream(self, uid: str) -> None:
+        """Checks that the stream is there that texts are for. Raises StreamNotFound."""
+        if not self._client.exists(stream_key(uid)):
+            raise StreamNotFound
 
     def touch(self, job_id: str) -> None:
         """Keeps a job alive whose texts are coming in slowly."""

@@ -13,6 +13,13 @@ from redis.sentinel import Sentinel
 
 from tasks.store.client import Client as Client
 
+_MOST_CONNECTIONS = 100
+"""Connections of a client. Further callers wait for one, at most as long as for an answer: a command takes a fraction of
+a millisecond, and a connection for each of a thousand requests at once would take files that callers need.
+"""
+_MOST_WATCHED = 1000
+"""Connections of a client that finds its server through Sentinels: redis-py lets nobody wait there."""
+
 
 class _Watched(NamedTuple):
     """A server that is found through Sentinels.
@@ -77,9 +84,13 @@ def connect(url: str, *, timeout_s: float, blocking: bool = False) -> Client:
     }
     watched = _watched(url)
     if watched is None:
-        return cast("Client", redis.Redis.from_url(url, **options))
+        pool = redis.BlockingConnectionPool.from_url(
+            url, max_connections=_MOST_CONNECTIONS, timeout=timeout_s, **options
+        )
+        return cast("Client", redis.Redis.from_pool(pool))
     sentinel = Sentinel(watched.sentinels, sentinel_kwargs=watched.sentinel_options)
-    return cast("Client", sentinel.master_for(watched.name, **watched.server_options, **options))
+    more = {"max_connections": _MOST_WATCHED}
+    return cast("Client", sentinel.master_for(watched.name, **watched.server_options, **options, **more))
 
 
 def celery_url(url: str) -> str:

@@ -21,6 +21,7 @@ from tasks.store.connections import Client
 from tasks.store.scripts import load_script
 from tasks.streams.buckets import DAY_S, MINUTES_S, Unit, buckets_of, joined, length_of, places_of, stored_in
 from tasks.streams.keys import IDS_IN_SET, STREAM_UNSEEN, level_sets, registry_key, stream_key
+from tasks.streams.links import link_keys
 from tasks.streams.metrics import forget
 from tasks.streams.sampled import Sample
 from tasks.streams.stream import Buckets, Entry, Stream, StreamSettings
@@ -35,7 +36,6 @@ _SAMPLES_AT_ONCE = 4
 """Samples that are read in one round trip: each may have 2,000 entries, and others have their turns in between."""
 _OTHER_PARTS = (
     "totals",
-    "days",
     "unseen",
     "touched",
     "looked",
@@ -43,11 +43,10 @@ _OTHER_PARTS = (
     "labels",
     "offers",
     "offered",
-    "jobs",
     "links",
     "bytes",
 )
-"""Those parts of a stream of which there is one, besides facts and segments."""
+"""Those parts of a stream of which there is one, besides what `lua/delete.lua` removes, and the days."""
 
 
 class Known(NamedTuple):
@@ -73,6 +72,7 @@ class KeptStreams:
         self._client = client
         self._max_streams = max_streams
         self._put = load_script(client, "tasks.streams", "put")
+        self._delete = load_script(client, "tasks.streams", "delete")
 
     def put(self, owner: str, name: str, settings: StreamSettings) -> tuple[Stream, bool]:
         """Makes a stream, or gives one that is there other settings; returns it, and whether it is new.
@@ -156,31 +156,26 @@ class KeptStreams:
     def delete(self, owner: str, name: str, jobs: IncomingJobs) -> None:
         """Removes a stream with all that is kept of it, texts first, and the jobs that bring texts into it.
 
-        Whatever counts for it meanwhile finds it gone. If this is interrupted, the rest expires by itself, and none of
-        it can be read.
+        Whatever counts for it meanwhile finds it gone, so no key of it is made anew. If this is interrupted, the rest
+        expires by itself, and none of it can be read.
 
         Raises:
             StreamNotFound: the owner has none of this name.
         """
-        stream = self.get(owner, name)
-        uid = stream.uid
-        numbers = list(self.segments(stream).values())
-        brought_by = [job.decode() for job in self._client.smembers(stream_key(uid, "jobs"))]
-        days = list(self._days(uid))
-        ids = int(self._client.hget(stream_key(uid), "ids") or 0)
-        samples = [f"{kind}:{number}" for kind in ("sample", "gold") for number in numbers]
-        samples += [f"{sample}:texts" for sample in samples]
-        pipe = self._client.pipeline(transaction=True)
-        pipe.hdel(registry_key(owner), name)
-        pipe.unlink(stream_key(uid), stream_key(uid, "segments"), *(stream_key(uid, sample) for sample in samples))
-        pipe.unlink(*(stream_key(uid, part) for part in _OTHER_PARTS))
-        pipe.zrem(STREAM_UNSEEN, uid)
-        pipe.execute()
+        uid = self.get(owner, name).uid
+        removed = self._delete(keys=[registry_key(owner), STREAM_UNSEEN], args=[name, uid])
+        if removed is None:
+            raise StreamNotFound
+        ids, brought_by = removed
+        links = link_keys(self._client, uid)
+        self._client.unlink(*links, *(stream_key(uid, part) for part in _OTHER_PARTS))
         for job in brought_by:
-            jobs.discard(job)
-        keys = _bucket_keys(uid, days, ids)  # a day has 26 of them, so all of them are never in memory
+            jobs.discard(job.decode())
+        # After the script, as no day is added any more.
+        keys = _bucket_keys(uid, self._days(uid), ids)  # a day has 26 of them, so all of them are never in memory
         while some := list(islice(keys, _AT_ONCE)):
             self._client.unlink(*some)
+        self._client.unlink(stream_key(uid, "days"))
         forget(self._client, uid)
 
     def segments(self, stream: Stream) -> dict[str, int]:
@@ -193,7 +188,9 @@ class KeptStreams:
         stored = self._client.hgetall(stream_key(stream.uid, "totals"))
         own: dict[int, dict[bytes, bytes]] = {number: {} for number in segments.values()}
         for field, value in stored.items():
-            own[int(field.partition(b".")[0])][field] = value
+            number = int(field.partition(b".")[0])
+            if number in own:  # else its first text was counted, or the stream deleted, in this moment
+                own[number][field] = value
         return {
             name: buckets_of([(-number, own[number])], 1, -math.inf, math.inf, masked=masked)
             for name, number in segments.items()

@@ -121,6 +121,7 @@ class StreamLabels:
         if len(given.offers) + len(new) > MOST_OFFERS:
             raise TooManyLabels(MOST_LABELS)
         self._note(whose, new, by)
+        self._unless_gone(whose)
         return chosen
 
     @staticmethod
@@ -187,7 +188,15 @@ class StreamLabels:
             for part in PARTS:  # a label counts as long as it is known who was given what
                 pipe.expire(_key(whose, part), whose.labels_ttl_s)
             pipe.execute()
+            self._unless_gone(whose)
         return list(dict.fromkeys(id for id, _ in labels if id not in known))
+
+    def _unless_gone(self, whose: Sampled) -> None:
+        """Removes what was just written of a stream or a job that is deleted meanwhile. It is gone before its labels
+        are: so either this removes them, or the deletion does.
+        """
+        if not self._client.exists(whose.labels_key):
+            self._client.unlink(*(_key(whose, part) for part in PARTS))
 
     def given(self, whose: Sampled) -> Given:
         """All offers and labels of a stream or a job."""

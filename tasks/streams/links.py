@@ -16,7 +16,7 @@ import time
 
 import msgspec
 
-from tasks.errors import TooManyLinks
+from tasks.errors import StreamNotFound, TooManyLinks
 from tasks.store.connections import Client
 from tasks.streams.keys import stream_key
 from tasks.streams.stream import Stream
@@ -57,6 +57,7 @@ class StreamLinks:
 
         Raises:
             TooManyLinks: the stream has as many as may be.
+            StreamNotFound: it was deleted meanwhile.
         """
         key = stream_key(stream.uid, "links")
         others = self.of(stream)
@@ -79,6 +80,9 @@ class StreamLinks:
         pipe.hset(key, mapping={digest: raw})
         pipe.expire(key, math.ceil(max(one.expires_at for one in (link, *others)) - now))  # as long as any of them
         pipe.execute()
+        if not self._client.exists(stream_key(stream.uid)):  # it was deleted meanwhile, maybe before this was written
+            self._client.unlink(key, _key(digest))
+            raise StreamNotFound
         return token, link
 
     def find(self, token: str) -> Link | None:
@@ -105,6 +109,11 @@ class StreamLinks:
         pipe.hdel(key, *digests)
         pipe.execute()
         return True
+
+
+def link_keys(client: Client, uid: str) -> list[str]:
+    """The keys of the links to a stream."""
+    return [_key(digest.decode()) for digest in client.hkeys(stream_key(uid, "links"))]
 
 
 def _digest(token: str) -> str:

@@ -14,7 +14,7 @@ from model.analysis import Analysis
 from model.sentences import sentences
 from tasks import metrics
 from tasks.cost import Count
-from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
+from tasks.errors import CallbackRefused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound, UploadTooSlow
 from tasks.jobs.callback_url import check_url
 from tasks.jobs.incoming import IncomingJobs
 from tasks.jobs.job import TERMINAL, Job, JobStatus, Line
@@ -140,7 +140,11 @@ class JobService:
             if submission.own_key is not None:
                 self._keys.settle(submission.own_key, job_id, fingerprint)
             metrics.JOBS.inc()
-            return self._kept.get(job_id), False
+            try:
+                return self._kept.get(job_id), False
+            except JobNotFound:
+                self._require_stream(submission)
+                raise
 
     def _receive(self, job_id: str, submission: Submission, served: ServedModel) -> str:
         served.require_workers(submission.model)
@@ -192,14 +196,23 @@ class JobService:
         )
         try:
             fingerprint = intake.receive(submission)
+            header, source = submission.found()
+            held_back = self._incoming.seal(job_id, header if header != submission.header else None, source)
+        except UploadTooSlow:
+            self._require_stream(submission)
+            raise
         finally:
             metrics.LOOKUP_HIT.inc(intake.hits)
             metrics.LOOKUP_MISS.inc(intake.misses)
-        header, source = submission.found()
-        if held_back := self._incoming.seal(job_id, header if header != submission.header else None, source):
+        if held_back:
             send(held_back)
         metrics.JOB_TEXTS.inc(intake.texts)
         return fingerprint
+
+    def _require_stream(self, submission: Submission) -> None:
+        """Raises StreamNotFound if texts are for a stream that is deleted: it takes the jobs with it that bring them."""
+        if submission.into is not None:
+            self._incoming.require_stream(submission.into.stream.uid)
 
     def _charged(self, text: str, asked: Asked) -> int:
         """As how many texts a line's text counts against its caller's quota."""

@@ -27,8 +27,6 @@ from tasks.streams.stream import Stream, StreamSettings
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.stream_intake import names_of
 
-_FULL_RETRY_S = 3600
-"""Seconds after which to come back where streams keep too much: they expire in their own time."""
 ROOM_S = 1.0
 """Seconds between two looks at what an owner's streams keep."""
 _OWNERS = 1000
@@ -133,7 +131,7 @@ class StreamService:
                 self._kept_bytes.clear()
             self._kept_bytes[owner] = time.monotonic() + ROOM_S, kept_bytes
         if kept_bytes >= self._most_bytes:
-            raise StorageQuotaExceeded(kept_bytes, self._most_bytes, _FULL_RETRY_S, of_streams=True)
+            raise StorageQuotaExceeded.by_streams(kept_bytes, self._most_bytes)
 
     def delete(self, owner: str, name: str) -> None:
         """See `KeptStreams.delete`."""

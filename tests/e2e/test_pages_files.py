@@ -178,6 +178,23 @@ def test_with_a_key_on_a_phone(browser: Browser, keyed: Stack, tmp_path: Path) -
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
 
 
+def test_a_report_with_labels_on_a_phone(browser: Browser, service: Stack, tmp_path: Path) -> None:
+    """The report of a file with people's labels, whose tables are wide, fits on a phone: what is wider can be moved."""
+    kinds = (("I love it", "positive"), ("I hate it", "negative"), ("It is blue", "neutral"))
+    rows = [f"{words} {number},{label},{'A' if number % 2 else 'B'}" for number in range(40) for words, label in kinds]
+    (path := tmp_path / "labelled.csv").write_text("\n".join(["text,label,segment", *rows]))
+    page = browser.open(address(service), width=PHONE)
+    choose(page, path)
+    send(page)
+    done(page)
+    page.get_by_role("tab", name="Report").click()
+    expect(page.get_by_role("heading", name="The model and the labels")).to_be_visible()
+    for more in page.locator("#made summary").all():
+        more.click()
+    page.evaluate("scrollTo(0, 0)")
+    require_sound(page)
+
+
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_hostile_cells_are_text(browser: Browser, service: Stack, tmp_path: Path, width: int) -> None:
     """Markup, template braces, signs that turn the direction of writing, formulas and a text of 30,000 characters are

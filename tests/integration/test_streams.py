@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tasks.keys import digest
@@ -356,6 +358,63 @@ def test_delete_removes_all(stream: Streaming) -> None:
     assert stream.service.http.get(stream.path).status_code == 404
     stream.put()
     assert (stream.get()["texts"], stream.get()["segments"]) == (0, [])
+
+
+def test_delete_while_it_is_used(service: Stack) -> None:
+    """A stream that is deleted again and again while texts and labels come in and links are made leaves nothing: every
+    key in Redis of a stream is one of a stream that is there. Nobody is told anything but that it is there or is not.
+    """
+    redis, name = service.redis, f"s{uuid.uuid4().hex[:12]}"
+    path = f"/streams/{name}"
+    over, answers = threading.Event(), set[tuple[str, int, str]]()
+
+    def use(number: int) -> None:
+        turn = 0
+        with httpx.Client(base_url=service.http.base_url, timeout=60, trust_env=False) as http:
+
+            def ask(method: str, part: str, **more: Any) -> httpx.Response:
+                answer = http.request(method, path + part, **more)
+                code = answer.json()["code"] if answer.status_code >= 400 else ""
+                answers.add((f"{method} {part}", answer.status_code, code))
+                return answer
+
+            while not over.is_set():
+                turn += 1
+                ask("PUT", "", json={"keep_sample": True})
+                rows = [
+                    {"text": text, "segment": f"{number} {turn} {place % 3}", "time": NOON + 86_400 * place, "id": text}
+                    for place, text in enumerate(new_texts(60 if number else 10))
+                ]
+                ask("POST", "/texts", json={"texts": rows})
+                given = ask("GET", "/sample", params={"by": f"u{number}", "limit": 5})
+                ids = [one["id"] for one in given.json().get("items", [])]
+                ask("POST", "/labels", json={"labels": [{"id": id, "label": "NEUTRAL"} for id in ids or ["0" * 16]]})
+                ask("POST", "/links", json={"expires_in": 600})
+
+    users = [threading.Thread(target=use, args=(number,)) for number in range(3)]
+    for user in users:
+        user.start()
+    for _ in range(25):
+        wait_until(lambda: service.http.get(path).json().get("texts"), what="texts to be counted", timeout_s=60)
+        assert service.http.delete(path).status_code == 204
+    over.set()
+    for user in users:
+        user.join()
+    service.http.delete(path)
+    allowed = {"", "stream_not_found", "too_many_links"}
+    assert {code for _, _, code in answers} <= allowed, answers
+    assert any(code == "stream_not_found" for _, _, code in answers)
+    wait_until(lambda: not redis.exists("sentiq:unfinished"), what="all jobs to end", timeout_s=60)
+    alive = {uid.decode() for key in redis.scan_iter("sentiq:streams-of:*") for uid in redis.hvals(key)}
+
+    def left() -> list[str]:
+        keys = [key.decode() for key in redis.scan_iter("sentiq:s:*", count=1000)]
+        links = [redis.get(key) for key in redis.scan_iter("sentiq:link:*", count=1000)]
+        of_links = [msgspec.json.decode(link)["uid"] for link in links if link is not None]
+        return [key for key in keys if key.split(":")[2] not in alive] + [uid for uid in of_links if uid not in alive]
+
+    assert left() == []
+    assert not keys_without_end(redis)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tasks.streams.measuring import Measured
 from webapp.api.job_labels import Labelling
 from webapp.api.jobs import found_job
 from webapp.api.stream_labels import standing
+from webapp.pages.files import listed
 from webapp.pages.label import MOST_PAIRS, agreed, said, told
 from webapp.pages.page import RUNS_JOBS, Pages
 
@@ -39,7 +40,7 @@ def add_job_label(blueprint: Blueprint, pages: Pages, labelling: Labelling) -> N
         return pages.show(
             "label.html",
             needs=RUNS_JOBS,
-            name=(job.source.file if job.source is not None else None) or f"Job {job.id[:8]}",
+            name=listed(job)["name"] or f"Job {job.id[:8]}",
             job=job.id,
             back=f"/files/{job.id}{query}#report",
             sample=f"{at}/sample",

@@ -270,7 +270,7 @@ def _agreement(figures: Figures) -> Iterator[str]:
     )
     heads = "".join(f'<th scope="col">model: {kind}</th>' for kind in _CLASSES)
     yield (
-        "<table><caption>What the model says of what people say</caption>"
+        f"{_SCROLL}<table><caption>What the model says of what people say</caption>"
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>"
     )
     for place, (kind, row) in enumerate(zip(_CLASSES, agreement.confusion, strict=True)):
@@ -279,7 +279,7 @@ def _agreement(figures: Figures) -> Iterator[str]:
             for column, count in enumerate(row)
         )
         yield f'<tr><th scope="row">people: {kind}</th>{cells}</tr>'
-    yield "</tbody></table>"
+    yield "</tbody></table></div>"
 
 
 def _part(count: int, whole: int) -> str:

@@ -8,12 +8,18 @@
 -- ARGV[7] the number of the caller's jobs that may be unfinished
 -- ARGV[8] and all after it: the facts of the job, each a field and its value
 --
--- Returns 'begun'; 'busy' if too many jobs are unfinished; or what no_room returns.
+-- Returns 'begun'; 'busy' if too many jobs are unfinished; 'gone' if the stream is that its texts are for; or what no_room
+-- returns.
 -- include job.lua
 local ttl_s, list_ttl_s, bytes, most_bytes, most_jobs = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local fields = {unpack(ARGV, 8)}
 
 redis.call('HSET', facts, unpack(fields))
+local stream = its_stream()
+if stream and redis.call('EXISTS', 'sentiq:s:' .. stream) == 0 then
+  redis.call('DEL', facts)
+  return 'gone'
+end
 local caller = its_caller()
 if caller then
   local refusal = no_room(bytes, most_bytes)
@@ -36,7 +42,6 @@ if caller then
   redis.call('SADD', open, job_id)
   redis.call('EXPIRE', open, list_ttl_s)
 end
-local stream = its_stream()
 if stream then
   local brought_by = 'sentiq:s:' .. stream .. ':jobs'
   redis.call('SADD', brought_by, job_id)

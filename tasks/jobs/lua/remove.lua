@@ -18,12 +18,13 @@ if has('started_at') then
     texts[#texts + 1] = redis.call('HGET', todo, chunk) or nil
   end
 end
-local chunks_done, caller, places = redis.call('SMEMBERS', done), its_caller(), lists()
+local chunks_done, caller, places, stream = redis.call('SMEMBERS', done), its_caller(), lists(), its_stream()
 -- First what takes no room: a server that has none left refuses a script that begins otherwise.
 redis.call('DEL', facts, pages, todo, late, done, sent)
 for place = 11, #KEYS do redis.call('DEL', KEYS[place]) end
 for _, list in ipairs(places) do redis.call('ZREM', list, job_id) end
 redis.call('SREM', unfinished, job_id)
 redis.call('ZREM', callbacks, job_id)
+if stream then redis.call('SREM', 'sentiq:s:' .. stream .. ':jobs', job_id) end
 if caller then let_go(caller, job_id) end
 return {chunks_done, answered, repeated, texts}

@@ -747,7 +747,7 @@ def test_whole_file_is_an_ordinary_file(tmp_path: Path) -> None:
 
 def test_refusals_in_the_words_of_the_command_line() -> None:
     """What the service tells callers by HTTP to do, the command line tells as its own commands."""
-    assert "(sentiq remove JOB)" in in_commands(str(StorageQuotaExceeded(1, 2, 3)))
+    assert "(sentiq remove JOB)" in in_commands(str(StorageQuotaExceeded.by_jobs(1, 2, 3)))
     assert "(sentiq cancel JOB)" in in_commands(str(TooManyJobs(3)))
 
 

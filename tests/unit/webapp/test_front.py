@@ -188,8 +188,8 @@ def test_the_headers_are_of_the_limit_that_refused() -> None:
         (RateLimited(5, left=-3, limit=20, window_s=60, retry_after_s=9), ("20", "0", "9")),
         (QueueFull(16, 7), ("16", "0", "7")),
         (TooManyJobs(3), ("3", "0", "10")),
-        (StorageQuotaExceeded(900, 1000, 60), ("1000", "100", "60")),
-        (StorageQuotaExceeded(1200, 1000, 3600, of_streams=True), ("1000", "0", "3600")),
+        (StorageQuotaExceeded.by_jobs(900, 1000, 60), ("1000", "100", "60")),
+        (StorageQuotaExceeded.by_streams(1200, 1000), ("1000", "0", "3600")),
         (TooManyViews(5, 12), ("5", "0", "12")),
     ],
 )

@@ -3,7 +3,6 @@
 
 import { Problem, call, show } from "./api.js";
 import { announce, at, capital, count, isolated, settled } from "./dom.js";
-import { remembered } from "./told.js";
 
 /** @typedef {{id: string, text: string, segment: string | null, time?: string, position?: number}} Item */
 
@@ -16,9 +15,7 @@ const place = at("labelling");
 const answers = /** @type {HTMLButtonElement[]} */ ([...at("answers").querySelectorAll("button")]);
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
-let by = nameBefore();
-const file = remembered()[place.dataset.job ?? ""];
-if (file) at("whose").textContent = file.name;
+let by = remembered();
 /** @type {Item[]} */
 let queue = [];
 /** @type {{item: Item, label: string}[]} */
@@ -28,7 +25,7 @@ let corrects = null; // the answer that is being given again
 let busy = false;
 let turn = 0; // counts changes of person and segment, so that an answer for the ones before is dropped
 
-function nameBefore() {
+function remembered() {
   try {
     return localStorage.getItem(NAME) ?? "";
   } catch {
