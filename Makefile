@@ -36,7 +36,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
 
 # Files that need neither a model nor a service of many processes, and no tests that take several seconds.
-SLOW_TASKS := $(patsubst %,tests/unit/tasks/test_%.py,job_bytes jobs probe remarks sender stream_turns streams turns)
+SLOW_TASKS := $(patsubst %,tests/unit/tasks/test_%.py,coalescer_states comparing job_bytes jobs kept_bytes patch_sparse_files private probe remarks sender shifts stream_labels stream_turns streams turns)
 FAST := $(patsubst %,tests/unit/test_%.py,docs imports lua metrics_table patches promises) \
   $(filter-out $(SLOW_TASKS),$(sort $(wildcard tests/unit/tasks/test_*.py))) \
   $(patsubst %,tests/unit/webapp/test_%.py,api_keys columns events explained files front launch link_time looking names parts preview requests results said security signing times)
