@@ -1,5 +1,6 @@
 # make run     everything in the foreground, on $PORT (8000), with its data in $DATA_DIR (data); with MONITORING=1, Flower, celery-exporter and the workers' metrics too
 # make test    every test that needs no more than this machine
+# make test-fast   the unit tests that need little, in less than a minute
 # make lint    ruff, mypy and bandit; and the Lua scripts
 # make fault   longer tests: real faults in real processes
 # make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
@@ -16,7 +17,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint fault model bench soak screenshots wheel locks clean
+.PHONY: help run test test-fast lint fault model bench soak screenshots wheel locks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +35,15 @@ TEST_PROCESSES ?= 3
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration tests/unit
+
+# Files that need neither a model nor a service of many processes, and no tests that take several seconds.
+SLOW_TASKS := $(patsubst %,tests/unit/tasks/test_%.py,coalescer_states comparing job_bytes jobs kept_bytes patch_sparse_files private probe remarks sender shifts stream_labels stream_turns streams turns)
+FAST := $(patsubst %,tests/unit/test_%.py,docs imports lua metrics_table patches promises) \
+  $(filter-out $(SLOW_TASKS),$(sort $(wildcard tests/unit/tasks/test_*.py))) \
+  $(patsubst %,tests/unit/webapp/test_%.py,api_keys columns events explained files front launch link_time looking names parts preview requests results said security signing times)
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(FAST)
 
 fault: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/fault

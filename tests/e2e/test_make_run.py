@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from tasks.errors import EX_CONFIG
+from tasks.keys import new_key
 from tests.support.launched import LAUNCHER, MAKE_RUN, Launched
 from tests.support.stack import ROOT, Stack, free_port
 from tests.support.waiting import wait_until
@@ -68,8 +69,17 @@ def test_stranger_gets_the_readmes_answer(launch: Launch) -> None:
 
 
 def test_every_line_names_its_process(launch: Launch) -> None:
-    """Every line that is printed begins with the name of its process, and lines of the processes are printed."""
-    sentiq = launch().wait_until_ready()
+    """Every line that is printed begins with the name of its process, and lines of the processes are printed; one tells
+    where the data is, and the time zone. With keys the request to try takes one from the shell, and no line has a key.
+    """
+    key, entry = new_key("ann", ["predict"])
+    sentiq = launch(API_KEYS=entry).wait_until_ready()
+    settled = next(line for line in sentiq.lines if "data in " in line)
+    assert re.search(r"\| data in /\S+; (times in this log are|all times are UTC)", settled)
+    curl = next(line for line in sentiq.lines if "curl -s" in line).partition("|")[2]
+    done = subprocess.run(curl, shell=True, capture_output=True, check=True, env=os.environ | {"SENTIQ_API_KEY": key})
+    assert json.loads(done.stdout)["text"] == "What a show, I loved it!"
+    assert key not in sentiq.output
     sentiq.stop()
     assert sentiq.lines
     names = [re.match(r"(sentiq|server|interactive|batch|web) +\|", line) for line in sentiq.lines]

@@ -72,7 +72,7 @@ def test_predict_series(sentiq: Sentiq) -> None:
 def test_a_table_without_rows(sentiq: Sentiq) -> None:
     """A table without rows gives one without rows, and no job."""
     scored = sentiq.predict_frame(frame(["x"])[:0], column="a.comment")
-    assert (len(scored), scored.attrs["job"], list(scored)[0]) == (0, None, "label")
+    assert (len(scored), scored.attrs["job"], next(iter(scored))) == (0, None, "label")
 
 
 def test_submit_a_table(sentiq: Sentiq) -> None:

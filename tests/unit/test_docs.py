@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,11 @@ def test_the_map_is_complete() -> None:
     packages = {path.parent for name in ("webapp", "tasks") for path in (ROOT / name).glob("*/__init__.py")}
     assert packages
     assert not sorted(path.name for path in packages if f"| `{path.relative_to(ROOT)}` |" not in text)
+
+
+def test_the_fast_tests_exist() -> None:
+    """`make test-fast` names files and folders that are there."""
+    told = subprocess.run(["make", "-n", "test-fast"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = re.findall(r"\btests/\S+", told)
+    assert len(names) > 20
+    assert [name for name in names if not (ROOT / name).exists()] == []

@@ -14,12 +14,18 @@ _TABLES = ("pandas", "polars", "pyarrow", "dask", "modin", "pyspark")
 
 def is_frame(texts: Any) -> bool:
     """Whether it is a pandas.DataFrame."""
-    return type(texts).__module__.startswith("pandas.") and hasattr(texts, "columns")
+    return _is_pandas(texts, "DataFrame")
 
 
 def is_series(texts: Any) -> bool:
     """Whether it is a pandas.Series, or an Index."""
-    return type(texts).__module__.startswith("pandas.") and not hasattr(texts, "columns") and hasattr(texts, "isna")
+    return _is_pandas(texts, "Series", "Index")
+
+
+def _is_pandas(texts: Any, *names: str) -> bool:
+    """Whether it is of one of these classes of pandas, or of one that derives from it."""
+    bases = [(base.__module__.split(".")[0], base.__name__) for base in type(texts).__mro__]
+    return any(("pandas", name) in bases for name in names)
 
 
 def refuse_misread(texts: Any) -> None:

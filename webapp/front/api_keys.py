@@ -84,6 +84,6 @@ class ApiKeys(Mapping[str, ApiKey]):
     @staticmethod
     def _stamp_of(file: Path) -> _Stamp | None:
         found = file.stat()
-        if abs(time.time_ns() - found.st_mtime_ns) < _SAME_TICK_NS:
+        if time.time_ns() - found.st_mtime_ns < _SAME_TICK_NS:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
