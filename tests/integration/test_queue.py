@@ -172,9 +172,11 @@ def test_people_are_asked_first(idle: Stack, tmp_path: Path) -> None:
 
 
 def celery(stack: Stack, *words: str) -> str:
-    """Runs a command of Celery in the service's environment; returns what it prints."""
+    """Runs a command of Celery in the service's environment; returns what it prints, or nothing if no worker answered
+    in time.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks.app", *words],
+        [sys.executable, "-m", "celery", "-A", "tasks.app", *words, "--timeout", "3"],
         cwd=stack.root,
         env=stack.environment | {"CELERY_BROKER_URL": stack.url, "CELERY_RESULT_BACKEND": stack.url},
         stdin=subprocess.DEVNULL,
@@ -182,8 +184,8 @@ def celery(stack: Stack, *words: str) -> str:
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert done.returncode == 0 or "No nodes replied" in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout if done.returncode == 0 else ""
 
 
 def test_celery_inspects(make_stack: Callable[..., Stack]) -> None:
@@ -192,14 +194,20 @@ def test_celery_inspects(make_stack: Callable[..., Stack]) -> None:
     stack.start_server()
     stack.start_web()
     worker = stack.start_worker("batch", visibility_s=2, change=SLOW_STUB)
-    assert "1 node online" in celery(stack, "inspect", "active")
-    text = f"slow and good {uuid.uuid4().hex}"
-    job = stack.submit([text])
-    wait_until(lambda: stack.redis.hlen("unacked") == 1, what="the worker to take the chunk")
-    active = celery(stack, "inspect", "active", "--json", "--timeout", "5")
-    ((name, tasks),) = json.loads(active).items()
+    wait_until(lambda: "1 node online" in celery(stack, "inspect", "ping"), what="the worker to answer", timeout_s=90)
+    # Each takes seven seconds, so that on a busy machine, too, one of them is under way when the command asks.
+    jobs = [stack.submit([f"slow and good {uuid.uuid4().hex}"])["id"] for _ in range(12)]
+
+    def active() -> str | None:
+        told = celery(stack, "inspect", "active", "--json")
+        return told if told and any(json.loads(told).values()) else None
+
+    told = wait_until(active, what="a chunk to be under way", timeout_s=80)
+    ((name, tasks),) = json.loads(told).items()
     assert name.startswith("batch-")
     assert f"-{worker.pid}-" in name
-    assert [(task["name"], task["id"].partition(".")[0]) for task in tasks] == [("score", job["id"])]
-    assert text not in active
-    assert stack.ended(job)["status"] == "succeeded"
+    assert {task["name"] for task in tasks} == {"score"}
+    assert {task["id"].partition(".")[0] for task in tasks} <= set(jobs)
+    assert "slow and good" not in told
+    for job in jobs:
+        stack.http.delete(f"/jobs/{job}")
