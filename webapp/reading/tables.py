@@ -95,7 +95,7 @@ def _entries(
                 check_blank(blank_lines, number)
                 continue
             row = [""]
-        if len(row) > width and not any(row[width:]):
+        if len(row) > width > 1 and not any(row[width:]):  # with one column the delimiter may be a part of the text
             del row[width:]  # nothing is lost: programs end rows with empty cells
         if len(row) != width:
             if options.own_errors:

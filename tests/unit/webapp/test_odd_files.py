@@ -107,6 +107,7 @@ def test_empty_cells_at_the_end() -> None:
         ("Bad", ("2",)),
     ]
     assert refusal(b"id,text\n1,Good,,x\n").line == 2
+    assert refusal(b"text\nFirst,\n").line == 2  # a delimiter that the header does not show may be a part of the text
 
 
 @pytest.mark.parametrize(
