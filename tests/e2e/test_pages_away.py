@@ -60,7 +60,7 @@ def test_the_queue_is_full(browser: Browser, make_stack: Callable[..., Stack]) -
         waiting = [others.submit(stack.predict, new_text(), prefer="wait=60") for _ in range(4)]
         wait_until(lambda: stack.metric("sentiment_waiting_texts") == 4, what="the queue to be full")
         type_in(page, "a good show")
-        expect(page.locator("#told")).to_contain_text("Too many texts are waiting.")
+        expect(page.locator("#told")).to_contain_text("Too many texts are waiting: 4 texts may wait here at once")
         expect(page.locator("#told")).to_contain_text("This page tries again in")
         require_sound(page)
         stack.start_worker("interactive")

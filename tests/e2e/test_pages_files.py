@@ -126,7 +126,7 @@ def test_a_product_managers_story(browser: Browser, service: Stack, tmp_path: Pa
 
     page.get_by_role("link", name="All files").click()
     require_sound(page)
-    page.get_by_role("link", name="reviews.csv").click()
+    page.get_by_role("link", name="reviews.csv").first.click()
     expect(page.get_by_label("Segment", exact=True)).to_have_value("app version")
 
     other = browser.open(address(service), width=PHONE)

@@ -20,6 +20,7 @@ from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import task_ids, waiting
 from tasks.queue.turns import AHEAD, Turns
 from tasks.store.outcomes import Scored
+from tasks.streams.keys import stream_key
 from tasks.streams.lines import LINE
 from tasks.tracing import Origin
 from tasks.wire import StreamTodo, Todo
@@ -86,6 +87,7 @@ class Service:
         """Takes a job in whose texts are for a stream, in chunks of one line; returns its id."""
         job_id = uuid.uuid4().hex
         self.callers[job_id] = caller
+        self.make_stream()
         self.incoming.begin(job_id, chunk_size=1, window=WINDOW, caller=caller, stream=("uid", "name"))
         line = LINE.pack(0, 0, 0, 0, -1, 0, 1, 0)
         todos = [
@@ -94,6 +96,11 @@ class Service:
         self.incoming.append_for_stream(job_id, StreamPage(0, chunks, 0, todos, 0, work * chunks))
         self.choose(*(chunk_id(job_id, number) for number in self.incoming.seal(job_id)))
         return job_id
+
+    def make_stream(self) -> None:
+        """Makes the stream for whose texts jobs are."""
+        self.redis.hset(stream_key("uid"), "name", "name")
+        self.redis.expire(stream_key("uid"), 600)
 
     def choose(self, *chunk_ids: str) -> None:
         """Lets chunks wait for their turn, and sends those whose turn it is."""
@@ -408,6 +415,7 @@ def test_sent_on_behalf_of_the_jobs_request(service: Service) -> None:
 def test_quick_chunks_are_in_the_queue_of_interactive_workers(service: Service) -> None:
     """A small chunk of a stream is sent to the queue of the interactive workers, where the upkeep looks for it too."""
     service.interactive = 1
+    service.make_stream()
     job_id = uuid.uuid4().hex
     service.incoming.begin(job_id, chunk_size=1, window=1, caller="me", stream=("uid", "name"))
     todo = StreamTodo(["a"], [""], LINE.pack(0, 0, 0, 0, -1, 0, 1, 0), b"salt", None, False, [1], False, 2)
