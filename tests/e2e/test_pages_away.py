@@ -30,8 +30,8 @@ def type_in(page: Page, text: str) -> None:
 
 
 def answered(page: Page, label: str) -> None:
-    """Waits for the answer."""
-    expect(page.locator("#label")).to_have_text(label)
+    """Waits for the answer, also as that of a job, which is done by a worker that gives way to all others."""
+    expect(page.locator("#label")).to_have_text(label, timeout=120_000)
     expect(page.locator("#said")).to_be_visible()
 
 
@@ -39,7 +39,7 @@ def test_no_worker_yet(browser: Browser, make_stack: Callable[..., Stack]) -> No
     """Without a worker the page says so, and leads to the state of the service; when workers come, the answer is there
     without anything being done.
     """
-    stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=0.3).start()
+    stack = make_stack(WEB_CONCURRENCY=1, PREDICT_TIMEOUT=1).start()
     page = trying(browser, stack)
     type_in(page, "a good show")
     expect(page.locator("#told")).to_contain_text("No worker is ready to answer yet")
