@@ -152,7 +152,7 @@ def test_labelling(browser: Browser, service: Stack, stream: str) -> None:
         unharmed(page)
         require_sound(page)
         before = page.locator("#text").text_content() or ""
-        page.keyboard.press("1")
+        page.locator("#answers").get_by_role("button", name="Negative").click()
         expect(page.locator("#text")).not_to_have_text(before)
     assert {plain(text) for text in (*HOSTILE.values(), LONG)} <= seen
     expect(page.locator("#rename")).to_contain_text("<img src=x")
