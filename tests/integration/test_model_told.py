@@ -75,7 +75,9 @@ def test_compiling_is_told(starting: Starting) -> None:
     assert (answer.status_code, answer.headers["Retry-After"], told["model"]) == (202, "10", "small-bert")
     assert told["step"] in STEPS
     assert told["seconds"] >= both[compiles]["seconds"]
-    job = stack.http.post("/batch_predict", json={"texts": ["bad", "worse"]}).json()
+    taken = stack.http.post("/batch_predict", json={"texts": ["bad", "worse"]})
+    assert taken.headers["Retry-After"] == "10"
+    job = taken.json()
     address = job["links"]["self"]
     for one in (job, stack.http.get(address).json(), stack.http.get("/jobs").json()["items"][0]):
         assert (one["id"], one["compiling"]["model"]) == (job["id"], "small-bert")

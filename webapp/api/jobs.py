@@ -63,7 +63,7 @@ def accepted(job: Job, prefer: Preferences, flags: Mapping[str, object]) -> Resp
     """202 with the address of the job, where the results will be. `flags`: what is said of its model."""
     response = Response(orjson.dumps({**job_body(job), **flags}), status=202, mimetype="application/json")
     response.headers["Location"] = url_for("jobs.job", job_id=job.id)
-    response.headers["Retry-After"] = "1"
+    response.headers["Retry-After"] = "10" if "compiling" in flags else "1"
     if prefer.applied is not None:
         response.headers["Preference-Applied"] = prefer.applied
     return response

@@ -44,7 +44,6 @@ _DESCRIBED = (
     "max_tokens",
     "gate",
 )
-_COMPILING_RETRY_AFTER_S = "10"
 
 
 def charge_further(texts: int) -> None:
@@ -79,10 +78,7 @@ def job_of(
         metrics.PENDING.inc()
     mark = sentiment.compiling_for(model)
     flags = {} if mark is None else {"compiling": compiling_body(mark)}  # nothing else is known: nothing has scored yet
-    answer = accepted(job, prefer, flags)
-    if mark is not None:
-        answer.headers["Retry-After"] = _COMPILING_RETRY_AFTER_S
-    return answer
+    return accepted(job, prefer, flags)
 
 
 @dataclass(frozen=True, slots=True)
