@@ -91,7 +91,7 @@ class RowsQuery(Asked):
     value: Annotated[str, Field(max_length=300)] = ""
     time: str = ""
     segment: str = ""
-    confidence: float | None = None
+    confidence: Annotated[float | None, Field(allow_inf_nan=False)] = None
     position: Annotated[int, Field(ge=-1, le=2**53)] = 0
 
 

@@ -16,7 +16,7 @@ from model.shares.estimates import Method, Shares
 from model.shares.shift import Shift
 from tasks.streams.stream import Stream
 from tasks.submit.streams import StreamService
-from webapp.pages.stream_figures import Figures, figures
+from webapp.pages.stream_figures import MOST_BUCKETS, Figures, figures
 from webapp.pages.stream_query import BUCKET_WORDS, View
 from webapp.report.charts import forest_chart, shares_chart
 from webapp.report.figures import Pair, Segment
@@ -85,6 +85,7 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
         "starts": orjson.dumps([round(at) for at in borders]).decode(),
         "of_net": view.show == "net",
         "bucket": BUCKET_WORDS[found.bucket],
+        "cut": MOST_BUCKETS if found.cut else 0,
         "coarser": BUCKET_WORDS.get(found.coarser, ""),
         "time": f"{clock(borders[0], zone, year=True)} to {clock(borders[-1], zone, year=True)}" if borders else "",
         "last_text": clock(found.last, zone, year=True) if found.last is not None else "",

@@ -50,10 +50,10 @@ class StreamPages:
             raise StreamNotFound
         return draw(self.streams, self.environment, current, view, texts)
 
-    def drawn(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Drawn:
-        """A view as it was last drawn. `first`: see `StreamViews.latest`."""
+    def drawn(self, stream: Stream, view: View, *, texts: bool, drawing: Drawing = nullcontext) -> Drawn:
+        """A view as it was last drawn. `drawing`: see `StreamViews.latest`."""
         with redis_or_unavailable():
-            return self._views.latest(stream, view, texts=texts, first=first)[0]
+            return self._views.latest(stream, view, texts=texts, drawing=drawing)[0]
 
     def drawing(self, link: Link) -> Drawing:
         """The context in which something is drawn for whoever looks by a link."""
@@ -68,7 +68,8 @@ class StreamPages:
 
     def _page(self, stream: Stream, link: Link | None, view: View) -> Response:
         texts = link is None or link.texts
-        drawn = self.drawn(stream, view, texts=texts, first=nullcontext if link is None else self.drawing(link))
+        drawing = nullcontext if link is None else self.drawing(link)
+        drawn = self.drawn(stream, view, texts=texts, drawing=drawing)
         return self.pages.show(
             "stream.html",
             needs=RUNS_JOBS if link is None else frozenset(),
@@ -89,11 +90,10 @@ class StreamPages:
         with redis_or_unavailable():
             return list(self.streams.kept.segments(stream))
 
-    def fragment(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Response:
+    def fragment(self, stream: Stream, view: View, *, texts: bool, drawing: Drawing = nullcontext) -> Response:
         """The view alone."""
-        drawn = self.drawn(stream, view, texts=texts, first=first)
+        drawn = self.drawn(stream, view, texts=texts, drawing=drawing)
         response = Response(drawn.html, mimetype="text/html")
-        response.headers["Cache-Control"] = "no-cache"
         response.set_etag(drawn.etag)
         response.make_conditional(request)
         return response
@@ -106,14 +106,14 @@ class StreamPages:
         texts: bool,
         who: str,
         still: Callable[[], bool],
-        first: Drawing = nullcontext,
+        drawing: Drawing = nullcontext,
     ) -> Response:
         """The view whenever it is drawn again, as server-sent events. `still`: whether whoever listens still may."""
         seen = request.args.get("seen", "")
 
         def pieces() -> Iterator[bytes]:
             with self.listeners.place(who) as listener:
-                yield from self._pieces(stream, view, texts, seen, listener, still, first)
+                yield from self._pieces(stream, view, texts, seen, listener, still, drawing)
 
         response = Response(pieces(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
@@ -127,7 +127,7 @@ class StreamPages:
         seen: str,
         listener: Listener,
         still: Callable[[], bool],
-        first: Drawing,
+        drawing: Drawing,
     ) -> Iterator[bytes]:
         yield b"retry: 1000\n\n"
         said_at = checked_at = time.monotonic()
@@ -141,7 +141,7 @@ class StreamPages:
                         if not still():
                             yield b"event: gone\ndata: null\n\n"
                             return
-                    drawn, wait_s = self._views.latest(stream, view, texts=texts, first=first)
+                    drawn, wait_s = self._views.latest(stream, view, texts=texts, drawing=drawing)
                     if self._views.news(stream) is None:
                         yield b"event: gone\ndata: null\n\n"
                         return

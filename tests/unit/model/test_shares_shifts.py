@@ -60,7 +60,7 @@ def test_small_shift_is_found() -> None:
 
 
 def test_large_shift_is_told_as_large_and_when_it_was() -> None:
-    """A shift that is found before the narrowest window is full of new texts is neither told too early nor too small."""
+    """A shift found before the narrowest window is full of new texts is told neither too early nor too small."""
     late, size, points = [], [], []
     for seed in range(40):
         before, after = nets(300 + seed % BLOCK, (0.1, 0.2, 0.7), seed), nets(200, (0.8, 0.15, 0.05), seed + 1000)
