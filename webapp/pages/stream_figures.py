@@ -29,7 +29,7 @@ from webapp.report.says import shown
 
 FIRST = 6
 """So many segments are drawn where none is named: the largest."""
-_ENOUGH = 20
+ENOUGH = 20
 """Texts that a bucket of a segment should have, where no bucket is asked for: of fewer, the course is all chance."""
 _FEW_BUCKETS = 8
 """A bucket is not made longer for that if fewer than so many would be left."""
@@ -205,7 +205,7 @@ class _Gathering:
             if len(one.starts)
         ) / max(len(found), 1)
         several = [size for size in sizes if (end - start) / SIZES[size] >= _FEW_BUCKETS] or sizes[:1]
-        return next((size for size in several if texts * SIZES[size] >= _ENOUGH * (end - start)), several[-1])
+        return next((size for size in several if texts * SIZES[size] >= ENOUGH * (end - start)), several[-1])
 
     def _segment(
         self, given: Given, samples: tuple[Sample, Sample], found: Buckets, length_s: int, borders: Sequence[float]

@@ -34,12 +34,23 @@ _LINK_S = 1.0
 class StreamPages:
     """What the addresses of a stream's owner and of its links have in common."""
 
-    def __init__(self, pages: Pages, streams: StreamService, listeners: Listeners) -> None:
+    def __init__(
+        self, pages: Pages, streams: StreamService, listeners: Listeners, away: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`away`: asks whether no worker counts texts."""
+        self._away, self._away_at_s, self._is_away = away, 0.0, False
         self.pages, self.streams, self.listeners = pages, streams, listeners
         self.environment: Environment | None = None
         """Of the application's templates; set when it is made."""
         self.link_time = LinkTime()
-        self._views = StreamViews(streams.shifts, self._draw)
+        self._views = StreamViews(streams.shifts, self._draw, waits=self.waits)
+
+    def waits(self) -> bool:
+        """Whether texts that are sent wait, as no worker counts them; asked once a second."""
+        now = time.monotonic()
+        if now - self._away_at_s >= _LINK_S:
+            self._away_at_s, self._is_away = now, self._away()
+        return self._is_away
 
     def _draw(self, stream: Stream, view: View, texts: bool) -> str:
         from webapp.pages.stream_draw import draw  # numpy comes with the first view
@@ -48,7 +59,7 @@ class StreamPages:
         current = self.streams.kept.get(stream.owner, stream.name)  # who listens has it as it was when they began
         if current.uid != stream.uid:
             raise StreamNotFound
-        return draw(self.streams, self.environment, current, view, texts)
+        return draw(self.streams, self.environment, current, view, texts, waits=self.waits())
 
     def drawn(self, stream: Stream, view: View, *, texts: bool, drawing: Drawing = nullcontext) -> Drawn:
         """A view as it was last drawn. `drawing`: see `StreamViews.latest`."""

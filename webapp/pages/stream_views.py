@@ -86,8 +86,12 @@ class StreamViews:
         shifts: KeptShifts,
         draw: Callable[[Stream, View, bool], str],
         clock: Callable[[], float] = time.monotonic,
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`draw`: draws a view, with texts of the sample if whoever looks may see them; `clock`: tells seconds."""
+        """`draw`: draws a view, with texts of the sample if whoever looks may see them; `clock`: tells seconds;
+        `waits`: whether nobody counts texts, which views say.
+        """
+        self._waits = waits
         self._shifts = shifts
         self._draw = draw
         self._clock = clock
@@ -144,7 +148,7 @@ class StreamViews:
         return sum(entry.took_s for entry in self._entries.copy().values() if entry.asked_s > since)
 
     def _version(self, stream: Stream, view: View) -> Version:
-        known = self.news(stream) or (-1, -1, -1)
+        known = (*(self.news(stream) or (-1, -1, -1)), int(self._waits()))
         return (*known, int(time.time() // _MOVES_S)) if view.moves else known
 
     def news(self, stream: Stream) -> tuple[int, int, int] | None:

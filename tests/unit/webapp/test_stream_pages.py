@@ -110,6 +110,23 @@ def test_a_view(service: Service) -> None:
     assert "100 more" in compared or "more for Meier" in compared
 
 
+def test_what_a_number_is(service: Service) -> None:
+    """A view says what its large numbers are, and beside that of the whole time where the newest bucket with enough
+    texts stands; and that texts wait where no worker counts them, as here.
+    """
+    for number in range(60):
+        service.count(f"then {number}", ago_s=1700, good=True)
+        service.count(f"now {number}", ago_s=100, good=False)
+    html = service.get("/streams/debate/view?last=1h&bucket=5m").text
+    assert "Net sentiment, in points" in html
+    whole, now = re.findall(r'<p class="net (?:positive|negative)"><span class="sr">Net </span>([^<]*)<', html)
+    assert (whole, now) == ("0", "\u2212100")
+    assert re.search(r"Now, \d\d:\d\d to \d\d:\d\d", html)
+    assert "The worker that counts texts is away: what is sent waits" in html
+    for path in ("/streams", "/streams/debate"):
+        assert "is away: what is sent waits" in service.get(path, **HTML).text
+
+
 def test_what_people_write_is_text(service: Service) -> None:
     """Names of segments and texts of the sample are shown as text wherever they are: in views, drawings and files."""
     service.count(f"{HOSTILE}\r\ndata: x", HOSTILE)
@@ -339,6 +356,7 @@ def test_a_link_opens_one_stream_and_nothing_else(service: Service) -> None:
     assert "debate" in page.text
     assert "Make a link" not in page.text
     assert "Delete" not in page.text
+    assert '<span class="no-link"> Label a random sample' in page.text  # the style hides what a link cannot do
     at = f"?at={NOW:.0f}"
     for ending, mimetype in (("/view", "text/html"), ("/view.svg", "image/svg+xml"), ("/view.csv", "text/csv")):
         answer = service.get(f"{path}{ending}{at}", key=None)
