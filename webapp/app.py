@@ -22,7 +22,7 @@ from webapp.api.answers import PredictionAnswers
 from webapp.api.compare import compare_blueprint
 from webapp.api.docs import docs_blueprint
 from webapp.api.events import Listeners
-from webapp.api.health import health_blueprint
+from webapp.api.health import counts_nothing, health_blueprint
 from webapp.api.job_labels import Labelling, job_labels_blueprint
 from webapp.api.jobs import jobs_blueprint
 from webapp.api.metrics import collected, metrics_blueprint
@@ -111,7 +111,7 @@ def create_app(
     add_files(for_people, pages, sentiment.jobs, uploads, sandbox, made)
     labelling = Labelling(sentiment.jobs, sentiment.job_labels, made)
     add_job_label(for_people, pages, labelling)
-    add_streams(for_people, pages, sentiment.streams, listeners)
+    add_streams(for_people, pages, sentiment.streams, listeners, lambda: counts_nothing(sentiment))
     for blueprint in (
         for_people,
         predictions_blueprint(sentiment, answers, predict_timeout_s=timeout_s, charge=charge),

@@ -40,7 +40,7 @@ class Detector:
 
     After each BLOCK texts, all windows that end there are held against all texts before them since the last shift
     (`model.shares.scan`). There is a shift if the best window's score is above the threshold; it starts anew with that
-    window. Equal texts count once: a text whose digest is among the last ones adds nothing.
+    window, or with a shorter one that fits better. Equal texts count once: a text whose digest is among the last ones adds nothing.
     """
 
     def __init__(self, false_alarms: float = PER_TEXT) -> None:
@@ -122,9 +122,12 @@ class Detector:
         windows = self._blocks.windows()
         if windows is None:
             return None
-        best = int(windows.score.argmax())
-        if windows.score[best] <= self._least:
+        if windows.score.max() <= self._least:
             return None
+        # That there is a shift is for windows of NARROWEST texts and more to say. Where it is, shorter ones tell too: a
+        # large one is found while most of the narrowest window is still from before it.
+        windows = self._blocks.windows(BLOCK) or windows
+        best = int(windows.score.argmax())
         shift = self._shift(windows, best, now)
         self._blocks.cut(float(windows.size[best]))
         return shift
@@ -132,7 +135,7 @@ class Detector:
     def _shift(self, windows: Windows, best: int, now: float) -> Shift:
         """What is told of the shift at the start of the best window."""
         starts = self._blocks.starts()
-        # Windows are those of all blocks but the oldest and the newest ones, which are too short.
+        # Windows are those of all blocks but the oldest ones, before which there is too little.
         first = self._blocks.place(float(windows.size[0]))
         squares = ((windows.after - windows.before) / windows.error) ** 2
         likely = np.flatnonzero(squares >= squares[best] - WHEN_DROP)

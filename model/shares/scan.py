@@ -79,8 +79,8 @@ class Blocks:
             self.blocks[first : first + 2] = [self.blocks[first] + self.blocks[first + 1]]
             size *= 2
 
-    def windows(self) -> Windows | None:
-        """The windows that have texts enough, in them and before them; None if there is none.
+    def windows(self, least: int = NARROWEST) -> Windows | None:
+        """The windows that have texts enough, `least` in them and BEFORE before them; None if there is none.
 
         The standard error is s sqrt(1/w + 1/r), with w texts in the window and r before. s is the standard deviation
         before it; where it is larger in the window, the mean of the two. For rare texts this is what taking square
@@ -89,7 +89,7 @@ class Blocks:
         older = [] if self.old is None else [self.old]
         everything = [*older, *self.blocks]
         size = np.cumsum([one.size for one in reversed(everything)])
-        least, most = NARROWEST, float(size[-1]) - BEFORE if len(size) else 0.0
+        most = float(size[-1]) - BEFORE if len(size) else 0.0
         chosen = np.flatnonzero((size >= least) & (size <= most))[::-1]
         if not len(chosen):
             return None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,9 @@ def test_demo_fills_a_service(stack: Stack) -> None:
     before = texts(stack)
     assert before.keys() == NAMES
     assert 470 <= before["demo-show"] <= 492
+    for stream in stack.http.get("/streams").json()["items"]:
+        left = datetime.fromisoformat(stream["expires_at"]) - datetime.now(UTC)
+        assert timedelta(days=1.9) < left <= timedelta(days=2)
     addresses = [word for word in said.split() if word.startswith("http")]
     assert len(addresses) == 6
     for address in addresses:

@@ -39,18 +39,30 @@ def keyed() -> Iterator[Stack]:
         stack.close()
 
 
+PACE = """async () => {
+  const root = document.querySelector('link[rel=stylesheet]').href.replace(/[^/]*$/, "");
+  const { pace } = await import(`${root}pace.js`);
+  const say = pace();
+  const at = (now, done) => say({ done, total: 900, texts_per_s: null }, now);
+  const first = [at(0, 0), at(10, 100), at(70, 100)];
+  at(71, 110);
+  return [...first, at(72, 120)];
+}"""
+"""What is said of a job that stood still for a minute."""
+
+
 def address(stack: Stack, path: str = "/files") -> str:
     """A page of the service."""
     return f"http://127.0.0.1:{stack.port}{path}"
 
 
-def reviews(folder: Path, count: int = 120) -> Path:
+def reviews(folder: Path, count: int = 120, name: str = "reviews.csv") -> Path:
     """A file of app reviews as spreadsheets of half of Europe write them."""
     rows = ["Nr;posted;app version;review"]
     for n in range(count):
         version, words = ("4.1", "I love it, great") if n % 3 else ("4.2", "Useless and bad, I hate it")
         rows.append(f"{n};{1 + n % 28}.3.2026 {n % 24:02}:00;{version};{words} {n}")
-    path = folder / "reviews.csv"
+    path = folder / name
     path.write_bytes("\r\n".join(rows).encode("utf-8-sig"))
     return path
 
@@ -117,7 +129,7 @@ def test_a_product_managers_story(browser: Browser, service: Stack, tmp_path: Pa
 
     with page.expect_download() as found:
         page.get_by_role("link", name="Excel (.xlsx)").click()
-    assert found.value.suggested_filename.endswith(".xlsx")
+    assert found.value.suggested_filename == "reviews-scored.xlsx"
     rows = calamine.load_workbook(io.BytesIO(Path(found.value.path()).read_bytes())).get_sheet_by_index(0).to_python()
     assert (len(rows), rows[0][:4]) == (121, ["Nr", "posted", "app version", "review"])
     with page.expect_download() as found:
@@ -150,10 +162,17 @@ def test_with_a_key_on_a_phone(browser: Browser, keyed: Stack, tmp_path: Path) -
     expect(page.locator("#left-out")).to_contain_text("120 were not scored, as the job was cancelled")
 
     page.get_by_role("link", name="All files").click()
-    choose(page, reviews(tmp_path))
+    choose(page, reviews(tmp_path, name="cp1252_semicolon_long_name.csv"))
     send(page)
     expect(page.locator("#how-far")).to_have_text("Waiting for a worker")
     require_sound(page)
+    asked = page.evaluate(PACE)
+    assert asked == [
+        "0 of 900 texts",
+        "100 of 900 texts, 10 a second, about 80 seconds left",
+        "100 of 900 texts; none for 60 seconds, as other work has its turn or no worker is free",
+        "120 of 900 texts, 10 a second, about 78 seconds left",
+    ]
     keyed.start_worker("batch")
     done(page)
     require_sound(page)
@@ -176,6 +195,10 @@ def test_with_a_key_on_a_phone(browser: Browser, keyed: Stack, tmp_path: Path) -
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/files")
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    expect(page.locator("table.jobs time:visible")).to_be_in_viewport(ratio=1)
+    name = page.locator(".job-link").bounding_box()
+    assert name is not None
+    assert name["width"] > 100
 
 
 def test_a_report_with_labels_on_a_phone(browser: Browser, service: Stack, tmp_path: Path) -> None:
@@ -228,7 +251,7 @@ def test_hostile_cells_are_text(browser: Browser, service: Stack, tmp_path: Path
 
 def test_a_broken_file_is_refused_in_words(browser: Browser, service: Stack, tmp_path: Path) -> None:
     """A file that cannot be read says why in words and which setting helps, by the names that the page has for them;
-    with that setting it is read. What is no file of texts at all says what it is.
+    with that setting it is read. What is no file of texts at all says what it is. Of several sheets one is chosen.
     """
     path = tmp_path / "quotes.tsv"
     path.write_text('id\ttext\n1\tgood\n2\t"fast" they said\n3\tbad\n')
@@ -247,6 +270,21 @@ def test_a_broken_file_is_refused_in_words(browser: Browser, service: Stack, tmp
     (tmp_path / "slides.csv").write_bytes(b"%PDF-1.7 no texts")
     page.get_by_label("Choose a file").set_input_files(tmp_path / "slides.csv")
     expect(refusal).to_contain_text("This is PDF")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n")
+    page.get_by_label("Choose a file").set_input_files(tmp_path / "photo.png")
+    expect(refusal).to_contain_text("This is not a file of texts that can be read here. Choose a table")
+    expect(page.locator("#reading")).to_have_count(0)
+
+    sheets = {"Info": [["made", "by"], ["May", "us"]], "Reviews": [["text", "stars"], ["a good one", "5"]]}
+    (tmp_path / "two.xlsx").write_bytes(xlsx(sheets))
+    page.get_by_label("Choose a file").set_input_files(tmp_path / "two.xlsx")
+    expect(page.get_by_label("Sheet, of 2")).to_be_visible()
+    for sheet, column in (("Info", "made"), ("Reviews", "text")):
+        page.get_by_label("Sheet, of 2").select_option(sheet)
+        expect(page.locator(".preview thead")).to_contain_text(column)
+    expect(page.get_by_label("Texts", exact=True)).to_have_value("text")
+    expect(page.get_by_role("button", name="Score all texts")).to_be_enabled()
+    require_sound(page)
 
 
 def test_what_is_found_late_is_refused_in_words(browser: Browser, service: Stack, tmp_path: Path) -> None:

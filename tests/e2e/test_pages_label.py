@@ -80,8 +80,11 @@ def test_keys_label_until_the_answer_is_corrected(browser: Browser, stack: Stack
     expect(page.locator("[data-last]")).to_contain_text("You said Neutral")
     press(page, "0")
     require_sound(page)
-    for number in range(98):
-        press(page, "123"[number % 3])
+    for number in range(14):  # as fast as anybody's fingers: none is lost
+        for key in "1231231":
+            page.keyboard.press(key)
+        expect(page.locator("#task"), f"round {number}").to_have_attribute("data-unsent", "0")
+        expect(page.locator("#text bdi")).to_be_visible()
     expect(page.locator("[data-corrected]")).to_be_visible()
     expect(page.locator("#progress")).to_contain_text("1 could not be told")
     (choir,) = (one for one in stack.http.get("/streams/keys/labels").json()["labels"] if one["segment"] == "Choir")
@@ -141,8 +144,8 @@ def test_thumbs_label_on_a_phone(browser: Browser, stack: Stack) -> None:
 
 @CHROMIUM
 def test_a_refusal_is_told_and_nothing_is_lost(browser: Browser, stack: Stack) -> None:
-    """If the service cannot take a label, the page says why, stays at the text and sends the label again by itself.
-    Keys do nothing while they are turned off.
+    """If the service cannot take a label, the page says why and sends it again by itself, while one goes on. Keys do
+    nothing while they are turned off.
     """
     fill(stack, "away")
     page = begin(browser, stack, "away", "anna")
@@ -153,11 +156,11 @@ def test_a_refusal_is_told_and_nothing_is_lost(browser: Browser, stack: Stack) -
         lambda route: route.fulfill(status=503, content_type="application/problem+json", body=refusal),
     )
     page.keyboard.press("3")
-    expect(page.get_by_role("alert")).to_contain_text("Redis is away.")
-    expect(page.locator("#text")).to_have_text(before)
-    page.context.unroute("**/streams/away/labels")
     expect(page.locator("#text")).not_to_have_text(before)
+    expect(page.get_by_role("alert")).to_contain_text("Redis is away.")
+    page.context.unroute("**/streams/away/labels")
     expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#task")).to_have_attribute("data-unsent", "0")
     page.get_by_label("Keys 1 2 3 0").uncheck()
     now = page.locator("#text").inner_text()
     page.keyboard.press("1")
@@ -179,9 +182,15 @@ def test_status_tells_of_a_worker_that_is_away(browser: Browser, stack: Stack) -
         expect(page.get_by_text(re.compile(r"^\d+ % of [\d,]+ texts?$"))).to_be_visible()
         expect(page.get_by_role("link", name="Flower")).to_have_attribute("href", "http://127.0.0.1:5555/flower/")
         require_sound(page)
+    stack.http.put("/streams/waits", json={})
+    stream = browser.open(f"http://127.0.0.1:{stack.port}/streams/waits", width=PHONE)
+    away = stream.get_by_text("The worker that counts texts is away")
+    expect(away).to_have_count(0)
     (batch,) = (worker for worker in stack.workers if worker.name == "batch" and worker.running)
     batch.terminate()
     try:
+        expect(away).to_be_visible()
+        require_sound(stream)
         for page in pages:
             expect(page.get_by_role("heading", name="Something is missing")).to_be_visible()
             expect(page.get_by_text("The worker for files and streams is away")).to_be_visible()
@@ -190,6 +199,7 @@ def test_status_tells_of_a_worker_that_is_away(browser: Browser, stack: Stack) -
         stack.start_worker("batch")
     for page in pages:
         expect(page.get_by_role("heading", name="Everything works")).to_be_visible()
+    expect(away).to_have_count(0)
 
 
 @CHROMIUM

@@ -66,6 +66,23 @@ def test_a_row_has_its_own_error(service: Stack) -> None:
     assert job["failed"] == 1
 
 
+def test_the_list_of_files_has_files(service: Stack) -> None:
+    """The page of files lists what was sent as a file, by its name, also in downloads; a single text that became a job,
+    as the workers were busy, is none. What cannot be asked of the rows is refused.
+    """
+    html = {"Accept": "text/html"}
+    single = service.ended(service.http.post("/batch_predict", json={"texts": ["one text, alone"]}).json())
+    file = {"file": ("zwei wörter.csv", b"text\na good one\n", "text/csv")}
+    job = service.ended(service.http.post("/batch_predict", files=file).json())
+    listed = service.http.get("/files", headers=html).text
+    assert f"/files/{job['id']}" in listed
+    assert single["id"] not in listed
+    address = f"{job['links']['results']}?format=csv"
+    assert "filename*=UTF-8''zwei%20w%C3%B6rter-scored.csv" in service.http.get(address).headers["Content-Disposition"]
+    for query in ("confidence=nan&order=least", "confidence=inf", "at=-1"):
+        assert service.http.get(f"/pages/files/{job['id']}/rows?{query}").status_code == 422
+
+
 def test_keys_that_come_late_are_columns(service: Stack) -> None:
     """The keys of JSON objects come back as columns, in every format, also those that come after other lines."""
     objects: list[object] = [{"text": "good", "id": "a"}] * 600 + [{"text": "bad", "stars": 5, "id": 7}, {"text": None}]

@@ -44,7 +44,7 @@ def test_there_and_back(service: Stack) -> None:
     address = job["links"]["results"]
     got = service.http.get(f"{address}?format=xlsx")
     assert got.headers["Content-Type"] == XLSX
-    assert got.headers["Content-Disposition"].endswith('.xlsx"')
+    assert got.headers["Content-Disposition"].endswith('-scored.xlsx"')
     header, *rows = rows_of(got.content)
     assert header[:6] == ("n", "text", "position", "status", "label", "confidence")
     assert [row[:2] for row in rows] == [(str(number), text) for number, text in enumerate(texts)]

@@ -45,6 +45,11 @@ def compiling_body(mark: CompilingMark) -> dict[str, object]:
     return {name: getattr(mark, name) for name in names}
 
 
+def counts_nothing(sentiment: SentimentService) -> bool:
+    """Whether no worker for files and streams is ready, so that their texts wait."""
+    return health_body(sentiment, "batch")["status"] == "unready"
+
+
 def health_body(sentiment: SentimentService, role: Role | None = None) -> dict[str, object]:
     """What `/health` answers: Redis and the workers, asked now. `role`: whose readiness is asked; None: of all."""
     needed = [one for one in _ROLES if role is None or one == role]

@@ -15,6 +15,7 @@ from tasks.submit.asked import Asked
 from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
+from webapp.api.attachments import disposition
 from webapp.api.events import Listeners, events
 from webapp.api.job_schemas import BatchRequest, DeleteQuery, JobsQuery, UploadQuery
 from webapp.api.received import body_pieces, drained, idempotency_key, received
@@ -270,7 +271,7 @@ def jobs_blueprint(
         pieces = sandbox.workbook(workbook_rows(found, jobs.lines(found, query.cursor, count), answers.flags))
         response = Response(mimetype=_XLSX)
         response.headers["Vary"] = "Accept"
-        response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.xlsx"'
+        response.headers["Content-Disposition"] = disposition(found, "-scored.xlsx")
         response.response = pieces
         return response
 
@@ -282,7 +283,7 @@ def jobs_blueprint(
             pieces = csv_file(found, lines, answers.flags, raw=query.raw, like_input=query.like_input)
         response = Response(mimetype="application/x-ndjson" if wanted == "ndjson" else "text/csv")
         response.headers["Vary"] = "Accept, Accept-Encoding"
-        response.headers["Content-Disposition"] = f'attachment; filename="{found.id}.{wanted}"'
+        response.headers["Content-Disposition"] = disposition(found, f"-scored.{wanted}")
         list_header("Accept-Encoding")
         if request.accept_encodings.quality("gzip") > 0:
             response.headers["Content-Encoding"] = "gzip"

@@ -14,6 +14,7 @@ from tasks.jobs.job import TERMINAL, Job
 from tasks.streams.job_labels import Counts, JobLabels, counts
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.jobs import JobService
+from webapp.api.attachments import disposition
 from webapp.api.jobs import found_job
 from webapp.api.requests import list_header
 from webapp.api.result_schemas import ReportQuery
@@ -48,7 +49,7 @@ def reports_blueprint(jobs: JobService, made: Maker) -> Blueprint:
         response.headers["Vary"] = "Accept"
         if wanted == "html":
             response.headers["Content-Security-Policy"] = f"{POLICY}; frame-ancestors 'none'; sandbox"
-            response.headers["Content-Disposition"] = f'inline; filename="{job.id}.html"'
+            response.headers["Content-Disposition"] = disposition(job, "-report.html", inline=True)
         return response
 
     return blueprint

@@ -91,7 +91,7 @@ class RowsQuery(Asked):
     value: Annotated[str, Field(max_length=300)] = ""
     time: str = ""
     segment: str = ""
-    confidence: float | None = None
+    confidence: Annotated[float | None, Field(allow_inf_nan=False)] = None
     position: Annotated[int, Field(ge=-1, le=2**53)] = 0
 
 
@@ -141,7 +141,7 @@ def add_files(
         return pages.show(
             "files.html",
             needs=RUNS_JOBS,
-            jobs=[listed(job) for job in found if not job.is_passing],
+            jobs=[listed(job) for job in found if not job.is_passing and not _is_one_text(job)],
             following=following,
             first=before is None,
             head_bytes=HEAD_BYTES,
@@ -237,6 +237,11 @@ def add_files(
         query = ReportQuery.read({name: value for name, value in request.args.items() if value})
         job = found_job(jobs, job_id)
         return Response(made(job, query, "fragment"), mimetype="text/html")
+
+
+def _is_one_text(job: Job) -> bool:
+    """Whether the job is no file but a single text, as of the page that tries texts while the workers are busy."""
+    return job.total == 1 and job.name is None and job.source is None and job.header is None
 
 
 def columns_of_roles(job: Job, time: str, segment: str) -> tuple[int | None, int | None]:

@@ -1,8 +1,9 @@
 """How much of a web process whoever looks by a link may take: links have no key, so no limit of a key holds for them.
 
-A view that is drawn already costs next to nothing, and is drawn anew no more often than `stream_views` lets it. What
-costs is to ask for ever other views, and for files, which are drawn for each request. So it is the time of these
-drawings that is counted. Those of one link are made one at a time.
+A view that is drawn already costs next to nothing. What costs is to draw one, for the first time or anew, and files,
+which are drawn for each request. So it is the time of these drawings that is counted. Those of one link are made one at
+a time. With no time left, views that were drawn before stay as they are, until it has come back or somebody else's look
+draws them.
 """
 
 from __future__ import annotations

@@ -16,23 +16,27 @@ from model.shares.estimates import Method, Shares
 from model.shares.shift import Shift
 from tasks.streams.stream import Stream
 from tasks.submit.streams import StreamService
-from webapp.pages.stream_figures import Figures, figures
+from webapp.pages.stream_figures import ENOUGH, MOST_BUCKETS, Figures, figures
 from webapp.pages.stream_query import BUCKET_WORDS, View
 from webapp.report.charts import forest_chart, shares_chart
 from webapp.report.figures import Pair, Segment
 from webapp.report.panels import CLASSES, LEFT, NARROW, NET, RIGHT, WIDE, Axes, panel
-from webapp.report.says import clock, shift_marked, shift_sentence
+from webapp.report.says import clock, notes_once, shift_marked, shift_sentence
 
 _DAY_S = 86_400
+_ADVICE = " Label "
+"""A note's advice begins with this word."""
 _CERTAIN = (Method.CORRECTED, Method.EXACT)
 _MOST_ROWS = 200
 """Of the table; the newest are in it, the file of figures has all."""
 
 
-def draw(streams: StreamService, environment: Environment, stream: Stream, view: View, texts: bool) -> str:
-    """The view as HTML without a line break that somebody's text could make."""
+def draw(
+    streams: StreamService, environment: Environment, stream: Stream, view: View, texts: bool, *, waits: bool = False
+) -> str:
+    """The view as HTML without a line break that somebody's text could make. `waits`: whether nobody counts texts."""
     found = figures(streams, stream, view, texts=texts)
-    return environment.get_template("stream_view.html").render(**_words(found, view, texts=texts))
+    return environment.get_template("stream_view.html").render(**_words(found, view, texts=texts), waits=waits)
 
 
 def address(view: View, **changes: object) -> str:
@@ -79,12 +83,15 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
         "names": orjson.dumps(found.names).decode(),
         "drawn": orjson.dumps([one.name for one in found.segments]).decode(),
         "empty": not any(one.shares.texts for one in found.segments),
-        "stands": [_stand(found.named(one.name), one) for one in found.segments],
+        "stands": [
+            _stand(found.named(one.name), one.shares) | {"now": _now(found, one, when)} for one in found.segments
+        ],
         "plots": plots,
         "frame": _frame(view),
         "starts": orjson.dumps([round(at) for at in borders]).decode(),
         "of_net": view.show == "net",
         "bucket": BUCKET_WORDS[found.bucket],
+        "cut": MOST_BUCKETS if found.cut else 0,
         "coarser": BUCKET_WORDS.get(found.coarser, ""),
         "time": f"{clock(borders[0], zone, year=True)} to {clock(borders[-1], zone, year=True)}" if borders else "",
         "last_text": clock(found.last, zone, year=True) if found.last is not None else "",
@@ -120,7 +127,7 @@ def _words(found: Figures, view: View, *, texts: bool) -> dict[str, Any]:
         "table": _table(found, view, when) if view.table and borders else None,
         "table_address": address(view, table="" if view.table else "1"),
         "all_address": address(view, last="all", **{"from": None, "to": None}),
-        "notes": list(dict.fromkeys(one.shares.note for one in found.segments if one.shares.note)),
+        "notes": [_note(one) for one in notes_once(one.shares.note for one in found.segments)],
         "raw": any(one.shares.method is Method.RAW for one in found.segments),
     }
 
@@ -152,17 +159,26 @@ def _frame(view: View) -> dict[str, float]:
     return {"left": round(100 * LEFT / width, 3), "right": round(100 * (width - RIGHT) / width, 3)}
 
 
-def _stand(name: str, one: Segment) -> dict[str, Any]:
-    """Where a segment stands, in the whole time."""
-    net = one.shares.net
+def _now(found: Figures, one: Segment, when: Callable[[float], str]) -> dict[str, Any] | None:
+    """Where a segment stands in the newest bucket that has enough texts; None if there is no other one."""
+    enough = [place for place, shares in enumerate(one.series) if shares.texts >= ENOUGH]
+    if len(enough) < 2:
+        return None
+    begin, end = found.edges[enough[-1] : enough[-1] + 2]
+    return _stand("", one.series[enough[-1]]) | {"when": f"{when(begin)} to {when(end)}"}
+
+
+def _stand(name: str, shares: Shares) -> dict[str, Any]:
+    """Where a segment stands by these shares."""
+    net = shares.net
     return {
         "name": name,
-        "net": words.signed(net.estimate) if one.shares.texts else "–",
+        "net": words.signed(net.estimate) if shares.texts else "–",
         "interval": ""
         if net.low is None or net.high is None
         else f"{words.signed(net.low)} to {words.signed(net.high)}",
-        "texts": one.shares.texts,
-        "method": _method(one.shares),
+        "texts": shares.texts,
+        "method": _method(shares),
         "way": "negative" if net.estimate < 0 else "positive",
     }
 
@@ -173,6 +189,12 @@ def _method(given: Shares) -> str:
     if given.method in _CERTAIN:
         return f"corrected by {given.labels:,} labels"
     return ""
+
+
+def _note(note: str) -> tuple[str, str]:
+    """A note, and what it advises whoever may label texts."""
+    told, begins, advice = note.partition(_ADVICE)
+    return told.strip(), f"{begins}{advice}".strip()
 
 
 def _moment(found: Figures, view: View, *, texts: bool) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from webapp.report.says import shown
 
 FIRST = 6
 """So many segments are drawn where none is named: the largest."""
-_ENOUGH = 20
+ENOUGH = 20
 """Texts that a bucket of a segment should have, where no bucket is asked for: of fewer, the course is all chance."""
 _FEW_BUCKETS = 8
 """A bucket is not made longer for that if fewer than so many would be left."""
@@ -65,6 +65,8 @@ class Figures:
     bucket: str
     coarser: str
     """The bucket that was asked for, if it is too short for the time; else empty."""
+    cut: bool
+    """Whether the time is too long even for the longest bucket: then only its end is shown."""
     first: float | None
     last: float | None
     """The time of all texts of the stream, in whole quarters of an hour; None without any."""
@@ -111,6 +113,12 @@ class _Gathering:
         first, last = self._extent()
         start, end = self._time(first, last)
         bucket, coarser = self._bucket(start, end)
+        cut = False
+        if start < end - MOST_BUCKETS * SIZES[bucket] and first is not None and last is not None:
+            start, end = max(start, first), max(min(end, last), start)
+            bucket, coarser = self._bucket(start, end)
+            least = end - MOST_BUCKETS * SIZES[bucket]
+            start, cut = max(start, least), start < least
         borders: list[float] = []
         segments: list[Segment] = []
         if start < end and first is not None:
@@ -137,6 +145,7 @@ class _Gathering:
             tuple(borders),
             bucket,
             coarser,
+            cut,
             first,
             last,
             tuple(shifts),
@@ -196,7 +205,7 @@ class _Gathering:
             if len(one.starts)
         ) / max(len(found), 1)
         several = [size for size in sizes if (end - start) / SIZES[size] >= _FEW_BUCKETS] or sizes[:1]
-        return next((size for size in several if texts * SIZES[size] >= _ENOUGH * (end - start)), several[-1])
+        return next((size for size in several if texts * SIZES[size] >= ENOUGH * (end - start)), several[-1])
 
     def _segment(
         self, given: Given, samples: tuple[Sample, Sample], found: Buckets, length_s: int, borders: Sequence[float]

@@ -86,7 +86,7 @@ def add_links(blueprint: Blueprint, shared: StreamPages) -> None:
     @blueprint.get("/shared/<token>/view")
     def shared_view(token: str) -> Response:
         stream, link = opened(token)
-        return shared.fragment(stream, asked_view(), texts=link.texts, first=shared.drawing(link))
+        return shared.fragment(stream, asked_view(), texts=link.texts, drawing=shared.drawing(link))
 
     @blueprint.get("/shared/<token>/view/events")
     def shared_view_events(token: str) -> Response:
@@ -97,7 +97,7 @@ def add_links(blueprint: Blueprint, shared: StreamPages) -> None:
             texts=link.texts,
             who=f"link:{link.id}",
             still=lambda: streams.links.find(token) is not None,
-            first=shared.drawing(link),
+            drawing=shared.drawing(link),
         )
 
     @blueprint.get("/shared/<token>/view.svg")

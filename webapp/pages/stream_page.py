@@ -34,12 +34,23 @@ _LINK_S = 1.0
 class StreamPages:
     """What the addresses of a stream's owner and of its links have in common."""
 
-    def __init__(self, pages: Pages, streams: StreamService, listeners: Listeners) -> None:
+    def __init__(
+        self, pages: Pages, streams: StreamService, listeners: Listeners, away: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`away`: asks whether no worker counts texts."""
+        self._away, self._away_at_s, self._is_away = away, 0.0, False
         self.pages, self.streams, self.listeners = pages, streams, listeners
         self.environment: Environment | None = None
         """Of the application's templates; set when it is made."""
         self.link_time = LinkTime()
-        self._views = StreamViews(streams.shifts, self._draw)
+        self._views = StreamViews(streams.shifts, self._draw, waits=self.waits)
+
+    def waits(self) -> bool:
+        """Whether texts that are sent wait, as no worker counts them; asked once a second."""
+        now = time.monotonic()
+        if now - self._away_at_s >= _LINK_S:
+            self._away_at_s, self._is_away = now, self._away()
+        return self._is_away
 
     def _draw(self, stream: Stream, view: View, texts: bool) -> str:
         from webapp.pages.stream_draw import draw  # numpy comes with the first view
@@ -48,12 +59,12 @@ class StreamPages:
         current = self.streams.kept.get(stream.owner, stream.name)  # who listens has it as it was when they began
         if current.uid != stream.uid:
             raise StreamNotFound
-        return draw(self.streams, self.environment, current, view, texts)
+        return draw(self.streams, self.environment, current, view, texts, waits=self.waits())
 
-    def drawn(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Drawn:
-        """A view as it was last drawn. `first`: see `StreamViews.latest`."""
+    def drawn(self, stream: Stream, view: View, *, texts: bool, drawing: Drawing = nullcontext) -> Drawn:
+        """A view as it was last drawn. `drawing`: see `StreamViews.latest`."""
         with redis_or_unavailable():
-            return self._views.latest(stream, view, texts=texts, first=first)[0]
+            return self._views.latest(stream, view, texts=texts, drawing=drawing)[0]
 
     def drawing(self, link: Link) -> Drawing:
         """The context in which something is drawn for whoever looks by a link."""
@@ -68,7 +79,8 @@ class StreamPages:
 
     def _page(self, stream: Stream, link: Link | None, view: View) -> Response:
         texts = link is None or link.texts
-        drawn = self.drawn(stream, view, texts=texts, first=nullcontext if link is None else self.drawing(link))
+        drawing = nullcontext if link is None else self.drawing(link)
+        drawn = self.drawn(stream, view, texts=texts, drawing=drawing)
         return self.pages.show(
             "stream.html",
             needs=RUNS_JOBS if link is None else frozenset(),
@@ -89,11 +101,10 @@ class StreamPages:
         with redis_or_unavailable():
             return list(self.streams.kept.segments(stream))
 
-    def fragment(self, stream: Stream, view: View, *, texts: bool, first: Drawing = nullcontext) -> Response:
+    def fragment(self, stream: Stream, view: View, *, texts: bool, drawing: Drawing = nullcontext) -> Response:
         """The view alone."""
-        drawn = self.drawn(stream, view, texts=texts, first=first)
+        drawn = self.drawn(stream, view, texts=texts, drawing=drawing)
         response = Response(drawn.html, mimetype="text/html")
-        response.headers["Cache-Control"] = "no-cache"
         response.set_etag(drawn.etag)
         response.make_conditional(request)
         return response
@@ -106,14 +117,14 @@ class StreamPages:
         texts: bool,
         who: str,
         still: Callable[[], bool],
-        first: Drawing = nullcontext,
+        drawing: Drawing = nullcontext,
     ) -> Response:
         """The view whenever it is drawn again, as server-sent events. `still`: whether whoever listens still may."""
         seen = request.args.get("seen", "")
 
         def pieces() -> Iterator[bytes]:
             with self.listeners.place(who) as listener:
-                yield from self._pieces(stream, view, texts, seen, listener, still, first)
+                yield from self._pieces(stream, view, texts, seen, listener, still, drawing)
 
         response = Response(pieces(), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
@@ -127,7 +138,7 @@ class StreamPages:
         seen: str,
         listener: Listener,
         still: Callable[[], bool],
-        first: Drawing,
+        drawing: Drawing,
     ) -> Iterator[bytes]:
         yield b"retry: 1000\n\n"
         said_at = checked_at = time.monotonic()
@@ -141,7 +152,7 @@ class StreamPages:
                         if not still():
                             yield b"event: gone\ndata: null\n\n"
                             return
-                    drawn, wait_s = self._views.latest(stream, view, texts=texts, first=first)
+                    drawn, wait_s = self._views.latest(stream, view, texts=texts, drawing=drawing)
                     if self._views.news(stream) is None:
                         yield b"event: gone\ndata: null\n\n"
                         return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response
 
 from tasks.errors import StreamNotFound
+from tasks.keys import Scope
 from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.events import Listeners
@@ -15,9 +18,11 @@ from webapp.pages.stream_links import add_links
 from webapp.pages.stream_page import StreamPages, asked_view, no_page
 
 
-def add_streams(blueprint: Blueprint, pages: Pages, streams: StreamService, listeners: Listeners) -> None:
-    """Adds the pages of streams."""
-    shared = StreamPages(pages, streams, listeners)
+def add_streams(
+    blueprint: Blueprint, pages: Pages, streams: StreamService, listeners: Listeners, away: Callable[[], bool]
+) -> None:
+    """Adds the pages of streams. `away`: asks whether no worker counts texts."""
+    shared = StreamPages(pages, streams, listeners, away)
 
     @blueprint.record_once
     def with_templates(state: object) -> None:
@@ -28,13 +33,21 @@ def add_streams(blueprint: Blueprint, pages: Pages, streams: StreamService, list
 
     @blueprint.get("/pages/streams")
     def streams_page() -> Response:
-        found = []
+        found, nobodys = [], []
         if may():
             streams.require()
             with redis_or_unavailable():
                 found = streams.kept.of(caller().owner or "")
+                if pages.has_keys and pages.may(frozenset({Scope.ADMIN})):
+                    nobodys = streams.kept.of("")
         return pages.show(
-            "streams.html", needs=RUNS_JOBS, streams=found, longest_ttl_s=streams.longest_ttl_s, told_time=told_time
+            "streams.html",
+            needs=RUNS_JOBS,
+            streams=found,
+            nobodys=nobodys,
+            waits=shared.waits(),
+            longest_ttl_s=streams.longest_ttl_s,
+            told_time=told_time,
         )
 
     @blueprint.get("/pages/streams/<name>")

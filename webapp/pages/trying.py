@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from model.labels import SENTIMENT
+from tasks.cost import READ_BYTES
 from tasks.submit.service import SentimentService
 from webapp.pages.page import PREDICTS, Pages
 
@@ -31,4 +32,5 @@ def add_try(blueprint: Blueprint, pages: Pages, sentiment: SentimentService) -> 
             models=models,
             examples=_EXAMPLES if analysis == SENTIMENT else (),
             has_keys=pages.has_keys,
+            weighs_bytes=READ_BYTES,
         )

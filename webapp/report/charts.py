@@ -17,7 +17,9 @@ _NAME_WIDTH = 150.0
 _NAME = 20
 """Characters of a name beside a drawing."""
 _CLASSES = ("negative", "neutral", "positive")
-_ROW = 34.0
+_LETTER = 6.8
+"""The width of a letter of a figure, rather more than less."""
+_ROW = 36.0
 _SHARES = ((0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "100 %"))
 
 
@@ -29,11 +31,12 @@ def short(name: str, length: int = _NAME) -> str:
 def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
     """Stacked shares, a row for each segment, with the intervals of the negative and the positive share."""
     whole, above = (NARROW, 20.0) if narrow else (WIDTH, 0.0)
-    left, right, top = (0.0, whole, 26.0) if narrow else (_NAME_WIDTH + 10, whole - 120, 26.0)
+    beside = _room([words.net(one.shares.net) for one in segments], 120.0)
+    left, right, top = (0.0, whole, 26.0) if narrow else (_NAME_WIDTH + 10, whole - beside, 26.0)
     width, row = right - left, _ROW + above
     height = top + row * len(segments) + 6
     drawing = Drawing(
-        "shares",
+        "shares-n" if narrow else "shares",
         whole,
         height,
         "Shares of negative, neutral and positive texts by segment",
@@ -64,8 +67,13 @@ def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
                 drawing.text(f"on-{kind}", (x + part / 2, y + 18.5), words.percent(given.estimate), anchor="middle")
             x += part
         _whisker(drawing, one.shares.negative, left, width, y + 26.5)
-        _whisker(drawing, one.shares.positive, right, -width, y + 26.5)
+        _whisker(drawing, one.shares.positive, right, -width, y + 31)  # the two may overlap
     return str(drawing)
+
+
+def _room(figures: Sequence[str], least: float) -> float:
+    """The width of the figures on the right of a drawing."""
+    return max(least, 12 + _LETTER * max(map(len, figures), default=0))
 
 
 def _said(given: Shares) -> str:
@@ -85,7 +93,8 @@ def _whisker(drawing: Drawing, given: Estimate, start: float, width: float, y: f
 def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:
     """Differences of net with their intervals; who is surely ahead has a filled colour."""
     whole, above = (NARROW, 18.0) if narrow else (WIDTH, 0.0)
-    left, right, top = (10.0, whole - 10, 26.0) if narrow else (290.0, whole - 130, 26.0)
+    beside = _room([words.net(pair.comparison.net) for pair in pairs], 130.0)
+    left, right, top = (10.0, whole - 10, 26.0) if narrow else (290.0, whole - beside, 26.0)
     row = 28 + above
     height = top + row * len(pairs) + 8
     low, high = _reach(pairs)
@@ -95,7 +104,7 @@ def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:
         return left + (value - low) * scale
 
     drawing = Drawing(
-        "forest",
+        "forest-n" if narrow else "forest",
         whole,
         height,
         "Differences of net sentiment with their intervals",
@@ -132,6 +141,11 @@ def _reach(pairs: Sequence[Pair]) -> tuple[float, float]:
     low, high = min(ends), max(ends)
     edge = max((high - low) * 0.04, 0.01)
     return low - edge, high + edge
+
+
+def by_width(wide: str, narrow: str) -> str:
+    """A drawing for a desk and one for a phone, of which the page shows one."""
+    return f'<div class="at-desk">{wide}</div><div class="at-phone">{narrow}</div>'
 
 
 def steps(low: float, high: float, most: int) -> list[float]:

@@ -8,11 +8,11 @@ from html import escape
 from model.shares import words
 from model.shares.estimates import Shares
 from webapp.report.asked import ROLES, Asked
-from webapp.report.charts import forest_chart, shares_chart
+from webapp.report.charts import by_width, forest_chart, shares_chart
 from webapp.report.figures import Figures, Segment
 from webapp.report.method import limits, method
 from webapp.report.panels import Axes, panel
-from webapp.report.says import all_shifts, clock, headlines, pair_sentence, shift_sentence, shown
+from webapp.report.says import all_shifts, clock, headlines, mixed, notes_once, pair_sentence, shift_sentence, shown
 from webapp.report.style import POLICY, STYLE
 from webapp.report.table import Table
 
@@ -102,11 +102,11 @@ def _shares(figures: Figures) -> Iterator[str]:
     rows = [*figures.segments, figures.overall] if len(figures.segments) != 1 else list(figures.segments)
     yield "<h2>Shares</h2>"
     yield (
-        f"<figure>{shares_chart(rows)}"
-        '<ul class="key"><li><i class="k-negative"></i>negative</li><li><i class="k-neutral"></i>neutral</li>'
-        '<li><i class="k-positive"></i>positive</li></ul>'
+        f"<figure>{by_width(shares_chart(rows), shares_chart(rows, narrow=True))}"
+        '<ul class="key"><li><i class="k-negative"></i>negative</li><li><i class="k-neutral"></i>neutral</li><li><i'
+        ' class="k-positive"></i>positive</li></ul>'
         "<figcaption>Each bar is all texts of a segment. The thin lines below it are 95 % intervals: on the left of the"
-        " negative share, on the right of the positive one.</figcaption></figure>"
+        f" negative share, on the right of the positive one.{escape(mixed(rows))}</figcaption></figure>"
     )
     yield (
         f"{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points."
@@ -126,7 +126,7 @@ def _shares(figures: Figures) -> Iterator[str]:
     yield "</tbody></table></div>"
     if any(one.raw.net.estimate != one.shares.net.estimate for one in rows):
         yield from _before(rows)
-    for note in dict.fromkeys(one.shares.note for one in rows if one.shares.note):
+    for note in notes_once(one.shares.note for one in rows):
         yield f'<p class="note">{escape(note)}</p>'
     if figures.others:
         yield (
@@ -166,8 +166,9 @@ def _soft(told: str) -> str:
 def _pairs(figures: Figures) -> Iterator[str]:
     number = len(figures.pairs)
     yield "<h2>Who is ahead</h2>"
+    drawn = by_width(forest_chart(figures.pairs), forest_chart(figures.pairs, narrow=True))
     yield (
-        f"<figure>{forest_chart(figures.pairs)}<figcaption>Differences of net. Where the line does not reach 0, it is"
+        f"<figure>{drawn}<figcaption>Differences of net. Where the line does not reach 0, it is"
         " sure who is ahead (filled); a hollow dot: it cannot be told."
         + (
             f" The intervals are adjusted for {number} comparisons at once.</figcaption>"
@@ -217,7 +218,7 @@ def _over_time(asked: Asked, figures: Figures) -> Iterator[str]:
         if len(figures.segments) > len(drawn):
             yield f'<p class="note">Drawn are the {len(drawn)} largest segments; the report as JSON has all.</p>'
     yield from _shifts(asked, figures)
-    for note in dict.fromkeys(share.note for share in first.series if share.note):
+    for note in notes_once(share.note for share in first.series):
         yield f'<p class="note">{escape(note)}</p>'
     if len(figures.edges) * (1 + len(drawn)) <= _MOST_CELLS:
         yield from _series_table(asked, figures, [first, *drawn])

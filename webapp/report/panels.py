@@ -23,6 +23,10 @@ _MOST_SHIFTS = 10
 """The largest are drawn."""
 _MOST_SPOKEN = 3
 """Shifts that have their words in a drawing; more would cover it."""
+_LETTER = 7.2
+"""The width of a letter of these words, rather more than less."""
+_ROW = 18.0
+"""From one row of them to the next."""
 NET = ("net",)
 CLASSES = ("negative", "neutral", "positive")
 LEFT, RIGHT = 40.0, 8.0
@@ -144,12 +148,26 @@ def panel(
         drawing.line("shift", (x(shift.when), top), (x(shift.when), bottom))
     drawing.end_within()
     spoken = wide and len(shifts) <= _MOST_SPOKEN
-    for place, shift in enumerate(shifts):
-        mark = said.get(shift, "") if spoken else ""
-        far = x(shift.when) > (right + left) / 2 if mark else x(shift.when) > right - 60
-        at = (x(shift.when) + (-5 if far else 5), top + 9 + (15 * place if mark else 0))
-        drawing.text("shift-name", at, mark or words.signed(shift.size), anchor="end" if far else "start")
+    marked = [(x(shift.when), (said.get(shift, "") if spoken else "") or words.signed(shift.size)) for shift in shifts]
+    _name(drawing, marked, left, right, top + 9)
     return str(drawing)
+
+
+def _name(drawing: Drawing, marked: Sequence[tuple[float, str]], left: float, right: float, top: float) -> None:
+    """Puts words beside the lines of shifts, on the side with more room, each in the first row where nothing stands."""
+    taken: list[list[tuple[float, float]]] = []
+    for at, told in marked:
+        long = _LETTER * len(told) + 5
+        far = at + long > right if at - long < left else at > (left + right) / 2
+        begin, end = (at - long, at) if far else (at, at + long)
+        row = next(
+            (n for n, spans in enumerate(taken) if all(end < one or other < begin for one, other in spans)), len(taken)
+        )
+        if row == len(taken):
+            taken.append([])
+        taken[row].append((begin, end))
+        where = (at - 5 if far else at + 5, top + _ROW * row)
+        drawing.text("shift-name", where, told, anchor="end" if far else "start")
 
 
 def _runs(series: Sequence[Shares]) -> Iterator[range]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
 from model.shares import words
@@ -14,6 +15,7 @@ from webapp.report.figures import Figures, Pair, Segment
 _NAME = 60
 _MOST_SHIFTS = 3
 _MOST_PAIRS = 3
+_NEEDED = re.compile(r" [\d,]+ of the [\d,]+ labels needed are there\.")
 _CERTAIN = (Method.CORRECTED, Method.EXACT, Method.POOLED)
 Namer = Callable[[str], str]
 
@@ -58,6 +60,27 @@ def shift_marked(name: str | None, shift: words.Step, when: str) -> str:
         return f"{told}, from {words.signed(shift.low)} to {words.signed(shift.high)}"
     low, high = sorted((abs(shift.low), abs(shift.high)))
     return f"{told}, between {words.points(low).split()[0]} and {words.points(high).split()[0]}"
+
+
+def notes_once(notes: Iterable[str]) -> list[str]:
+    """Notes without those that are there already, also where they differ in how many labels are missing."""
+    variants: dict[str, dict[str, None]] = {}
+    for note in notes:
+        if note:
+            variants.setdefault(_NEEDED.sub("", note), {})[note] = None
+    return [next(iter(some)) if len(some) == 1 else note for note, some in variants.items()]
+
+
+def mixed(rows: Sequence[Segment]) -> str:
+    """What has to be said where some are corrected and others are not."""
+    mine = [shown(one.name) or "all texts" for one in rows if one.shares.method is Method.RAW]
+    if not mine or len(mine) == len(rows):
+        return ""
+    whose = f"{'That of' if len(mine) == 1 else 'Those of'} {', '.join(mine[:3])}{' and others' if mine[3:] else ''}"
+    return (
+        f" {whose} {'is' if len(mine) == 1 else 'are'} by the model's own counts, the others are corrected by people's"
+        " labels: so the parts need not add up to the whole."
+    )
 
 
 def all_shifts(figures: Figures) -> list[tuple[str | None, Shift]]:

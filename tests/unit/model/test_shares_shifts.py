@@ -8,7 +8,7 @@ import pytest
 from model.shares.calibrate import STREAMS, best_splits, highest, rate
 from model.shares.detector import Detector, per_text
 from model.shares.recent import PLACES, Recent
-from model.shares.scan import BLOCK, SAME_SIZE, SIZES, WIDEST, Block, Blocks
+from model.shares.scan import BLOCK, NARROWEST, SAME_SIZE, SIZES, WIDEST, Block, Blocks
 from model.shares.shift import Shift
 from model.shares.shifts import Parts, intervals, shifts
 from model.shares.sums import Floats, Integers
@@ -57,6 +57,22 @@ def test_small_shift_is_found() -> None:
     ]
     assert np.mean([bool(one) for one in found]) >= 0.9
     assert np.median([one[0] - 3000 if one else 5000 for one in found]) <= 1100
+
+
+def test_large_shift_is_told_as_large_and_when_it_was() -> None:
+    """A shift found before the narrowest window is full of new texts is told neither too early nor too small."""
+    late, size, points = [], [], []
+    for seed in range(40):
+        before, after = nets(300 + seed % BLOCK, (0.1, 0.2, 0.7), seed), nets(200, (0.8, 0.15, 0.05), seed + 1000)
+        found = watched(np.concatenate([before, after]))[0]
+        assert found.found < len(before) + NARROWEST
+        late.append(found.earliest <= len(before) <= found.latest)
+        truth = after.mean() - before.mean()
+        size.append(found.low <= truth <= found.high)
+        points.append(found.size / truth)
+    assert np.mean(late) >= 0.9
+    assert np.mean(size) >= 0.9
+    assert np.median(points) == pytest.approx(1, abs=0.1)
 
 
 def test_unchanged_texts_are_no_shift() -> None:

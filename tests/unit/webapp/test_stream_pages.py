@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +20,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from tasks.errors import TooManyLinks
+from tasks.errors import TooManyLinks, TooManyViews
 from tasks.keys import digest
 from tasks.settings import Settings
 from tasks.store.outcomes import Scored
@@ -108,6 +110,23 @@ def test_a_view(service: Service) -> None:
     assert "100 more" in compared or "more for Meier" in compared
 
 
+def test_what_a_number_is(service: Service) -> None:
+    """A view says what its large numbers are, and beside that of the whole time where the newest bucket with enough
+    texts stands; and that texts wait where no worker counts them, as here.
+    """
+    for number in range(60):
+        service.count(f"then {number}", ago_s=1700, good=True)
+        service.count(f"now {number}", ago_s=100, good=False)
+    html = service.get("/streams/debate/view?last=1h&bucket=5m").text
+    assert "Net sentiment, in points" in html
+    whole, now = re.findall(r'<p class="net (?:positive|negative)"><span class="sr">Net </span>([^<]*)<', html)
+    assert (whole, now) == ("0", "\u2212100")
+    assert re.search(r"Now, \d\d:\d\d to \d\d:\d\d", html)
+    assert "The worker that counts texts is away: what is sent waits" in html
+    for path in ("/streams", "/streams/debate"):
+        assert "is away: what is sent waits" in service.get(path, **HTML).text
+
+
 def test_what_people_write_is_text(service: Service) -> None:
     """Names of segments and texts of the sample are shown as text wherever they are: in views, drawings and files."""
     service.count(f"{HOSTILE}\r\ndata: x", HOSTILE)
@@ -191,7 +210,9 @@ def test_pages_and_json(service: Service) -> None:
 def test_unchanged_views_are_not_sent_again(service: Service) -> None:
     """A view that somebody has already is answered with 304 until something was counted."""
     service.count("a text")
-    etag = service.get("/streams/debate/view").headers["ETag"]
+    first = service.get("/streams/debate/view")
+    etag = first.headers["ETag"]
+    assert first.headers.get("Cache-Control", "no-store") == "no-store"  # it may have texts in it
     assert service.get("/streams/debate/view", If_None_Match=etag).status_code == 304
     service.count("another")
 
@@ -226,6 +247,101 @@ def test_a_view_is_drawn_once_for_all(service: Service) -> None:
     assert len(drawn) == 5
 
 
+class Ticking:
+    """A clock that goes on as drawings take time."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        """The time in seconds."""
+        return self.now_s
+
+
+def test_whoever_asks_for_views_in_turn_does_not_keep_a_process_drawing(service: Service) -> None:
+    """However many views are asked for, one after the other, drawing them anew takes three tenths of the time."""
+    clock, drawn = Ticking(), [0]
+
+    def draw(stream: Stream, view: object, texts: bool) -> str:
+        clock.now_s += 0.1
+        drawn[0] += 1
+        return "<p></p>"
+
+    views = StreamViews(service.streams.shifts, draw, clock)
+    asked = [read_view({"from": str(int(NOW) - 7200 - number)}, []) for number in range(400)]
+    for view in asked:
+        views.latest(service.stream, view, texts=True)
+    assert drawn == [400]
+    began_s = clock.now_s
+    for number, view in enumerate(asked * 4):
+        if number % 50 == 0:
+            service.count(f"text {number}")
+        views.latest(service.stream, view, texts=True)
+        clock.now_s += 0.02
+    anew = drawn[0] - 400
+    assert anew * 0.1 <= 0.31 * (clock.now_s - began_s) + 2
+
+
+def test_what_is_remembered_of_views_has_few_bytes(service: Service) -> None:
+    """However large views are, those that are remembered have a bounded size together; the newest stays."""
+    drawings = itertools.count()
+
+    def draw(stream: Stream, view: object, texts: bool) -> str:
+        return f"<p>{next(drawings)}</p>" + "ß" * 2**20
+
+    views = StreamViews(service.streams.shifts, draw)
+    for number in range(40):
+        view = read_view({"from": str(int(NOW) - 7200 - number)}, [])
+        assert views.latest(service.stream, view, texts=True)[0].html.startswith(f"<p>{number}</p>")
+    assert sum(len(one.drawn.event) for one in views._entries.values() if one.drawn is not None) <= 24 * 2**20
+    assert views.latest(service.stream, view, texts=True)[0].html.startswith("<p>39</p>")
+
+
+def test_a_view_has_so_many_buckets(service: Service) -> None:
+    """Of a time that is too long even for months as much is drawn as there are texts, and at most the last 400 buckets;
+    then the view says so.
+    """
+
+    def buckets(html: str) -> int:
+        starts = re.search(r'data-starts="\[([^"]*)\]"', html)
+        assert starts is not None
+        return starts[1].count(",")
+
+    service.count("a text")
+    html = service.get("/streams/debate/view?from=1900-01-02&to=2099-12-30").text
+    assert buckets(html) <= 15
+    assert "only its last" not in html
+    service.count("an old text", ago_s=40 * 366 * 86_400)
+    for query in ("", "?from=1900-01-02&to=2099-12-30&bucket=1mo"):
+        html = service.get(f"/streams/debate/view{query}").text
+        assert "only its last 400 buckets" in html
+        assert 390 <= buckets(html) <= 401
+
+
+def test_a_view_stays_while_its_drawing_is_refused(service: Service) -> None:
+    """A view that may not be drawn anew for whoever asks comes as it was; the next who may has the new one. A view that
+    was never drawn is refused.
+    """
+    clock, drawn = Ticking(), [0]
+
+    def draw(stream: Stream, view: object, texts: bool) -> str:
+        drawn[0] += 1
+        return f"<p>{drawn[0]}</p>"
+
+    def refuses() -> AbstractContextManager[None]:
+        raise TooManyViews(5, 1)
+
+    views = StreamViews(service.streams.shifts, draw, clock)
+    view = read_view({}, [])
+    with pytest.raises(TooManyViews):
+        views.latest(service.stream, view, texts=True, drawing=refuses)
+    assert views.latest(service.stream, view, texts=True)[0].html == "<p>1</p>"
+    service.count("a text")
+    clock.now_s += 10
+    assert views.latest(service.stream, view, texts=True, drawing=refuses)[0].html == "<p>1</p>"
+    assert views.latest(service.stream, view, texts=True)[0].html == "<p>2</p>"
+
+
 # Links
 
 
@@ -240,6 +356,7 @@ def test_a_link_opens_one_stream_and_nothing_else(service: Service) -> None:
     assert "debate" in page.text
     assert "Make a link" not in page.text
     assert "Delete" not in page.text
+    assert '<span class="no-link"> Label a random sample' in page.text  # the style hides what a link cannot do
     at = f"?at={NOW:.0f}"
     for ending, mimetype in (("/view", "text/html"), ("/view.svg", "image/svg+xml"), ("/view.csv", "text/csv")):
         answer = service.get(f"{path}{ending}{at}", key=None)

@@ -25,8 +25,9 @@ SHOW, CAMPAIGN, RELEASE = NAMES = ("demo-show", "demo-campaign", "demo-release")
 """The demo's streams."""
 FILE = "wayfold-reviews.csv"
 """What the file is called."""
-TTL_S = 2 * 86_400 + 6 * 86_400
-"""The streams are removed by the service two days after the demo: their oldest text is six days old."""
+TTL_S = 2 * 86_400
+"""The service removes the streams two days after the demo: what counts is when a text came in, not when it was written.
+"""
 RATE = 6
 """Texts in a second while the show is live."""
 MOST_SECONDS = 3600

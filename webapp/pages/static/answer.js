@@ -17,6 +17,18 @@ const language = (code) => {
   }
 };
 
+/**
+ * The language in words: one that the model does not read, of which it was not warned, is a guess.
+ * @param {any} answer
+ * @param {string[] | null} reads
+ */
+function spoken(answer, reads) {
+  if (!answer.language) return "cannot be told";
+  const { code } = answer.language;
+  const guess = reads?.length && !reads.includes(code) && !(answer.warnings ?? []).includes("unsupported_language");
+  return guess ? `perhaps ${language(code)}` : language(code);
+}
+
 /** "English, French and German". @param {string[]} parts */
 const listed = (parts) => (parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`);
 
@@ -76,7 +88,7 @@ export function showAnswer(answer, classes, reads) {
     ),
   );
   const facts = [
-    ["Language", answer.language ? language(answer.language.code) : "cannot be told"],
+    ["Language", spoken(answer, reads)],
     ["Model", answer.model ?? "none"],
     ...(answer.processing_time_ms === undefined ? [] : [["Took", took(answer)]]),
     ...(answer.windows > 1 ? [["Read in", `${count(answer.windows)} parts`]] : []),

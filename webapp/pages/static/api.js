@@ -81,6 +81,9 @@ export async function call(method, path, body = null, options = {}) {
   return { status: response.status, body: json ? await response.json() : null, headers: response.headers };
 }
 
+/** What is wrong with a field, as the end of a sentence. @param {string} message */
+const ended = (message) => `${/^(must|is|has|may|can)\b/.test(message) ? message : `cannot be used: ${message}`}`.replace(/\.?$/, ".");
+
 /**
  * Throws the Problem of an answer that is a refusal.
  * @param {Response} response
@@ -89,7 +92,8 @@ export async function refused(response) {
   if (response.ok) return;
   const told = await response.json().catch(() => null);
   const seconds = Number(response.headers.get("Retry-After"));
-  const detail = told?.errors?.[0]?.message ? `${told.detail} ${told.errors[0].message}` : told?.detail;
+  const [fault] = told?.errors ?? [];
+  const detail = fault?.message && fault.field ? `The field “${fault.field}” ${ended(fault.message)}` : told?.detail;
   throw new Problem(
     response.status,
     told?.code ?? "error",

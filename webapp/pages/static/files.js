@@ -182,7 +182,7 @@ function sender(section) {
     for (const box of seen.querySelectorAll("[data-of]")) {
       /** @type {HTMLElement} */ (box).hidden = !(box.getAttribute("data-of") ?? "").split(" ").includes(kind);
     }
-    for (const words of seen.querySelectorAll("[data-words]")) words.textContent = inWords(words.textContent ?? "");
+    for (const words of seen.querySelectorAll("[data-words]")) words.textContent = inWords(words.textContent ?? "", words.getAttribute("data-words") ?? "");
     ready();
     if (focused) document.getElementById(focused)?.focus();
     announce(seen.dataset.ok === "true" ? `${seen.dataset.rows} rows of the file are shown.` : "The file cannot be read so.");
@@ -207,8 +207,8 @@ function sender(section) {
     if (!control.name || !document.getElementById("seen")) return;
     chosen = true;
     if (ROLES.includes(control.name)) return;
-    if (control.type === "checkbox") {
-      settings[control.name] = control.checked ? "" : "false";
+    if (control.type === "checkbox" || control.name === "sheet") {
+      settings[control.name] = control.type !== "checkbox" ? control.value : control.checked ? "" : "false";
       delete settings.column;
       document.getElementById("c-column")?.remove(); // columns get other names
     } else {
@@ -230,8 +230,10 @@ function sender(section) {
       const part = event.loaded / (event.total || 1);
       at("sent").value = part;
       const rate = event.loaded / Math.max(0.05, (performance.now() - began) / 1000);
-      const left = part < 1 ? `, about ${duration((event.total - event.loaded) / rate)} left` : "; it is being read";
-      at("sending-how").textContent = `${size(event.loaded)} of ${size(event.total)}, ${size(Math.round(rate))} a second${left}`;
+      at("sending-how").textContent =
+        part < 1
+          ? `${size(event.loaded)} of ${size(event.total)}, ${size(Math.round(rate))} a second, about ${duration((event.total - event.loaded) / rate)} left. Stay on this page until all is sent.`
+          : `All of it (${size(event.total)}) is sent and is being read. Stay for this moment: only here you are told if a part of it cannot be read.`;
     });
     request.addEventListener("loadend", () => {
       upload = null;

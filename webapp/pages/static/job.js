@@ -3,9 +3,10 @@
 
 import { call, listen, Problem, to } from "./api.js";
 import { announce, at, badge, count, percent } from "./dom.js";
+import { pace } from "./pace.js";
 import { reports } from "./report.js";
 import { table } from "./rows.js";
-import { duration, localTimes, remember, tell } from "./told.js";
+import { localTimes, remember, tell } from "./told.js";
 
 const page = at("job");
 const job = page.dataset.job ?? "";
@@ -36,6 +37,17 @@ columns?.addEventListener("change", () => {
 });
 columns?.addEventListener("submit", (event) => event.preventDefault());
 
+/** The job as it was told last. @type {any} */
+let latest = null;
+const paced = pace();
+
+/** Says how far it is, also while nothing new is told. */
+function tellPace() {
+  if (latest === null || ENDED.includes(latest.status)) return;
+  at("how-far").textContent = latest.status === "queued" ? "Waiting for a worker" : paced(latest, performance.now() / 1000);
+}
+setInterval(tellPace, 2000);
+
 /** Shows a job as the service tells it. @param {any} told */
 function update(told) {
   const ended = ENDED.includes(told.status);
@@ -48,10 +60,8 @@ function update(told) {
   at("count").textContent = count(told.total);
   at("share").textContent = percent(part);
   at("bar").value = part;
-  const rate = told.texts_per_s ? `, ${count(Math.round(told.texts_per_s))} a second` : "";
-  const left = told.eta_s !== null && told.eta_s !== undefined ? `, about ${duration(told.eta_s)} left` : "";
-  at("how-far").textContent =
-    told.status === "queued" ? "Waiting for a worker" : `${count(told.done)} of ${count(told.total)} texts${rate}${left}`;
+  latest = told;
+  tellPace();
   at("progress").hidden = ended;
   at("cancel").hidden = ended;
   at("remove").hidden = !ended;

@@ -9,6 +9,10 @@ import { announce, at, capital, count, isolated, settled } from "./dom.js";
 const AT_ONCE = 20;
 const LONG = 220;
 const TRIES = 10;
+/** With fewer texts left, more are fetched. */
+const FEW = 10;
+/** Labels that may wait to be sent. */
+const MOST_UNSENT = 20;
 const KEYS = /** @type {Record<string, string>} */ ({ 1: "NEGATIVE", 2: "NEUTRAL", 3: "POSITIVE", 0: "cannot tell" });
 const NAME = "sentiq-labels-by";
 const place = at("labelling");
@@ -22,7 +26,10 @@ let queue = [];
 let done = [];
 /** @type {{item: Item, label: string} | null} */
 let corrects = null; // the answer that is being given again
-let busy = false;
+/** Labels are sent in the background, one after the other, in the order in which they were given. */
+let sending = Promise.resolve();
+let unsent = 0;
+let fetching = false;
 let turn = 0; // counts changes of person and segment, so that an answer for the ones before is dropped
 
 function remembered() {
@@ -132,43 +139,74 @@ function present() {
   if (corrects) at("before").textContent = `You said “${capital(corrects.label)}”. Choose again; it takes the place of that.`;
 }
 
-/** Shows the next text, after fetching more if need be. */
+/** Shows the next text, and fetches more if few are left. */
 async function go() {
-  try {
-    if (corrects === null && queue.length === 0) await fetchMore();
-    complain(null);
-  } catch (error) {
-    complain(error);
-  }
-  present();
+  if (corrects !== null || queue.length) present();
+  else at("text").replaceChildren(); // the text before is answered
+  if (corrects !== null || queue.length > FEW || fetching) return;
+  fetching = true;
+  const now = turn;
+  const fetched = sending.then(async () => {
+    if (now !== turn) return;
+    try {
+      await fetchMore();
+      complain(null);
+    } catch (error) {
+      complain(error);
+    } finally {
+      fetching = false;
+    }
+    if (now === turn && corrects === null && !at("text").hasChildNodes()) present();
+  });
+  sending = fetched;
+  await fetched;
 }
 
-/** @param {string} label */
-async function answer(label) {
+/** Takes an answer, and shows the next text at once. @param {string} label */
+function answer(label) {
   const item = corrects?.item ?? queue[0];
-  if (busy || item === undefined || at("task").hidden) return;
-  busy = true;
-  const now = turn;
+  if (item === undefined || at("task").hidden) return;
+  if (unsent >= MOST_UNSENT) {
+    complain(new Problem(0, "unsent", `${count(unsent)} labels are not sent yet. Wait a moment before you go on.`));
+    return;
+  }
+  if (corrects === null) queue.shift();
+  corrects = null;
+  done.push({ item, label });
+  announce(`${capital(label)}.`);
+  const [now, who] = [turn, by];
+  told(1);
+  sending = sending.then(() => save(item, label, now, who));
+  void go();
+}
+
+/** How many labels are not sent yet. @param {number} more */
+function told(more) {
+  unsent += more;
+  at("task").dataset.unsent = String(unsent);
+}
+
+/** Sends a label; if it is refused for good, its text comes back. @param {Item} item @param {string} label @param {number} now @param {string} who */
+async function save(item, label, now, who) {
   try {
-    const { body } = await persist("POST", place.dataset.labels ?? "", { by, labels: [{ id: item.id, label }] });
+    const { body } = await persist("POST", place.dataset.labels ?? "", { by: who, labels: [{ id: item.id, label }] });
     if (now !== turn) return;
     complain(null);
     tellCounts(body.labels);
-    if (corrects === null) queue.shift();
-    corrects = null;
-    done.push({ item, label });
-    announce(`${capital(label)}.`);
     progress(item.id);
-    await go();
   } catch (error) {
     complain(error);
+    if (now !== turn) return;
+    done = done.filter((one) => one.item !== item);
+    queue.unshift(item);
+    present();
   } finally {
-    busy = false;
+    told(-1);
   }
 }
 
 function undo() {
-  if (busy || done.length === 0) return;
+  if (done.length === 0) return;
   corrects = done.pop() ?? null;
   present();
   announce(at("before").textContent);
@@ -176,6 +214,7 @@ function undo() {
 
 async function begin() {
   turn += 1;
+  fetching = false;
   queue = [];
   done = [];
   corrects = null;

@@ -17,9 +17,14 @@ const SETTINGS = [
   [/\?escape=\\/g, "“Escaped by” a backslash"],
   [/\?on_error=line/g, "“Unreadable rows”"],
   [/\?sheet=NAME/g, "“Sheet”"],
-  [/\?dates=day-first or \?dates=month-first/g, "“In 3/4/2026 first comes”"],
+  [/\?dates=day-first or \?dates=month-first/g, "“Dates like 3/4/2026”"],
   [/ In a form, only fields before the file count\./g, ""],
 ];
+
+/** Refusals whose words are for programs, by their codes. @type {Record<string, string>} */
+const BY_CODE = {
+  unsupported_media_type: "This is not a file of texts that can be read here. Choose a table (CSV, Excel, OpenDocument, Parquet), JSON or NDJSON, or a file with one text a line.",
+};
 
 /** @param {string} name */
 function decoded(name) {
@@ -30,8 +35,9 @@ function decoded(name) {
   }
 }
 
-/** A refusal of the API in the words of the page. @param {string} words */
-export function inWords(words) {
+/** A refusal of the API in the words of the page. @param {string} words @param {string} [code] of the refusal */
+export function inWords(words, code = "") {
+  if (code in BY_CODE) return BY_CODE[code];
   for (const [found, said] of SETTINGS) words = words.replace(found, /** @type {any} */ (said));
   return words.replaceAll("`", "");
 }
@@ -48,7 +54,7 @@ export function tell(place, problem) {
   }
   const line = problem.body?.line ? `Line ${problem.body.line}: ` : "";
   const later = problem.retryAfterS ? ` Try again in ${Math.ceil(problem.retryAfterS)} seconds.` : "";
-  place.replaceChildren(make("div", { class: "notice bad" }, make("span", {}, line + inWords(problem.retryAfterS ? problem.reason : problem.message) + later)));
+  place.replaceChildren(make("div", { class: "notice bad" }, make("span", {}, line + inWords(problem.retryAfterS ? problem.reason : problem.message, problem.code) + later)));
 }
 
 /** @param {number} seconds */

@@ -119,16 +119,22 @@ async function predicted(question, signal) {
 
 /** @param {import("./snippets.js").Asked} question @param {AbortSignal} signal */
 async function weigh(question, signal) {
+  if (new TextEncoder().encode(question.text).length > Number(page.dataset.weighs)) return unweighed("Only texts of about 1,500 letters or fewer are weighed.");
   try {
     const { status, body } = await call("POST", "/predict", { ...question, explain: true }, { signal });
     if (status === 200 && body.words && body.label !== null) return showWords(body);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    at("weighed").replaceChildren();
-    at("weights").replaceChildren();
-    at("words-hint").textContent = `The words were not weighed. ${error.message}`;
-    at("words").hidden = false;
+    unweighed(error.message);
   }
+}
+
+/** Says why no word has a weight. @param {string} why */
+function unweighed(why) {
+  at("weighed").replaceChildren();
+  at("weights").replaceChildren();
+  at("words-hint").textContent = `The words were not weighed. ${why}`;
+  at("words").hidden = false;
 }
 
 /** Says why there is no answer, and tries again where that may help. @param {Problem} error */
