@@ -17,7 +17,9 @@ _NAME_WIDTH = 150.0
 _NAME = 20
 """Characters of a name beside a drawing."""
 _CLASSES = ("negative", "neutral", "positive")
-_ROW = 34.0
+_ROW = 38.0
+_FIGURE = 162.0
+"""The width of a net with its interval, at the right of a drawing."""
 _SHARES = ((0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "100 %"))
 
 
@@ -29,11 +31,11 @@ def short(name: str, length: int = _NAME) -> str:
 def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
     """Stacked shares, a row for each segment, with the intervals of the negative and the positive share."""
     whole, above = (NARROW, 20.0) if narrow else (WIDTH, 0.0)
-    left, right, top = (0.0, whole, 26.0) if narrow else (_NAME_WIDTH + 10, whole - 120, 26.0)
+    left, right, top = (0.0, whole, 26.0) if narrow else (_NAME_WIDTH + 10, whole - _FIGURE, 26.0)
     width, row = right - left, _ROW + above
     height = top + row * len(segments) + 6
     drawing = Drawing(
-        "shares",
+        "shares-narrow" if narrow else "shares",
         whole,
         height,
         "Shares of negative, neutral and positive texts by segment",
@@ -63,8 +65,9 @@ def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
             if part > 34:
                 drawing.text(f"on-{kind}", (x + part / 2, y + 18.5), words.percent(given.estimate), anchor="middle")
             x += part
-        _whisker(drawing, one.shares.negative, left, width, y + 26.5)
-        _whisker(drawing, one.shares.positive, right, -width, y + 26.5)
+        # One below the other: where there are few texts, they overlap.
+        _whisker(drawing, "negative", one.shares.negative, left, width, y + 27.5)
+        _whisker(drawing, "positive", one.shares.positive, right, -width, y + 32.5)
     return str(drawing)
 
 
@@ -72,20 +75,20 @@ def _said(given: Shares) -> str:
     return ", ".join(f"{words.share(getattr(given, kind))} {kind}" for kind in _CLASSES)
 
 
-def _whisker(drawing: Drawing, given: Estimate, start: float, width: float, y: float) -> None:
+def _whisker(drawing: Drawing, kind: str, given: Estimate, start: float, width: float, y: float) -> None:
     """The interval of a share that is drawn from `start`, below its bar."""
     if given.low is None or given.high is None or given.low == given.high:
         return
     low, high = start + given.low * width, start + given.high * width
-    drawing.line("whisker", (low, y), (high, y))
+    drawing.line(f"whisker of-{kind}", (low, y), (high, y))
     for x in (low, high):
-        drawing.line("whisker", (x, y - 2.5), (x, y + 2.5))
+        drawing.line(f"whisker of-{kind}", (x, y - 2), (x, y + 2))
 
 
 def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:
     """Differences of net with their intervals; who is surely ahead has a filled colour."""
     whole, above = (NARROW, 18.0) if narrow else (WIDTH, 0.0)
-    left, right, top = (10.0, whole - 10, 26.0) if narrow else (290.0, whole - 130, 26.0)
+    left, right, top = (10.0, whole - 10, 26.0) if narrow else (290.0, whole - _FIGURE, 26.0)
     row = 28 + above
     height = top + row * len(pairs) + 8
     low, high = _reach(pairs)
@@ -95,7 +98,7 @@ def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:
         return left + (value - low) * scale
 
     drawing = Drawing(
-        "forest",
+        "forest-narrow" if narrow else "forest",
         whole,
         height,
         "Differences of net sentiment with their intervals",
