@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from tasks.errors import StreamNotFound
-from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.events import Listeners
-from webapp.api.streams import find, told_time
+from webapp.api.streams import all_of_caller, find, told_time
 from webapp.front.visit import caller
 from webapp.pages.page import RUNS_JOBS, Pages
 from webapp.pages.stream_links import add_links
@@ -28,11 +27,7 @@ def add_streams(blueprint: Blueprint, pages: Pages, streams: StreamService, list
 
     @blueprint.get("/pages/streams")
     def streams_page() -> Response:
-        found = []
-        if may():
-            streams.require()
-            with redis_or_unavailable():
-                found = streams.kept.of(caller().owner or "")
+        found = all_of_caller(streams) if may() else []
         return pages.show(
             "streams.html", needs=RUNS_JOBS, streams=found, longest_ttl_s=streams.longest_ttl_s, told_time=told_time
         )
