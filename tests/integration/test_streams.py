@@ -13,13 +13,16 @@ import msgspec
 import pytest
 
 from tasks.keys import digest
+from tasks.store.connections import connect
+from tasks.streams.kept import KeptStreams
 from tasks.streams.keys import registry_key
+from tasks.streams.stream import StreamSettings
 from tests.support.keys import keys_without_end
 from tests.support.stack import Stack
 from tests.support.texts import direct, labels, new_text, new_texts
 from tests.support.waiting import wait_until
 
-ANN, BOB = "ann-and-only-ann", "bob-and-only-bob"
+ANN, BOB, EVE = "ann-and-only-ann", "bob-and-only-bob", "eve-who-may-do-all"
 NOON = 1_774_958_400  # 2026-03-31T12:00Z
 
 
@@ -443,7 +446,10 @@ def test_days_on_which_the_clock_is_changed(stream: Streaming, day: str, begin: 
 def _limited() -> Iterator[Stack]:
     stack = Stack(
         WEB_CONCURRENCY=1,
-        API_KEYS=",".join(f"{name}:predict+jobs:{digest(key)}" for name, key in (("ann", ANN), ("bob", BOB))),
+        API_KEYS=",".join(
+            f"{name}:{scopes}:{digest(key)}"
+            for name, scopes, key in (("ann", "predict+jobs", ANN), ("bob", "predict+jobs", BOB), ("eve", "admin", EVE))
+        ),
         MAX_STREAMS=3,
         MAX_SEGMENTS=2,
     )
@@ -454,8 +460,8 @@ def _limited() -> Iterator[Stack]:
 
 @pytest.fixture
 def limited(_limited: Stack) -> Iterator[Stack]:
-    """A running Sentiq with two keys, which may have 3 streams with 2 segments each. The key is Ann's unless another is
-    given. A key in Redis that is left without a TTL fails the test.
+    """A running Sentiq with two keys, which may have 3 streams with 2 segments each, and an admin's. The key is Ann's
+    unless another is given. A key in Redis that is left without a TTL fails the test.
     """
     _limited.http.headers["Authorization"] = f"Bearer {ANN}"
     yield _limited
@@ -507,6 +513,31 @@ def test_streams_are_their_keys_own(limited: Stack) -> None:
     for path in (stream.path, own.path):
         assert limited.http.delete(path, headers=bob).status_code == 204
     assert stream.get() | {"expires_at": ""} == before | {"expires_at": ""}
+
+
+def test_streams_from_before_there_were_keys(limited: Stack) -> None:
+    """Admins' keys reach the streams that were made while there were no keys, to use and to delete; others do not. A
+    stream of the admin's own hides one of the same name.
+    """
+    kept = KeptStreams(connect(limited.url, timeout_s=10), max_streams=10)
+    old = Streaming(limited)
+    stream, _ = kept.put("", old.name, StreamSettings(ttl=3600))
+    eve = {"Authorization": f"Bearer {EVE}"}
+    for who, status, names in ((EVE, 200, [old.name]), (ANN, 404, [])):
+        asked = {"Authorization": f"Bearer {who}"}
+        assert limited.http.get(old.path, headers=asked).status_code == status
+        assert [one["name"] for one in limited.http.get("/streams", headers=asked).json()["items"]] == names
+    page = {"Accept": "text/html", **eve}
+    assert old.name in limited.http.get("/streams", headers=page).text
+    sent = limited.http.post(f"{old.path}/texts", json={"texts": new_texts(3)}, headers=eve | {"Prefer": "wait=30"})
+    assert sent.json()["status"] == "succeeded", sent.text
+    assert limited.http.put(old.path, json={}, headers=eve).status_code == 200, "it is there, and no second one is made"
+    assert kept.get("", old.name).uid == stream.uid
+    own, _ = kept.put("eve", old.name, StreamSettings(ttl=3600))
+    assert limited.http.get(old.path, headers=eve).json()["texts"] == 0
+    for _ in (own, stream):
+        assert limited.http.delete(old.path, headers=eve).status_code == 204
+    assert limited.http.get(old.path, headers=eve).status_code == 404
 
 
 def test_caps_on_streams_and_segments(limited: Stack) -> None:

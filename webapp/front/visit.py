@@ -45,6 +45,15 @@ class Caller:
         """The owner whose jobs the caller may see; None if the caller may see all jobs."""
         return None if self.key is None or self.is_admin else self.key.name
 
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """The owners whose streams the caller may use, the own first. Those from before there were keys have none, and
+        would be out of everybody's reach: admin keys reach them.
+        """
+        if self.key is None:
+            return ("",)
+        return (self.key.name, "") if self.is_admin else (self.key.name,)
+
     def charge(self, *, rate: int, quota: int, rate_counted: int = 0) -> None:
         """Counts texts against the caller's limits.
 

@@ -13,6 +13,7 @@ from tasks.streams.labelled import agreements
 from tasks.streams.measuring import Measured
 from webapp.api.job_labels import Labelling
 from webapp.api.jobs import found_job
+from webapp.api.results import own_columns
 from webapp.api.stream_labels import standing
 from webapp.pages.files import listed
 from webapp.pages.label import MOST_PAIRS, agreed, said, told
@@ -33,6 +34,8 @@ def add_job_label(blueprint: Blueprint, pages: Pages, labelling: Labelling) -> N
         by, at = request.args.get("segment", ""), f"/jobs/{job.id}"
         column = labelling.column(job, by)
         query = f"?{urlencode({'segment': by})}" if column is not None else ""
+        own_labels = request.args.get("label", "")
+        roles = ({"segment": by} if column is not None else {}) | ({"label": own_labels} if own_labels else {})
         segments, ready = [], job.total <= AT_ONCE_LINES or labelling.kept(job, column) is not None
         if job.status in TERMINAL and ready:
             draw, given = labelling.draw(job, by), labelling.given(job)
@@ -42,7 +45,7 @@ def add_job_label(blueprint: Blueprint, pages: Pages, labelling: Labelling) -> N
             needs=RUNS_JOBS,
             name=listed(job)["name"] or f"Job {job.id[:8]}",
             job=job.id,
-            back=f"/files/{job.id}{query}#report",
+            back=f"/files/{job.id}?{urlencode(roles)}#report",
             sample=f"{at}/sample",
             labels=f"{at}/labels{query}",
             part=f"/pages/files/{job.id}/labels",
@@ -50,6 +53,7 @@ def add_job_label(blueprint: Blueprint, pages: Pages, labelling: Labelling) -> N
             ended=job.status in TERMINAL,
             ready=ready,
             column=by if column is not None else None,
+            own_labels=own_labels if own_labels in own_columns(job) else "",
             segments=segments,
             chosen=request.args.get("value"),
         )

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from flask import Blueprint, Response
 
 from tasks.errors import StreamNotFound
-from tasks.keys import Scope
-from tasks.submit.away import redis_or_unavailable
 from tasks.submit.streams import StreamService
 from webapp.api.events import Listeners
-from webapp.api.streams import find, told_time
+from webapp.api.streams import all_of_caller, find, told_time
 from webapp.front.visit import caller
 from webapp.pages.page import RUNS_JOBS, Pages
 from webapp.pages.stream_links import add_links
@@ -33,18 +31,11 @@ def add_streams(
 
     @blueprint.get("/pages/streams")
     def streams_page() -> Response:
-        found, nobodys = [], []
-        if may():
-            streams.require()
-            with redis_or_unavailable():
-                found = streams.kept.of(caller().owner or "")
-                if pages.has_keys and pages.may(frozenset({Scope.ADMIN})):
-                    nobodys = streams.kept.of("")
+        found = all_of_caller(streams) if may() else []
         return pages.show(
             "streams.html",
             needs=RUNS_JOBS,
             streams=found,
-            nobodys=nobodys,
             waits=shared.waits(),
             longest_ttl_s=streams.longest_ttl_s,
             told_time=told_time,

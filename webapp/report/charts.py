@@ -19,7 +19,7 @@ _NAME = 20
 _CLASSES = ("negative", "neutral", "positive")
 _LETTER = 6.8
 """The width of a letter of a figure, rather more than less."""
-_ROW = 36.0
+_ROW = 38.0
 _SHARES = ((0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "100 %"))
 
 
@@ -66,8 +66,9 @@ def shares_chart(segments: Sequence[Segment], *, narrow: bool = False) -> str:
             if part > 34:
                 drawing.text(f"on-{kind}", (x + part / 2, y + 18.5), words.percent(given.estimate), anchor="middle")
             x += part
-        _whisker(drawing, one.shares.negative, left, width, y + 26.5)
-        _whisker(drawing, one.shares.positive, right, -width, y + 31)  # the two may overlap
+        # One below the other: where there are few texts, they overlap.
+        _whisker(drawing, "negative", one.shares.negative, left, width, y + 27.5)
+        _whisker(drawing, "positive", one.shares.positive, right, -width, y + 32.5)
     return str(drawing)
 
 
@@ -80,14 +81,14 @@ def _said(given: Shares) -> str:
     return ", ".join(f"{words.share(getattr(given, kind))} {kind}" for kind in _CLASSES)
 
 
-def _whisker(drawing: Drawing, given: Estimate, start: float, width: float, y: float) -> None:
+def _whisker(drawing: Drawing, kind: str, given: Estimate, start: float, width: float, y: float) -> None:
     """The interval of a share that is drawn from `start`, below its bar."""
     if given.low is None or given.high is None or given.low == given.high:
         return
     low, high = start + given.low * width, start + given.high * width
-    drawing.line("whisker", (low, y), (high, y))
+    drawing.line(f"whisker of-{kind}", (low, y), (high, y))
     for x in (low, high):
-        drawing.line("whisker", (x, y - 2.5), (x, y + 2.5))
+        drawing.line(f"whisker of-{kind}", (x, y - 2), (x, y + 2))
 
 
 def forest_chart(pairs: Sequence[Pair], *, narrow: bool = False) -> str:

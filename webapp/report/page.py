@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from html import escape
 
 from model.shares import words
-from model.shares.estimates import Shares
+from model.shares.raw import NOTE
 from webapp.report.asked import ROLES, Asked
 from webapp.report.charts import by_width, forest_chart, shares_chart
 from webapp.report.figures import Figures, Segment
+from webapp.report.html import SCROLL, cell, soft
 from webapp.report.method import limits, method
-from webapp.report.panels import Axes, panel
-from webapp.report.says import all_shifts, clock, headlines, mixed, notes_once, pair_sentence, shift_sentence, shown
+from webapp.report.over_time import over_time
+from webapp.report.says import clock, headlines, pair_sentence, shown
 from webapp.report.style import POLICY, STYLE
 from webapp.report.table import Table
 
-_MOST_PANELS = 12
-_MOST_SHIFTS = 60
-_MOST_CELLS = 3000
-"""More buckets times segments are in no table of the page."""
-_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="Figures">'
-"""Around a table that may be wider than its place: those who have only a keyboard can move it, too."""
 _CLASSES = ("negative", "neutral", "positive")
 
 
@@ -57,7 +53,7 @@ def _content(asked: Asked, table: Table, figures: Figures) -> Iterator[str]:
     if figures.pairs:
         yield from _pairs(figures)
     if figures.bucket is not None:
-        yield from _over_time(asked, figures)
+        yield from over_time(asked, figures)
     if figures.agreement is not None:
         yield from _agreement(figures)
     yield from _counted(table, figures)
@@ -100,16 +96,26 @@ def _headlines(asked: Asked, figures: Figures) -> Iterator[str]:
 
 def _shares(figures: Figures) -> Iterator[str]:
     rows = [*figures.segments, figures.overall] if len(figures.segments) != 1 else list(figures.segments)
+    # Bars stand side by side to be compared: of what is corrected and what is not, all are the model's own counts.
+    mixed = len({one.is_certain for one in rows}) > 1
+    drawn = [replace(one, shares=one.raw) for one in rows] if mixed else rows
     yield "<h2>Shares</h2>"
     yield (
-        f"<figure>{by_width(shares_chart(rows), shares_chart(rows, narrow=True))}"
-        '<ul class="key"><li><i class="k-negative"></i>negative</li><li><i class="k-neutral"></i>neutral</li><li><i'
-        ' class="k-positive"></i>positive</li></ul>'
+        f"<figure>{by_width(shares_chart(drawn), shares_chart(drawn, narrow=True))}"
+        '<ul class="key"><li><i class="k-negative"></i>negative</li><li><i class="k-neutral"></i>neutral</li>'
+        '<li><i class="k-positive"></i>positive</li></ul>'
         "<figcaption>Each bar is all texts of a segment. The thin lines below it are 95 % intervals: on the left of the"
-        f" negative share, on the right of the positive one.{escape(mixed(rows))}</figcaption></figure>"
+        " negative share, on the right of the positive one."
+        + (
+            " As not every segment has labels enough to be corrected, all bars are the model's own counts; corrected"
+            " figures are in the table."
+            if mixed
+            else ""
+        )
+        + "</figcaption></figure>"
     )
     yield (
-        f"{_SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points."
+        f"{SCROLL}<table><caption>Shares with 95 % intervals. Net is positive less negative, in points."
         '</caption><thead><tr><th scope="col">Segment</th><th scope="col">texts</th><th scope="col">effective</th>'
         '<th scope="col">labels</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col" class="words">method</th></tr></thead>'
@@ -120,14 +126,13 @@ def _shares(figures: Figures) -> Iterator[str]:
         yield (
             f'<tr><th scope="row"><bdi>{escape(shown(one.name) or "All texts")}</bdi></th><td>{given.texts:,}</td>'
             f"<td>{given.effective_texts:,.0f}</td><td>{one.labelled:,}</td>"
-            f"{''.join(_cell(words.share(getattr(given, kind))) for kind in _CLASSES)}{_cell(words.net(given.net))}"
+            f"{''.join(cell(words.share(getattr(given, kind))) for kind in _CLASSES)}{cell(words.net(given.net))}"
             f'<td class="words">{escape(str(given.method))}</td></tr>'
         )
     yield "</tbody></table></div>"
     if any(one.raw.net.estimate != one.shares.net.estimate for one in rows):
         yield from _before(rows)
-    for note in notes_once(one.shares.note for one in rows):
-        yield f'<p class="note">{escape(note)}</p>'
+    yield from _notes_of(rows)
     if figures.others:
         yield (
             f'<p class="note">{figures.others:,} smaller segments with {figures.others_texts:,} texts together have no'
@@ -135,9 +140,23 @@ def _shares(figures: Figures) -> Iterator[str]:
         )
 
 
+def _notes_of(rows: Iterable[Segment]) -> Iterator[str]:
+    """What is to be known of the figures: what holds for several once, then how many labels each lacks."""
+    several = dict.fromkeys(NOTE if one.shares.note.startswith(NOTE) else one.shares.note for one in rows)
+    lacking = [
+        f"{shown(one.name) or 'All texts'}: {labels.rstrip('.')}"
+        for one in rows
+        if one.shares.note.startswith(NOTE) and (labels := one.shares.note.removeprefix(NOTE).strip())
+    ]
+    for note in filter(None, several):
+        yield f'<p class="note">{escape(note)}</p>'
+        if note == NOTE and lacking:
+            yield f'<p class="note">{escape("; ".join(lacking))}.</p>'
+
+
 def _before(rows: list[Segment]) -> Iterator[str]:
     yield (
-        f"<details><summary>What the model's own counts would say</summary>{_SCROLL}<table><caption>The"
+        f"<details><summary>What the model's own counts would say</summary>{SCROLL}<table><caption>The"
         " model's counts, uncorrected, with intervals that know nothing of its errors.</caption><thead><tr>"
         '<th scope="col">Segment</th><th scope="col">negative</th><th scope="col">neutral</th>'
         '<th scope="col">positive</th><th scope="col">net</th><th scope="col">net, corrected less raw</th></tr></thead>'
@@ -147,20 +166,10 @@ def _before(rows: list[Segment]) -> Iterator[str]:
         moved = words.signed(one.shares.net.estimate - one.raw.net.estimate)
         yield (
             f'<tr><th scope="row"><bdi>{escape(shown(one.name) or "All texts")}</bdi></th>'
-            f"{''.join(_cell(words.share(getattr(one.raw, kind))) for kind in _CLASSES)}{_cell(words.net(one.raw.net))}"
+            f"{''.join(cell(words.share(getattr(one.raw, kind))) for kind in _CLASSES)}{cell(words.net(one.raw.net))}"
             f"<td>{moved}</td></tr>"
         )
     yield "</tbody></table></div></details>"
-
-
-def _cell(told: str) -> str:
-    """A figure, with its interval in a lighter colour."""
-    estimate, bracket, interval = told.partition(" (")
-    return f"<td>{estimate} {_soft(f'({interval}')}</td>" if bracket else f"<td>{estimate}</td>"
-
-
-def _soft(told: str) -> str:
-    return f'<span class="interval">{told}</span>'
 
 
 def _pairs(figures: Figures) -> Iterator[str]:
@@ -178,7 +187,7 @@ def _pairs(figures: Figures) -> Iterator[str]:
         + "</figure>"
     )
     yield (
-        f'{_SCROLL}<table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
+        f'{SCROLL}<table><caption>Each comparison as a sentence</caption><thead><tr><th scope="col">'
         'Comparison</th><th scope="col" class="words">verdict</th></tr></thead><tbody>'
     )
     for pair in figures.pairs:
@@ -192,74 +201,6 @@ def _pairs(figures: Figures) -> Iterator[str]:
         yield f'<p class="note">{escape(note)}</p>'
 
 
-def _over_time(asked: Asked, figures: Figures) -> Iterator[str]:
-    many = len(figures.segments) > 1
-    largest = sorted(figures.segments, key=lambda one: -one.shares.texts)[:_MOST_PANELS] if many else []
-    drawn = [one for one in figures.segments if one in largest and one.series]
-    first = figures.overall if len(figures.segments) != 1 else figures.segments[0]
-    axes = Axes(figures.edges, asked.zone, [one.series for one in (first, *drawn)])
-    yield "<h2>Over time</h2>"
-    name = first.name or "all texts"
-    yield (
-        f"<h3><bdi>{escape(shown(name)[0].upper() + shown(name)[1:])}</bdi></h3><figure>"
-        f"{panel('p', name, first.series, first.shifts, axes, wide=True)}<figcaption>Net in points, in buckets of"
-        f" {escape(str(figures.bucket))}, times in {escape(shown(asked.tz))}. The band is the 95 % interval of each"
-        " bucket; grey bars show how many texts it has; a dashed line is a shift, with the time between which it lies."
-        "</figcaption></figure>"
-    )
-    if drawn:
-        yield '<div class="panels">'
-        for place, one in enumerate(drawn):
-            yield (
-                f"<figure><h3><bdi>{escape(shown(one.name))}</bdi></h3>"
-                f"{panel(f'p{place}', one.name, one.series, one.shifts, axes)}</figure>"
-            )
-        yield "</div>"
-        if len(figures.segments) > len(drawn):
-            yield f'<p class="note">Drawn are the {len(drawn)} largest segments; the report as JSON has all.</p>'
-    yield from _shifts(asked, figures)
-    for note in notes_once(share.note for share in first.series):
-        yield f'<p class="note">{escape(note)}</p>'
-    if len(figures.edges) * (1 + len(drawn)) <= _MOST_CELLS:
-        yield from _series_table(asked, figures, [first, *drawn])
-
-
-def _shifts(asked: Asked, figures: Figures) -> Iterator[str]:
-    yield "<h3>Shifts</h3>"
-    found = all_shifts(figures)
-    if not found:
-        yield "<p>No shift was found: the mood moved no more than chance would have it.</p>"
-        return
-    yield "<table><caption>When whose mood shifted</caption><tbody>"
-    shown_ones = sorted(sorted(found, key=lambda one: -abs(one[1].size))[:_MOST_SHIFTS], key=lambda one: one[1].when)
-    for name, shift in shown_ones:
-        yield (
-            f'<tr><th scope="row"><bdi>{escape("All texts" if name is None else shown(name))}</bdi></th>'
-            f'<td class="words">{escape(shift_sentence(name, shift, asked.zone))}</td></tr>'
-        )
-    yield "</tbody></table>"
-    if len(found) > _MOST_SHIFTS:
-        yield f'<p class="note">These are the largest of {len(found):,}; the report as JSON has all.</p>'
-
-
-def _series_table(asked: Asked, figures: Figures, drawn: list[Segment]) -> Iterator[str]:
-    heads = "".join(f'<th scope="col"><bdi>{escape(shown(one.name) or "All texts")}</bdi></th>' for one in drawn)
-    yield (
-        f"<details><summary>The figures of the bands</summary>{_SCROLL}<table><caption>Net in points with its"
-        f' interval, and the number of texts</caption><thead><tr><th scope="col">from</th>{heads}</tr></thead><tbody>'
-    )
-    for place, begin in enumerate(figures.edges[:-1]):
-        cells = "".join(_bucket(one.series[place]) if one.series else "<td></td>" for one in drawn)
-        yield f'<tr><th scope="row">{escape(clock(begin, asked.zone))}</th>{cells}</tr>'
-    yield "</tbody></table></div></details>"
-
-
-def _bucket(given: Shares) -> str:
-    if not given.texts:
-        return "<td>–</td>"
-    return f"<td>{words.net(given.net)} {_soft(f'{given.texts:,}')}</td>"
-
-
 def _agreement(figures: Figures) -> Iterator[str]:
     agreement = figures.agreement
     assert agreement is not None
@@ -271,7 +212,7 @@ def _agreement(figures: Figures) -> Iterator[str]:
     )
     heads = "".join(f'<th scope="col">model: {kind}</th>' for kind in _CLASSES)
     yield (
-        f"{_SCROLL}<table><caption>What the model says of what people say</caption>"
+        f"{SCROLL}<table><caption>What the model says of what people say</caption>"
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>"
     )
     for place, (kind, row) in enumerate(zip(_CLASSES, agreement.confusion, strict=True)):
@@ -284,7 +225,7 @@ def _agreement(figures: Figures) -> Iterator[str]:
 
 
 def _part(count: int, whole: int) -> str:
-    return f" {_soft(f'({words.percent(count / whole)})')}" if whole else ""
+    return f" {soft(f'({words.percent(count / whole)})')}" if whole else ""
 
 
 def _counted(table: Table, figures: Figures) -> Iterator[str]:

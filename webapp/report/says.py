@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, tzinfo
 
 from model.shares import words
@@ -69,18 +69,6 @@ def notes_once(notes: Iterable[str]) -> list[str]:
         if note:
             variants.setdefault(_NEEDED.sub("", note), {})[note] = None
     return [next(iter(some)) if len(some) == 1 else note for note, some in variants.items()]
-
-
-def mixed(rows: Sequence[Segment]) -> str:
-    """What has to be said where some are corrected and others are not."""
-    mine = [shown(one.name) or "all texts" for one in rows if one.shares.method is Method.RAW]
-    if not mine or len(mine) == len(rows):
-        return ""
-    whose = f"{'That of' if len(mine) == 1 else 'Those of'} {', '.join(mine[:3])}{' and others' if mine[3:] else ''}"
-    return (
-        f" {whose} {'is' if len(mine) == 1 else 'are'} by the model's own counts, the others are corrected by people's"
-        " labels: so the parts need not add up to the whole."
-    )
 
 
 def all_shifts(figures: Figures) -> list[tuple[str | None, Shift]]:

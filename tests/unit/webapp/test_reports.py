@@ -382,13 +382,51 @@ def test_page(sandbox: Sandbox) -> None:
     page = page_of(sandbox, some(150))
     found = safe(page)
     tags = [tag for tag, _ in found.tags]
-    assert tags.count("svg") == tags.count("desc") == 7  # two of them for a desk and for a phone
+    assert tags.count("svg") == tags.count("desc") == 8  # three of them twice, for desks and for phones
     assert tags.count("table") == tags.count("caption")
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for words in ("Shares", "Who is ahead", "Over time", "What was counted", "What these figures cannot say"):
         assert words in found.words
     assert "nan" not in re.sub(r"<style>.*?</style>", "", page).lower().replace("finance", "")
+
+
+def test_what_holds_for_several_figures_is_said_once(sandbox: Sandbox) -> None:
+    """That figures are the model's own stands once, however many segments and buckets there are, and then which
+    segments lack how many labels; of a bucket nobody would know which is meant.
+    """
+    cells = [
+        (time, segment, "positive" if n < 12 else "", user, text)
+        for n, (time, segment, _, user, text) in enumerate(some(150))
+    ]
+    words = safe(page_of(sandbox, cells)).words
+    assert words.count("By the model's labels alone") == 1
+    assert words.count("labels needed") == 3
+    assert "A: 6 of the 75 labels needed are there; B: 6 of the 75 labels" in words
+
+
+def test_bars_are_all_of_one_kind(sandbox: Sandbox) -> None:
+    """Where one segment is corrected by labels and another is not, all bars are the model's own counts, and the page
+    says so: else the whole may have more of a class than each of its parts.
+    """
+    cells = [
+        (time, segment, "positive" if segment == "A" else "", user, text) for time, segment, _, user, text in some(300)
+    ]
+    page = page_of(sandbox, cells)
+    drawing = page[page.index("Shares of negative, neutral and positive texts by segment") :].partition("</svg>")[0]
+    assert "A: 33 % (" in drawing
+    assert "all bars are the model's own counts" in page
+    assert "the model's own counts; corrected" not in page_of(sandbox, some(300))
+
+
+def test_figures_of_bars_have_room(sandbox: Sandbox) -> None:
+    """The net beside a bar begins to the right of the bar, however long its interval is in figures."""
+    page = page_of(sandbox, [(time, "A", "", user, text) for time, _, _, user, text in some(9)])
+    chart = page[page.index('<div class="at-desk">') :].partition("</svg>")[0]
+    ends = [float(x) + float(width) for x, width in re.findall(r'<rect[^>]* x="([\d.]+)"[^>]* width="([\d.]+)"', chart)]
+    ((at, told),) = re.findall(r'<text class="figure" x="([\d.]+)"[^>]*>([^<]+)<', chart)
+    assert len(told) > 12
+    assert float(at) - 7.2 * len(told) > max(ends)
 
 
 HOSTILE = [

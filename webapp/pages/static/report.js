@@ -36,8 +36,9 @@ export function reports(job, ended) {
     if (!opened) return;
     tell(at("report-problem"), null);
     const query = asked();
-    const segment = query.get("segment");
-    at("to-label").href = to(`/files/${job}/label${segment ? `?${new URLSearchParams({ segment })}` : ""}`);
+    const roles = new URLSearchParams();
+    for (const role of ["segment", "label"]) if (query.has(role)) roles.set(role, String(query.get(role)));
+    at("to-label").href = to(`/files/${job}/label?${roles}`);
     at("to-label").hidden = !ended();
     at("alone").href = to(`/jobs/${job}/report?format=html&${query}`);
     if (!ended()) {
