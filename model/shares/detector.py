@@ -40,7 +40,8 @@ class Detector:
 
     After each BLOCK texts, all windows that end there are held against all texts before them since the last shift
     (`model.shares.scan`). There is a shift if the best window's score is above the threshold; it starts anew with that
-    window, or with a shorter one that fits better. Equal texts count once: a text whose digest is among the last ones adds nothing.
+    window, or with a shorter one that fits better. Equal texts count once: a text whose digest is among the last ones
+    adds nothing.
     """
 
     def __init__(self, false_alarms: float = PER_TEXT) -> None:

@@ -16,7 +16,7 @@ export function pace() {
   let seen = [];
   return (told, now) => {
     if (!seen.length || told.done > seen[seen.length - 1].done) seen.push({ at: now, done: told.done });
-    while (seen.length > 2 && seen[1].at < now - WHILE_S) seen.shift();
+    while (seen.length > 2 && seen[0].at < now - WHILE_S) seen.shift();
     const [first, last] = [seen[0], seen[seen.length - 1]];
     const far = `${count(told.done)} of ${count(told.total)} texts`;
     if (now - last.at >= STILL_S) return `${far}; none for ${duration(now - last.at)}, as other work has its turn or no worker is free`;
