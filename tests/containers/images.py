@@ -30,6 +30,7 @@ LIBRARIES = (
     "libreadline8t64",
     "libsqlite3-0",
     "libssl3t64",
+    "libstdc++6",
     "libuuid1",
     "zlib1g",
 )
@@ -42,7 +43,7 @@ print(json.dumps([sys.base_prefix, "%d.%d" % sys.version_info[:2], bool(sysconfi
 # The settings of the others' official images that compose relies on.
 _CHANGES = {
     "valkey/valkey": ("VOLUME /data", "WORKDIR /data"),
-    "prom/prometheus": ("USER nobody", "VOLUME /prometheus", 'ENTRYPOINT ["/usr/bin/prometheus"]'),
+    "prom/prometheus": ("USER 65534:65534", "VOLUME /prometheus", 'ENTRYPOINT ["/usr/bin/prometheus"]'),
     "oliver006/redis_exporter": ('ENTRYPOINT ["/usr/bin/prometheus-redis-exporter"]',),
 }
 
@@ -139,7 +140,7 @@ def unpack_others(archive: Path) -> None:
     owners = "chown 999:1000 $1/data && chown 65534:65534 $1/prometheus"
     users = " && ".join(f"cp $1/usr/share/base-passwd/{name}.master $1/etc/{name}" for name in ("passwd", "group"))
     hook = " && ".join((shell, folders, owners, users))
-    debian(archive, (*OTHERS, "base-passwd", "valkey-tools"), "extract", f"--customize-hook={hook}")
+    debian(archive, (*OTHERS, "base-passwd", "valkey-tools"), "extract", f"--extract-hook={hook}")
 
 
 def unpack_slim(archive: Path) -> None:

@@ -61,8 +61,8 @@ def test_sizes(stack: ComposeStack) -> None:
     base = sizes["python:3.13-slim-trixie"]
     for name, size in sizes.items():
         note(f"{name}: {size:.0f} MB, {size - base:.0f} above its base")
-    assert sizes["sentiq-web"] - base < 80
-    assert sizes["sentiq-worker"] - base < 300
+    assert sizes["sentiq-web"] - base < 160
+    assert sizes["sentiq-worker"] - base < 340
 
 
 def test_monitoring(stack: ComposeStack) -> None:
