@@ -11,7 +11,7 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-COPY deploy/requirements.py deploy/
+COPY deploy/requirements.py deploy/prune.py deploy/
 RUN python -m venv --without-pip /venv
 
 # Sentiq's code is copied later; here only its name, its version and the command `sentiq` are installed.
@@ -20,15 +20,16 @@ RUN python deploy/requirements.py web > web.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement web.txt \
  && mkdir model tasks webapp && touch celeryconfig.py README.md LICENSE \
  && pip --python /venv/bin/python install --no-deps . \
- && rm /venv/lib/python3*/site-packages/celeryconfig.py
+ && rm /venv/lib/python3*/site-packages/celeryconfig.py \
+ && python deploy/prune.py /venv
 
-# A third of OpenVINO is drivers for GPUs and NPUs; the compiled engine runs on the CPU. Two thirds of eldc are its source.
+# A third of OpenVINO is drivers for GPUs and NPUs; the compiled engine runs on the CPU.
 FROM build AS build-worker
 RUN python deploy/requirements.py worker > worker.txt \
  && pip --python /venv/bin/python install --constraint constraints.txt --requirement worker.txt \
  && rm /venv/lib/python3*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
        /venv/lib/python3*/site-packages/openvino/libs/cache.json \
-       /venv/lib/python3*/site-packages/eldc/*.[ch]
+ && python deploy/prune.py /venv
 
 # torch from PyPI brings the CUDA libraries that it was built with; the driver comes from the host (NVIDIA's container toolkit).
 FROM build AS build-worker-gpu
@@ -66,8 +67,9 @@ RUN ["python", "-m", "compileall", "-q", "/app"]
 ENV HOST=0.0.0.0 PORT=8000 METRICS_HOST=0.0.0.0 WEB_METRICS_PORT=9100 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
 USER 10001:10001
 EXPOSE 8000 9100
+# Healthy means that it answers and reaches Redis. Docker starts nothing anew that is unhealthy; what does so should ask /health/live instead.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
-  CMD ["python", "-S", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
+  CMD ["python", "-S", "-c", "import os, http.client as h; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=4); c.request('GET', '/health/ready?role=web'); raise SystemExit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "gunicorn", "-c", "python:webapp.server.gunicorn_conf", "webapp.wsgi:app"]
 
 FROM base AS worker

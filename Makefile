@@ -3,6 +3,7 @@
 # make test-fast   the unit tests that need little, in less than a minute
 # make lint    ruff, mypy and bandit; and the Lua scripts
 # make fault   longer tests: real faults in real processes
+# make containers   builds the images and runs compose's stack in a Docker engine that it makes; root, Debian; 7 minutes
 # make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make bench MODEL=FOLDER   the same for a model of yours: compiled, by torch, and in a plain service; 10 minutes, or 2
@@ -17,7 +18,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test test-fast lint fault model bench soak screenshots wheel locks clean
+.PHONY: help run test test-fast lint fault containers model bench soak screenshots wheel locks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +48,10 @@ test-fast: $(VENV)/.dev
 
 fault: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/fault
+
+# One at a time: the tests share one stack. With CONTAINERS_ROOTS=FOLDER Debian's packages stay there for the next run.
+containers: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/containers
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -181,9 +181,13 @@ class Image:
             if found is not None and found.origin is not None:
                 return found
             raise ModuleNotFoundError(name, name=name)
-        if name.split(".")[0] in {absent!r}:
-            raise ModuleNotFoundError(name, name=name)
 
+class Installed(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in {absent!r} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
 sys.meta_path.insert(0, Image())
 """
 
@@ -233,10 +237,11 @@ def test_images_have_what_they_need(make_stack: Callable[..., Stack], tmp_path: 
 
 
 def test_health_checks(make_stack: Callable[..., Stack]) -> None:
-    """The web's health check passes while it answers and fails when it is gone. The workers' check is the probe, which
-    has its own tests.
+    """The web's health check passes while it answers and reaches Redis, and fails without Redis and when it is gone.
+    The workers' check is the probe, which has its own tests.
     """
     stack = make_stack(WEB_CONCURRENCY=1)
+    server = stack.start_server()
     web = stack.start_web()
     check = [sys.executable, *command_of("web", "HEALTHCHECK")[1:]]
 
@@ -244,6 +249,10 @@ def test_health_checks(make_stack: Callable[..., Stack]) -> None:
         return subprocess.run(check, env=stack.environment, check=False, capture_output=True).returncode
 
     assert status() == 0
+    server.terminate()
+    assert status() != 0
+    stack.start_server()
+    wait_until(lambda: status() == 0, what="the web to reach Redis again")
     web.terminate()
     assert status() != 0
     for image in ("worker", "worker-gpu"):

@@ -157,6 +157,7 @@ def test_true_to_the_images(overlay: str) -> None:
         assert template["metadata"]["annotations"]["prometheus.io/port"] == "9100"
         assert environment(image)["DATA_DIR"] in {mount["mountPath"] for mount in container["volumeMounts"]}
         assert {variable["name"] for variable in container["env"]} <= SETTINGS
+        assert name != "web" or container["livenessProbe"]["httpGet"]["path"] == "/health/live"
         if name != "web":
             assert container["args"] == ["python", "-m", "tasks.worker", name.removeprefix("worker-")]
             assert container["livenessProbe"]["exec"]["command"] == ["python", "-m", "tasks.probe", "alive"]
