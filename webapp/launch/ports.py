@@ -92,6 +92,22 @@ def _listen(host: str, port: int) -> None:
         probe.bind(address)
 
 
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that is bound there, of the kind that Gunicorn would make. Nothing is accepted before a process listens.
+
+    Raises:
+        StartFailed: nothing can listen there.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise StartFailed(f"Cannot listen on {with_port(host, port)} ({error.strerror or error}).") from None
+    return bound
+
+
 def require_ports(settings: Settings, ports: Ports) -> None:
     """Checks that the API's port and those of Flower and celery-exporter are free, and waits for the workers'.
 
