@@ -43,6 +43,7 @@ from tasks.work.callbacks import Callbacks, ended_jobs
 from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
 from tasks.work.metrics_server import MetricsServer
+from tasks.work.place import lower_priority
 from tasks.work.rate import Rate, measure
 from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
@@ -70,6 +71,7 @@ def warm_engine(settings: Settings, role: Role, model: Model, device: str) -> En
     steps = CompilingSteps(
         Compilations(connect(settings.cache_url, timeout_s=TIMEOUT_S)),
         CompilingMark(_new_id(role), role.name, model.tag, short_name(model.source.name)),
+        at_first=partial(lower_priority, role.niceness),
     )
     try:
         engine = load(settings.of(model), device, progress=steps)
@@ -159,6 +161,7 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         queue=queue_name(role.name, model),
         heartbeats=bool(settings.metrics_port),
         when_ready=[
+            partial(lower_priority, role.niceness),
             *(loop.start for loop in (watchdog.loop, *loops)),
             lambda: metrics.MODEL_INFO.labels(role.name, mark.model, mark.device, engine.description.form).set(1),
             metrics_server.start,

@@ -98,7 +98,7 @@ class Generation:
         self.asking = Asking(self.plan)
 
     def close(self) -> None:
-        """Lets go of what only `open` needs. If that was not called, the gate opens now: the processes have to be gone."""
+        """Lets go of what only `open` needs. As this opens the gate, processes that are not to open have to be gone."""
         for ends in self._unready.values():
             for end in ends:
                 os.close(end)

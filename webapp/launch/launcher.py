@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -17,26 +16,23 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-import redis
-
-from tasks.addresses import with_port
-from tasks.errors import EX_CONFIG, SettingsRefused, refuse_to_start
+from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.parent import VARIABLE as PARENT_VARIABLE
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
-from tasks.store.embedded import MEMORY_SHARE, ServerNotFound, memory_limit, wait_until_up
 from tasks.tracing import require_tracing
 from webapp.launch import systemd
-from webapp.launch.asking import ANYWHERE
 from webapp.launch.conditions import FolderLock, lock_folder
+from webapp.launch.embedded import start_embedded
 from webapp.launch.generation import WEB, Generation
-from webapp.launch.lines import answered, example_line, place_line, waiting_line
+from webapp.launch.lines import place_line
 from webapp.launch.monitors import monitored, monitors
 from webapp.launch.plan import ASKED, Anew, Plan, make_plan, print_plan, require_servers
-from webapp.launch.ports import Ports, listen_on, refuse_shared_ports, require_ports
+from webapp.launch.ports import Listening, Ports, refuse_shared_ports, require_ports
 from webapp.launch.processes import Child, Console, Server, StartFailed, processes_of
 from webapp.launch.retiring import Retiring
 from webapp.launch.terminal import Terminal
+from webapp.launch.waiting import Waiting, address_of
 from webapp.server import metrics_folder
 from webapp.server.exposure import refuse_open_door, refuse_unknown_callers
 
@@ -61,7 +57,8 @@ class Launcher:
         self._generation: Generation | None = None
         self._coming: Generation | None = None
         self._retiring = Retiring(self._console)
-        self._listening: dict[tuple[str, int], socket.socket] = {}
+        self._listening = Listening()
+        self._waiting = Waiting(self._console)
         self._lock: FolderLock | None = None
         self._metrics: Path | None = None
         self._ready = False
@@ -133,95 +130,29 @@ class Launcher:
         plan = make_plan(self._settings)
         environment = self._environment(plan)
         if self._settings.embedded:
-            self._start_server(environment)
+            assert self._lock is not None
+            self._server = Server(self._settings, self._lock.server_fd, environment, self._console)
+            start_embedded(self._server, self._settings, self._console)
         require_servers(self._settings)
-        self._generation = Generation(plan, environment, self._sockets(plan), self._console)
+        self._generation = Generation(plan, environment, self._listening.at(plan.places), self._console)
         if monitored():
             self._monitors = monitors(self._settings, environment, self._console)
         for child in self._children:
             child.start()
-        answers = self._wait_until_ready(self._generation)
+        answers = self._wait(self._generation)
         if answers is None:
             return False
-        self._console.print(
-            "sentiq",
-            place_line(
-                self._settings.data_dir,
-                datetime.now().astimezone(),
-                embedded=self._settings.embedded,
-                utc=self._settings.log_format == "json",
-            ),
-        )
-        seconds, address = time.monotonic() - self._began_at, _address(plan)
+        folder, now, utc = self._settings.data_dir, datetime.now().astimezone(), self._settings.log_format == "json"
+        self._console.print("sentiq", place_line(folder, now, embedded=self._settings.embedded, utc=utc))
+        seconds, address = time.monotonic() - self._began_at, address_of(plan)
         line = f"ready at {address} after {seconds:.1f} s ({answers}); API at {address}/docs"
-        self._console.print("sentiq", line if self._example_shown else f"{line}; try:")
-        self._show_example(plan)
+        self._console.print("sentiq", line if self._waiting.example_shown else f"{line}; try:")
+        self._waiting.show_example(plan)
         systemd.tell("READY=1")
         return True
 
-    def _sockets(self, plan: Plan) -> list[socket.socket]:
-        """The sockets at which a plan's web listens. Those of the plan before stay what they are."""
-        for place in plan.places:
-            if place not in self._listening:
-                self._listening[place] = listen_on(*place)
-        return [self._listening[place] for place in plan.places]
-
-    def _start_server(self, environment: dict[str, str]) -> None:
-        self._console.print("sentiq", "waiting for: the embedded server")
-        assert self._lock is not None
-        server = Server(self._settings, self._lock.server_fd, environment, self._console)
-        try:
-            server.start()
-        except (ServerNotFound, SettingsRefused) as error:
-            raise StartFailed(str(error), EX_CONFIG) from None
-        self._server = server
-        try:
-            # A generous limit: the server first reads its append-only file, which may be large.
-            wait_until_up(self._settings.cache_url, timeout_s=120, process=server.process)
-        except redis.RedisError:
-            raise StartFailed(
-                f"The embedded server did not start on {self._settings.data_dir}; its lines above say why."
-            ) from None
-        gigabytes = memory_limit() / 1e9
-        self._console.print(
-            "sentiq",
-            f"the embedded server may use {gigabytes:.1f} GB of memory, {MEMORY_SHARE:.0%} of what there is;"
-            " from three quarters of that on, jobs are refused",
-        )
-
-    def _wait_until_ready(self, generation: Generation) -> str | None:
-        """Waits until these processes are ready and have answered. Returns which models answered; None if there is no
-        reason to wait any longer.
-        """
-        plan, began_at = generation.plan, time.monotonic()
-        told: tuple[list[str], list[str]] = ([], [])
-        until_told = 0.0
-        while self._go_on(generation):
-            missing, compiling = generation.missing()
-            if not missing:
-                break
-            # Tell each change, and repeat the line every ten seconds: a large model may take a while to load.
-            now = missing, [one["step"] for one in compiling]
-            if now != told or time.monotonic() > until_told:
-                line = waiting_line(missing, _address(plan), time.monotonic() - began_at, compiling)
-                self._console.print("sentiq", line)
-                if answered(missing):
-                    self._show_example(plan)
-                told, until_told = now, time.monotonic() + 10
-            time.sleep(0.1)
-        if self._go_on(generation):
-            self._console.print("sentiq", "waiting for: a first prediction through the queue")
-        asking = generation.asking
-        answers = [asking.first_answer(model, lambda: self._go_on(generation)) for model in plan.models]
-        return "; ".join(answers) if self._go_on(generation) else None
-
-    _example_shown = False
-
-    def _show_example(self, plan: Plan) -> None:
-        """Once, as soon as it can be tried."""
-        if not self._example_shown:
-            self._console.print("sentiq", example_line(_address(plan), keys=plan.key is not None))
-        self._example_shown = True
+    def _wait(self, generation: Generation) -> str | None:
+        return self._waiting.until_ready(generation, lambda: self._go_on(generation))
 
     def _go_on(self, generation: Generation) -> bool:
         """Looks after all processes while these become ready. Returns whether that is still wanted."""
@@ -252,9 +183,7 @@ class Launcher:
         """Starts processes with the code and the settings of now, which take the place of those that run."""
         self._upgrades_asked, began_at = 0, time.monotonic()
         systemd.tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        self._console.print(
-            "sentiq", "upgrading: new processes start; those that run go on until the new ones are ready"
-        )
+        self._console.print("sentiq", "upgrading: new processes start; those that run go on until these are ready")
         try:
             answers = self._bring()
         except StartFailed as error:
@@ -270,7 +199,8 @@ class Launcher:
                 systemd.tell("READY=1")
 
     def _bring(self) -> str | None:
-        assert self._generation is not None and self._metrics is not None
+        assert self._generation is not None
+        assert self._metrics is not None
         plan = self._anew.plan(self._plan_is_wanted)
         if plan is None:
             return None
@@ -281,9 +211,11 @@ class Launcher:
         self._upgrades += 1
         old, path = self._generation, self._metrics / f"web-{self._upgrades}.sock"
         try:
-            self._coming = Generation(plan, self._environment(plan), self._sockets(plan), self._console, beside=path)
+            self._coming = Generation(
+                plan, self._environment(plan), self._listening.at(plan.places), self._console, beside=path
+            )
             self._coming.start()
-            answers = self._wait_until_ready(self._coming)
+            answers = self._wait(self._coming)
         except StartFailed:
             answers = None
             raise
@@ -292,20 +224,16 @@ class Launcher:
             if new is not None and answers is None:
                 self._retiring.retire(new, "the new processes have ended")
             if answers is None:
-                self._close_other_sockets(old.plan)
+                self._listening.keep(old.plan.places)
         self._generation = new
         new.open()
-        self._close_other_sockets(plan)
+        self._listening.keep(plan.places)
         self._retiring.retire(old, "the processes before have finished and ended")
         return answers
 
     def _plan_is_wanted(self) -> bool:
         self._revive(starting_up=False)
         return not (self._ending or self._upgrades_asked)
-
-    def _close_other_sockets(self, plan: Plan) -> None:
-        for place in set(self._listening) - set(plan.places):
-            self._listening.pop(place).close()
 
     # Stop
 
@@ -319,8 +247,7 @@ class Launcher:
             self._console.print(
                 "sentiq", "stopping: finishing requests and chunks under way (Ctrl-C again kills everything)"
             )
-        for place in list(self._listening):
-            self._listening.pop(place).close()
+        self._listening.keep([])
         children = self._children
         web = [child for child in children if child.name == WEB]
         self._end(web, _DRAIN_S)
@@ -346,10 +273,6 @@ class Launcher:
                 self._console.print("sentiq", f"{child.name} did not end within {patience_s:.0f} s; killing it")
                 child.signal(signal.SIGKILL)
                 child.wait(time.monotonic() + 5)
-
-
-def _address(plan: Plan) -> str:
-    return f"http://{with_port(ANYWHERE.get(plan.host, plan.host), plan.port)}"
 
 
 def main(environment: Mapping[str, str]) -> None:

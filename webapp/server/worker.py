@@ -126,7 +126,7 @@ class _Server(StreamServer):  # type: ignore[misc]
         self._start_accepting_if_started()
 
     def close(self) -> None:
-        """Accepts all connections that the kernel has taken, then no more. Behind a closed gate they are not its own."""
+        """Accepts all connections that the kernel has taken, then no more; behind a closed gate it accepts none."""
         if not self.closed and self.gate is None:
             while taken := self.do_read():
                 self.do_handle(*taken)
