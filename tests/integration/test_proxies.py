@@ -13,6 +13,7 @@ from tasks.keys import Scope, new_key
 from tests.support.proxies import PREFIX, Proxy, Webs
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(600)
 KINDS = [pytest.param(kind, marks=pytest.mark.debian(kind)) for kind in ("nginx", "caddy")]
 MOST_BYTES = 1_000_000
 
