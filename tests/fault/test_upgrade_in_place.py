@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -16,8 +16,9 @@ import pytest
 
 from tests.support.everybody import Everybody
 from tests.support.faults import MODEL
+from tests.support.http_raw import RawConnection
 from tests.support.launched import Folders, Launched
-from tests.support.stack import ROOT
+from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
@@ -223,3 +224,23 @@ def test_the_end_during_an_upgrade(installed: Installed) -> None:
     installed.wait_for("new batch worker", since=begun)
     assert installed.sentiq.stop() == 0
     installed.sentiq.wait_until_gone()
+
+
+def test_long_requests_of_a_web_that_was_replaced(make_stack: Callable[..., Stack]) -> None:
+    """A web that is told by SIGUSR1 that another has taken its place, and then to end, answers a request that takes
+    longer than any that it would wait for otherwise.
+    """
+    stack = make_stack(WEB_CONCURRENCY=1)
+    stack.start_server()
+    web = stack.start_web()
+    with RawConnection(stack.port) as caller:
+        body = b'{"text": "nobody scores this"}'
+        head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=20\r\nContent-Length: {len(body)}\r\n"
+        caller.send(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        wait_until(lambda: stack.redis.keys("sentiq:f:*"), what="the text to wait")
+        web.signal(signal.SIGUSR1)
+        web.signal(signal.SIGTERM)
+        answer = caller.answer("POST")
+    assert answer is not None
+    assert answer.status == 202
+    wait_until(lambda: not web.running, what="the web to end")

@@ -96,7 +96,7 @@ def test_a_body_that_is_too_large(proxy: Proxy, keyed: tuple[Webs, str]) -> None
             content=b'{"texts": ["' + b"x" * 3 * MOST_BYTES + b'"]}',
             headers={"Content-Type": "application/json", "Authorization": f"Bearer {keyed[1]}"},
         )
-    assert (answer.status_code, answer.json()["code"]) == (413, "upload_too_large"), answer.text
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_entity_too_large"), answer.text
 
 
 def test_signing_in(proxy: Proxy, keyed: tuple[Webs, str]) -> None:
