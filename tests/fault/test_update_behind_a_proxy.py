@@ -31,7 +31,7 @@ def test_one_after_the_other(webs: Webs, kind: str, tmp_path: Path) -> None:
     """While each web in turn is ended and another one started in its place, no caller is refused or gets a 5xx, and no
     line and no end of a job is lost.
     """
-    proxy = Proxy(kind, tmp_path, webs.ports)
+    proxy = Proxy(kind, tmp_path, webs.ports, kept=False)
     everybody = Everybody(proxy.base, verify=proxy.tls)
     try:
         for place, port in enumerate(webs.ports):

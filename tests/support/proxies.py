@@ -92,13 +92,14 @@ class Webs:
 class Proxy:
     """A proxy that is running."""
 
-    def __init__(self, kind: str, folder: Path, ports: tuple[int, int]) -> None:
+    def __init__(self, kind: str, folder: Path, ports: tuple[int, int], *, kept: bool = True) -> None:
         """Starts it.
 
         Args:
             kind: `nginx` or `caddy`.
             folder: an empty folder for its files.
             ports: those of the two webs.
+            kept: False for Caddy without idle connections to the webs, as its file advises for updates.
         """
         self.port = free_port()
         webs = dict(zip(("127.0.0.1:8000", "127.0.0.1:8001"), (f"127.0.0.1:{port}" for port in ports), strict=True))
@@ -117,6 +118,8 @@ class Proxy:
             command = ["nginx", "-e", "stderr", "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
         else:
             changes = {"sentiq.example.com {": f"https://localhost:{self.port} {{\n\tbind 127.0.0.1"}
+            if not kept:
+                changes["keepalive 60s"] = "keepalive off"
             site = replaced((FILES / "Caddyfile").read_text(), changes | webs)
             (folder / "Caddyfile").write_text(_CADDY + site)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", f"{folder}/Caddyfile"]
