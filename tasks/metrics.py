@@ -76,7 +76,7 @@ MODEL_INFO = Gauge(
 # Both
 LOOPS = (
     *("replies", "job-ends", "coalescer"),
-    *("leases", "presence", "watchdog", "callbacks", "repair", "shifts", "follow-parent", "compiling"),
+    *("leases", "presence", "watchdog", "callbacks", "repair", "shifts", "follow-parent", "compiling", "metrics-port"),
 )
 """The names of the background loops (`tasks.background`) of a web process and of a worker."""
 BACKGROUND_ERRORS = Counter(

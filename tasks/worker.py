@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.logs import configure_logs
 from tasks.models import DEFAULT, Model, model_named
-from tasks.parent import follow_parent
+from tasks.parent import beside_another, follow_parent
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
 from tasks.tracing import require_tracing
@@ -34,7 +34,8 @@ def run(role: Role, name: str = DEFAULT) -> None:
     parent = follow_parent()
     if settings.metrics_port:  # before the metrics are made: they must not be on the web's page as well
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    lower_priority(role.niceness)
+    if not beside_another():  # else two are in memory until this one is ready, and an upgrade waits for it
+        lower_priority(role.niceness)
     device = pin_device(settings.device)
     _end_at_once()
 

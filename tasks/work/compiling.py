@@ -22,11 +22,24 @@ class CompilingSteps:
     """The `progress` of `tasks.loading.load`. It does nothing before it is told of a first step."""
 
     def __init__(
-        self, compilations: Compilations, first: CompilingMark, *, clock: Callable[[], float] = time.monotonic
+        self,
+        compilations: Compilations,
+        first: CompilingMark,
+        *,
+        at_first: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`first`: what is told of the worker, without a step."""
+        """Makes it.
+
+        Args:
+            compilations: where it is told.
+            first: what is told of the worker, without a step.
+            at_first: called at the first step.
+            clock: the time in seconds.
+        """
         self._compilations = compilations
         self._mark = first
+        self._at_first = at_first
         self._clock = clock
         self._began = 0.0
         self._stop = threading.Event()
@@ -37,6 +50,7 @@ class CompilingSteps:
         before, self._mark = self._mark.step, replace(self._mark, step=step, share=share)
         if self._loop is None:
             self._began = self._clock()
+            self._at_first()
             _log.info("this machine has no compiled form of the model yet: %s; /health says how far it is", step)
             self._loop = Loop(
                 "compiling",

@@ -25,6 +25,7 @@ from tasks.jobs.running import RunningJobs
 from tasks.loading import load
 from tasks.long_texts import fits
 from tasks.models import Model
+from tasks.parent import beside_another, tell_ready
 from tasks.queue.app import ChunkSender, create_celery
 from tasks.queue.queues import queue_name
 from tasks.queue.turns import Turns
@@ -41,7 +42,8 @@ from tasks.work.announcing import announcing
 from tasks.work.callbacks import Callbacks, ended_jobs
 from tasks.work.compiling import CompilingSteps
 from tasks.work.leases import Leases
-from tasks.work.metrics_server import serve_metrics
+from tasks.work.metrics_server import MetricsServer
+from tasks.work.place import lower_priority
 from tasks.work.rate import Rate, measure
 from tasks.work.remarks import Remarker
 from tasks.work.roles import Role
@@ -69,6 +71,7 @@ def warm_engine(settings: Settings, role: Role, model: Model, device: str) -> En
     steps = CompilingSteps(
         Compilations(connect(settings.cache_url, timeout_s=TIMEOUT_S)),
         CompilingMark(_new_id(role), role.name, model.tag, short_name(model.source.name)),
+        at_first=partial(lower_priority, role.niceness),
     )
     try:
         engine = load(settings.of(model), device, progress=steps)
@@ -146,7 +149,10 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         shifts = Shifts(results, most_series=settings.stream_metrics)
         upkeep = Upkeep(jobs, callbacks, sender, turns, broker, model, shifts)
         loops += upkeep.loops(stop)
-    watchdog.watch(*watched, *loops)
+    metrics_server = MetricsServer(
+        settings.metrics_host, settings.metrics_port, mark.device, beside_another=beside_another()
+    )
+    watchdog.watch(*watched, *loops, metrics_server.loop)
 
     return Worker(
         app,
@@ -155,14 +161,16 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
         queue=queue_name(role.name, model),
         heartbeats=bool(settings.metrics_port),
         when_ready=[
+            partial(lower_priority, role.niceness),
             *(loop.start for loop in (watchdog.loop, *loops)),
             lambda: metrics.MODEL_INFO.labels(role.name, mark.model, mark.device, engine.description.form).set(1),
-            partial(serve_metrics, settings.metrics_host, settings.metrics_port, mark.device),
+            metrics_server.start,
             partial(
                 _log.info,
                 "ready: %s on %s, about %.0f tweets/s; %s",
                 *(mark.model, mark.device, rate.texts_per_s, summary(engine.description)),
             ),
+            tell_ready,
         ],
         when_told_to_end=[stop.set, scorer.stop],
     )

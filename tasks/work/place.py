@@ -1,4 +1,4 @@
-"""Sets a worker's GPU and its priority, both before any library is loaded."""
+"""Sets a worker's GPU, before any library is loaded, and its priority."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ def pin_device(device: str) -> str:
 
 
 def lower_priority(niceness: int) -> None:
-    """Lowers the process's priority by `niceness`, so that others have the processor first."""
+    """Lowers the priority of this process and all its threads, so that others have the processor first."""
     if not niceness:
         return
-    os.nice(niceness)
+    try:
+        threads = [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+    except OSError:  # elsewhere niceness belongs to the process
+        threads = [0]
+    for thread in threads:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
     # Linux weighs niceness only within a session, and the launcher gives each process its own: the session's niceness
     # has to be set, too.
     if os.getsid(0) == os.getpid():

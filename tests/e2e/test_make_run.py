@@ -317,15 +317,22 @@ def test_second_launcher_on_the_same_folder(launch: Launch) -> None:
 
 
 def test_a_service_manager_is_told(launch: Launch, folder: Path) -> None:
-    """If systemd gives the launcher a socket, the launcher reports there when everything is ready and when it stops;
-    its processes report nothing, not even Gunicorn, which otherwise would.
+    """If systemd gives the launcher a socket, the launcher reports there when everything is ready, when it upgrades at
+    SIGHUP, from the beginning to the end, and when it stops; its processes report nothing, not even Gunicorn, which
+    otherwise would.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
-        manager.settimeout(60)
+        manager.settimeout(120)
         sentiq = launch(NOTIFY_SOCKET=str(folder / "notify"))
         assert manager.recv(4096) == b"READY=1"
         sentiq.wait_until_ready()
+        before = sentiq.find_all("-m ")
+        sentiq.process.send_signal(signal.SIGHUP)
+        assert manager.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.recv(4096) == b"READY=1"
+        assert sentiq.http.post("/predict", json={"text": "upgraded"}).status_code == 200
+        wait_until(lambda: not set(before) & set(sentiq.find_all("-m ")), what="those before to end", timeout_s=60)
         assert sentiq.stop() == 0
         assert manager.recv(4096) == b"STOPPING=1"
         manager.setblocking(False)

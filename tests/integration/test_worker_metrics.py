@@ -37,6 +37,13 @@ class Page:
         return self.samples()[f"sentiment_{name}"]
 
 
+def _is_served(port: int) -> bool:
+    try:
+        return Page(port)["model_info"] == 1
+    except httpx.TransportError:
+        return False
+
+
 def _start(stack: Stack, role: str, *, visibility_s: int | None = None) -> Page:
     port = free_port()
     stack.environment["METRICS_PORT"] = str(port)
@@ -112,7 +119,9 @@ def test_waiting_chunks_are_scored_together(make_stack: MakeStack) -> None:
 
 
 def test_port_that_is_taken(make_stack: MakeStack) -> None:
-    """A worker whose METRICS_PORT is taken logs that and works without metrics."""
+    """A worker whose METRICS_PORT is taken logs that and works without metrics; it serves them once the port is free,
+    as it is when the worker whose place it takes has ended.
+    """
     stack = make_stack(WEB_CONCURRENCY=1)
     stack.start_server()
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -121,6 +130,7 @@ def test_port_that_is_taken(make_stack: MakeStack) -> None:
         stack.start_web()
         assert stack.predict("good").status_code == 200
         assert f"no metrics: cannot listen on 127.0.0.1:{port}" in worker.log
+    wait_until(lambda: _is_served(int(port)), what="the metrics, now that the port is free")
 
 
 def test_chunk_of_a_dead_worker_is_counted(make_stack: MakeStack) -> None:

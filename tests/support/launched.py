@@ -87,14 +87,14 @@ class Launched:
         """Whether these words are in the output."""
         return words in self.output
 
-    def wait_until_ready(self) -> Launched:
+    def wait_until_ready(self, *, timeout_s: float = 90) -> Launched:
         """Waits until Sentiq has said that it is ready."""
 
         def ready() -> bool:
             assert self.process.poll() is None, f"ended with {self.process.poll()}:\n{self.output}"
             return re.search(r"ready at http://127\.0\.0\.1:\d+ after", self.output) is not None
 
-        wait_until(ready, what="Sentiq to say that it is ready", timeout_s=90)
+        wait_until(ready, what="Sentiq to say that it is ready", timeout_s=timeout_s)
         return self
 
     def ended(self, *, timeout_s: float = 60) -> int:

@@ -72,10 +72,11 @@ def _serve(config: Config = None, **given: Given) -> None:
     what the environment or the file turns on. Secrets (CALLBACK_SECRET, CALLBACK_SECRETS, API_KEYS, addresses with a
     password) are taken from the environment and the file only: other users of the machine can read flags.
     """
+    environment = dict(os.environ)
     _settle(config, given)
     from webapp.launch.launcher import main
 
-    main()
+    main(environment)
 
 
 def _worker(role: Role, config: Config = None, model: Name = DEFAULT, **given: Given) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from tasks.addresses import with_port
@@ -90,6 +90,43 @@ def _listen(host: str, port: int) -> None:
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
+
+
+class Listening:
+    """The sockets at which the web listens, by host and port. They stay the same while one web takes the place of
+    another.
+    """
+
+    def __init__(self) -> None:
+        self._bound: dict[tuple[str, int], socket.socket] = {}
+
+    def at(self, places: Sequence[tuple[str, int]]) -> list[socket.socket]:
+        """The sockets of these places, each bound, and of the kind that Gunicorn would make. Nothing is accepted before
+        a process listens.
+
+        Raises:
+            StartFailed: nothing can listen there.
+        """
+        for place in places:
+            if place not in self._bound:
+                self._bound[place] = _bound_to(*place)
+        return [self._bound[place] for place in places]
+
+    def keep(self, places: Sequence[tuple[str, int]]) -> None:
+        """Closes all sockets but those of these places; the processes that have them are not disturbed."""
+        for place in set(self._bound).difference(places):
+            self._bound.pop(place).close()
+
+
+def _bound_to(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise StartFailed(f"Cannot listen on {with_port(host, port)} ({error.strerror or error}).") from None
+    return bound
 
 
 def require_ports(settings: Settings, ports: Ports) -> None:

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -134,10 +134,20 @@ class Console:
 class Child:
     """One process that is started again when it ends."""
 
-    def __init__(self, name: str, argv: list[str], environment: dict[str, str], console: Console) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: list[str],
+        environment: dict[str, str],
+        console: Console,
+        *,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """`inherited`: file descriptors that the process gets, under the same numbers."""
         self.name = name
         self._argv = argv
         self._environment = environment
+        self._inherited = tuple(inherited)
         self._console = console
         self._started_at = 0.0
         self._not_before = 0.0
@@ -160,7 +170,12 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=self._inherited,
         )
+
+    def change(self, environment: dict[str, str], inherited: Sequence[int]) -> None:
+        """Sets what the process gets when it is started the next time."""
+        self._environment, self._inherited = environment, tuple(inherited)
 
     def revive(self, *, starting_up: bool) -> None:
         """Starts the process again if it has ended, after a pause that grows if it keeps dying quickly.

@@ -25,11 +25,13 @@ from typing import Any
 import gevent
 from gevent import Greenlet
 from gevent.server import StreamServer
+from gevent.socket import wait_read
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from tasks.logs import tell_uncaught
+from webapp.server import handover
 from webapp.server.patches import same_answers
 from webapp.server.patience import IdleSocket, PatientSocket, Stalled
 from webapp.server.stopping import stopping
@@ -108,9 +110,24 @@ class AnswerSocket:
 
 
 class _Server(StreamServer):  # type: ignore[misc]
+    gate: int | None = None
+    """The gate behind which it waits; None once that is open."""
+
+    def start_accepting(self) -> None:
+        """Accepts connections, once the gate is open."""
+        if self.gate is None:
+            super().start_accepting()
+        else:
+            gevent.spawn(self._wait_for_gate, self.gate)
+
+    def _wait_for_gate(self, gate: int) -> None:
+        wait_read(gate)
+        self.gate = None
+        self._start_accepting_if_started()
+
     def close(self) -> None:
-        """Accepts all connections that the kernel has taken, then no more."""
-        if not self.closed:
+        """Accepts all connections that the kernel has taken, then no more; behind a closed gate it accepts none."""
+        if not self.closed and self.gate is None:
             while taken := self.do_read():
                 self.do_handle(*taken)
         super().close()
@@ -149,6 +166,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def server_class(self, listener: socket, *, spawn: object, **_: object) -> StreamServer:
         """Makes the server that accepts a listener's connections: a `_Server` instead of gevent's own."""
         server = _Server(listener, handle=partial(self.handle, _Address(listener.getsockname())), spawn=spawn)
+        if not isinstance(listener.getsockname(), str):  # at a socket of the launcher's own, only the launcher asks
+            server.gate = handover.gate()
         if self.cfg.workers > 1:  # or one process would accept connections that others have time for
             server.max_accept = 1
         return server

@@ -43,7 +43,7 @@ def test_confined_alike() -> None:
     """The service and a worker are confined in the same way: the units differ only in what they start and in their
     folders.
     """
-    differ = {"Description", "Type", "ExecStart", "EnvironmentFile", "TimeoutStartSec", "TimeoutStopSec"}
+    differ = {"Description", "Type", "ExecStart", "ExecReload", "EnvironmentFile", "TimeoutStartSec", "TimeoutStopSec"}
     differ |= {"StateDirectory", "WorkingDirectory", "Environment"}
     same = [[line for line in lines(unit) if line[0] not in differ] for unit in UNITS]
     assert same[0] == same[1]
@@ -55,6 +55,7 @@ def test_confined_alike() -> None:
 def test_what_is_started() -> None:
     """The units start commands of the command line, and do not restart after a wrong setting."""
     assert SERVE["ExecStart"] == f"{SENTIQ} serve"
+    assert SERVE["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert WORKER["ExecStart"] == f"{SENTIQ} worker %i"
     for command in ("serve", "worker"):
         subprocess.run([f"{sys.prefix}/bin/sentiq", command, "--help"], capture_output=True, check=True)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import signal
 import subprocess
+import sys
+import termios
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -101,3 +107,44 @@ def test_who_scrapes_the_metrics() -> None:
     assert pages_line(sorted(LOCAL)).endswith("; monitoring/prometheus/local.yml scrapes them")
     others = pages_line(["127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9809"])
     assert others.endswith("/metrics; put these ports into monitoring/prometheus/local.yml to have them scraped")
+
+
+_TOLD_APART = """
+import os, signal
+from webapp.launch.terminal import Terminal
+if {ignored}:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+terminal = Terminal()
+signal.signal(signal.SIGHUP, lambda *_: print(terminal.closed, flush=True))
+print("up", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "nohup"])
+def test_the_end_of_the_terminal_asks_for_no_upgrade(ignored: bool) -> None:
+    """SIGHUP from somebody asks for an upgrade; that of a terminal that is closed ends the service, unless it was
+    started to go on without.
+    """
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TOLD_APART.format(ignored=ignored)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        pass_fds=[theirs],
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )
+    try:
+        os.close(theirs)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "False\n"
+        os.close(mine)
+        assert process.stdout.readline() == f"{not ignored}\n"
+    finally:
+        process.kill()
+        process.communicate()
