@@ -50,7 +50,7 @@ def fetch(url: str, into: IO[bytes]) -> int:
         with sock.makefile("rwb") as stream:
             # With this, it is sent as it is made, instead of from a file of the server's.
             _ask(stream, b"REPLCONF capa eof")
-            size = _copied(stream, _ask(stream, b"SYNC"), into)
+            size = copied(stream, _ask(stream, b"SYNC"), into)
             _let_it_finish(client)
             return size
     except OSError as error:
@@ -75,7 +75,7 @@ def _ask(stream: IO[bytes], command: bytes) -> bytes:
     return line.strip()
 
 
-def _copied(stream: IO[bytes], header: bytes, into: IO[bytes]) -> int:
+def copied(stream: IO[bytes], header: bytes, into: IO[bytes]) -> int:
     """Copies what follows the reply to SYNC: of a length, or up to a mark."""
     size = 0
     if not header.startswith(b"$EOF:"):
