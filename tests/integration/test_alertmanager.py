@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from tests.support.disks import root_only
 from tests.support.monitoring import CONFIG, Watch
 from tests.support.receiver import Receiver
 from tests.support.stack import ROOT, Stack, free_port
@@ -97,6 +99,36 @@ def test_a_page_reaches_somebody(make_stack: Callable[..., Stack], receiver: Rec
         assert alert["annotations"]["runbook_url"] == "docs/runbook.md#sentiqtargetdown"
     finally:
         watch.close()
+
+
+@pytest.mark.debian("prometheus")
+@pytest.mark.debian("iproute2")
+def test_the_documented_commands(tmp_path: Path) -> None:
+    """The commands of docs/deploy.md for a host without Docker, as they stand, start both, and Prometheus finds
+    Alertmanager. They run in a network of their own, as their ports are fixed.
+    """
+    root_only("make a network")
+    text = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Alerts\n")[2]
+    (block,) = re.findall(r"```sh\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
+    known = f"""
+until {sys.executable} -c '
+import json, urllib.request
+told = json.load(urllib.request.urlopen("http://127.0.0.1:9090/api/v1/alertmanagers"))
+assert "127.0.0.1:9093" in told["data"]["activeAlertmanagers"][0]["url"]
+urllib.request.urlopen("http://127.0.0.1:9093/-/ready")
+' 2>/dev/null; do jobs %1 %2 >/dev/null; sleep 0.1; done
+kill %1 %2; wait
+"""
+    done = subprocess.run(
+        ["timeout", "60", "unshare", "--net", "bash", "-euc", f"ip link set lo up\n{block}{known}"],
+        cwd=ROOT,
+        env=os.environ | WEBHOOK | {"STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS" in done.stdout
 
 
 def impatient(folder: Path) -> str:
