@@ -25,7 +25,7 @@ DASHBOARDS = {"service.json": SERVICE, "workers.json": WORKERS, "streams.json": 
 
 def sections() -> dict[str, str]:
     """The runbook's text for each alert."""
-    text = (ROOT / "docs" / "runbook.md").read_text().partition("\n## Alerts\n")[2]
+    text = (ROOT / "docs" / "runbook.md").read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
     found = re.findall(r"^### (\w+)\n\n(.*?)(?=\n### |\Z)", text, re.MULTILINE | re.DOTALL)
     return {name: body.strip() for name, body in found}
 

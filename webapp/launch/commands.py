@@ -1,5 +1,5 @@
-"""`sentiq serve`, `sentiq worker` and `sentiq compile`, which need the extra `server`: they apply the settings, then
-run the launcher or a worker, or compile a model.
+"""`sentiq serve`, `worker`, `compile`, `backup` and `restore`, which need the extra `server`: they apply the settings,
+then run the launcher or a worker, compile a model, or make or restore a backup.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tasks.errors import CANNOT_START, SettingsRefused, refuse_to_start
 from tasks.models import DEFAULT
 from tasks.settings import Settings, load_settings
 from webapp.client.usage import plain_words
-from webapp.launch.options import OF_A_MODEL, OF_A_WORKER, apply, flags
+from webapp.launch.options import OF_A_BACKUP, OF_A_MODEL, OF_A_WORKER, apply, flags
 
 Config = Annotated[
     Path | None,
@@ -42,6 +42,17 @@ Revision = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="A branch, tag or commit on the hub, as MODEL_REVISION.", show_default=False),
 ]
+File = Annotated[str, typer.Argument(metavar="FILE", help="The file; - for standard output.", show_default=False)]
+Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The file.", show_default=False)]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder in which a server of your own keeps its data; it must not run.",
+        show_default=False,
+    ),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Remove the data that are there.")]
 Given = str | bool | None
 
 
@@ -58,6 +69,8 @@ def run(name: str, arguments: list[str]) -> None:
         "serve": lambda: _with_flags(_serve),
         "worker": lambda: _with_flags(_worker, OF_A_WORKER),
         "compile": lambda: _with_flags(_compile, OF_A_MODEL - {"model_name", "model_revision"}),
+        "backup": lambda: _with_flags(_backup, OF_A_BACKUP),
+        "restore": lambda: _with_flags(_restore, OF_A_BACKUP),
     }
     app.command(cls=_Command)(commands[name]())
     app(arguments, prog_name=f"sentiq {name}")
@@ -101,6 +114,29 @@ def _compile(model: Model, revision: Revision = None, config: Config = None, **g
     from webapp.launch.compiling import compile_model
 
     compile_model(settings)
+
+
+def _backup(file: File, config: Config = None, **given: Given) -> None:
+    """Writes all that the Redis of the jobs holds, at one moment, into a file, while the service goes on: jobs, results
+    and streams, and what else is on that server, such as the queues and the cache.
+
+    It is an RDB file, which contains callers' texts, and is made for this user alone.
+    """
+    settings = _settle(config, given)
+    from webapp.launch.backups import backup
+
+    backup(settings, file)
+
+
+def _restore(file: Backup, config: Config = None, into: Into = None, replace: Replace = False, **given: Given) -> None:
+    """Makes a backup the data of the embedded server, or of another server that does not run (--into).
+
+    The file is read to its end first; if it is damaged, nothing is changed.
+    """
+    settings = _settle(config, given)
+    from webapp.launch.backups import restore
+
+    restore(settings, file, into=into, replace=replace)
 
 
 def _with_flags(command: Callable[..., None], names: Collection[str] = Settings.model_fields) -> Callable[..., None]:

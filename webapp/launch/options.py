@@ -85,6 +85,8 @@ OF_A_MODEL = frozenset(
     )
 )
 """The settings that decide how a model is compiled: the flags of `sentiq compile`."""
+OF_A_BACKUP = frozenset(("redis_url", "celery_result_backend", "data_dir"))
+"""The settings that say where jobs are: the flags of `sentiq backup` and `sentiq restore`."""
 _METAVARS = {int: "N", float: "SECONDS", Path: "PATH", dict: "JSON"}
 _LARGEST_FILE = 1_000_000
 """Bytes of a file of settings; its largest part may be some thousand API keys."""

@@ -279,6 +279,8 @@ def test_roles() -> None:
         (("worker", "batch", "--port", "1"), 2, "No such option: --port"),
         (("compile",), 2, "Missing argument"),
         (("compile", "default", "--redis-url", "redis://x"), 2, "No such option: --redis-url"),
+        (("backup",), 2, "Missing argument"),
+        (("restore", "x", "--port", "1"), 2, "No such option: --port"),
         (("compile", "default", "--batch-size=0"), EX_CONFIG, "Sentiq cannot start: --batch-size: "),
     ],
 )
