@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from model.digests import Manifest, sha256
 from model.graphs import quantised, traced
+from model.reading import EMOJI_IN_WORDS
 from model.training import data
 from model.training.data import Source
 from model.training.graphs import calibration_inputs
@@ -56,7 +57,7 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     files = sorted(path for path in part.iterdir())
     for path in files:
         path.chmod(0o644)
-    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}, emoji_words=True).write(part)
+    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}, reading=EMOJI_IN_WORDS).write(part)
 
     out.mkdir(parents=True, exist_ok=True)
     # The manifest goes last: until then digests differ, so that a reader refuses the folder and never loads a mixture.
