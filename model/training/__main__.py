@@ -71,9 +71,7 @@ def distil(data: Data, run: Run = _RUN) -> None:
 def calibrate(
     data: Data,
     run: Run = _RUN,
-    kind: Annotated[
-        str, typer.Option(help="temperature, or vector: a factor and an offset for each class.")
-    ] = "temperature",
+    kind: Annotated[str, typer.Option(help="temperature, or offsets: an offset for each class, too.")] = "temperature",
     everywhere: Annotated[
         bool, typer.Option(help="Fitted on all dev files alike; else on the validation tweets alone.")
     ] = True,

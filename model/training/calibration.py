@@ -1,4 +1,4 @@
-"""Temperature and vector scaling (Guo et al. 2017): logits are scaled so that confidences are honest."""
+"""Scaling of logits so that confidences are honest: by a temperature (Guo et al. 2017), or with offsets by class."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ Sets = list[tuple[FloatArray, IntArray]]
 
 @dataclass(frozen=True)
 class Scaling:
-    """What logits are multiplied by, and what is then added, by class."""
+    """What logits are multiplied by, and what is then added, by class.
 
-    factors: tuple[float, ...]
+    One factor for all: then it makes no difference whether logits or logarithms of probabilities are scaled.
+    """
+
+    factor: float
     offsets: tuple[float, ...] = (0.0,) * len(LABELS)
 
     def applied(self, probabilities: FloatArray) -> FloatArray:
         """Probabilities, shape (n, classes), as they would be had their logits been scaled."""
         logits = np.log(np.clip(probabilities, 1e-12, None)).astype(np.float64)
-        scaled = logits * np.array(self.factors) + np.array(self.offsets)
+        scaled = logits * self.factor + np.array(self.offsets)
         raised = np.exp(scaled - scaled.max(1, keepdims=True))
         out: FloatArray = (raised / raised.sum(1, keepdims=True)).astype(np.float32)
         return out
@@ -40,12 +43,12 @@ class Scaling:
 def read(path: Path) -> Scaling:
     """Reads what `Scaling.write` wrote."""
     raw = json.loads(path.read_text())
-    return Scaling(tuple(raw["factors"]), tuple(raw["offsets"]))
+    return Scaling(raw["factor"], tuple(raw["offsets"]))
 
 
 def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Probabilities, shape (n, classes), as they would be if the logits had been divided by the temperature."""
-    return Scaling((1 / temperature,) * probabilities.shape[1]).applied(probabilities)
+    return Scaling(1 / temperature).applied(probabilities)
 
 
 def fitted(sets: Sets, lowest: float = 0.25, highest: float = 4.0) -> float:
@@ -69,21 +72,26 @@ def fitted(sets: Sets, lowest: float = 0.25, highest: float = 4.0) -> float:
 
 def by_temperature(sets: Sets) -> Scaling:
     """One number for all classes, which changes no label."""
-    return Scaling((round(1 / fitted(sets), 4),) * len(LABELS))
+    return Scaling(round(1 / fitted(sets), 4))
 
 
-def by_vector(sets: Sets) -> Scaling:
-    """A factor and an offset for each class. It may change labels, as it moves where the lines between classes are."""
-    count = len(LABELS)
+def with_offsets(sets: Sets) -> Scaling:
+    """A factor, and an offset for each class (bias-corrected temperature scaling, Alexandari et al. 2020).
+
+    It may change labels, as it moves where the lines between classes are.
+    """
+
+    def scaling(values: FloatArray) -> Scaling:
+        return Scaling(float(values[0]), (*map(float, values[1:]), 0.0))
 
     def loss(values: FloatArray) -> float:
-        # The log of a factor keeps it positive: what is more likely to the model stays so.
-        scaling = Scaling(tuple(np.exp(values[:count])), (*values[count:], 0.0))
-        return sum(nll(scaling.applied(probabilities), labels) for probabilities, labels in sets)
+        return sum(nll(scaling(values).applied(probabilities), labels) for probabilities, labels in sets)
 
-    found = minimize(loss, np.zeros(2 * count - 1), method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-4}).x
-    factors, offsets = np.exp(found[:count]), (*found[count:], 0.0)
-    return Scaling(tuple(round(float(x), 4) for x in factors), tuple(round(float(x), 4) for x in offsets))
+    start = np.array([1.0] + [0.0] * (len(LABELS) - 1))
+    corners = np.vstack([start, start + 0.3 * np.eye(len(LABELS))])
+    options = {"initial_simplex": corners, "xatol": 1e-3, "fatol": 1e-6}
+    return scaling(minimize(loss, start, method="Nelder-Mead", options=options).x.round(4))
 
 
-KINDS = {"temperature": by_temperature, "vector": by_vector}
+KINDS = {"temperature": by_temperature, "offsets": with_offsets}
+"""The kinds of scaling, by name."""

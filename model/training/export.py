@@ -45,9 +45,8 @@ def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: in
     tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
     model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
     with torch.no_grad():
-        factors = torch.tensor(scaling.factors)
-        model.classifier.weight *= factors[:, None]
-        model.classifier.bias.copy_(model.classifier.bias * factors + torch.tensor(scaling.offsets))
+        model.classifier.weight *= scaling.factor
+        model.classifier.bias.copy_(model.classifier.bias * scaling.factor + torch.tensor(scaling.offsets))
 
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
