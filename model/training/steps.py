@@ -33,7 +33,7 @@ def teach(folder: Path, run: Path, bases: Path | None, only: str | None = None) 
     first = next(iter(recipe.TEACHERS.values()))
     for name, rules in _chosen(recipe.TEACHERS, only).items():
         out = run / "teachers" / name
-        if not (out / teacher.WEIGHTS).exists():
+        if not (out / records.RECORD).exists():
             spent = teacher.train(folder, _base_of(rules, run, bases), out, rules, names=_names(rules))
             score = teacher.scorer(folder, _base_of(rules, run, bases), out, rules)
             _record(f"teacher: {name}", rules, first, spent, score, folder, out)
@@ -60,7 +60,7 @@ def distil(folder: Path, run: Path) -> None:
     for seed, rules in members.items():
         _student(f"student {seed}", rules, recipe.STUDENT, folder, run, run / "students" / str(seed))
     out = run / "student"
-    if not (out / student.TRAINED).exists():
+    if not (out / records.RECORD).exists():
         student.average([run / "students" / str(seed) / student.TRAINED for seed in members], out / student.TRAINED)
         score = student.scorer(out / student.TRAINED, recipe.STUDENT).scores
         _record("mean of the students' weights", recipe.STUDENT, recipe.STUDENT, Spent(), score, folder, out)
@@ -112,7 +112,7 @@ def export(folder: Path, run: Path, out: Path) -> None:
 
 
 def _student(name: str, rules: Recipe, compared: Recipe, folder: Path, run: Path, out: Path) -> None:
-    if (out / student.TRAINED).exists():
+    if (out / records.RECORD).exists():
         return
     spent = student.train(folder, base_models.student(), out, rules, soft=soft_labels(run), names=_names(rules))
     _record(name, rules, compared, spent, student.scorer(out / student.TRAINED, rules).scores, folder, out)

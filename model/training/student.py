@@ -97,7 +97,9 @@ def train(
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Writes a model's folder, atomically: its presence says that it is complete."""
+    """Writes a model's folder, atomically: its presence says that it is complete, and then it stays."""
+    if out.exists():
+        return
     part = out.with_name(f"{out.name}.part")
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
@@ -111,6 +113,8 @@ def average(trained: list[Path], out: Path) -> None:
         trained: the students' folders; they have the same tokenizer, and began with the same weights.
         out: the folder to write.
     """
+    if out.exists():
+        return
     members = [load_file(folder / _WEIGHTS) for folder in trained]
     part = out.with_name(f"{out.name}.part")
     part.mkdir(parents=True, exist_ok=True)
