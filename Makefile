@@ -60,13 +60,14 @@ lint: $(VENV)/.dev
 	$(BIN)/bandit -q -ll -c pyproject.toml -r webapp tasks model celeryconfig.py
 	$(BIN)/python -m tests.support.lua
 
-RUN ?= runs/default
+RUN ?= runs/second
 
 # By default glibc returns freed memory to the kernel and asks for it again at each step, which takes a third of the time on a CPU.
 model: $(VENV)/.training
 	@test -d "$(DATA)" || { echo "Give the folder that holds train, dev, test and unlabelled: make model DATA=/path"; exit 1; }
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
-	  $(BIN)/python -m model.training all --data "$(DATA)" --run $(RUN)
+	  $(BIN)/python -m model.training all --data "$(DATA)" --run $(RUN) $(if $(BASES),--bases "$(BASES)")
+	$(BIN)/python -m benchmarks.certainty "$(DATA)" --write
 
 # The benchmark makes the environments of the other systems itself: .venv-bench and .venv-bench-infinity.
 bench: $(VENV)/.dev

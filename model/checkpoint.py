@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from model.analysis import Analysis
 from model.configuration import class_names, read_config, read_json, require_choice, temperature_of
 from model.description import Description
-from model.digests import EMOJI_WORDS, Manifest, combined, find_manifest, sha256
+from model.digests import Manifest, combined, find_manifest, of_reading, sha256
 from model.errors import MissingHead, ModelNotFound, ModelRefused
 from model.labels import SENTIMENT, Classes, own_classes, understood
 from model.source import is_local, local_folder, short_name
@@ -58,8 +58,8 @@ class Checkpoint:
     """Whether there is a temperature, or one is part of the weights, as in the embedded model."""
     suffix: str
     """How identities of engines end: a digest of the label map if there is one, and the analysis's suffix."""
-    emoji_words: bool = False
-    """Whether emoji that the tokenizer does not know are put into words: see `model.emoji`."""
+    reading: int = 0
+    """The number of the way in which the model reads texts: see `model.reading`."""
 
     def description(self, form: str, max_tokens: int) -> Description:
         """What is told of the model when it runs in this form."""
@@ -151,7 +151,7 @@ def find_checkpoint(
         temperature=temperature,
         calibrated=temperature is not None or manifest is not None,
         suffix=(f"+{mapped}" if mapped else "") + analysis.suffix,
-        emoji_words=manifest is not None and manifest.emoji_words,
+        reading=0 if manifest is None else manifest.reading,
     )
 
 
@@ -298,6 +298,4 @@ def _version(folder: Path, manifest: Manifest | None, digest: Callable[[Path], s
         *map(folder.joinpath, ("config.json", "tokenizer.json", "vocab.txt")),
     ]
     digests = [f"{file.name} {digest(file)}" for file in files if file.is_file()]
-    if manifest is not None and manifest.emoji_words:
-        digests.append(EMOJI_WORDS)
-    return combined(digests)
+    return combined([*digests, *of_reading(0 if manifest is None else manifest.reading)])

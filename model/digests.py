@@ -26,8 +26,14 @@ def combined(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:12]
 
 
-EMOJI_WORDS = "emoji in words, 1"
-"""Stands for `model.emoji` in digests: the number grows when it gives other words, so that no old answer is used."""
+_READINGS = {0: (), 1: ("emoji in words, 1",)}
+"""Stand for `model.reading` in digests: the number at the end grows when a text is read otherwise, so that no old
+answer is used."""
+
+
+def of_reading(reading: int) -> tuple[str, ...]:
+    """What the reading of an exported model adds to its digest."""
+    return _READINGS.get(reading, (f"reading {reading}, 1",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,8 @@ class Manifest:
     usage: Usage = Usage()
     description: Description | None = None
     """What is told of the model; None for an exported model, whose graph has the classes of the analysis."""
-    emoji_words: bool = False
-    """Whether emoji that the tokenizer does not know are put into words: see `model.emoji`."""
+    reading: int = 0
+    """The number of the way in which the model reads texts: see `model.reading`."""
     uncertain_below: float | None = None
     """The confidence below which an answer is called uncertain: see `benchmarks/certainty.py`."""
 
@@ -76,8 +82,10 @@ class Manifest:
         content: dict[str, Any] = {"max_tokens": self.max_tokens, "sha256": self.sha256}
         if self.description is not None:
             content |= {"usage": asdict(self.usage), "description": asdict(self.description)}
-        if self.emoji_words:
-            content["emoji_words"] = True
+        if self.reading == 1:
+            content["emoji_words"] = True  # as manifests said it before there were several readings
+        elif self.reading:
+            content["reading"] = self.reading
         if self.uncertain_below is not None:
             content["uncertain_below"] = self.uncertain_below
         (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
@@ -100,9 +108,7 @@ class Manifest:
                 )
         if self.usage != Usage():  # of an exported model, the files say everything
             digests.append(json.dumps(asdict(self.usage), sort_keys=True))
-        if self.emoji_words:
-            digests.append(EMOJI_WORDS)
-        return combined(digests)
+        return combined([*digests, *of_reading(self.reading)])
 
 
 def find_manifest(folder: Path) -> Manifest | None:
@@ -136,7 +142,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(
             most,
             digests,
-            emoji_words=bool(raw.get("emoji_words", False)),
+            reading=int(raw.get("reading", bool(raw.get("emoji_words", False)))),
             uncertain_below=None if below is None else float(below),
         )
     return Manifest(most, digests, Usage(**known(Usage, raw["usage"])), read_description(raw["description"]))

@@ -34,6 +34,11 @@ def words(char: str) -> str:
     return " ".join([word for word in name if word not in _EMPTY_WORDS] or name)
 
 
+def meaning(char: str) -> str:
+    """What is meant by an emoji whose name does not say so; empty for any other."""
+    return _MEANT.get(char, "")
+
+
 class EmojiWords:
     """Puts the emoji of texts that a tokenizer does not know into words. Thread-safe."""
 

@@ -21,11 +21,11 @@ from model.analysis import Analysis
 from model.artefacts import Artefact
 from model.description import Description
 from model.digests import Usage, read_manifest
-from model.emoji import EmojiWords
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
 from model.errors import ModelRefused
 from model.labels import SENTIMENT
+from model.reading import reader
 from model.types import BoolArray, FloatArray
 
 _Ids = NDArray[np.int32]
@@ -114,7 +114,7 @@ class CompiledEngine:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Set once and for all: a tokenizer that is changed while another thread uses it raises "Already borrowed".
         self._tokenizer.no_padding()
-        self._in_words = EmojiWords(self._knows) if manifest.emoji_words else None
+        self._read = reader(manifest.reading, self._knows, self._tokenizer.get_vocab)
         kept = (self._tokenizer.truncation or {}).get("direction", "right")
         self._tokenizer.enable_truncation(manifest.max_tokens, direction=kept)
         self._graph = openvino.Core().compile_model(
@@ -174,7 +174,7 @@ class CompiledEngine:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """See `model.engine.Engine`."""
-        texts = list(texts) if self._in_words is None else list(map(self._in_words, texts))
+        texts = list(texts) if self._read is None else list(map(self._read, texts))
         # What does not fit comes in parts of its own.
         return [
             len(encoding.ids) + sum(len(more.ids) for more in encoding.overflowing)
@@ -211,8 +211,8 @@ class CompiledEngine:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[dict[str, list[list[int]]], BoolArray]:
         """The graph's inputs but the mask, for each text at most `max_tokens`; and which texts were longer."""
-        if self._in_words is not None:
-            texts = list(map(self._in_words, texts))
+        if self._read is not None:
+            texts = list(map(self._read, texts))
         windows = [cut(text, self._max_tokens) for text in texts]
         encodings = self._tokenizer.encode_batch_fast([window for window, _ in windows])
         longer = [

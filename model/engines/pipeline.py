@@ -15,10 +15,10 @@ import torch
 import transformers
 
 from model.checkpoint import Checkpoint, Loaded, load
-from model.emoji import EmojiWords
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
 from model.errors import ModelRefused
+from model.reading import reader
 from model.types import BoolArray, FloatArray
 
 LENGTH_STEP = 8
@@ -102,8 +102,8 @@ class PipelineEngine:
         self._matrix = checkpoint.classes.matrix
         self._temperature = checkpoint.temperature or 1.0
         self._tokenizer, self._inputs = tokenizer, loaded.inputs
-        known = frozenset(tokenizer.get_vocab()) if checkpoint.emoji_words else frozenset()
-        self._in_words = EmojiWords(known.__contains__) if checkpoint.emoji_words else None
+        known = tokenizer.get_vocab() if checkpoint.reading else {}
+        self._read = reader(checkpoint.reading, known.__contains__, lambda: known)
         # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
         # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
@@ -142,7 +142,7 @@ class PipelineEngine:
         """See `model.engine.Engine`."""
         if not texts:  # the tokenizer would fail
             return []
-        texts = list(texts) if self._in_words is None else list(map(self._in_words, texts))
+        texts = list(texts) if self._read is None else list(map(self._read, texts))
         with self._tokenizing:
             columns = self._tokenizer(texts, truncation=False, verbose=False, return_attention_mask=False)
         return [len(ids) for ids in columns["input_ids"]]
@@ -212,8 +212,8 @@ class PipelineEngine:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[list[dict[str, list[int]]], BoolArray]:
         """The model's inputs for each text, at most `max_tokens` long, and which texts were longer."""
-        if self._in_words is not None:
-            texts = list(map(self._in_words, texts))
+        if self._read is not None:
+            texts = list(map(self._read, texts))
         windows = [cut(text, self._max_tokens) for text in texts]
         truncated = np.array([was_cut for _, was_cut in windows], dtype=np.bool_)
         with self._tokenizing:

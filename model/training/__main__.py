@@ -1,39 +1,26 @@
 """`python -m model.training all`: makes the embedded model step by step.
 
-Each step reads what the steps before it wrote into the folder `--run`.
+Each step reads what the steps before it wrote into the folder `--run`, leaves out what is there already, and goes on
+where it was stopped.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from model.engines.registry import load_engine
 from model.figures import write_figures
 from model.source import DEFAULT_FOLDER
-from model.types import FloatArray
+from model.training.domains import DEV, IN_DOMAIN, TEST
 
 cli = typer.Typer(help="Makes the embedded model.", no_args_is_help=True, add_completion=False)
 
-_RUN = Path("runs/default")
-_TEMPERATURE = "temperature.json"
-
-DEV = {
-    "dev/tweeteval_val.tsv.gz": "TweetEval validation",
-    "dev/sst_dev.tsv.gz": "SST sentences",
-    "dev/dynasent_r2_dev.tsv.gz": "DynaSent round 2",
-    "dev/goemotions_dev.tsv.gz": "GoEmotions",
-    "dev/kaggle_tweets_dev.tsv.gz": "Kaggle tweets",
-}
-"""The files used for choices while the model is made, with their names."""
-IN_DOMAIN = "dev/tweeteval_val.tsv.gz"
-"""The file that the temperature is fitted on."""
-TEST = {"test/tweeteval.tsv.gz": "TweetEval test"}
-"""The file used only once, at the end, with its name."""
+_RUN = Path("runs/second")
 
 Data = Annotated[
     Path,
@@ -41,94 +28,66 @@ Data = Annotated[
 ]
 Run = Annotated[Path, typer.Option("--run", help="The folder that the steps write into and read from.")]
 Out = Annotated[Path, typer.Option("--out", help="Where the exported model goes.")]
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@cli.command()
-def broad(data: Data, run: Run = _RUN) -> None:
-    """1. Fine-tunes the student's base model on the labels of all domains."""
-    from model.training import bases, recipe
-
-    recipe.train(data, bases.student(), run / "broad", recipe.BROAD, _device())
+Bases = Annotated[
+    Path | None,
+    typer.Option("--bases", help="The folder that holds all-mpnet-base-v2; by default it is fetched (395 MB)."),
+]
+Only = Annotated[str | None, typer.Option("--only", help="One of several, by its name.")]
 
 
 @cli.command()
-def teach(data: Data, run: Run = _RUN) -> None:
-    """2. Fine-tunes the teacher, after fetching its base model (395 MB)."""
-    from model.training import bases, recipe, teacher
+def masked(data: Data, run: Run = _RUN, bases: Bases = None) -> None:
+    """1. Trains the teachers' base model further on tweets, by masked words."""
+    from model.training import steps
 
-    teacher.train(data, bases.teacher(run / "bases"), run / "teacher", recipe.TEACHER, _device())
+    steps.masked(data, run, bases)
 
 
 @cli.command()
-def soften(data: Data, run: Run = _RUN) -> None:
-    """3. Scores, with the teacher and the student, the texts that the student then learns from."""
-    from transformers import AutoTokenizer
+def teach(data: Data, run: Run = _RUN, bases: Bases = None, only: Only = None) -> None:
+    """2. Trains the teachers on labels."""
+    from model.training import steps
 
-    from model.training import bases, export, graphs, recipe, soft, teacher
-
-    base = bases.teacher(run / "bases")
-    tokenizer = AutoTokenizer.from_pretrained(base, model_max_length=recipe.TEACHER.max_tokens)
-    taught = graphs.Scorer(
-        run / "teacher" / "graph.xml", tokenizer, lambda: teacher.graph(base, run / "teacher", data, recipe.TEACHER)
-    )
-    soft.soften(taught.scores, data, recipe.TAUGHT, run / "soft" / "teacher", recipe.DISTILLED.seed)
-
-    student = run / "broad" / "fp32"
-    tokenizer = AutoTokenizer.from_pretrained(student, model_max_length=recipe.BROAD.max_tokens)
-    own = graphs.Scorer(run / "broad" / "graph.xml", tokenizer, lambda: export.graph(student, data))
-    soft.soften(own.scores, data, recipe.DISTILLED.stages[0], run / "soft" / "student", recipe.DISTILLED.seed)
+    steps.teach(data, run, bases, only)
 
 
-def _soft_labels(data: Path, run: Path) -> dict[str, FloatArray]:
-    """The mean of the teacher's and the student's probabilities.
+@cli.command()
+def soften(data: Data, run: Run = _RUN, bases: Bases = None, only: Only = None) -> None:
+    """3. Scores all texts with each teacher."""
+    from model.training import steps
 
-    The student's are first freed from the class frequencies that it learnt.
-    """
-    from model.training import recipe, soft
-
-    student = soft.soft_labels(run / "soft" / "student", recipe.DISTILLED.stages[0])
-    balanced = {file: soft.debiased(known, recipe.log_prior_of(data, file)) for file, known in student.items()}
-    return soft.mean([soft.soft_labels(run / "soft" / "teacher", recipe.TAUGHT), balanced])
+    steps.soften(data, run, bases, only)
 
 
 @cli.command()
 def distil(data: Data, run: Run = _RUN) -> None:
-    """4. Trains the student further, on labels and on the scores of step 3."""
-    from model.training import recipe
+    """4. Trains a student for each seed, on labels and on the mean of the teachers' scores; averages their weights."""
+    from model.training import steps
 
-    recipe.train(
-        data, str(run / "broad" / "fp32"), run / "distilled", recipe.DISTILLED, _device(), soft=_soft_labels(data, run)
-    )
+    steps.distil(data, run)
 
 
 @cli.command()
-def calibrate(data: Data, run: Run = _RUN) -> None:
-    """5. Fits the temperature on the validation tweets."""
-    from model.training import calibration
-    from model.training.data import read
-    from model.training.evaluate import scores
-    from model.training.metrics import known_labels
+def calibrate(
+    data: Data,
+    run: Run = _RUN,
+    kind: Annotated[str, typer.Option(help="temperature, or offsets: an offset for each class, too.")] = "temperature",
+    everywhere: Annotated[
+        bool, typer.Option(help="Fitted on all dev files alike; else on the validation tweets alone.")
+    ] = True,
+) -> None:
+    """5. Fits the scaling of the logits, and prints what each kind of it would give."""
+    from model.training import steps
 
-    engine = load_engine(str(run / "distilled" / "fp32"), engine="pipeline", threads=_threads())
-    examples = read(data / IN_DOMAIN)
-    temperature = calibration.fitted([(scores(engine, [e.text for e in examples], IN_DOMAIN), known_labels(examples))])
-    (run / _TEMPERATURE).write_text(json.dumps({"temperature": temperature, "file": IN_DOMAIN}) + "\n")
-    print(f"temperature: {temperature}")
+    steps.calibrate(data, run, kind, everywhere=everywhere)
 
 
 @cli.command()
 def export(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
-    """6. Writes the int8 graph and the fp16 safetensors, both with the temperature, into --out."""
-    from model.training import export as exporting
+    """6. Writes the int8 graph and the fp16 safetensors, both with the scaling, into --out."""
+    from model.training import steps
 
-    temperature = float(json.loads((run / _TEMPERATURE).read_text())["temperature"])
-    exporting.export(run / "distilled" / "fp32", data, out, temperature)
+    steps.export(data, run, out)
 
 
 @cli.command()
@@ -143,29 +102,33 @@ def figures(
 
     engine = load_engine("default" if out == DEFAULT_FOLDER else str(out), engine="compiled", threads=_threads())
     measured, answers = [], []
-    for split, files in (("dev", DEV), ("test", TEST if test else {})):
+    for part, files in (("dev", DEV), ("test", TEST if test else {})):
         for file, name in files.items():
             examples = read(data / file)
             answers.append(
-                (f"{split}: {name}", scores(engine, [e.text for e in examples], file), known_labels(examples))
+                (f"{part}: {name}", scores(engine, [e.text for e in examples], file), known_labels(examples))
             )
-            measured.append(file_figures(name, split, *answers[-1][1:]))
+            measured.append(file_figures(name, part, *answers[-1][1:]))
             print(measured[-1], flush=True)
     write_figures(engine.identity, measured, out)
     plots.reliability(answers, out / "reliability.svg")
 
 
 @cli.command()
-def shallow(data: Data, run: Run = _RUN) -> None:
-    """Trains and exports students with 4 and 3 layers, to compare accuracy and speed."""
-    from model.training import export as exporting
-    from model.training import recipe
+def ablate(data: Data, run: Run = _RUN, only: Only = None) -> None:
+    """Trains short students with one choice changed each, and prints the table of all runs."""
+    from model.training import steps
 
-    soft = _soft_labels(data, run)
-    for layers, rules in recipe.SHALLOW.items():
-        part = run / f"layers{layers}"
-        recipe.train(data, str(run / "distilled" / "fp32"), part, rules, _device(), soft=soft)
-        exporting.export(part / "fp32", data, part / "export", 1.0)
+    steps.ablate(data, run, only)
+    table(run)
+
+
+@cli.command()
+def table(run: Run = _RUN) -> None:
+    """Prints the table of all runs in --run: macro recall on the dev files, what was changed, processor hours."""
+    from model.training import records
+
+    Console(width=max(Console().width, 200)).print(records.table(records.read_all(run)))
 
 
 @cli.command()
@@ -204,23 +167,21 @@ def pareto(
 
 
 @cli.command("all")
-def everything(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER) -> None:
-    """Runs all steps in order, skips those that are done, and resumes an interrupted one."""
-    steps: tuple[tuple[str, Path | None, Callable[[], None]], ...] = (
-        ("1/7 student on labels", run / "broad" / "fp32" / "tokenizer.json", lambda: broad(data, run)),
-        ("2/7 teacher", run / "teacher" / "teacher.pt", lambda: teach(data, run)),
-        ("3/7 scores of teacher and student", None, lambda: soften(data, run)),
-        ("4/7 student on labels and scores", run / "distilled" / "fp32" / "tokenizer.json", lambda: distil(data, run)),
-        ("5/7 calibration", run / _TEMPERATURE, lambda: calibrate(data, run)),
-        ("6/7 export", None, lambda: export(data, run, out)),
-        ("7/7 figures", None, lambda: figures(data, out, test=True)),
+def everything(data: Data, run: Run = _RUN, out: Out = DEFAULT_FOLDER, bases: Bases = None) -> None:
+    """Runs all steps in order, leaves out what is done, and goes on with what was stopped."""
+    steps: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("1/7 base of the teachers, by masked words", lambda: masked(data, run, bases)),
+        ("2/7 teachers", lambda: teach(data, run, bases)),
+        ("3/7 scores of the teachers", lambda: soften(data, run, bases)),
+        ("4/7 students on labels and scores", lambda: distil(data, run)),
+        ("5/7 calibration", lambda: calibrate(data, run)),
+        ("6/7 export", lambda: export(data, run, out)),
+        ("7/7 figures", lambda: figures(data, out, test=True)),
     )
-    for name, made, do in steps:
-        if made is not None and made.exists():
-            print(f"{name}: done already, {made}", flush=True)
-            continue
+    for name, do in steps:
         print(name, flush=True)
         do()
+    table(run)
 
 
 def _threads() -> int:

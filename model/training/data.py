@@ -30,6 +30,8 @@ class Example:
     """The file that the text comes from, as `Source.file` names it."""
     row: int = 0
     """The text's position in that file, from 0."""
+    twin: str = ""
+    """The text with other names in it, whose answer is to be the same; empty if there is none."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from model.engines.registry import load_engine
 from model.errors import ModelError
 from model.figures import FileFigures, Recall
 from model.labels import LABELS
-from model.training import data
+from model.training import data, probing
+from model.training import emoji as emoji_lists
+from model.training import names as name_lists
 from model.training.metrics import Metrics, known_labels, metrics
 from model.types import FloatArray, IntArray
 
@@ -58,8 +60,8 @@ def file_figures(name: str, split: str, probabilities: FloatArray, labels: IntAr
 
 def main(
     files: Annotated[
-        list[Path], typer.Option("--data", help="A labelled file; may be given several times.", exists=True)
-    ],
+        list[Path] | None, typer.Option("--data", help="A labelled file; may be given several times.", exists=True)
+    ] = None,
     model: Annotated[str, typer.Option(help="`default`, a folder, or a Hugging Face name.")] = "default",
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit of a Hugging Face model.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled, pipeline or stub.")] = "auto",
@@ -73,8 +75,14 @@ def main(
         Path, typer.Option(help="Where compiled models are kept, as DATA_DIR/compiled of a service.")
     ] = Path("runs/compiled"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a table.")] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="How far the mean net of 1,500 sentences moves with the name in them.")
+    ] = False,
+    emoji: Annotated[bool, typer.Option("--emoji", help="Label and score of 300 emoji.")] = False,
 ) -> None:
     """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
+    if not (files or names or emoji):
+        raise typer.BadParameter("give a file with --data, or --names, or --emoji")
     try:
         loaded = load_engine(
             model,
@@ -93,12 +101,12 @@ def main(
         "file", "texts", "macro recall", "macro F1", "accuracy", "ECE", *(label.lower() for label in LABELS), "texts/s"
     )
     table.title = f"{loaded.identity} on {loaded.device}"
-    for path in files:
-        figures, count, seconds = evaluate(loaded, path)
-        values = (figures.macro_recall, figures.macro_f1, figures.accuracy, figures.ece, *figures.recall)
+    for path in files or ():
+        measured, count, seconds = evaluate(loaded, path)
+        values = (measured.macro_recall, measured.macro_f1, measured.accuracy, measured.ece, *measured.recall)
         if as_json:
-            names = ("macro_recall", "macro_f1", "accuracy", "ece", *(f"recall_{label.lower()}" for label in LABELS))
-            rounded = {name: round(100 * value, 3) for name, value in zip(names, values, strict=True)}
+            keys = ("macro_recall", "macro_f1", "accuracy", "ece", *(f"recall_{label.lower()}" for label in LABELS))
+            rounded = {name: round(100 * value, 3) for name, value in zip(keys, values, strict=True)}
             print(
                 json.dumps(
                     {
@@ -111,9 +119,15 @@ def main(
                 )
             )
         table.add_row(path.name, str(count), *(f"{100 * value:.2f}" for value in values), f"{count / seconds:.0f}")
-    if not as_json:
-        # A narrower console would cut off figures.
-        Console(width=max(Console().width, 120)).print(table)
+    # A narrower console would cut off measured.
+    console = Console(width=max(Console().width, 120))
+    if files and not as_json:
+        console.print(table)
+    if names:
+        console.print(probing.name_table(loaded, probing.score_names(loaded, name_lists.load().measured())))
+    if emoji:
+        signs = emoji_lists.all_in_use()
+        console.print(probing.emoji_table(loaded, signs, probing.common(signs)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from model.digests import Manifest, sha256
 from model.graphs import quantised, traced
+from model.reading import reader
 from model.training import data
+from model.training.calibration import Scaling
 from model.training.data import Source
 from model.training.graphs import calibration_inputs
 
@@ -29,21 +31,22 @@ CALIBRATION = (
 """The training texts whose activations determine the scales of the int8 arithmetic."""
 
 
-def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int = 1) -> None:
+def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: int, *, seed: int = 1) -> None:
     """Writes graph, safetensors, tokenizer and manifest into `out`; other files there, such as the model card, stay.
 
     Args:
         trained: the folder of the trained fp32 model.
         folder: the training data, for the calibration of the int8 graph.
         out: the destination; nothing in it changes until everything is made.
-        temperature: the divisor of the logits; it is built into the classifier's weights, so that every engine has it.
+        scaling: what the logits are scaled by; it is built into the classifier's weights, so that every engine has it.
+        reading: the way in which the model reads texts: see `model.reading`.
         seed: decides which texts are drawn for the calibration.
     """
     tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
     model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
     with torch.no_grad():
-        model.classifier.weight /= temperature
-        model.classifier.bias /= temperature
+        model.classifier.weight *= scaling.factor
+        model.classifier.bias.copy_(model.classifier.bias * scaling.factor + torch.tensor(scaling.offsets))
 
     part = out.parent / f".{out.name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -51,12 +54,12 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     # Otherwise tokenizer.json would keep the truncation of training, which is shorter than the model's limit.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(part)
-    openvino.save_model(_int8(model, tokenizer, folder, seed), part / "graph.xml", compress_to_fp16=True)
+    openvino.save_model(_int8(model, tokenizer, folder, reading, seed), part / "graph.xml", compress_to_fp16=True)
     model.to(torch.float16).save_pretrained(part)
     files = sorted(path for path in part.iterdir())
     for path in files:
         path.chmod(0o644)
-    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}, emoji_words=True).write(part)
+    Manifest(MAX_TOKENS, {path.name: sha256(path) for path in files}, reading=reading).write(part)
 
     out.mkdir(parents=True, exist_ok=True)
     # The manifest goes last: until then digests differ, so that a reader refuses the folder and never loads a mixture.
@@ -65,13 +68,10 @@ def export(trained: Path, folder: Path, out: Path, temperature: float, seed: int
     part.rmdir()
 
 
-def graph(trained: Path, folder: Path, seed: int = 1) -> openvino.Model:
-    """The int8 graph of a trained fp32 model, without a temperature."""
-    tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
-    model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
-    return _int8(model, tokenizer, folder, seed)
-
-
-def _int8(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int) -> openvino.Model:
-    texts = [example.text for example in data.draw(folder, CALIBRATION, seed)]
+def _int8(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, reading: int, seed: int
+) -> openvino.Model:
+    vocabulary = tokenizer.get_vocab()
+    read = reader(reading, vocabulary.__contains__, lambda: vocabulary) or str
+    texts = [read(example.text) for example in data.draw(folder, CALIBRATION, seed)]
     return quantised(traced(model, lambda output: output.logits.softmax(-1)), calibration_inputs(tokenizer, texts))

@@ -1,62 +1,54 @@
-"""The training loop: passes over mixes of files, with labels and a teacher's scores; it resumes after a kill."""
+"""The training loop: it computes in bf16 where that is faster, resumes after a kill, and tells how far it is."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
 
-from model.labels import LABELS
-from model.training import data
-from model.training.data import Example, Source
-from model.types import FloatArray
+from model.training.options import Recipe
+
+CHECKPOINT = "checkpoint.pt"
+_SAVE_S = 300.0
+"""Seconds between checkpoints: what a kill costs at most."""
+_TELL_S = 60.0
+_COMPILED_STEPS = 200
+"""From this many steps on, it pays to compile the model."""
+_AVERAGED_EVERY = 5
+"""Steps between updates of the average of the weights, which is as good and costs a fifth of one at each step."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All choices that decide the outcome of a training run."""
+def device() -> torch.device:
+    """Where models are trained: on a GPU if torch sees one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    stages: tuple[tuple[Source, ...], ...]
-    """Passes over a mix of sources, in order: all domains first, the target domain last."""
-    learning_rate: float = 1.5e-4
-    head_rate: float = 1.0
-    """The classifier's learning rate as a multiple of `learning_rate`."""
-    layer_decay: float = 1.0
-    """Each layer's learning rate as a multiple of the rate of the layer above.
 
-    Howard & Ruder (2018) call it discriminative fine-tuning."""
-    frozen_layers: int = 0
-    """The number of lowest layers that are not trained; if there are any, the embeddings are not trained either."""
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    batch_size: int = 64
-    max_tokens: int = 96
-    link_share: float = 0.15
-    emoji_at_least: int = 3
-    label_smoothing: float = 0.05
-    dropout: float = 0.1
-    balanced: bool = False
-    """Whether labels are learnt by balanced softmax (Ren et al. 2020), with the class frequencies of each file.
+def has_bf16(where: torch.device) -> bool:
+    """Whether the device computes in bf16 itself; elsewhere bf16 would be emulated, and slower than fp32."""
+    if where.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
-    The model then answers as if all classes were equally frequent in each domain, which is what macro recall rewards.
-    """
-    soft_share: float = 0.0
-    """The share that the cross-entropy to the teacher's scores has in the loss of a labelled text.
 
-    For an unlabelled text it is the whole loss."""
-    layers: tuple[int, ...] = ()
-    """The layers of the base model to keep, from 0; empty means all."""
-    seed: int = 1
+def arithmetic(where: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The context in which a model computes: weights in fp32, products in bf16 where the device has it."""
+    if not has_bf16(where):
+        return contextlib.nullcontext()
+    # Casts are not kept: inside a compiled function the cache would outlive a step.
+    context: contextlib.AbstractContextManager[Any] = torch.autocast(where.type, torch.bfloat16, cache_enabled=False)
+    return context
 
 
 def seed_all(seed: int) -> None:
@@ -66,40 +58,11 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def passes(folder: Path, recipe: Recipe) -> list[list[Example]]:
-    """The examples of each stage; the same recipe always gives the same examples."""
-    return [
-        data.with_links(data.draw(folder, stage, recipe.seed + n), recipe.link_share, recipe.seed + n)
-        for n, stage in enumerate(recipe.stages)
-    ]
-
-
-def losses(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    log_priors: torch.Tensor,
-    soft: torch.Tensor,
-    soft_share: float,
-    smoothing: float,
-) -> torch.Tensor:
-    """The loss of each text, shape (n,).
-
-    Args:
-        logits: shape (n, classes).
-        labels: class indices, shape (n,); -1 for an unlabelled text.
-        log_priors: the log class frequencies of each text's file, shape (n, classes). They are added to the logits
-            where a label is learnt; zeros have no effect.
-        soft: the teacher's probabilities, shape (n, classes); not-a-number for a text that it did not score.
-        soft_share: the share of the teacher's part in the loss of a text that has both.
-        smoothing: the label smoothing.
-    """
-    labelled, taught = labels >= 0, ~soft.isnan().any(1)
-    of_label = torch.nn.functional.cross_entropy(
-        logits + log_priors, labels.clamp(min=0), reduction="none", label_smoothing=smoothing
-    )
-    of_teacher = -(soft.nan_to_num() * logits.log_softmax(1)).sum(1)
-    share = torch.where(labelled, soft_share, 1.0) * taught
-    return torch.where(labelled, (1 - share) * of_label, 0.0) + share * of_teacher
+def save(path: Path, state: object) -> None:
+    """Writes a file with torch, atomically: a reader finds the whole file or none."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
 
 
 def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -119,114 +82,136 @@ def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in out.items()]
 
 
+@dataclass
+class Spent:
+    """What a run has cost so far, over all its sittings."""
+
+    seconds: float = 0.0
+    processor_s: float = 0.0
+    texts: int = 0
+
+
+class _Average:
+    """The moving average of weights; at the beginning it follows faster, so that the first weights are forgotten."""
+
+    def __init__(self, weights: dict[str, torch.nn.Parameter], decay: float) -> None:
+        self._weights = list(weights.values())
+        self._decay = decay
+        self.values = {name: weight.detach().clone() for name, weight in weights.items()}
+
+    def update(self, step: int) -> None:
+        if (step + 1) % _AVERAGED_EVERY == 0:
+            decay = min(self._decay, (1 + step) / (10 + step)) ** _AVERAGED_EVERY
+            torch._foreach_lerp_(list(self.values.values()), [w.detach() for w in self._weights], 1 - decay)
+
+
 def _rate(step: int, steps: int, warmup: float) -> float:
     """The factor of the learning rate at a step: linear warm-up, then linear decay to zero."""
     rising = max(1, int(steps * warmup))
     return (step + 1) / rising if step < rising else max(0.0, (steps - step) / max(1, steps - rising))
 
 
-def save(path: Path, state: object) -> None:
-    """Writes a file with torch, atomically: a reader finds the whole file or none."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+def compiled(forward: Callable[..., torch.Tensor], where: torch.device, steps: int) -> Callable[..., torch.Tensor]:
+    """The model's function with fused kernels, 1.5 times as fast on two cores; on a CPU they need a C++ compiler.
+
+    Whether they are used does not depend on where a run was interrupted: they round otherwise.
+    """
+    if (where.type == "cuda" or shutil.which("g++")) and steps > _COMPILED_STEPS:
+        fused: Callable[..., torch.Tensor] = torch.compile(forward, dynamic=True)
+        return fused
+    return forward
 
 
 def fit(
     model: torch.nn.Module,
-    logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    tokenizer: PreTrainedTokenizerBase,
-    stages: list[list[Example]],
+    loss: Callable[[int], tuple[torch.Tensor, int]],
+    steps: int,
     recipe: Recipe,
     out: Path,
     *,
-    soft: dict[str, FloatArray] | None = None,
-    save_every: int = 100,
-) -> None:
-    """Trains a model by a recipe and leaves it in evaluation mode.
+    save_s: float = _SAVE_S,
+) -> Spent:
+    """Trains a model by a recipe and leaves it in evaluation mode; returns what the run has cost.
 
-    A checkpoint is written into `out` every `save_every` steps; a later call with the same `out` resumes from it and
-    draws the same batches as an uninterrupted run.
+    A checkpoint is written into `out` every `save_s` seconds; a later call with the same `out` goes on from there and
+    ends with the same weights as an uninterrupted run on the same machine.
 
     Args:
-        logits: computes the model's logits, shape (n, classes), from `input_ids` and `attention_mask`.
-        soft: the teacher's probabilities by file, shape (rows of the file, classes); not-a-number in rows that it did
-            not score.
+        loss: computes the loss of a step's batch, in fp32, and the number of its texts; a step's batch is always the
+            same, so that a run can be resumed.
+        steps: the number of steps.
 
     Raises:
-        SystemExit: `out` has a checkpoint of another recipe.
+        SystemExit: `out` has a checkpoint of another recipe or of other data.
     """
-    device = next(model.parameters()).device
-    encoded, priors, plan = [], [], []
-    for n, stage in enumerate(stages):
-        ids = tokenizer([e.text for e in stage], truncation=True, max_length=recipe.max_tokens, padding=False)[
-            "input_ids"
-        ]
-        encoded.append(ids)
-        priors.append(data.log_priors(stage))
-        plan += [(n, rows) for rows in data.batches([len(i) for i in ids], recipe.batch_size, recipe.seed + n)]
-
-    def batch_of(step: int) -> tuple[torch.Tensor, ...]:
-        n, rows = plan[step]
-        examples = [stages[n][r] for r in rows]
-        padded = tokenizer.pad({"input_ids": [encoded[n][r] for r in rows]}, return_tensors="pt", pad_to_multiple_of=8)
-        labels = torch.tensor([-1 if e.label is None else e.label for e in examples])
-        flat = np.zeros(len(LABELS), np.float32)
-        prior = torch.from_numpy(np.stack([priors[n][e.file] if recipe.balanced else flat for e in examples]))
-        unknown = np.full(len(LABELS), np.nan, np.float32)
-        taught = torch.from_numpy(
-            np.stack([soft[e.file][e.row] if soft and e.file in soft else unknown for e in examples])
-        )
-        return tuple(t.to(device) for t in (padded["input_ids"], padded["attention_mask"], labels, prior, taught))
-
+    where = next(model.parameters()).device
     parameters = groups(model, recipe)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(parameters, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, len(plan), recipe.warmup))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe.warmup))
+    average = _Average(trained, recipe.average) if recipe.average else None
 
-    checkpoint, first = out / "checkpoint.pt", 0
+    checkpoint, first, spent, mean_loss = out / CHECKPOINT, 0, Spent(), math.nan
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["recipe"] != repr(recipe):
+        state = torch.load(checkpoint, map_location=where, weights_only=True)
+        if (state["recipe"], state["steps"]) != (repr(recipe), steps):
             raise SystemExit(f"{checkpoint} was made by another recipe; remove {out} or give another --run")
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["rng"].cpu())
-        first = state["step"]
+        if where.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu())
+        if average is not None:
+            average.values = state["average"]
+        first, spent, mean_loss = state["step"], Spent(**state["spent"]), state["loss"]
+        print(f"{out.name}: goes on at step {first} of {steps}", flush=True)
 
-    # Fused kernels train 1.5 times as fast on two cores; on a CPU they need a C++ compiler.
-    if (device.type == "cuda" or shutil.which("g++")) and len(plan) - first > 200:
-        logits = torch.compile(logits, dynamic=True)
+    before = Spent(**vars(spent))
+    began, began_cpu = time.monotonic(), time.process_time()
+    saved = told = began
     model.train()
-    mean_loss = None
-    for step in _counted(first, len(plan)):
-        input_ids, mask, labels, prior, taught = batch_of(step)
-        loss = losses(logits(input_ids, mask), labels, prior, taught, recipe.soft_share, recipe.label_smoothing).mean()
-        loss.backward()
+    for step in range(first, steps):
+        value, texts = loss(step)
+        value.backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
-        mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
-        if (step + 1) % save_every == 0 or step + 1 == len(plan):
+        if average is not None:
+            average.update(step)
+        mean_loss = value.item() if math.isnan(mean_loss) else 0.98 * mean_loss + 0.02 * value.item()
+        now, last = time.monotonic(), step + 1 == steps
+        spent.texts += texts
+        spent.seconds = before.seconds + now - began
+        spent.processor_s = before.processor_s + time.process_time() - began_cpu
+        if now - told >= _TELL_S or last:
+            told = now
+            speed = (spent.texts - before.texts) / (now - began)
+            left = timedelta(seconds=round((steps - step - 1) * (now - began) / (step + 1 - first)))
+            print(
+                f"{out.name}: step {step + 1} of {steps}, loss {mean_loss:.3f}, {speed:.1f} texts/s, {left} left",
+                flush=True,
+            )
+        if now - saved >= save_s or last:
+            saved = now
             state = {
                 "step": step + 1,
+                "steps": steps,
                 "recipe": repr(recipe),
                 "model": {name: p.detach() for name, p in trained.items()},
-            }
-            state |= {
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(),
                 "rng": torch.get_rng_state(),
+                "spent": vars(spent),
+                "loss": mean_loss,
             }
+            if where.type == "cuda":
+                state["cuda_rng"] = torch.cuda.get_rng_state()
+            if average is not None:
+                state["average"] = average.values
             save(checkpoint, state)
-            tqdm.write(f"step {step + 1} of {len(plan)}, loss {mean_loss:.3f}")
+    if average is not None:
+        model.load_state_dict(average.values, strict=False)
     model.eval()
-
-
-def _counted(first: int, last: int) -> Iterator[int]:
-    with tqdm(total=last, initial=first, unit="step", mininterval=2, disable=None) as bar:
-        for step in range(first, last):
-            yield step
-            bar.update()
+    return spent

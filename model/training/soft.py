@@ -6,11 +6,12 @@ There is one array for each file, shape (rows, classes), with not-a-number in ro
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from model.labels import LABELS
 from model.training import data
@@ -18,6 +19,7 @@ from model.training.data import Source
 from model.types import FloatArray
 
 _CHUNK = 1024
+_TELL_S = 60.0
 
 
 def soften(
@@ -39,36 +41,24 @@ def soften(
         wanted = [example.row for example in data.draw(folder, (source,), seed)]
         known = np.load(path) if path.is_file() else np.full((len(all_rows), len(LABELS)), np.nan, np.float32)
         rows = [row for row in wanted if np.isnan(known[row, 0])]
-        with tqdm(
-            total=len(wanted), initial=len(wanted) - len(rows), unit="text", desc=source.file, disable=None
-        ) as bar:
-            for start in range(0, len(rows), _CHUNK):
-                part = rows[start : start + _CHUNK]
-                known[part] = score([all_rows[row].text for row in part])
-                np.save(path.with_suffix(".part.npy"), known)
-                os.replace(path.with_suffix(".part.npy"), path)
-                bar.update(len(part))
-        print(f"{source.file}: {len(wanted)} texts scored", flush=True)
+        began = told = time.monotonic()
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            known[part] = score([all_rows[row].text for row in part])
+            np.save(path.with_suffix(".part.npy"), known)
+            os.replace(path.with_suffix(".part.npy"), path)
+            done, now = start + len(part), time.monotonic()
+            if now - told >= _TELL_S or done == len(rows):
+                told = now
+                left = timedelta(seconds=round((len(rows) - done) * (now - began) / done))
+                speed = done / (now - began)
+                print(f"{source.file}: {done} of {len(rows)} texts, {speed:.1f} texts/s, {left} left", flush=True)
 
 
 def soft_labels(folder: Path, sources: tuple[Source, ...]) -> dict[str, FloatArray]:
     """The arrays that `soften` wrote for these sources, by file."""
     paths = {source.file: folder / (Path(source.file).name + ".npy") for source in sources}
     return {file: np.load(path) for file, path in paths.items() if path.is_file()}
-
-
-def debiased(probabilities: FloatArray, log_priors: FloatArray) -> FloatArray:
-    """A model's probabilities, shape (n, classes), as if all classes had been equally frequent in its training.
-
-    By Bayes' rule, p(class | text) is divided by p(class) and normalised to a sum of 1. Rows of not-a-number stay so.
-
-    Args:
-        probabilities: the model's own probabilities.
-        log_priors: the logarithms of the class frequencies that it was trained with, shape (classes,).
-    """
-    raised = probabilities * np.exp(-log_priors)
-    out: FloatArray = (raised / raised.sum(1, keepdims=True)).astype(np.float32)
-    return out
 
 
 def mean(members: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:

@@ -56,8 +56,6 @@ def test_known_emoji_and_plain_texts_stay() -> None:
 def test_identity_changes_with_the_words() -> None:
     """A model that puts emoji into words has another digest than the same files without."""
     manifest = read_manifest(DEFAULT_FOLDER)
-    assert manifest.emoji_words
+    assert manifest.reading == 1
     files = ["config.json"]
-    assert manifest.verified(DEFAULT_FOLDER, files) != replace(manifest, emoji_words=False).verified(
-        DEFAULT_FOLDER, files
-    )
+    assert manifest.verified(DEFAULT_FOLDER, files) != replace(manifest, reading=0).verified(DEFAULT_FOLDER, files)

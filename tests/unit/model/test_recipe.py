@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +14,32 @@ import numpy as np
 import pytest
 
 from model.training.data import Source
+from model.training.names import Names
+from model.training.options import Recipe
+from tests.support.checkpoints import need_torch
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-ROWS = [("i love this show 😂", "positive"), ("i hate it 😡", "negative"), ("it is a chair", "neutral")]
+ROOT = Path(__file__).resolve().parents[3]
+ROWS = [("i love this show 😂", "positive"), ("i hate it Mary 😡", "negative"), ("it is a chair [NAME]", "neutral")]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny models in one thread: on a busy machine two of them wait for each other most of the time."""
+    need_torch()
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Killed(Exception):
-    """Stands for a kill of the process in the middle of training."""
+    """Stands for a kill of the process while a teacher scores."""
 
 
 @pytest.fixture
@@ -39,52 +59,70 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(load_file(folder / "fp32" / "model.safetensors"))
 
 
-def test_killed_training_ends_as_if_it_had_not_been(
-    tiny: Callable[..., Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Training that is stopped after its second checkpoint and resumed ends with the weights of an undisturbed run."""
-    base = str(tiny(head=False))
-    from model.training import fitting, recipe
+KILLED = """
+import sys
+from pathlib import Path
+from model.training import student
+from tests.unit.model.test_recipe import names, rules
+student.train(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), rules(), names=names(), save_s=0)
+"""
+"""A process that trains, and writes a checkpoint after each step."""
 
-    rules = fitting.Recipe(
-        stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)),
+
+def rules() -> Recipe:
+    """A recipe of 63 steps in which everything that has a state of its own takes part."""
+    return Recipe(
+        stages=((Source("a.tsv.gz"),), (Source("a.tsv.gz", 24),)) * 7,
         batch_size=8,
-        learning_rate=1e-2,
+        learning_rate=1e-3,
         layer_decay=0.5,
         balanced=True,
+        average=0.9,
+        r_drop=0.5,
+        swap_share=0.5,
+        name_weight=0.5,
+        all_emoji=False,
     )
-    recipe.train(data, base, tmp_path / "straight", rules, "cpu", save_every=2)
 
-    save, count = fitting.save, 0
 
-    def save_then_die(path: Path, state: dict[str, Any]) -> None:
-        nonlocal count
-        save(path, state)
-        count += 1
-        if count == 2:
-            raise Killed
+def names() -> Names:
+    """Two names that occur in the texts, and others for them."""
+    return Names({"first name": ("Mary", "Kofi", "Ann")}, {"first name": ("Ida",)})
 
-    monkeypatch.setattr(fitting, "save", save_then_die)
-    with pytest.raises(Killed):
-        recipe.train(data, base, tmp_path / "stopped", rules, "cpu", save_every=2)
-    assert not (tmp_path / "stopped" / "fp32").exists()
-    recipe.train(data, base, tmp_path / "stopped", rules, "cpu", save_every=2)
 
-    straight, stopped = weights(tmp_path / "straight"), weights(tmp_path / "stopped")
-    assert straight.keys() == stopped.keys()
+def test_killed_training_ends_as_if_it_had_not_been(tiny: Callable[..., Path], data: Path, tmp_path: Path) -> None:
+    """Training that is killed (SIGKILL) and started again ends with the weights of an undisturbed run."""
+    base = str(tiny(head=False))
+    from model.training import fitting, student
+
+    stopped = tmp_path / "stopped"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), base, str(stopped)], cwd=ROOT, env=environment)
+    try:
+        wait_until((stopped / fitting.CHECKPOINT).exists, what="a checkpoint", timeout_s=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (stopped / student.TRAINED).exists()
+    student.train(data, base, tmp_path / "straight", rules(), names=names())
+    spent = student.train(data, base, stopped, rules(), names=names())
+
+    assert spent.texts == 7 * (48 + 24)
+    straight, resumed = weights(tmp_path / "straight"), weights(stopped)
+    assert straight.keys() == resumed.keys()
     for name, tensor in straight.items():
-        np.testing.assert_allclose(tensor, stopped[name], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(tensor, resumed[name], atol=1e-6, err_msg=name)
 
 
 def test_checkpoint_of_another_recipe_is_refused(tiny: Callable[..., Path], data: Path, tmp_path: Path) -> None:
     """A run is not continued under other hyperparameters."""
     base = str(tiny(head=False))
-    from model.training import fitting, recipe
+    from model.training import student
 
     stages = ((Source("a.tsv.gz", 8),),)
-    recipe.train(data, base, tmp_path / "run", fitting.Recipe(stages=stages, batch_size=8), "cpu")
+    student.train(data, base, tmp_path / "run", Recipe(stages=stages, batch_size=8))
     with pytest.raises(SystemExit, match="another recipe"):
-        recipe.train(data, base, tmp_path / "run", fitting.Recipe(stages=stages, batch_size=4), "cpu")
+        student.train(data, base, tmp_path / "run", Recipe(stages=stages, batch_size=4))
 
 
 def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
@@ -94,7 +132,7 @@ def test_balanced_softmax_answers_as_if_classes_were_equal() -> None:
     """
     import torch
 
-    from model.training.fitting import losses
+    from model.training.classifying import losses
 
     labels = torch.tensor([0, 1])
     none = torch.full((2, 3), torch.nan)
@@ -121,7 +159,7 @@ def test_loss_of_labels_and_teacher() -> None:
     """The loss of a text is that of its label, of the teacher's scores, or of both in the given shares."""
     import torch
 
-    from model.training.fitting import losses
+    from model.training.classifying import losses
 
     logits = torch.tensor([[1.0, 0.0, -1.0]] * 3)
     soft = torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [torch.nan] * 3])
@@ -137,7 +175,7 @@ def test_frozen_layers_stay_and_lower_layers_learn_more_slowly(tiny: Callable[..
     folder = str(tiny())
     import transformers
 
-    from model.training.fitting import Recipe, groups
+    from model.training.fitting import groups
 
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     layers = model.config.num_hidden_layers
@@ -182,11 +220,9 @@ def test_teacher_scores_go_on_where_they_were_stopped(
 
 
 def test_soft_labels_of_several_models() -> None:
-    """A model's learnt class frequencies are divided out; the mean of each row is over the models that scored it."""
+    """The mean of each row is over the models that scored it."""
     from model.training import soft
 
-    learnt = np.array([[0.8, 0.1, 0.1]], np.float32)
-    assert soft.debiased(learnt, np.log(learnt[0])) == pytest.approx(np.full((1, 3), 1 / 3))
     unknown = [np.nan] * 3
     one = {"a": np.array([[0.2, 0.2, 0.6], unknown, unknown], np.float32)}
     other = {
@@ -206,26 +242,30 @@ def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Pa
     import torch
     import transformers
 
-    from model.training import fitting, recipe
+    from model.training import student
 
+    texts = ["i love this show 😂", "i hate it 😡", "it is a chair"]
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "u.tsv.gz").write_bytes(
-        gzip.compress("\n".join(["text", *(text for _ in range(16) for text, _ in ROWS), ""]).encode())
-    )
+    (folder / "u.tsv.gz").write_bytes(gzip.compress("\n".join(["text", *texts * 16, ""]).encode()))
     soft = {
         "u.tsv.gz": np.tile(
             np.eye(3, dtype=np.float32)[[2, 0, 1]] * 0.8 + 0.1 - 0.1 * np.eye(3, dtype=np.float32)[[2, 0, 1]], (16, 1)
         )
     }
-    rules = fitting.Recipe(
-        stages=((Source("u.tsv.gz"),),) * 4, batch_size=8, learning_rate=1e-2, link_share=0, soft_share=1
+    rules = Recipe(
+        stages=((Source("u.tsv.gz"),),) * 4,
+        batch_size=8,
+        learning_rate=1e-2,
+        link_share=0,
+        soft_share=1,
+        all_emoji=False,
     )
-    recipe.train(folder, base, tmp_path / "run", rules, "cpu", soft=soft)
+    student.train(folder, base, tmp_path / "run", rules, soft=soft)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "fp32")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "fp32").eval()
     with torch.no_grad():
-        logits = model(**tokenizer([text for text, _ in ROWS], return_tensors="pt", padding=True)).logits
+        logits = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits
     assert logits.argmax(1).tolist() == [2, 0, 1]
 
 
@@ -235,11 +275,11 @@ def test_kept_layers_are_those_of_the_base(tiny: Callable[..., Path]) -> None:
     import torch
     import transformers
 
-    from model.training import fitting, recipe
+    from model.training import student
 
     whole = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     last = whole.config.num_hidden_layers - 1
-    _, kept = recipe.start_student(folder, fitting.Recipe(stages=(), layers=(last,)), [])
+    _, kept = student.start(folder, Recipe(stages=(), layers=(last,)), [])
     assert kept.config.num_hidden_layers == len(kept.base_model.encoder.layer) == 1
     expected = whole.base_model.encoder.layer[last].state_dict()
     assert all(
@@ -269,11 +309,13 @@ def test_new_emoji_starts_as_the_words_of_its_name(tiny: Callable[..., Path]) ->
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     assert words("💘") == "heart arrow"
-    assert emoji.add_to(tokenizer, model, ["😂", "💘"]) == 1
+    assert emoji.add_to(tokenizer, model, {"😂": "joy", "💘": words("💘")}) == 2  # with the mark of repeated letters
+    assert tokenizer.tokenize("so [LONG]")[-1] == "[LONG]"
     added = tokenizer.convert_tokens_to_ids("💘")
     assert tokenizer.tokenize("a💘") == ["a", "💘"]
     weight = model.get_input_embeddings().weight
-    expected = weight[tokenizer(words("💘"), add_special_tokens=False)["input_ids"]].mean(0)
+    tokens = tokenizer(words("💘"), add_special_tokens=False)["input_ids"]
+    expected = weight[[token for token in tokens if token != tokenizer.unk_token_id] or tokens].mean(0)
     assert torch.allclose(weight[added], expected)
 
 
