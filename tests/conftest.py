@@ -15,7 +15,13 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack
 
 # Packages whose binary has another name.
-_BINARIES = {"prometheus": "promtool", "iproute2": "ip", "systemd": "systemd-analyze", "redis-tools": "redis-cli"}
+_BINARIES = {
+    "default-jre-headless": "java",
+    "iproute2": "ip",
+    "prometheus": "promtool",
+    "redis-tools": "redis-cli",
+    "systemd": "systemd-analyze",
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

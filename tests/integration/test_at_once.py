@@ -45,6 +45,27 @@ def test_batch_is_answered_at_once(service: Stack) -> None:
         assert {**at_once, "cached": None} == {**line, "cached": None}
 
 
+def test_ids_at_once(service: Stack) -> None:
+    """Objects with an id are answered at once, too, each with its id; with more keys they are a job with columns."""
+    texts = [new_text(), {"text": new_text("bad"), "id": 7}, {"text": new_text(), "id": "a1"}]
+    answer = ask(service, {"texts": texts})
+    assert answer.status_code == 200
+    assert [(item.get("id"), item["label"]) for item in answer.json()["items"]] == [
+        (None, "POSITIVE"),
+        (7, "NEGATIVE"),
+        ("a1", "POSITIVE"),
+    ]
+    answer = ask(service, {"texts": [*texts, {"text": "good", "stars": 5}]})
+    assert answer.status_code == 202
+    items = service.items(service.ended(answer.json()))
+    assert [(item.get("id"), item["columns"]["stars"]) for item in items] == [
+        (None, ""),
+        (7, ""),
+        ("a1", ""),
+        (None, "5"),
+    ]
+
+
 def test_texts_of_one_batch_travel_together(service: Stack) -> None:
     """The unknown texts of a batch are sent in few messages, not in one each."""
     before = service.metric("sentiment_chunk_texts_count"), service.metric("sentiment_chunk_texts_sum")

@@ -6,9 +6,10 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from flask import Flask
@@ -18,10 +19,13 @@ import webapp.front.errors
 from model.engines.stub import StubEngine
 from model.labels import SENTIMENT
 from tasks.errors import SentimentError
-from tasks.jobs.job import NOT_ALWAYS, TOLD, Entry, Line
+from tasks.jobs.job import NOT_ALWAYS, TOLD, TOLD_AT_THE_END, Entry, Job, Line, job_facts
 from tasks.settings import Settings
 from tasks.store.outcomes import Failed, Scored
+from tasks.streams.shifts import Shift, shift_facts
+from tasks.work.delivery import standard_headers
 from tests.support.web import web_application
+from webapp.api.callback_schemas import EndedJob
 from webapp.api.job_schemas import JobLinks, JobResponse
 from webapp.api.openapi import openapi_document
 from webapp.api.result_schemas import LineResponse
@@ -186,6 +190,69 @@ def test_operations_have_names() -> None:
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids)
     assert all(operation["summary"] and operation["tags"] for operation in operations)
+
+
+def test_callbacks_are_as_documented() -> None:
+    """What is posted when a job has ended, and for a shift, is as the document says, with all fields; the headers that
+    sign it are documented.
+    """
+    document = openapi_document()
+    told: dict[str, Any] = {"target": "x", "requested_model": "de", "stream": "1", "stream_name": "debate"}
+    job = Job(id="0" * 32, created_at=1.0, expires_at=2.0, chunk_size=64, window=4, sealed=3.0, finished_at=4.0, **told)
+    shift = Shift(**{one.name: "a" if one.name in ("segment", "sentence") else 1 for one in fields(Shift)})
+    posted = {
+        "JobEnded": {"event": "job.ended", "job": job_facts(job, TOLD_AT_THE_END)},
+        "ShiftFound": {"event": "stream.shift", "stream": "debate", "shift": shift_facts(shift)},
+    }
+    for name, body in posted.items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        Draft202012Validator(whole).validate(json.loads(json.dumps(body)))
+    assert set(TOLD_AT_THE_END) == EndedJob.model_fields.keys()
+    headers = standard_headers("a secret of some length", "id", 1, b"{}").keys()
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    groups = [group for one in operations for group in one.get("callbacks", {}).values()]
+    posts = [path["post"] for group in groups for path in group.values()]
+    assert len(posts) == 3
+    assert all({parameter["name"] for parameter in post["parameters"]} == headers for post in posts)
+
+
+def test_document_for_generators() -> None:
+    """What generators of clients stumble over is not in the document: fields with a default, which they take for ones
+    that are always there; several types in one place; queries and fields of answers that may be null and left out
+    although they are never null; errors of another type than problem+json.
+    """
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+
+    def parts(schema: object) -> Iterator[dict[str, object]]:
+        if isinstance(schema, dict):
+            yield schema
+        for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+            yield from parts(inner)
+
+    properties = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
+    assert not [field for field in properties if "default" in field]
+    assert not [part for part in parts(document) if isinstance(part.get("type"), list)]
+    null = {"type": "null"}
+    for name in ("PredictionResponse", "JobResponse", "Problem", "WorkerResponse", "StreamResponse", "ReportedBucket"):
+        optional = schemas[name]["properties"].keys() - {*schemas[name]["required"], "owner"}
+        assert not [field for field in optional if null in schemas[name]["properties"][field].get("anyOf", [])], name
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    for operation in operations:
+        for parameter in operation.get("parameters", []):
+            assert null not in parameter["schema"].get("anyOf", [])
+        for status, answer in operation["responses"].items():
+            if status >= "400" and answer["content"].keys() != {"application/json"}:  # what /health says as 503
+                assert answer["content"].keys() == {"application/problem+json"}
+
+
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_padlocks(has_keys: bool) -> None:
+    """Where callers need keys, each operation but those of health says so; elsewhere none does."""
+    document = openapi_document(has_keys=has_keys)
+    locked = {path for path, methods in document["paths"].items() if all("security" in one for one in methods.values())}
+    assert locked == ({path for path in document["paths"] if not path.startswith("/health")} if has_keys else set())
+    assert ("securitySchemes" in document["components"]) is has_keys
 
 
 def test_procfile() -> None:

@@ -62,7 +62,7 @@ class PredictionAnswers:
         scored = prediction.scored
         flags = self.flags(prediction.model)
         self._count(scored, cached=prediction.cached)
-        body = said(scored, self._classes, flags, {"text": text})
+        body = said(scored, self._classes, flags, {"text": text, "status": "done"})
         body["cached"] = prediction.cached
         body["processing_time_ms"] = int((time.perf_counter() - started) * 1_000_000) / 1000
         body["model"] = prediction.model
@@ -90,6 +90,7 @@ class PredictionAnswers:
         return orjson.dumps(
             {
                 "text": text,
+                "status": "done",
                 **not_mentioned(),
                 "cached": False,
                 "processing_time_ms": int((time.perf_counter() - started) * 1_000_000) / 1000,
@@ -126,4 +127,6 @@ class PredictionAnswers:
         for line in lines:
             if isinstance(line.outcome, Scored):
                 self._count(line.outcome, cached=line.cached)
-        return orjson.dumps({"items": [line_body(None, line, self._classes, self.flags) for line in lines]})
+        return orjson.dumps(
+            {"status": "done", "items": [line_body(None, line, self._classes, self.flags) for line in lines]}
+        )

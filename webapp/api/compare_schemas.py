@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from webapp.api.label_schemas import SegmentLabels
 from webapp.api.schemas import Asked
@@ -60,7 +61,7 @@ class NamedShares(SharesResponse):
     name: str
 
 
-Verdict = Literal["ahead", "behind", "cannot be told"]
+Verdict = TypeAliasType("Verdict", Literal["ahead", "behind", "cannot be told"])
 
 
 class DifferenceResponse(BaseModel):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
-from webapp.api.schemas import Asked, Label, ModelName
+from webapp.api.schemas import Absent, Asked, Label, ModelName
 
 
 class LiveResponse(BaseModel):
@@ -24,6 +25,9 @@ Form = Annotated[
 ]
 
 
+WorkerRole = TypeAliasType("WorkerRole", Literal["interactive", "batch"])
+
+
 class HealthGate(BaseModel):
     """What was found when the compiled model was compared with torch in fp32."""
 
@@ -34,11 +38,11 @@ class HealthGate(BaseModel):
 class WorkerResponse(BaseModel):
     """A worker that is ready."""
 
-    role: Literal["interactive", "batch"]
+    role: WorkerRole
     model: str
     device: str
     name: Annotated[
-        str | None,
+        str | Absent,
         Field(description="Of a service with several models: the name of the one that the worker serves, or `*`."),
     ] = None
     texts_per_s: Annotated[
@@ -47,16 +51,16 @@ class WorkerResponse(BaseModel):
             description="Tweets that its engine scores in a second: measured at its start, then by the work it does."
         ),
     ]
-    form: Form = None
+    form: Form
     gate: Annotated[
         HealthGate | None, Field(description="If the model was compiled here: what the comparison with torch found.")
-    ] = None
+    ]
 
 
 class CompilingResponse(BaseModel):
     """A worker that will be ready when its model is compiled."""
 
-    role: Literal["interactive", "batch"]
+    role: WorkerRole
     model: str
     step: Annotated[str, Field(examples=["converting", "quantising", "checking"])]
     percent: Annotated[int | None, Field(ge=0, le=100, description="How much of the step is done, where it is known.")]

@@ -4,22 +4,65 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from typing_extensions import TypeAliasType
 
 from webapp.api.health_schemas import CompilingResponse
-from webapp.api.schemas import Asked, Calibrated, Label, ModelName, Request, Target, TwoClass, WithSentences
+from webapp.api.schemas import (
+    REF,
+    Absent,
+    Asked,
+    Calibrated,
+    Label,
+    ModelName,
+    Request,
+    Target,
+    TextId,
+    TwoClass,
+    WithSentences,
+)
 from webapp.reading.names import LONGEST_NAME, one_line
+
+
+class Entry(BaseModel):
+    """A text with its id; other keys come back with the result, as columns."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str
+    id: Annotated[TextId | None, Field(description="Comes back with the result.")] = None
+
+
+class TextRecord(BaseModel):
+    """An object with a text under the key `text`, or the one that the query names; all others come back as columns."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+ListedText = TypeAliasType("ListedText", str | TextRecord | None)
+
+
+class TextList(RootModel[list[ListedText]]):
+    """Strings, or objects as in NDJSON. It may be the value of a key: `{"data": [...]}`."""
+
+    root: Annotated[list[ListedText], Field(min_length=1)]
+
+
+class BatchText(RootModel[str | Entry]):
+    """A text of a batch."""
 
 
 class BatchRequest(Request):
     """Texts to be scored as one job."""
 
     texts: Annotated[
-        list[str],
+        list[str],  # objects are read by `webapp.reading`
         Field(
             min_length=1,
             fail_fast=True,
-            description="At most MAX_BATCH_TEXTS. A text that cannot be scored gets an error of its own.",
+            json_schema_extra={"items": {"$ref": REF.format(model="BatchText")}},
+            description="At most MAX_BATCH_TEXTS: strings, or objects with `text` and optionally `id`. A text that"
+            " cannot be scored gets an error of its own.",
         ),
     ]
     callback_url: Annotated[str | None, Field(description="Receives a signed POST when the job has ended.")] = None
@@ -28,7 +71,14 @@ class BatchRequest(Request):
     sentences: WithSentences = False
 
     example: ClassVar[dict[str, Any]] = {"texts": ["I loved it!", "The bus leaves at nine.", "Never again."]}
-    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
+    with_ids: ClassVar[dict[str, Any]] = {
+        "texts": [{"text": "I loved it!", "id": "a1"}, {"text": "Never again.", "id": 2}]
+    }
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example, with_ids]})
+
+
+class BatchBody(RootModel[BatchRequest | TextList]):
+    """Texts as JSON."""
 
 
 class JobLinks(BaseModel):
@@ -39,23 +89,25 @@ class JobLinks(BaseModel):
     events: str
 
 
+CallbackState = TypeAliasType("CallbackState", Literal["pending", "delivered", "failed"])
+
+
 class CallbackResponse(BaseModel):
     """Where the job's end is posted, and whether that has succeeded."""
 
     url: str
-    state: Literal["pending", "delivered", "failed"]
+    state: CallbackState
     attempts: int
 
 
-class JobResponse(BaseModel):
-    """A job. Counts are lines; times are RFC 3339, UTC."""
+JobStatus = TypeAliasType("JobStatus", Literal["queued", "running", "succeeded", "failed", "cancelled"])
+
+
+class JobFacts(BaseModel):
+    """What is told of a job that runs and of one that has ended."""
 
     id: str
-    name: Annotated[
-        str | None, Field(description="What the request calls the job: `name`, or the name of the form's file.")
-    ] = None
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    receiving: Annotated[bool, Field(description="Its texts are still coming in.")]
+    status: JobStatus
     total: int
     done: Annotated[int, Field(description="Lines that have a prediction or an error.")]
     failed: Annotated[int, Field(description="Lines that have an error.")]
@@ -64,42 +116,55 @@ class JobResponse(BaseModel):
     ]
     cached: Annotated[int, Field(description="Lines whose prediction was in the cache when they came in.")]
     duplicates: Annotated[int, Field(description="Lines whose text came earlier in the job; each text is scored once.")]
-    stream: Annotated[str | None, Field(description="The stream that its texts are for; not there without one.")] = None
+    stream: Annotated[str | Absent, Field(description="The stream that its texts are for; not there without one.")] = (
+        None
+    )
     repeated: Annotated[
-        int | None,
+        int | Absent,
         Field(description="Lines that the stream did not count, as their ids had been counted; not there without one."),
     ] = None
     labels: Annotated[dict[Label, int], Field(description="Lines that have each label, of those done.")]
     requested_model: Annotated[
-        str | None, Field(description="The name of the model that the request asked for; not there if it named none.")
+        str | Absent, Field(description="The name of the model that the request asked for; not there if it named none.")
     ] = None
-    target: Annotated[str | None, Field(description="What the texts are scored towards; not there if nothing.")] = None
+    target: Annotated[str | Absent, Field(description="What the texts are scored towards; not there if nothing.")] = (
+        None
+    )
     not_mentioned: Annotated[
-        int | None, Field(description="Lines without a label, as they do not name the target; not there without one.")
+        int | Absent, Field(description="Lines without a label, as they do not name the target; not there without one.")
     ] = None
     model: Annotated[
         str | None, Field(description="The identity of the model that scored; null until a text was scored.")
     ]
-    encoding: Annotated[
-        str | None, Field(description="Of a file: its encoding. Not there before all of it has come in.")
-    ] = None
-    guessed: Annotated[
-        bool | None, Field(description="Of a file: whether neither the file nor the request says its encoding.")
-    ] = None
-    delimiter: Annotated[str | None, Field(description="Of CSV: the delimiter.")] = None
-    sheet: Annotated[str | None, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
-    file: Annotated[str | None, Field(description="Of a zip file: the name of the file in it.")] = None
     texts_per_s: Annotated[
         float | None,
         Field(
             description="Lines that workers answered, per second since the job began to run; null in its first second."
         ),
     ]
-    eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     created_at: str
     started_at: str | None
     finished_at: str | None
     expires_at: Annotated[str, Field(description="When the job and its results are deleted.")]
+
+
+class JobResponse(JobFacts):
+    """A job. Counts are lines; times are RFC 3339, UTC."""
+
+    name: Annotated[
+        str | Absent, Field(description="What the request calls the job: `name`, or the name of the form's file.")
+    ] = None
+    receiving: Annotated[bool, Field(description="Its texts are still coming in.")]
+    encoding: Annotated[
+        str | Absent, Field(description="Of a file: its encoding. Not there before all of it has come in.")
+    ] = None
+    guessed: Annotated[
+        bool | Absent, Field(description="Of a file: whether neither the file nor the request says its encoding.")
+    ] = None
+    delimiter: Annotated[str | Absent, Field(description="Of CSV: the delimiter.")] = None
+    sheet: Annotated[str | Absent, Field(description="Of a spreadsheet: the name of the sheet that was read.")] = None
+    file: Annotated[str | Absent, Field(description="Of a zip file: the name of the file in it.")] = None
+    eta_s: Annotated[float | None, Field(description="Seconds until the job's end at that rate, while it runs.")]
     callback: CallbackResponse | None
     links: JobLinks
     owner: Annotated[
@@ -108,7 +173,7 @@ class JobResponse(BaseModel):
     calibrated: Calibrated = None
     two_class: TwoClass = None
     compiling: Annotated[
-        CompilingResponse | None,
+        CompilingResponse | Absent,
         Field(description="While a job waits for its model, because that is still being compiled: how far it is."),
     ] = None
 
@@ -127,7 +192,7 @@ class JobsQuery(Asked):
 
     limit: Annotated[int, Field(ge=1, le=500, description="The most jobs in this page.")] = 50
     status: Annotated[
-        Literal["queued", "running", "succeeded", "failed", "cancelled"] | None,
+        JobStatus | None,
         Field(description="Only jobs in this state."),
     ] = None
     cursor: Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import orjson
 from flask import Blueprint, Response, request, url_for
@@ -16,16 +18,18 @@ from tasks.submit.intake import Submission
 from tasks.submit.jobs import JobService
 from webapp.api.answers import PredictionAnswers
 from webapp.api.attachments import disposition
+from webapp.api.batches import batch_texts
 from webapp.api.events import Listeners, events
-from webapp.api.job_schemas import BatchRequest, DeleteQuery, JobsQuery, UploadQuery
+from webapp.api.job_schemas import DeleteQuery, JobsQuery, UploadQuery
 from webapp.api.received import body_pieces, drained, idempotency_key, received
 from webapp.api.requests import Preferences, list_header, preferences
 from webapp.api.result_schemas import ResultsQuery
 from webapp.api.results import MOST_ROWS, csv_file, gzipped, json_page, ndjson, workbook_rows
 from webapp.front.visit import caller
 from webapp.reading.json_values import parse_json
+from webapp.reading.names import one_line
 from webapp.reading.refusals import InvalidEncoding, MalformedJson, invalid_option
-from webapp.reading.texts import Found, Limits, Texts
+from webapp.reading.texts import Found, Limits, Options, Texts
 from webapp.sandbox.process import Sandbox
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -142,17 +146,21 @@ def jobs_blueprint(
             return 0  # it may be lines, or in another encoding
         if not (isinstance(value, dict) and "texts" in value):
             return 0
-        batch = BatchRequest.read(value)
-        more = batch.callback_url is not None or batch.target is not None or batch.sentences
-        if more or len(batch.texts) > _AT_ONCE_TEXTS:
+        upload = batch_texts(value, Options())
+        entries = [entry for _, entry in islice(upload.entries, _AT_ONCE_TEXTS + 1)]
+        more = upload.options.keys() - {"model"}
+        if more or upload.columns is not None or len(entries) > _AT_ONCE_TEXTS:
             return 0
-        count = sum(map(charge, batch.texts))
-        model = model if batch.model is None else batch.model
+        texts = [entry.text for entry in entries]
+        count = sum(map(charge, texts))
+        model = upload.options.get("model", model)
         jobs.require_model(model)
         caller().charge(rate=count - 1, quota=count, rate_counted=1)  # one was counted with the request
-        lines = answer_at_once(batch.texts, prefer.wait_or(predict_timeout_s), caller().id, model)
+        lines = answer_at_once(texts, prefer.wait_or(predict_timeout_s), caller().id, model)
         if lines is None:
             return count
+        if any(entry.id is not None for entry in entries):
+            lines = [replace(line, entry=entry) for line, entry in zip(lines, entries, strict=True)]
         response = Response(answers.lines(lines), mimetype="application/json")
         response.headers["Preference-Applied"] = ", ".join(filter(None, ("return=representation", prefer.applied)))
         return response
@@ -179,7 +187,7 @@ def jobs_blueprint(
                     upload.entries,
                     _header(upload),
                     lambda: (_header(upload), _source(upload)),
-                    query.called or upload.name,
+                    one_line(upload.options.get("name", "")) or query.called or upload.name,
                     callback_url,
                     upload.options.get("model", query.model),
                     key,

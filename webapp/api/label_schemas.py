@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from model.labels import LABELS, SENTIMENT
 from webapp.api.schemas import Asked, Request
@@ -34,8 +35,9 @@ By = Annotated[
     Field(max_length=64, description="Who labels, as the person is to be called here: a name, or initials."),
     AfterValidator(_printed),
 ]
+GivenLabel = TypeAliasType("GivenLabel", Literal["NEGATIVE", "NEUTRAL", "POSITIVE", "cannot tell"])
 Told = Annotated[
-    Literal["NEGATIVE", "NEUTRAL", "POSITIVE", "cannot tell"],
+    GivenLabel,
     BeforeValidator(_told),
     Field(description="In upper or lower case. `cannot tell` is an answer too; leaving texts out is not."),
 ]

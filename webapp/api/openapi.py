@@ -12,30 +12,35 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from model.analysis import Analysis
 from model.labels import SENTIMENT
-from webapp.api import health_schemas, job_schemas, prediction_schemas, queue_schemas, result_schemas, schemas
+from webapp.api import (
+    callback_schemas,
+    health_schemas,
+    job_schemas,
+    prediction_schemas,
+    queue_schemas,
+    result_schemas,
+    schemas,
+)
+from webapp.api.job_openapi import accepted, job_paths
 from webapp.api.label_openapi import LABEL_MODELS, job_label_paths
 from webapp.api.operations import (
-    IDEMPOTENCY_KEY,
-    LAST_EVENT_ID,
     PREFER,
-    REF,
-    REQUEST_ID,
     RETRY_AFTER,
     body,
-    content,
-    location,
     ok,
     operation,
     problems,
     query_parameters,
-    upload_types,
 )
 from webapp.api.report_schemas import ReportResponse
+from webapp.api.schemas import REF
 from webapp.api.stream_openapi import STREAM_MODELS, stream_paths
 
 _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (prediction_schemas.PredictRequest, "validation"),
     (job_schemas.BatchRequest, "validation"),
+    (job_schemas.BatchText, "validation"),
+    (job_schemas.BatchBody, "validation"),
     *[
         (model, "serialization")
         for model in (
@@ -51,16 +56,11 @@ _MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             health_schemas.LiveResponse,
             queue_schemas.QueueResponse,
             queue_schemas.PurgeResponse,
+            callback_schemas.JobEnded,
             schemas.Problem,
         )
     ],
 ]
-_PREFER_BATCH = PREFER | {
-    "description": "RFC 7240: `return=representation` answers a JSON batch of up to 100 texts with the predictions"
-    " themselves, and makes a job of it only if that takes longer than PREDICT_TIMEOUT;"
-    " `wait=N` waits up to N seconds (60 at most).",
-    "schema": {"type": "string", "examples": ["return=representation", "return=representation, wait=10", "wait=10"]},
-}
 _RATE_LIMITS = {
     "RateLimit-Limit": {
         "description": "Texts that are allowed in one window, where a limit is set. With 429, of the limit that has"
@@ -94,33 +94,6 @@ _TAGS = {
     "health": "What the service needs, and its metrics.",
 }
 """The groups of the operations, in the order in which they are shown."""
-
-
-def _upload_body() -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "required": ["file"],
-        "description": "One file of these types, recognised by its type or name; the parameters of the query may be"
-        " fields before it.",
-        "properties": {"file": {"type": "string", "format": "binary"}},
-    }
-    json = {
-        "anyOf": [
-            {"$ref": REF.format(model=job_schemas.BatchRequest.__name__)},
-            {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": ["string", "object", "null"]},
-                "description": 'Strings, or objects as in NDJSON. It may be the value of a key: `{"data": [...]}`.',
-            },
-        ]
-    }
-    return {
-        "required": True,
-        "description": "Any of these types, optionally compressed with gzip (`Content-Encoding: gzip`)."
-        " All but objects of JSON is read as a stream.",
-        "content": {"application/json": {"schema": json}, **upload_types(), "multipart/form-data": {"schema": form}},
-    }
 
 
 def _one_of(analysis: Analysis) -> str:
@@ -159,8 +132,12 @@ def _title(name: str) -> str:
 
 
 def _fill_in(schema: Any, labels: list[str]) -> None:
-    """Puts the labels into every enumeration that was left empty for them."""
+    """Puts the labels into every enumeration that was left empty for them, and takes defaults away: generators of
+    clients take a field with a default for one that is always there, and want it in requests, too.
+    """
     if isinstance(schema, dict):
+        if not isinstance(schema.get("default"), dict):  # else it is a field of that name
+            schema.pop("default", None)
         if schema.get("enum") == []:
             schema["enum"] = labels
         schema = list(schema.values())
@@ -180,23 +157,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
         "description": "The job's id, as the 202 answer gives it.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
-    accepted = ok(
-        "Accepted: the answer will be at the job's address.",
-        job_schemas.JobResponse,
-        **location("The job's address."),
-        **{"Retry-After": RETRY_AFTER},
-    )
     unready = ok("Redis or a worker is missing.", health_schemas.HealthResponse, **{"Retry-After": RETRY_AFTER})
-    lines = ok(
-        "The job's lines: a page as JSON, or all as NDJSON or CSV, chosen by `Accept` or ?format=.",
-        result_schemas.ResultsResponse,
-    )
-    lines["content"] |= {
-        "application/x-ndjson": {"schema": {"type": "string", "description": "One LineResponse to a line."}},
-        "text/csv": {
-            "schema": {"type": "string", "description": "The upload's own columns, then those of the result."}
-        },
-    }
     health = {
         "200": ok("Redis answers, and a worker of each role is ready.", health_schemas.HealthResponse),
         "503": unready,
@@ -209,106 +170,14 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
                 "predictions",
                 {
                     "200": ok("The prediction.", prediction_schemas.PredictionResponse),
-                    "202": accepted,
+                    "202": accepted(),
                     **problems(400, 413, 415, 422, 429, 503),
                 },
                 requestBody=body(prediction_schemas.PredictRequest),
                 parameters=[PREFER],
             )
         },
-        "/batch_predict": {
-            "post": operation(
-                "batchPredict",
-                "Score many texts as a job",
-                "jobs",
-                {
-                    "200": ok(
-                        "The predictions, where `Prefer: return=representation` asked for them; no job was made.",
-                        result_schemas.BatchResponse,
-                    ),
-                    "202": accepted,
-                    **problems(400, 408, 409, 413, 415, 422, 429, 503),
-                },
-                requestBody=_upload_body(),
-                parameters=[*query_parameters(job_schemas.UploadQuery), _PREFER_BATCH, IDEMPOTENCY_KEY],
-            )
-        },
-        "/jobs": {
-            "get": operation(
-                "listJobs",
-                "List jobs, the newest first",
-                "jobs",
-                {"200": ok("A page of jobs.", job_schemas.JobsResponse), **problems(422, 503)},
-                parameters=query_parameters(job_schemas.JobsQuery),
-            )
-        },
-        "/jobs/{job_id}": {
-            "get": operation(
-                "getJob",
-                "Get a job's state and counts",
-                "jobs",
-                {"200": ok("The job.", job_schemas.JobResponse), **problems(404, 503)},
-                parameters=[job_id, PREFER],
-            ),
-            "delete": operation(
-                "cancelJob",
-                "Cancel a job; what is done stays readable. With ?purge=1, remove a job that has ended",
-                "jobs",
-                {
-                    "202": accepted,
-                    "204": {"description": "The job is removed, with its lines and results."},
-                    **problems(404, 409, 422, 503),
-                },
-                parameters=[job_id, *query_parameters(job_schemas.DeleteQuery)],
-            ),
-        },
-        "/jobs/{job_id}/events": {
-            "get": operation(
-                "getJobEvents",
-                "Follow a job by server-sent events: `progress` at each change, `end` at its end; each holds the job",
-                "jobs",
-                {
-                    "200": {
-                        "description": "The stream.",
-                        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-                    },
-                    "204": {
-                        "description": "The job has ended, and Last-Event-ID says that the caller has seen its end."
-                    },
-                    **problems(404, 503),
-                },
-                parameters=[job_id, LAST_EVENT_ID],
-            )
-        },
-        "/jobs/{job_id}/results": {
-            "get": operation(
-                "getJobResults",
-                "Get a job's lines, in the order in which they were sent",
-                "jobs",
-                {"200": lines, **problems(404, 422, 503)},
-                parameters=[job_id, *query_parameters(result_schemas.ResultsQuery)],
-            )
-        },
-        "/jobs/{job_id}/report": {
-            "get": operation(
-                "getJobReport",
-                "Get what an ended job's texts say together: shares, differences, series and shifts",
-                "jobs",
-                {
-                    "200": {
-                        "description": "The report, as JSON or as a page that stands alone, chosen by `Accept` or"
-                        " ?format=. docs/reports.md describes it.",
-                        "headers": {"X-Request-ID": REQUEST_ID},
-                        "content": {
-                            **content(ReportResponse),
-                            "text/html": {"schema": {"type": "string"}},
-                        },
-                    },
-                    **problems(404, 409, 413, 422, 503),
-                },
-                parameters=[job_id, *query_parameters(result_schemas.ReportQuery)],
-            )
-        },
+        **job_paths(job_id),
         **(job_label_paths(job_id) if analysis == SENTIMENT else {}),  # there are reports of sentiment alone
         **(stream_paths() if analysis == SENTIMENT else {}),  # there are streams of sentiment alone
         "/model": {

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from webapp.api import schemas
+from webapp.api.schemas import REF
 
-REF = "#/components/schemas/{model}"
 _PROBLEMS = {
     401: "No API key, or an unknown one; only where the service has keys.",
     403: "The key's scopes do not allow this; or the request comes from a page of another site,"
@@ -55,6 +55,16 @@ _UPLOADS = {
     "text/tab-separated-values": "As CSV, with tabs between the columns.",
     "text/plain": "Each line is a text, even an empty one.",
 }
+_SIGNATURE = (
+    ("webhook-id", "The same in every attempt, so that repetitions can be dropped.", {"type": "string"}),
+    ("webhook-timestamp", "When it was sent, in Unix seconds.", {"type": "string", "pattern": "^[0-9]+$"}),
+    (
+        "webhook-signature",
+        "`v1,` and the HMAC-SHA256, in base64, of id, timestamp and body with dots between them.",
+        {"type": "string", "pattern": "^v1,"},
+    ),
+)
+"""The headers of a callback that sign it, with what they say and their schemas."""
 REQUEST_ID = {"description": "The request's id: yours, if you sent one.", "schema": {"type": "string"}}
 RETRY_AFTER = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}}
 
@@ -74,12 +84,14 @@ def location(description: str) -> dict[str, Any]:
     return {"Location": {"description": description, "schema": {"type": "string"}}}
 
 
+def file_of(description: str) -> dict[str, Any]:
+    """A body that is a file."""
+    return {"schema": {"type": "string", "format": "binary", "description": description}}
+
+
 def upload_types() -> dict[str, Any]:
     """The types of files with texts, which are the whole body."""
-    return {
-        mimetype: {"schema": {"type": "string", "format": "binary", "description": text}}
-        for mimetype, text in _UPLOADS.items()
-    }
+    return {mimetype: file_of(text) for mimetype, text in _UPLOADS.items()}
 
 
 def problems(*statuses: int) -> dict[str, Any]:
@@ -96,17 +108,54 @@ def problems(*statuses: int) -> dict[str, Any]:
 
 
 def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """The fields of a query as parameters."""
-    properties = model.model_json_schema()["properties"]
+    """The fields of a query as parameters. None of them may be null: a query has no way to say that."""
+    properties = model.model_json_schema(ref_template=REF)["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "description": schema.pop("description", ""), "schema": schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.pop("description", ""),
+            "schema": _not_null(schema),
+        }
         for name, schema in properties.items()
     ]
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
+    if "default" in schema and schema["default"] is None:
+        del schema["default"]
+    return schema | kinds[0] if len(kinds) == 1 else schema | ({"anyOf": kinds} if kinds else {})
 
 
 def operation(operation_id: str, summary: str, tag: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
     """One operation."""
     return {"operationId": operation_id, "summary": summary, "tags": [tag], "responses": responses} | more
+
+
+def callback(operation_id: str, summary: str, model: type[BaseModel], address: str) -> dict[str, Any]:
+    """A signed POST to a callback_url.
+
+    Args:
+        operation_id: its name.
+        summary: what has happened.
+        model: the form of its body.
+        address: a runtime expression that leads to the callback_url.
+    """
+    post = {
+        "operationId": operation_id,
+        "summary": summary,
+        "description": "Sent only where the service has a secret to sign it (CALLBACK_SECRET, CALLBACK_SECRETS), as"
+        " Standard Webhooks describes; again for some hours until it is answered with 2xx.",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": told, "schema": schema}
+            for name, told, schema in _SIGNATURE
+        ],
+        "requestBody": body(model),
+        "responses": {"2XX": {"description": "It has arrived; the body is not read."}},
+    }
+    return {operation_id: {address: {"post": post}}}
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:

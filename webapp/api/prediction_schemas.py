@@ -5,9 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from model.warnings import WARNINGS
-from webapp.api.schemas import Calibrated, Label, ModelName, Request, Score, Target, TwoClass, WithSentences
+from webapp.api.schemas import (
+    Absent,
+    Calibrated,
+    Label,
+    ModelName,
+    Request,
+    Score,
+    Target,
+    TextId,
+    TextTime,
+    TwoClass,
+    WithSentences,
+)
 
 
 class PredictRequest(Request):
@@ -24,12 +37,10 @@ class PredictRequest(Request):
     ] = False
     stream: Annotated[str | None, Field(description="Count the text in this stream of yours, too.")] = None
     segment: Annotated[str | None, Field(description="In the stream: what the text is about.")] = None
-    time: Annotated[
-        str | int | float | None, Field(description="In the stream: when it was written. Default: now.")
-    ] = None
+    time: Annotated[TextTime | None, Field(description="In the stream: when it was written. Default: now.")] = None
     author: Annotated[str | None, Field(description="In the stream: who wrote it; only a hash is kept.")] = None
     id: Annotated[
-        str | int | None, Field(description="In the stream: a text whose id was counted before is not counted again.")
+        TextId | None, Field(description="In the stream: a text whose id was counted before is not counted again.")
     ] = None
 
     example: ClassVar[dict[str, Any]] = {"text": "What a show, I loved it!"}
@@ -79,8 +90,12 @@ class LanguageResponse(BaseModel):
     ]
 
 
+WarningCode = TypeAliasType(
+    "WarningCode",
+    Literal["unsupported_language", "uncertain", "truncated", "two_class", "no_words", "not_mentioned"],
+)
 Warnings = Annotated[
-    list[Literal["unsupported_language", "uncertain", "truncated", "two_class", "no_words", "not_mentioned"]],
+    list[WarningCode],
     Field(description=" ".join(f"`{code}`: {meaning}" for code, meaning in WARNINGS.items())),
 ]
 
@@ -99,6 +114,9 @@ class PredictionResponse(BaseModel):
     """
 
     text: Annotated[str, Field(description="The text as it was sent.")]
+    status: Annotated[
+        Literal["done"], Field(description="Tells this answer from a job's, which 202 has: that is never `done`.")
+    ]
     label: Label | None
     confidence: Annotated[Score | None, Field(description="The highest of the scores.")]
     scores: Scores | None
@@ -111,15 +129,13 @@ class PredictionResponse(BaseModel):
     ]
     model: Annotated[str | None, Field(description="The identity of the model that scored: name@revision/engine.")]
     truncated: Annotated[bool, Field(description="The text is longer than the model reads; its end was left out.")]
-    windows: Annotated[
-        int, Field(ge=0, description="In how many parts the text was read: more than 1 if it is long.")
-    ] = 1
+    windows: Annotated[int, Field(ge=0, description="In how many parts the text was read: more than 1 if it is long.")]
     calibrated: Calibrated = None
     two_class: TwoClass = None
-    target: Annotated[str | None, Field(description="As it was asked for; not there if it was not.")] = None
+    target: Annotated[str | Absent, Field(description="As it was asked for; not there if it was not.")] = None
     about: Annotated[
-        list[PartResponse] | None,
+        list[PartResponse] | Absent,
         Field(description="The parts of the text that are about the target: these were scored, as one text."),
     ] = None
-    sentences: Annotated[list[SentenceResponse] | None, Field(description="Not there if not asked for.")] = None
-    words: Annotated[list[WordResponse] | None, Field(description="Not there if not asked for.")] = None
+    sentences: Annotated[list[SentenceResponse] | Absent, Field(description="Not there if not asked for.")] = None
+    words: Annotated[list[WordResponse] | Absent, Field(description="Not there if not asked for.")] = None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field
+
+from webapp.api.health_schemas import WorkerRole
 
 
 class WaitingResponse(BaseModel):
     """What one key has waiting for one model."""
 
     queue: Annotated[
-        Literal["interactive", "batch"],
+        WorkerRole,
         Field(description="`interactive`: texts of `/predict` that no worker has taken; `batch`: jobs."),
     ]
     model: Annotated[str, Field(description="The name by which the model was asked for; `*` for the default one.")]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from flask import request
 
-from webapp.api.uploads import read_upload
+from webapp.api.uploads import SAID, read_upload
 from webapp.front.errors import IncompleteBody
 from webapp.reading.json_files import Batch
 from webapp.reading.packed import Unpack
@@ -64,6 +64,7 @@ def received(
     unpack: Unpack,
     batch: Batch | None = None,
     *,
+    fields: tuple[str, ...] = SAID,
     found: Found | None = None,
     cut: bool = False,
 ) -> Texts:
@@ -84,6 +85,7 @@ def received(
         limits=limits,
         unpack=unpack,
         batch=batch,
+        fields=fields,
         found=found,
         cut=cut,
     )

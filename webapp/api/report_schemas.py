@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from webapp.api.compare_schemas import Verdict
+from webapp.api.schemas import Absent
 from webapp.api.stream_schemas import EstimateResponse
 
 _METHOD = "`raw`: the model's counts; `corrected` by people's labels; `every text is labelled`; `no texts`."
@@ -111,10 +112,10 @@ class ReportedBucket(_Reported):
     start: str
     texts: int
     method: Annotated[str, Field(description=_METHOD)]
-    negative: EstimateResponse | None = None
-    neutral: EstimateResponse | None = None
-    positive: EstimateResponse | None = None
-    net: EstimateResponse | None = None
+    negative: EstimateResponse | Absent = None
+    neutral: EstimateResponse | Absent = None
+    positive: EstimateResponse | Absent = None
+    net: EstimateResponse | Absent = None
 
 
 class ReportedSeries(_Reported):

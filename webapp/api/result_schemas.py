@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from webapp.api.job_schemas import JobResponse
 from webapp.api.prediction_schemas import FoundLanguage, Scores, SentenceResponse, Warnings, WordResponse
-from webapp.api.schemas import Asked, Calibrated, Label, Score, TwoClass
+from webapp.api.schemas import Absent, Asked, Calibrated, Label, Score, TextId, TwoClass
 
 
 class LineError(BaseModel):
@@ -17,31 +18,34 @@ class LineError(BaseModel):
     code: Annotated[str, Field(examples=["empty_text", "text_too_long", "text_failed"])]
 
 
+LineStatus = TypeAliasType("LineStatus", Literal["done", "failed", "pending", "cancelled"])
+
+
 class LineResponse(BaseModel):
     """One line of a job, in the input's order."""
 
     position: Annotated[int, Field(description="The line's position in the input, from 0.")]
-    id: Annotated[str | int | None, Field(description="The line's id, as it was sent.")] = None
+    id: Annotated[TextId | Absent, Field(description="The line's id, as it was sent.")] = None
     columns: Annotated[
-        dict[str, str] | None, Field(description="The other columns of the row, or the other keys of the object.")
+        dict[str, str] | Absent, Field(description="The other columns of the row, or the other keys of the object.")
     ] = None
     text: str
-    status: Literal["done", "failed", "pending", "cancelled"]
+    status: LineStatus
     label: Label | None = None
     confidence: Score | None = None
     scores: Scores | None = None
-    cached: bool | None = None
+    cached: bool | Absent = None
     model: str | None = None
     language: FoundLanguage = None
-    uncertain: bool | None = None
-    warnings: Warnings | None = None
-    truncated: bool | None = None
-    windows: int | None = None
+    uncertain: bool | Absent = None
+    warnings: Warnings | Absent = None
+    truncated: bool | Absent = None
+    windows: int | Absent = None
     calibrated: Calibrated = None
     two_class: TwoClass = None
-    sentences: Annotated[list[SentenceResponse] | None, Field(description="If the job asked for them.")] = None
-    words: Annotated[list[WordResponse] | None, Field(description="If `/predict` made the job.")] = None
-    error: LineError | None = None
+    sentences: Annotated[list[SentenceResponse] | Absent, Field(description="If the job asked for them.")] = None
+    words: Annotated[list[WordResponse] | Absent, Field(description="If `/predict` made the job.")] = None
+    error: LineError | Absent = None
 
 
 class ResultsResponse(BaseModel):
@@ -55,6 +59,9 @@ class ResultsResponse(BaseModel):
 class BatchResponse(BaseModel):
     """All texts of a small batch, in the input's order."""
 
+    status: Annotated[
+        Literal["done"], Field(description="Tells this answer from a job's, which 202 has: that is never `done`.")
+    ]
     items: list[LineResponse]
 
 

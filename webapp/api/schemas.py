@@ -9,13 +9,32 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from model.target import MOST_CHARS, is_target
 from webapp.front.errors import MOST_FAULTS
 
-Label = Annotated[str, WithJsonSchema({"enum": [], "type": "string"})]
+REF = "#/components/schemas/{model}"
+"""Where the OpenAPI document has a model."""
+
+Label = TypeAliasType("Label", Annotated[str, WithJsonSchema({"enum": [], "type": "string"})])
 """A class of the analysis; `webapp.api.openapi` fills in the names."""
+
+Absent = SkipJsonSchema[None]
+"""In an answer: the None of a field that is left out then, and never null."""
+
+
+TextId = TypeAliasType("TextId", str | int)
+"""What a caller calls a text."""
+
+
+TextTime = TypeAliasType(
+    "TextTime",
+    Annotated[str | int | float, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})],
+)
+"""When a text was written: ISO 8601, or Unix seconds."""
 
 
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +47,7 @@ ModelName = Annotated[
 
 
 Calibrated = Annotated[
-    bool | None,
+    bool | Absent,
     Field(
         description="Whether the model's scores were fitted to the shares of right answers. Not there while that is not"
         " known: no worker of this model has been ready lately."
@@ -37,7 +56,7 @@ Calibrated = Annotated[
 
 
 TwoClass = Annotated[
-    Literal[True] | None,
+    Literal[True] | Absent,
     Field(description="Only there if the model cannot give one of the labels, whose score is then always 0."),
 ]
 
@@ -112,5 +131,5 @@ class Problem(BaseModel):
     code: str
     detail: str
     request_id: str
-    line: Annotated[int | None, Field(description="For an upload: the number of the line at fault, from 1.")] = None
-    errors: list[FieldFault] | None = None
+    line: Annotated[int | Absent, Field(description="For an upload: the number of the line at fault, from 1.")] = None
+    errors: Annotated[list[FieldFault] | Absent, Field(description="Each field at fault, 20 at the most.")] = None

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
-from webapp.api import compare_schemas, label_schemas, shift_schemas, stream_schemas
+from webapp.api import callback_schemas, compare_schemas, label_schemas, shift_schemas, stream_schemas
 from webapp.api.job_schemas import JobResponse
 from webapp.api.operations import (
     IDEMPOTENCY_KEY,
@@ -15,6 +15,7 @@ from webapp.api.operations import (
     PREFER,
     RETRY_AFTER,
     body,
+    callback,
     content,
     location,
     ok,
@@ -39,6 +40,7 @@ STREAM_MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
             label_schemas.LabelsTaken,
             compare_schemas.CompareResponse,
             shift_schemas.ShiftsResponse,
+            callback_schemas.ShiftFound,
         )
     ],
 ]
@@ -85,6 +87,12 @@ def stream_paths() -> dict[str, Any]:
                 },
                 parameters=[_NAME],
                 requestBody=body(stream_schemas.StreamBody) | {"required": False},
+                callbacks=callback(
+                    "shiftFound",
+                    "The stream has shifted",
+                    callback_schemas.ShiftFound,
+                    "{$request.body#/callback_url}",
+                ),
             ),
             "get": operation(
                 "getStream",

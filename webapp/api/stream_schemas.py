@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from model.masking import MOST_NAMES, is_name
 from webapp.api.job_schemas import UploadQuery
-from webapp.api.schemas import Asked, Request
+from webapp.api.schemas import Absent, Asked, Request, TextId, TextTime
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 """What the name of a stream looks like."""
@@ -27,6 +28,16 @@ def _are_names(masks: dict[str, list[str]] | Literal[False] | None) -> dict[str,
     return masks
 
 
+MaskSegments = TypeAliasType(
+    "MaskSegments",
+    Annotated[
+        dict[Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_SEGMENT)], list[str]],
+        Field(max_length=1000),
+    ]
+    | Literal[False],
+)
+
+
 class StreamBody(Request):
     """The settings of a stream. What is left out has its default, also if the stream had another value."""
 
@@ -39,12 +50,7 @@ class StreamBody(Request):
         Field(description="Keep the texts of the random sample, so that people can label them. Otherwise no text is."),
     ] = False
     mask_segments: Annotated[
-        Annotated[
-            dict[Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_SEGMENT)], list[str]],
-            Field(max_length=1000),
-        ]
-        | Literal[False]
-        | None,
+        MaskSegments | None,
         Field(
             description="Other names of segments: a text is scored a second time with the names of its segment masked,"
             " as a name alone moves the score. Null: only the segment's own name is masked; false: nothing is.",
@@ -91,7 +97,7 @@ class StreamResponse(BaseModel):
     name: str
     ttl: int
     keep_sample: bool
-    mask_segments: dict[str, list[str]] | Literal[False] | None
+    mask_segments: MaskSegments | None
     sensitivity: float | None
     callback_url: str | None
     texts: Annotated[int, Field(description="Texts that have a label.")]
@@ -100,7 +106,7 @@ class StreamResponse(BaseModel):
     repeated: Annotated[
         int, Field(description="Texts whose id had been counted before; they are counted nowhere else.")
     ]
-    segments: list[SegmentResponse] | None = None
+    segments: list[SegmentResponse] | Absent = None
     created_at: str
     expires_at: Annotated[str, Field(description="When the stream is deleted, if no further text comes.")]
     kept: Annotated[str, Field(description="What is kept of texts, in words.")]
@@ -111,19 +117,30 @@ class StreamsResponse(BaseModel):
     """The caller's streams, by name."""
 
     items: list[StreamResponse]
-    next: None = None
+    next: Annotated[str | None, Field(description="Always null: a page has all of them.")]
+
+
+class StreamEntry(BaseModel):
+    """A text with what is known of it, by the names that the query gives these keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str
+    time: Annotated[TextTime | None, Field(description="When it was written. Default: now.")] = None
+    segment: Annotated[str | None, Field(description="What the text is about.")] = None
+    author: Annotated[str | None, Field(description="Who wrote it; only a hash is kept.")] = None
+    id: Annotated[TextId | None, Field(description="A text whose id was counted before is not counted again.")] = None
+    gold: Annotated[str | None, Field(description="The label that a person gave it.")] = None
+
+
+class StreamText(RootModel[str | StreamEntry]):
+    """A text for a stream."""
 
 
 class StreamTexts(Request):
     """Texts for a stream."""
 
-    texts: Annotated[
-        list[str | dict[str, object]],
-        Field(
-            min_length=1,
-            description="Strings, or objects with `text` and optionally `time`, `segment`, `author`, `id` and `gold`.",
-        ),
-    ]
+    texts: Annotated[list[StreamText], Field(min_length=1)]
 
     example: ClassVar[dict[str, Any]] = {
         "texts": [{"text": "What a show!", "time": "2026-03-31T20:15:00+02:00", "segment": "show", "id": "a1"}],

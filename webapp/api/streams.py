@@ -33,6 +33,7 @@ from webapp.api.stream_schemas import NAME, SeriesQuery, StreamBody, TextsQuery
 from webapp.front.visit import caller
 from webapp.reading.json_files import read_array
 from webapp.reading.json_values import without_lone_surrogates
+from webapp.reading.names import one_line
 from webapp.reading.refusals import MalformedJson, invalid_option
 from webapp.reading.stream_lines import LineOptions, stream_entries
 from webapp.reading.texts import Found, Limits, Options, Texts
@@ -225,11 +226,11 @@ def streams_blueprint(
         found = find(streams, name)
         streams.require_room(found.owner)
         with drained(body_pieces()) as body:
-            upload = received(body, limits, sandbox.unpack, batch)
+            upload = received(body, limits, sandbox.unpack, batch, fields=("name",))
             job, replayed = jobs.submit(
                 Submission(
                     stream_entries(upload, options),
-                    name=upload.name,
+                    name=one_line(upload.options.get("name", "")) or upload.name,
                     key=key,
                     caller=caller().id,
                     owner=caller().owner,

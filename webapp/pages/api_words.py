@@ -46,7 +46,9 @@ def groups(document: Mapping[str, Any]) -> list[Group]:
     found = []
     for tag in document["tags"]:
         operations = [
-            one | {"method": method.upper(), "path": path, "bodies": list(_bodies(document, one))}
+            one
+            | {"method": method.upper(), "path": path, "bodies": list(_bodies(document, one))}
+            | {"parameters": [given | {"schema": _named(document, given["schema"])} for given in _parameters(one)]}
             for path, methods in document["paths"].items()
             for method, one in methods.items()
             if tag["name"] in one["tags"]
@@ -68,12 +70,23 @@ def _bodies(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterat
         )
 
 
+def _parameters(operation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = operation.get("parameters", [])
+    return found
+
+
+def _named(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema itself, or the one that it refers to by its name."""
+    if "$ref" not in schema:
+        return schema
+    found: Mapping[str, Any] = document["components"]["schemas"][schema["$ref"].removeprefix(_SHAPES)]
+    return found
+
+
 def _example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """The example of a body of JSON; of several shapes, that of the first."""
-    while "anyOf" in schema:
-        schema = schema["anyOf"][0]
-    if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].removeprefix(_SHAPES)]
+    while (named := _named(document, schema)) != schema or "anyOf" in schema:
+        schema = named["anyOf"][0] if "anyOf" in named else named
     examples = schema.get("examples", [{}])
     return orjson.dumps(examples[0], option=orjson.OPT_INDENT_2).decode()
 

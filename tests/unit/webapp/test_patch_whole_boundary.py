@@ -28,7 +28,7 @@ def test_library_takes_a_line_break_for_contents() -> None:
     if _contents(multipart.MultipartDecoder(b"b"), cut) == b"one\r\ntwo":
         mended(
             "werkzeug",
-            "webapp/api/patches/whole_boundary.py (webapp/api/uploads.py makes a multipart.MultipartDecoder again)",
+            "webapp/api/patches/whole_boundary.py (webapp/api/forms.py makes a multipart.MultipartDecoder again)",
         )
 
 

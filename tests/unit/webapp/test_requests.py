@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest
 
+from tasks.jobs.job import Entry
 from webapp.api.batches import SMALL_BYTES, read_batch
 from webapp.api.job_schemas import BatchRequest, JobsQuery, UploadQuery
 from webapp.api.prediction_schemas import PredictRequest
@@ -20,7 +21,8 @@ from webapp.api.requests import LONGEST_WAIT_S, Preferences, json_body, list_hea
 from webapp.api.result_schemas import ResultsQuery
 from webapp.front.errors import MOST_FAULTS, UnsupportedType
 from webapp.reading.json_values import parse_json
-from webapp.reading.refusals import InvalidEncoding, MalformedJson
+from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
+from webapp.reading.texts import Limits, Options, Texts
 
 APP = Flask(__name__)
 
@@ -268,6 +270,11 @@ def test_few_faults_are_all_told(value: object) -> None:
     assert told.value.errors(include_input=False) == plain.value.errors(include_input=False)
 
 
+def batch(raw: bytes) -> Texts:
+    """The batch in a body."""
+    return read_batch(raw, Options(), Limits(max_bytes=2**30, max_line_bytes=2 * SMALL_BYTES))
+
+
 LARGE = '{"texts": ["' + "x" * SMALL_BYTES + '", %s'
 
 
@@ -277,7 +284,8 @@ LARGE = '{"texts": ["' + "x" * SMALL_BYTES + '", %s'
         ("5]}", "texts.1"),
         ("null]}", "texts.1"),
         ("[" * 500, "texts.1"),
-        ('"a", {"text": "b"}]}', "texts.2"),
+        ('"a", ["b"]]}', "texts.2"),
+        ('"a", {"text": "b"}], "lang": "en"}', "lang"),
         ('"a"], "lang": "en"}', "lang"),
         ('"a"], "callback_url": 5}', "callback_url"),
         ('"a"], "texts": 5}', "texts"),
@@ -286,7 +294,7 @@ LARGE = '{"texts": ["' + "x" * SMALL_BYTES + '", %s'
 def test_large_batch(rest: str, field: str) -> None:
     """Of a large batch the first fault is told."""
     with pytest.raises(ValidationError) as told:
-        read_batch((LARGE % rest).encode())
+        batch((LARGE % rest).encode())
     assert [fault["loc"] for fault in told.value.errors()] == [(field,)]
 
 
@@ -298,14 +306,14 @@ def test_large_batch_without_texts(raw: str) -> None:
     """What is no batch is none at any length."""
     for body in (raw, raw + " " * SMALL_BYTES):
         with pytest.raises(ValidationError):
-            read_batch(body.encode())
+            batch(body.encode())
 
 
 @pytest.mark.parametrize("rest", ['"a"', '"a",]}', '"a"]} x', '"\x01"]}', '"\\x"]}', '"a", "\\ud800"]} x', "NaN]}"])
 def test_large_batch_that_is_no_json(rest: str) -> None:
     """What is no JSON is none at any length."""
     with pytest.raises(MalformedJson):
-        read_batch((LARGE % rest).encode())
+        batch((LARGE % rest).encode())
 
 
 @pytest.mark.parametrize(
@@ -316,16 +324,47 @@ def test_large_batch_is_as_a_small_one(texts: list[str], callback_url: str | Non
     """A batch is read as the same texts at any length."""
     more = {} if callback_url is None else {"callback_url": callback_url}
     small, large = (
-        read_batch(json.dumps({"texts": [*texts, *others], **more}).encode()) for others in ([], ["x" * SMALL_BYTES])
+        batch(json.dumps({"texts": [*texts, *others], **more}).encode()) for others in ([], ["x" * SMALL_BYTES])
     )
-    assert large.texts[:-1] == small.texts
-    assert large.callback_url == small.callback_url == callback_url
+    assert list(large.entries)[:-1] == list(small.entries)
+    assert large.options == small.options == more
+
+
+@pytest.mark.parametrize("others", [[], ["x" * SMALL_BYTES]], ids=["small", "large"])
+def test_batch_of_objects(others: list[str]) -> None:
+    """The texts of a batch may be objects, with ids and with keys that are columns, beside strings, at any length; what
+    the batch says besides them holds for all.
+    """
+    texts: list[object] = [
+        *others,
+        "\ud800",
+        {"text": "b", "id": "b1"},
+        {"text": None, "stars": 5},
+        {"id": 3, "text": "c"},
+    ]
+    read = batch(json.dumps({"model": "de", "texts": texts, "sentences": True}).encode())
+    assert [entry for _, entry in read.entries][len(others) :] == [
+        Entry("\ufffd"),
+        Entry("b", "b1"),
+        Entry("", None, ("5",)),
+        Entry("c", 3, ("", "3")),
+    ]
+    assert (read.options, read.columns) == ({"model": "de", "sentences": "true"}, ("text", "stars", "id"))
+
+
+@pytest.mark.parametrize("others", [[], ["x" * SMALL_BYTES]], ids=["small", "large"])
+@pytest.mark.parametrize("wrong", [{"id": 1}, {"text": 5}, {"text": "a", "id": [1]}], ids=["no text", "number", "id"])
+def test_batch_with_a_wrong_object(others: list[str], wrong: dict[str, object]) -> None:
+    """An object that cannot be read is refused with its position."""
+    with pytest.raises(UploadRefused) as told:
+        list(batch(json.dumps({"texts": [*others, "a", wrong]}).encode()).entries)
+    assert (told.value.code, told.value.line) == ("malformed_line", len(others) + 2)
 
 
 def test_large_batch_that_is_not_utf_8() -> None:
     """Bytes that are no UTF-8 are no JSON."""
     with pytest.raises(MalformedJson):
-        read_batch(LARGE.encode() % b'"\xff"]}')
+        batch(LARGE.encode() % b'"\xff"]}')
 
 
 def test_endless_lists() -> None:

@@ -20,13 +20,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.jobs.job import Entry
-from webapp.api.uploads import (
-    MAX_FIELD_BYTES,
-    MAX_HEADERS_BYTES,
-    MAX_PARTS,
-    PIECE_BYTES,
-    read_upload,
-)
+from webapp.api.forms import MAX_FIELD_BYTES, MAX_HEADERS_BYTES, MAX_PARTS
+from webapp.api.uploads import PIECE_BYTES, read_upload
 from webapp.reading.json_files import MAX_JSON_BYTES
 from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 from webapp.reading.texts import LONGEST_ID, MAX_BLANK_LINES, Limits, Texts
@@ -531,7 +526,7 @@ def test_a_long_file_takes_little_memory(content_type: str) -> None:
         (PLAIN, [b"a\n", b"b\n"], 1),
         (NDJSON, [b'"a"\n', b'"b"\n'], 1),
         (CSV, [b"te", b"xt\na\n", b"b"], 2),
-        (FORM, [part(b"x", "csrf"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 3),
+        (FORM, [part(b"x", "model"), part(b"", filename="a.txt")[:-2], b"a\n", b"\r\n--b--"], 3),
     ],
 )
 def test_reads_no_more_than_it_needs(content_type: str, pieces: list[bytes], needed: int) -> None:
@@ -692,22 +687,25 @@ def test_form_file_unsupported(filename: str, content_type: str | None) -> None:
 
 
 def test_form_fields() -> None:
-    """Fields before the file say how to read it, and take precedence over the query; empty and unknown ones are
-    ignored.
+    """Fields before the file say how to read it, and take precedence over the query; empty ones are ignored, whatever
+    they are called and wherever they stand.
     """
     fields = [
-        part(b"x" * 100_000, "csrf"),
+        part(b"", "csrf"),
+        part(b"Good\nnews", "name"),
         part(b"tweet", "column"),
         part(b"tab", "delimiter"),
         part(b"http://x/\xc3\xa9", "callback_url"),
         part(b"", "other", filename=""),
     ]
     file = part(b"text\ttweet\nx\ta", "f", "x.csv")
-    upload = opened(form(*fields, file, part(b"y", "csrf")), FORM, query={"column": "nope", "delimiter": ";"})
+    upload = opened(
+        form(*fields, file, part(b"", "csrf"), part(b"", "column")), FORM, query={"column": "nope", "delimiter": ";"}
+    )
     assert (upload.columns, upload.text_column, upload.options) == (
         ("text", "tweet"),
         1,
-        {"callback_url": "http://x/é"},
+        {"callback_url": "http://x/é", "name": "Good\nnews"},
     )
     assert list(upload.entries) == [(2, Entry("a", None, ("x",)))]
     upload = opened(form(part(b"", "column"), part(b"", "callback_url"), file), FORM, query={"delimiter": "tab"})
@@ -731,13 +729,16 @@ TXT = part(b"a", "f", "x.txt")
     ("raw", "content_type", "says"),
     [
         (form(), FORM, "no file"),
-        (form(part(b"a")), FORM, "no file"),
+        (form(part(b"a")), FORM, "`f`, which has no meaning here. Besides the file, a part with a file name"),
         (form(part(b"", "f", "")), FORM, "no file"),
         (form(TXT, part(b"", "g", "y.txt")), FORM, "second file"),
         (form(TXT, part(b"x", "column")), FORM, "`column` comes after"),
+        (form(TXT, part(b"x", "name")), FORM, "`name` comes after"),
+        (form(TXT, part(b"x", "modle")), FORM, "`modle`, which has no meaning here"),
+        (form(part(b"x" * 100_000, "modle"), TXT), FORM, "`modle`, which has no meaning here"),
         (form(part(b"x" * (MAX_FIELD_BYTES + 1), "callback_url"), TXT), FORM, "`callback_url` has more"),
         (form(part(b"\xff", "column"), TXT), FORM, "`column` is not UTF-8"),
-        (form(*[part(b"x", "y")] * MAX_PARTS, TXT), FORM, f"{MAX_PARTS} parts"),
+        (form(*[part(b"", "y")] * MAX_PARTS, TXT), FORM, f"{MAX_PARTS} parts"),
         (form(part(b"a", "x" * 2 * MAX_HEADERS_BYTES, "x.txt")), FORM, "headers"),
         (b"x" * 2 * MAX_HEADERS_BYTES + form(TXT), FORM, "outside the parts"),
         (form(TXT) + b"x" * 2 * MAX_HEADERS_BYTES, FORM, "outside the parts"),
@@ -752,7 +753,7 @@ TXT = part(b"a", "f", "x.txt")
         (form(TXT), 'multipart/form-data; boundary="é"', "boundary"),
         (form(TXT), f"multipart/form-data; boundary={'b' * 71}", "boundary"),
     ],
-    ids=range(21),
+    ids=range(24),
 )
 def test_malformed_multipart(raw: bytes, content_type: str, says: str) -> None:
     """A form without exactly one file, or with options that come too late, are too large or broken, is refused with the
