@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,13 @@ pytestmark = pytest.mark.timeout(400)  # the first time, Flower is installed
 
 def _get(address: str, login: str | None = None) -> httpx.Response:
     return httpx.get(address, auth=None if login is None else tuple(login.split(":", 1)), trust_env=False, timeout=30)  # type: ignore[arg-type]
+
+
+def _workers(flower: str, login: str, count: int) -> dict[str, Any] | None:
+    """What Flower knows of the workers, once it knows so many."""
+    told = _get(f"{flower}api/workers?refresh=1", login)
+    found: dict[str, Any] = told.json() if told.status_code == 200 else {}
+    return found if len(found) == count else None
 
 
 @pytest.fixture
@@ -58,6 +66,10 @@ def test_monitored_run(monitored: Launch) -> None:
     wait_until(lambda: answers(flower, login), what="Flower to answer")
     assert "Inspect method" not in sentiq.output  # Flower warns of the workers, which are not there yet
     assert _get(flower).status_code == _get(flower, "sentiq:guessed").status_code == 401
+    workers = wait_until(lambda: _workers(flower, login, 2), what="Flower to know both workers", timeout_s=60)
+    assert {worker.partition("-")[0] for worker in workers} == {"interactive", "batch"}
+    queues = _get(f"{flower}api/queues/length", login).json()["active_queues"]
+    assert {(queue["name"], queue["messages"]) for queue in queues} == {("interactive", 0), ("batch", 0)}
     interactive, batch, exporter = (_get(page).text for page in metrics)
     assert 'sentiment_model_info{device="cpu",form="stub",model="stub@1/stub",role="interactive"} 1.0' in interactive
     assert 'role="batch"} 1.0' in batch
