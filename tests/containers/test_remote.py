@@ -27,7 +27,7 @@ def documented(text: str, start: str) -> str:
     return next(block for block in blocks if block.startswith(start))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def published(stack: ComposeStack) -> Iterator[ComposeStack]:
     """The stack with the documented overlay; afterwards it runs without it."""
     before = (stack.clone / ".env").read_text()
