@@ -241,9 +241,12 @@ def trained(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from model.reading import AS_IT_IS
     from model.training import bases
+    from model.training.classifying import fit_classifier, passes
     from model.training.data import Source
-    from model.training.fitting import Recipe, fit, passes, seed_all
+    from model.training.fitting import seed_all
+    from model.training.options import Recipe
 
     recipe = Recipe(
         stages=(
@@ -263,6 +266,7 @@ def trained(
         max_tokens=64,
         dropout=0.0,
         balanced=True,
+        reading=AS_IT_IS,
     )
     run.mkdir(parents=True, exist_ok=True)
     seed_all(recipe.seed)
@@ -278,12 +282,10 @@ def trained(
     )
 
     def logits(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        # Processors with bf16 arithmetic are twice as fast with it.
-        with torch.autocast("cpu", torch.bfloat16):
-            found: torch.Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return found.float()
+        found: torch.Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return found
 
-    fit(model, logits, tokenizer, passes(data, recipe), recipe, run, save_every=40)
+    fit_classifier(model, logits, tokenizer, passes(data, recipe), recipe, run)
     model.save_pretrained(out)
     # The base's tokenizer.json truncates at a length of its own.
     tokenizer.backend_tokenizer.no_truncation()

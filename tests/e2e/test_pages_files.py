@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -275,7 +275,10 @@ def test_a_broken_file_is_refused_in_words(browser: Browser, service: Stack, tmp
     expect(refusal).to_contain_text("This is not a file of texts that can be read here. Choose a table")
     expect(page.locator("#reading")).to_have_count(0)
 
-    sheets = {"Info": [["made", "by"], ["May", "us"]], "Reviews": [["text", "stars"], ["a good one", "5"]]}
+    sheets: dict[str, Sequence[Sequence[object]]] = {
+        "Info": [["made", "by"], ["May", "us"]],
+        "Reviews": [["text", "stars"], ["a good one", "5"]],
+    }
     (tmp_path / "two.xlsx").write_bytes(xlsx(sheets))
     page.get_by_label("Choose a file").set_input_files(tmp_path / "two.xlsx")
     expect(page.get_by_label("Sheet, of 2")).to_be_visible()

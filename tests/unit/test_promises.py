@@ -199,7 +199,8 @@ def test_callbacks_are_as_documented() -> None:
     document = openapi_document()
     told: dict[str, Any] = {"target": "x", "requested_model": "de", "stream": "1", "stream_name": "debate"}
     job = Job(id="0" * 32, created_at=1.0, expires_at=2.0, chunk_size=64, window=4, sealed=3.0, finished_at=4.0, **told)
-    shift = Shift(**{one.name: "a" if one.name in ("segment", "sentence") else 1 for one in fields(Shift)})
+    facts: dict[str, Any] = {one.name: "a" if one.name in ("segment", "sentence") else 1 for one in fields(Shift)}
+    shift = Shift(**facts)
     posted = {
         "JobEnded": {"event": "job.ended", "job": job_facts(job, TOLD_AT_THE_END)},
         "ShiftFound": {"event": "stream.shift", "stream": "debate", "shift": shift_facts(shift)},
