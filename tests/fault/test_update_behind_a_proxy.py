@@ -1,4 +1,4 @@
-"""Two webs behind nginx, with the file of `deploy/proxy`: one is replaced after the other, as in an update,
+"""Two webs behind nginx and HAProxy, with the files of `deploy/proxy`: one is replaced after the other, as in an update,
 and callers of all kinds notice nothing.
 """
 
@@ -15,7 +15,7 @@ from tests.support.proxies import Proxy, Webs
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
-KINDS = [pytest.param(kind, marks=pytest.mark.debian(kind)) for kind in ("nginx", "caddy")]
+KINDS = [pytest.param(kind, marks=pytest.mark.debian(kind)) for kind in ("nginx", "haproxy")]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_one_after_the_other(webs: Webs, kind: str, tmp_path: Path) -> None:
     """While each web in turn is ended and another one started in its place, no caller is refused or gets a 5xx, and no
     line and no end of a job is lost.
     """
-    proxy = Proxy(kind, tmp_path, webs.ports, kept=False)
+    proxy = Proxy(kind, tmp_path, webs.ports)
     everybody = Everybody(proxy.base, verify=proxy.tls)
     try:
         for place, port in enumerate(webs.ports):

@@ -1,4 +1,4 @@
-"""nginx and Caddy in front of a service, with the very files of `deploy/proxy`: only ports, the names of files and that
+"""nginx, Caddy and HAProxy in front of a service, with the very files of `deploy/proxy`: only ports, the names of files and that
 of the site are other ones.
 """
 
@@ -92,19 +92,25 @@ class Webs:
 class Proxy:
     """A proxy that is running."""
 
-    def __init__(self, kind: str, folder: Path, ports: tuple[int, int], *, kept: bool = True) -> None:
+    def __init__(self, kind: str, folder: Path, ports: tuple[int, int]) -> None:
         """Starts it.
 
         Args:
-            kind: `nginx` or `caddy`.
+            kind: `nginx`, `caddy`, or `haproxy`, which has no TLS.
             folder: an empty folder for its files.
             ports: those of the two webs.
-            kept: False for Caddy without idle connections to the webs, as its file advises for updates.
         """
         self.port = free_port()
         webs = dict(zip(("127.0.0.1:8000", "127.0.0.1:8001"), (f"127.0.0.1:{port}" for port in ports), strict=True))
-        authority = folder / "cert.pem"
-        if kind == "nginx":
+        authority: Path | None = folder / "cert.pem"
+        scheme = "https"
+        if kind == "haproxy":
+            authority, scheme = None, "http"
+            changes = {f"web-{place}:8000": f"127.0.0.1:{port}" for place, port in enumerate(ports, 1)}
+            changes["bind :8000"] = f"bind 127.0.0.1:{self.port}"
+            (folder / "haproxy.cfg").write_text(replaced((FILES / "haproxy.cfg").read_text(), changes))
+            command = ["haproxy", "-W", "-f", f"{folder}/haproxy.cfg"]
+        elif kind == "nginx":
             _make_certificate(folder)
             changes = {
                 "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
@@ -118,8 +124,6 @@ class Proxy:
             command = ["nginx", "-e", "stderr", "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
         else:
             changes = {"sentiq.example.com {": f"https://localhost:{self.port} {{\n\tbind 127.0.0.1"}
-            if not kept:
-                changes["keepalive 60s"] = "keepalive off"
             site = replaced((FILES / "Caddyfile").read_text(), changes | webs)
             (folder / "Caddyfile").write_text(_CADDY + site)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", f"{folder}/Caddyfile"]
@@ -130,8 +134,9 @@ class Proxy:
             return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
         self.process = Process(kind, popen, folder / "log")
-        self.base = f"https://localhost:{self.port}{PREFIX}"
-        wait_until(authority.exists, what=f"the certificate of {kind}", timeout_s=60)
+        self.base = f"{scheme}://localhost:{self.port}{PREFIX}"
+        if authority is not None:
+            wait_until(authority.exists, what=f"the certificate of {kind}", timeout_s=60)
         self.tls = ssl.create_default_context(cafile=authority)
         wait_until(self._answers, what=f"{kind} to answer", timeout_s=60)
 

@@ -1,4 +1,4 @@
-"""The overlay with two webs behind Caddy."""
+"""The overlay with two webs behind HAProxy."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_two_webs_behind_a_proxy(tmp_path: Path) -> None:
     first, second = ({name: value for name, value in web.items() if name not in differ} for web in webs)
     assert first == second
     assert ("build" in webs[0], "build" in webs[1]) == (True, False)
-    site = (ROOT / "deploy" / "proxy" / "compose.Caddyfile").read_text()
-    asked = re.findall(r"(\S+):8000", re.search(r"reverse_proxy (.*) \{", site)[1])  # type: ignore[index]
+    site = (ROOT / "deploy" / "proxy" / "haproxy.cfg").read_text()
+    asked = re.findall(r"^    server \S+ (\S+):8000$", site, re.MULTILINE)
     assert asked == ["web-1", "web-2"]
     aliases = [web["networks"]["inside"]["aliases"] for web in webs]
     assert aliases == [["web-1"], ["web"]]  # Prometheus finds all webs by the name web
