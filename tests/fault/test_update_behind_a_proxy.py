@@ -1,5 +1,5 @@
-"""Two webs behind nginx and HAProxy, with the files of `deploy/proxy`: one is replaced after the other, as in an update,
-and callers of all kinds notice nothing.
+"""Two webs behind nginx and HAProxy, with the files of `deploy/proxy`: one is replaced after the other, as in an
+update, and callers of all kinds notice nothing.
 """
 
 from __future__ import annotations

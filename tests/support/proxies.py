@@ -1,5 +1,5 @@
-"""nginx, Caddy and HAProxy in front of a service, with the very files of `deploy/proxy`: only ports, the names of files and that
-of the site are other ones.
+"""nginx, Caddy and HAProxy in front of a service, with the very files of `deploy/proxy`: only ports, the names of files
+and that of the site are other ones.
 """
 
 from __future__ import annotations
