@@ -33,7 +33,7 @@ def sent(block: Locator, status: int) -> Locator:
 def test_groups_are_closed_and_there_are_no_padlocks_without_keys(browser: Browser, service: Stack) -> None:
     """All operations are there, in closed groups, which say what they are about; without keys nothing asks for one."""
     page = browser.open(f"http://127.0.0.1:{service.port}/docs", width=PHONE)
-    for group in ("Predictions", "Jobs", "Streams", "Health", "Shapes"):
+    for group in ("Predictions", "Jobs", "Streams", "Health", "Schemas"):
         expect(page.get_by_role("heading", name=group, exact=True)).to_be_visible()
     operations = [one for methods in openapi_document()["paths"].values() for one in methods.values()]
     expect(page.locator("form.request")).to_have_count(len(operations))
@@ -93,7 +93,7 @@ def test_parameters_files_and_events(browser: Browser, service: Stack) -> None:
     block.locator("#getJobResults-format").select_option("xlsx")
     block.get_by_role("button", name="Send").click()
     with page.expect_download() as found:
-        block.get_by_role("link", name=f"Save {job['id']}.xlsx").click()
+        block.get_by_role("link", name=f"Save {job['id']}-scored.xlsx").click()
     assert Path(found.value.path()).read_bytes().startswith(b"PK")
     events = page.locator("#getJobEvents")
     events.locator("> summary").click()
@@ -121,7 +121,7 @@ def test_it_is_usable_by_all(width: int, dark: bool, browser: Browser, service: 
     block.get_by_text("optional parameters").click()
     block.locator(".answers summary").click()
     sent(block, 202)
-    page.get_by_role("heading", name="Shapes", exact=True).click()
+    page.get_by_role("heading", name="Schemas", exact=True).click()
     page.locator("#shape-LineResponse > summary").click()
     page.evaluate("scrollTo(0, 0)")
     require_sound(page)

@@ -146,7 +146,9 @@ async function fill(shown, response) {
   }
   if (!/json|^text\/|[+/]xml/.test(type)) {
     const blob = await response.blob();
-    const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "answer";
+    const told = response.headers.get("Content-Disposition") ?? "";
+    const wide = /filename\*=UTF-8''([^;]+)/.exec(told)?.[1];
+    const name = wide ? decodeURIComponent(wide) : (/filename="([^"]+)"/.exec(told)?.[1] ?? "answer");
     shown.replaceWith(make("p", {}, make("a", { class: "button", href: URL.createObjectURL(blob), download: name }, `Save ${name}`)));
     return;
   }
