@@ -90,7 +90,7 @@ def test_a_show(browser: Browser, service: Stack, base: str, name: str, tmp_path
     begin = datetime.now(UTC) - timedelta(minutes=40)
     send(service, name, texts(900, 0.8, begin))
     expect(page.locator("#texts")).to_have_text("900")
-    expect(page.locator(".stand .net")).to_contain_text("+")
+    expect(page.locator(".stand .net").first).to_contain_text("+")
     send(service, name, texts(900, 0.3, begin + timedelta(seconds=900), seed=2))
     expect(page.locator(".shifted")).to_contain_text("down")
     expect(page.locator(".shifted")).to_contain_text("between")
