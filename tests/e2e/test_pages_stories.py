@@ -125,9 +125,10 @@ def label_rightly(page: Page, segment: str) -> None:
     row.get_by_role("radio").check()
     expect(page.locator("#facts")).to_contain_text(segment)
     for _ in range(40):
-        words = page.locator("#text").inner_text()
+        words = page.locator("#text bdi").inner_text()
         page.keyboard.press("123"[int(words[-1])])
         expect(page.locator("#text")).not_to_have_text(words)
+        expect(page.locator("#task")).to_have_attribute("data-unsent", "0")
         if row.get_by_text("100 of 100").count():
             break
     expect(row).to_contain_text("100 of 100")
