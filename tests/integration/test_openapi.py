@@ -46,11 +46,13 @@ def test_every_operation(service: Stack, mode: GenerationMode, path: str, method
     """Each operation answers valid and invalid requests as documented: status, headers, type and body."""
     operation = schemathesis.openapi.from_url(f"{service.http.base_url}/openapi.json")[path][method]
     statuses: set[int] = set()
+    # Of a stream of events schemathesis holds each event against the schema, which is that of the body.
+    checks = [check for check in CHECKS if check is not response_schema_conformance or not path.endswith("/events")]
 
     @bounded
     @hypothesis.given(operation.as_strategy(generation_mode=mode))
     def answers_as_documented(case: Any) -> None:
-        statuses.add(case.call_and_validate(checks=CHECKS).status_code)
+        statuses.add(case.call_and_validate(checks=checks).status_code)
 
     answers_as_documented()
     if path.endswith("/compare"):

@@ -10,7 +10,11 @@ _QUEUES = ("interactive", "batch")
 
 
 def _is_kombus(key: str) -> bool:
-    """Whether a key belongs to kombu: bindings, the lists of messages (one per priority), unacknowledged messages."""
+    """Whether a key belongs to kombu: bindings, the lists of messages (one per priority), unacknowledged messages, and
+    answers to `inspect` that came when whoever asked had left.
+    """
+    if key.endswith(".reply.celery.pidbox"):
+        return True
     # The name of a model other than the default one follows the @, that of another analysis the plus.
     queue = re.split("[@+]", key.partition("\x06\x16")[0])[0]
     return key.startswith(("_kombu.binding", "unacked")) or queue in _QUEUES
