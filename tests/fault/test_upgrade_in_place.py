@@ -195,6 +195,8 @@ def test_a_batch_worker_that_stands_still(installed: Installed) -> None:
     the upgrade brings another.
     """
     http, begun = installed.sentiq.http, len(installed.sentiq.lines)
+    alone = "the batch workers of upgrades before to be gone"
+    wait_until(lambda: len(installed.running()["tasks.worker batch"]) == 1, what=alone, timeout_s=PATIENCE_S)
     frozen = installed.sentiq.member("tasks.worker batch")
     os.kill(frozen, signal.SIGSTOP)
     try:

@@ -64,7 +64,9 @@ class Everybody:
             assert not thread.is_alive(), "a caller hangs"
 
     def lost(self) -> int:
-        """Waits for the end of all jobs; returns how many lines have no right answer, and are in no job at all."""
+        """Waits for the end of all jobs; returns how many lines have no right answer, and are in no job at all. One of
+        each job is put to what is wrong.
+        """
         lost = 0
         with self._client() as http:
             for job, texts in self._jobs:
@@ -72,8 +74,9 @@ class Everybody:
                 wait_until(partial(_has_ended, http, here), what="a job's end", timeout_s=120)
                 items = http.get(f"{here}/results", params={"limit": 1000}).json()["items"]
                 right = [(text, *expected(text, None)) for text in texts]
-                lost += sum((one["text"], one.get("label"), one.get("confidence")) not in right for one in items)
-                lost += len(texts) - len(items)
+                wrong = [one for one in items if (one["text"], one.get("label"), one.get("confidence")) not in right]
+                self.wrong += wrong[:1]
+                lost += len(wrong) + len(texts) - len(items)
         return lost
 
     @property
