@@ -138,6 +138,7 @@ def test_code_and_settings_of_the_disk(installed: Installed) -> None:
     assert http.post("/predict", json={"text": "long " * 20}).status_code == 422
     assert "RateLimit-Limit" in http.post("/predict", json={"text": "short"}).headers
     installed.config.write_text("")
+    installed.upgrade()
 
 
 @pytest.mark.parametrize(
