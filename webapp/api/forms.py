@@ -58,7 +58,7 @@ def fields_before_file(
         if isinstance(event, multipart.File) and event.filename:
             return said, event
         if isinstance(event, multipart.File | multipart.Field):
-            name, value = event.name, b""
+            name, value = _name(event), b""
         elif isinstance(event, multipart.Data) and name not in known:
             if event.data:
                 raise _unknown_field(name, known)
@@ -88,11 +88,16 @@ def file_pieces(events: Iterator[multipart.Event], known: Sequence[str]) -> Iter
         if isinstance(event, multipart.File) and event.filename:
             raise _malformed_multipart("The form has a second file; send each in a request of its own.")
         if isinstance(event, multipart.File | multipart.Field):
-            name = event.name
+            name = _name(event)
         elif isinstance(event, multipart.Data) and event.data:
             if name not in known:
                 raise _unknown_field(name, known)
             raise _malformed_multipart(f"The form's field `{name}` comes after the file; send it before the file.")
+
+
+def _name(part: multipart.File | multipart.Field) -> str:
+    """The name of a part; empty if it has none, which its type does not say."""
+    return part.name or ""
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> UploadRefused:

@@ -735,6 +735,8 @@ TXT = part(b"a", "f", "x.txt")
         (form(TXT, part(b"x", "column")), FORM, "`column` comes after"),
         (form(TXT, part(b"x", "name")), FORM, "`name` comes after"),
         (form(TXT, part(b"x", "modle")), FORM, "`modle`, which has no meaning here"),
+        (form(part(b"x", "g").replace(b'; name="g"', b""), TXT), FORM, "a field ``, which has no meaning here"),
+        (form(TXT, part(b"x", "g").replace(b'; name="g"', b"")), FORM, "a field ``, which has no meaning here"),
         (form(part(b"x" * 100_000, "modle"), TXT), FORM, "`modle`, which has no meaning here"),
         (form(part(b"x" * (MAX_FIELD_BYTES + 1), "callback_url"), TXT), FORM, "`callback_url` has more"),
         (form(part(b"\xff", "column"), TXT), FORM, "`column` is not UTF-8"),
@@ -753,7 +755,7 @@ TXT = part(b"a", "f", "x.txt")
         (form(TXT), 'multipart/form-data; boundary="é"', "boundary"),
         (form(TXT), f"multipart/form-data; boundary={'b' * 71}", "boundary"),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_malformed_multipart(raw: bytes, content_type: str, says: str) -> None:
     """A form without exactly one file, or with options that come too late, are too large or broken, is refused with the
