@@ -80,6 +80,8 @@ function sender(section) {
     if (!has) file = null;
   }
 
+  take(at("file").files[0]); // one that was chosen before this script was there
+
   /** @param {File | undefined} given */
   async function take(given) {
     if (!given) return;
