@@ -85,7 +85,7 @@ def job_paths(job_id: dict[str, Any]) -> dict[str, Any]:
                         result_schemas.BatchResponse,
                     ),
                     "202": accepted(),
-                    **problems(400, 408, 409, 413, 415, 422, 429, 503),
+                    **problems(400, 404, 408, 409, 413, 415, 422, 429, 503),
                 },
                 requestBody=_upload_body(),
                 parameters=[*query_parameters(job_schemas.UploadQuery), _PREFER_BATCH, IDEMPOTENCY_KEY],

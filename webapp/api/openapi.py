@@ -171,7 +171,7 @@ def openapi_document(analysis: Analysis = SENTIMENT, prefix: str = "", *, has_ke
                 {
                     "200": ok("The prediction.", prediction_schemas.PredictionResponse),
                     "202": accepted(),
-                    **problems(400, 413, 415, 422, 429, 503),
+                    **problems(400, 404, 413, 415, 422, 429, 503),
                 },
                 requestBody=body(prediction_schemas.PredictRequest),
                 parameters=[PREFER],

@@ -93,8 +93,10 @@ def test_what_may_be_a_target(target: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("unit", ["trump but ", "trump. ", "#tru", "@a", "trump", "; ", "Trump. Other Names ", "but "])
 def test_time_is_in_proportion(unit: str) -> None:
-    """The longest text takes no more than a moment, whatever it consists of."""
+    """The longest text takes no more than a moment, whatever it consists of: a search in the square of its length would
+    take minutes.
+    """
     text = (unit * 150_000)[:150_000]
     began = time.process_time()
     about(text, "trump")
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 10.0

@@ -39,7 +39,6 @@ KEY = "a key for streams"
 OTHER = "a key of somebody else"
 HOSTILE = "<img src=x onerror=alert(1)>{{7*7}}\u202e"
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-NOW = time.time()
 POSITIVE, NEGATIVE = Scored((0.1, 0.2, 0.7), False), Scored((0.7, 0.2, 0.1), False)
 
 
@@ -47,7 +46,7 @@ class Service:
     """The application of a web process, with the stream `debate` of the key `me`."""
 
     def __init__(self, app: Flask, service: SentimentService, **settings: Any) -> None:
-        self.app, self.streams = app, service.streams
+        self.app, self.streams, self.now = app, service.streams, time.time()
         self.stream = self.streams.put("me", "debate", StreamSettings(**{"ttl": 1000, "keep_sample": True} | settings))[
             0
         ]
@@ -55,7 +54,7 @@ class Service:
 
     def count(self, text: str, segment: str = "", *, ago_s: float = 60, good: bool = True) -> None:
         """Counts a text that was written so many seconds ago."""
-        facts = Facts(int(1000 * (NOW - ago_s)), segment)
+        facts = Facts(int(1000 * (self.now - ago_s)), segment)
         self.streams.count(self.stream, text, facts, POSITIVE if good else NEGATIVE)
 
     def get(self, path: str, *, key: str | None = KEY, **headers: str) -> TestResponse:
@@ -132,7 +131,7 @@ def test_what_people_write_is_text(service: Service) -> None:
     service.count(f"{HOSTILE}\r\ndata: x", HOSTILE)
     service.count("another", "=1+1")
     for path in ("/streams/debate/view?at={at}&table=1", "/streams/debate/view.svg", "/streams/debate"):
-        answer = service.get(path.format(at=int(NOW)), Accept="text/html")
+        answer = service.get(path.format(at=int(service.now)), Accept="text/html")
         assert "onerror" in answer.text
         assert "<img" not in answer.text
         assert "49" not in answer.text.partition("onerror")[2][:60]
@@ -145,7 +144,7 @@ def test_texts_of_a_moment(service: Service) -> None:
     """Around a moment, texts before it and from it on are shown, the nearest ones."""
     for number in range(20):
         service.count(f"text {number:02}", ago_s=1200 - number * 60)
-    html = service.get(f"/streams/debate/view?at={NOW - 1200 + 10 * 60 - 1:.0f}").text
+    html = service.get(f"/streams/debate/view?at={service.now - 1200 + 10 * 60 - 1:.0f}").text
     before, after = html.split("From then on")
     assert [f"text {number:02}" in before for number in (3, 4, 9, 10)] == [False, True, True, False]
     assert [f"text {number:02}" in after for number in (9, 10, 15, 16)] == [False, True, True, False]
@@ -159,8 +158,9 @@ def test_times(service: Service) -> None:
     service.count("new", ago_s=60)
     assert "2 texts" in service.get("/streams/debate/view").text
     assert "1 text " in service.get("/streams/debate/view?last=1h").text
-    assert "1 text " in service.get(f"/streams/debate/view?from={NOW - 6 * 86_400:.0f}&to={NOW - 4 * 86_400:.0f}").text
-    empty = service.get(f"/streams/debate/view?from={NOW - 3 * 86_400:.0f}&to={NOW - 2 * 86_400:.0f}").text
+    since = [int(service.now) - days * 86_400 for days in (6, 4, 3, 2)]
+    assert "1 text " in service.get(f"/streams/debate/view?from={since[0]}&to={since[1]}").text
+    empty = service.get(f"/streams/debate/view?from={since[2]}&to={since[3]}").text
     assert "No texts in this time" in empty
     assert "The latest texts are of" in empty
     assert "Buckets of a minute are too short" in service.get("/streams/debate/view?bucket=1m").text
@@ -268,7 +268,7 @@ def test_whoever_asks_for_views_in_turn_does_not_keep_a_process_drawing(service:
         return "<p></p>"
 
     views = StreamViews(service.streams.shifts, draw, clock)
-    asked = [read_view({"from": str(int(NOW) - 7200 - number)}, []) for number in range(400)]
+    asked = [read_view({"from": str(int(service.now) - 7200 - number)}, []) for number in range(400)]
     for view in asked:
         views.latest(service.stream, view, texts=True)
     assert drawn == [400]
@@ -291,7 +291,7 @@ def test_what_is_remembered_of_views_has_few_bytes(service: Service) -> None:
 
     views = StreamViews(service.streams.shifts, draw)
     for number in range(40):
-        view = read_view({"from": str(int(NOW) - 7200 - number)}, [])
+        view = read_view({"from": str(int(service.now) - 7200 - number)}, [])
         assert views.latest(service.stream, view, texts=True)[0].html.startswith(f"<p>{number}</p>")
     assert sum(len(one.drawn.event) for one in views._entries.values() if one.drawn is not None) <= 24 * 2**20
     assert views.latest(service.stream, view, texts=True)[0].html.startswith("<p>39</p>")
@@ -357,7 +357,7 @@ def test_a_link_opens_one_stream_and_nothing_else(service: Service) -> None:
     assert "Make a link" not in page.text
     assert "Delete" not in page.text
     assert '<span class="no-link"> Label a random sample' in page.text  # the style hides what a link cannot do
-    at = f"?at={NOW:.0f}"
+    at = f"?at={service.now:.0f}"
     for ending, mimetype in (("/view", "text/html"), ("/view.svg", "image/svg+xml"), ("/view.csv", "text/csv")):
         answer = service.get(f"{path}{ending}{at}", key=None)
         assert (answer.status_code, answer.mimetype) == (200, mimetype)
@@ -409,7 +409,7 @@ def test_what_one_link_may_cost(service: Service, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("webapp.pages.link_time._SHARE", 1e-6)
     service.count("a text")
     path, other = service.link(), service.link()
-    at = int(NOW) - 7200
+    at = int(service.now) - 7200
     views = (f"/view?from={at - number}" for number in itertools.count(1))
     wait_until(lambda: service.get(f"{path}{next(views)}", key=None).status_code == 429, what="a refusal")
     for ending in (next(views), "/view.svg", "/view.csv"):
