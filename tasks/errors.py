@@ -516,7 +516,7 @@ class QuotaExceeded(LimitReached):
         today = (
             f"You have used up the {_texts(limit)} that you may send in a day."
             if left <= 0
-            else f"This {of} has {texts} texts; of today's {limit}, {left} are left."
+            else f"This {of} has {texts} texts; of today's {limit}, {left} {'is' if left == 1 else 'are'} left."
         )
         super().__init__(
             f"{today} The next day begins at midnight UTC.", limit=limit, left=left, retry_after_s=retry_after_s

@@ -13,11 +13,11 @@ from pathlib import Path
 from tasks.errors import SettingsRefused, refuse_to_start
 from tasks.logs import configure_logs
 from tasks.models import DEFAULT, Model, model_named
-from tasks.parent import beside_another, follow_parent
+from tasks.parent import follow_parent
 from tasks.private import keep_private
 from tasks.settings import Settings, load_settings
 from tasks.tracing import require_tracing
-from tasks.work.place import lower_priority, pin_device
+from tasks.work.place import pin_device
 from tasks.work.roles import ROLES, Role
 
 
@@ -34,8 +34,6 @@ def run(role: Role, name: str = DEFAULT) -> None:
     parent = follow_parent()
     if settings.metrics_port:  # before the metrics are made: they must not be on the web's page as well
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    if not beside_another():  # else two are in memory until this one is ready, and an upgrade waits for it
-        lower_priority(role.niceness)
     device = pin_device(settings.device)
     _end_at_once()
 
@@ -57,6 +55,8 @@ def _end_at_once() -> None:
 
 
 def _settings(name: str) -> tuple[Settings, Model]:
+    for callers in ("API_KEYS", "API_KEYS_FILE"):  # the web's alone: a fault in them is no reason to score nothing
+        os.environ.pop(callers, None)
     try:
         settings = load_settings()
         require_tracing(settings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 
+import structlog
 from flask import Flask
 
 from tasks.cost import charges, costs
+from tasks.errors import SettingsRefused
 from tasks.jobs.incoming import Allowance, IncomingJobs
 from tasks.jobs.kept import KeptJobs
 from tasks.jobs.results import CeleryResults
@@ -49,6 +52,8 @@ from tasks.tracing import Tracing, here, start_tracing
 from webapp.app import create_app
 from webapp.front.api_keys import ApiKeys
 
+_log = structlog.get_logger(__name__)
+
 TIMEOUT_S = 0.8
 """The longest that a web process waits for an answer from Redis, so that callers learn within a second that Redis is
 away.
@@ -59,9 +64,24 @@ EXPIRE_S = 10.0
 """After this time a chunk without a reply no longer counts as under way and no longer holds back the next."""
 
 
+def _settings_when_usable() -> Settings:
+    """The settings. They could be used when Gunicorn's master started, so they can be again: a process that takes the
+    place of one that died waits for that, where failing would end the others with it.
+    """
+    told = ""
+    while True:
+        try:
+            return load_settings()
+        except SettingsRefused as error:
+            if str(error) != told:
+                told = str(error)
+                _log.warning("a web process waits for settings that can be used: %s", told)
+            time.sleep(1)
+
+
 def web_application() -> Flask:
     """The application of a web process, with the settings of the environment."""
-    settings = load_settings()
+    settings = _settings_when_usable()
     configure_logs(settings.log_level, settings.log_format, "web")
     tracing = start_tracing(settings, "web")
     return flask_application(settings, sentiment_service(settings, tracing), tracing)

@@ -24,8 +24,9 @@ quoted() {
 }
 
 all=${ALERT_WEBHOOK_URL:-}${ALERT_SLACK_URL:-}${ALERT_SLACK_CHANNEL:-}${ALERT_EMAIL_TO:-}${ALERT_EMAIL_FROM:-}${ALERT_SMTP_SERVER:-}
-case $all${ALERT_SMTP_USER:-}${ALERT_SMTP_PASSWORD:-}${ALERT_SMTP_TLS:-} in *"
-"*) fail "a value of ALERT_... has a line break" ;; esac
+case $all${ALERT_SMTP_USER:-}${ALERT_SMTP_PASSWORD:-} in *"
+"* | *"$(printf '\r')"*) fail "a value of ALERT_... has a line break" ;; esac
+case ${ALERT_SMTP_TLS:-true} in true | false) ;; *) fail "ALERT_SMTP_TLS is neither true nor false" ;; esac
 [ -n "${ALERT_WEBHOOK_URL:-}${ALERT_SLACK_URL:-}${ALERT_EMAIL_TO:-}" ] ||
   fail "nobody would be told; set ALERT_WEBHOOK_URL, ALERT_SLACK_URL or ALERT_EMAIL_TO"
 if [ -n "${ALERT_EMAIL_TO:-}" ]; then

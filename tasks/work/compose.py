@@ -167,7 +167,7 @@ def compose(settings: Settings, role: Role, model: Model, engine: Engine, *, wat
             metrics_server.start,
             partial(
                 _log.info,
-                "ready: %s on %s, about %.0f tweets/s; %s",
+                "ready: %s on %s, about %.0f texts/s; %s",
                 *(mark.model, mark.device, rate.texts_per_s, summary(engine.description)),
             ),
             tell_ready,

@@ -12,8 +12,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
-
 from tests.containers.engine import Engine, authorities, debian
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +33,16 @@ LIBRARIES = (
     "zlib1g",
 )
 """What a Python is linked with, and what Debian's slim image has besides."""
-OTHERS = ("base-files", "busybox-static", "dash", "prometheus", "prometheus-redis-exporter", "valkey-server")
+OTHERS = (
+    "base-files",
+    "busybox-static",
+    "dash",
+    "haproxy",
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-redis-exporter",
+    "valkey-server",
+)
 _ASK = """
 import json, sys, sysconfig
 print(json.dumps([sys.base_prefix, "%d.%d" % sys.version_info[:2], bool(sysconfig.get_config_var("Py_ENABLE_SHARED"))]))
@@ -44,6 +51,11 @@ print(json.dumps([sys.base_prefix, "%d.%d" % sys.version_info[:2], bool(sysconfi
 _CHANGES = {
     "valkey/valkey": ("VOLUME /data", "WORKDIR /data"),
     "prom/prometheus": ("USER 65534:65534", "VOLUME /prometheus", 'ENTRYPOINT ["/usr/bin/prometheus"]'),
+    "prom/alertmanager": ("USER 65534:65534", "VOLUME /alertmanager", "WORKDIR /alertmanager"),
+    "haproxy": (
+        "STOPSIGNAL SIGUSR1",
+        'ENTRYPOINT ["/usr/sbin/haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]',
+    ),
     "oliver006/redis_exporter": ('ENTRYPOINT ["/usr/bin/prometheus-redis-exporter"]',),
 }
 
@@ -78,9 +90,10 @@ def bases() -> dict[str, str]:
 
 
 def others() -> list[str]:
-    """The names of the images in docker-compose.yml that are made here, and are not Sentiq's."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
-    return sorted({one["image"] for one in services if one["image"].split(":")[0] in _CHANGES})
+    """The names of the images in compose's files that are made here, and are not Sentiq's."""
+    files = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
+    names = re.findall(r"^ *image: (\S+)$", files, re.MULTILINE)
+    return sorted({name for name in names if name.split(":")[0] in _CHANGES})
 
 
 def make_python(engine: Engine, slim: Path, version: str) -> None:
@@ -126,7 +139,7 @@ def make_python(engine: Engine, slim: Path, version: str) -> None:
 
 
 def make_others(engine: Engine, archive: Path) -> None:
-    """The images of Valkey, Prometheus and the exporter for Redis; all have the same root."""
+    """The images that are not Sentiq's; all have the same root."""
     engine.load(archive, "others")
     for name in others():
         lines = "\n".join(("FROM others", *_CHANGES[name.split(":")[0]]))
@@ -135,9 +148,10 @@ def make_others(engine: Engine, archive: Path) -> None:
 
 def unpack_others(archive: Path) -> None:
     """The root of the others' images, as a tar file."""
-    shell = "ln -sf busybox $1/usr/bin/sh"
-    folders = "mkdir -p $1/data $1/prometheus $1/etc/prometheus && rm -rf $1/etc/valkey"
-    owners = "chown 999:1000 $1/data && chown 65534:65534 $1/prometheus"
+    links = {"sh": "busybox", "wget": "busybox", "alertmanager": "prometheus-alertmanager"}
+    shell = " && ".join(f"ln -sf {program} $1/usr/bin/{name}" for name, program in links.items())
+    folders = "mkdir -p $1/data $1/prometheus $1/alertmanager $1/etc/prometheus && rm -rf $1/etc/valkey"
+    owners = "chown 999:1000 $1/data && chown 65534:65534 $1/prometheus $1/alertmanager"
     users = " && ".join(f"cp $1/usr/share/base-passwd/{name}.master $1/etc/{name}" for name in ("passwd", "group"))
     hook = " && ".join((shell, folders, owners, users))
     debian(archive, (*OTHERS, "base-passwd", "valkey-tools"), "extract", f"--extract-hook={hook}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -58,6 +59,11 @@ def clone(target: Path) -> None:
             shutil.copyfile(images.ROOT / name, target / name)
             (target / name).chmod(0o700 if os.access(images.ROOT / name, os.X_OK) else 0o600)
     subprocess.run(["chmod", "-R", "go+rX", "monitoring", "deploy"], cwd=target, check=True)
+
+
+def blocks(text: str) -> list[str]:
+    """The commands in a document's examples."""
+    return [str(found) for found in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
 
 
 class ComposeStack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import redis
 
 from tests.containers.engine import ADDRESS
 from tests.containers.images import ROOT
-from tests.containers.stack import ComposeStack, step
+from tests.containers.stack import ComposeStack, blocks, step
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.debian("openssl")]
 DOCUMENT = (ROOT / "docs" / "deploy.md").read_text()
@@ -23,8 +22,7 @@ OURS = ("worker-interactive", "worker-batch")
 
 def documented(text: str, start: str) -> str:
     """The example of the document that begins so."""
-    blocks: list[str] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return next(block for block in blocks if block.startswith(start))
+    return next(block for block in blocks(text) if block.startswith(start))
 
 
 @pytest.fixture(scope="module")

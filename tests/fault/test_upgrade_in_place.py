@@ -170,7 +170,7 @@ def test_settings_that_cannot_be_used(installed: Installed, settings: str, why: 
 
 def test_code_that_cannot_run(installed: Installed, everybody: Everybody) -> None:
     """Code whose web ends at its start, or answers with an error, never meets a caller. For the second the launcher
-    waits, and another SIGHUP meanwhile begins anew, with what is on the disk then.
+    waits, and another SIGHUP meanwhile begins anew, with what is on the disk then; what was given up stays ended.
     """
     health = installed.code / "webapp/api/health.py"
     right, begun = health.read_text(), len(installed.sentiq.lines)
@@ -189,6 +189,10 @@ def test_code_that_cannot_run(installed: Installed, everybody: Everybody) -> Non
     installed.upgraded(since=begun)
     everybody.stop()
     assert (everybody.failures, everybody.wrong, everybody.lost()) == ({}, [], 0)
+    said = installed.sentiq.lines[begun:]
+    assert not [line for line in said if "starting it again" in line]
+    assert sum("upgraded after" in line for line in said) == 1
+    assert [len(pids) for name, pids in installed.running().items() if "worker" in name] == [1, 1]
 
 
 def test_a_batch_worker_that_stands_still(installed: Installed) -> None:

@@ -62,6 +62,8 @@ def test_configuration(given: dict[str, str]) -> None:
         ({"ALERT_EMAIL_TO": "a@example.com"}, "needs ALERT_EMAIL_FROM"),
         (EMAIL | {"ALERT_SMTP_SERVER": ""}, "needs ALERT_SMTP_SERVER"),
         ({"ALERT_WEBHOOK_URL": "a\nb"}, "line break"),
+        ({"ALERT_SLACK_URL": "a\rb"}, "line break"),
+        (EMAIL | {"ALERT_SMTP_TLS": "false\r        to: b@example.com"}, "ALERT_SMTP_TLS is neither true nor false"),
     ],
 )
 def test_incomplete_settings(given: dict[str, str], said: str) -> None:

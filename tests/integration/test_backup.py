@@ -51,7 +51,8 @@ def test_all_is_there(server: Stack, tmp_path: Path, make_stack: Callable[..., S
 
 def test_what_is_refused(server: Stack, tmp_path: Path) -> None:
     """A file that is damaged, or no backup, replaces nothing; nor does a good one without --replace, or one that lies
-    among the data. A server that refuses, or is not there, leaves no file.
+    among the data. A server that refuses, or is not there, leaves no file. What is no file is not replaced by one; of a
+    link, the file that it leads to is.
     """
     server.redis.set("a", os.urandom(5000), ex=1000)
     good, folder = tmp_path / "good", tmp_path / "data"
@@ -80,4 +81,12 @@ def test_what_is_refused(server: Stack, tmp_path: Path) -> None:
     assert "no Sentiq runs on" in sentiq("backup", missing, DATA_DIR=tmp_path / "empty", exit=1)
     assert "cannot be written" in sentiq("backup", tmp_path / "no" / "folder", REDIS_URL=server.url, exit=1)
     assert not list(tmp_path.glob("*missing*"))
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "linked")
+    os.mkfifo(pipe)
+    sentiq("backup", link, REDIS_URL=server.url)
+    assert link.is_symlink()
+    assert (tmp_path / "linked").read_bytes().startswith(b"REDIS") or (tmp_path / "linked").stat().st_size > 5000
+    assert "is not a file" in sentiq("backup", pipe, REDIS_URL=server.url, exit=1)
+    assert pipe.is_fifo()
     server.redis.acl_deluser("few")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.stack import Stack
 from tests.support.texts import labels, new_texts
-from webapp.client import AsyncSentiq, Sentiq, SentiqError
+from webapp.client import AsyncSentiq, Sentiq
 
 
 @pytest.fixture
@@ -70,9 +70,16 @@ def test_predict_series(sentiq: Sentiq) -> None:
 
 
 def test_a_table_without_rows(sentiq: Sentiq) -> None:
-    """A table without rows gives one without rows, and no job."""
+    """A table without rows gives one without rows, and no job; one without texts has rows of errors. Both have the
+    columns of any other.
+    """
+    usual = sentiq.predict_frame(frame(["x"]), column="a.comment")
     scored = sentiq.predict_frame(frame(["x"])[:0], column="a.comment")
-    assert (len(scored), scored.attrs["job"], next(iter(scored))) == (0, None, "label")
+    assert (len(scored), scored.attrs["job"], list(scored)) == (0, None, list(usual))
+    scored = sentiq.predict_frame(frame([None, ""]), column="a.comment")
+    assert (list(scored["error"]), list(scored)) == (["empty_text"] * 2, list(usual))
+    assert scored[["confidence", "POSITIVE"]].isna().all(axis=None)
+    assert scored["POSITIVE"].dtype == usual["POSITIVE"].dtype == float
 
 
 def test_submit_a_table(sentiq: Sentiq) -> None:
@@ -124,7 +131,7 @@ def test_what_would_be_misread_is_refused(sentiq: Sentiq, texts: Callable[[], An
 
 def test_wrong_columns(sentiq: Sentiq) -> None:
     """A column that is not there, or there twice, is refused by name; so is what is no table, and a text that is a
-    number, with its line.
+    number, with its row.
     """
     table = frame(["x"])
     for ask in (sentiq.predict_frame, sentiq.submit):
@@ -138,6 +145,6 @@ def test_wrong_columns(sentiq: Sentiq) -> None:
         sentiq.predict_frame(table["n"], column="n")
     with pytest.raises(TypeError, match="and not list"):
         sentiq.predict_frame(["x"])
-    with pytest.raises(SentiqError, match="is not a string at `n`") as refused:
-        sentiq.submit(table, column="n")
-    assert refused.value.line == 1
+    for ask in (sentiq.predict_frame, sentiq.submit):
+        with pytest.raises(ValueError, match=r"row 0 of column 'n' is no text, but 0 \(int\d*\); astype\(str\)"):
+            ask(table, column="n")

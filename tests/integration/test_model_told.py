@@ -102,7 +102,7 @@ def test_compiling_is_told(starting: Starting) -> None:
     for worker in starting.workers:
         (line,) = [line for line in worker.log.splitlines() if "ready: " in line]
         assert f"{form}; the gate: " in line
-        assert re.search(r" on cpu, about \d+ tweets/s; (int8|bf16|fp32); ", line)
+        assert re.search(r" on cpu, about \d+ texts/s; (int8|bf16|fp32); ", line)
     assert [worker.log.count("/health says how far it is") for worker in starting.workers] == [1, 1, 0]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -378,6 +380,36 @@ def test_launcher_with_keys(launch: Callable[..., Launched]) -> None:
     assert sentiq.http.post("/predict", json={"text": "good"}).status_code == 401
     assert sentiq.http.post("/predict", json={"text": "good"}, headers=as_(ANN)).status_code == 200
     assert "launcher:" not in sentiq.output
+
+
+def test_a_death_while_the_file_of_keys_cannot_be_used(launch: Callable[..., Launched], tmp_path: Path) -> None:
+    """A worker that dies while API_KEYS_FILE is away is replaced. A web process that dies waits for the file, and the
+    other one goes on with the keys that it knows; once the file is there again, it answers.
+    """
+    file, away = tmp_path / "keys", tmp_path / "away"
+    file.write_text(f"ann:jobs:{digest(ANN)}\n")
+    sentiq = launch(API_KEYS_FILE=str(file), WEB_CONCURRENCY=2).wait_until_ready()
+    file.rename(away)
+    batch = sentiq.member("tasks.worker batch")
+    os.kill(batch, signal.SIGKILL)
+    wait_until(lambda: sentiq.find_all("tasks.worker batch") not in ([], [batch]), what="another batch worker")
+    wait_until(lambda: sentiq.http.get("/health/ready").status_code == 200, what="it to be ready", timeout_s=60)
+    master, *processes = sorted(sentiq.find_all("webapp.server"))
+    os.kill(processes[0], signal.SIGKILL)
+    waits = "a web process waits for settings that can be used: API_KEYS_FILE"
+    wait_until(lambda: waits in sentiq.output, what="the next process to wait", timeout_s=60)
+    url = f"{sentiq.http.base_url}/jobs"
+    for _ in range(10):
+        assert httpx.get(url, headers=as_(ANN), trust_env=False, timeout=60).status_code == 200
+    away.rename(file)
+    os.kill(processes[1], signal.SIGKILL)
+
+    def answers() -> bool:
+        return httpx.get(url, headers=as_(ANN), trust_env=False, timeout=60).status_code == 200
+
+    wait_until(answers, what="the processes that waited, or came after, to answer", timeout_s=60)
+    assert sentiq.member("webapp.server") == master
+    assert sentiq.process.poll() is None
 
 
 # Secrets and messages

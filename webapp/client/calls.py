@@ -22,6 +22,7 @@ from webapp.client.labelling import LabelCalls, job_path
 from webapp.client.shares import Rows, StreamState, rows
 from webapp.client.types import (
     Job,
+    Label,
     Line,
     Prediction,
     Purged,
@@ -138,7 +139,8 @@ class Calls(LabelCalls):
                 `skip`, `on_error` and `sheet`, as `FileOptions` describes them.
 
         Raises:
-            ValueError: the file's type is not known, or a DataFrame has no such column.
+            ValueError: the file's type is not known, or a DataFrame has no such column or something else than texts in
+                it.
             TypeError: what was given has no texts when it is iterated, as a dict or a DataFrame without `column`.
             OSError: the file cannot be read.
             SentiqError: the service refused; `line` says where in the file.
@@ -181,15 +183,22 @@ class Calls(LabelCalls):
 
         Raises:
             TypeError: it is neither, or the column of a frame is not named.
-            ValueError: there is no such column.
+            ValueError: there is no such column, or there is something in it that is no text.
             WaitTimeout: the job has not ended; it goes on.
         """
         series = column_of(texts, column)
-        if not len(series):
-            return frame_of([], series.index, None)
-        job = await self.submit(Texts(series), model=model, target=target)
-        await self.wait(job, timeout_s=timeout_s, on_progress=on_progress)
-        return frame_of([line async for line in self.results(job)], series.index, job.id)
+        told = Texts(series)
+        lines: list[Line] = []
+        job = None
+        if len(series):
+            job = await self.submit(told, model=model, target=target)
+            await self.wait(job, timeout_s=timeout_s, on_progress=on_progress)
+            lines = [line async for line in self.results(job)]
+        classes: list[Label] = list(dict.fromkeys(name for line in lines for name in line.scores or ()))
+        if not classes:
+            of = {} if model is None else {"model": model}
+            classes = sorted(json_object(await self._send("GET", "/model", of))["labels"])
+        return frame_of(lines, series.index, job.id if job is not None else None, classes)
 
     async def streams(self) -> Rows[StreamState]:
         """The streams of the caller's key."""

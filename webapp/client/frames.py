@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from math import isnan
 from typing import Any
 
-from webapp.client.types import Line
+from webapp.client.types import Label, Line
 
 _TABLES = ("pandas", "polars", "pyarrow", "dask", "modin", "pyspark")
 
@@ -61,11 +61,12 @@ class FrameRows:
         """`column`: the name of the column with the texts; the others are sent with them.
 
         Raises:
-            ValueError: there is no such column, or two have one name.
+            ValueError: there is no such column, two have one name, or it has something that is no text.
         """
         self._frame = frame
         self._names = [str(name) for name in frame.columns]
         self._text = _place(self._names, column)
+        _require_texts(frame.iloc[:, self._text])
         if len(set(self._names)) < len(self._names):
             twice = next(name for name in self._names if self._names.count(name) > 1)
             raise ValueError(f"two columns have the name {twice!r}; rename one of them")
@@ -83,6 +84,8 @@ class Texts:
     """A series as texts, each time anew: what is missing is an empty text."""
 
     def __init__(self, series: Any) -> None:
+        """Raises ValueError if there is anything else in it."""
+        _require_texts(series)
         self._series = series
 
     def __iter__(self) -> Iterator[Any]:
@@ -96,7 +99,7 @@ def readable(texts: Any, column: str | None) -> Any:
     """What gives the texts of a series, or of a frame and its column, when it is iterated; all else as it is.
 
     Raises:
-        ValueError: a frame has no such column.
+        ValueError: a frame has no such column, or there is something in it that is no text.
     """
     if is_series(texts):
         return Texts(texts)
@@ -129,9 +132,17 @@ def _place(names: list[str], column: str) -> int:
     return names.index(column)
 
 
-def _texts(series: Any) -> Iterator[Any]:
+def _texts(series: Any) -> Iterator[str]:
     for value, missing in zip(series, series.isna(), strict=True):
         yield "" if missing else value
+
+
+def _require_texts(series: Any) -> None:
+    """Raises ValueError for a series with anything but strings and what is missing."""
+    for place, (value, missing) in enumerate(zip(series, series.isna(), strict=True)):
+        if not (missing or isinstance(value, str)):
+            name, kind = "the series" if series.name is None else f"column {series.name!r}", type(value).__name__
+            raise ValueError(f"row {place} of {name} is no text, but {value!r} ({kind}); astype(str) makes texts of it")
 
 
 def _cell(value: Any) -> Any:
@@ -147,11 +158,10 @@ def _cell(value: Any) -> Any:
     return str(value)
 
 
-def frame_of(lines: list[Line], index: Any, job: str | None) -> Any:
+def frame_of(lines: Sequence[Line], index: Any, job: str | None, classes: Sequence[Label]) -> Any:
     """A pandas.DataFrame of a job's lines, one for each value of the index."""
     import pandas
 
-    classes = list(dict.fromkeys(name for line in lines for name in line.scores or ()))
     rows = [
         [
             line.label,
@@ -164,5 +174,6 @@ def frame_of(lines: list[Line], index: Any, job: str | None) -> Any:
         for line in lines
     ]
     frame = pandas.DataFrame(rows, index, ["label", "confidence", *classes, "language", "uncertain", "error"])
+    frame = frame.astype(dict.fromkeys(("confidence", *classes), float))  # None, where there is no other, too
     frame.attrs["job"] = job
     return frame

@@ -88,7 +88,7 @@ def _cancel_all(
                 if wants_json(context):
                     print_json(asdict(ended))
     if not wants_json(context):
-        print(f"Cancelled {how_many(cancelled, 'job')}." if cancelled else "No job was cancelled: all have ended.")
+        print(f"Cancelled {how_many(cancelled, 'job')}." if cancelled else "No job was cancelled: none is under way.")
 
 
 def job(context: typer.Context, job: JobId, url: Url = None, api_key: Key = None, as_json: AsJson = False) -> None:

@@ -12,6 +12,8 @@ from tasks.keys import ApiKey
 
 _LOOK_S = 1.0
 """Seconds between looks at the file."""
+_TELL_S = 60.0
+"""Seconds after which the log says again that the file cannot be used."""
 _SAME_TICK_NS = 2_000_000_000
 """A file that was changed so lately may change again without a change of its times; it is read again."""
 _Stamp = tuple[int, int, int]
@@ -20,7 +22,9 @@ _log = structlog.get_logger(__name__)
 
 
 class ApiKeys(Mapping[str, ApiKey]):
-    """The keys by digest. A file that cannot be read, or is no file of keys, changes nothing; the log says so once."""
+    """The keys by digest. A file that cannot be read, or is no file of keys, changes nothing: also the keys that it no
+    longer has stay valid. The log says so every minute until it is mended.
+    """
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class ApiKeys(Mapping[str, ApiKey]):
         self._stamp = self._stamp_of(file) if file is not None else None
         self._keys = read()
         self._look_at = clock() + _LOOK_S
-        self._fault = ""
+        self._fault, self._told_at = "", 0.0
 
     def __getitem__(self, digest: str) -> ApiKey:
         return self._now()[digest]
@@ -61,7 +65,7 @@ class ApiKeys(Mapping[str, ApiKey]):
     def _look(self, file: Path) -> None:
         try:
             stamp = self._stamp_of(file)
-            if stamp is not None and stamp == self._stamp:
+            if stamp is not None and stamp == self._stamp and not self._fault:
                 return
             keys = self._read()
         except OSError as error:
@@ -71,15 +75,16 @@ class ApiKeys(Mapping[str, ApiKey]):
         except ValueError as error:
             self._keep(str(error))
         else:
-            self._stamp, self._fault = stamp, ""
-            if keys != self._keys:
+            mended, self._stamp, self._fault = bool(self._fault), stamp, ""
+            if mended or keys != self._keys:
                 self._keys = keys
                 _log.info("API_KEYS_FILE was read again: %d keys are valid now", len(keys))
 
     def _keep(self, fault: str) -> None:
-        if fault != self._fault:
-            self._fault = fault
-            _log.warning("API_KEYS_FILE %s; the keys stay as they were", fault)
+        now = self._clock()
+        if fault != self._fault or now >= self._told_at + _TELL_S:
+            self._fault, self._told_at = fault, now
+            _log.warning("API_KEYS_FILE %s; until it is mended, the keys stay as they were, also removed ones", fault)
 
     @staticmethod
     def _stamp_of(file: Path) -> _Stamp | None:

@@ -62,7 +62,7 @@ class AnswerHeaders:
         ]
         if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
             found += [
-                ("Access-Control-Allow-Methods", "DELETE, GET, HEAD, POST"),
+                ("Access-Control-Allow-Methods", "DELETE, GET, HEAD, POST, PUT"),
                 ("Access-Control-Allow-Headers", _ALLOWED),
                 ("Access-Control-Max-Age", "600"),
             ]

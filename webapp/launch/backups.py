@@ -32,7 +32,9 @@ def backup(settings: Settings, file: str) -> None:
             _fetch(settings, sys.stdout.buffer)
             sys.stdout.flush()
             return
-        target = Path(file)
+        target = Path(file).resolve()  # where a link leads
+        if target.exists() and not target.is_file():
+            _fail(f"{file} is not a file; `sentiq backup -` writes to standard output")
         part = target.with_name(f".{target.name}.part")
         try:
             with part.open("wb") as opened:

@@ -225,6 +225,8 @@ class Launcher:
                 self._retiring.retire(new, "the new processes have ended")
             if answers is None:
                 self._listening.keep(old.plan.places)
+        if answers is None:
+            return None
         self._generation = new
         new.open()
         self._listening.keep(plan.places)

@@ -11,15 +11,12 @@ from typing import Any
 _BATCH = "batch worker"
 _OF_ANOTHER = " worker of "
 """What the words of /health have for a missing worker of a model other than the default one."""
-_LONG_S = 20.0
-"""Seconds after which whoever waits for the batch worker alone is told why that may take so long."""
 
 
 def waiting_line(
     missing: Sequence[str], address: str, waited_s: float, compiling: Sequence[Mapping[str, Any]] = ()
 ) -> str:
-    """What is waited for. On a busy machine a batch worker, which gives way to all others, may come a minute later; so
-    may the workers of further models. Callers who name no model need neither.
+    """What is waited for. Callers who name no model need neither a batch worker nor the workers of further models.
 
     Args:
         missing: what is not there yet, as /health names it.
@@ -32,8 +29,6 @@ def waiting_line(
         line += f"; {_steps(compiling)}"
     if answered(missing):
         line += f"; callers of /predict are answered at {address}"
-        if waited_s > _LONG_S and list(missing) == [_BATCH] and not compiling:
-            line += "; it has the lowest priority, and takes longer while other processes keep the processors busy"
     return line
 
 

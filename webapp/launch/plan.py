@@ -115,7 +115,8 @@ def print_plan(settings: Settings) -> None:
         SettingsRefused: a server does not answer.
     """
     try:
-        require_servers(settings)
+        if not settings.embedded:  # else the launcher has its own, or says that there cannot be another
+            require_servers(settings)
     except StartFailed as error:
         raise SettingsRefused(str(error)) from None
     print(make_plan(settings).written(), flush=True)

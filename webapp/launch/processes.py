@@ -181,7 +181,7 @@ class Child:
         """Starts the process again if it has ended, after a pause that grows if it keeps dying quickly.
 
         Raises:
-            StartFailed: starting again will not help.
+            StartFailed: starting again will not help. Only while everything starts: later, it is tried again and again.
         """
         now = time.monotonic()
         if self.process is not None:
@@ -192,7 +192,11 @@ class Child:
             if status == EX_CONFIG:
                 self._copied.wait(5)
                 why = [*self._refusals, f"The {self.name} process cannot run with these settings; its lines say why."]
-                raise StartFailed(why[0], EX_CONFIG)
+                if starting_up:
+                    raise StartFailed(why[0], EX_CONFIG)
+                # What it needs was there when everything started, and may be again; the others go on.
+                self._console.print("sentiq", f"{self.name}: {why[0]}")
+                self._refusals.clear()
             self._deaths_in_a_row = self._deaths_in_a_row + 1 if starting_up or now - self._started_at < 10 else 0
             if starting_up and self._deaths_in_a_row >= _DEATHS_AT_START:
                 raise StartFailed(

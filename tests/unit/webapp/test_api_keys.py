@@ -101,8 +101,8 @@ def test_two_changes_within_a_tick(file: Path, clock: Clock) -> None:
     ],
 )
 def test_a_bad_file_changes_nothing(file: Path, clock: Clock, fault: str, told: str) -> None:
-    """A file that is away or no file of keys leaves the keys as they were; the log says so once, without an entry, and
-    again only for another fault. Once the file is good again, it counts.
+    """A file that is away or no file of keys leaves the keys as they were; the log says so at once and every minute,
+    without an entry. Once the file is good again, it counts, and the log says that, too, even if it is as before.
     """
     keys = keys_of(file, clock)
     content = {"empty": b"", "a comment": b"# none\n", "binary": b"\xff\xfe\xff"}
@@ -114,9 +114,18 @@ def test_a_bad_file_changes_nothing(file: Path, clock: Clock, fault: str, told: 
         for second in range(1, 6):
             clock.now_s = second * 1.1
             assert set(keys) == {ANN, OPS}
-    (line,) = lines
-    assert (line["log_level"], told in str(line)) == ("warning", True)
-    assert BOB[:40] not in str(line)
+        assert len(lines) == 1
+        clock.now_s = 62.0
+        assert set(keys) == {ANN, OPS}
+    assert len(lines) == 2
+    for line in lines:
+        assert (line["log_level"], told in str(line)) == ("warning", True)
+        assert BOB[:40] not in str(line)
+    with capture_logs() as lines:
+        write(file, f"ann:predict:{ANN}")
+        clock.now_s += 1.1
+        assert set(keys) == {ANN, OPS}
+    assert [line["log_level"] for line in lines] == ["info"]
     with capture_logs() as lines:
         write(file, f"bob:jobs:{BOB}")
         clock.now_s += 1.1

@@ -10,29 +10,29 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tasks.errors import EX_CONFIG, SettingsRefused
+from tasks.errors import CANNOT_START, EX_CONFIG, SettingsRefused
+from tests.support.waiting import wait_until
 from tests.unit.webapp.test_options import SENTIQ
 from webapp.launch.lines import example_line, place_line, waiting_line
 from webapp.launch.monitors import LOCAL, monitored, pages_line
+from webapp.launch.processes import Child, Console, StartFailed
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = "http://127.0.0.1:8000"
 
 
 def test_waiting_for_the_batch_worker_alone() -> None:
-    """While only jobs have to wait, callers hear where they are answered; after a while, also why it takes so long."""
+    """While only jobs have to wait, callers hear where they are answered."""
     assert waiting_line(["redis", "web"], HERE, 60) == "waiting for: redis, web (60 s)"
     early = waiting_line(["batch worker"], HERE, 5)
     assert early == f"waiting for: batch worker (5 s); callers of /predict are answered at {HERE}"
-    late = waiting_line(["batch worker"], HERE, 21)
-    assert late.startswith(early.replace("(5 s)", "(21 s)"))
-    assert "; it has the lowest priority, and takes longer while other processes keep the" in late
 
 
 @pytest.mark.parametrize("keys", [True, False])
@@ -148,3 +148,39 @@ def test_the_end_of_the_terminal_asks_for_no_upgrade(ignored: bool) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_process_that_cannot_start_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot run with the settings ends a start. Later it is tried again and again, for they were good once, and
+    the reason is told each time.
+    """
+    script, good = tmp_path / "script.py", tmp_path / "good"
+    script.write_text(
+        "import pathlib, sys, time\n"
+        f"if pathlib.Path({str(good)!r}).exists(): time.sleep(60)\n"
+        f"print({CANNOT_START + 'it is away'!r}); sys.exit({EX_CONFIG})\n"
+    )
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    child = Child("web", [sys.executable, str(script)], environment, Console())
+    child.start()
+    try:
+        assert child.wait(time.monotonic() + 60)
+        with pytest.raises(StartFailed, match="it is away"):
+            child.revive(starting_up=True)
+
+        def tried_again() -> bool:
+            child.revive(starting_up=False)
+            return capsys.readouterr().out.count(CANNOT_START) > 0
+
+        wait_until(tried_again, what="the reason to be told")
+        wait_until(tried_again, what="it to be told again")
+        good.touch()
+
+        def runs() -> bool:
+            child.revive(starting_up=False)
+            return child.process is not None and not child.wait(time.monotonic() + 1)
+
+        wait_until(runs, what="the process to run")
+    finally:
+        child.signal(signal.SIGKILL)
+        child.wait(time.monotonic() + 10)
