@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import orjson
 from flask import Blueprint, Response, send_from_directory
 
 from model.analysis import Analysis
 from webapp.api.openapi import openapi_document
-from webapp.pages.api_words import choices, groups, is_list, shape, told
+from webapp.pages.api_words import Group, choices, groups, is_list, shape, told
 from webapp.pages.page import Pages
 
 _REDOC = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sentiq API</title>
@@ -37,22 +39,32 @@ def _assets(package: str) -> Path:
 def docs_blueprint(analysis: Analysis, prefix: str, pages: Pages) -> Blueprint:
     """The blueprint of the API's documentation."""
     blueprint = Blueprint("docs", __name__)
-    described = openapi_document(analysis, prefix, has_keys=pages.has_keys)
-    document = orjson.dumps(described)
-    operations = groups(described)
     folder = _assets("flask_openapi_redoc")
+
+    @cache
+    def described() -> dict[str, Any]:
+        # Not at the start: it takes a tenth of that of a web process.
+        return openapi_document(analysis, prefix, has_keys=pages.has_keys)
+
+    @cache
+    def document() -> bytes:
+        return orjson.dumps(described())
+
+    @cache
+    def operations() -> list[Group]:
+        return groups(described())
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        return Response(document, mimetype="application/json")
+        return Response(document(), mimetype="application/json")
 
     @blueprint.get("/docs")
     def api() -> Response:
         return pages.show(
             "docs.html",
             has_keys=pages.has_keys,
-            groups=operations,
-            schemas=described["components"]["schemas"],
+            groups=operations(),
+            schemas=described()["components"]["schemas"],
             told=told,
             shape=shape,
             choices=choices,
