@@ -143,7 +143,7 @@ def test_cancelling_all_jobs(idle: Stack) -> None:
     assert sentiq(idle, "ann", "jobs", "cancel", "--all", "--yes").stdout == "Cancelled 3 jobs.\n"
     assert {status(idle, job) for job in mine} == {"cancelled"}
     assert status(idle, others) == "queued"
-    assert "all have ended" in sentiq(idle, "ann", "jobs", "cancel", "--all").stdout
+    assert "none is under way" in sentiq(idle, "ann", "jobs", "cancel", "--all").stdout
     told = sentiq(idle, "ops", "jobs", "cancel", "--all", "--yes", "--json").stdout.splitlines()
     assert [json.loads(line)["id"] for line in told] == [others]
 
