@@ -3,7 +3,7 @@
 # make test-fast   the unit tests that need little, in less than a minute
 # make lint    ruff, mypy and bandit; and the Lua scripts
 # make fault   longer tests: real faults in real processes
-# make containers   builds the images and runs compose's stack in a Docker engine that it makes; root, Debian; 7 minutes
+# make containers   builds the images and runs compose's stack in a Docker engine that it makes; root, Debian; 14 minutes
 # make model   trains the embedded model from labelled data: make model DATA=/path; takes hours on a CPU, resumes where it was stopped
 # make bench   compares the speed with what people would otherwise use: make bench DATA=tweets.tsv.gz [QUICK=1]; 15 minutes, or 3
 # make bench MODEL=FOLDER   the same for a model of yours: compiled, by torch, and in a plain service; 10 minutes, or 2
