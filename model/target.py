@@ -93,6 +93,7 @@ def about(text: str, target: str) -> list[Span]:
     at = [match.start() for match in named.finditer(text)]
     if not at:
         return []
+    _give_a_turn(len(at))
     found: list[Span] = []
     follows = False
     for number, span in enumerate(sentences(text), 1):
@@ -106,6 +107,12 @@ def about(text: str, target: str) -> list[Span]:
     return found
 
 
+def _give_a_turn(done: int) -> None:
+    """Lets others have a turn after so many steps, if they are many."""
+    if done > _AT_ONCE:
+        time.sleep(0)
+
+
 def _any_in(places: Sequence[int], span: Span) -> bool:
     """Whether one of the places, which are in order, is in a part of the text."""
     first = bisect_left(places, span.start)
@@ -115,15 +122,20 @@ def _any_in(places: Sequence[int], span: Span) -> bool:
 def _clauses(text: str, span: Span, places: Sequence[int]) -> list[Span]:
     """The clauses of a sentence that have one of the places, those that follow each other as one."""
     borders = [span.start, *(match.end() for match in _CLAUSE.finditer(text, *span)), span.end]
+    _give_a_turn(len(borders))
     clauses = [Span(start, end) for start, end in pairwise(borders) if start < end]
     kept = set()
     for number, clause in enumerate(clauses):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            time.sleep(0)  # as in `sentences`: a sentence may have as many clauses as a text has sentences
         if _any_in(places, clause):
             kept.add(number)
             if len(text[clause.start : clause.end].split()) < _LEAST_WORDS:
                 kept.add(number + 1 if number + 1 < len(clauses) else max(0, number - 1))
     found: list[Span] = []
     for number in sorted(kept):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            time.sleep(0)
         start, end = clauses[number]
         if found and found[-1].end == start:
             found[-1] = Span(found[-1].start, end)
