@@ -28,6 +28,7 @@ LOOKS = [
     pytest.param(PHONE, False, True, id="phone-light-key"),
     pytest.param(DESK, True, True, id="desk-dark-key"),
 ]
+"""Each story is tried as two of these, and each of these in a story: a story takes half a minute."""
 WORDS = ("awful", "plain", "great")
 """What the stub takes for each label."""
 LABELS = ("Negative", "Neutral", "Positive")
@@ -145,7 +146,7 @@ def person(browser: Browser, service: Stack, keyed: Stack, request: pytest.Fixtu
     return opened
 
 
-@pytest.mark.parametrize(("width", "dark", "key"), LOOKS)
+@pytest.mark.parametrize(("width", "dark", "key"), LOOKS[0::2])
 def test_a_show(person: Any, width: int, dark: bool, key: bool, tmp_path: Path) -> None:
     """A stream is made; while one looks on, comments come in and the mood turns: the shift is told in words, texts of
     that moment are read, and the picture is saved.
@@ -164,7 +165,7 @@ def test_a_show(person: Any, width: int, dark: bool, key: bool, tmp_path: Path) 
     one.delete(name)
 
 
-@pytest.mark.parametrize(("width", "dark", "key"), LOOKS)
+@pytest.mark.parametrize(("width", "dark", "key"), LOOKS[1::2])
 def test_a_campaign(person: Any, width: int, dark: bool, key: bool, tmp_path: Path) -> None:
     """The model flatters Wolf, who is ahead by its own counts. Once two people have labelled 100 texts of each, one of
     them on the page, Meier is ahead, as people see it, and the picture of it is saved.
@@ -194,7 +195,7 @@ def test_a_campaign(person: Any, width: int, dark: bool, key: bool, tmp_path: Pa
     one.delete(name)
 
 
-@pytest.mark.parametrize(("width", "dark", "key"), LOOKS)
+@pytest.mark.parametrize(("width", "dark", "key"), LOOKS[1:3])
 def test_a_release(person: Any, width: int, dark: bool, key: bool, tmp_path: Path) -> None:
     """A file of reviews of two versions is dropped: by the model's own counts the new one is better liked. Once two
     people have labelled 100 texts of each, one of them from the report, it says that the old one was; it is taken away
