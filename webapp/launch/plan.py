@@ -98,14 +98,15 @@ def make_plan(settings: Settings) -> Plan:
     )
 
 
-def require_servers(settings: Settings) -> None:
-    """Checks that all Redis servers answer. Raises StartFailed if one does not."""
+def require_servers(settings: Settings, *, embedded: bool = True) -> None:
+    """Checks that all Redis servers answer; `embedded`: also the embedded one. Raises StartFailed if one does not."""
     for name, url in {
         "REDIS_URL": settings.cache_url,
         "CELERY_BROKER_URL": settings.broker_url,
         "CELERY_RESULT_BACKEND": settings.results_url,
     }.items():
-        require_redis(name, url)
+        if embedded or not settings.embedded or url != settings.cache_url:
+            require_redis(name, url)
 
 
 def print_plan(settings: Settings) -> None:
@@ -115,8 +116,7 @@ def print_plan(settings: Settings) -> None:
         SettingsRefused: a server does not answer.
     """
     try:
-        if not settings.embedded:  # else the launcher has its own, or says that there cannot be another
-            require_servers(settings)
+        require_servers(settings, embedded=False)  # the launcher has its own, or says that there can be no other
     except StartFailed as error:
         raise SettingsRefused(str(error)) from None
     print(make_plan(settings).written(), flush=True)
