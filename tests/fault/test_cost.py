@@ -44,6 +44,7 @@ from webapp.reading.json_values import parse_json, without_lone_surrogates
 from webapp.reading.refusals import InvalidEncoding, MalformedJson, UploadRefused
 from webapp.reading.texts import Limits
 
+pytestmark = pytest.mark.timeout(600)
 TIMES = 8
 RATIO = 24.0
 """The most that TIMES as much may take; if it grew with the square it would be 64."""
