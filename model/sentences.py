@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Span(NamedTuple):
@@ -74,7 +77,7 @@ the ends of lines.
 _WORD_BEFORE = re.compile(r"(?:[^\W\d_]\.)*[^\W_]+\Z")
 _LONGEST_WORD = 24
 _AT_ONCE = 300
-"""Borders, about a millisecond of work, after which other greenlets of a web process get their turn."""
+"""Borders or clauses, about a millisecond of work, after which other greenlets of a web process get their turn."""
 _NOTHING = re.compile(r"[\s!-/:-@\[-`{-~\u2026]*+")
 """What alone is no sentence: blanks and marks."""
 
@@ -87,13 +90,19 @@ def sentences(text: str) -> list[Span]:
     """
     found: list[Span] = []
     start = 0
-    for number, border in enumerate(_BORDER.finditer(text), 1):
-        if number % _AT_ONCE == 0:
-            time.sleep(0)  # others in the process have turns: a text may have as many borders as letters
+    for border in in_turns(_BORDER.finditer(text)):
         if _ends(text, start, border):
             start = _add(found, text, start, border.end())
     _add(found, text, start, len(text))
     return found
+
+
+def in_turns(items: Iterable[T]) -> Iterator[T]:
+    """Items of which a text may have as many as letters; others in the process have turns in between."""
+    for number, item in enumerate(items, 1):
+        if number % _AT_ONCE == 0:
+            time.sleep(0)
+        yield item
 
 
 def stripped(text: str, span: Span) -> Span:

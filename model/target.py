@@ -5,18 +5,16 @@ knows of no target. How right that is, docs/targets.md tells.
 from __future__ import annotations
 
 import re
-import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from unicodedata import normalize
 
-from model.sentences import Span, sentences, stripped
+from model.sentences import Span, in_turns, sentences, stripped
 
 MOST_CHARS = 100
 """The most characters of a target."""
-_AT_ONCE = 200
 INSIDE = 4
 """A target of so many letters or more is found inside a longer hashtag or mention, too: Trump in #VoteTrump2016.
 Shorter ones are in too many other words.
@@ -90,27 +88,18 @@ def about(text: str, target: str) -> list[Span]:
     something else: "I bought the Pixel. It broke."
     """
     named = names(target)
-    at = [match.start() for match in named.finditer(text)]
+    at = [match.start() for match in in_turns(named.finditer(text))]
     if not at:
         return []
-    _give_a_turn(len(at))
     found: list[Span] = []
     follows = False
-    for number, span in enumerate(sentences(text), 1):
-        if number % _AT_ONCE == 0:
-            time.sleep(0)  # as in `sentences`
+    for span in in_turns(sentences(text)):
         if _any_in(at, span):
             follows = True
             found += _clauses(text, span, at)
         elif follows := follows and _OTHER.search(text, *span) is None:
             found.append(span)
     return found
-
-
-def _give_a_turn(done: int) -> None:
-    """Lets others have a turn after so many steps, if they are many."""
-    if done > _AT_ONCE:
-        time.sleep(0)
 
 
 def _any_in(places: Sequence[int], span: Span) -> bool:
@@ -121,21 +110,16 @@ def _any_in(places: Sequence[int], span: Span) -> bool:
 
 def _clauses(text: str, span: Span, places: Sequence[int]) -> list[Span]:
     """The clauses of a sentence that have one of the places, those that follow each other as one."""
-    borders = [span.start, *(match.end() for match in _CLAUSE.finditer(text, *span)), span.end]
-    _give_a_turn(len(borders))
+    borders = [span.start, *(match.end() for match in in_turns(_CLAUSE.finditer(text, *span))), span.end]
     clauses = [Span(start, end) for start, end in pairwise(borders) if start < end]
     kept = set()
-    for number, clause in enumerate(clauses):
-        if number % _AT_ONCE == _AT_ONCE - 1:
-            time.sleep(0)  # as in `sentences`: a sentence may have as many clauses as a text has sentences
+    for number, clause in enumerate(in_turns(clauses)):
         if _any_in(places, clause):
             kept.add(number)
             if len(text[clause.start : clause.end].split()) < _LEAST_WORDS:
                 kept.add(number + 1 if number + 1 < len(clauses) else max(0, number - 1))
     found: list[Span] = []
-    for number in sorted(kept):
-        if number % _AT_ONCE == _AT_ONCE - 1:
-            time.sleep(0)
+    for number in in_turns(sorted(kept)):
         start, end = clauses[number]
         if found and found[-1].end == start:
             found[-1] = Span(found[-1].start, end)

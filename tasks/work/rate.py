@@ -47,7 +47,7 @@ def measure(engine: Engine) -> Measured:
     """The engine's rate on texts like tweets.
 
     It scores one text, then twice as many each time, until a call takes long enough to be measured. The best call
-    counts: while all processes of a service start, one at the lowest priority may have to wait in any of them.
+    counts: while all processes of a service start, one may have to wait in any of them.
     """
     found: list[tuple[int, float]] = []
     began = time.perf_counter()

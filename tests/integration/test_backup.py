@@ -86,7 +86,7 @@ def test_what_is_refused(server: Stack, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     sentiq("backup", link, REDIS_URL=server.url)
     assert link.is_symlink()
-    assert (tmp_path / "linked").read_bytes().startswith(b"REDIS") or (tmp_path / "linked").stat().st_size > 5000
+    assert (tmp_path / "linked").stat().st_size > 5000
     assert "is not a file" in sentiq("backup", pipe, REDIS_URL=server.url, exit=1)
     assert pipe.is_fifo()
     server.redis.acl_deluser("few")

@@ -101,8 +101,9 @@ def _name(part: multipart.File | multipart.Field) -> str:
 
 
 def _unknown_field(name: str, known: Sequence[str]) -> UploadRefused:
+    field = f"a field {quoted(name)}" if name else "a field without a name"
     return _malformed_multipart(
-        f"The form has a field {quoted(name)}, which has no meaning here. Besides the file, a part with a file name, it"
+        f"The form has {field}, which has no meaning here. Besides the file, a part with a file name, it"
         f" may have {listed(known)}."
     )
 

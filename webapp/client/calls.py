@@ -187,11 +187,11 @@ class Calls(LabelCalls):
             WaitTimeout: the job has not ended; it goes on.
         """
         series = column_of(texts, column)
-        told = Texts(series)
+        sent = Texts(series)
         lines: list[Line] = []
         job = None
         if len(series):
-            job = await self.submit(told, model=model, target=target)
+            job = await self.submit(sent, model=model, target=target)
             await self.wait(job, timeout_s=timeout_s, on_progress=on_progress)
             lines = [line async for line in self.results(job)]
         classes: list[Label] = list(dict.fromkeys(name for line in lines for name in line.scores or ()))
