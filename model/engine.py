@@ -39,6 +39,8 @@ class Scores:
     """For each text, shape (n,), whether it was longer than the model reads and its end was left out."""
     work: Work | None = None
     """How much was computed, if the engine reports it."""
+    unread: BoolArray | None = None
+    """For each text, shape (n,), whether the model knows none of its words; None if it knows something of each."""
     windows: IntArray | None = None
     """For each text, shape (n,), in how many windows it was read; None if each was in one."""
 

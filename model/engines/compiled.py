@@ -23,6 +23,7 @@ from model.description import Description
 from model.digests import Usage, read_manifest
 from model.engine import Scores, Work
 from model.engines.batching import Group, cut, shapes
+from model.engines.unread import Unread
 from model.errors import ModelRefused
 from model.labels import SENTIMENT
 from model.reading import reader
@@ -33,6 +34,8 @@ _Ids = NDArray[np.int32]
 GRAPH_FILES = ("graph.xml", "graph.bin", "tokenizer.json")
 """The files that the engine reads from its folder, besides `manifest.json`."""
 _MASK, _TYPES = "attention_mask", "token_type_ids"
+_UNKNOWN = ("[UNK]", "<unk>")
+"""The usual names of the token for unknown words; those of Unigram do not say theirs."""
 _PART_TEXTS = 64
 """Texts tokenised at a time: enough to fill a few groups, and few enough that scoring begins soon."""
 
@@ -117,6 +120,7 @@ class CompiledEngine:
         self._read = reader(manifest.reading, self._knows, self._tokenizer.get_vocab)
         kept = (self._tokenizer.truncation or {}).get("direction", "right")
         self._tokenizer.enable_truncation(manifest.max_tokens, direction=kept)
+        self._unread = _unread(self._tokenizer)
         self._graph = openvino.Core().compile_model(
             folder / "graph.xml",
             "CPU",
@@ -183,15 +187,18 @@ class CompiledEngine:
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Scores any number of cleaned texts; see `model.engine.Engine`."""
-        truncated = np.zeros(len(texts), np.bool_)
+        truncated, unread = np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.bool_)
         work = Work()
         small = sum(map(len, texts)) <= _SMALL_CHARS
-        return Scores(self._infer(self._groups(texts, truncated, work), len(texts), small=small), truncated, work)
+        groups = self._groups(texts, truncated, unread, work)
+        return Scores(self._infer(groups, len(texts), small=small), truncated, work, unread)
 
-    def _groups(self, texts: Sequence[str], truncated: BoolArray, work: Work) -> Iterator[tuple[Group, list[_Ids]]]:
+    def _groups(
+        self, texts: Sequence[str], truncated: BoolArray, unread: BoolArray, work: Work
+    ) -> Iterator[tuple[Group, list[_Ids]]]:
         """Groups with their inputs, made as they are needed: the next texts are tokenised while others are scored.
 
-        Fills in `truncated` and `work`.
+        Fills in `truncated`, `unread` and `work`.
         """
         # Texts of similar length together need less padding.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
@@ -199,6 +206,7 @@ class CompiledEngine:
             rows = order[start : start + _PART_TEXTS]
             columns, truncated[rows] = self._tokenise([texts[row] for row in rows])
             ids = columns["input_ids"]
+            unread[rows] = list(map(self._unread, ids))
             # The largest first: the small ones at the end let all threads finish at about the same time.
             for group in reversed(
                 self._shapes.plan([len(row) for row in ids], parts=min(self._idle.qsize(), self._threads))
@@ -291,6 +299,13 @@ class CompiledEngine:
         raised = np.exp(scaled - scaled.max(-1, keepdims=True))
         probabilities: FloatArray = (raised / raised.sum(-1, keepdims=True)) @ self._matrix
         return probabilities
+
+
+def _unread(tokenizer: Tokenizer) -> Unread:
+    """What tells texts of which the tokenizer knows no word."""
+    ids = (tokenizer.token_to_id(name) for name in (getattr(tokenizer.model, "unk_token", None), *_UNKNOWN) if name)
+    special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    return Unread(next((found for found in ids if found is not None), None), special, tokenizer.id_to_token)
 
 
 def _laid(usage: Usage, group: Group, rows: Mapping[str, Sequence[Sequence[int]]]) -> list[_Ids]:

@@ -166,5 +166,6 @@ class MergingEngine:
         for ask, end in zip(asks, ends, strict=True):
             part = slice(end - len(ask.texts), end)
             windows = None if scores.windows is None else scores.windows[part]
-            ask.answer = Scores(scores.probabilities[part], scores.truncated[part], windows=windows)
+            unread = None if scores.unread is None else scores.unread[part]
+            ask.answer = Scores(scores.probabilities[part], scores.truncated[part], unread=unread, windows=windows)
         self._on_call(len(scores.truncated), seconds, scores.work)

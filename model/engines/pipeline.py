@@ -17,6 +17,7 @@ import transformers
 from model.checkpoint import Checkpoint, Loaded, load
 from model.engine import Scores, Work
 from model.engines.batching import cut, sorted_groups
+from model.engines.unread import Unread
 from model.errors import ModelRefused
 from model.reading import reader
 from model.types import BoolArray, FloatArray
@@ -48,6 +49,8 @@ class _Part:
     """The positions of the texts in the caller's order."""
     truncated: BoolArray
     """Which of the texts at `positions` were truncated."""
+    unread: list[bool]
+    """Of which of them the model knows no word."""
     batches: list[tuple[list[int], _Inputs]]
     """For each micro-batch, the positions of its texts and the model's inputs: padded, in main memory."""
     tokens: list[int]
@@ -104,6 +107,7 @@ class PipelineEngine:
         self._tokenizer, self._inputs = tokenizer, loaded.inputs
         known = tokenizer.get_vocab() if checkpoint.reading else {}
         self._read = reader(checkpoint.reading, known.__contains__, lambda: known)
+        self._unread = Unread(tokenizer.unk_token_id, tokenizer.all_special_ids, tokenizer.convert_ids_to_tokens)
         # transformers switches truncation on and off inside the tokenizer: without the lock, a thread's texts could be
         # cut by the setting of another thread, or raise "Already borrowed".
         self._tokenizing = threading.Lock()
@@ -156,12 +160,12 @@ class PipelineEngine:
         """
         if not texts:
             return Scores(np.empty((0, len(self.analysis.classes)), np.float32), np.empty(0, np.bool_))
-        truncated = np.empty(len(texts), np.bool_)
+        truncated, unread = np.empty(len(texts), np.bool_), np.empty(len(texts), np.bool_)
         positions: list[int] = []
         logits: list[torch.Tensor] = []
         work = Work()
         for part in self._parts(texts):
-            truncated[part.positions] = part.truncated
+            truncated[part.positions], unread[part.positions] = part.truncated, part.unread
             for (rows, inputs), tokens in zip(part.batches, part.tokens, strict=True):
                 positions += rows
                 logits.append(self._logits(inputs))
@@ -169,7 +173,7 @@ class PipelineEngine:
         probabilities = np.full((len(texts), len(self.analysis.classes)), np.nan, np.float32)
         # The only wait for the GPU in a call: until here, work was only queued.
         probabilities[positions] = self._probabilities(torch.cat(logits))
-        return Scores(probabilities, truncated, work)
+        return Scores(probabilities, truncated, work, unread)
 
     def _parts(self, texts: Sequence[str]) -> Iterator[_Part]:
         """Divides the texts into parts.
@@ -199,7 +203,8 @@ class PipelineEngine:
             for group in groups
         ]
         tokens = [sum(len(rows[row]["input_ids"]) for row in group.rows) for group in groups]
-        return _Part(positions, truncated, batches, tokens)
+        unread = [self._unread(row["input_ids"]) for row in rows]
+        return _Part(positions, truncated, unread, batches, tokens)
 
     def _most(self) -> tuple[int, int]:
         """The most texts in a batch, and the most tokens including padding."""

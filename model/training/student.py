@@ -42,6 +42,7 @@ def start(base: str, recipe: Recipe, texts: list[str]) -> tuple[PreTrainedTokeni
         label2id={label: i for i, label in enumerate(LABELS)},
         hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
+        dtype=torch.float32,
     )
     if recipe.layers:
         encoder = model.base_model.encoder

@@ -25,17 +25,18 @@ class Remarker:
     def say(self, texts: Sequence[str], scores: Scores) -> list[Remarks]:
         """The remarks on cleaned texts, in their order."""
         confidences = scores.probabilities.max(axis=1).tolist()
-        remarks = [self._of(text, confidence) for text, confidence in zip(texts, confidences, strict=True)]
+        unread = [False] * len(texts) if scores.unread is None else scores.unread.tolist()
+        remarks = list(map(self._of, texts, confidences, unread))
         for warning, count in Counter(warning for one in remarks for warning in one.warnings).items():
             metrics.TEXT_WARNINGS.labels(warning).inc(count)
         return remarks
 
-    def _of(self, text: str, confidence: float) -> Remarks:
+    def _of(self, text: str, confidence: float, unread: bool) -> Remarks:
         found = self._languages.find(text)
         language = None if found.code is None else Language(found.code, found.sureness)
         if found.foreign:
             return Remarks(language, (UNSUPPORTED_LANGUAGE,), refused=self._refuse)
-        warnings: tuple[str, ...] = () if found.words else (NO_WORDS,)
+        warnings: tuple[str, ...] = () if found.words and not unread else (NO_WORDS,)
         if confidence < self._uncertain_below:
             warnings = (UNCERTAIN, *warnings)
         return Remarks(language, warnings)

@@ -42,7 +42,7 @@ from model.engines.stub import StubEngine
 score = StubEngine.score
 def other(self, texts):
     scores = score(self, texts)
-    return Scores(scores.probabilities[:, ::-1].copy(), scores.truncated, scores.work)
+    return Scores(scores.probabilities[:, ::-1].copy(), scores.truncated, scores.work, scores.unread)
 StubEngine.score = other
 StubEngine.identity = property(lambda self: "{identity}", lambda self, given: None)
 from tasks.worker import main

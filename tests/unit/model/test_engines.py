@@ -111,6 +111,22 @@ def test_rows_are_probabilities(engine: Engine) -> None:
     np.testing.assert_allclose(scores.probabilities.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["compiled", "pipeline", "load"])
+def test_texts_without_a_known_word(name: str, request: pytest.FixtureRequest) -> None:
+    """An engine tells which texts have no word or emoji that the model knows; mentions, links and signs are no words."""
+    engine: Engine = request.getfixturevalue(name)(by_tokens=True) if name == "load" else request.getfixturevalue(name)
+    known = ["I love it", "\u16a0 love", "", "love ?", "😂", "😂 \u16a0"]
+    unknown = ["\u16a0", "\u16a0\u16a1 \u16a2 !", "@user \u16a0", "\u16a0 http 1"]
+    unread = engine.score([*unknown, *known, *unknown]).unread
+    assert unread is not None
+    assert unread.tolist() == [True] * 4 + [False] * 6 + [True] * 4
+    merged = MergingEngine(WindowedEngine(engine), max_cost=lambda: 100).score(
+        [*known, "\u16a0 " * 200, "love " + "\u16a0 " * 200]
+    )
+    assert merged.unread is not None
+    assert merged.unread.tolist() == [False] * 6 + [True, False]
+
+
 def test_order_is_kept(engine: Engine) -> None:
     """Rows are in the order of the texts, in whatever order these were scored."""
     backwards = engine.score(TEXTS[::-1]).probabilities

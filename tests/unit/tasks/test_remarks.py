@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,11 +20,15 @@ GERMAN = "Ich warte jetzt seit zwei Stunden am Bahnhof und niemand sagt uns etwa
 ENGLISH = "I have been waiting at the station for two hours and nobody tells us anything."
 
 
-def said(text: str, confidence: float = 0.9, *, refuse: bool = True, **facts: object) -> Remarks:
+def said(
+    text: str, confidence: float = 0.9, *, refuse: bool = True, unread: bool | None = None, **facts: object
+) -> Remarks:
     """The remarks on a text that was scored with this confidence, by a model of which these facts are known."""
     about = Description("stub", **({"languages": ("en",)} | facts))  # type: ignore[arg-type]
     rest = (1 - confidence) / 2
     scores = Scores(np.array([[confidence, rest, rest]], np.float32), np.zeros(1, np.bool_))
+    if unread is not None:
+        scores = replace(scores, unread=np.array([unread]))
     (remarks,) = Remarker(about, refuse=refuse).say([text], scores)
     return remarks
 
@@ -58,9 +64,11 @@ def test_uncertain() -> None:
 
 
 def test_no_words() -> None:
-    """A text without words says so, and may be uncertain besides."""
+    """A text without words, or without one that the model knows, says so, and may be uncertain besides."""
     assert said("@user http 123") == Remarks(None, ("no_words",))
     assert said("@user http 123", 0.5, uncertain_below=0.6).warnings == ("uncertain", "no_words")
+    assert said("🦀", unread=True).warnings == ("no_words",)
+    assert said("🦀", unread=False).warnings == ()
 
 
 def test_counted_apart() -> None:

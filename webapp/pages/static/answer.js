@@ -54,7 +54,7 @@ function warned(code, answer, reads) {
     case "two_class":
       return "This model cannot give one of the labels, so it has to choose between the others.";
     case "no_words":
-      return "There are no words in this text, only links, names, digits or signs.";
+      return "There are no words in this text that the model knows, only links, names, digits, signs or unknown ones.";
     case "not_mentioned":
       return "The text does not name what it should be scored towards, so it was not scored.";
     default:
