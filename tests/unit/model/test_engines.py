@@ -113,7 +113,7 @@ def test_rows_are_probabilities(engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", ["compiled", "pipeline", "load"])
 def test_texts_without_a_known_word(name: str, request: pytest.FixtureRequest) -> None:
-    """An engine tells which texts have no word or emoji that the model knows; mentions, links and signs are no words."""
+    """An engine tells which texts have no word or emoji that the model knows; mentions and links are no words."""
     engine: Engine = request.getfixturevalue(name)(by_tokens=True) if name == "load" else request.getfixturevalue(name)
     known = ["I love it", "\u16a0 love", "", "love ?", "😂", "😂 \u16a0"]
     unknown = ["\u16a0", "\u16a0\u16a1 \u16a2 !", "@user \u16a0", "\u16a0 http 1"]

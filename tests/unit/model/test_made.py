@@ -15,7 +15,7 @@ NAMES = {"😂": "face with tears of joy", "🦀": "crab"}
 
 
 def test_emoji_are_read_as_their_names() -> None:
-    """Each emoji is there alone, repeated and after texts; teachers read its name, and what people said of it is known."""
+    """Each emoji is there alone, repeated and after texts; teachers read its name, and people's shares are given."""
     found = made.emoji_texts(NAMES, {"😂": (0.25, 0.25, 0.5)}, ["one", "two", "three", "four"])
     assert found == made.emoji_texts(NAMES, {"😂": (0.25, 0.25, 0.5)}, ["one", "two", "three", "four"])
     alone = [one for one in found if one.text.strip("😂") == ""]
@@ -47,7 +47,7 @@ def test_texts_that_say_nothing() -> None:
 
 
 def test_soft_labels_of_made_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Teachers score an emoji by its name, what is given counts as much, and nothing is asked of texts without words."""
+    """Teachers score an emoji by its name, what is given counts as much, and texts that say nothing are not scored."""
     monkeypatch.setattr(made, "_NOTHINGS", 50)
     (tmp_path / "unlabelled").mkdir()
     texts = "\n".join(["text", *(f"text {n}" for n in range(10)), ""])
@@ -70,7 +70,7 @@ def test_soft_labels_of_made_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "crab" in asked
     assert "🦀" not in asked
     heart = next(example for example in examples if example.text == "❤")
-    assert found[made.EMOJI][heart.row] == pytest.approx((np.array(made.judged()["❤"]) + (1, 0, 0)) / 2, abs=1e-6)
+    assert found[made.EMOJI][heart.row] == pytest.approx(np.mean([made.judged()["❤"], (1, 0, 0)], 0), abs=1e-6)
     crab = next(example for example in examples if example.text.endswith("🦀") and " " in example.text)
     assert found[made.EMOJI][crab.row].tolist() == [1, 0, 0]
     assert found[made.NOTHING] == pytest.approx(np.tile(made.nothings(1)[0].given, (4000, 1)), abs=1e-6)
