@@ -20,7 +20,7 @@ from model.engines.registry import load_engine
 from model.errors import ModelError
 from model.figures import FileFigures, Recall
 from model.labels import LABELS
-from model.training import data, probing
+from model.training import data, probing, quantification
 from model.training import emoji as emoji_lists
 from model.training import names as name_lists
 from model.training.metrics import Metrics, known_labels, metrics
@@ -79,10 +79,20 @@ def main(
         bool, typer.Option("--names", help="How far the mean net of 1,500 sentences moves with the name in them.")
     ] = False,
     emoji: Annotated[bool, typer.Option("--emoji", help="Label and score of 300 emoji.")] = False,
+    topics: Annotated[
+        Path | None,
+        typer.Option(
+            "--topics", help="Shares of positive texts by topic: a CSV file with segment, text, gold.", exists=True
+        ),
+    ] = None,
 ) -> None:
     """Prints macro recall, macro F1, accuracy, ECE (15 bins of equal mass) and each class's recall, in per cent."""
-    if not (files or names or emoji):
-        raise typer.BadParameter("give a file with --data, or --names, or --emoji")
+    if not (files or names or emoji or topics):
+        raise typer.BadParameter("give a file with --data or --topics, or --names, or --emoji")
+    try:
+        rows = quantification.read(topics) if topics else []
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     try:
         loaded = load_engine(
             model,
@@ -128,6 +138,12 @@ def main(
     if emoji:
         signs = emoji_lists.all_in_use()
         console.print(probing.emoji_table(loaded, signs, probing.common(signs)))
+    if topics:
+        found = quantification.quantified(lambda texts: scores(loaded, texts, topics.name), rows)
+        console.print(
+            f"{found.topics} topics, {found.texts} texts: KLD {found.divergence:.3f}, "
+            f"absolute error {100 * found.absolute_error:.1f} points"
+        )
 
 
 if __name__ == "__main__":
