@@ -74,7 +74,7 @@ def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
         found = numbered[name]
         below = "embeddings" in name or "relative_attention_bias" in name
         layer = int(found[1]) if found else (-1 if below else top + 1)
-        if layer < recipe.frozen_layers and recipe.frozen_layers > 0:
+        if layer < recipe.frozen_layers and layer <= top and recipe.frozen_layers > 0:
             parameter.requires_grad_(False)
             continue
         rate = recipe.learning_rate * (recipe.head_rate if layer > top else recipe.layer_decay ** (top - layer))
