@@ -23,6 +23,15 @@ _UNSURE = (0.28, 0.44, 0.28)
 """What a text that says nothing is to get: neutral if anything, and nothing that anybody would call sure."""
 _CONSONANTS = "bcdfghjklmnpqrstvwxz"
 _RUNES = "".join(map(chr, range(0x16A0, 0x16EB)))
+_SQL = (
+    "SELECT {column} FROM {table} WHERE {column} = {number}",
+    "SELECT * FROM {table}",
+    "select count(*) from {table} group by {column}",
+    "INSERT INTO {table} ({column}) VALUES ({number})",
+    "DROP TABLE {table};",
+    "'; DROP TABLE {table}; --",
+    "UPDATE {table} SET {column} = {number} WHERE id = {number}",
+)
 _SIGNS = "→■□●◆▲▼§¶†‡•…–—=+*/\\|~^<>[]{}()%&;:,."
 
 
@@ -91,18 +100,8 @@ def _number(rng: random.Random) -> str:
 
 
 def _sql(rng: random.Random) -> str:
-    table, column = _letters(rng), rng.choice(["id", "name", "x", _letters(rng)])
-    return rng.choice(
-        [
-            f"SELECT {column} FROM {table} WHERE {column} = {_number(rng)}",
-            f"SELECT * FROM {table}",
-            f"select count(*) from {table} group by {column}",
-            f"INSERT INTO {table} ({column}) VALUES ({_number(rng)})",
-            f"DROP TABLE {table};",
-            f"'; DROP TABLE {table}; --",
-            f"UPDATE {table} SET {column} = {_number(rng)} WHERE id = {_number(rng)}",
-        ]
-    )
+    words = {"table": _letters(rng), "column": rng.choice(["id", "name", "x", _letters(rng)]), "number": _number(rng)}
+    return rng.choice(_SQL).format(**words)
 
 
 def _code(rng: random.Random) -> str:
