@@ -29,7 +29,7 @@ def passes(folder: Path, recipe: Recipe, names: Names | None = None) -> list[lis
     """
     out = []
     for n, stage in enumerate(recipe.stages):
-        examples = data.with_links(data.draw(folder, stage, recipe.seed + n), recipe.link_share, recipe.seed + n)
+        examples = data.with_links(data.draw(folder, stage), recipe.link_share, recipe.seed + n)
         if names is not None and (recipe.swap_share or recipe.name_weight):
             examples = swapped(examples, names, recipe.swap_share, recipe.seed + n, twins=recipe.name_weight > 0)
         out.append(examples)

@@ -31,7 +31,7 @@ CALIBRATION = (
 """The training texts whose activations determine the scales of the int8 arithmetic."""
 
 
-def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: int, *, seed: int = 1) -> None:
+def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: int) -> None:
     """Writes graph, safetensors, tokenizer and manifest into `out`; other files there, such as the model card, stay.
 
     Args:
@@ -40,7 +40,6 @@ def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: in
         out: the destination; nothing in it changes until everything is made.
         scaling: what the logits are scaled by; it is built into the classifier's weights, so that every engine has it.
         reading: the way in which the model reads texts: see `model.reading`.
-        seed: decides which texts are drawn for the calibration.
     """
     tokenizer = AutoTokenizer.from_pretrained(trained, model_max_length=MAX_TOKENS)
     model = AutoModelForSequenceClassification.from_pretrained(trained, dtype=torch.float32).eval()
@@ -54,7 +53,7 @@ def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: in
     # Otherwise tokenizer.json would keep the truncation of training, which is shorter than the model's limit.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(part)
-    openvino.save_model(_int8(model, tokenizer, folder, reading, seed), part / "graph.xml", compress_to_fp16=True)
+    openvino.save_model(_int8(model, tokenizer, folder, reading), part / "graph.xml", compress_to_fp16=True)
     model.to(torch.float16).save_pretrained(part)
     files = sorted(path for path in part.iterdir())
     for path in files:
@@ -69,9 +68,9 @@ def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: in
 
 
 def _int8(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, reading: int, seed: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, reading: int
 ) -> openvino.Model:
     vocabulary = tokenizer.get_vocab()
     read = reader(reading, vocabulary.__contains__, lambda: vocabulary) or str
-    texts = [read(example.text) for example in data.draw(folder, CALIBRATION, seed)]
+    texts = [read(example.text) for example in data.draw(folder, CALIBRATION)]
     return quantised(traced(model, lambda output: output.logits.softmax(-1)), calibration_inputs(tokenizer, texts))

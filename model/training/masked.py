@@ -54,7 +54,7 @@ def train(folder: Path, base: str, out: Path, recipe: Recipe, *, save_s: float |
     read = read_by(tokenizer, recipe)
     encoded, plan = [], []
     for n, stage in enumerate(recipe.stages):
-        texts = read([example.text for example in data.draw(folder, stage, recipe.seed + n)])
+        texts = read([example.text for example in data.draw(folder, stage)])
         encoded.append(tokenizer(texts, truncation=True, max_length=recipe.max_tokens)["input_ids"])
         plan += [(n, rows) for rows in data.batches([len(i) for i in encoded[n]], recipe.batch_size, recipe.seed + n)]
     special = torch.tensor(sorted(tokenizer.all_special_ids))

@@ -60,19 +60,17 @@ WEIGHTS = {"broad": 1.0, FIRST: 1.0}
 
 SOFT = (
     *_TWEETS,
-    Source(_UNLABELLED),
-    Source(_REVIEWS, 30_000),
+    Source(_UNLABELLED, 30_000),
+    Source(_REVIEWS, 6_000),
     Source(_SST),
-    Source(_PHRASES, 6_000),
+    Source(_PHRASES, 2_000),
     Source(_DYNASENT),
-    Source(_GOEMOTIONS, 20_000),
-    Source(_KAGGLE, 15_000),
+    Source(_GOEMOTIONS, 10_000),
+    Source(_KAGGLE, 6_000),
     Source(made.EMOJI),
     Source(made.NOTHING),
 )
 """The texts that the teachers score, with labels and without; of the phrases, half of them fragments, a part."""
-SOFT_SEED = 1
-"""Decides which of the texts are scored, where not all are."""
 
 STUDENT = Recipe(
     stages=(

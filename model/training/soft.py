@@ -23,7 +23,7 @@ _TELL_S = 60.0
 
 
 def soften(
-    score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path, seed: int
+    score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path
 ) -> None:
     """Scores the sources' texts and writes one array for each file into `out`; resumes where it was stopped.
 
@@ -34,13 +34,12 @@ def soften(
         folder: the folder of the data.
         sources: the files, and how many texts to draw from each.
         out: the folder of the arrays.
-        seed: decides which texts are drawn.
     """
     out.mkdir(parents=True, exist_ok=True)
     for source in sources:
         path = out / (Path(source.file).name + ".npy")
         all_rows = data.rows(folder, source.file)
-        wanted = [example.row for example in data.draw(folder, (source,), seed)]
+        wanted = [example.row for example in data.draw(folder, (source,))]
         known = np.load(path) if path.is_file() else np.full((len(all_rows), len(LABELS)), np.nan, np.float32)
         for row in wanted:
             if all_rows[row].said == "":

@@ -47,7 +47,7 @@ def soften(folder: Path, run: Path, bases: Path | None, only: str | None = None)
     """Scores all texts with each teacher, or one of them; the first edition of the model is one."""
     for name in _chosen(recipe.WEIGHTS, only):
         print(f"scores of the teacher {name}", flush=True)
-        soft.soften(_scores_of(name, folder, run, bases), folder, recipe.SOFT, run / "soft" / name, recipe.SOFT_SEED)
+        soft.soften(_scores_of(name, folder, run, bases), folder, recipe.SOFT, run / "soft" / name)
 
 
 def _scores_of(name: str, folder: Path, run: Path, bases: Path | None) -> Score:

@@ -102,7 +102,7 @@ def scorer(folder: Path, base: str, out: Path, recipe: Recipe) -> Callable[[list
         if overflows(instruction_set()):  # int8 is slower there, too
             return whole
         sources = tuple(Source(source.file, _CALIBRATION_TEXTS) for source in recipe.stages[0])
-        texts = read([example.text for example in data.draw(folder, sources, recipe.seed)])
+        texts = read([example.text for example in data.draw(folder, sources)])
         return quantised(whole, calibration_inputs(tokenizer, texts))
 
     made = Scorer(out / "graph.xml", tokenizer, graph)

@@ -81,7 +81,8 @@ class StreamLinks:
         pipe.expire(key, math.ceil(max(one.expires_at for one in (link, *others)) - now))  # as long as any of them
         pipe.execute()
         if not self._client.exists(stream_key(stream.uid)):  # it was deleted meanwhile, maybe before this was written
-            self._client.unlink(key, _key(digest))
+            self._client.unlink(_key(digest))
+            self._client.hdel(key, digest)  # only its own: by the others' fields, `delete` finds their links
             raise StreamNotFound
         return token, link
 

@@ -63,9 +63,9 @@ def test_soft_labels_of_made_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return np.tile(np.array([[1, 0, 0]], np.float32), (len(texts), 1))
 
     sources = (Source(made.EMOJI), Source(made.NOTHING))
-    soft.soften(score, tmp_path, sources, tmp_path / "out", 1)
+    soft.soften(score, tmp_path, sources, tmp_path / "out")
     found = soft.soft_labels(tmp_path / "out", sources)
-    examples = data.draw(tmp_path, (Source(made.EMOJI),), 1)
+    examples = data.draw(tmp_path, (Source(made.EMOJI),))
     assert len(asked) == len(examples) == 6 * len(all_in_use())
     assert "crab" in asked
     assert "🦀" not in asked

@@ -211,8 +211,8 @@ def test_teacher_scores_go_on_where_they_were_stopped(
     monkeypatch.setattr(soft, "_CHUNK", 16)
     source = (Source("a.tsv.gz", 40),)
     with pytest.raises(Killed):
-        soft.soften(killed_after_one, data, source, tmp_path / "soft", 1)
-    soft.soften(score, data, source, tmp_path / "soft", 1)
+        soft.soften(killed_after_one, data, source, tmp_path / "soft")
+    soft.soften(score, data, source, tmp_path / "soft")
     assert len(asked) == 40
     known = soft.soft_labels(tmp_path / "soft", source)["a.tsv.gz"]
     assert known.shape == (48, 3)

@@ -134,12 +134,15 @@ def test_log_priors_are_class_frequencies_by_file() -> None:
     assert found["c"] == pytest.approx([0, 0, 0])
 
 
-def test_draw_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    """The same seed draws the same texts again, which resuming relies on; another seed draws others."""
+def test_draw_takes_the_same_rows_first(tmp_path: Path) -> None:
+    """The same texts are drawn again, which resuming relies on; a larger number draws these and more, not the file's
+    first ones.
+    """
     write(tmp_path / "a.tsv.gz", *(f"text {n}\tneutral" for n in range(100)))
-    sources = (Source("a.tsv.gz", 10),)
-    assert draw(tmp_path, sources, 1) == draw(tmp_path, sources, 1) != draw(tmp_path, sources, 2)
-    assert len({example.text for example in draw(tmp_path, sources, 1)}) == 10
+    ten, more = draw(tmp_path, (Source("a.tsv.gz", 10),)), draw(tmp_path, (Source("a.tsv.gz", 60),))
+    assert ten == draw(tmp_path, (Source("a.tsv.gz", 10),)) == more[:10]
+    assert len({example.text for example in more}) == 60
+    assert {example.row for example in more} != set(range(60))
 
 
 def test_links_are_added_to_a_share() -> None:
