@@ -64,14 +64,28 @@ EXPIRE_S = 10.0
 """After this time a chunk without a reply no longer counts as under way and no longer holds back the next."""
 
 
-def _settings_when_usable() -> Settings:
-    """The settings. They could be used when Gunicorn's master started, so they can be again: a process that takes the
-    place of one that died waits for that, where failing would end the others with it.
+def _settings_and_keys() -> tuple[Settings, ApiKeys]:
+    settings = load_settings()
+    try:
+        return settings, _api_keys(settings)
+    except (OSError, ValueError) as error:  # the file of keys has changed since it was read with the settings
+        raise SettingsRefused(f"API_KEYS_FILE: {error}") from error
+
+
+def _api_keys(settings: Settings) -> ApiKeys:
+    return ApiKeys(lambda: settings.keys, settings.api_keys_file)
+
+
+def settings_when_usable() -> tuple[Settings, ApiKeys]:
+    """The settings, and the keys that they name.
+
+    They could be used when Gunicorn's master started, so they can be again: a process that takes the place of one that
+    died waits for that, where failing would end the others with it.
     """
     told = ""
     while True:
         try:
-            return load_settings()
+            return _settings_and_keys()
         except SettingsRefused as error:
             if str(error) != told:
                 told = str(error)
@@ -81,16 +95,26 @@ def _settings_when_usable() -> Settings:
 
 def web_application() -> Flask:
     """The application of a web process, with the settings of the environment."""
-    settings = _settings_when_usable()
+    settings, keys = settings_when_usable()
     configure_logs(settings.log_level, settings.log_format, "web")
     tracing = start_tracing(settings, "web")
-    return flask_application(settings, sentiment_service(settings, tracing), tracing)
+    return flask_application(settings, sentiment_service(settings, tracing), tracing, keys=keys)
 
 
 def flask_application(
-    settings: Settings, sentiment: SentimentService, tracing: Tracing | None = None, *, plain: bool = True
+    settings: Settings,
+    sentiment: SentimentService,
+    tracing: Tracing | None = None,
+    *,
+    keys: ApiKeys | None = None,
+    plain: bool = True,
 ) -> Flask:
-    """The application on a given service. `plain`: see `create_app`. It too connects to nothing before it is asked."""
+    """The application on a given service. It too connects to nothing before it is asked.
+
+    Args:
+        keys: those of the settings, if they were read already.
+        plain: see `create_app`.
+    """
     limits = limits_of(
         connect(settings.results_url, timeout_s=LIMITS_TIMEOUT_S),
         rate=settings.rate,
@@ -98,7 +122,7 @@ def flask_application(
         processes=settings.web_concurrency,
     )
     sessions = Sessions(connect(settings.results_url, timeout_s=TIMEOUT_S), ttl_s=settings.session_ttl)
-    keys = ApiKeys(lambda: settings.keys, settings.api_keys_file)
+    keys = keys or _api_keys(settings)
     backlog = Backlog(
         connect(settings.broker_url, timeout_s=TIMEOUT_S),
         sentiment.jobs,

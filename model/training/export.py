@@ -67,9 +67,7 @@ def export(trained: Path, folder: Path, out: Path, scaling: Scaling, reading: in
     part.rmdir()
 
 
-def _int8(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, reading: int
-) -> openvino.Model:
+def _int8(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, reading: int) -> openvino.Model:
     vocabulary = tokenizer.get_vocab()
     read = reader(reading, vocabulary.__contains__, lambda: vocabulary) or str
     texts = [read(example.text) for example in data.draw(folder, CALIBRATION)]

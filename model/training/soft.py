@@ -22,9 +22,7 @@ _CHUNK = 1024
 _TELL_S = 60.0
 
 
-def soften(
-    score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path
-) -> None:
+def soften(score: Callable[[list[str]], FloatArray], folder: Path, sources: tuple[Source, ...], out: Path) -> None:
     """Scores the sources' texts and writes one array for each file into `out`; resumes where it was stopped.
 
     What is given of a text counts as much as the model's answer to it.

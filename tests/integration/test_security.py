@@ -389,24 +389,28 @@ def test_a_death_while_the_file_of_keys_cannot_be_used(launch: Callable[..., Lau
     file, away = tmp_path / "keys", tmp_path / "away"
     file.write_text(f"ann:jobs:{digest(ANN)}\n")
     sentiq = launch(API_KEYS_FILE=str(file), WEB_CONCURRENCY=2).wait_until_ready()
+    url = f"{sentiq.http.base_url}/jobs"
+
+    def answers() -> bool:
+        return httpx.get(url, headers=as_(ANN), trust_env=False, timeout=60).status_code == 200
+
+    master, *processes = sorted(sentiq.find_all("webapp.server"))
+    for process in processes:  # Sentiq is ready as soon as one of them answers
+        os.kill(process, signal.SIGSTOP)
+        assert answers()
+        os.kill(process, signal.SIGCONT)
     file.rename(away)
     batch = sentiq.member("tasks.worker batch")
     os.kill(batch, signal.SIGKILL)
     wait_until(lambda: sentiq.find_all("tasks.worker batch") not in ([], [batch]), what="another batch worker")
     wait_until(lambda: sentiq.http.get("/health/ready").status_code == 200, what="it to be ready", timeout_s=60)
-    master, *processes = sorted(sentiq.find_all("webapp.server"))
     os.kill(processes[0], signal.SIGKILL)
     waits = "a web process waits for settings that can be used: API_KEYS_FILE"
     wait_until(lambda: waits in sentiq.output, what="the next process to wait", timeout_s=60)
-    url = f"{sentiq.http.base_url}/jobs"
     for _ in range(10):
-        assert httpx.get(url, headers=as_(ANN), trust_env=False, timeout=60).status_code == 200
+        assert answers()
     away.rename(file)
     os.kill(processes[1], signal.SIGKILL)
-
-    def answers() -> bool:
-        return httpx.get(url, headers=as_(ANN), trust_env=False, timeout=60).status_code == 200
-
     wait_until(answers, what="the processes that waited, or came after, to answer", timeout_s=60)
     assert sentiq.member("webapp.server") == master
     assert sentiq.process.poll() is None

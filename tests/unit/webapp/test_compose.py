@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from tasks.errors import JobNotFound, ServiceUnavailable
-from tasks.settings import Settings
+from tasks.settings import Settings, load_settings
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
-from webapp.compose import flask_application, sentiment_service
+from webapp import compose
+from webapp.compose import flask_application, sentiment_service, settings_when_usable
 
 NOWHERE = "unix:///nowhere/valkey.sock"
 
@@ -86,3 +88,26 @@ def test_workers_and_model_without_any(server: Stack) -> None:
     assert service.model().identity is None
     assert service.model().labels
     assert service.model_tag == server.settings().model_tag
+
+
+def test_a_file_of_keys_that_goes_away_in_the_midst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web process that loses API_KEYS_FILE between reading the settings and reading the keys waits for it: if it
+    ended, Gunicorn would end the others too.
+    """
+    file, away = tmp_path / "keys", tmp_path / "away"
+    file.write_text(f"ann:jobs:{'0' * 64}\n")
+    monkeypatch.setenv("API_KEYS_FILE", str(file))
+    calls = []
+
+    def loaded() -> Settings:
+        calls.append(1)
+        if len(calls) > 1 and away.exists():
+            away.rename(file)
+        found = load_settings()
+        if len(calls) == 1:
+            file.rename(away)
+        return found
+
+    monkeypatch.setattr(compose, "load_settings", loaded)
+    settings, keys = settings_when_usable()
+    assert (settings.api_keys_file, len(keys), len(calls)) == (file, 1, 2)
