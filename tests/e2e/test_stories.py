@@ -15,7 +15,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 from webapp.client import Event, Sentiq, Shift, Stream, StreamNotFound
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(600)
+_COUNTED_S = 500  # the batch worker gets one part in seventy of the processors where other tests run
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_show(sentiq: Sentiq, stream: Stream) -> None:
         job = stream.send(live[start : start + 150])
         stream.send(live[start : start + 50])  # a sender that is not sure sends again; ids are counted once
     assert job is not None
-    wait_until(lambda: stream.state().texts == 3000, what="all comments to be counted", timeout_s=180)
+    wait_until(lambda: stream.state().texts == 3000, what="all comments to be counted", timeout_s=_COUNTED_S)
     (told,) = wait_until(listening.shifts, what="the listener to be told of the shift", timeout_s=60)
     assert stream.shifts() == [told]
     turned_at = began_at + 1800 * second
@@ -145,7 +146,7 @@ def test_campaign(sentiq: Sentiq, stream: Stream) -> None:
         for name, texts in said.items()
         for n, (text, _) in enumerate(texts)
     )
-    assert sentiq.wait(sent, timeout_s=240).status == "succeeded"
+    assert sentiq.wait(sent, timeout_s=_COUNTED_S).status == "succeeded"
     truth = net_of(bell) - net_of(moor)
 
     (counted,) = stream.compare("Bell", "Moor")
@@ -189,7 +190,7 @@ def test_release(sentiq: Sentiq, stream: Stream) -> None:
             *texts(before, 8, "price", released_at),
         ]
     )
-    assert sentiq.wait(sent, timeout_s=240).status == "succeeded"
+    assert sentiq.wait(sent, timeout_s=_COUNTED_S).status == "succeeded"
     (app,) = stream.compare("app", at=released_at, window="24h")
     assert app.verdict == "ahead"
     assert "rose" in app.sentence
