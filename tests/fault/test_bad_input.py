@@ -350,7 +350,7 @@ bounded = hypothesis.settings(
 def _hypothesis(port: int) -> Caller:
     caller = Caller(port)
 
-    @hypothesis.settings(bounded, max_examples=400)
+    @hypothesis.settings(bounded, max_examples=200)
     @hypothesis.given(st.lists(_posts, min_size=6, max_size=6))
     def send(posts: list[tuple[str, str, bytes]]) -> None:
         for path, mimetype, body in posts:
@@ -373,7 +373,7 @@ def _document(stack: Stack) -> int:
                 if mode == GenerationMode.NEGATIVE and not operation.keys() & {"parameters", "requestBody"}:
                     continue
 
-                @hypothesis.settings(bounded, max_examples=30)
+                @hypothesis.settings(bounded, max_examples=15)
                 @hypothesis.given(document[path][method.upper()].as_strategy(generation_mode=mode))
                 def send(made: Any) -> None:
                     nonlocal sent
@@ -387,7 +387,7 @@ def _document(stack: Stack) -> int:
 
 @pytest.mark.timeout(900)
 def test_fuzz(target: Stack) -> None:
-    """20,000 nonsensical requests to all endpoints are answered in time, without a 500 and without internal details.
+    """10,000 nonsensical requests to all endpoints are answered in time, without a 500 and without internal details.
 
     The web process does not grow.
     """
@@ -396,24 +396,24 @@ def test_fuzz(target: Stack) -> None:
     assert target.http.put("/streams/warm", json={}).status_code == 201
     assert target.http.post("/predict", json={"text": "good", "stream": "warm"}).status_code == 200
     assert target.http.get("/streams/warm/series").json()["items"]
-    callers = _corpus(target.port, 7000, 1, [job["id"]])
+    callers = _corpus(target.port, 3500, 1, [job["id"]])
     warm_mb = memory_mb(target)
     from_document = _document(target)
     callers.append(_hypothesis(target.port))
-    callers += _corpus(target.port, 11_000, 2, [job["id"]])
+    callers += _corpus(target.port, 5500, 2, [job["id"]])
     statuses = sum((caller.statuses for caller in callers), Counter())
     paths = sum((caller.paths for caller in callers), Counter())
     slowest_s = max(caller.slowest_s for caller in callers)
     total, end_mb = statuses.total() + from_document, memory_mb(target)
     print(f"{total} requests, {dict(sorted(statuses.items()))}, slowest {slowest_s:.1f} s")
     print(f"web process: {warm_mb:.0f} MB after a third, {end_mb:.0f} MB at the end")
-    assert total >= 20_000
+    assert total >= 10_000
     # Enough requests are accepted: those that are refused at once test little.
-    assert statuses[200] > 1000
-    assert statuses[202] > 150
-    assert all(paths[path] >= 200 for path in DOCUMENT), paths
-    # 18,000 requests that leaked a kilobyte each would be 12 MB by now.
-    assert end_mb - warm_mb < 8
+    assert statuses[200] > 500
+    assert statuses[202] > 75
+    assert all(paths[path] >= 100 for path in DOCUMENT), paths
+    # 6,500 requests that leaked a kilobyte each would be 6.5 MB by now.
+    assert end_mb - warm_mb < 5
 
 
 # Requests that Gunicorn has to refuse
