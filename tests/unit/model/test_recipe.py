@@ -220,7 +220,7 @@ def test_teacher_scores_go_on_where_they_were_stopped(
 
 
 def test_soft_labels_of_several_models() -> None:
-    """The mean of each row is over the models that scored it."""
+    """The mean of each row is over the models that scored it, each by its weight."""
     from model.training import soft
 
     unknown = [np.nan] * 3
@@ -234,6 +234,9 @@ def test_soft_labels_of_several_models() -> None:
     assert found["a"][1] == pytest.approx([0.1, 0.2, 0.7])
     assert np.isnan(found["a"][2]).all()
     assert found["b"][0] == pytest.approx([1, 0, 0])
+    found = soft.mean([one, other], [3.0, 1.0])
+    assert found["a"][0] == pytest.approx([0.25, 0.25, 0.5])
+    assert found["a"][1] == pytest.approx([0.1, 0.2, 0.7])
 
 
 def test_student_learns_from_the_teacher(tiny: Callable[..., Path], tmp_path: Path) -> None:
