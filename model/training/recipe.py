@@ -58,6 +58,12 @@ FIRST = "first"
 WEIGHTS = {"broad": 1.0, FIRST: 1.0}
 """How much each teacher's scores count. The mean of both knows more than either: see the card."""
 
+KNOWN = {FIRST: (SEMEVAL, _SST, _DYNASENT)}
+"""The files whose labels a teacher has learnt by heart: its scores of them are not asked for.
+
+The first edition is right on 82.8 % of the tweets that it was trained on, and on 72.3 % of others; `broad`, in its one
+pass, on 73.0 % and 72."""
+
 SOFT = (
     *_TWEETS,
     Source(_UNLABELLED, 30_000),

@@ -15,6 +15,7 @@ from model.training import bases as base_models
 from model.training import calibration, data, names, recipe, records, soft, student, teacher
 from model.training import export as exporting
 from model.training import masked as masking
+from model.training.data import Source
 from model.training.domains import DEV, IN_DOMAIN
 from model.training.fitting import Spent, device, has_bf16
 from model.training.metrics import known_labels, metrics
@@ -47,7 +48,12 @@ def soften(folder: Path, run: Path, bases: Path | None, only: str | None = None)
     """Scores all texts with each teacher, or one of them; the first edition of the model is one."""
     for name in _chosen(recipe.WEIGHTS, only):
         print(f"scores of the teacher {name}", flush=True)
-        soft.soften(_scores_of(name, folder, run, bases), folder, recipe.SOFT, run / "soft" / name)
+        soft.soften(_scores_of(name, folder, run, bases), folder, _asked(name), run / "soft" / name)
+
+
+def _asked(name: str) -> tuple[Source, ...]:
+    """The sources that a teacher scores."""
+    return tuple(source for source in recipe.SOFT if source.file not in recipe.KNOWN.get(name, ()))
 
 
 def _scores_of(name: str, folder: Path, run: Path, bases: Path | None) -> Score:
@@ -60,7 +66,7 @@ def _scores_of(name: str, folder: Path, run: Path, bases: Path | None) -> Score:
 
 def soft_labels(run: Path) -> dict[str, FloatArray]:
     """The weighted mean of the teachers' probabilities, by file."""
-    members = [soft.soft_labels(run / "soft" / name, recipe.SOFT) for name in recipe.WEIGHTS]
+    members = [soft.soft_labels(run / "soft" / name, _asked(name)) for name in recipe.WEIGHTS]
     return soft.mean(members, list(recipe.WEIGHTS.values()))
 
 
